@@ -1,0 +1,91 @@
+"""The errors a user may see, each with the exit status of its kind.
+
+`DistbraggError` and its subclasses are turned into one clear line on standard
+error by the command line; any other exception is a defect of the program.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitStatus(IntEnum):
+    """Exit statuses of the `distbragg` command."""
+
+    DONE = 0
+    BAD_INPUT = 2
+    FAILED_FRAMES = 3
+    REFUSED = 4
+    DAMAGE = 5
+    ENVIRONMENT = 6
+    INTERRUPTED = 130
+
+
+class DistbraggError(Exception):
+    """Base of every error meant for the user."""
+
+    exit_status: ExitStatus = ExitStatus.BAD_INPUT
+
+
+class InputError(DistbraggError):
+    """A file, spec field or flag that cannot be used.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, without the place.
+    source : str, optional
+        File (with line, where known) or flag the problem was found in.
+    field : str, optional
+        Dotted path of the spec field.
+    remedy : str, optional
+        What the user can do about it.
+    """
+
+    def __init__(
+        self, problem: str, *, source: str = "", field: str = "", remedy: str = ""
+    ) -> None:
+        self.problem = problem
+        self.source = source
+        self.field = field
+        self.remedy = remedy
+        place = ": ".join(part for part in (source, field) if part)
+        line = f"{place}: {problem}" if place else problem
+        if remedy:
+            line = f"{line}; {remedy}"
+        super().__init__(" ".join(line.split()))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild_input_error, (self.problem, self.source, self.field, self.remedy))
+
+
+def _rebuild_input_error(problem: str, source: str, field: str, remedy: str) -> InputError:
+    return InputError(problem, source=source, field=field, remedy=remedy)
+
+
+class PlanError(InputError):
+    """A plan that memory or disk cannot hold; the remedy names the number to change."""
+
+
+class RefusedError(DistbraggError):
+    """The run exists but belongs to another spec, kernel or device class, or is locked."""
+
+    exit_status = ExitStatus.REFUSED
+
+
+class DamageError(DistbraggError):
+    """Stored data contradict the ledger."""
+
+    exit_status = ExitStatus.DAMAGE
+
+
+class EnvironmentFailure(DistbraggError):
+    """No space, no cluster, no device: nothing the spec can mend."""
+
+    exit_status = ExitStatus.ENVIRONMENT
+
+
+class AccountingError(DistbraggError):
+    """Partial sums that do not add up to the plan: a tile lost, doubled or of another plan."""
+
+    exit_status = ExitStatus.DAMAGE

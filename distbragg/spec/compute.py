@@ -1,0 +1,32 @@
+"""How the work is cut, computed and stored: nothing here changes what is rendered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distbragg.spec.base import Auto, Count, Positive, SpecModel
+
+TileShape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+class ComputeSpec(SpecModel):
+    """Precision, kernel, device, and the shapes of the plan. `tile` is (slow, fast) pixels."""
+
+    precision: Literal["mixed", "float64"] = "mixed"
+    kernel: Literal["auto", "native", "eager", "reference"] = "auto"
+    device: str = "cpu"
+    tile: TileShape | Auto = "auto"
+    source_chunk: Count | Auto = "auto"
+    frames_per_unit: Count | Auto = "auto"
+    form: Literal["auto", "unit", "graph"] = "auto"
+    memory_limit_gb: Positive | Auto = "auto"
+
+
+class OutputSpec(SpecModel):
+    """What a stack stores."""
+
+    dtype: Literal["float32", "float64", "uint16", "uint32"] = "float32"
+    compression_level: int = Field(default=3, ge=0, le=9)
+    chunk: TileShape | Auto = "auto"

@@ -1,0 +1,59 @@
+"""Goniometer, sampling, background and noise."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from distbragg.spec.base import Auto, Finite, NonNegative, Positive, SpecModel, Vector3
+
+
+class GoniometerSpec(SpecModel):
+    """Rotation of the crystal about the spindle during one frame."""
+
+    phi_deg: Finite | None = None
+    oscillation_deg: Finite | None = None
+    step_deg: Finite | None = None
+    steps: int | None = None
+    spindle_axis: Vector3 | None = None
+
+
+class SamplingSpec(SpecModel):
+    """How finely a pixel is sampled.
+
+    The three `per_sample_*` switches matter under `physics: nanobragg` alone, where they
+    are nanoBragg's -oversample_polar, -oversample_omega and -oversample_thick; under
+    `physics: exact` every correction is per sample.
+    """
+
+    oversample: int | Auto = "auto"
+    dmin_angstrom: NonNegative = 0.0
+    per_sample_polarization: bool = False
+    per_sample_solid_angle: bool = False
+    per_sample_capture: bool = False
+
+
+class BackgroundSpec(SpecModel):
+    """Amorphous scattering: a cube of water, or a table of F against sin(theta)/lambda."""
+
+    water_um: NonNegative = 0.0
+    stol_file: str | None = None
+    stol_scale: Positive = 1.0
+    thickness_um: NonNegative | None = None
+    density_g_per_cm3: Positive | None = None
+    molar_mass_g_per_mol: Positive | None = None
+
+
+class NoiseSpec(SpecModel):
+    """Photon counting noise, drawn from a counter-based generator keyed by seed, frame, pixel."""
+
+    photon: bool = False
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class HeaderFile(SpecModel):
+    """An SMV image whose header fills in geometry that was not given otherwise."""
+
+    path: str
+    role: Literal["mask", "image"]
