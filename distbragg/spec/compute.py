@@ -8,7 +8,7 @@ from pydantic import Field
 
 from distbragg.spec.base import Auto, Count, Positive, SpecModel
 
-TileShape = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+TileShape = tuple[Count, Count]
 
 
 class ComputeSpec(SpecModel):
@@ -16,7 +16,7 @@ class ComputeSpec(SpecModel):
 
     precision: Literal["mixed", "float64"] = "mixed"
     kernel: Literal["auto", "native", "eager", "reference"] = "auto"
-    device: str = "cpu"
+    device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     tile: TileShape | Auto = "auto"
     source_chunk: Count | Auto = "auto"
     frames_per_unit: Count | Auto = "auto"

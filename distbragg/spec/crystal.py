@@ -2,24 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from distbragg.spec.base import Auto, Finite, NonNegative, Positive, SpecModel, Vector3
+from distbragg.spec.base import (
+    MAXIMUM_SEED,
+    Auto,
+    Finite,
+    GeneratorSeed,
+    NonNegative,
+    Positive,
+    SpecModel,
+    Steps,
+    Vector3,
+    refusal,
+)
+from distbragg.units import deg_to_rad
 
 Cell = tuple[float, float, float, float, float, float]
-CellCounts = tuple[
-    Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]
-]
+_CellCount = Annotated[int, Field(ge=1, le=MAXIMUM_SEED)]
+CellCounts = tuple[_CellCount, _CellCount, _CellCount]
+
+_LENGTHS = ("a", "b", "c")
+_ANGLES = ("alpha", "beta", "gamma")
+
+
+def cell_volume(cell: Cell) -> float:
+    """Volume of a unit cell, Å³; zero where the angles close no cell.
+
+    Parameters
+    ----------
+    cell : six floats
+        a, b, c in Å, alpha, beta, gamma in degrees.
+
+    Notes
+    -----
+    V = abc sqrt(1 − cos²α − cos²β − cos²γ + 2 cosα cosβ cosγ), *International Tables* C, 1.1.
+    """
+    ca, cb, cg = (math.cos(deg_to_rad(angle)) for angle in cell[3:])
+    square = 1.0 - ca * ca - cb * cb - cg * cg + 2.0 * ca * cb * cg
+    return cell[0] * cell[1] * cell[2] * math.sqrt(max(square, 0.0))
+
+
+def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
+    """Say which inequality of the three angles fails, or an empty string."""
+    if sum(angles) >= 360.0:
+        return f"alpha + beta + gamma = {sum(angles):g} must be below 360"
+    for index, angle in enumerate(angles):
+        others = [other for other in range(3) if other != index]
+        limit = sum(angles[other] for other in others)
+        if angle >= limit:
+            names = " + ".join(_ANGLES[other] for other in others)
+            return f"{_ANGLES[index]} = {angle:g} must be below {names} = {limit:g}"
+    return ""
+
+
+def check_cell(cell: Cell) -> None:
+    """Refuse lengths that are not positive and angles that close no cell."""
+    for index, name in enumerate(_LENGTHS):
+        if cell[index] <= 0:
+            raise refusal(
+                f"cell length {name} = {cell[index]:g} must be positive", field=f"cell.{index}"
+            )
+    for index, name in enumerate(_ANGLES, start=3):
+        if not 0 < cell[index] < 180:
+            raise refusal(
+                f"cell angle {name} = {cell[index]:g} must lie between 0 and 180 degrees",
+                field=f"cell.{index}",
+            )
+    angles = " ".join(f"{angle:g}" for angle in cell[3:])
+    reason = _why_angles_cannot_close(cell[3:])
+    if reason:
+        raise refusal(f"the angles {angles} close no cell: {reason}", field="cell")
+    volume = cell_volume(cell)
+    if not (volume > 0 and math.isfinite(volume)):
+        raise refusal(f"the cell has no usable volume ({volume:g} cubic angstrom)", field="cell")
 
 
 class MosaicSpec(SpecModel):
     """Mosaic domains: random rotations within a spread about the aligned orientation."""
 
     spread_deg: NonNegative | None = None
-    domains: int | None = None
-    seed: int | None = None
+    domains: Steps | None = None
+    seed: GeneratorSeed | None = None
     distribution: Literal["cap", "gaussian"] = "cap"
     per_frame: bool = False
 
@@ -29,19 +96,36 @@ class CrystalSpec(SpecModel):
 
     `quaternion_xyzw` (scipy order) and `misset_deg` (rotations about lab x, y, z in
     turn) turn the standard orientation; give one of them. `misset_deg: random` draws
-    from `misset_seed`.
+    from `misset_seed`. Where `size_mm` is positive along an axis it sets the number of
+    cells there, whatever `cells` says.
     """
 
     cell: Cell | None = None
     matrix_file: str | None = None
     misset_deg: Vector3 | Literal["random"] | None = None
-    misset_seed: int | None = None
+    misset_seed: GeneratorSeed | None = None
     quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
     cells: CellCounts | None = None
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
     shape: Literal["square", "round", "gauss", "tophat"] = "square"
     fudge: Positive = 1.0
     mosaic: MosaicSpec = MosaicSpec()
+
+    @model_validator(mode="after")
+    def _check_crystal(self) -> Self:
+        if self.cell is not None:
+            check_cell(self.cell)
+        if self.quaternion_xyzw is not None:
+            if self.misset_deg is not None:
+                raise refusal(
+                    "given beside misset_deg", field="quaternion_xyzw", remedy="keep one of the two"
+                )
+            norm = math.hypot(*self.quaternion_xyzw)
+            if not (norm > 0 and math.isfinite(norm)):
+                raise refusal(
+                    "a rotation cannot be the quaternion 0 0 0 0", field="quaternion_xyzw"
+                )
+        return self
 
 
 class StructureFactorsSpec(SpecModel):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from distbragg.spec.base import SpecModel
+from distbragg.spec.base import SpecModel, refusal
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.crystal import CrystalSpec, StructureFactorsSpec
@@ -40,3 +40,13 @@ class ExperimentSpec(SpecModel):
     compute: ComputeSpec = ComputeSpec()
     output: OutputSpec = OutputSpec()
     header_files: tuple[HeaderFile, ...] = Field(default=())
+
+    @model_validator(mode="after")
+    def _check_output(self) -> Self:
+        if self.output.dtype.startswith("uint") and not self.noise.photon:
+            raise refusal(
+                f"{self.output.dtype} stores photon counts, but without noise pixels are fractions",
+                field="output.dtype",
+                remedy="set noise.photon: true or keep float32",
+            )
+        return self

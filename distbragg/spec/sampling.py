@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from distbragg.spec.base import Auto, Finite, NonNegative, Positive, SpecModel, Vector3
+from distbragg.spec.base import (
+    Auto,
+    Finite,
+    NonNegative,
+    Positive,
+    SpecModel,
+    Steps,
+    Vector3,
+    refusal,
+    require_direction,
+)
 
 
 class GoniometerSpec(SpecModel):
@@ -15,8 +25,13 @@ class GoniometerSpec(SpecModel):
     phi_deg: Finite | None = None
     oscillation_deg: Finite | None = None
     step_deg: Finite | None = None
-    steps: int | None = None
+    steps: Steps | None = None
     spindle_axis: Vector3 | None = None
+
+    @model_validator(mode="after")
+    def _check_axis(self) -> Self:
+        require_direction(self.spindle_axis, "spindle_axis")
+        return self
 
 
 class SamplingSpec(SpecModel):
@@ -27,7 +42,7 @@ class SamplingSpec(SpecModel):
     `physics: exact` every correction is per sample.
     """
 
-    oversample: int | Auto = "auto"
+    oversample: Annotated[int, Field(ge=1, le=10_000)] | Auto = "auto"
     dmin_angstrom: NonNegative = 0.0
     per_sample_polarization: bool = False
     per_sample_solid_angle: bool = False
@@ -43,6 +58,14 @@ class BackgroundSpec(SpecModel):
     thickness_um: NonNegative | None = None
     density_g_per_cm3: Positive | None = None
     molar_mass_g_per_mol: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check_background(self) -> Self:
+        if self.stol_file is not None and self.water_um > 0:
+            raise refusal(
+                "given beside water_um", field="stol_file", remedy="keep one of the two backgrounds"
+            )
+        return self
 
 
 class NoiseSpec(SpecModel):

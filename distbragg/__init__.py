@@ -1,0 +1,72 @@
+"""distbragg: X-ray diffraction images of crystals, rendered in parallel, kept in Zarr.
+
+The public functions are imported when first used, so that `import distbragg` and the
+command line start without torch, dask or xarray.
+
+Examples
+--------
+>>> import distbragg as db
+>>> spec = db.load_spec("experiment.yaml")  # doctest: +SKIP
+>>> image = db.render(spec)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from distbragg._version import __version__
+
+if TYPE_CHECKING:
+    from distbragg.run.create import create
+    from distbragg.run.plan import plan as dry_run
+    from distbragg.run.render import render
+    from distbragg.run.resume import resume
+    from distbragg.run.sweep import sweep
+    from distbragg.spec.experiment import ExperimentSpec
+    from distbragg.spec.load import load_spec, load_sweep
+    from distbragg.spec.sweep import SweepSpec
+    from distbragg.store.open import open_stack
+
+# `plan` is a subpackage, whose import would replace a function of that name.
+_HOMES = {
+    "ExperimentSpec": "distbragg.spec.experiment",
+    "SweepSpec": "distbragg.spec.sweep",
+    "create": "distbragg.run.create",
+    "dry_run": "distbragg.run.plan",
+    "load_spec": "distbragg.spec.load",
+    "load_sweep": "distbragg.spec.load",
+    "open_stack": "distbragg.store.open",
+    "render": "distbragg.run.render",
+    "resume": "distbragg.run.resume",
+    "sweep": "distbragg.run.sweep",
+}
+_NAMES_THERE = {"dry_run": "plan"}
+
+__all__ = [
+    "ExperimentSpec",
+    "SweepSpec",
+    "__version__",
+    "create",
+    "dry_run",
+    "load_spec",
+    "load_sweep",
+    "open_stack",
+    "render",
+    "resume",
+    "sweep",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), _NAMES_THERE.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

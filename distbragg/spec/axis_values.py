@@ -1,0 +1,102 @@
+"""The values of a sweep axis, held as one array."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.spec.base import MAXIMUM_COUNT, refusal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisValues:
+    """Values of an axis: (size,) scalars or text, or (size, components) numbers."""
+
+    array: NDArray[Any]
+
+    @classmethod
+    def of(cls, values: tuple[Any, ...]) -> Self:
+        """Stack values that `plain_values` has checked."""
+        if any(isinstance(value, str) for value in values):
+            return cls(np.array([str(value) for value in values]))
+        if values and all(isinstance(value, bool) for value in values):
+            return cls(np.array(values, dtype=np.bool_))
+        if values and all(type(value) is int for value in values):
+            return cls(np.array(values, dtype=np.int64))
+        return cls(np.array(values, dtype=np.float64))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AxisValues) and np.array_equal(self.array, other.array)
+
+    def __hash__(self) -> int:
+        return hash(self.array.shape)
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0])
+
+    def item(self, index: int) -> Any:  # noqa: ANN401
+        """One value as plain Python data."""
+        return self.array[index].tolist()
+
+
+def plain_values(values: object) -> tuple[Any, ...]:
+    """Check the `values` of an axis: scalars or text, or vectors of one length.
+
+    Text that reads as a number in Python but not in YAML stays text.
+    """
+    if not isinstance(values, list | tuple):
+        raise refusal("needs a list")
+    rows = [tuple(row) if isinstance(row, list | tuple) else row for row in values]
+    shapes = {len(row) if isinstance(row, tuple) else -1 for row in rows}
+    if len(shapes) > 1:
+        raise refusal(
+            "the values are of different shapes",
+            remedy="give scalars only, or vectors of one length",
+        )
+    for row in rows:
+        for value in row if isinstance(row, tuple) else (row,):
+            _check_scalar(value, in_vector=isinstance(row, tuple))
+    return tuple(rows)
+
+
+def _check_scalar(value: object, *, in_vector: bool) -> None:
+    allowed = (int, float) if in_vector else (int, float, str)
+    if not isinstance(value, allowed) or (in_vector and isinstance(value, bool)):
+        raise refusal(f"a value cannot be {type(value).__name__}", remedy="use numbers or text")
+    if isinstance(value, int) and abs(value) > 2**63 - 1:
+        raise refusal("an integer beyond 64 bits")
+    if isinstance(value, float) and math.isnan(value):
+        raise refusal("a value is not a number (NaN)")
+
+
+def linspace_values(start: float, stop: float, count: int) -> AxisValues:
+    """Evenly spaced values, both ends included."""
+    return AxisValues(np.linspace(start, stop, count, dtype=np.float64))
+
+
+def arange_size(start: float, stop: float, step: float) -> int:
+    """Count the values of `arange`; a remainder of rounding adds none."""
+    if step == 0:
+        raise refusal("must not be 0", field="arange.step")
+    span = (stop - start) / step
+    if not math.isfinite(span) or span > MAXIMUM_COUNT:
+        raise refusal(f"gives more than {MAXIMUM_COUNT} values", field="arange")
+    return max(math.ceil(span - 1e-9), 0)
+
+
+def arange_values(start: float, stop: float, step: float) -> AxisValues:
+    """Values start + i·step below `stop` (above it for a negative step)."""
+    index = np.arange(arange_size(start, stop, step), dtype=np.float64)
+    return AxisValues(start + index * step)
+
+
+def random_quaternions(count: int, seed: int) -> AxisValues:
+    """Draw unit quaternions (x, y, z, w), uniform on SO(3), from scipy's generator."""
+    from scipy.spatial.transform import Rotation
+
+    generator = np.random.default_rng(seed)
+    return AxisValues(Rotation.random(count, generator).as_quat())

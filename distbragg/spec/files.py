@@ -1,0 +1,76 @@
+"""Which fields of a specification name files, and how to exchange the names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from distbragg.spec.canonical import to_plain
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.paths import split_path, value_at, with_value
+from distbragg.spec.sweep import SweepSpec
+
+FILE_FIELDS = (
+    "beam.source_file",
+    "beam.spectrum.file",
+    "crystal.matrix_file",
+    "structure_factors.file",
+    "detector.mask_file",
+    "background.stol_file",
+)
+
+Spec = TypeVar("Spec", ExperimentSpec, SweepSpec)
+
+
+def file_fields(spec: ExperimentSpec | SweepSpec) -> tuple[tuple[str, str], ...]:
+    """Dotted path and file name of every input file a specification names.
+
+    For a sweep the paths start with `experiment.`, and a swept file field gives one entry a
+    value, `axes.<axis>.values.<index>`.
+    """
+    if isinstance(spec, ExperimentSpec):
+        return tuple(_experiment_files(spec))
+    found = [(f"experiment.{path}", name) for path, name in _experiment_files(spec.experiment)]
+    for position, axis in enumerate(spec.axes):
+        if axis.target in FILE_FIELDS:
+            found += [
+                (f"axes.{position}.values.{index}", str(name))
+                for index, name in enumerate(axis.values or ())
+            ]
+    return tuple(found)
+
+
+def _experiment_files(spec: ExperimentSpec) -> list[tuple[str, str]]:
+    found = []
+    for path in FILE_FIELDS:
+        name = value_at(spec, split_path(path))
+        if name is not None:
+            found.append((path, name))
+    headers = enumerate(spec.header_files)
+    return found + [(f"header_files.{index}.path", header.path) for index, header in headers]
+
+
+def replace_files(spec: Spec, names: Mapping[str, str]) -> Spec:
+    """Return the specification with other file names at the given dotted paths.
+
+    Parameters
+    ----------
+    spec : ExperimentSpec or SweepSpec
+    names : mapping
+        New file name by dotted path, as `file_fields` lists them; other files stay.
+    """
+    if not names:
+        return spec
+    plain: object = to_plain(spec)
+    for path, name in names.items():
+        parts = tuple(int(part) if part.isdecimal() else part for part in path.split("."))
+        plain = with_value(plain, parts, name, path=path)
+    return type(spec).model_validate(plain)
+
+
+def absolute_files(spec: Spec, folder: str | Path) -> Spec:
+    """Return the specification with every relative file name taken from `folder`."""
+    base = Path(folder).absolute()
+    names = {path: str(base / name) for path, name in file_fields(spec)}
+    return replace_files(spec, names)

@@ -1,0 +1,159 @@
+"""Dotted paths into a specification: which exist, what lies there, and the nearest to a typo."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any, get_args, get_origin
+
+from distbragg.errors import InputError
+from distbragg.spec.base import SpecModel
+from distbragg.spec.experiment import ExperimentSpec
+
+
+@cache
+def submodel(model: type[SpecModel], field: str) -> type[SpecModel] | None:
+    """Return the model class a field holds, looking through `| None` and tuples."""
+    info = model.model_fields.get(field)
+    return None if info is None else _model_in(info.annotation)
+
+
+def _model_in(annotation: object) -> type[SpecModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, SpecModel):
+        return annotation
+    for part in get_args(annotation):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None
+
+
+@cache
+def holds_list(model: type[SpecModel], field: str) -> bool:
+    """Whether a field may hold a list, whose elements a path may index."""
+    return _is_list(model.model_fields[field].annotation)
+
+
+def _is_list(annotation: object) -> bool:
+    return get_origin(annotation) is tuple or any(_is_list(p) for p in get_args(annotation))
+
+
+def field_paths(model: type[SpecModel] = ExperimentSpec, prefix: str = "") -> Iterator[str]:
+    """Every dotted path of a model, branches before their leaves."""
+    for name in model.model_fields:
+        path = f"{prefix}{name}"
+        yield path
+        inner = submodel(model, name)
+        if inner is not None and not holds_list(model, name):
+            yield from field_paths(inner, f"{path}.")
+
+
+def leaf_paths() -> tuple[str, ...]:
+    """Every dotted path of an experiment that holds a value rather than further fields."""
+    every = tuple(field_paths())
+    branches = {path.rpartition(".")[0] for path in every}
+    return tuple(path for path in every if path not in branches)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return the known word most like `word`, or an empty string."""
+    names = list(known)
+    lowered = {name.lower(): name for name in names}
+    match = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.55)
+    return lowered[match[0]] if match else ""
+
+
+def suggestion(key: str, model: type[SpecModel], prefix: str = "") -> str:
+    """Remedy for an unknown key: its nearest sibling, or the place of that name elsewhere."""
+    sibling = nearest(key, model.model_fields)
+    if sibling:
+        return f"did you mean {prefix}{sibling}?"
+    if model is ExperimentSpec or prefix:
+        by_leaf = {path.rpartition(".")[2]: path for path in reversed(tuple(field_paths()))}
+        elsewhere = nearest(key, by_leaf)
+        if elsewhere:
+            return f"did you mean {by_leaf[elsewhere]}?"
+    return f"known keys are {', '.join(model.model_fields)}"
+
+
+def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
+    """Check a dotted path against `ExperimentSpec` and split it; list indices become integers.
+
+    Raises
+    ------
+    InputError
+        The path names nothing; the remedy gives the nearest one that exists.
+    """
+    parts: list[str | int] = []
+    model: type[SpecModel] | None = ExperimentSpec
+    list_open = False
+    for part in path.split("."):
+        if list_open and part.isdecimal() and len(part) < 10:
+            parts.append(int(part))
+            list_open = False
+            continue
+        if model is None or list_open or part not in model.model_fields:
+            known = nearest(path, field_paths())
+            remedy = f"did you mean {known}?" if known else "see the list of fields"
+            raise InputError(f"no field {path!r} in an experiment", source=source, remedy=remedy)
+        parts.append(part)
+        list_open = holds_list(model, part)
+        model = submodel(model, part)
+    return tuple(parts)
+
+
+def with_value(
+    node: Any,  # noqa: ANN401
+    parts: tuple[str | int, ...],
+    value: object,
+    *,
+    path: str,
+    source: str = "",
+) -> object:
+    """Return a copy of plain nested data with `value` at `parts`; siblings are shared.
+
+    Raises
+    ------
+    InputError
+        The path meets something that is neither a mapping nor a list, or a missing element.
+    """
+    if not parts:
+        return value
+    head, rest = parts[0], parts[1:]
+    if isinstance(head, int):
+        if not isinstance(node, list | tuple) or head >= len(node):
+            raise InputError(
+                f"there is no element {head} to set",
+                source=source,
+                field=path,
+                remedy="give the whole list first",
+            )
+        items = list(node)
+        items[head] = with_value(items[head], rest, value, path=path, source=source)
+        return items
+    if node is None:
+        node = {}
+    if isinstance(node, SpecModel):
+        node = {name: getattr(node, name) for name in type(node).model_fields}
+    if not isinstance(node, Mapping):
+        raise InputError(
+            f"{head!r} is set inside something that is no mapping", source=source, field=path
+        )
+    copy = dict(node)
+    copy[head] = with_value(copy.get(head), rest, value, path=path, source=source)
+    return copy
+
+
+def value_at(node: Any, parts: tuple[str | int, ...]) -> Any:  # noqa: ANN401
+    """Return what lies at `parts` in a specification or in plain nested data, or None."""
+    for part in parts:
+        if node is None:
+            return None
+        if isinstance(part, int):
+            node = node[part] if part < len(node) else None
+        elif isinstance(node, Mapping):
+            node = node.get(part)
+        else:
+            node = getattr(node, part)
+    return node

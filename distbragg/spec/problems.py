@@ -1,0 +1,113 @@
+"""Pydantic's list of complaints, turned into one line for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from distbragg.errors import InputError
+from distbragg.spec.base import SpecModel
+from distbragg.spec.paths import submodel, suggestion
+
+_LONGEST_VALUE = 40
+_WORDING = {
+    "missing": "is missing",
+    "model_type": "needs a mapping of fields",
+    "dict_type": "needs a mapping of fields",
+    "tuple_type": "needs a list",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "int_from_float": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_parsing_size": "is too large a number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "recursion_loop": "refers to itself",
+}
+
+
+def input_error(error: ValidationError, model: type[SpecModel], source: str = "") -> InputError:
+    """Name the first problem of a validation and count the others.
+
+    Parameters
+    ----------
+    error : ValidationError
+    model : type
+        The model that was validated, to read locations by.
+    source : str
+        File or flag for the message.
+    """
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for item in error.errors(include_url=False):
+        groups.setdefault(_group_of(item, model), []).append(item)
+    first = next(iter(groups.values()))
+    field, problem, remedy = _describe(first, model)
+    others = len(groups) - 1
+    if others:
+        more = f"{others} more problem{'s' if others > 1 else ''}"
+        remedy = f"{remedy}; {more}" if remedy else more
+    return InputError(problem, source=source, field=field, remedy=remedy)
+
+
+def _group_of(item: Mapping[str, Any], model: type[SpecModel]) -> str:
+    """Path up to a union's tag, so that the branches of one union count as one problem."""
+    known = list(_path(item["loc"], model))
+    names = [str(kept) for kept, part in zip(known, item["loc"], strict=False) if kept == part]
+    detail = item["ctx"]["problem"] if item["type"] == "distbragg_refusal" else ""
+    return ".".join(names) + detail
+
+
+def _path(loc: tuple[str | int, ...], model: type[SpecModel]) -> Iterator[str | int]:
+    """Keep the field names and indices of a location; drop the tags of union branches."""
+    current: type[SpecModel] | None = model
+    for part in loc:
+        if isinstance(part, int):
+            yield part
+        elif current is not None:
+            yield part
+            current = submodel(current, part)
+
+
+def _describe(items: list[Mapping[str, Any]], model: type[SpecModel]) -> tuple[str, str, str]:
+    item = items[0]
+    path = [str(part) for part in _path(item["loc"], model)]
+    if item["type"] == "distbragg_refusal":
+        context = item["ctx"]
+        path += [context["field"]] if context["field"] else []
+        return ".".join(path), context["problem"], context["remedy"]
+    if item["type"] == "extra_forbidden":
+        owner = model
+        for part in path[:-1]:
+            owner = submodel(owner, part) or owner
+        prefix = "".join(f"{part}." for part in path[:-1])
+        return ".".join(path), "unknown key", suggestion(path[-1], owner, prefix)
+    wordings = list(dict.fromkeys(_wording(branch) for branch in items))
+    problem = " or ".join(wordings)
+    if item["type"] != "missing":
+        problem = f"{problem}, got {_shown(item['input'])}"
+    return ".".join(path), problem, ""
+
+
+def _wording(item: Mapping[str, Any]) -> str:
+    known = _WORDING.get(item["type"])
+    if known:
+        return known
+    message = str(item["msg"]).removeprefix("Input ").replace("should ", "must ", 1)
+    return message[:1].lower() + message[1:]
+
+
+def _shown(value: object) -> str:
+    """Represent a value in a few characters, whatever its size."""
+    if isinstance(value, Mapping):
+        return f"a mapping of {len(value)} keys"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
+        return "a huge integer"
+    if isinstance(value, list | tuple) and len(value) > 8:
+        return f"a list of {len(value)}"
+    text = repr(value[:_LONGEST_VALUE] if isinstance(value, str) else value)
+    return text if len(text) <= 2 * _LONGEST_VALUE else f"{text[: 2 * _LONGEST_VALUE]}…"

@@ -1,0 +1,350 @@
+"""Sweeps: one experiment, and axes along which its fields vary.
+
+Axes that share a `dim` advance together (zip); different dims form the grid product, in
+order of first appearance. The cost of a sweep is the sum of its axes, never their product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+
+from distbragg.errors import InputError
+from distbragg.spec.axis_values import (
+    AxisValues,
+    arange_values,
+    linspace_values,
+    plain_values,
+    random_quaternions,
+)
+from distbragg.spec.base import Count, Finite, SpecModel, refusal
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.paths import leaf_paths, split_path, value_at, with_value
+from distbragg.spec.problems import input_error
+from distbragg.spec.suffix import unit_of
+
+QUATERNION_PATH = "crystal.quaternion_xyzw"
+RESERVED_NAMES = frozenset({"slow", "fast", "panel", "images"})
+_FIXED = {
+    "compute": "the plan is one for the whole stack",
+    "output": "a stack stores one kind of image",
+    "header_files": "a header may change the shape of a frame",
+    "detector.pixels_fast": "all frames of a stack have one shape",
+    "detector.pixels_slow": "all frames of a stack have one shape",
+    "detector.size_fast_mm": "all frames of a stack have one shape",
+    "detector.size_slow_mm": "all frames of a stack have one shape",
+}
+_CHECKED_INDICES = 20_000
+"""Longest axis of which every value is validated at load; of a longer one, that many spread
+evenly, both ends among them (its frames are validated again when they are made)."""
+
+
+class Linspace(SpecModel):
+    """`count` evenly spaced values, both ends included."""
+
+    start: Finite
+    stop: Finite
+    count: Count
+
+
+class Arange(SpecModel):
+    """Values from `start` in steps of `step`, up to but not including `stop`."""
+
+    start: Finite
+    stop: Finite
+    step: Finite
+
+
+class RandomOrientations(SpecModel):
+    """Orientations uniform on SO(3), the same for the same seed."""
+
+    count: Count
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+class AxisSpec(SpecModel):
+    """One axis: a name, the field it sets, and its values.
+
+    `path` is the dotted path of any field outside `compute` and `output` whose change leaves
+    the frame's shape alone; an element of a list is addressed by its index. `dim` is by
+    default the axis's own name.
+    """
+
+    name: str
+    path: str = ""
+    dim: str = ""
+    values: Annotated[tuple[Any, ...], BeforeValidator(plain_values)] | None = None
+    linspace: Linspace | None = None
+    arange: Arange | None = None
+    random_orientations: RandomOrientations | None = None
+
+    _expanded: AxisValues = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _check_axis(self) -> Self:
+        for field, word in (("name", self.name), ("dim", self.dimension)):
+            if not word.isidentifier():
+                raise refusal(
+                    f"{word!r} is no identifier",
+                    field=field,
+                    remedy="use letters, digits and underscores, not starting with a digit",
+                )
+            if word in RESERVED_NAMES:
+                raise refusal(f"{word!r} is a name of the stack itself", field=field)
+        kinds = ("values", "linspace", "arange", "random_orientations")
+        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise refusal(f"needs exactly one of {', '.join(kinds)}, found {found}")
+        if self.random_orientations is not None and self.path not in ("", QUATERNION_PATH):
+            raise refusal(f"random orientations set {QUATERNION_PATH}", field="path")
+        if not self.target:
+            raise refusal("is missing", field="path", remedy="name the field this axis sets")
+        self._expanded = self._expand()
+        return self
+
+    @property
+    def dimension(self) -> str:
+        """Name of the dimension the axis runs along."""
+        return self.dim or self.name
+
+    @property
+    def target(self) -> str:
+        """Dotted path the axis sets."""
+        return QUATERNION_PATH if self.random_orientations is not None else self.path
+
+    @property
+    def expanded(self) -> AxisValues:
+        """All values of the axis, made once."""
+        return self._expanded
+
+    def _expand(self) -> AxisValues:
+        if self.linspace is not None:
+            return linspace_values(self.linspace.start, self.linspace.stop, self.linspace.count)
+        if self.arange is not None:
+            return arange_values(self.arange.start, self.arange.stop, self.arange.step)
+        if self.random_orientations is not None:
+            return random_quaternions(self.random_orientations.count, self.random_orientations.seed)
+        return AxisValues.of(self.values or ())
+
+
+@dataclass(frozen=True, slots=True)
+class AxisCoordinate:
+    """A labelled coordinate of the stack.
+
+    Attributes
+    ----------
+    name : str
+        Name of the coordinate; differs from `dim` unless it labels the dimension itself.
+    dim : str
+    path : str
+        Field the axis sets; empty for a plain index.
+    unit : str
+        "1" for a number without unit, empty for text.
+    values : (size,) or (size, components) array
+    component_dim : str
+        Name for the second dimension of `values`; empty where there is none.
+    """
+
+    name: str
+    dim: str
+    path: str
+    unit: str
+    values: NDArray[Any]
+    component_dim: str = ""
+
+
+class SweepSpec(SpecModel):
+    """An experiment and the axes of its sweep; without axes, a sweep of one frame."""
+
+    experiment: ExperimentSpec = ExperimentSpec()
+    axes: tuple[AxisSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_sweep(self) -> Self:
+        self._check_names()
+        for position, axis in enumerate(self.axes):
+            _check_target(axis, self.experiment, field=f"axes.{position}.path")
+        self._check_sizes()
+        for dim, size in self.dims:
+            self._check_values(dim, size)
+        return self
+
+    def _check_names(self) -> None:
+        seen: set[str] = set()
+        targets: set[str] = set()
+        dims = {axis.dimension for axis in self.axes}
+        for position, axis in enumerate(self.axes):
+            if axis.name in seen:
+                raise InputError(
+                    f"the name {axis.name!r} is used twice", field=f"axes.{position}.name"
+                )
+            if axis.name in dims and axis.name != axis.dimension:
+                raise InputError(
+                    f"the name {axis.name!r} is the dimension of another axis",
+                    field=f"axes.{position}.name",
+                )
+            clash = next((t for t in targets if _overlap(t, axis.target)), None)
+            if clash is not None:
+                raise InputError(f"{axis.target} is set by two axes", field=f"axes.{position}.path")
+            seen.add(axis.name)
+            targets.add(axis.target)
+
+    def _check_sizes(self) -> None:
+        sizes: dict[str, int] = {}
+        for position, axis in enumerate(self.axes):
+            size = len(axis.expanded)
+            if size == 0:
+                raise InputError("the axis has no values", field=f"axes.{position}")
+            first = sizes.setdefault(axis.dimension, size)
+            if first != size:
+                raise InputError(
+                    f"{size} values along {axis.dimension!r}, where another axis has {first}",
+                    field=f"axes.{position}",
+                    remedy="axes of one dim advance together and need equal lengths",
+                )
+
+    def _check_values(self, dim: str, size: int) -> None:
+        """Validate each value of the axes of one dim against the base experiment."""
+        members = [axis for axis in self.axes if axis.dimension == dim]
+        if all(axis.random_orientations is not None for axis in members):
+            size = 1  # every one is a unit quaternion by construction
+        for index in _spread(size):
+            self._spec_with({axis.target: axis.expanded.item(index) for axis in members}, dim)
+
+    @property
+    def dims(self) -> tuple[tuple[str, int], ...]:
+        """Names and sizes of the sweep dimensions, in order of first appearance."""
+        sizes: dict[str, int] = {}
+        for axis in self.axes:
+            sizes.setdefault(axis.dimension, len(axis.expanded))
+        return tuple(sizes.items())
+
+    @property
+    def frames(self) -> int:
+        """Number of frames: the product of the dimension sizes."""
+        product = 1
+        for _, size in self.dims:
+            product *= size
+        return product
+
+    def frame_index(self, index: int) -> dict[str, int]:
+        """Position along each dimension of a flat C-order frame index."""
+        if not 0 <= index < self.frames:
+            raise InputError(f"there is no frame {index}; the sweep has {self.frames}")
+        position: dict[str, int] = {}
+        for name, size in reversed(self.dims):
+            index, position[name] = divmod(index, size)
+        return position
+
+    def frame_values(self, index: int) -> dict[str, Any]:
+        """Values of one frame by the dotted path of the field they set."""
+        position = self.frame_index(index)
+        return {axis.target: axis.expanded.item(position[axis.dimension]) for axis in self.axes}
+
+    def frame_spec(self, index: int) -> ExperimentSpec:
+        """Validate and return the experiment of one frame.
+
+        Raises
+        ------
+        InputError
+            The values of this frame do not go together.
+        """
+        return self._spec_with(self.frame_values(index), f"frame {index}")
+
+    def _spec_with(self, values: dict[str, Any], where: str) -> ExperimentSpec:
+        if not values:
+            return self.experiment
+        plain: object = self.experiment
+        for path, value in values.items():
+            plain = with_value(plain, _split(path), value, path=path)
+        try:
+            return ExperimentSpec.model_validate(plain)
+        except ValidationError as error:
+            problem = input_error(error, ExperimentSpec)
+            raise InputError(
+                f"{problem.problem} (sweep over {where})",
+                field=problem.field,
+                remedy=problem.remedy,
+            ) from None
+
+    def coordinates(self) -> tuple[AxisCoordinate, ...]:
+        """Coordinates of the stack: each dimension's own label first, then its axes."""
+        found: list[AxisCoordinate] = []
+        for dim, size in self.dims:
+            members = [axis for axis in self.axes if axis.dimension == dim]
+            labels = [a for a in members if a.name == dim and a.expanded.array.ndim == 1]
+            if not labels:
+                found.append(AxisCoordinate(dim, dim, "", "1", np.arange(size, dtype=np.int64)))
+            found += [_coordinate(axis) for axis in members]
+        return tuple(found)
+
+
+def _coordinate(axis: AxisSpec) -> AxisCoordinate:
+    array = axis.expanded.array
+    unit = "" if array.dtype.kind in "UT" else unit_of(axis.target)
+    name, component = axis.name, ""
+    if array.ndim == 2:
+        component = f"{axis.name}_component"
+        if axis.name == axis.dimension:
+            leaf = [part for part in axis.target.split(".") if not part.isdecimal()][-1]
+            name = f"{axis.name}_{leaf}"
+    return AxisCoordinate(name, axis.dimension, axis.target, unit, array, component)
+
+
+@cache
+def _split(path: str) -> tuple[str | int, ...]:
+    return split_path(path)
+
+
+@cache
+def _leaves() -> frozenset[str]:
+    return frozenset(leaf_paths())
+
+
+def _overlap(first: str, second: str) -> bool:
+    return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
+
+
+def _spread(size: int) -> Iterator[int]:
+    if size <= _CHECKED_INDICES:
+        yield from range(size)
+        return
+    for step in range(_CHECKED_INDICES):
+        yield step * (size - 1) // (_CHECKED_INDICES - 1)
+
+
+def _check_target(axis: AxisSpec, base: ExperimentSpec, *, field: str) -> None:
+    """Refuse paths that do not exist, are not a value, or change what all frames share."""
+    try:
+        parts = _split(axis.target)
+    except InputError as error:
+        raise InputError(error.problem, field=field, remedy=error.remedy) from None
+    for fixed, reason in _FIXED.items():
+        if _overlap(axis.target, fixed):
+            raise InputError(f"{axis.target} cannot be swept: {reason}", field=field)
+    if axis.target == "detector.pixel_size_mm":
+        detector = base.detector
+        if detector.pixels_fast is None or detector.pixels_slow is None:
+            raise InputError(
+                "sweeping the pixel size needs the pixel counts, or the frame's shape would change",
+                field=field,
+                remedy="give detector.pixels_fast and detector.pixels_slow",
+            )
+    names = ".".join(part for part in parts if isinstance(part, str))
+    if names not in _leaves():
+        raise InputError(
+            f"{axis.target} is a group of fields", field=field, remedy="name one field of it"
+        )
+    if isinstance(parts[-1], int) and value_at(base, parts) is None:
+        raise InputError(
+            f"{axis.target} sets one element of a list the experiment does not give",
+            field=field,
+            remedy="give the whole list in the experiment",
+        )
