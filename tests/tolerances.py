@@ -23,3 +23,22 @@ GOLDEN_MIXED_TOTAL = 1e-5
 
 KERNEL_TWIN_FLOAT64_RELATIVE = 1e-11
 """A float64 kernel against the plain-loop reference: the same formulas, sums re-associated."""
+
+NATIVE_MIXED_RELATIVE = 2e-5
+"""Mixed native kernel, bright pixels: a few float32 roundings of each of six sine factors, twice
+because of the square, and for ROUND the float32 argument of its sine at some tens of turns."""
+
+NATIVE_MIXED_OF_MAXIMUM = 2e-6
+"""Mixed native kernel, any pixel and the total, as a share of the maximum or of the total."""
+
+DENSITY_TRANSFORM_OF_MAXIMUM = 3e-4
+"""|F| by density and Fourier transform against direct summation, as a share of the largest:
+gemmi's density is cut at 1e-5 and sampled at 1.5 times the Nyquist rate; 2e-5 was measured."""
+
+GOLDEN_EDGE_PIXELS = 1e-4
+"""Share of pixels that may differ from the C program because a step of theirs lies within 1e-9
+of a half-integer index or of the top-hat edge: either side is a correct rounding."""
+
+WEIGHTED_SOURCES_RELATIVE = 1e-12
+"""A weighted table against its sources rendered one by one and added with `math.fsum`: the two
+differ in the order of at most 2,000 positive float64 additions."""

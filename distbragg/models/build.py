@@ -1,0 +1,66 @@
+"""Spec to experiment: the only place that resolves `auto` and what was left out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from distbragg.errors import InputError
+from distbragg.models.build_beam import build_beam, nominal_wavelength
+from distbragg.models.build_crystal import build_crystal
+from distbragg.models.build_detector import build_detector, convention_of
+from distbragg.models.build_reflections import (
+    build_reflections,
+    reflections_key,
+    resolve_interpolation,
+)
+from distbragg.models.build_sampling import build_background, build_sampling
+from distbragg.models.conventions import CONVENTIONS
+from distbragg.models.crystal import Reflections
+from distbragg.models.experiment import Experiment, Noise
+from distbragg.models.headers import ingest_headers
+from distbragg.spec.experiment import ExperimentSpec
+
+__all__ = ["build_experiment", "build_reflections", "reflections_key"]
+
+
+def build_experiment(
+    spec: ExperimentSpec, *, reflections: Reflections | None = None, frame: int = 0
+) -> Experiment:
+    """Resolve one frame.
+
+    Parameters
+    ----------
+    spec : ExperimentSpec
+        Of this frame.
+    reflections : Reflections, optional
+        A table built before for the same structure-factor fields (`reflections_key`); read
+        from the spec's file where not given. Whether it is interpolated is decided here.
+    frame : int
+        Index of the frame in its sweep; enters the seed of `mosaic.per_frame` alone.
+
+    Raises
+    ------
+    InputError
+        Names the file or field that cannot be used, and what to do about it.
+    """
+    if frame < 0:
+        raise InputError(f"frame {frame} is negative")
+    headers = ingest_headers(spec)
+    rule = CONVENTIONS[convention_of(spec)]
+    wavelength = nominal_wavelength(spec.beam, headers.wavelength)
+    beam = build_beam(spec.beam, spec.physics, rule, headers.wavelength)
+    direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
+    crystal = build_crystal(spec, rule, headers, wavelength, frame)
+    detector = build_detector(spec, rule, headers, direction)
+    table = build_reflections(spec) if reflections is None else reflections
+    interpolate = resolve_interpolation(spec, table, crystal)
+    return Experiment(
+        physics=spec.physics,
+        beam=beam,
+        crystal=crystal,
+        reflections=replace(table, interpolate=interpolate),
+        detector=detector,
+        sampling=build_sampling(spec, beam, crystal, detector),
+        background=build_background(spec),
+        noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
+    )

@@ -1,0 +1,99 @@
+"""What image headers say, beneath what the spec says explicitly."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from distbragg.errors import InputError
+from distbragg.read.smv import SmvHeader, read_smv_header
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.sampling import HeaderFile
+from distbragg.units import deg_to_rad, mm_to_m
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderValues:
+    """Geometry found in headers, in the units of the models; None where no header says.
+
+    Attributes
+    ----------
+    wavelength : float, Å
+    distance, close_distance, pixel_size, xbeam, ybeam : float, m
+    orgx, orgy : float, pixels
+    phi, oscillation, twotheta : float, rad
+    shape : (int, int)
+        Pixels (slow, fast).
+    """
+
+    wavelength: float | None = None
+    distance: float | None = None
+    close_distance: float | None = None
+    pixel_size: float | None = None
+    xbeam: float | None = None
+    ybeam: float | None = None
+    orgx: float | None = None
+    orgy: float | None = None
+    phi: float | None = None
+    oscillation: float | None = None
+    twotheta: float | None = None
+    shape: tuple[int, int] | None = None
+
+
+_DEFAULT_PIXEL_MM = 0.1
+
+
+def ingest_headers(spec: ExperimentSpec) -> HeaderValues:
+    """Read the header files in order (masks first, images after); a later one wins.
+
+    A mask's BEAM_CENTER_Y counts from the other end of the slow axis.
+
+    Raises
+    ------
+    InputError
+        An unreadable file, or a value no detector can have.
+    """
+    values = HeaderValues()
+    ordered = sorted(spec.header_files, key=lambda file: file.role != "mask")
+    for file in ordered:
+        values = _ingest(values, file)
+    return values
+
+
+def _ingest(values: HeaderValues, file: HeaderFile) -> HeaderValues:
+    header = read_smv_header(file.path)
+    pixel_mm = _positive(header, "PIXEL_SIZE")
+    found: dict[str, float | tuple[int, int] | None] = {
+        "shape": header.shape,
+        "wavelength": _positive(header, "WAVELENGTH"),
+        "pixel_size": _metres(pixel_mm),
+        "distance": _metres(header.number("DISTANCE")),
+        "close_distance": _metres(header.number("CLOSE_DISTANCE")),
+        "xbeam": _metres(header.number("BEAM_CENTER_X")),
+        "ybeam": _metres(header.number("BEAM_CENTER_Y")),
+        "orgx": header.number("ORGX", "XDS_ORGX"),
+        "orgy": header.number("ORGY", "XDS_ORGY"),
+        "phi": _radians(header.number("PHI")),
+        "oscillation": _radians(header.number("OSC_RANGE")),
+        "twotheta": _radians(header.number("TWOTHETA")),
+    }
+    if file.role == "mask" and isinstance(found["ybeam"], float):
+        pixel = found["pixel_size"] or values.pixel_size or mm_to_m(_DEFAULT_PIXEL_MM)
+        if isinstance(pixel, float):
+            found["ybeam"] = pixel * header.shape[0] - found["ybeam"]
+    return replace(values, **{key: value for key, value in found.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _positive(header: SmvHeader, key: str) -> float | None:
+    value = header.number(key)
+    if value is not None and not 0.0 < value < math.inf:
+        raise InputError(f"{key} is {value:g}, not a positive number", source=header.source)
+    return value
+
+
+def _metres(value: float | None) -> float | None:
+    return None if value is None else mm_to_m(value)
+
+
+def _radians(value: float | None) -> float | None:
+    return None if value is None else deg_to_rad(value)

@@ -1,0 +1,164 @@
+"""How counts, ranges and steps give one another: nanoBragg's default sampling rules."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from distbragg.errors import InputError
+from distbragg.units import deg_to_rad
+
+logger = logging.getLogger("distbragg")
+
+MAXIMUM_STEPS: Final = 10_000_000
+"""Longest list of phi steps, domains, layers or generated sources."""
+
+NOMINAL_ANGLE: Final = 1.0
+"""Range, rad, that a divergence count alone stands for in nanoBragg."""
+
+_DEFAULT_DOMAINS: Final = 10
+_NOMINAL_OSCILLATION: Final = deg_to_rad(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """A resolved range of equally spaced values: start −extent/2, `count` values by `step`."""
+
+    count: int
+    extent: float
+    step: float
+
+
+OFF: Final = Grid(1, 0.0, 0.0)
+
+
+def resolve_grid(
+    extent: float | None, step: float | None, count: int | None, *, nominal: float, field: str
+) -> Grid:
+    """Resolve a divergence or dispersion grid from any of its three numbers.
+
+    Parameters
+    ----------
+    extent : float or None
+        Full range; negative means not given.
+    step : float or None
+        Distance between neighbours; not positive means not given.
+    count : int or None
+        Number of values; not positive means not given.
+    nominal : float
+        Range that a count alone stands for.
+    field : str
+        Spec field, for messages.
+
+    Raises
+    ------
+    InputError
+        The grid would be too long.
+    """
+    extent = -1.0 if extent is None else extent
+    step = -1.0 if step is None else step
+    count = 0 if count is None else count
+    if extent < 0.0:
+        grid = _without_extent(step, count, nominal)
+    elif step > 0.0:
+        grid = Grid(count if count > 0 else _ceiling(extent / step, field), extent, step)
+    else:
+        number = max(count, 2)
+        grid = Grid(number, extent, extent / (number - 1))
+    if grid.extent <= 0.0 or grid.step <= 0.0 or grid.count <= 0:
+        return OFF
+    check_count(grid.count, field)
+    return grid
+
+
+def _without_extent(step: float, count: int, nominal: float) -> Grid:
+    if step > 0.0:
+        return Grid(2, step, step)
+    if count > 0:
+        return Grid(count, nominal, nominal / count)
+    return OFF
+
+
+def check_count(count: int, field: str) -> None:
+    """Refuse a list too long to be meant.
+
+    Raises
+    ------
+    InputError
+    """
+    if count > MAXIMUM_STEPS:
+        raise InputError(
+            f"{count} steps, more than {MAXIMUM_STEPS}", field=field, remedy="take larger steps"
+        )
+
+
+def _ceiling(ratio: float, field: str) -> int:
+    if not ratio <= MAXIMUM_STEPS:
+        raise InputError(
+            f"{ratio:.3g} steps, more than {MAXIMUM_STEPS}", field=field, remedy="take larger steps"
+        )
+    return math.ceil(ratio)
+
+
+@dataclass(frozen=True, slots=True)
+class PhiSteps:
+    """Resolved spindle rotation: `count` steps of `step` from the start, `extent` in all (rad)."""
+
+    count: int
+    extent: float
+    step: float
+
+
+def resolve_phi(extent: float | None, step: float | None, count: int | None) -> PhiSteps:
+    """Resolve the oscillation (rad) from range, step and count.
+
+    Only a range gives two steps; range and step give ceil(range/step); a count alone stands
+    for one degree; a step without range gives two steps of it.
+
+    Raises
+    ------
+    InputError
+        Too many steps.
+    """
+    extent = -1.0 if extent is None else extent
+    step = -1.0 if step is None else step
+    field = "goniometer.steps"
+    if extent < 0.0:
+        if step > 0.0:
+            return PhiSteps(2, step, step)
+        if count is None or count < 0:
+            return PhiSteps(1, 0.0, 0.0)
+        number = max(count, 1)
+        check_count(number, field)
+        return PhiSteps(number, _NOMINAL_OSCILLATION, _NOMINAL_OSCILLATION / number)
+    if count is None or count < 0:
+        if step <= 0.0:
+            return PhiSteps(2, extent, extent / 2.0)
+        return PhiSteps(max(_ceiling(extent / step, field), 1), extent, step)
+    number = max(count, 1)
+    check_count(number, field)
+    return PhiSteps(number, extent, extent / number if step < 0.0 else step)
+
+
+def resolve_domains(spread: float | None, count: int | None) -> tuple[float, int]:
+    """Resolve mosaic spread (rad) and number of domains.
+
+    Domains without a spread become one; a spread without a count gives ten.
+
+    Raises
+    ------
+    InputError
+        Too many domains.
+    """
+    if spread is None or spread <= 0.0:
+        if count is not None and count > 1:
+            logger.warning(
+                "crystal.mosaic.domains: %d domains without a spread are one aligned domain", count
+            )
+        return 0.0, 1
+    if count is None or count <= 0:
+        return spread, _DEFAULT_DOMAINS
+    check_count(count, "crystal.mosaic.domains")
+    return spread, count

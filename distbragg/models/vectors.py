@@ -1,0 +1,105 @@
+"""Three-vectors in plain Python floats.
+
+Scalars, in one fixed order of operations: the cell vectors decide automatic choices
+(sizes and oversampling are rounded up), so they must not depend on a linear-algebra library.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from distbragg.models.arrays import Float64Array
+
+Vector = tuple[float, float, float]
+
+
+def dot(first: Vector, second: Vector) -> float:
+    """Scalar product."""
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
+
+
+def cross(first: Vector, second: Vector) -> Vector:
+    """Vector product."""
+    return (
+        first[1] * second[2] - first[2] * second[1],
+        first[2] * second[0] - first[0] * second[2],
+        first[0] * second[1] - first[1] * second[0],
+    )
+
+
+def norm(vector: Vector) -> float:
+    """Euclidean length."""
+    return math.sqrt(dot(vector, vector))
+
+
+def scale(vector: Vector, factor: float) -> Vector:
+    """Vector times a number."""
+    return factor * vector[0], factor * vector[1], factor * vector[2]
+
+
+def unit(vector: Vector) -> Vector:
+    """Return the unit vector; the zero vector stays zero."""
+    length = norm(vector)
+    if length == 0.0:
+        return 0.0, 0.0, 0.0
+    return vector[0] / length, vector[1] / length, vector[2] / length
+
+
+def combine(*terms: tuple[float, Vector]) -> Vector:
+    """Sum of factor times vector, in the order given."""
+    total = (0.0, 0.0, 0.0)
+    for factor, vector in terms:
+        total = (
+            total[0] + factor * vector[0],
+            total[1] + factor * vector[1],
+            total[2] + factor * vector[2],
+        )
+    return total
+
+
+def rotate_xyz(vector: Vector, angles: Vector) -> Vector:
+    """Rotate about the laboratory x, then y, then z axis (right-handed, radians)."""
+    x, y, z = vector
+    about_x, about_y, about_z = angles
+    if about_x != 0.0:
+        cosine, sine = math.cos(about_x), math.sin(about_x)
+        y, z = y * cosine - z * sine, y * sine + z * cosine
+    if about_y != 0.0:
+        cosine, sine = math.cos(about_y), math.sin(about_y)
+        x, z = x * cosine + z * sine, z * cosine - x * sine
+    if about_z != 0.0:
+        cosine, sine = math.cos(about_z), math.sin(about_z)
+        x, y = x * cosine - y * sine, x * sine + y * cosine
+    return x, y, z
+
+
+def rotate_about(vector: Vector, axis: Vector, angle: float) -> Vector:
+    """Rotate about a unit axis through the origin (Rodrigues' formula, radians)."""
+    cosine, sine = math.cos(angle), math.sin(angle)
+    along = dot(axis, vector) * (1.0 - cosine)
+    across = cross(axis, vector)
+    return (
+        axis[0] * along + vector[0] * cosine + across[0] * sine,
+        axis[1] * along + vector[1] * cosine + across[1] * sine,
+        axis[2] * along + vector[2] * cosine + across[2] * sine,
+    )
+
+
+def rotation_about(axis: Vector, angle: float) -> Float64Array:
+    """Return the (3, 3) matrix of `rotate_about`."""
+    columns = [
+        rotate_about(basis, axis, angle)
+        for basis in ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    ]
+    return np.array(columns, dtype=np.float64).T.copy()
+
+
+def apply_matrix(matrix: Float64Array, vector: Vector) -> Vector:
+    """Matrix (3, 3) times vector, in scalars."""
+    rows = [
+        float(row[0]) * vector[0] + float(row[1]) * vector[1] + float(row[2]) * vector[2]
+        for row in matrix
+    ]
+    return rows[0], rows[1], rows[2]

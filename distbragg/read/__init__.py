@@ -1,0 +1,1 @@
+"""Readers: files in, numpy arrays out, every defect one clear `InputError`."""

@@ -1,0 +1,170 @@
+"""Structure-factor amplitudes of MTZ files."""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Final
+
+import gemmi
+import numpy as np
+
+from distbragg.errors import InputError
+from distbragg.read.miller import MillerTable
+from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
+from distbragg.read.text import read_bytes, shown
+
+_PREFERRED: Final = (
+    "F",
+    "FP",
+    "FOBS",
+    "F-OBS",
+    "F-OBS-FILTERED",
+    "FMEAN",
+    "FC",
+    "FCALC",
+    "F-MODEL",
+)
+_RECORD: Final = 80
+_WORD: Final = 4
+
+
+def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTable:
+    """Read merged amplitudes and expand them to P1, with Friedel mates.
+
+    Parameters
+    ----------
+    path : str
+        May be compressed (`.gz`).
+    column : str, optional
+        Label of a column of amplitudes (type F); found by its usual names where not given.
+    dmin : float, optional
+        Å; reflections of smaller spacing are left out.
+
+    Returns
+    -------
+    MillerTable
+
+    Raises
+    ------
+    InputError
+        Not a readable MTZ file, unmerged data, no such column, or a column of something
+        else than amplitudes.
+    """
+    mtz = _open(path)
+    if mtz.batches:
+        raise InputError(
+            "the reflections are not merged", source=path, remedy="merge and truncate them first"
+        )
+    label = _choose_column(mtz, column, path)
+    with np.errstate(invalid="ignore"):
+        data = np.array(mtz, copy=True, dtype=np.float64)
+    columns = [item.label for item in mtz.columns]
+    indices = _indices(data, path)
+    return listed_amplitudes(
+        indices,
+        data[:, columns.index(label)],
+        cell=mtz.cell,
+        spacegroup=mtz.spacegroup,
+        dmin=dmin,
+        source=path,
+    )
+
+
+def mtz_cell(path: str) -> CellSix:
+    """Return the unit cell (Å, degrees) of an MTZ file.
+
+    Raises
+    ------
+    InputError
+    """
+    return cell_six(_open(path).cell, path)
+
+
+def _open(path: str) -> gemmi.Mtz:
+    _check_sizes(read_bytes(path), path)
+    try:
+        mtz = gemmi.read_mtz_file(path)
+    except (RuntimeError, ValueError, IndexError, OverflowError, MemoryError, OSError) as error:
+        raise InputError(f"not a readable MTZ file ({shown(str(error))})", source=path) from error
+    if mtz.nreflections == 0 or len(mtz.columns) <= 3:
+        raise InputError("the MTZ file lists no reflections", source=path)
+    cell_six(mtz.cell, path)
+    return mtz
+
+
+def _check_sizes(content: bytes, path: str) -> None:
+    """Refuse a header that promises more data than the file holds, before anything allocates."""
+    problem = InputError(
+        "not a complete MTZ file", source=path, remedy="the file is truncated or damaged"
+    )
+    if len(content) < 5 * _WORD or content[:4] != b"MTZ ":
+        raise problem
+    stamp = content[2 * _WORD]
+    order = ">" if stamp == 0x11 else "<"
+    (offset,) = struct.unpack(f"{order}i", content[_WORD : 2 * _WORD])
+    if offset == -1:
+        (offset,) = struct.unpack(f"{order}q", content[3 * _WORD : 5 * _WORD])
+    start = (offset - 1) * _WORD
+    if not 5 * _WORD <= start <= len(content) - _RECORD:
+        raise problem
+    if b"MTZENDOFHEADERS" not in content[start:]:
+        raise problem
+    match = re.search(rb"NCOL +(\d{1,9}) +(\d{1,12})", content[start:])
+    if match is None:
+        raise problem
+    columns, rows = int(match.group(1)), int(match.group(2))
+    if 20 * _WORD + columns * rows * _WORD > start or columns * rows == 0:
+        raise problem
+
+
+def _choose_column(mtz: gemmi.Mtz, column: str | None, path: str) -> str:
+    types = {item.label: item.type for item in mtz.columns}
+    amplitudes = [label for label, kind in types.items() if kind == "F"]
+    if column is not None:
+        if column not in types:
+            raise InputError(
+                f"no column '{shown(column)}'",
+                source=path,
+                field="structure_factors.column",
+                remedy=f"columns of amplitudes: {' '.join(amplitudes) or 'none'}",
+            )
+        if types[column] != "F":
+            raise InputError(
+                f"column '{shown(column)}' has type {types[column]}, not F (amplitudes)",
+                source=path,
+                field="structure_factors.column",
+                remedy=_advice(types[column]),
+            )
+        return column
+    by_name = {label.upper(): label for label in reversed(amplitudes)}
+    for name in _PREFERRED:
+        if name in by_name:
+            return by_name[name]
+    if not amplitudes:
+        raise InputError(
+            "no column of amplitudes (type F)",
+            source=path,
+            remedy=_advice("J" if "J" in types.values() else ""),
+        )
+    return amplitudes[0]
+
+
+def _advice(kind: str) -> str:
+    if kind in ("J", "K"):
+        return (
+            "intensities are not amplitudes: weak ones need a truncation step "
+            "(French and Wilson), e.g. ctruncate"
+        )
+    return "give a file with amplitudes"
+
+
+def _indices(
+    data: np.ndarray[tuple[int, ...], np.dtype[np.float64]], path: str
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    indices = data[:, :3]
+    if not np.isfinite(indices).all() or (indices != np.rint(indices)).any():
+        raise InputError("a Miller index is not a whole number", source=path)
+    if np.abs(indices).max() > 2**20:
+        raise InputError("a Miller index is out of range", source=path)
+    return indices.astype(np.int64)

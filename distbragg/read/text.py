@@ -1,0 +1,127 @@
+"""Bounded reading of small text files, gzip-compressed or not, as numbered lines of fields."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import re
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from distbragg.errors import InputError
+
+MAXIMUM_TEXT_BYTES: Final = 1 << 30
+"""Largest text file read, after decompression."""
+
+_SEPARATORS = re.compile(r"[\s,;]+")
+_SHOWN_CHARACTERS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One data line: its place, for messages, and its fields."""
+
+    source: str
+    number: int
+    fields: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """The place as `file:line`."""
+        return f"{self.source}:{self.number}"
+
+
+def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
+    """Return the whole content of a file, decompressing `.gz`, at most `limit` bytes.
+
+    Raises
+    ------
+    InputError
+        Missing, unreadable, empty, too large or truncated file.
+    """
+    file = Path(path)
+    try:
+        if not file.is_file():
+            reason = "is not a file" if file.exists() else "does not exist"
+            raise InputError(f"the file {reason}", source=path, remedy="check the path")
+        if path.lower().endswith(".gz"):
+            with gzip.open(file, "rb") as handle:
+                content = handle.read(limit + 1)
+        else:
+            with file.open("rb") as handle:
+                content = handle.read(limit + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise InputError(
+            f"the compressed file is damaged or truncated ({error})",
+            source=path,
+            remedy="fetch or compress it again",
+        ) from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({error})", source=path) from error
+    if len(content) > limit:
+        raise InputError(f"the file is larger than {limit} bytes", source=path)
+    if not content.strip():
+        raise InputError("the file is empty", source=path)
+    return content
+
+
+def read_text(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> str:
+    """Return a file as text; binary content is refused.
+
+    Raises
+    ------
+    InputError
+        As `read_bytes`, and for bytes that are no text.
+    """
+    content = read_bytes(path, limit)
+    if b"\0" in content:
+        raise InputError("the file is binary, not text", source=path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def data_lines(path: str, *, comment: str = "#", limit: int = MAXIMUM_TEXT_BYTES) -> Iterator[Line]:
+    """Yield the lines that hold data, split at white space, commas and semicolons.
+
+    Blank lines and whatever follows `comment` are skipped; line ends may be LF, CRLF or
+    CR, and the last line may lack one.
+
+    Raises
+    ------
+    InputError
+        As `read_text`.
+    """
+    text = read_text(path, limit)
+    for number, raw in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+        content = raw.split(comment, 1)[0].strip(" \t,;\f\v")
+        if content:
+            fields = tuple(part for part in _SEPARATORS.split(content) if part)
+            yield Line(path, number, fields)
+
+
+def shown(text: str) -> str:
+    """Shorten foreign text so that a message stays one readable line."""
+    clean = text.encode("ascii", "backslashreplace").decode("ascii")
+    return clean if len(clean) <= _SHOWN_CHARACTERS else clean[:_SHOWN_CHARACTERS] + "…"
+
+
+def parse_number(text: str, line: Line, name: str) -> float:
+    """Return a finite number.
+
+    Raises
+    ------
+    InputError
+        Not a number, NaN or infinite; names file, line and column.
+    """
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise InputError(f"{name} '{shown(text)}' is not a number", source=line.place) from error
+    if not math.isfinite(value) or "_" in text:
+        raise InputError(f"{name} '{shown(text)}' is not a finite number", source=line.place)
+    return value
