@@ -1,0 +1,59 @@
+"""What is known about a run, as plain data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from distbragg.store.layout import LOCK_FILE
+from distbragg.store.ledger import completed_units, failures
+from distbragg.store.lock import is_alive, read_holder
+from distbragg.store.run_directory import RunDirectory, open_run
+
+
+def info(run: RunDirectory | str | Path) -> dict[str, Any]:
+    """Describe a run: identity, shape, how far it is, failures, who works on it.
+
+    Raises
+    ------
+    InputError
+        `run` is not a run.
+    DamageError
+        Its manifest or ledger is damaged.
+    """
+    directory = run if isinstance(run, RunDirectory) else open_run(run)
+    manifest, layout = directory.manifest, directory.layout
+    done = completed_units(directory)
+    frames_done = sum(map(layout.frame_count, done))
+    failed = {unit: item.reason for unit, item in failures(directory).items() if unit not in done}
+    return {
+        "path": str(directory.path),
+        "title": manifest.sweep["experiment"].get("title", ""),
+        "run_id": directory.run_id,
+        "dims": dict(layout.dims),
+        "panels": layout.panels,
+        "shape": list(layout.shape),
+        "dtype": layout.dtype,
+        "frames": layout.frames,
+        "frames_done": frames_done,
+        "frames_missing": layout.frames - frames_done,
+        "units": layout.units,
+        "units_done": len(done),
+        "failed_units": {str(unit): reason for unit, reason in sorted(failed.items())},
+        "stored_bytes": sum(receipt.size for receipt in done.values()),
+        "in_use_by": _in_use_by(directory),
+        "physics_hash": manifest.physics_hash,
+        "plan_hash": manifest.plan_hash,
+        "numeric_class": manifest.numeric_class,
+        "summary": manifest.summary,
+        "provenance": manifest.provenance,
+    }
+
+
+def _in_use_by(run: RunDirectory) -> list[str]:
+    holders = []
+    for path in sorted(run.state.glob(f"{LOCK_FILE}*")):
+        holder = read_holder(path)
+        if holder is not None and is_alive(holder, path):
+            holders.append(holder.place)
+    return holders

@@ -1,0 +1,113 @@
+"""Where units run: this process, or the workers of a cluster."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from distbragg.graph.cluster import ClusterSpec, open_cluster, parse_cluster
+from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
+from distbragg.graph.executor import Executor, SerialExecutor
+from distbragg.graph.progress import EventCallback
+from distbragg.graph.work import TaskSettings
+from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
+from distbragg.plan.sweep import SweepPlan
+from distbragg.run.machine import memory_bytes, usable_cores
+from distbragg.store.run_directory import RunDirectory
+
+SERIAL = "serial"
+CLUSTER_PAYS_S = 20.0
+"""Planned cost below which starting worker processes takes longer than it saves."""
+
+_log = logging.getLogger("distbragg")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where units run: the executor, its number of workers, its dashboard's address."""
+
+    executor: Executor
+    workers: int
+    dashboard: str
+
+
+def choose_place(
+    cluster: str | ClusterSpec | None, workers: int | None, units: int, cost: float
+) -> ClusterSpec | None:
+    """Find where to run: a cluster, or None for this process."""
+    if isinstance(cluster, ClusterSpec):
+        return cluster
+    if cluster == SERIAL:
+        return None
+    if cluster is not None:
+        return parse_cluster(cluster)
+    if workers is not None:
+        return ClusterSpec("local") if workers > 1 else None
+    pays = units > 1 and cost > CLUSTER_PAYS_S and usable_cores() > 1
+    return ClusterSpec("local") if pays else None
+
+
+@contextmanager
+def open_place(
+    run: RunDirectory,
+    plan: SweepPlan,
+    where: ClusterSpec | None,
+    settings: TaskSettings,
+    *,
+    workers: int | None,
+    on_event: EventCallback | None,
+) -> Iterator[Place]:
+    """Yield an executor at `where`, this process if None; the cluster is closed afterwards.
+
+    Raises
+    ------
+    PlanError
+        This machine's memory cannot hold one worker.
+    EnvironmentFailure
+        The cluster cannot be used.
+    """
+    if where is None:
+        check_memory(run, plan)
+        yield Place(SerialExecutor(settings, on_event=on_event), 1, "")
+        return
+    settings = replace(settings, threads=1)
+    if where.kind == "local":
+        asked = workers or where.workers
+        workers = fitting_workers(run, plan, asked or usable_cores(), warn=bool(asked))
+    with open_cluster(where, workers=workers) as client:
+        executor = DaskExecutor(client, settings, on_event=on_event)
+        yield Place(executor, len(client.scheduler_info()["workers"]), dashboard_link(client))
+
+
+def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: bool) -> int:
+    """Return as many of the asked local workers as memory holds; `warn` where that is fewer.
+
+    Raises
+    ------
+    PlanError
+        Memory cannot hold even one.
+    """
+    compute, machine = run.sweep.experiment.compute, memory_bytes()
+    needed = predict_peak_bytes(plan, grid_points=run.manifest.summary["grid_points"]).total
+    check_memory(run, plan)
+    count = asked
+    while count > 1 and needed > memory_limit_bytes(compute, machine, count):
+        count -= 1
+    if count < asked and warn:
+        _log.warning(
+            "starting %d workers, not %d: each needs %.1f GB of this machine's %.1f GB",
+            count,
+            asked,
+            needed / 1e9,
+            machine / 1e9,
+        )
+    return count
+
+
+def check_memory(run: RunDirectory, plan: SweepPlan) -> None:
+    """Refuse a plan that this machine's memory cannot hold; see `plan.memory.check_fits`."""
+    limit = memory_limit_bytes(run.sweep.experiment.compute, memory_bytes())
+    estimate = predict_peak_bytes(plan, grid_points=run.manifest.summary["grid_points"])
+    check_fits(plan, estimate, memory_bytes=limit)

@@ -1,0 +1,105 @@
+"""From what the user gives to what can be run: sweep, base experiment, plan."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from distbragg.errors import InputError
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment
+from distbragg.plan.frame import plan_frame
+from distbragg.plan.memory import (
+    check_fits,
+    memory_limit_bytes,
+    precheck_spec,
+    predict_peak_bytes,
+)
+from distbragg.plan.sweep import SweepPlan, plan_sweep
+from distbragg.run.machine import free_disk_bytes, memory_bytes
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.load import load_any
+from distbragg.spec.sweep import SweepSpec
+
+SpecLike = SweepSpec | ExperimentSpec | str | os.PathLike[str]
+"""A specification, or the path of its file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A sweep with its base experiment (frame 0) and its plan."""
+
+    sweep: SweepSpec
+    experiment: Experiment
+    plan: SweepPlan
+
+
+def as_sweep(spec: SpecLike, overrides: Sequence[str] = ()) -> SweepSpec:
+    """Return a sweep; one experiment is a sweep without axes.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be used, or overrides for what is no file.
+    """
+    if isinstance(spec, SweepSpec | ExperimentSpec):
+        if overrides:
+            raise InputError("overrides need a specification file", source="overrides")
+        return spec if isinstance(spec, SweepSpec) else SweepSpec(experiment=spec)
+    return load_any(Path(spec), overrides)
+
+
+def as_experiment(spec: SpecLike, overrides: Sequence[str] = ()) -> ExperimentSpec:
+    """Return one experiment.
+
+    Raises
+    ------
+    InputError
+        It is a sweep of several frames, or a file that cannot be used.
+    """
+    sweep = as_sweep(spec, overrides)
+    if sweep.frames > 1:
+        raise InputError(
+            f"is a sweep of {sweep.frames} frames, where one experiment is needed",
+            source=str(spec) if isinstance(spec, str | os.PathLike) else "",
+            remedy="use `distbragg sweep`, or distbragg.sweep in Python",
+        )
+    return sweep.frame_spec(0)
+
+
+def prepare(spec: SpecLike, overrides: Sequence[str] = ()) -> Prepared:
+    """Resolve the base frame and plan the sweep; nothing is rendered or written.
+
+    Raises
+    ------
+    InputError
+        The specification or a file it names cannot be used.
+    PlanError
+        Its sizes alone are beyond this machine.
+    """
+    sweep = as_sweep(spec, overrides)
+    base = sweep.frame_spec(0)
+    precheck_spec(base, memory_bytes())
+    experiment = build_experiment(base)
+    frame = plan_frame(experiment, base.compute)
+    return Prepared(sweep, experiment, plan_sweep(sweep.dims, frame, base.compute, base.output))
+
+
+def check_machine(prepared: Prepared, *, out: Path | None = None, workers: int = 1) -> None:
+    """Refuse a plan that this machine's memory, or the disk `out` lies on, cannot hold.
+
+    Raises
+    ------
+    PlanError
+        Names the number to change.
+    """
+    compute = prepared.sweep.experiment.compute
+    points = prepared.experiment.reflections.amplitude.size
+    check_fits(
+        prepared.plan,
+        predict_peak_bytes(prepared.plan, grid_points=points),
+        memory_bytes=memory_limit_bytes(compute, memory_bytes(), workers),
+        disk_free_bytes=None if out is None else free_disk_bytes(out),
+    )

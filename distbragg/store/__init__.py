@@ -1,0 +1,1 @@
+"""The run directory: a Zarr stack with its manifest, receipts and inputs."""

@@ -1,0 +1,148 @@
+"""The Zarr side: creating the group, opening the writer and the reader."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.abc.store import ByteRequest
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import LocalStore
+
+from distbragg.store.layout import IMAGES, STATE_DIR, StackLayout, fill_value
+
+
+@dataclass(frozen=True)
+class StoredVariable:
+    """A coordinate ready to be stored."""
+
+    dims: tuple[str, ...]
+    values: np.ndarray[Any, Any]
+    attrs: Mapping[str, Any]
+
+
+class WholeShardStore(LocalStore):
+    """A local store whose shards are only ever replaced.
+
+    zarr 3.1 reads the old shard before every write, even of the whole shard; a damaged old
+    object would then stop its own replacement. Hiding old shards from the writer makes each
+    write depend on the new pixels alone.
+    """
+
+    async def get(
+        self,
+        key: str,
+        prototype: BufferPrototype | None = None,
+        byte_range: ByteRequest | None = None,
+    ) -> Buffer | None:
+        """Return the value of `key`, or None for any shard."""
+        if f"{IMAGES}/c/" in f"{key}/":
+            return None
+        return await super().get(key, prototype, byte_range)
+
+
+def create_group(
+    path: Path,
+    layout: StackLayout,
+    coordinates: Mapping[str, StoredVariable],
+    image_attrs: Mapping[str, Any],
+    group_attrs: Mapping[str, Any],
+) -> None:
+    """Write the group's metadata and coordinates, with no pixels, to `path`."""
+    store = LocalStore(path)
+    group = zarr.create_group(store, zarr_format=3, attributes=dict(group_attrs))
+    itemsize = np.dtype(layout.dtype).itemsize
+    group.create_array(
+        IMAGES,
+        shape=layout.array_shape,
+        dtype=layout.dtype,
+        chunks=layout.chunk_shape,
+        shards=layout.shard_shape,
+        serializer=BytesCodec(endian="little" if itemsize > 1 else None),
+        compressors=[
+            BloscCodec(
+                cname="zstd",
+                clevel=layout.compression_level,
+                shuffle="bitshuffle",
+                typesize=itemsize,
+            ),
+            Crc32cCodec(),
+        ],
+        fill_value=fill_value(layout.dtype),
+        dimension_names=layout.dimension_names,
+        attributes={**image_attrs, **_non_index(coordinates)},
+    )
+    for name, variable in coordinates.items():
+        _create_coordinate(group, name, variable)
+    _consolidate(store)
+    _hide_state(path)
+
+
+def open_writer(path: Path) -> zarr.Array[Any]:
+    """Open the image array for whole-shard writing.
+
+    An all-zero image must be stored: with zarr's default it would be deleted and look lost.
+    """
+    array = zarr.open_array(WholeShardStore(path), path=IMAGES, mode="r+", zarr_format=3)
+    # `open_array(config=…)` is for new arrays alone and would be ignored here.
+    array = array.with_config({"write_empty_chunks": True})
+    if not array.config.write_empty_chunks:
+        raise AssertionError("zarr ignored write_empty_chunks")
+    return array
+
+
+def open_reader(path: Path) -> zarr.Array[Any]:
+    """Open the image array read-only."""
+    return zarr.open_array(LocalStore(path, read_only=True), path=IMAGES, mode="r", zarr_format=3)
+
+
+def _create_coordinate(group: zarr.Group, name: str, variable: StoredVariable) -> None:
+    values = variable.values
+    if values.dtype.kind in "UO":
+        array = group.create_array(
+            name,
+            shape=values.shape,
+            dtype=str,
+            chunks=values.shape,
+            dimension_names=variable.dims,
+            attributes=dict(variable.attrs),
+        )
+        array[...] = values.astype(object)
+        return
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=values.dtype,
+        chunks=tuple(max(1, size) for size in values.shape),
+        fill_value=fill_value(str(values.dtype)) if values.dtype.kind in "fiu" else None,
+        dimension_names=variable.dims,
+        attributes=dict(variable.attrs),
+        config={"write_empty_chunks": True},
+    )
+    array[...] = values
+
+
+def _non_index(coordinates: Mapping[str, StoredVariable]) -> dict[str, str]:
+    """CF attribute that lists the coordinates which no dimension is named after."""
+    names = [name for name, variable in coordinates.items() if variable.dims != (name,)]
+    return {"coordinates": " ".join(names)} if names else {}
+
+
+def _consolidate(store: LocalStore) -> None:
+    # The metadata never change after creation, so one document can hold them all; readers
+    # then list no directory. zarr warns that the v3 specification does not define it yet.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store, zarr_format=3)
+
+
+def _hide_state(path: Path) -> None:
+    # A reader that lists the directory instead meets `.distbragg`; as an empty group it is
+    # skipped quietly, as a plain directory zarr would warn about it.
+    zarr.create_group(LocalStore(path / STATE_DIR), zarr_format=3)

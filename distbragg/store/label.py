@@ -1,0 +1,151 @@
+"""Coordinates and attributes of images: the same for a stack on disk and one in memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from distbragg.errors import InputError
+from distbragg.models.detector import Detector, Panel
+from distbragg.models.experiment import Experiment
+from distbragg.store.array import StoredVariable
+from distbragg.store.layout import IMAGES
+
+if TYPE_CHECKING:
+    from distbragg.spec.sweep import AxisCoordinate
+
+CONVENTIONS = "CF-1.11"
+RENDERED = "rendered"
+
+
+def axis_variables(coordinates: Iterable[AxisCoordinate]) -> dict[str, StoredVariable]:
+    """Return the stored coordinates of the sweep axes.
+
+    A scalar axis gives a 1-D coordinate on its dimension (several on one dimension where
+    axes are zipped); a vector axis gives a (dimension, component) coordinate.
+
+    Raises
+    ------
+    InputError
+        An axis is called `rendered`, as the coordinate of what is done.
+    """
+    variables: dict[str, StoredVariable] = {}
+    for axis in coordinates:
+        attrs = {"long_name": axis.path or f"index along {axis.dim}"}
+        if axis.path:
+            attrs["spec_path"] = axis.path
+        if axis.unit:
+            attrs["units"] = axis.unit
+        dims = (axis.dim, axis.component_dim) if axis.component_dim else (axis.dim,)
+        if RENDERED in {axis.name, axis.dim}:
+            raise InputError(
+                f"the name {axis.name!r} is reserved for the stack itself",
+                field="axes",
+                remedy="rename the axis",
+            )
+        variables[axis.name] = StoredVariable(dims, axis.values, attrs)
+    return variables
+
+
+def pixel_variables(detector: Detector) -> dict[str, StoredVariable]:
+    """Return coordinates of the pixel dimensions: centres in mm from the panel's outer corner."""
+    panel = detector.panels[0]
+    variables = {
+        axis: StoredVariable(
+            (axis,),
+            (np.arange(size, dtype=np.float64) + 0.5) * (panel.pixel_size * 1e3),
+            {
+                "units": "mm",
+                "long_name": f"pixel centre along the {axis} axis from the panel's corner",
+                "pixel_size_mm": panel.pixel_size * 1e3,
+            },
+        )
+        for axis, size in zip(("slow", "fast"), panel.shape, strict=True)
+    }
+    if len(detector.panels) > 1:
+        names = np.array([panel.name for panel in detector.panels])
+        variables["panel"] = StoredVariable(("panel",), names, {"long_name": "detector panel"})
+    return variables
+
+
+def image_attrs(experiment: Experiment) -> dict[str, Any]:
+    """Return attributes of the `images` variable: CF names, units, base geometry."""
+    panels = [_panel_geometry(panel) for panel in experiment.detector.panels]
+    return {
+        "long_name": "scattered photons per pixel",
+        "units": "photons",
+        "physics": experiment.physics,
+        "wavelength_angstrom": float(experiment.beam.wavelength),
+        "fluence_photons_per_m2": float(experiment.beam.fluence),
+        "beam_direction": [float(x) for x in experiment.beam.direction],
+        "detector_geometry": json.dumps(panels),
+        "photon_noise": int(experiment.noise.photon),
+    }
+
+
+def label_images(
+    images: Any,  # noqa: ANN401 numpy or dask; this layer does not import dask
+    experiment: Experiment,
+    *,
+    dims: Iterable[tuple[str, int]] = (),
+    coordinates: Iterable[AxisCoordinate] = (),
+    attrs: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """Label images as a stack on disk would be.
+
+    Parameters
+    ----------
+    images : (sweep dims…, panels, slow, fast) numpy or dask array
+        The panel axis is dropped where there is one panel.
+    experiment : Experiment
+        The base experiment: geometry and units.
+    dims : iterable of (name, size)
+    coordinates : iterable of AxisCoordinate
+    attrs : mapping, optional
+        Attributes of the dataset: provenance.
+
+    Returns
+    -------
+    xr.Dataset
+        With the variable `images`.
+    """
+    sweep_dims = tuple(dims)
+    variables = {
+        **axis_variables(coordinates),
+        **pixel_variables(experiment.detector),
+    }
+    names = [name for name, _ in sweep_dims]
+    if len(experiment.detector.panels) > 1:
+        names.append("panel")
+    else:
+        images = images[(slice(None),) * len(sweep_dims) + (0,)]
+    names += ["slow", "fast"]
+    array = xr.DataArray(
+        images,
+        dims=names,
+        coords={
+            name: (variable.dims, variable.values, dict(variable.attrs))
+            for name, variable in variables.items()
+        },
+        attrs=image_attrs(experiment),
+        name=IMAGES,
+    )
+    return array.to_dataset().assign_attrs({"Conventions": CONVENTIONS, **(attrs or {})})
+
+
+def _panel_geometry(panel: Panel) -> dict[str, Any]:
+    return {
+        "name": panel.name,
+        "origin_mm": [float(x) * 1e3 for x in panel.origin],
+        "fast": [float(x) for x in panel.fast],
+        "slow": [float(x) for x in panel.slow],
+        "normal": [float(x) for x in panel.normal],
+        "pixel_size_mm": panel.pixel_size * 1e3,
+        "distance_mm": panel.distance * 1e3,
+        "close_distance_mm": panel.close_distance * 1e3,
+        "curved": panel.curved,
+    }

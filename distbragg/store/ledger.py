@@ -1,0 +1,161 @@
+"""What is done and what is left: receipts and failures folded against the objects on disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distbragg.errors import DamageError
+from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR
+from distbragg.store.records import append_record, read_records
+from distbragg.store.run_directory import RunDirectory
+from distbragg.store.scan import scan_objects
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Proof that a unit's object was written whole.
+
+    Attributes
+    ----------
+    unit : int
+    digest : str
+        SHA-256 of the stored object's bytes.
+    size : int
+        Bytes of the stored object.
+    numeric_class : str
+        Class id of the process that rendered it.
+    record : dict
+        The receipt as written, with sums, timings and place.
+    """
+
+    unit: int
+    digest: str
+    size: int
+    numeric_class: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A unit that a worker could not render, and why."""
+
+    unit: int
+    attempt: int
+    reason: str
+    record: dict[str, Any]
+
+
+def append_receipt(run: RunDirectory, record: dict[str, Any]) -> None:
+    """Append a receipt to this process's own file."""
+    append_record(run.state / RECEIPTS_DIR, record)
+
+
+def record_failure(
+    run: RunDirectory, unit: int, attempt: int, reason: str, **details: object
+) -> dict[str, Any]:
+    """Append a failure of `unit` to this process's own file and return the record."""
+    record = {
+        "run": run.run_id,
+        "unit": unit,
+        "attempt": attempt,
+        "reason": " ".join(reason.split())[:2000],
+        "time": time.time(),
+        **details,
+    }
+    append_record(run.state / FAILURES_DIR, record)
+    return record
+
+
+def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
+    """Distinct receipts of every unit: one per numeric class.
+
+    Raises
+    ------
+    DamageError
+        Two receipts of one unit and one numeric class state different bytes: the same
+        numbers were computed twice with different results.
+    """
+    folded: dict[int, dict[str, Receipt]] = {}
+    for receipt in _receipts(run):
+        known = folded.setdefault(receipt.unit, {}).setdefault(receipt.numeric_class, receipt)
+        if known.digest != receipt.digest:
+            raise DamageError(
+                f"{run.path}: unit {receipt.unit} was rendered twice with different bytes "
+                f"({known.digest[:12]} on {_place(known)}, {receipt.digest[:12]} on "
+                f"{_place(receipt)}): results are not reproducible here; find the faulty "
+                "machine, then create the run anew"
+            )
+    return {unit: tuple(by_class.values()) for unit, by_class in folded.items()}
+
+
+def completed_units(run: RunDirectory) -> dict[int, Receipt]:
+    """Units with a receipt whose object is there with the size the receipt states."""
+    present = scan_objects(run.path, run.layout)
+    return {
+        unit: receipt
+        for unit, receipts in fold_receipts(run).items()
+        for receipt in receipts
+        if present.get(unit) == receipt.size
+    }
+
+
+def part_units(run: RunDirectory, part: tuple[int, int] | None) -> range:
+    """Units of a part (i, n), 1 ≤ i ≤ n; all where `part` is None.
+
+    Parts are interleaved, so that they stay even where the cost drifts along an axis.
+    """
+    first, step = (0, 1) if part is None else (part[0] - 1, part[1])
+    return range(first, run.layout.units, step)
+
+
+def remaining_units(run: RunDirectory, *, part: tuple[int, int] | None = None) -> tuple[int, ...]:
+    """Units of the run, or of a part of it, still to be rendered, in order."""
+    done = completed_units(run)
+    return tuple(unit for unit in part_units(run, part) if unit not in done)
+
+
+def failures(run: RunDirectory) -> dict[int, Failure]:
+    """Return the latest failure of every unit that has one."""
+    latest: dict[int, Failure] = {}
+    for record in read_records(run.state / FAILURES_DIR):
+        if record.get("run") != run.run_id:
+            continue
+        failure = Failure(
+            unit=int(record["unit"]),
+            attempt=int(record["attempt"]),
+            reason=str(record["reason"]),
+            record=record,
+        )
+        known = latest.get(failure.unit)
+        if known is None or known.record["time"] <= record["time"]:
+            latest[failure.unit] = failure
+    return latest
+
+
+def object_digests(run: RunDirectory) -> dict[int, str]:
+    """Digest of the stored bytes of every completed unit, from its receipt."""
+    return {unit: receipt.digest for unit, receipt in sorted(completed_units(run).items())}
+
+
+def _receipts(run: RunDirectory) -> Iterator[Receipt]:
+    folder: Path = run.state / RECEIPTS_DIR
+    units = run.layout.units
+    for record in read_records(folder):
+        # A receipt of another run or beyond the grid proves nothing about this one.
+        if record.get("run") != run.run_id or not 0 <= int(record["unit"]) < units:
+            continue
+        yield Receipt(
+            unit=int(record["unit"]),
+            digest=str(record["digest"]),
+            size=int(record["size"]),
+            numeric_class=str(record["class"]),
+            record=record,
+        )
+
+
+def _place(receipt: Receipt) -> str:
+    return f"{receipt.record.get('host', '?')} pid {receipt.record.get('pid', '?')}"

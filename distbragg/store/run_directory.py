@@ -1,0 +1,118 @@
+"""An opened run: its path, its manifest, and the paths and specs derived from them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from distbragg.errors import DamageError
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.sweep import SweepSpec
+from distbragg.store.inputs import resolve_inputs
+from distbragg.store.layout import (
+    GRIDS_DIR,
+    INPUTS_DIR,
+    MANIFEST_FILE,
+    STATE_DIR,
+    StackLayout,
+)
+from distbragg.store.manifest import Manifest, load_manifest
+
+_CACHE_SIZE = 8
+_cache: dict[tuple[str, int, int, int], RunDirectory] = {}
+_cache_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run on disk.
+
+    Attributes
+    ----------
+    path : Path
+        The run directory, which is also the Zarr group; absolute.
+    manifest : Manifest
+    sweep : SweepSpec
+        What is rendered, with input files pointing into the run directory.
+    """
+
+    path: Path
+    manifest: Manifest
+    sweep: SweepSpec
+
+    @property
+    def run_id(self) -> str:
+        """SHA-256 of the run's identity, hex."""
+        return self.manifest.run_id
+
+    @property
+    def layout(self) -> StackLayout:
+        """Shape and cutting of the stored array."""
+        return self.manifest.layout
+
+    @property
+    def state(self) -> Path:
+        """The `.distbragg` directory."""
+        return self.path / STATE_DIR
+
+    @property
+    def grids(self) -> Path:
+        """Directory of prepared |F| grids."""
+        return self.state / GRIDS_DIR
+
+    def input_path(self, sha: str) -> Path:
+        """Path of the input file of that content.
+
+        Raises
+        ------
+        DamageError
+            It is not in the run directory.
+        """
+        folder = self.state / INPUTS_DIR / sha
+        names = sorted(folder.iterdir()) if folder.is_dir() else []
+        if len(names) != 1:
+            raise DamageError(f"{folder}: input file is missing from the run")
+        return names[0]
+
+    def object_path(self, unit: int) -> Path:
+        """Path of the stored object of `unit`."""
+        return self.path / self.layout.object_name(unit)
+
+    def frame_spec(self, frame: int) -> ExperimentSpec:
+        """Build the validated specification of one frame (flat C-order index)."""
+        return self.sweep.frame_spec(frame)
+
+
+def open_run(path: str | Path) -> RunDirectory:
+    """Open a run; repeated opening of the same manifest costs one `stat`.
+
+    Raises
+    ------
+    InputError
+        `path` is not a run.
+    DamageError
+        Its manifest is damaged.
+    """
+    absolute = Path(path).absolute()
+    key = _cache_key(absolute)
+    with _cache_lock:
+        if key is not None and key in _cache:
+            return _cache[key]
+    manifest = load_manifest(absolute)
+    plain = resolve_inputs(manifest.sweep_plain, absolute / STATE_DIR / INPUTS_DIR)
+    run = RunDirectory(path=absolute, manifest=manifest, sweep=SweepSpec.model_validate(plain))
+    if key is not None:
+        with _cache_lock:
+            while len(_cache) >= _CACHE_SIZE:
+                _cache.pop(next(iter(_cache)))
+            _cache[key] = run
+    return run
+
+
+def _cache_key(path: Path) -> tuple[str, int, int, int] | None:
+    try:
+        status = (path / STATE_DIR / MANIFEST_FILE).stat()
+    except OSError:
+        return None
+    return str(path), status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,0 +1,61 @@
+"""Tiny real sweeps: fifteen frames of 17 x 23 pixels, in ten units."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distbragg.run.create import create
+from distbragg.run.resume import resume
+from distbragg.spec.sweep import SweepSpec
+from distbragg.store.ledger import object_digests
+from distbragg.store.run_directory import open_run
+
+AXES: tuple[dict[str, Any], ...] = (
+    {"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 1.0, 2.0, 3.0, 4.0]},
+    {"name": "spread", "path": "crystal.mosaic.spread_deg", "values": [0.1, 0.2, 0.3]},
+)
+
+
+def tiny_plain(**changes: Any) -> dict[str, Any]:
+    """Plain experiment; `changes` replace or extend its sections."""
+    plain: dict[str, Any] = {
+        "title": "tiny",
+        "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
+        "crystal": {
+            "cell": [50, 60, 70, 90, 90, 90],
+            "cells": [5, 5, 5],
+            "mosaic": {"spread_deg": 0.1, "domains": 2, "seed": 1},
+        },
+        "structure_factors": {"default_f_electrons": 100.0},
+        "detector": {
+            "distance_mm": 100.0,
+            "pixel_size_mm": 0.1,
+            "pixels_fast": 23,
+            "pixels_slow": 17,
+        },
+        "sampling": {"oversample": 1},
+        "compute": {"frames_per_unit": 2, "tile": [8, 10], "kernel": "reference"},
+    }
+    for section, fields in changes.items():
+        held = plain.get(section)
+        plain[section] = {**held, **fields} if isinstance(held, dict) else fields
+    return plain
+
+
+def tiny_sweep(axes: Any = AXES, **changes: Any) -> SweepSpec:
+    return SweepSpec.model_validate({"experiment": tiny_plain(**changes), "axes": list(axes)})
+
+
+def digests_of(path: Path) -> dict[int, str]:
+    return object_digests(open_run(path))
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run done serially without interruption: what every other way must reproduce."""
+    path = tmp_path_factory.mktemp("finished") / "RUN"
+    resume(create(tiny_sweep(), path), cluster="serial")
+    return path

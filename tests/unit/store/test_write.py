@@ -1,0 +1,190 @@
+"""Writing units: whole shards only, nothing that cannot be read back as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from numcodecs import blosc
+
+from distbragg.errors import DamageError, InputError
+from distbragg.store import write as write_module
+from distbragg.store.files import sha256_file
+from distbragg.store.ledger import completed_units, object_digests
+from distbragg.store.write import check_alignment, write_unit
+
+from .conftest import create_tiny, frames_of, tiny_sweep
+
+
+@pytest.mark.parametrize("panels", [1, 3])
+def test_stored_frames_read_back_in_their_places(tmp_path, panels):
+    run = create_tiny(tmp_path / "RUN", panels=panels)
+    for unit in reversed(range(run.layout.units)):
+        write_unit(run, unit, frames_of(run, unit), {})
+    images = xr.open_zarr(run.path).images.values
+    assert np.isfinite(images).all()
+    for unit in range(run.layout.units):
+        stored = images[run.layout.unit_region(unit)]
+        expected = frames_of(run, unit).astype(np.float32)
+        np.testing.assert_array_equal(stored.reshape(expected.shape), expected)
+
+
+def test_unit_at_the_edge_is_smaller_and_still_whole(run):
+    assert run.layout.frame_count(0) == 2
+    assert run.layout.frame_count(1) == 1
+    write_unit(run, 1, frames_of(run, 1), {})
+    images = xr.open_zarr(run.path).images.values
+    assert np.isfinite(images[0, 2]).all()
+    assert np.isnan(images).sum() == images.size - images[0, 2].size
+
+
+def test_inner_tiles_that_do_not_divide_the_panel(tmp_path):
+    run = create_tiny(tmp_path / "RUN", tiny_sweep(output={"chunk": [4, 5]}))
+    assert run.layout.shard_shape[-2:] == (12, 10)
+    write_unit(run, 0, frames_of(run, 0), {})
+    stored = xr.open_zarr(run.path).images[0, :2].values
+    np.testing.assert_array_equal(stored, frames_of(run, 0)[:, 0].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        (slice(0, 1), slice(1, 3)),
+        (slice(0, 1), slice(0, 1)),
+        (slice(0, 2), slice(0, 2)),
+        (slice(0, 1), slice(0, 3)),
+        (slice(0, 1), slice(0, 2, 2)),
+    ],
+)
+@pytest.mark.spec("STK-4")
+def test_region_that_is_not_one_whole_shard_is_refused(run, region):
+    pixels = tuple(slice(0, size) for size in run.layout.shape)
+    with pytest.raises(ValueError, match="whole shard"):
+        check_alignment(run.layout, (*region, *pixels))
+
+
+@pytest.mark.spec("STK-4")
+def test_region_with_part_of_the_pixels_is_refused(run):
+    region = run.layout.full_region(0)
+    with pytest.raises(ValueError, match="whole shard"):
+        check_alignment(run.layout, (*region[:-1], slice(0, 6)))
+
+
+def test_wrong_number_of_frames_is_refused(run):
+    with pytest.raises(ValueError, match="unit 1 has shape"):
+        write_unit(run, 1, frames_of(run, 0), {})
+    assert completed_units(run) == {}
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_pixels_that_are_not_finite_are_refused_and_nothing_is_stored(run, value):
+    images = frames_of(run, 0)
+    images[1, 0, 3, 2] = value
+    with pytest.raises(InputError, match=r"unit 0: 1 of 154 pixels are not finite"):
+        write_unit(run, 0, images, {})
+    assert not run.object_path(0).exists()
+
+
+def test_value_beyond_float32_is_refused_not_stored_as_infinity(run):
+    images = frames_of(run, 0)
+    images[0, 0, 0, 0] = 1e39
+    with pytest.raises(InputError, match="do not fit float32"):
+        write_unit(run, 0, images, {})
+
+
+@pytest.mark.spec("STK-12")
+def test_float64_stack_keeps_every_bit(tmp_path):
+    run = create_tiny(tmp_path / "RUN", tiny_sweep(output={"dtype": "float64"}))
+    write_unit(run, 0, frames_of(run, 0), {})
+    np.testing.assert_array_equal(xr.open_zarr(run.path).images[0, :2], frames_of(run, 0)[:, 0])
+
+
+@pytest.mark.spec("STK-12")
+def test_counts_must_be_whole_and_in_range(tmp_path):
+    run = create_tiny(
+        tmp_path / "RUN", tiny_sweep(output={"dtype": "uint16"}, noise={"photon": True})
+    )
+    whole = np.floor(frames_of(run, 0))
+    with pytest.raises(InputError, match="not whole counts"):
+        write_unit(run, 0, whole + 0.5, {})
+    with pytest.raises(InputError, match="do not fit uint16"):
+        write_unit(run, 0, whole + 65536.0, {})
+    with pytest.raises(InputError, match="do not fit uint16"):
+        write_unit(run, 0, whole - 1000.0, {})
+    write_unit(run, 0, whole, {})
+    np.testing.assert_array_equal(xr.open_zarr(run.path).images[0, :2], whole[:, 0])
+
+
+@pytest.mark.spec("STK-3")
+def test_all_zero_image_is_stored_and_told_from_a_missing_one(run):
+    receipt = write_unit(run, 0, np.zeros_like(frames_of(run, 0)), {})
+    assert receipt["size"] == run.object_path(0).stat().st_size > 0
+    images = xr.open_zarr(run.path).images.values
+    assert (images[0, :2] == 0).all()
+    assert np.isnan(images[0, 2]).all()
+
+
+@pytest.mark.spec("STK-7")
+def test_receipt_states_the_stored_bytes(run):
+    images = frames_of(run, 0)
+    receipt = write_unit(run, 0, images, {"attempt": 2, "seconds": 1.5})
+    assert (receipt["digest"], receipt["size"]) == sha256_file(run.object_path(0))
+    assert receipt["attempt"] == 2
+    assert receipt["sum"] == pytest.approx(images.sum(), rel=1e-6)
+    assert receipt["max"] == np.float32(images.max())
+    assert object_digests(run) == {0: receipt["digest"]}
+
+
+def test_writing_again_gives_the_same_bytes_and_one_receipt_counts(run):
+    first = write_unit(run, 0, frames_of(run, 0), {})
+    again = write_unit(run, 0, frames_of(run, 0), {})
+    assert first["digest"] == again["digest"]
+    assert list(completed_units(run)) == [0]
+
+
+def test_damaged_object_does_not_stop_its_own_replacement(run):
+    digest = write_unit(run, 1, frames_of(run, 1), {})["digest"]
+    run.object_path(1).write_bytes(b"torn")
+    assert write_unit(run, 1, frames_of(run, 1), {})["digest"] == digest
+
+
+@pytest.mark.spec("STK-9")
+def test_different_pixels_for_the_same_unit_are_reported(run):
+    write_unit(run, 0, frames_of(run, 0), {})
+    write_unit(run, 0, frames_of(run, 0, seed=1), {})
+    with pytest.raises(DamageError, match="unit 0 was rendered twice with different bytes"):
+        completed_units(run)
+
+
+def test_different_pixels_of_another_numeric_class_are_allowed(run):
+    write_unit(run, 0, frames_of(run, 0), {})
+    other = {"device": "gpu", "kernel": "y", "precision": "mixed"}
+    write_unit(run, 0, frames_of(run, 0, seed=1), {"numeric_class": other})
+    assert list(completed_units(run)) == [0]
+
+
+def test_flipped_bit_in_the_pixels_is_noticed_at_reading(run):
+    write_unit(run, 0, frames_of(run, 0), {})
+    data = bytearray(run.object_path(0).read_bytes())
+    data[40] ^= 1
+    run.object_path(0).write_bytes(data)
+    with pytest.raises(ValueError, match="checksum"):
+        xr.open_zarr(run.path).images[0, :2].load()
+
+
+def test_settings_of_the_process_are_put_back(run):
+    before = (blosc.use_threads, zarr.config.get("async.concurrency"))
+    write_unit(run, 0, frames_of(run, 0), {})
+    assert (blosc.use_threads, zarr.config.get("async.concurrency")) == before
+
+
+def test_killed_before_the_receipt_leaves_the_unit_to_be_done(run, monkeypatch):
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(write_module, "append_receipt", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_unit(run, 0, frames_of(run, 0), {})
+    assert run.object_path(0).exists()
+    assert completed_units(run) == {}
