@@ -1,0 +1,100 @@
+# distbragg: set-up, demo and checks. Everything is installed from package registries by pip.
+#
+#   make demo     render the demonstration sweep into demo.zarr and demo.png
+#   make test     every check and every test; what .ci/run calls
+#   make check    the checks alone, without pytest
+#
+# PYTHON picks the interpreter (3.11 or newer), VENV the environment's folder.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+SOURCES := distbragg tests tools
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## List the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+.PHONY: venv
+venv: $(STAMP) ## Make the environment and install distbragg into it
+
+# The old pip of a fresh interpreter knows no dependency groups, so pip itself comes first.
+# torch comes before the rest so that a locally provided build of the same version is kept.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "distbragg needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt pip
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt hatchling editables
+	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e . --group dev
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## Render the demonstration sweep into demo.zarr and demo.png
+	$(BIN)/distbragg demo
+
+.PHONY: test
+test: check pytest ## Every check and every test
+
+.PHONY: check
+check: lint types layers spelling specs tree reference ## Every check but pytest
+
+.PHONY: lint
+lint: $(STAMP) ## ruff: rules and format
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+.PHONY: types
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy distbragg tools
+
+.PHONY: layers
+layers: $(STAMP) ## import-linter: the layers of the package
+	$(BIN)/lint-imports
+
+.PHONY: spelling
+spelling: $(STAMP) ## codespell
+	$(BIN)/codespell
+
+.PHONY: specs
+specs: $(STAMP) ## Clauses and tests name one another
+	$(BIN)/python tools/check_specs.py
+
+.PHONY: tree
+tree: $(STAMP) ## Text, docstrings, module lengths and links are in order
+	$(BIN)/python tools/check_tree.py
+
+.PHONY: reference
+reference: $(STAMP) ## The generated reference pages are up to date
+	$(BIN)/python tools/generate_reference.py --check
+
+.PHONY: docs
+docs: $(STAMP) ## Write the generated reference pages anew
+	$(BIN)/python tools/generate_reference.py
+
+.PHONY: pytest
+pytest: $(STAMP) ## The tests alone; PYTEST_ARGS narrows them
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: format
+format: $(STAMP) ## Let ruff repair what it can
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+.PHONY: hooks
+hooks: $(STAMP) ## Install the pre-commit hooks
+	$(BIN)/pre-commit install
+
+.PHONY: clean
+clean: ## Remove caches and demo output, not the environment
+	rm -rf demo.zarr demo.png build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+	  .import_linter_cache
+	find distbragg tests tools -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,74 @@
+"""The examples of the README and of docs/ are accepted by the program."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import distbragg
+from distbragg.graph.cluster import parse_cluster
+from distbragg.spec.load import load_any
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    """Texts of the fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def examples(language: str):
+    return [
+        pytest.param(text, id=f"{path.relative_to(ROOT)}-{number}")
+        for path in PAGES
+        for number, text in enumerate(blocks(path, language))
+    ]
+
+
+def experiment_of_the_tutorial() -> str:
+    return blocks(ROOT / "docs" / "tutorial" / "first-image.md", "yaml")[0]
+
+
+CLUSTER_PAGE = "docs/how-to/cluster.md"
+
+
+@pytest.mark.parametrize(
+    "text", [example for example in examples("yaml") if not example.id.startswith(CLUSTER_PAGE)]
+)
+def test_specification_examples_are_accepted(tmp_path, text):
+    (tmp_path / "experiment.yaml").write_text(experiment_of_the_tutorial(), encoding="utf-8")
+    page = tmp_path / "page.yaml"
+    page.write_text(text, encoding="utf-8")
+    sweep = load_any(page)
+    assert sweep.frames >= 1
+    sweep.frame_spec(sweep.frames - 1)
+
+
+def test_cluster_file_example_is_accepted(tmp_path):
+    (text,) = blocks(ROOT / CLUSTER_PAGE, "yaml")
+    path = tmp_path / "cluster.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert parse_cluster(str(path)).workers == 32
+
+
+def test_first_sweep_has_the_frames_its_page_says():
+    (text,) = blocks(ROOT / "docs" / "tutorial" / "first-sweep.md", "yaml")
+    axes = yaml.safe_load(text)["axes"]
+    assert len(axes[0]["values"]) * axes[1]["linspace"]["count"] == 36
+
+
+@pytest.mark.parametrize("text", examples("python"))
+def test_python_examples_use_names_that_exist(text):
+    public = {
+        node.attr
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("db", "distbragg")
+    }
+    assert [name for name in public if not hasattr(distbragg, name)] == []
