@@ -26,7 +26,8 @@ KERNEL_TWIN_FLOAT64_RELATIVE = 1e-11
 
 NATIVE_MIXED_RELATIVE = 2e-5
 """Mixed native kernel, bright pixels: a few float32 roundings of each of six sine factors, twice
-because of the square, and for ROUND the float32 argument of its sine at some tens of turns."""
+because of the square; for ROUND the float32 argument of its sine at some tens of turns, for GAUSS
+a float32 exponent of up to 87."""
 
 NATIVE_MIXED_OF_MAXIMUM = 2e-6
 """Mixed native kernel, any pixel and the total, as a share of the maximum or of the total."""

@@ -1,0 +1,1 @@
+"""Rendering and finishing of tiles: the only place that uses torch."""

@@ -1,0 +1,141 @@
+"""Where a sample of a pixel lies, and what it sees: positions, directions, solid angles."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distbragg.kernel.polynomials import sine_cosine
+from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.models.detector import Panel
+from distbragg.plan.keys import Tile
+
+Triple = tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SampleIndex:
+    """One sample of a pixel: sensor layer and sub-pixel, in the order of the sums."""
+
+    layer: int
+    slow: int
+    fast: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rays:
+    """The rays from the crystal to one sample of each pixel.
+
+    Attributes
+    ----------
+    direction : three (pixels,) float64
+        Unit vector d.
+    length : (pixels,) float64, m
+        Distance R from the crystal.
+    """
+
+    direction: Triple
+    length: Tensor
+
+
+def sample_indices(layers: int, oversample: int) -> Iterator[SampleIndex]:
+    """Yield all samples of a pixel: layers outermost, then slow, then fast sub-pixels."""
+    for layer in range(layers):
+        for slow in range(oversample):
+            for fast in range(oversample):
+                yield SampleIndex(layer, slow, fast)
+
+
+def active_positions(panel: Panel, tile: Tile) -> IntArray:
+    """Return the row-major positions within `tile` of its active pixels, (active,) int64."""
+    window = panel.active[tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
+    return np.flatnonzero(window).astype(np.int64)
+
+
+def pixel_coordinates(tile: Tile, positions: IntArray) -> tuple[Float64Array, Float64Array]:
+    """Return global slow and fast indices of row-major positions of a tile, as float64."""
+    width = tile.fast_stop - tile.fast_start
+    slow = tile.slow_start + positions // width
+    fast = tile.fast_start + positions % width
+    return slow.astype(np.float64), fast.astype(np.float64)
+
+
+def sample_rays(
+    panel: Panel,
+    beam_direction: tuple[float, float, float],
+    slow: Tensor,
+    fast: Tensor,
+    *,
+    sample: SampleIndex,
+    oversample: int,
+) -> Rays:
+    """Return the rays to one sample of each pixel.
+
+    Parameters
+    ----------
+    panel : Panel
+    beam_direction : (float, float, float)
+        Unit vector along the beam; a curved panel is wrapped about its end point.
+    slow, fast : (pixels,) float64
+        Global pixel indices.
+    sample : SampleIndex
+    oversample : int
+        Sub-pixels along each axis.
+    """
+    size = panel.pixel_size / oversample
+    half = size / 2.0
+    along_fast = (fast * float(oversample) + float(sample.fast)) * size + half
+    along_slow = (slow * float(oversample) + float(sample.slow)) * size + half
+    depth = float(panel.sensor.position[sample.layer])
+    position: list[Tensor] = []
+    for axis in range(3):
+        part = along_fast * float(panel.fast[axis]) + along_slow * float(panel.slow[axis])
+        position.append(part + depth * float(panel.normal[axis]) + float(panel.origin[axis]))
+    place = (position[0], position[1], position[2])
+    if panel.curved:
+        place = _wrap(panel, beam_direction, place)
+    x, y, z = place
+    length = torch.sqrt(x * x + y * y + z * z)
+    return Rays((x / length, y / length, z / length), length)
+
+
+def _wrap(panel: Panel, beam: tuple[float, float, float], place: Triple) -> Triple:
+    """Put flat positions on the sphere: `distance` along the beam, turned about slow, then fast."""
+    zero = torch.zeros_like(place[0])
+    start = tuple(zero + panel.distance * part for part in beam)
+    turned = _turn((start[0], start[1], start[2]), panel.slow, place[1] / panel.distance)
+    return _turn(turned, panel.fast, place[2] / panel.distance)
+
+
+def _turn(vector: Triple, axis: Float64Array, angle: Tensor) -> Triple:
+    """Rotate vectors about a unit axis, each by its own angle (Rodrigues' formula)."""
+    u, v, w = (float(part) for part in axis)
+    x, y, z = vector
+    sine, cosine = sine_cosine(angle)
+    along = (x * u + y * v + z * w) * (1.0 - cosine)
+    return (
+        along * u + x * cosine + (z * v - y * w) * sine,
+        along * v + y * cosine + (x * w - z * u) * sine,
+        along * w + z * cosine + (y * u - x * v) * sine,
+    )
+
+
+def solid_angle(panel: Panel, rays: Rays) -> Tensor:
+    """Return the solid angle of a pixel in steradian: p²/R² · close_distance/R.
+
+    A point pixel has 1/R², which is no solid angle but what nanoBragg.c returns.
+    """
+    if panel.point_pixel:
+        return 1.0 / rays.length / rays.length
+    area = panel.pixel_size * panel.pixel_size
+    return area / rays.length / rays.length * panel.close_distance / rays.length
+
+
+def cosine_to_normal(panel: Panel, rays: Rays) -> Tensor:
+    """Return ρ = d·o, the cosine between the rays and the panel normal."""
+    x, y, z = rays.direction
+    return x * float(panel.normal[0]) + y * float(panel.normal[1]) + z * float(panel.normal[2])

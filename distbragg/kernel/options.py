@@ -1,0 +1,159 @@
+"""Which kernel runs, where, in what precision: decided once, before any frame.
+
+Importing this module does not import torch: planning and dry runs stay light.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Final, Literal
+
+from distbragg.errors import EnvironmentFailure, InputError
+from distbragg.spec.compute import ComputeSpec
+
+Precision = Literal["mixed", "float64"]
+KernelName = Literal["native", "eager", "reference"]
+
+logger = logging.getLogger("distbragg")
+
+EAGER_KERNEL_VERSION: Final = "1"
+"""Raised whenever a change of the torch kernels changes a bit of their result."""
+
+REFERENCE_KERNEL_VERSION: Final = "1"
+"""Raised whenever a change of the plain-loop kernel changes a bit of its result."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelOptions:
+    """How a tile is rendered; none of it changes what is rendered.
+
+    Attributes
+    ----------
+    precision : {"mixed", "float64"}
+        The reference kernel always computes in float64.
+    kernel : {"native", "eager", "reference"}
+    device : str
+        "cpu", "cuda" or "cuda:N"; only the eager kernel runs on a GPU.
+    threads : int
+        Threads inside one tile, at least 1. The number changes no bit.
+    """
+
+    precision: Precision
+    kernel: KernelName
+    device: str
+    threads: int
+
+
+def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
+    """Choose the kernel that `compute` asks for.
+
+    `auto` takes the native kernel where it can be built, else the eager one; what to do for
+    the faster one is then logged in one line.
+
+    Parameters
+    ----------
+    compute : ComputeSpec
+    threads : int
+        Threads inside one tile; values below 1 count as 1.
+
+    Raises
+    ------
+    InputError
+        A kernel that does not run on the device.
+    EnvironmentFailure
+        The native kernel or a CUDA device is asked for and not there.
+    """
+    device = compute.device
+    on_gpu = device != "cpu"
+    if on_gpu and compute.kernel in ("native", "reference"):
+        raise InputError(
+            f"the {compute.kernel} kernel runs on the CPU only, not on {device}",
+            field="compute.kernel",
+            remedy="take eager or auto, or device cpu",
+        )
+    if on_gpu:
+        _require_cuda(device)
+    kernel = _choose_kernel(compute, on_gpu=on_gpu)
+    return KernelOptions(compute.precision, kernel, device, max(1, threads))
+
+
+def _choose_kernel(compute: ComputeSpec, *, on_gpu: bool) -> KernelName:
+    if compute.kernel in ("eager", "reference"):
+        return compute.kernel
+    if on_gpu:
+        return "eager"
+    from distbragg.kernel import native
+
+    if native.available():
+        return "native"
+    if compute.kernel == "native":
+        raise EnvironmentFailure(
+            f"compute.kernel: the native kernel is not available: {native.reason()}; "
+            "install a C++17 compiler or take kernel eager"
+        )
+    logger.warning(
+        "rendering with the slower eager kernel (%s); a C++17 compiler (g++ or clang++) on PATH "
+        "gives the native one",
+        native.reason(),
+    )
+    return "eager"
+
+
+def cuda_available() -> bool:
+    """Whether torch sees a CUDA device here."""
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _require_cuda(device: str) -> None:
+    import torch
+
+    index = int(device.partition(":")[2] or 0)
+    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+        raise EnvironmentFailure(
+            f"compute.device: {device} is not there; take device cpu or a machine with this GPU"
+        )
+
+
+def numeric_class(options: KernelOptions) -> dict[str, str]:
+    """Return what the bits of a result depend on besides the plan.
+
+    Two processes whose classes are equal compute equal bits; others agree to tolerance.
+
+    Returns
+    -------
+    dict of str
+        `device`, `kernel`, `build`, `isa`, `precision`.
+    """
+    device, build, isa = "cpu", "", platform.machine()
+    if options.kernel == "native":
+        from distbragg.kernel import native
+
+        build, isa = native.build_id(), native.isa()
+    elif options.kernel == "eager":
+        build = f"{EAGER_KERNEL_VERSION}+torch{metadata.version('torch')}"
+        if options.device != "cpu":
+            device, isa = "cuda", _cuda_capability(options.device)
+    else:
+        python = ".".join(str(part) for part in sys.version_info[:2])
+        build = f"{REFERENCE_KERNEL_VERSION}+python{python}"
+    precision = "float64" if options.kernel == "reference" else options.precision
+    return {
+        "device": device,
+        "kernel": options.kernel,
+        "build": build,
+        "isa": isa,
+        "precision": precision,
+    }
+
+
+def _cuda_capability(device: str) -> str:
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm_{major}{minor}"

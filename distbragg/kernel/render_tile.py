@@ -1,0 +1,46 @@
+"""One tile × one source chunk → its un-normalised sum: the kernel the graph calls."""
+
+from __future__ import annotations
+
+from distbragg.kernel.options import KernelOptions
+from distbragg.models.arrays import Float64Array
+from distbragg.models.experiment import Experiment
+from distbragg.plan.keys import SourceChunk, Tile
+
+
+def render_tile(
+    experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk, options: KernelOptions
+) -> Float64Array:
+    """Sum w·I over the sources of `chunk`, spindle steps, domains, sub-pixels and layers.
+
+    Pure: the same arguments give the same bits within one numeric class, and a pixel's sum
+    over one source does not depend on the tile, the chunk or the number of threads.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    panel : int
+        Index of the panel.
+    tile : Tile
+        Pixels to render, global indices.
+    chunk : SourceChunk
+        Slice of the source table, global indices.
+    options : KernelOptions
+
+    Returns
+    -------
+    (tile.pixels,) float64
+        Row-major (slow, fast) numerator before r_e², fluence, Σw and step counts, which
+        `finalize_tile` applies once. Inactive pixels are exactly 0.
+    """
+    if options.kernel == "native":
+        from distbragg.kernel import native
+
+        return native.render_numerator(experiment, panel, tile, chunk, options)
+    if options.kernel == "reference":
+        from distbragg.kernel.reference import render_reference
+
+        return render_reference(experiment, panel, tile, chunk)
+    from distbragg.kernel.eager import render_eager
+
+    return render_eager(experiment, panel, tile, chunk, options)

@@ -1,0 +1,176 @@
+"""Compare the kernels with the C program's images: one row per case, precision and kernel."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from distbragg.constants import TOPHAT_CRYSTAL_CUT
+from distbragg.kernel.finalize import finalize_tile
+from distbragg.kernel.options import KernelName, KernelOptions, Precision
+from distbragg.kernel.reference import trace_pixel
+from distbragg.kernel.render_tile import render_tile
+from distbragg.models.arrays import Float64Array
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment
+from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.spec.nanobragg import parse_nanobragg
+from tests.tolerances import (
+    GOLDEN_FLOAT64_RELATIVE,
+    GOLDEN_FLOOR_OF_MAXIMUM,
+    GOLDEN_MIXED_FLOOR,
+    GOLDEN_MIXED_RELATIVE,
+)
+
+DATA = Path(__file__).parent / "data"
+
+EDGE_DISTANCE = 1e-9
+"""A step this near a half-integer index or the top-hat edge may fall on either side."""
+
+
+@dataclass(frozen=True)
+class GoldenCase:
+    """One command line and the image that the C program made of it."""
+
+    name: str
+    arguments: str
+    covers: str
+
+    def expected(self) -> Float64Array:
+        """Return the C program's image, (slow, fast)."""
+        return np.load(DATA / f"{self.name}.npy").astype(np.float64)
+
+    def experiment(self) -> Experiment:
+        """Resolve the command line through the same path as `distbragg nanobragg`."""
+        command = parse_nanobragg(self.arguments.split(), base_dir=DATA / "inputs")
+        return build_experiment(command.spec)
+
+
+@dataclass(frozen=True)
+class GoldenRow:
+    """How far one rendered image is from the C program's.
+
+    Attributes
+    ----------
+    relative : float
+        Worst relative error of pixels above 1e-9 of the maximum, pixels that hold an edge
+        step left out.
+    relative_bright : float
+        The same above 1e-4 of the maximum.
+    of_maximum : float
+        Worst error of any pixel as a share of the maximum.
+    total : float
+        Relative error of the summed image.
+    edge_pixels : int
+        Pixels beyond the float64 bar that hold a step within `EDGE_DISTANCE` of an edge.
+    pixels : int
+    seconds : float
+    """
+
+    case: str
+    kernel: str
+    precision: str
+    relative: float
+    relative_bright: float
+    of_maximum: float
+    total: float
+    edge_pixels: int
+    pixels: int
+    seconds: float
+
+
+def golden_cases() -> tuple[GoldenCase, ...]:
+    """Return all cases, in the order of `cases.json`."""
+    listed = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))["cases"]
+    return tuple(GoldenCase(case["id"], case["args"], case["covers"]) for case in listed)
+
+
+def render_panel(experiment: Experiment, options: KernelOptions, panel: int = 0) -> Float64Array:
+    """Render one panel as a single tile and chunk, (slow, fast)."""
+    slow, fast = experiment.detector.panels[panel].shape
+    tile = Tile(0, slow, 0, fast)
+    chunk = SourceChunk(0, experiment.beam.sources.count)
+    numerator = render_tile(experiment, panel, tile, chunk, options)
+    return finalize_tile(experiment, panel, tile, numerator, frame=0).reshape(slow, fast)
+
+
+def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
+    """Render a case and measure its distance from the C program's image.
+
+    Parameters
+    ----------
+    case : GoldenCase
+    options : KernelOptions
+    bar : float
+        Relative error above which a pixel is looked at for steps on an edge.
+    """
+    experiment = case.experiment()
+    began = time.perf_counter()
+    image = render_panel(experiment, options)
+    seconds = time.perf_counter() - began
+    expected = case.expected()
+    maximum = float(expected.max())
+    error = np.abs(image - expected)
+    relative = np.divide(error, expected, out=np.zeros_like(error), where=expected > 0)
+    floor = GOLDEN_FLOOR_OF_MAXIMUM if options.precision == "float64" else GOLDEN_MIXED_FLOOR
+    suspects = np.argwhere((relative > bar) & (expected > floor * maximum))
+    edges = [(s, f) for s, f in suspects.tolist() if holds_edge_step(experiment, s, f)]
+    for slow, fast in edges:
+        relative[slow, fast] = error[slow, fast] = 0.0
+    return GoldenRow(
+        case=case.name,
+        kernel=options.kernel,
+        precision=options.precision,
+        relative=_worst(relative, expected > GOLDEN_FLOOR_OF_MAXIMUM * maximum),
+        relative_bright=_worst(relative, expected > GOLDEN_MIXED_FLOOR * maximum),
+        of_maximum=float(error.max()) / maximum,
+        total=abs(math.fsum(image.ravel()) / math.fsum(expected.ravel()) - 1.0),
+        edge_pixels=len(edges),
+        pixels=int(expected.size),
+        seconds=seconds,
+    )
+
+
+def _worst(values: Float64Array, where: np.ndarray) -> float:
+    return float(values[where].max(initial=0.0))
+
+
+def holds_edge_step(experiment: Experiment, slow: int, fast: int) -> bool:
+    """Tell whether any step of a pixel lies on a half-integer index or the top-hat edge."""
+    chunk = SourceChunk(0, experiment.beam.sources.count)
+    tophat = experiment.crystal.shape == "tophat"
+    for sample in trace_pixel(experiment, 0, slow, fast, chunk):
+        for step in sample.steps:
+            halves = (abs(abs(h - n) - 0.5) for h, n in zip(step.index, step.nearest, strict=True))
+            if min(halves) < EDGE_DISTANCE:
+                return True
+            if tophat and abs(step.radius / TOPHAT_CRYSTAL_CUT - 1.0) < EDGE_DISTANCE:
+                return True
+    return False
+
+
+def report_rows(kernel: KernelName, precision: Precision) -> list[GoldenRow]:
+    """Compare every case on one CPU thread; the rows of the parity table."""
+    bar = GOLDEN_FLOAT64_RELATIVE if precision == "float64" else GOLDEN_MIXED_RELATIVE
+    options = KernelOptions(precision, kernel, "cpu", 1)
+    return [compare(case, options, bar) for case in golden_cases()]
+
+
+def markdown_table(rows: list[GoldenRow]) -> str:
+    """Lay rows out as a Markdown table."""
+    head = (
+        "| case | kernel | precision | worst relative, > 1e-9 max | worst relative, > 1e-4 max "
+        "| worst of maximum | total | edge pixels | s |\n|---|---|---|---|---|---|---|---|---|"
+    )
+    lines = [
+        f"| {row.case} | {row.kernel} | {row.precision} | {row.relative:.1e} "
+        f"| {row.relative_bright:.1e} | {row.of_maximum:.1e} | {row.total:.1e} "
+        f"| {row.edge_pixels} | {row.seconds:.2f} |"
+        for row in rows
+    ]
+    return "\n".join([head, *lines])

@@ -1,0 +1,112 @@
+"""All images of the C program, in both precisions and every kernel of this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distbragg.evidence.golden import (
+    GoldenCase,
+    compare,
+    golden_cases,
+    holds_edge_step,
+    markdown_table,
+)
+from distbragg.kernel import native
+from distbragg.kernel.options import KernelOptions
+from tests.tolerances import (
+    GOLDEN_EDGE_PIXELS,
+    GOLDEN_FLOAT64_RELATIVE,
+    GOLDEN_MIXED_OF_MAXIMUM,
+    GOLDEN_MIXED_RELATIVE,
+    GOLDEN_MIXED_TOTAL,
+)
+from tests.unit.kernel.experiments import make_experiment
+
+DATA = Path(__file__).parent / "data"
+CASES = golden_cases(DATA)
+KERNELS = pytest.mark.parametrize("kernel", ["eager", "native"])
+EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+
+pytestmark = pytest.mark.golden
+
+
+def options(kernel: str, precision: str) -> KernelOptions:
+    if kernel == "native" and not native.available():
+        pytest.skip(native.reason())
+    return KernelOptions(precision, kernel, "cpu", 1)  # type: ignore[arg-type]
+
+
+def test_there_are_37_cases_and_their_images_are_the_listed_ones() -> None:
+    listed = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))["cases"]
+    assert len(listed) == 37
+    for case, entry in zip(CASES, listed, strict=True):
+        image = case.expected()
+        assert list(image.shape) == entry["shape"]
+        assert image.max() == entry["max"]
+        assert image.sum() == pytest.approx(entry["sum"], rel=1e-12)
+
+
+@pytest.mark.spec("SCL-9")
+@KERNELS
+@EVERY_CASE
+def test_float64_reproduces_the_program(case: GoldenCase, kernel: str) -> None:
+    row = compare(case, options(kernel, "float64"), GOLDEN_FLOAT64_RELATIVE)
+    assert row.relative <= GOLDEN_FLOAT64_RELATIVE
+    assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
+
+
+@pytest.mark.spec("SCL-10")
+@KERNELS
+@EVERY_CASE
+def test_mixed_precision_keeps_its_bars(case: GoldenCase, kernel: str) -> None:
+    row = compare(case, options(kernel, "mixed"), GOLDEN_MIXED_RELATIVE)
+    assert row.relative_bright <= GOLDEN_MIXED_RELATIVE
+    assert row.of_maximum <= GOLDEN_MIXED_OF_MAXIMUM
+    assert row.total <= GOLDEN_MIXED_TOTAL
+    assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
+
+
+@pytest.mark.spec("GEO-9")
+@pytest.mark.parametrize("name", ["roi", "mask"])
+def test_pixels_the_program_skips_are_exactly_zero(name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    experiment = case.experiment()
+    expected = case.expected()
+    assert (expected[~experiment.detector.panels[0].active] == 0.0).all()
+    assert (expected[experiment.detector.panels[0].active] > 0.0).mean() > 0.99
+
+
+def test_table_has_one_line_per_row() -> None:
+    row = compare(CASES[0], options("eager", "float64"), GOLDEN_FLOAT64_RELATIVE)
+    lines = markdown_table([row, row]).splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("| cubic_default_F | eager | float64 |")
+
+
+def test_steps_on_an_edge_are_found_and_others_are_not() -> None:
+    on_edge = make_experiment(
+        cell=((40.0, 0.0, 0.0), (0.0, 40.0, 0.0), (0.0, 0.0, 40.0)), missets=(0.0, 0.0, 0.0)
+    )
+    panel = on_edge.detector.panels[0]
+    centre = np.argwhere(
+        [[not holds_edge_step(on_edge, s, f) for f in range(panel.shape[1])] for s in range(3)]
+    )
+    assert len(centre) == 3 * panel.shape[1]
+    # λ·|a|/2 tuned so that the pixel's own h is a half: h = a·q scales with the cell edge.
+    experiment = _with_half_index(on_edge)
+    assert holds_edge_step(experiment, 4, 5)
+
+
+def _with_half_index(experiment):
+    from distbragg.kernel.reference import trace_pixel
+    from tests.unit.kernel.experiments import all_sources
+
+    step = next(trace_pixel(experiment, 0, 4, 5, all_sources(experiment))).steps[0]
+    edge = 40.0 * (abs(step.nearest[1]) + 0.5) / abs(step.index[1])
+    return make_experiment(
+        cell=((40.0, 0.0, 0.0), (0.0, edge, 0.0), (0.0, 0.0, 40.0)), missets=(0.0, 0.0, 0.0)
+    )

@@ -1,0 +1,94 @@
+"""A pixel's bits do not depend on the tile it is rendered in, nor on the number of threads."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distbragg.kernel import eager, native
+from distbragg.kernel.finalize import finalize_tile
+from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.render_tile import render_tile
+from distbragg.models.experiment import Experiment
+from distbragg.plan.keys import Tile
+from tests.unit.kernel.experiments import all_sources, make_experiment
+
+SHAPE = (61, 79)
+TILINGS = [(17, 23), (61, 1), (1, 79), (7, 78), (60, 13), (11, 9)]
+
+
+def options(kernel: str, precision: str, threads: int = 1) -> KernelOptions:
+    if kernel == "native" and not native.available():
+        pytest.skip(native.reason())
+    return KernelOptions(precision, kernel, "cpu", threads)  # type: ignore[arg-type]
+
+
+def experiment(shape: str, **changes: object) -> Experiment:
+    settings: dict[str, object] = {
+        "shape": shape, "pixels": SHAPE, "pixel_size": 1e-3, "domains": 3, "phi": (0.1, 0.4),
+        "wavelengths": (1.0, 1.1), "weights": (0.7, 0.3), "divergence": 0.01, "oversample": 2,
+        "kahn_factor": 0.9, "masked": 0.2, "molecules": 1e3, "stol": (0.0, 0.2, 0.4),
+        "background": (1.0, 3.0, 2.0), "layers": 2,
+    }  # fmt: skip
+    return make_experiment(**{**settings, **changes})
+
+
+def render_tiled(scene: Experiment, tile_shape: tuple[int, int], how: KernelOptions) -> np.ndarray:
+    image = np.full(SHAPE, np.nan)
+    for slow in range(0, SHAPE[0], tile_shape[0]):
+        for fast in range(0, SHAPE[1], tile_shape[1]):
+            stops = min(slow + tile_shape[0], SHAPE[0]), min(fast + tile_shape[1], SHAPE[1])
+            tile = Tile(slow, stops[0], fast, stops[1])
+            numerator = render_tile(scene, 0, tile, all_sources(scene), how)
+            part = finalize_tile(scene, 0, tile, numerator, frame=2)
+            image[slow : stops[0], fast : stops[1]] = part.reshape(tile.shape)
+    return image
+
+
+@pytest.mark.spec("ENG-6")
+@pytest.mark.parametrize("kernel", ["eager", "native"])
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+@pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
+def test_any_tiling_gives_the_same_bits(kernel: str, precision: str, shape: str) -> None:
+    scene = experiment(shape, interpolate=shape == "round", curved=shape == "gauss")
+    whole = render_tiled(scene, SHAPE, options(kernel, precision))
+    assert whole.max() > 0.0
+    for tiling in TILINGS:
+        tiled = render_tiled(scene, tiling, options(kernel, precision))
+        assert tiled.tobytes() == whole.tobytes(), tiling
+
+
+@pytest.mark.spec("ENG-6")
+@pytest.mark.parametrize("kernel", ["eager", "native"])
+def test_any_tiling_gives_the_same_bits_under_the_programs_physics(kernel: str) -> None:
+    scene = experiment("square", physics="nanobragg", dmin=2.0, photon_noise=True, fluence=1e27)
+    whole = render_tiled(scene, SHAPE, options(kernel, "mixed"))
+    assert len(np.unique(whole)) > 3
+    for tiling in TILINGS[:3]:
+        tiled = render_tiled(scene, tiling, options(kernel, "mixed"))
+        assert tiled.tobytes() == whole.tobytes(), tiling
+
+
+@pytest.mark.parametrize("kernel", ["eager", "native"])
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+def test_threads_change_no_bit(
+    kernel: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(eager._BLOCK_ELEMENTS, "cpu", 601)
+    scene = experiment("square")
+    tile = Tile(3, 60, 2, 77)
+    one = render_tile(scene, 0, tile, all_sources(scene), options(kernel, precision, 1))
+    two = render_tile(scene, 0, tile, all_sources(scene), options(kernel, precision, 2))
+    assert one.tobytes() == two.tobytes()
+
+
+@pytest.mark.parametrize("block", [37, 1_000, 100_000])
+@pytest.mark.parametrize("kept", [0, 1_000])
+def test_block_sizes_of_the_eager_kernel_change_no_bit(
+    block: int, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = experiment("square")
+    usual = render_tiled(scene, SHAPE, options("eager", "mixed"))
+    monkeypatch.setitem(eager._BLOCK_ELEMENTS, "cpu", block)
+    monkeypatch.setitem(eager._KEPT_SAMPLES, "cpu", kept)
+    assert render_tiled(scene, SHAPE, options("eager", "mixed")).tobytes() == usual.tobytes()

@@ -1,0 +1,93 @@
+"""Every kernel computes what the plain loops compute, on experiments nobody chose."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distbragg.kernel.finalize import finalize_tile
+from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.render_tile import render_tile
+from tests.tolerances import (
+    GOLDEN_MIXED_FLOOR,
+    GOLDEN_MIXED_OF_MAXIMUM,
+    GOLDEN_MIXED_RELATIVE,
+    GOLDEN_MIXED_TOTAL,
+    KERNEL_TWIN_FLOAT64_RELATIVE,
+)
+from tests.unit.kernel.experiments import Choice, all_sources, make_experiment, whole_tile
+
+REFERENCE = KernelOptions("float64", "reference", "cpu", 1)
+EAGER = KernelOptions("float64", "eager", "cpu", 1)
+MIXED = KernelOptions("mixed", "eager", "cpu", 1)
+
+
+@st.composite
+def choices(draw: st.DrawFn) -> Choice:
+    sources = draw(st.integers(1, 3))
+    layers = draw(st.sampled_from([0, 0, 1, 3]))
+    table = draw(st.booleans())
+    return Choice(
+        physics=draw(st.sampled_from(["exact", "nanobragg"])),
+        shape=draw(st.sampled_from(["square", "round", "gauss", "tophat"])),
+        cells=draw(st.tuples(*[st.sampled_from([1, 2, 3, 5, 8])] * 3)),
+        fudge=draw(st.sampled_from([1.0, 0.7, 1.9])),
+        missets=draw(st.tuples(*[st.floats(-3.0, 3.0)] * 3)),
+        interpolate=draw(st.booleans()),
+        box=draw(st.sampled_from([(11, 13, 9), (6, 7, 8), (0, 0, 0)])),
+        phi=draw(st.sampled_from([(0.0,), (0.3,), (0.1, 0.15, 0.2), (0.0, -0.4)])),
+        domains=draw(st.integers(1, 4)),
+        wavelengths=tuple(draw(st.floats(0.9, 1.4)) for _ in range(sources)),
+        weights=tuple(draw(st.sampled_from([1.0, 0.25, 3.0, 1e-6])) for _ in range(sources)),
+        rule=draw(st.sampled_from(["sum", "none"])),
+        divergence=draw(st.sampled_from([0.0, 0.01])),
+        polarized=draw(st.booleans()),
+        kahn_factor=draw(st.sampled_from([0.0, 1.0, -0.5, 0.93])),
+        pixels=draw(st.sampled_from([(3, 7), (5, 4), (1, 9)])),
+        pixel_size=draw(st.sampled_from([4e-3, 11e-3])),
+        tilt=draw(st.sampled_from([(0.0, 0.0, 0.0), (0.1, -0.2, 0.3)])),
+        curved=draw(st.booleans()),
+        point_pixel=draw(st.booleans()),
+        layers=layers,
+        masked=draw(st.sampled_from([0.0, 0.3, 1.0])),
+        oversample=draw(st.integers(1, 3)),
+        dmin=draw(st.sampled_from([0.0, 0.0, 2.0, 4.0])),
+        per_sample=draw(st.tuples(st.booleans(), st.booleans(), st.booleans())),
+        molecules=draw(st.sampled_from([0.0, 1e4])),
+        stol=(0.0, 0.1, 0.25) if table else (0.0,),
+        background=(2.0, 5.0, 1.0) if table else (2.57,),
+        seed=draw(st.integers(0, 50)),
+    )
+
+
+def render(choice: Choice, options: KernelOptions) -> np.ndarray:
+    experiment = make_experiment(choice)
+    tile, chunk = whole_tile(experiment), all_sources(experiment)
+    numerator = render_tile(experiment, 0, tile, chunk, options)
+    return finalize_tile(experiment, 0, tile, numerator, frame=0)
+
+
+@pytest.mark.spec("SCL-11")
+@settings(max_examples=150, deadline=None)
+@given(choices())
+def test_eager_float64_equals_the_plain_loops(choice: Choice) -> None:
+    expected, found = render(choice, REFERENCE), render(choice, EAGER)
+    assert np.isfinite(found).all()
+    error = np.abs(found - expected)
+    bound = KERNEL_TWIN_FLOAT64_RELATIVE * (expected + expected.max(initial=0.0))
+    assert (error <= bound).all()
+
+
+@pytest.mark.spec("SCL-10")
+@settings(max_examples=60, deadline=None)
+@given(choices())
+def test_eager_mixed_stays_within_its_bars(choice: Choice) -> None:
+    expected, found = render(choice, REFERENCE), render(choice, MIXED)
+    maximum = expected.max(initial=0.0)
+    error = np.abs(found - expected)
+    bright = expected > GOLDEN_MIXED_FLOOR * maximum
+    assert (error[bright] <= GOLDEN_MIXED_RELATIVE * expected[bright]).all()
+    assert (error <= GOLDEN_MIXED_OF_MAXIMUM * maximum).all()
+    assert abs(found.sum() - expected.sum()) <= GOLDEN_MIXED_TOTAL * expected.sum()
