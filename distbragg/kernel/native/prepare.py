@@ -1,0 +1,202 @@
+"""What the kernel needs of an experiment but the models do not hold: made once, then kept."""
+
+from __future__ import annotations
+
+import math
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.constants import GAUSS_CRYSTAL_WIDTH, ROUND_CRYSTAL_SCALE, TOPHAT_CRYSTAL_CUT
+from distbragg.kernel.orientation import domain_vectors
+from distbragg.models.arrays import Float64Array
+from distbragg.models.crystal import Crystal, Reflections
+
+_KEPT_TABLES = 4
+_KEPT_CRYSTALS = 4
+_EXPONENT_LIMIT_SINGLE = 87.0
+_EXPONENT_LIMIT_DOUBLE = 708.0
+"""`ExpLimit` of `src/approx.hpp`: exponents beyond these give exactly 0."""
+
+_WIDEST_TESTED = 0.45
+"""Widest spot, in index units, for which skipping strips is both valid and worth while."""
+
+_LARGEST_MIXED_CELLS = 1e18
+"""Unit cells up to which the squared transform stays below the largest float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class SquaredTable:
+    """|F|² as the kernel looks it up.
+
+    Attributes
+    ----------
+    values : (nh+1, nk+1, nl+1) float32 or float64
+        |F|² / scale, with one border plane above each axis that holds the default.
+    scale : float
+        Power of two that brings the largest value to at most 1.
+    """
+
+    values: NDArray[Any]
+    scale: float
+
+
+_tables: OrderedDict[tuple[int, bool, float], tuple[weakref.ref[Any], SquaredTable]] = OrderedDict()
+_tables_lock = threading.Lock()
+
+
+def uses_double(crystal: Crystal, precision: str) -> bool:
+    """Whether the kernel runs in float64: on request, or where float32 could overflow."""
+    return precision == "float64" or float(np.prod(crystal.cells)) > _LARGEST_MIXED_CELLS
+
+
+def squared_table(reflections: Reflections, *, double: bool) -> SquaredTable:
+    """Return the table of |F|², kept for the last few amplitude arrays by identity.
+
+    Models' arrays are read-only, so an array that is still the same object is still equal.
+    """
+    amplitude = reflections.amplitude
+    key = (id(amplitude), double, reflections.default_amplitude)
+    with _tables_lock:
+        kept = _tables.get(key)
+        if kept is not None and kept[0]() is amplitude:
+            _tables.move_to_end(key)
+            return kept[1]
+    table = _make_squared_table(reflections, double=double)
+    with _tables_lock:
+        for stale in [k for k, (owner, _) in _tables.items() if owner() is None]:
+            del _tables[stale]
+        _tables[key] = (weakref.ref(amplitude), table)
+        while len(_tables) > _KEPT_TABLES:
+            _tables.popitem(last=False)
+    return table
+
+
+def _make_squared_table(reflections: Reflections, *, double: bool) -> SquaredTable:
+    amplitude, default = reflections.amplitude, reflections.default_amplitude
+    largest = max(abs(default), float(np.max(np.abs(amplitude), initial=0.0)))
+    # The scale is the square of a power of two, so dividing by it is exact.
+    unit = 2.0 ** math.frexp(largest)[1]
+    shape = tuple(n + 1 for n in amplitude.shape) if amplitude.size else (1, 1, 1)
+    values = np.full(shape, (default / unit) ** 2, np.float64 if double else np.float32)
+    if amplitude.size:
+        nh, nk, nl = amplitude.shape
+        for plane, row in zip(amplitude, values[:nh, :nk, :nl], strict=True):
+            row[...] = (plane / unit) ** 2
+    return SquaredTable(values, unit**2)
+
+
+@dataclass(frozen=True, slots=True)
+class SpotShapeNumbers:
+    """The quadratic form of a spot shape, and the factor all its steps share.
+
+    Attributes
+    ----------
+    metric : (6,) float64
+        Upper triangle g00 g01 g02 g11 g12 g22 of G; radius² = |G δ|², δ in index units.
+        ROUND: (x/π)² of sinc3; GAUSS: the exponent of the squared transform; TOPHAT: the
+        number compared with `TOPHAT_CRYSTAL_CUT`.
+    scale : float
+        Squared height of the spot, 1 for SQUARE.
+    zero_beyond : float
+        Radius beyond which float32 (mixed) results are exactly 0; infinite where there is none.
+    """
+
+    metric: Float64Array
+    scale: float
+    zero_beyond: float = math.inf
+
+
+def spot_shape_numbers(crystal: Crystal, *, double: bool) -> SpotShapeNumbers:
+    """Fold cells, fudge and the widths of the shapes into one quadratic form.
+
+    The formulas are those of nanoBragg.c; see `distbragg.constants` for the widths.
+    """
+    volume = float(np.prod(crystal.cells))
+    if crystal.shape == "square":
+        return SpotShapeNumbers(np.zeros(6), 1.0)
+    if crystal.shape == "round":
+        height = volume * ROUND_CRYSTAL_SCALE
+        edges = crystal.cells * np.sqrt(crystal.fudge)
+        return SpotShapeNumbers(np.array([edges[0], 0, 0, edges[1], 0, edges[2]]), height**2)
+    widening = 2.0 / GAUSS_CRYSTAL_WIDTH if crystal.shape == "gauss" else 1.0
+    triangle = np.linalg.cholesky(crystal.reciprocal @ crystal.reciprocal.T).T
+    scaled = triangle * (volume * np.sqrt(crystal.fudge * widening))
+    if crystal.shape == "gauss":
+        beyond = math.sqrt(_EXPONENT_LIMIT_DOUBLE if double else _EXPONENT_LIMIT_SINGLE)
+    else:
+        beyond = math.sqrt(TOPHAT_CRYSTAL_CUT)
+    return SpotShapeNumbers(scaled[np.triu_indices(3)], volume**2, beyond)
+
+
+def spot_reach(numbers: SpotShapeNumbers, vectors: Float64Array, wavelength: float) -> float:
+    """Radius for the kernel's float32 test of narrow spots; 0 where the test must not be used.
+
+    A spot is exactly 0 beyond `zero_beyond`. The test works on float32 indices, whose error is
+    bounded by 16 · 2⁻²⁴ |a| |q|, |q| ≤ 2/λ; the radius is widened by what that error can do.
+    Where the widened ellipsoid comes near half an index the rounded indices of the test and of
+    the step may differ, and the test would be wrong.
+
+    Parameters
+    ----------
+    numbers : SpotShapeNumbers
+    vectors : (domains, 9) float64, Å
+        Components of a, then b, then c.
+    wavelength : float
+        Shortest wavelength, Å.
+    """
+    if not math.isfinite(numbers.zero_beyond):
+        return 0.0
+    form = np.zeros((3, 3))
+    form[np.triu_indices(3)] = numbers.metric
+    longest = float(np.sqrt((vectors.reshape(-1, 3) ** 2).sum(axis=1)).max())
+    index_error = 16 * 2.0**-24 * longest * 2.0 / wavelength
+    widest = float(np.sqrt((form**2).sum()))
+    reach = numbers.zero_beyond * (1.0 + 1e-5) + 2.0 * widest * index_error
+    extent = reach * np.sqrt(np.diag(np.linalg.inv(form.T @ form)))
+    return reach if float(extent.max()) + 2.0 * index_error < _WIDEST_TESTED else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCrystal:
+    """All that the kernel needs of a crystal, the same for every tile and chunk of a frame."""
+
+    vectors: Float64Array
+    spot: SpotShapeNumbers
+    reach: float
+
+
+_crystals: OrderedDict[tuple[int, bool, float], tuple[Crystal, PreparedCrystal]] = OrderedDict()
+_crystals_lock = threading.Lock()
+
+
+def prepare_crystal(crystal: Crystal, *, double: bool, wavelength: float) -> PreparedCrystal:
+    """Return what depends on the crystal alone, kept for the last few crystals by identity.
+
+    Parameters
+    ----------
+    crystal : Crystal
+    double : bool
+        Whether the kernel runs in float64.
+    wavelength : float
+        Shortest wavelength of the sources, Å.
+    """
+    key = (id(crystal), double, wavelength)
+    with _crystals_lock:
+        kept = _crystals.get(key)
+        if kept is not None:
+            return kept[1]
+    vectors = domain_vectors(crystal)
+    spot = spot_shape_numbers(crystal, double=double)
+    prepared = PreparedCrystal(vectors, spot, spot_reach(spot, vectors, wavelength))
+    with _crystals_lock:
+        # The crystal is held as well: its identity cannot pass to another one meanwhile.
+        _crystals[key] = (crystal, prepared)
+        while len(_crystals) > _KEPT_CRYSTALS:
+            _crystals.popitem(last=False)
+    return prepared

@@ -1,0 +1,226 @@
+// From pixel numbers to unit vectors and the factors of one sample.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "approx.hpp"
+#include "params.hpp"
+
+namespace distbragg {
+
+// Pixels are worked on in padded blocks of this many lanes: loops have no tails, so no pixel
+// ever runs through other machine code than its neighbours. Q and accumulators of a block
+// stay in the first-level cache.
+constexpr int kLanes = 256;
+
+struct alignas(64) Directions {
+  double x[kLanes], y[kLanes], z[kLanes];  // unit vector from the sample to the sub-pixel
+  double factor[kLanes];                   // solid angle × capture fraction, where per sample
+};
+
+struct PixelNumbers {
+  double slow[kLanes], fast[kLanes];
+};
+
+struct Vector {
+  double x, y, z;
+};
+
+DISTBRAGG_INLINE double dot(const Vector& a, const Vector& b) {
+  return madd(a.x, b.x, madd(a.y, b.y, a.z * b.z));
+}
+
+inline Vector cross(const Vector& a, const Vector& b) {
+  return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
+}
+
+inline Vector unit(const Vector& v) {
+  const double length = std::sqrt(dot(v, v));
+  return length > 0.0 ? Vector{v.x / length, v.y / length, v.z / length} : Vector{0.0, 0.0, 0.0};
+}
+
+inline Vector load(const double* v) { return {v[0], v[1], v[2]}; }
+
+// Right-handed rotation of v about the unit vector axis.
+inline Vector rotate(const Vector& v, const Vector& axis, double angle) {
+  const double s = std::sin(angle), c = std::cos(angle);
+  const double along = dot(axis, v) * (1.0 - c);
+  const Vector side = cross(axis, v);
+  return {axis.x * along + v.x * c + side.x * s, axis.y * along + v.y * c + side.y * s,
+          axis.z * along + v.z * c + side.z * s};
+}
+
+// Wrap the flat position onto a sphere of radius `distance` about the sample: its laboratory
+// y and z are read as arc lengths. Rare, so one pixel at a time with the C library's sine.
+inline void bend(const Parameters& p, Directions& d) {
+  const Vector beam = load(p.beam), slow = load(p.slow), fast = load(p.fast);
+  const Vector straight = {p.distance * beam.x, p.distance * beam.y, p.distance * beam.z};
+  for (int i = 0; i < kLanes; ++i) {
+    const Vector turned = rotate(straight, slow, d.y[i] / p.distance);
+    const Vector bent = rotate(turned, fast, d.z[i] / p.distance);
+    d.x[i] = bent.x;
+    d.y[i] = bent.y;
+    d.z[i] = bent.z;
+  }
+}
+
+inline void positions(const Parameters& p, const PixelNumbers& pixel, double depth, int sub_slow,
+                      int sub_fast, Directions& d) {
+  const double n = static_cast<double>(p.oversample);
+  const double step = p.pixel_size / n, half = step / 2.0;
+  const double ox = madd(depth, p.normal[0], p.panel_origin[0]);
+  const double oy = madd(depth, p.normal[1], p.panel_origin[1]);
+  const double oz = madd(depth, p.normal[2], p.panel_origin[2]);
+  const double fx = p.fast[0], fy = p.fast[1], fz = p.fast[2];
+  const double sx = p.slow[0], sy = p.slow[1], sz = p.slow[2];
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    const double f = madd(step, madd(pixel.fast[i], n, sub_fast), half);
+    const double s = madd(step, madd(pixel.slow[i], n, sub_slow), half);
+    d.x[i] = madd(f, fx, madd(s, sx, ox));
+    d.y[i] = madd(f, fy, madd(s, sy, oy));
+    d.z[i] = madd(f, fz, madd(s, sz, oz));
+  }
+}
+
+// Unit vectors, and the solid angle: pixel²/R² · close distance/R, or 1/R² for a point pixel.
+inline void normalize(const Parameters& p, Directions& d) {
+  const double numerator =
+      p.point_pixel ? 1.0 : p.pixel_size * p.pixel_size * p.close_distance;
+  const bool point = p.point_pixel != 0, wanted = p.solid_angle != 0;
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    const double x = d.x[i], y = d.y[i], z = d.z[i];
+    const double inverse = 1.0 / std::sqrt(madd(x, x, madd(y, y, z * z)));
+    d.x[i] = x * inverse;
+    d.y[i] = y * inverse;
+    d.z[i] = z * inverse;
+    const double solid_angle = numerator * inverse * inverse * (point ? 1.0 : inverse);
+    d.factor[i] = wanted ? solid_angle : 1.0;
+  }
+}
+
+inline void capture(const Parameters& p, std::int64_t layer, Directions& d) {
+  const double front = -p.layer_front[layer] * p.attenuation;
+  const double back = -p.layer_back[layer] * p.attenuation;
+  const double nx = p.normal[0], ny = p.normal[1], nz = p.normal[2];
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    const double obliquity = madd(d.x[i], nx, madd(d.y[i], ny, d.z[i] * nz));
+    d.factor[i] *= exp_poly(front / obliquity) - exp_poly(back / obliquity);
+  }
+}
+
+inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std::int64_t layer,
+                            int sub_slow, int sub_fast, Directions& d) {
+  positions(p, pixel, p.layer_position[layer], sub_slow, sub_fast, d);
+  if (p.curved) bend(p, d);
+  normalize(p, d);
+  if (p.absorbs && p.capture) capture(p, layer, d);
+}
+
+// What of one source is common to all pixels.
+struct Source {
+  Vector incident;
+  double inverse_wavelength, weight;
+  Vector electric, magnetic;
+  bool without_plane;  // the polarisation axis lies along the beam
+
+  Source(const Parameters& p, std::int64_t index) {
+    const double* v = p.source_direction + 3 * index;
+    incident = {-v[0], -v[1], -v[2]};
+    inverse_wavelength = 1.0 / p.source_wavelength[index];
+    weight = p.source_weight[index];
+    magnetic = unit(cross(load(p.polarization_axis), incident));
+    electric = unit(cross(incident, magnetic));
+    without_plane = dot(magnetic, magnetic) == 0.0;
+  }
+};
+
+struct alignas(64) Scattering {
+  double x[kLanes], y[kLanes], z[kLanes];  // (d − i)/λ, 1/Å
+  double sum[kLanes];                      // Σ over domains of |F|² F_latt², scaled
+  double kept[kLanes];                     // 1, or 0 beyond the resolution cut
+  double factor[kLanes];                   // all per-sample factors of this source
+  float x_single[kLanes], y_single[kLanes], z_single[kLanes];  // for the test of narrow spots
+};
+
+inline void make_scattering(const Source& s, const Directions& d, Scattering& q) {
+  const double w = s.inverse_wavelength;
+  const double ix = s.incident.x, iy = s.incident.y, iz = s.incident.z;
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    q.x[i] = (d.x[i] - ix) * w;
+    q.y[i] = (d.y[i] - iy) * w;
+    q.z[i] = (d.z[i] - iz) * w;
+  }
+}
+
+inline void narrow_scattering(Scattering& q) {
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    q.x_single[i] = static_cast<float>(q.x[i]);
+    q.y_single[i] = static_cast<float>(q.y[i]);
+    q.z_single[i] = static_cast<float>(q.z[i]);
+  }
+}
+
+// Kahn: ½(1 + cos²2θ − K cos2ψ sin²2θ). The diffracted ray's components along E, B and the
+// beam are its whole length, so cos2ψ sin²2θ = (d·E)² − (d·B)² and no angle is needed.
+inline void polarize(const Parameters& p, const Source& s, const Directions& d, double* factor) {
+  const Vector in = s.incident, e = s.electric, b = s.magnetic;
+  const double kahn = p.kahn_factor;
+  const double forced = s.without_plane ? 1.0 : 0.0;
+#pragma omp simd
+  for (int i = 0; i < kLanes; ++i) {
+    const double x = d.x[i], y = d.y[i], z = d.z[i];
+    const double c = madd(x, in.x, madd(y, in.y, z * in.z));
+    const double along = madd(x, e.x, madd(y, e.y, z * e.z));
+    const double across = madd(x, b.x, madd(y, b.y, z * b.z));
+    const double plane = madd(along, along, -(across * across)) + forced * madd(-c, c, 1.0);
+    factor[i] = d.factor[i] * (0.5 * (madd(c, c, 1.0) - kahn * plane));
+  }
+}
+
+// Marks pixels inside the resolution cut; false if the block has none.
+inline bool cut_resolution(double dmin, Scattering& q) {
+  int inside = 0;
+#pragma omp simd reduction(| : inside)
+  for (int i = 0; i < kLanes; ++i) {
+    const double x = q.x[i], y = q.y[i], z = q.z[i];
+    const double stol = 0.5 * std::sqrt(madd(x, x, madd(y, y, z * z)));
+    const bool kept = !(dmin * stol > 0.5);
+    q.kept[i] = kept ? 1.0 : 0.0;
+    inside |= kept ? 1 : 0;
+  }
+  return inside != 0;
+}
+
+// F(stol) by linear interpolation, held beyond both ends of the table.
+inline double background_amplitude(const Parameters& p, double stol) {
+  const double* table = p.background_stol;
+  const double* value = p.background_amplitude;
+  const std::int64_t last = p.background_entries - 1;
+  if (stol <= table[0]) return value[0];
+  if (stol >= table[last]) return value[last];
+  std::int64_t low = 0, high = last;
+  while (high - low > 1) {
+    const std::int64_t middle = (low + high) / 2;
+    (table[middle] <= stol ? low : high) = middle;
+  }
+  const double part = (stol - table[low]) / (table[high] - table[low]);
+  return madd(part, value[high] - value[low], value[low]);
+}
+
+inline void add_background(const Parameters& p, Scattering& q) {
+  const double scale = p.background_scale / (p.spot_scale * p.table_scale);
+  for (int i = 0; i < kLanes; ++i) {
+    const double x = q.x[i], y = q.y[i], z = q.z[i];
+    const double stol = 0.5 * std::sqrt(madd(x, x, madd(y, y, z * z)));
+    const double amplitude = background_amplitude(p, stol);
+    q.sum[i] = madd(scale, amplitude * amplitude, q.sum[i]);
+  }
+}
+
+}  // namespace distbragg

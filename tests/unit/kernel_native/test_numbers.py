@@ -1,0 +1,143 @@
+"""The native kernel's numbers against the formulas written out in plain numpy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distbragg.kernel import native
+from distbragg.kernel.native import prepare
+from distbragg.kernel.orientation import domain_vectors
+from tests import tolerances
+from tests.unit.kernel_native import kit
+
+pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
+
+CASES = {
+    "square": {},
+    "round": {"shape": "round"},
+    "gauss": {"shape": "gauss"},
+    "tophat": {"shape": "tophat"},
+    "gauss with fudge": {"shape": "gauss", "fudge": 0.7, "cells": (12, 15, 11)},
+    "tophat of sharp spots": {"shape": "tophat", "fudge": 1.3, "cells": (9, 11, 8)},
+    "round with fudge and sharp spots": {"shape": "round", "fudge": 1.3, "cells": (40, 50, 60)},
+    "tricubic": {"interpolate": True},
+    "tricubic round sub-pixels": {"shape": "round", "interpolate": True, "oversample": 2},
+    "tricubic gauss": {"shape": "gauss", "interpolate": True},
+    "thousand cells": {"cells": (1000, 700, 1), "domains": 1},
+    "one cell": {"cells": (1, 1, 1)},
+    "one cell along one axis": {"cells": (2, 1, 9)},
+    "curved": {"curved": True},
+    "layers and sub-pixels": {"layers": 4, "oversample": 3},
+    "more samples than are kept": {"layers": 5, "oversample": 3, "sources": 2},
+    "point pixel": {"point": True},
+    "resolution cut": {"dmin": 2.5},
+    "resolution cut without background": {"dmin": 2.5, "background": False},
+    "everything cut": {"dmin": 1000.0},
+    "factors left to finalize": {"physics": "nanobragg", "layers": 3},
+    "unpolarised": {"polarized": False},
+    "no Kahn factor": {"kahn": 0.0},
+    "no table": {"box": (0, 0, 0)},
+    "no default": {"default": 0.0},
+    "no background": {"background": False},
+    "masked": {"mask": np.random.default_rng(0).random((23, 37)) > 0.5},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_float64_agrees_with_the_written_out_formulas(case):
+    experiment = kit.make_experiment(**CASES[case])
+    expected = kit.plain_numerator(experiment).ravel()
+    got = native.render_numerator(experiment, 0, *kit.whole(experiment), kit.Options("float64"))
+    np.testing.assert_allclose(
+        got,
+        expected,
+        rtol=tolerances.KERNEL_TWIN_FLOAT64_RELATIVE,
+        atol=tolerances.KERNEL_TWIN_FLOAT64_RELATIVE * expected.max(),
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_mixed_precision_keeps_its_bars(case):
+    experiment = kit.make_experiment(**CASES[case])
+    expected = kit.plain_numerator(experiment).ravel()
+    got = native.render_numerator(experiment, 0, *kit.whole(experiment), kit.Options("mixed"))
+    largest = expected.max()
+    bright = expected > tolerances.GOLDEN_MIXED_FLOOR * largest
+    np.testing.assert_allclose(got[bright], expected[bright], rtol=tolerances.NATIVE_MIXED_RELATIVE)
+    assert np.abs(got - expected).max(initial=0.0) <= tolerances.NATIVE_MIXED_OF_MAXIMUM * largest
+    assert got.sum() == pytest.approx(expected.sum(), rel=tolerances.NATIVE_MIXED_OF_MAXIMUM)
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+@pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
+def test_a_pixel_on_a_lattice_point_has_the_full_peak(shape, precision):
+    experiment = _direct_beam(shape)
+    tile, chunk = kit.whole(experiment)
+    got = native.render_numerator(experiment, 0, tile, chunk, kit.Options(precision))
+    volume = np.prod(experiment.crystal.cells)
+    height = volume * (0.723601254558268 if shape == "round" else 1.0)
+    table = experiment.reflections
+    amplitude = table.amplitude[tuple(-n for n in table.origin)]
+    expected = (amplitude * height) ** 2
+    assert got[0] == pytest.approx(expected, rel=1e-14 if precision == "float64" else 1e-6)
+
+
+def _direct_beam(shape):
+    """One pixel whose centre lies exactly in the beam: q = 0, h = k = l = 0."""
+    base = kit.make_experiment(
+        shape=shape, sources=1, phi=(0.0,), domains=1, physics="nanobragg", cells=(7, 5, 900)
+    )
+    panel = base.detector.panels[0]
+    frame = np.eye(3)
+    panel = replace(
+        panel,
+        shape=(1, 1),
+        pixel_size=0.25,
+        origin=np.array([0.5, -0.125, -0.125]),
+        fast=frame[2],
+        slow=frame[1],
+        normal=frame[0],
+        active=np.ones((1, 1), bool),
+    )
+    sources = replace(base.beam.sources, direction=np.array([[-1.0, 0.0, 0.0]]), weight=np.ones(1))
+    return replace(
+        base,
+        detector=replace(base.detector, panels=(panel,)),
+        beam=replace(base.beam, sources=sources),
+    )
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+@pytest.mark.parametrize("shape", ["gauss", "tophat"])
+def test_skipping_strips_changes_no_bit(shape, precision, monkeypatch):
+    experiment = kit.make_experiment(shape=shape, cells=(14, 16, 13), domains=6)
+    tile, chunk = kit.whole(experiment)
+    skipped = native.render_numerator(experiment, 0, tile, chunk, kit.Options(precision))
+    monkeypatch.setattr(prepare, "spot_reach", lambda *_: 0.0)
+    experiment = replace(experiment, crystal=replace(experiment.crystal))
+    full = native.render_numerator(experiment, 0, tile, chunk, kit.Options(precision))
+    assert np.array_equal(skipped, full)
+
+
+def test_sharp_spots_are_skipped_and_broad_ones_are_not():
+    def reach(cells):
+        crystal = kit.make_experiment(shape="tophat", cells=cells).crystal
+        spot = prepare.spot_shape_numbers(crystal, double=False)
+        vectors = domain_vectors(crystal)
+        return prepare.spot_reach(spot, vectors, 1.0)
+
+    assert reach((14, 16, 13)) > 0.0
+    assert reach((2, 3, 2)) == 0.0
+
+
+def test_a_structure_of_large_amplitudes_does_not_overflow_float32():
+    experiment = kit.make_experiment(cells=(30000, 30000, 30000), domains=1, phi=(0.0,))
+    table = replace(experiment.reflections, amplitude=experiment.reflections.amplitude * 1e12)
+    experiment = replace(experiment, reflections=table)
+    tile, chunk = kit.whole(experiment)
+    got = native.render_numerator(experiment, 0, tile, chunk, kit.Options("mixed"))
+    assert np.isfinite(got).all()
+    assert got.max() > 0.0
