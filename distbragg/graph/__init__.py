@@ -1,0 +1,1 @@
+"""Distributed execution: partial sums, tasks, executors and clusters. Dask lives here alone."""

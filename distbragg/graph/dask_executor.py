@@ -1,0 +1,347 @@
+"""The executor on dask.distributed: a bounded window of futures, own retries, no graph.
+
+A million units never make a million-task graph: only the window is known to the client
+and the scheduler, and every future is released as soon as its receipt has arrived.
+"""
+
+# distributed has no type hints on most of its methods.
+# mypy: disallow-untyped-calls=False
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
+from dataclasses import dataclass, field
+from typing import Any
+
+from distributed import Client, Future, KilledWorker, as_completed
+from distributed.comm.core import CommClosedError
+
+from distbragg.errors import EnvironmentFailure
+from distbragg.graph.progress import EventCallback, UnitFinished, UnitRetried, WorkersChanged
+from distbragg.graph.work import (
+    DEFAULT_ATTEMPTS,
+    FATAL,
+    HOPELESS,
+    TaskSettings,
+    TileTask,
+    UnitOutcome,
+    Work,
+    default_work,
+    describe_error,
+)
+from distbragg.plan.keys import UnitKey
+from distbragg.plan.merge import merge_levels
+from distbragg.plan.sweep import Form
+
+WINDOW_PER_THREAD = 2
+"""Tasks in flight per worker thread: one at work, one waiting so that no thread idles."""
+
+MIN_UNITS = 2
+"""Units in flight at least: one fills the gap while the other is merged and written."""
+
+RESTART_PAUSE_S = 2.0
+"""Wait after a worker's death before its unit is tried again, s: a worker that dies while its
+nanny is still starting it is not started once more."""
+
+WORKER_PATIENCE_S = 300.0
+"""Longest time without any worker before the run gives up, s."""
+
+_POLL_S = 0.1
+_WATCH_S = 2.0
+
+
+@dataclass
+class _Attempt:
+    unit: int
+    attempt: int = 0
+    deaths: int = 0
+    tasks: int = 1
+    not_before: float = 0.0
+
+
+@dataclass
+class _Flight:
+    """The state of one `run_units` call."""
+
+    run: str
+    run_hash: str
+    form: Form
+    attempts: int
+    fresh: Iterator[int]
+    retries: deque[_Attempt] = field(default_factory=deque)
+    suspects: deque[_Attempt] = field(default_factory=deque)
+    in_flight: dict[Future[Any], _Attempt] = field(default_factory=dict)
+
+    @property
+    def suspect_flies(self) -> bool:
+        return any(item.deaths for item in self.in_flight.values())
+
+    def next_attempt(self) -> _Attempt | None:
+        """Choose what to submit next; None where nothing is left, or one must wait.
+
+        A unit whose worker died shares the blame with whatever else was on that worker.
+        Such suspects fly one at a time, and alone for the last attempt, so that only a
+        unit that kills workers by itself is set aside for it.
+        """
+        if self.suspect_flies and any(self._last(item) for item in self.in_flight.values()):
+            return None
+        rested = self.suspects and time.monotonic() >= self.suspects[0].not_before
+        if rested and not self.suspect_flies:
+            alone = self._last(self.suspects[0])
+            return None if alone and self.in_flight else self.suspects.popleft()
+        if self.retries:
+            return self.retries.popleft()
+        unit = next(self.fresh, None)
+        return None if unit is None else _Attempt(unit)
+
+    def _last(self, item: _Attempt) -> bool:
+        return item.deaths > 0 and item.attempt + 1 >= self.attempts
+
+
+class DaskExecutor:
+    """Runs units on the workers of a Dask cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    settings : TaskSettings
+    resources : mapping of str, optional
+        Worker resources that rendering tasks ask for, such as ``{"GPU": 1}``. Passed to
+        `submit`: annotations on dask arrays lose them.
+    work : Work, optional
+        Rendering where not given.
+    on_event : callable, optional
+        Receives the events of `graph.progress`.
+    worker_patience_s : float
+        Longest time without any worker before the run gives up, s.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        settings: TaskSettings | None = None,
+        *,
+        resources: Mapping[str, float] | None = None,
+        work: Work | None = None,
+        on_event: EventCallback | None = None,
+        worker_patience_s: float = WORKER_PATIENCE_S,
+    ) -> None:
+        self._client = client
+        self._settings = settings or TaskSettings()
+        self._resources = dict(resources) if resources else None
+        self._work = work or default_work()
+        self._on_event = on_event
+        self._patience = worker_patience_s
+        self._workers = -1
+        self._threads = 0
+        self._watched = float("-inf")
+        self._alone_since: float | None = None
+
+    def run_units(
+        self,
+        run: str,
+        units: Iterable[int],
+        *,
+        window: int | None = None,
+        form: Form = "unit",
+        attempts: int = DEFAULT_ATTEMPTS,
+    ) -> Iterator[UnitOutcome]:
+        """Run `units` and yield outcomes as they end; see `Executor.run_units`.
+
+        Whatever ends the iteration (an error, an interrupt, the caller) cancels what is
+        in flight; a unit is whole or not there, so the run stays resumable.
+        """
+        flight = _Flight(
+            run=run,
+            run_hash=self._work.run_hash(run),
+            form=form,
+            attempts=max(1, attempts),
+            fresh=iter(units),
+        )
+        # Receipts are fetched as units end, not one round trip each when their turn comes.
+        completed = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
+        try:
+            while True:
+                self._watch_workers(run)
+                self._top_up(flight, completed, window)
+                if not flight.in_flight:
+                    if not flight.suspects:
+                        return
+                    time.sleep(_POLL_S)
+                for outcome in self._collect(flight, completed):
+                    if self._on_event is not None:
+                        self._on_event(UnitFinished(outcome))
+                    yield outcome
+        except (CommClosedError, CancelledError, TimeoutError) as error:
+            raise self._lost(run, describe_error(error)) from error
+        finally:
+            self._abandon(flight, completed)
+
+    def _top_up(self, flight: _Flight, completed: as_completed, window: int | None) -> None:
+        while self._has_room(flight, window):
+            item = flight.next_attempt()
+            if item is None:
+                return
+            future = self._submit(flight, item)
+            flight.in_flight[future] = item
+            completed.add(future)
+
+    def _has_room(self, flight: _Flight, window: int | None) -> bool:
+        units = len(flight.in_flight)
+        if window:
+            return units < window
+        tasks = sum(item.tasks for item in flight.in_flight.values())
+        return units < MIN_UNITS or tasks < WINDOW_PER_THREAD * self._threads
+
+    def _collect(self, flight: _Flight, completed: as_completed) -> Iterator[UnitOutcome]:
+        while flight.in_flight and not completed.has_ready():
+            with completed.thread_condition:
+                completed.thread_condition.wait(timeout=_POLL_S)
+            self._watch_workers(flight.run)
+        for future, result in completed.next_batch(block=False):
+            try:
+                outcome = self._settle(flight, flight.in_flight[future], future.status, result)
+            finally:
+                del flight.in_flight[future]
+                future.release()
+            if outcome is not None:
+                yield outcome
+
+    def _settle(
+        self, flight: _Flight, item: _Attempt, status: str, result: object
+    ) -> UnitOutcome | None:
+        """Turn a finished future into an outcome; None where the unit is tried again."""
+        if status == "finished":
+            if not isinstance(result, dict):
+                raise TypeError(f"a unit returns a plain dict, not {type(result)}")
+            return UnitOutcome(item.unit, "done", item.attempt + 1, result)
+        error = result[1] if isinstance(result, tuple) and len(result) == 3 else result
+        if status != "error" or not isinstance(error, Exception):
+            raise self._lost(flight.run, f"unit {item.unit} was {status}")
+        if isinstance(error, FATAL):
+            raise error
+        item.attempt += 1
+        reason = describe_error(error)
+        if isinstance(error, KilledWorker):
+            item.deaths += 1
+            item.not_before = time.monotonic() + RESTART_PAUSE_S
+            reason = f"KilledWorker: the worker died while it rendered unit {item.unit}"
+        if item.attempt >= flight.attempts or isinstance(error, HOPELESS):
+            return UnitOutcome(item.unit, "failed", item.attempt, {}, reason)
+        (flight.suspects if item.deaths else flight.retries).append(item)
+        if self._on_event is not None:
+            self._on_event(UnitRetried(item.unit, item.attempt, reason))
+        return None
+
+    def _submit(self, flight: _Flight, item: _Attempt) -> Future[Any]:
+        if flight.form == "unit":
+            return self._client.submit(
+                self._work.render_unit,
+                flight.run,
+                item.unit,
+                item.attempt,
+                self._settings,
+                key=_key("render-unit", flight, str(UnitKey(item.unit)), item),
+                resources=self._resources,
+                retries=0,
+            )
+        tasks = self._work.expand_unit(flight.run, item.unit)
+        item.tasks = sum(len(task.keys) for task in tasks)
+        roots = [self._submit_tile(flight, item, task) for task in tasks]
+        return self._client.submit(
+            self._work.write_unit,
+            flight.run,
+            item.unit,
+            item.attempt,
+            roots,
+            self._settings,
+            key=_key("write-unit", flight, str(UnitKey(item.unit)), item),
+            retries=0,
+        )
+
+    def _submit_tile(self, flight: _Flight, item: _Attempt, task: TileTask) -> Future[Any]:
+        items = [
+            self._client.submit(
+                self._work.render_partial,
+                flight.run,
+                key,
+                self._settings,
+                key=_key("render-tile", flight, str(key), item),
+                resources=self._resources,
+                retries=0,
+            )
+            for key in task.keys
+        ]
+        first = task.keys[0]
+        for groups in merge_levels(len(items), task.arity):
+            items = [
+                self._client.submit(
+                    self._work.merge_partials,
+                    items[group.start : group.stop],
+                    key=_key(
+                        "merge-partials",
+                        flight,
+                        f"f{first.frame}-p{first.panel}-t{first.tile}-l{group.level}-g{group.index}",
+                        item,
+                    ),
+                    retries=0,
+                )
+                if group.stop - group.start > 1
+                else items[group.start]
+                for group in groups
+            ]
+        return items[0]
+
+    def _watch_workers(self, run: str) -> None:
+        """Follow the number of workers; give up when there has been none for too long."""
+        if self._client.status not in {"running", "connecting"}:
+            raise self._lost(run, f"the client is {self._client.status}")
+        now = time.monotonic()
+        if now - self._watched < _WATCH_S:
+            return
+        self._watched = now
+        try:
+            threads = self._client.nthreads()
+        except (OSError, ValueError) as error:
+            raise self._lost(run, describe_error(error)) from error
+        self._threads = sum(threads.values())
+        if len(threads) != self._workers:
+            self._workers = len(threads)
+            if self._on_event is not None:
+                self._on_event(WorkersChanged(self._workers))
+        if threads:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = now
+        elif now - self._alone_since > self._patience:
+            raise self._lost(run, f"no worker for {self._patience:.0f} s")
+
+    def _lost(self, run: str, what: str) -> EnvironmentFailure:
+        return EnvironmentFailure(
+            f"the cluster was lost ({what}); finished units are kept: continue with "
+            f"`distbragg resume {run}`"
+        )
+
+    def _abandon(self, flight: _Flight, completed: as_completed) -> None:
+        """Let go of what is in flight.
+
+        Released, not cancelled: the scheduler drops a released task just the same, and a
+        cancellation still under way would hit the same keys of a run that is resumed at once.
+        """
+        completed.clear()
+        for future in flight.in_flight:
+            future.release()
+        flight.in_flight.clear()
+
+
+def _key(prefix: str, flight: _Flight, name: str, item: _Attempt) -> str:
+    return f"{prefix}-{flight.run_hash}-{name}-a{item.attempt}"
+
+
+def dashboard_link(client: Client) -> str:
+    """Return the address of the cluster's dashboard; empty where it has none."""
+    link: Any = client.dashboard_link
+    return str(link or "")

@@ -1,0 +1,185 @@
+"""The tasks: module-level, idempotent functions of plain arguments.
+
+A task may run twice, or be killed and run elsewhere: it writes whole shards, adds to
+nothing that is stored, and returns numpy arrays or plain data.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.errors import AccountingError
+from distbragg.graph.frame import finish_tile, place, render_part, render_timed
+from distbragg.graph.partial import PartialImage, merge
+from distbragg.graph.work import TaskSettings, TileTask, Work
+from distbragg.graph.worker import PreparedRun, prepare_frame, prepare_run, run_id_of
+from distbragg.plan.keys import TileKey
+from distbragg.store import write
+from distbragg.store.layout import StackLayout
+from distbragg.store.run_directory import open_run
+
+RUN_HASH_DIGITS = 12
+"""Hex digits of the run's identity in a task's key."""
+
+
+def run_hash(run: str) -> str:
+    """Name the run in task keys, so that two runs on one scheduler never share a result."""
+    return run_id_of(open_run(run))[:RUN_HASH_DIGITS]
+
+
+def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
+    """Render the frames of a unit, store them as one shard, and return the receipt.
+
+    Parameters
+    ----------
+    run : str
+        Path of the run directory.
+    unit, attempt : int
+    settings : TaskSettings
+
+    Returns
+    -------
+    dict
+        The receipt: a few hundred bytes.
+
+    Raises
+    ------
+    RefusedError
+        This process computes in another numeric class than the run.
+    InputError
+        A frame's specification cannot be rendered or stored.
+    EnvironmentFailure
+        There is no room to store the unit.
+    """
+    started = time.perf_counter()
+    prepared = prepare_run(run, settings)
+    layout = prepared.directory.layout
+    images = _empty_unit(layout, layout.frame_count(unit))
+    kernel_seconds = 0.0
+    for image, frame in zip(images, unit_frames(layout, unit), strict=True):
+        kernel_seconds += _render_into(image, prepared, frame)
+    seconds = time.perf_counter() - started
+    return _store(prepared, unit, images, _timing(attempt, seconds, kernel_seconds))
+
+
+def expand_unit(run: str, unit: int) -> tuple[TileTask, ...]:
+    """List the tiles of a unit in the order `write_unit` takes their sums."""
+    directory = open_run(run)
+    tasks: list[TileTask] = []
+    for frame in unit_frames(directory.layout, unit):
+        plan = prepare_frame(directory, frame).plan
+        tasks.extend(
+            TileTask(plan.tile_keys(frame, panel, tile), plan.merge_arity)
+            for panel in range(plan.panels)
+            for tile in range(len(plan.tiles))
+        )
+    return tuple(tasks)
+
+
+def render_partial(run: str, key: TileKey, settings: TaskSettings) -> PartialImage:
+    """Render one tile × source chunk of a run's frame; see `render_unit` for the errors."""
+    prepared = prepare_run(run, settings)
+    ready = prepare_frame(prepared.directory, key.frame)
+    return render_part(ready.experiment, ready.plan, prepared.options, key)
+
+
+def merge_partials(parts: Sequence[PartialImage]) -> PartialImage:
+    """Add one group of the merge tree."""
+    return merge(parts)
+
+
+def write_unit(
+    run: str, unit: int, attempt: int, roots: Sequence[PartialImage], settings: TaskSettings
+) -> dict[str, Any]:
+    """Finalize the merged sums of a unit's tiles, store the unit, and return the receipt.
+
+    Raises
+    ------
+    AccountingError
+        A tile's sum is missing, doubled, or does not add up to its plan.
+    """
+    started = time.perf_counter()
+    prepared = prepare_run(run, settings)
+    layout = prepared.directory.layout
+    frames = unit_frames(layout, unit)
+    images = _empty_unit(layout, len(frames))
+    waiting = {root.keys[0]: root for root in roots}
+    for position, frame in enumerate(frames):
+        ready = prepare_frame(prepared.directory, frame)
+        plan = ready.plan
+        for panel in range(plan.panels):
+            for index, tile in enumerate(plan.tiles):
+                root = _take(waiting, TileKey(frame, panel, index, 0))
+                pixels = finish_tile(ready.experiment, plan, root, panel, index)
+                place(images[position], panel, tile, pixels)
+    if waiting:
+        raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
+    seconds = time.perf_counter() - started
+    kernel_seconds = sum(root.kernel_seconds for root in roots)
+    timing = _timing(attempt, seconds + kernel_seconds, kernel_seconds)
+    return _store(prepared, unit, images, timing)
+
+
+def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
+    """Flat C-order indices of the frames of `unit`, in the order they are stored."""
+    frames = [0]
+    for part, (_, size) in zip(layout.unit_region(unit), layout.dims, strict=True):
+        frames = [head * size + i for head in frames for i in range(part.start, part.stop)]
+    return tuple(frames)
+
+
+def _render_into(image: NDArray[Any], prepared: PreparedRun, frame: int) -> float:
+    """Render a frame into `image` (panels, slow, fast); return the kernel's seconds.
+
+    The frame's own float64 sums end here, before the unit is encoded.
+    """
+    ready = prepare_frame(prepared.directory, frame)
+    rendered = render_timed(ready.experiment, ready.plan, prepared.options, frame)
+    # A value too large for the unit's type becomes infinite and is refused when stored.
+    with np.errstate(over="ignore"):
+        image[...] = rendered.image
+    return rendered.kernel_seconds
+
+
+def _empty_unit(layout: StackLayout, frames: int) -> NDArray[Any]:
+    # Counts beyond 2^24 would be rounded in float32.
+    dtype = np.float64 if layout.dtype in {"float64", "uint32"} else np.float32
+    return np.zeros((frames, layout.panels, *layout.shape), dtype=dtype)
+
+
+def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
+    root = waiting.pop(key, None)
+    if root is None:
+        raise AccountingError(f"no sum arrived for tile f{key.frame}-p{key.panel}-t{key.tile}")
+    return root
+
+
+def _store(
+    prepared: PreparedRun, unit: int, images: NDArray[Any], timing: dict[str, Any]
+) -> dict[str, Any]:
+    info = {**timing, "numeric_class": prepared.numeric_class}
+    return write.write_unit(prepared.directory, unit, images, info)
+
+
+def _timing(attempt: int, seconds: float, kernel_seconds: float) -> dict[str, Any]:
+    return {
+        "attempt": attempt,
+        "render_seconds": round(seconds, 6),
+        "kernel_seconds": round(kernel_seconds, 6),
+    }
+
+
+RENDERING = Work(
+    run_hash=run_hash,
+    render_unit=render_unit,
+    expand_unit=expand_unit,
+    render_partial=render_partial,
+    merge_partials=merge_partials,
+    write_unit=write_unit,
+)
+"""The work of a run."""

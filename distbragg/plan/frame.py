@@ -1,0 +1,178 @@
+"""The plan of one frame: its tiles, source chunks, merge tree, and exact counts of steps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from distbragg.errors import PlanError
+from distbragg.models.experiment import Experiment
+from distbragg.plan.cost import frame_seconds, pixels_per_task
+from distbragg.plan.keys import SourceChunk, Tile, TileKey
+from distbragg.plan.merge import MERGE_ARITY
+from distbragg.plan.tiling import automatic_chunk, automatic_tile, chunk_sources, tile_panel
+from distbragg.spec.compute import ComputeSpec
+
+
+@dataclass(frozen=True, slots=True)
+class FramePlan:
+    """How one frame is cut, and what its parts must add up to.
+
+    Attributes
+    ----------
+    panels : int
+    shape : (int, int)
+        Pixels (slow, fast) of every panel.
+    tiles : tuple of Tile
+        The same for every panel.
+    chunks : tuple of SourceChunk
+    merge_arity : int
+    active : tuple of tuple of int
+        Active pixels by panel and tile.
+    samples : tuple of int
+        Steps per pixel and source by panel: phi × domains × sub-pixels × layers.
+    steps : int
+        Steps of the whole frame, those a kernel may skip included.
+    weight_sum : float
+        Sum (`math.fsum`) of the weights of all sources.
+    precision : str
+        The precision whose nominal rate the cost is counted in.
+    plan_hash : str
+        SHA-256 over all of the above, hex.
+    photon_noise : bool
+        Counts are drawn, which costs time and memory of its own.
+    """
+
+    panels: int
+    shape: tuple[int, int]
+    tiles: tuple[Tile, ...]
+    chunks: tuple[SourceChunk, ...]
+    merge_arity: int
+    active: tuple[tuple[int, ...], ...]
+    samples: tuple[int, ...]
+    steps: int
+    weight_sum: float
+    precision: str
+    plan_hash: str
+    photon_noise: bool = False
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the frame, over all panels."""
+        return self.panels * self.shape[0] * self.shape[1]
+
+    @property
+    def sources(self) -> int:
+        """Number of sources."""
+        return self.chunks[-1].stop
+
+    @property
+    def nominal_seconds(self) -> float:
+        """Planned cost on one core, s."""
+        noisy = self.pixels if self.photon_noise else 0
+        return frame_seconds(self.steps, self.pixels, self.precision, noisy_pixels=noisy)
+
+    @property
+    def largest_tile(self) -> int:
+        """Pixels of the largest tile."""
+        return max(tile.pixels for tile in self.tiles)
+
+    def terms(self, panel: int, tile: int, chunk: int) -> int:
+        """Return the steps that the partial of this panel, tile and chunk must report."""
+        return self.active[panel][tile] * self.chunks[chunk].count * self.samples[panel]
+
+    def tile_terms(self, panel: int, tile: int) -> int:
+        """Return the steps of a tile over all source chunks."""
+        return self.active[panel][tile] * self.sources * self.samples[panel]
+
+    def tile_keys(self, frame: int, panel: int, tile: int) -> tuple[TileKey, ...]:
+        """Keys of all partials of a tile, in merge order."""
+        return tuple(TileKey(frame, panel, tile, chunk) for chunk in range(len(self.chunks)))
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return as JSON-able data."""
+        return {**_content(self), "plan_hash": self.plan_hash}
+
+
+def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
+    """Cut the frame of `experiment`: a pure function of its arguments.
+
+    Raises
+    ------
+    PlanError
+        Panels of different shapes, or a size below 1.
+    """
+    panels = experiment.detector.panels
+    shape = panels[0].shape
+    if any(panel.shape != shape for panel in panels):
+        raise PlanError("all panels must have one shape", field="detector")
+    samples = tuple(_samples(experiment, panel) for panel in range(len(panels)))
+    sources = experiment.beam.sources
+    size = (
+        automatic_chunk(sources.count)
+        if compute.source_chunk == "auto"
+        else int(compute.source_chunk)
+    )
+    chunks = chunk_sources(sources.count, size)
+    if compute.tile == "auto":
+        wished = pixels_per_task(max(samples), chunks[0].count, compute.precision)
+        tile_shape = automatic_tile(shape, wished)
+    else:
+        tile_shape = compute.tile
+    tiles = tile_panel(shape, tile_shape)
+    active = tuple(tuple(_count_active(panel.active, tile) for tile in tiles) for panel in panels)
+    steps = sum(
+        sum(counts) * sources.count * per_pixel
+        for counts, per_pixel in zip(active, samples, strict=True)
+    )
+    unhashed = FramePlan(
+        panels=len(panels),
+        shape=shape,
+        tiles=tiles,
+        chunks=chunks,
+        merge_arity=MERGE_ARITY,
+        active=active,
+        samples=samples,
+        steps=steps,
+        weight_sum=math.fsum(sources.weight.tolist()),
+        precision=compute.precision,
+        plan_hash="",
+        photon_noise=experiment.noise.photon,
+    )
+    text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
+    return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
+
+
+def _samples(experiment: Experiment, panel: int) -> int:
+    crystal, oversample = experiment.crystal, experiment.sampling.oversample
+    layers = experiment.detector.panels[panel].sensor.count
+    phi, domains = crystal.phi.shape[0], crystal.mosaic_rotations.shape[0]
+    return int(phi) * int(domains) * oversample * oversample * layers
+
+
+def _count_active(active: np.ndarray[Any, np.dtype[np.bool_]], tile: Tile) -> int:
+    rows = slice(tile.slow_start, tile.slow_stop)
+    return int(np.count_nonzero(active[rows, tile.fast_start : tile.fast_stop]))
+
+
+def _content(plan: FramePlan) -> dict[str, Any]:
+    return {
+        "panels": plan.panels,
+        "shape": list(plan.shape),
+        "tiles": [
+            [tile.slow_start, tile.slow_stop, tile.fast_start, tile.fast_stop]
+            for tile in plan.tiles
+        ],
+        "chunks": [[chunk.start, chunk.stop] for chunk in plan.chunks],
+        "merge_arity": plan.merge_arity,
+        "active": [list(counts) for counts in plan.active],
+        "samples": list(plan.samples),
+        "steps": plan.steps,
+        "weight_sum": plan.weight_sum,
+        "precision": plan.precision,
+    }

@@ -1,0 +1,257 @@
+"""Memory a worker will need, in plain integers, before anything is allocated.
+
+Refusing early is the point: an image too large for the machine must be refused by
+arithmetic, not by the kernel's out-of-memory killer an hour later.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+from distbragg.errors import PlanError
+from distbragg.plan.merge import merge_depth
+from distbragg.plan.sweep import SweepPlan
+from distbragg.spec.compute import ComputeSpec
+from distbragg.spec.experiment import ExperimentSpec
+
+BASELINE_BYTES: Final = 325_000_000
+"""Resident bytes of a worker before its first unit: interpreter, torch, dask, zarr (measured:
+312 to 330 MB with torch 2.13)."""
+
+TILE_PIXEL_BYTES: Final = 32
+"""Bytes per tile pixel beside the sums, in the kernel or in finalizing (measured: native 9,
+finalizing 24, eager 64)."""
+
+NOISE_PIXEL_BYTES: Final = 48
+"""Bytes per tile pixel while photon noise is drawn (measured: 45)."""
+
+SHARD_RAW_SHARE: Final = 1.3
+"""Bytes held while a shard is encoded, per raw byte: its compressed chunks, twice (measured:
+1.15 to 1.4 on images that compress to half)."""
+
+SHARD_BYTES: Final = 15_000_000
+"""Bytes held while a shard is encoded, whatever its size."""
+
+GRID_COPIES: Final = 2
+"""|F| as resolved and in the kernel's own layout."""
+
+DISK_MARGIN: Final = 0.9
+"""Share of the free disk space that a run may plan to fill."""
+
+_DEFAULT_SIZE_MM: Final = 102.4
+_DEFAULT_PIXEL_MM: Final = 0.1
+
+_REMEDIES: Final = {
+    "unit_images": ("compute.frames_per_unit", "lower it"),
+    "shard_assembly": ("compute.frames_per_unit", "lower it"),
+    "frame_sums": ("detector.pixels_fast", "lower detector.pixels_fast or detector.pixels_slow"),
+    "tile_sums": ("compute.tile", "give a smaller tile"),
+    "grid": (
+        "structure_factors.dmin_angstrom",
+        "raise it, or give a reflection list of lower resolution",
+    ),
+    "baseline": ("compute.memory_limit_gb", "raise it"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Predicted resident bytes of one worker at the peak of a unit, by cause.
+
+    Attributes
+    ----------
+    baseline : int
+        Interpreter and libraries.
+    grid : int
+        |F| on its box of indices.
+    unit_images : int
+        The unit's frames as they wait to be stored.
+    shard_assembly : int
+        The encoded bytes of the shard.
+    frame_sums : int
+        One frame in float64, and its mask.
+    tile_sums : int
+        Partial sums of a tile in the merge tree, and the kernel's temporaries.
+    """
+
+    baseline: int
+    grid: int
+    unit_images: int
+    shard_assembly: int
+    frame_sums: int
+    tile_sums: int
+
+    @property
+    def total(self) -> int:
+        """Sum of all parts. Rendering and shard encoding do not overlap; the larger counts."""
+        rendering = self.frame_sums + self.tile_sums
+        kept = self.baseline + self.grid + self.unit_images
+        return kept + max(self.shard_assembly, rendering)
+
+    @property
+    def largest(self) -> str:
+        """Name of the largest part."""
+        return max(
+            (field.name for field in fields(self)), key=lambda name: int(getattr(self, name))
+        )
+
+
+def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, in_flight: int = 1) -> MemoryEstimate:
+    """Predict the peak resident bytes of a worker that renders units of `plan`.
+
+    Parameters
+    ----------
+    plan : SweepPlan
+    grid_points : int
+        Points of the |F| box.
+    in_flight : int
+        Units that one process holds at a time.
+    """
+    frame = plan.frame
+    unit_frames = min(plan.frames_per_unit, plan.frames)
+    working_bytes = 8 if plan.bytes_per_pixel == 8 else 4
+    raw = unit_frames * frame.pixels * plan.bytes_per_pixel
+    depth = merge_depth(len(frame.chunks), frame.merge_arity)
+    held = 1 + depth * (frame.merge_arity - 1)
+    beside = NOISE_PIXEL_BYTES if frame.photon_noise else TILE_PIXEL_BYTES
+    per_pixel = 8 * held + beside
+    return MemoryEstimate(
+        baseline=BASELINE_BYTES,
+        grid=grid_points * 8 * GRID_COPIES,
+        unit_images=unit_frames * frame.pixels * working_bytes * in_flight,
+        shard_assembly=int(SHARD_RAW_SHARE * raw + SHARD_BYTES) * in_flight,
+        frame_sums=frame.pixels * 9 * in_flight,
+        tile_sums=frame.largest_tile * per_pixel * in_flight,
+    )
+
+
+def memory_limit_bytes(compute: ComputeSpec, machine_bytes: int, workers: int = 1) -> int:
+    """Bytes one worker may use: the spec's limit, or its share of the machine's memory."""
+    share = machine_bytes // max(1, workers)
+    if compute.memory_limit_gb == "auto":
+        return share
+    return min(int(float(compute.memory_limit_gb) * 1e9), share)
+
+
+def check_fits(
+    plan: SweepPlan,
+    estimate: MemoryEstimate,
+    *,
+    memory_bytes: int,
+    disk_free_bytes: int | None = None,
+) -> None:
+    """Refuse a plan that memory or disk cannot hold.
+
+    Parameters
+    ----------
+    plan : SweepPlan
+    estimate : MemoryEstimate
+    memory_bytes : int
+        Bytes one worker may use.
+    disk_free_bytes : int, optional
+        Free bytes where the stack is to lie; not given: not checked.
+
+    Raises
+    ------
+    PlanError
+        Names the number to change.
+    """
+    if estimate.total > memory_bytes:
+        part = _part_to_change(plan, estimate, memory_bytes)
+        field, remedy = _REMEDIES[part]
+        raise PlanError(
+            f"a worker would need {megabytes(estimate.total)} of memory and may use "
+            f"{megabytes(memory_bytes)}; {part.replace('_', ' ')} take "
+            f"{megabytes(int(getattr(estimate, part)))}",
+            field=field,
+            remedy=remedy,
+        )
+    needed = plan.frames * plan.frame_bytes
+    if disk_free_bytes is not None and needed > disk_free_bytes * DISK_MARGIN:
+        raise PlanError(
+            f"{plan.frames} frames hold {megabytes(needed)} before compression and the disk has "
+            f"{megabytes(disk_free_bytes)} free",
+            field="output.dtype" if plan.bytes_per_pixel > 4 else "axes",
+            remedy="render fewer frames, choose a smaller output.dtype, or give a larger disk",
+        )
+
+
+def precheck_spec(spec: ExperimentSpec, memory_bytes: int) -> int:
+    """Refuse absurd sizes from the numbers of the spec alone, before anything is built.
+
+    Parameters
+    ----------
+    spec : ExperimentSpec
+    memory_bytes : int
+        Bytes the process may use.
+
+    Returns
+    -------
+    int
+        Least bytes that resolving and rendering the experiment takes.
+
+    Raises
+    ------
+    PlanError
+        They are more than `memory_bytes`; names the number to change.
+    """
+    limit = memory_limit_bytes(spec.compute, memory_bytes)
+    slow, fast = spec_pixels(spec)
+    domains = max(1, spec.crystal.mosaic.domains or 1)
+    phi = max(1, spec.goniometer.steps or 1)
+    layers = max(1, spec.detector.sensor.layers or 1)
+    parts = (
+        ("detector.pixels_fast", f"detector of {slow} x {fast} pixels", slow * fast * 13),
+        ("crystal.mosaic.domains", f"{domains} mosaic domains", domains * 144),
+        ("goniometer.steps", f"{phi} phi steps", phi * 8),
+        ("detector.sensor.layers", f"{layers} sensor layers", layers * 24),
+        ("beam", f"{_spec_sources(spec)} generated sources", _spec_sources(spec) * 80),
+    )
+    needed = sum(size for _, _, size in parts)
+    if needed > limit:
+        field, what, size = max(parts, key=lambda part: part[2])
+        raise PlanError(
+            f"{what} takes at least {megabytes(size)} of memory; {megabytes(limit)} may be used",
+            field=field,
+            remedy="lower it",
+        )
+    return needed
+
+
+def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
+    """Pixels (slow, fast) that the spec asks for, before image headers are read."""
+    detector = spec.detector
+    pixel = detector.pixel_size_mm or _DEFAULT_PIXEL_MM
+
+    def along(count: int | None, size_mm: float | None) -> int:
+        if count is not None:
+            return count
+        return max(1, math.ceil((size_mm or _DEFAULT_SIZE_MM) / pixel - 0.5))
+
+    return (
+        along(detector.pixels_slow, detector.size_slow_mm),
+        along(detector.pixels_fast, detector.size_fast_mm),
+    )
+
+
+def megabytes(size: int) -> str:
+    """`size` bytes as text, in MB or GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.0f} MB"
+
+
+def _spec_sources(spec: ExperimentSpec) -> int:
+    divergence, dispersion = spec.beam.divergence, spec.beam.dispersion
+    steps = (divergence.horizontal.steps, divergence.vertical.steps, dispersion.steps)
+    return math.prod(max(1, count or 1) for count in steps)
+
+
+def _part_to_change(plan: SweepPlan, estimate: MemoryEstimate, memory_bytes: int) -> str:
+    """Name the largest part that the user can make smaller with some effect."""
+    name = estimate.largest
+    if name == "tile_sums" and estimate.total - estimate.tile_sums > memory_bytes:
+        name = replace(estimate, tile_sums=0).largest
+    if name in {"unit_images", "shard_assembly"} and plan.frames_per_unit == 1:
+        name = "frame_sums"
+    return name

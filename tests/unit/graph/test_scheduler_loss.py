@@ -1,0 +1,65 @@
+"""Losing the scheduler ends the run with a hint, never with a hang."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from distbragg.errors import EnvironmentFailure
+from distbragg.graph.cluster import open_cluster
+from distbragg.graph.dask_executor import DaskExecutor
+
+from .fake_work import FAKE
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A scheduler of its own process, and the file that names it."""
+    place = tmp_path / "scheduler.json"
+    command = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    options = ["--host", "127.0.0.1", "--port", "0", "--no-dashboard"]
+    process = subprocess.Popen(
+        [*command, *options, "--scheduler-file", str(place)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not place.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    yield process, str(place)
+    process.kill()
+    process.wait()
+
+
+def test_killed_scheduler_ends_the_run_with_a_hint(
+    scheduler: tuple[subprocess.Popen[bytes], str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("distbragg.graph.cluster.CONNECT_TIMEOUT_S", 3)
+    process, place = scheduler
+    with open_cluster(place) as client:
+        outcomes = DaskExecutor(client, work=FAKE).run_units(str(tmp_path), range(4))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        started = time.monotonic()
+        with pytest.raises(EnvironmentFailure, match="distbragg resume"):
+            next(outcomes)
+        assert time.monotonic() - started < 60
+
+
+def test_cluster_without_workers_is_given_up(
+    scheduler: tuple[subprocess.Popen[bytes], str], tmp_path: Path
+):
+    with open_cluster(scheduler[1]) as client:
+        executor = DaskExecutor(client, work=FAKE, worker_patience_s=1.0)
+        with pytest.raises(EnvironmentFailure, match="no worker"):
+            next(executor.run_units(str(tmp_path), range(4)))

@@ -1,0 +1,99 @@
+"""Tasks on a real run: idempotent, refusing the wrong class, exact about their parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distbragg.errors import AccountingError, RefusedError
+from distbragg.graph import tasks
+from distbragg.graph.work import TaskSettings
+from distbragg.graph.worker import ProcessCache, check_class
+from distbragg.plan.keys import TileKey
+from distbragg.run.create import create
+from distbragg.spec.load import parse_sweep
+from distbragg.store.ledger import completed_units
+from distbragg.store.run_directory import RunDirectory
+
+SETTINGS = TaskSettings()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    sweep = parse_sweep(
+        {
+            "experiment": {
+                "beam": {"wavelength_angstrom": 1.0},
+                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+                "structure_factors": {"default_f_electrons": 10.0},
+                "detector": {
+                    "distance_mm": 60,
+                    "pixel_size_mm": 2.0,
+                    "pixels_fast": 13,
+                    "pixels_slow": 11,
+                },
+                "compute": {"tile": [6, 7], "frames_per_unit": 2},
+            },
+            "axes": [{"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 5.0, 9.0]}],
+        }
+    )
+    return create(sweep, tmp_path / "run.zarr")
+
+
+def test_a_task_that_runs_twice_leaves_what_it_left_once(run: RunDirectory):
+    first = tasks.render_unit(str(run.path), 0, 0, SETTINGS)
+    second = tasks.render_unit(str(run.path), 0, 1, SETTINGS)
+    assert first["digest"] == second["digest"]
+    assert set(completed_units(run)) == {0}
+    assert len(pickle.dumps(first)) < 2000
+
+
+def test_receipt_times_the_kernel_within_the_task(run: RunDirectory):
+    receipt = tasks.render_unit(str(run.path), 1, 2, SETTINGS)
+    assert receipt["attempt"] == 2
+    assert 0 < receipt["kernel_seconds"] <= receipt["render_seconds"]
+
+
+def test_lost_tile_is_an_error_and_nothing_is_stored(run: RunDirectory):
+    path = str(run.path)
+    roots = [
+        tasks.merge_partials([tasks.render_partial(path, key, SETTINGS) for key in task.keys])
+        for task in tasks.expand_unit(path, 0)
+    ]
+    with pytest.raises(AccountingError, match="no sum arrived"):
+        tasks.write_unit(path, 0, 0, roots[:-1], SETTINGS)
+    stray = dataclasses.replace(roots[0], keys=(TileKey(2, 0, 0, 0),))
+    with pytest.raises(AccountingError, match="belong to no tile"):
+        tasks.write_unit(path, 0, 0, [*roots, stray], SETTINGS)
+    assert completed_units(run) == {}
+
+
+def test_process_of_another_class_is_refused(run: RunDirectory):
+    theirs = {**run.manifest.numeric_class, "isa": "other"}
+    with pytest.raises(RefusedError, match=r"isa is \w+ here and other in the run"):
+        check_class(theirs, run.manifest.numeric_class, allow_mixed=False)
+    check_class(theirs, run.manifest.numeric_class, allow_mixed=True)
+
+
+def test_run_hash_is_twelve_hex_digits_of_the_identity(run: RunDirectory):
+    assert tasks.run_hash(str(run.path)) == run.run_id[:12]
+
+
+def test_process_cache_makes_each_value_once_and_forgets_the_oldest():
+    made: list[int] = []
+    cache: ProcessCache[int, int] = ProcessCache(2)
+
+    def get(key: int) -> int:
+        return cache.get(key, lambda: made.append(key) or key * 10)
+
+    assert [get(key) for key in (1, 2, 1, 3, 1, 2)] == [10, 20, 10, 30, 10, 20]
+    assert made == [1, 2, 3, 2]
+
+
+def test_partials_are_numpy(run: RunDirectory):
+    partial = tasks.render_partial(str(run.path), TileKey(0, 0, 0, 0), SETTINGS)
+    assert type(partial.numerator) is np.ndarray
