@@ -1,0 +1,225 @@
+"""The `distbragg` command: its group, and the one place where errors become exit statuses."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import click
+
+from distbragg._version import __version__
+from distbragg.errors import DistbraggError, ExitStatus
+
+COMMANDS: Final = {
+    "render": "one experiment file to images",
+    "sweep": "many frames to one stack, on local or cluster workers",
+    "plan": "what a sweep would cost, without doing it",
+    "create": "the metadata of a run, nothing rendered",
+    "resume": "render what a run still lacks",
+    "run": "one part of a run, for job arrays",
+    "info": "what a spec or a run says",
+    "nanobragg": "nanoBragg's own command line",
+    "demo": "a garnet in 36 frames, to see that everything works",
+}
+"""Command name → purpose; each lives in `distbragg.cli.<name>` as `command`."""
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NAMED_PATH: Final = (
+    FileNotFoundError,
+    PermissionError,
+    IsADirectoryError,
+    NotADirectoryError,
+    FileExistsError,
+)
+
+HELP = """Render X-ray diffraction images with nanoBragg's physics, in batches, on Dask.
+
+\b
+What you write:
+  spec     one experiment in YAML: beam, crystal, detector, sampling
+  sweep    a spec plus axes: each axis varies one field over many frames
+What comes out:
+  stack    one Zarr store of labelled frames; xarray.open_zarr opens it
+  run      the stack while it grows: interrupted, it resumes
+
+\b
+Try it:
+  distbragg demo                                     see it work
+  distbragg render experiment.yaml -o frame.zarr     one frame
+  distbragg plan sweep.yaml                          the cost, before paying it
+  distbragg sweep sweep.yaml -o out.zarr --workers 4
+  distbragg resume out.zarr                          go on after an interruption
+  distbragg nanobragg -hkl P1.hkl -mat A.mat -lambda 1 -distance 100 -floatfile out.bin
+
+Any field of a spec can be changed for one call: --set crystal.mosaic.spread_deg=0.3
+"""
+
+EPILOG = """\b
+Exit status:
+  0 done   2 bad input   3 done, some frames failed   4 refused or locked
+  5 damage found   6 no space, no cluster   130 interrupted: resume continues
+
+\b
+Next: `distbragg COMMAND --help`, then workflows/ and docs/ of the source tree.
+"""
+
+
+@dataclass
+class State:
+    """What the group passes to its commands and to `main`."""
+
+    debug: bool = False
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when the command is asked for, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order a new user meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"distbragg.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, so that help imports none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    help=HELP,
+    epilog=EPILOG,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="distbragg", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(context: click.Context, debug: bool) -> None:
+    """Top-level group; its help text is `HELP`."""
+    if isinstance(context.obj, State):
+        context.obj.debug = debug
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+class WarningLines(logging.Handler):
+    """Writes each distinct warning once, as one line on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._seen: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write `distbragg: warning: …` unless the same text was written before."""
+        text = " ".join(record.getMessage().split())
+        if text not in self._seen:
+            self._seen.add(text)
+            click.echo(f"distbragg: warning: {text}", err=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status.
+
+    Every error meant for the user becomes one line on standard error; any other exception
+    is a defect of the program and shows its traceback.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+    """
+    state = State()
+    handler = WarningLines()
+    logger = logging.getLogger("distbragg")
+    logger.addHandler(handler)
+    propagate, logger.propagate = logger.propagate, False
+    try:
+        status = cli.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="distbragg",
+            obj=state,
+            standalone_mode=False,
+        )
+        return int(status) if isinstance(status, int) else ExitStatus.DONE
+    except Exception as error:
+        if state.debug:
+            raise
+        line, code = explain(error)
+        if line:
+            click.echo(f"distbragg: error: {line}", err=True)
+        return code
+    except KeyboardInterrupt:
+        return _interrupted()
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """One line and the exit status for an error meant for the user; others are raised again."""
+    if isinstance(error, click.exceptions.Abort):
+        return "", _interrupted()
+    if isinstance(error, click.ClickException):
+        return _usage_line(error), ExitStatus.BAD_INPUT
+    if isinstance(error, DistbraggError):
+        return " ".join(str(error).split()), error.exit_status
+    if isinstance(error, OSError):
+        return _system_line(error)
+    if isinstance(error, MemoryError):
+        advice = "out of memory; `distbragg plan` shows what the sweep needs"
+        return advice, ExitStatus.ENVIRONMENT
+    raise error
+
+
+def _system_line(error: OSError) -> tuple[str, int]:
+    """Explain what the operating system refused: a named path is bad input, the rest not."""
+    if isinstance(error, BrokenPipeError):
+        _silence_stdout()
+        return "", ExitStatus.DONE
+    named = f"{os.fspath(error.filename)!s}: " if error.filename else ""
+    line = named + (error.strerror or str(error))
+    if error.errno in _NO_ROOM:
+        return f"{line}; free some space and continue", ExitStatus.ENVIRONMENT
+    if isinstance(error, _NAMED_PATH) and error.filename:
+        return line, ExitStatus.BAD_INPUT
+    return line, ExitStatus.ENVIRONMENT
+
+
+def _usage_line(error: click.ClickException) -> str:
+    message = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "distbragg"
+    return f"{message.rstrip('.')}; see `{command} --help`"
+
+
+def _interrupted() -> int:
+    click.echo("distbragg: interrupted; `distbragg resume RUN` continues a run", err=True)
+    return ExitStatus.INTERRUPTED
+
+
+def _silence_stdout() -> None:
+    """Keep the interpreter from complaining about a pipe whose reader has gone."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def entry() -> None:
+    """Entry point for `python -m distbragg.cli.main`."""
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,182 @@
+"""`distbragg nanobragg`: nanoBragg's own command line."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.cli.image_files import (
+    check_target,
+    header_date,
+    header_geometry,
+    region_of_interest,
+)
+from distbragg.cli.running import Place, check_cluster, continue_run
+from distbragg.errors import ExitStatus, InputError
+
+if TYPE_CHECKING:
+    from distbragg.models.experiment import Experiment
+    from distbragg.spec.experiment import ExperimentSpec
+    from distbragg.spec.nanobragg import NanobraggCommand, NanobraggOutputs, OwnOptions
+
+_log = logging.getLogger("distbragg")
+
+FILE_FLAGS = ("floatfile", "intfile", "noisefile", "pgmfile")
+
+
+class VerbatimCommand(click.Command):
+    """A command whose arguments reach its callback as they were typed.
+
+    nanoBragg's flags begin with one dash: click would read `-osc` as `-o sc`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keep the arguments, parse none."""
+        ctx.args = list(args)
+        return ctx.args
+
+
+@click.command("nanobragg", cls=VerbatimCommand, add_help_option=False)
+@click.pass_context
+def command(context: click.Context) -> None:
+    """Render what nanoBragg's command line describes; see `nanobragg_help` for the flags."""
+    from distbragg.spec.nanobragg import parse_nanobragg
+
+    parsed = parse_nanobragg(context.args)
+    if parsed.own.help:
+        from distbragg.cli.nanobragg_help import listing
+
+        click.echo(listing())
+        return
+    for warning in parsed.warnings:
+        _log.warning("%s", warning)
+    check_outputs(parsed)
+    check_cluster(parsed.own.cluster)
+    if not simulate(parsed):
+        context.exit(int(ExitStatus.FAILED_FRAMES))
+
+
+def check_outputs(parsed: NanobraggCommand) -> None:
+    """Refuse a command that names no output, or one that cannot be written.
+
+    Raises
+    ------
+    InputError
+    """
+    named = [name for flag in FILE_FLAGS if (name := getattr(parsed.outputs, flag)) is not None]
+    if not named and parsed.own.out is None:
+        raise InputError(
+            "no output is named, and nothing is written that is not named",
+            source="nanobragg",
+            remedy="give -floatfile, -intfile, -noisefile, -pgmfile or -o",
+        )
+    for name in named:
+        check_target(name)
+
+
+def simulate(parsed: NanobraggCommand) -> bool:
+    """Render the frame and write what was named; False where it could not be rendered."""
+    image = _rendered(parsed.spec, parsed.own)
+    if image is None:
+        return False
+    if any(getattr(parsed.outputs, flag) is not None for flag in FILE_FLAGS):
+        write_outputs(image, parsed.spec, parsed.outputs)
+    return True
+
+
+def write_outputs(
+    image: NDArray[np.floating[Any]], spec: ExperimentSpec, outputs: NanobraggOutputs
+) -> None:
+    """Write the named image files of one frame.
+
+    Parameters
+    ----------
+    image : (slow, fast) array, photons/pixel
+    spec : ExperimentSpec
+    outputs : NanobraggOutputs
+    """
+    from distbragg.export.raw import write_float32, write_pgm
+    from distbragg.export.scaling import count_image, grey_image, integer_image
+    from distbragg.export.smv import write_smv
+
+    # The integer images are made from the single-precision image, as in the program.
+    single = image.astype(np.float32)
+    slow, fast = single.shape
+    region = region_of_interest(spec, (slow, fast))
+    experiment = _geometry_alone(spec)
+    header: dict[str, Any] = {
+        "geometry": header_geometry(spec, experiment),
+        "adc_offset": outputs.adc,
+        "date": header_date(),
+    }
+    if outputs.floatfile is not None:
+        write_float32(outputs.floatfile, single)
+    if outputs.intfile is not None:
+        counts = integer_image(single, scale=outputs.scale, offset=outputs.adc, region=region)
+        write_smv(outputs.intfile, counts, **header)
+    if outputs.pgmfile is not None:
+        active = experiment.detector.panels[0].active
+        levels, scale = grey_image(
+            single, scale=outputs.pgmscale, region=region, counted=np.asarray(active)
+        )
+        write_pgm(outputs.pgmfile, levels, scale)
+    if outputs.noisefile is not None:
+        photons = _draw(image, spec.noise.seed)
+        write_smv(
+            outputs.noisefile, count_image(photons, offset=outputs.adc, region=region), **header
+        )
+
+
+def _rendered(spec: ExperimentSpec, own: OwnOptions) -> NDArray[np.floating[Any]] | None:
+    """Render in this process, or as a run of one frame where a stack or a cluster is wanted."""
+    if own.out is None and own.cluster is None:
+        from distbragg.cli.progress_view import tile_progress
+        from distbragg.run.render import render
+
+        with tile_progress(show=own.progress) as on_tile:
+            frame = render(spec, threads=own.threads, on_tile=on_tile)
+        return np.asarray(frame["images"].to_numpy())
+    if own.out is not None:
+        return _rendered_run(spec, own, own.out)
+    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
+        return _rendered_run(spec, own, str(Path(folder) / "frame.zarr"))
+
+
+def _rendered_run(
+    spec: ExperimentSpec, own: OwnOptions, path: str
+) -> NDArray[np.floating[Any]] | None:
+    from distbragg.run.create import create
+    from distbragg.store.open import open_stack
+
+    run = create(spec, path)
+    place = Place(own.cluster or "serial", threads=own.threads)
+    result = continue_run(run, place, show=own.progress is not False)
+    for reason in result.failures.values():
+        _log.warning("the frame could not be rendered: %s", reason)
+    if result.failed:
+        return None
+    return np.asarray(open_stack(run.path)["images"].to_numpy())
+
+
+def _geometry_alone(spec: ExperimentSpec) -> Experiment:
+    """Resolve everything but |F|, which headers do not need."""
+    from distbragg.models.build import build_experiment
+    from distbragg.models.crystal import Reflections
+
+    nothing = Reflections(np.zeros((0, 0, 0)), (0, 0, 0), 1.0, interpolate=False)
+    return build_experiment(spec, reflections=nothing)
+
+
+def _draw(image: NDArray[np.floating[Any]], seed: int) -> NDArray[np.float64]:
+    """Photon counts of frame 0, the same as `noise.photon` gives in a stack."""
+    from distbragg.kernel.noise import poisson
+
+    means = np.asarray(image, dtype=np.float64).ravel()
+    counts = poisson(means, np.arange(means.size, dtype=np.int64), seed=seed, frame=0)
+    return np.asarray(counts, dtype=np.float64).reshape(image.shape)

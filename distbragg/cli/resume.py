@@ -1,0 +1,34 @@
+"""`distbragg resume`: render what a run still lacks."""
+
+from __future__ import annotations
+
+import click
+
+from distbragg.cli.options import cluster_options, threads_option
+
+
+@click.command("resume")
+@click.argument("run", metavar="RUN", type=click.Path())
+@cluster_options
+@threads_option
+@click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    run: str,
+    cluster: str | None,
+    workers: int | None,
+    threads: int | None,
+    allow_mixed: bool,
+) -> None:
+    """Continue a run where it stopped, and try again the frames that failed.
+
+    What is stored is kept, bit for bit; the spec, its input files and the plan are taken from
+    the run itself, so nothing but RUN is needed.
+    """
+    from distbragg.cli.running import Place, continue_run, report
+    from distbragg.store.run_directory import open_run
+
+    place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
+    context.exit(report(continue_run(open_run(run), place)))

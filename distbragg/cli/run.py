@@ -1,0 +1,59 @@
+"""`distbragg run`: one part of a run, for job arrays without a scheduler."""
+
+from __future__ import annotations
+
+import click
+
+from distbragg.cli.options import cluster_options, threads_option
+
+
+class PartType(click.ParamType[tuple[int, int]]):
+    """`i/N` with 1 ≤ i ≤ N."""
+
+    name = "i/N"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Split the text into two numbers."""
+        first, sign, count = str(value).partition("/")
+        if not (sign and first.isdecimal() and count.isdecimal()):
+            self.fail(f"{value!r} is not of the form i/N", param, ctx)
+        part = int(first), int(count)
+        if not 1 <= part[0] <= part[1]:
+            self.fail(f"{value!r}: i runs from 1 to N", param, ctx)
+        return part
+
+
+HELP = """Render one part of a created run; parts may run at the same time, anywhere.
+
+\b
+In a job array of 16:
+  distbragg create sweep.yaml -o out.zarr                 # once
+  distbragg run out.zarr --part $SLURM_ARRAY_TASK_ID/16   # in each job
+"""
+
+
+@click.command("run", help=HELP)
+@click.argument("run", metavar="RUN", type=click.Path())
+@click.option("--part", type=PartType(), help="The i-th of N equal parts of the units.")
+@cluster_options
+@threads_option
+@click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    run: str,
+    part: tuple[int, int] | None,
+    cluster: str | None,
+    workers: int | None,
+    threads: int | None,
+    allow_mixed: bool,
+) -> None:
+    """Render one part of a created run."""
+    from distbragg.cli.running import Place, continue_run, report
+    from distbragg.store.run_directory import open_run
+
+    place = Place(cluster, workers, threads, part, allow_mixed)
+    context.exit(report(continue_run(open_run(run), place)))

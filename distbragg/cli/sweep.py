@@ -1,0 +1,59 @@
+"""`distbragg sweep`: create a run and render all of it."""
+
+from __future__ import annotations
+
+import click
+
+from distbragg.cli.options import (
+    cluster_options,
+    compute_options,
+    output_option,
+    overrides,
+    set_option,
+    threads_option,
+)
+
+HELP = """Render every frame of a sweep into one labelled stack.
+
+The stack is complete in itself: axes, units, the whole spec. If it is there already, what
+is missing is rendered; if nothing is missing, nothing is done.
+
+\b
+Examples:
+  distbragg sweep sweep.yaml -o out.zarr
+  distbragg sweep sweep.yaml -o out.zarr --workers 4
+  distbragg sweep sweep.yaml -o out.zarr --cluster tcp://head:8786
+  distbragg sweep sweep.yaml -o out.zarr --set beam.wavelength_angstrom=0.7
+"""
+
+
+@click.command("sweep", help=HELP)
+@click.argument("spec", metavar="SWEEP.yaml", type=click.Path())
+@output_option("RUN", "The stack to write, a Zarr directory.")
+@set_option
+@cluster_options
+@threads_option
+@compute_options
+@click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    spec: str,
+    output: str,
+    sets: tuple[str, ...],
+    cluster: str | None,
+    workers: int | None,
+    threads: int | None,
+    precision: str | None,
+    kernel: str | None,
+    allow_mixed: bool,
+) -> None:
+    """Create a run and render all of it."""
+    from distbragg.cli.running import Place, check_cluster, continue_run, report
+    from distbragg.run.create import create
+
+    check_cluster(cluster)
+    run = create(spec, output, overrides(sets, precision, kernel))
+    place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
+    context.exit(report(continue_run(run, place)))

@@ -1,0 +1,237 @@
+"""PNG pictures: one frame, or a contact sheet of a stack with labelled axes."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import ArrayLike, NDArray
+
+from distbragg.errors import InputError
+from distbragg.export.files import write_whole
+from distbragg.export.scaling import check_image
+
+IMAGES: Final = "images"
+COLOR_MAP: Final = "magma"
+DISPLAY_GAMMA: Final = 0.4
+"""Exponent of the brightness curve: weak spots stay visible beside strong ones."""
+
+DISPLAY_PERCENTILE: Final = 99.7
+"""Share of pixels below full brightness."""
+
+PIXELS_PER_PICTURE: Final = 192
+"""Edge of one picture on a contact sheet; larger frames are reduced by block maxima."""
+
+MAXIMUM_PICTURES: Final = 12
+"""Rows and columns of a contact sheet; longer axes are thinned evenly."""
+
+
+@dataclass(frozen=True, slots=True)
+class SheetAxis:
+    """One axis of a contact sheet: its title and the label of each position."""
+
+    title: str
+    labels: tuple[str, ...]
+
+
+def reduce_by_maximum(image: NDArray[np.float64], edge: int) -> NDArray[np.float64]:
+    """Shrink an image to at most `edge` pixels a side by block maxima: spots survive.
+
+    Parameters
+    ----------
+    image : (slow, fast) float64
+    edge : int
+    """
+    step = max(1, -(-max(image.shape) // edge))
+    if step == 1:
+        return image
+    slow, fast = (-(-size // step) * step for size in image.shape)
+    padded = np.full((slow, fast), -np.inf)
+    padded[: image.shape[0], : image.shape[1]] = image
+    blocks: NDArray[np.float64] = padded.reshape(slow // step, step, fast // step, step)
+    return np.asarray(blocks.max(axis=(1, 3)), dtype=np.float64)
+
+
+def write_picture(path: str | Path, image: ArrayLike, *, title: str = "") -> None:
+    """Write one frame as PNG with pixel axes and a colour bar in photons per pixel.
+
+    Parameters
+    ----------
+    path : path
+    image : (slow, fast) array, photons/pixel
+    title : str
+    """
+    array = check_image(image)
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    slow, fast = array.shape
+    drawn = axes.imshow(
+        reduce_by_maximum(array, 1024),
+        cmap=COLOR_MAP,
+        norm=_norm(array),
+        extent=(-0.5, fast - 0.5, slow - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    axes.set_xlabel("fast (pixel)")
+    axes.set_ylabel("slow (pixel)")
+    if title:
+        axes.set_title(title)
+    _color_bar(figure, drawn, axes)
+    _save(figure, path)
+
+
+def write_contact_sheet(
+    path: str | Path,
+    images: ArrayLike,
+    rows: SheetAxis,
+    columns: SheetAxis,
+    *,
+    title: str = "",
+) -> None:
+    """Write a grid of frames as PNG, rows and columns labelled, one brightness for all.
+
+    Parameters
+    ----------
+    path : path
+    images : (rows, columns, slow, fast) array, photons/pixel
+        Frames that are not there yet are NaN and drawn grey.
+    rows, columns : SheetAxis
+    title : str
+    """
+    stack = np.asarray(images, dtype=np.float64)
+    shape = (len(rows.labels), len(columns.labels))
+    if stack.ndim != 4 or stack.shape[:2] != shape:
+        raise InputError(f"a contact sheet of {shape} frames cannot show an array {stack.shape}")
+    small = [[reduce_by_maximum(frame, PIXELS_PER_PICTURE) for frame in row] for row in stack]
+    figure = Figure(figsize=(1.6 + 1.25 * shape[1], 1.3 + 1.25 * shape[0]), layout="constrained")
+    grid = figure.subplots(*shape, squeeze=False)
+    norm = _norm(np.asarray(small))
+    for i, row in enumerate(small):
+        for j, picture in enumerate(row):
+            axes = grid[i, j]
+            axes.set_facecolor("0.6")
+            drawn = axes.imshow(picture, cmap=COLOR_MAP, norm=norm, interpolation="nearest")
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if i == shape[0] - 1:
+                axes.set_xlabel(columns.labels[j], fontsize=9)
+            if j == 0:
+                axes.set_ylabel(rows.labels[i], fontsize=9)
+    figure.supxlabel(columns.title)
+    figure.supylabel(rows.title)
+    if title:
+        figure.suptitle(title)
+    _color_bar(figure, drawn, grid.ravel(), shrink=0.7)
+    _save(figure, path)
+
+
+def dataset_contact_sheet(
+    dataset: xr.Dataset,
+    path: str | Path,
+    *,
+    panel: int = 0,
+    maximum: int = MAXIMUM_PICTURES,
+) -> None:
+    """Write a contact sheet of a stack.
+
+    Of the first two sweep axes the longer runs across; further axes show their first
+    position. A sweep of one axis is folded into a nearly square sheet. Axes longer than
+    `maximum` are thinned evenly.
+
+    Parameters
+    ----------
+    dataset : xarray.Dataset
+        With `images` over (sweep axes…, [panel,] slow, fast).
+    path : path
+    panel : int
+        Panel to show where there are several.
+    maximum : int
+        Most rows and most columns.
+    """
+    images = dataset[IMAGES]
+    if "panel" in images.dims:
+        images = images.isel(panel=panel)
+    sweep = [str(dim) for dim in images.dims if dim not in ("slow", "fast")]
+    images = images.isel(dict.fromkeys(sweep[2:], 0))
+    most = maximum if len(sweep) > 1 else maximum * maximum
+    images = images.isel({dim: _thinned(images.sizes[dim], most) for dim in sweep[:2]})
+    if len(sweep) < 2:
+        axis = _sheet_axis(images, sweep[0]) if sweep else SheetAxis("", ("",))
+        values = np.asarray(images.values, dtype=np.float64)
+        sheet, rows, columns = _folded(values.reshape(-1, *values.shape[-2:]), axis)
+    else:
+        down, across = sorted(sweep[:2], key=lambda dim: images.sizes[dim])
+        rows, columns = _sheet_axis(images, down), _sheet_axis(images, across)
+        ordered = images.transpose(down, across, "slow", "fast")
+        sheet = np.asarray(ordered.values, dtype=np.float64)
+    write_contact_sheet(path, sheet, rows, columns, title=str(dataset.attrs.get("title", "")))
+
+
+def _folded(
+    frames: NDArray[np.float64], axis: SheetAxis
+) -> tuple[NDArray[np.float64], SheetAxis, SheetAxis]:
+    """Fold one axis into a nearly square sheet; empty places are NaN."""
+    count = frames.shape[0]
+    across = math.ceil(math.sqrt(count))
+    down = math.ceil(count / across)
+    padded = np.full((down * across, *frames.shape[1:]), np.nan)
+    padded[:count] = frames
+    rows = SheetAxis(axis.title, tuple(axis.labels[i * across] for i in range(down)))
+    columns = SheetAxis("", tuple(f"+{i}" if i else "" for i in range(across)))
+    return padded.reshape(down, across, *frames.shape[1:]), rows, columns
+
+
+def _thinned(size: int, maximum: int) -> list[int]:
+    """Positions kept of an axis: all, or `maximum` of them evenly spread, ends included."""
+    if size <= maximum:
+        return list(range(size))
+    return [round(i * (size - 1) / (maximum - 1)) for i in range(maximum)]
+
+
+def _sheet_axis(images: xr.DataArray, dim: str) -> SheetAxis:
+    """Title and labels of one sweep dimension, from its coordinate where it has one."""
+    title = dim.replace("_", " ")
+    if dim not in images.coords or images.coords[dim].ndim != 1:
+        return SheetAxis(title, tuple(str(i) for i in range(images.sizes[dim])))
+    coordinate = images.coords[dim]
+    units = str(coordinate.attrs.get("units", ""))
+    values: Sequence[Any] = coordinate.values.tolist()
+    labels = tuple(f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
+    return SheetAxis(f"{title} ({units})" if units and units != "1" else title, labels)
+
+
+def _norm(values: NDArray[np.float64]) -> PowerNorm:
+    finite = values[np.isfinite(values)]
+    top = float(np.percentile(finite, DISPLAY_PERCENTILE)) if finite.size else 0.0
+    if top <= 0:
+        top = float(finite.max(initial=0.0))
+    return PowerNorm(DISPLAY_GAMMA, vmin=0.0, vmax=top if top > 0 else 1.0, clip=True)
+
+
+def _color_bar(
+    figure: Figure, drawn: AxesImage, axes: Axes | Iterable[Axes], *, shrink: float = 1.0
+) -> None:
+    """Draw a colour bar whose ticks stand evenly along the brightness curve."""
+    top = float(np.max(drawn.norm.vmax or 1.0))
+    ticks = [top * share ** (1 / DISPLAY_GAMMA) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    bar = figure.colorbar(drawn, ax=axes, label="photons per pixel", shrink=shrink, ticks=ticks)
+    bar.ax.set_yticklabels([f"{tick:.3g}" for tick in ticks])
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    FigureCanvasAgg(figure)
+    buffer = io.BytesIO()
+    # No time stamp in the file: equal pictures are equal bytes.
+    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": "distbragg"})
+    write_whole(path, buffer.getvalue())

@@ -1,0 +1,110 @@
+"""The progress display, driven by events and a clock of our own."""
+
+from __future__ import annotations
+
+import pytest
+
+from distbragg.cli.progress_view import PLAIN_INTERVAL_S, ProgressView, duration
+from distbragg.graph.progress import (
+    RunStarted,
+    TileFinished,
+    UnitFinished,
+    UnitRetried,
+    WorkersChanged,
+)
+from distbragg.graph.work import UnitOutcome
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def done(unit: int) -> UnitFinished:
+    return UnitFinished(UnitOutcome(unit, "done", 1, {}))
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_plain_lines_tell_frames_rate_time_left_and_workers(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressView(lambda unit: 4, interactive=False, clock=clock) as view:
+        view(RunStarted(units=3, frames=12, cost=60.0, workers=2, dashboard="http://x/status"))
+        clock.now += 20
+        view(done(0))
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert lines[0] == "distbragg: dashboard: http://x/status"
+    assert lines[1] == "distbragg: 0/12 frames, ? left, 2 workers"
+    assert lines[2] == "distbragg: 4/12 frames, 0.2 frames/s, 40 s left, 2 workers"
+
+
+def test_plain_lines_come_at_most_once_an_interval(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressView(lambda unit: 1, interactive=False, clock=clock) as view:
+        view(RunStarted(units=100, frames=100, cost=1.0, workers=1))
+        for unit in range(100):
+            clock.now += PLAIN_INTERVAL_S / 50
+            view(done(unit))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[-1].startswith("distbragg: 100/100 frames")
+
+
+def test_failures_and_retries_are_named_and_counted(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressView(lambda unit: 5, interactive=False, clock=clock) as view:
+        view(RunStarted(units=2, frames=10, cost=1.0, workers=1))
+        view(UnitRetried(unit=1, attempt=1, reason="OSError:\n disk"))
+        view(UnitFinished(UnitOutcome(1, "failed", 3, {}, "ValueError: bad")))
+        view(WorkersChanged(workers=4))
+        view(done(0))
+    err = capsys.readouterr().err
+    assert "distbragg: unit 1 is tried again: OSError: disk\n" in err
+    assert "distbragg: unit 1 is set aside: ValueError: bad\n" in err
+    assert "4 workers, 5 failed, 1 retry" in err
+
+
+def test_a_run_with_nothing_left_prints_no_progress(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressView(lambda unit: 1, interactive=False, clock=clock) as view:
+        view(RunStarted(units=0, frames=0, cost=0.0, workers=1))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_gets_a_bar(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressView(lambda unit: 1, interactive=True, clock=clock) as view:
+        view(RunStarted(units=2, frames=2, cost=1.0, workers=1))
+        view(TileFinished(unit=0, frame=0, done=1, total=2))
+        view(done(0))
+        view(UnitRetried(unit=1, attempt=1, reason="[red]brackets stay[/red]"))
+        clock.now += 2
+        view(done(1))
+    err = capsys.readouterr().err
+    assert "2/2 frames, 1 frames/s" in err
+    assert "[red]brackets stay[/red]" in err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (4.24, "4.2 s"),
+        (59.4, "59 s"),
+        (200.2, "3 min 20 s"),
+        (7500.0, "2 h 5 min"),
+        (float("inf"), "?"),
+    ],
+)
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
