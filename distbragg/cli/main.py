@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "run": "one part of a run, for job arrays",
     "info": "what a spec or a run says",
     "nanobragg": "nanoBragg's own command line",
+    "evidence": "claims measured anew, as bundles with their provenance",
     "demo": "a garnet in 36 frames, to see that everything works",
 }
 """Command name → purpose; each lives in `distbragg.cli.<name>` as `command`."""

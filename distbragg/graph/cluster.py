@@ -195,7 +195,7 @@ def _jobqueue_cluster(spec: ClusterSpec) -> SpecCluster:
         import dask_jobqueue
     except ImportError:
         raise EnvironmentFailure(
-            f"a {spec.kind} cluster needs dask-jobqueue: pip install 'distbragg[jobqueue]'"
+            f"a {spec.kind} cluster needs dask-jobqueue: pip install 'distbragg[cluster]'"
         ) from None
     options = dict(spec.options)
     scheduler_options = {

@@ -15,6 +15,7 @@ from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.terms import count_terms
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan
@@ -108,7 +109,7 @@ def render_part(
         The kernel returned anything but a float64 numpy array.
     """
     tile, chunk = plan.tiles[key.tile], plan.chunks[key.source_chunk]
-    terms = plan.terms(key.panel, key.tile, key.source_chunk)
+    terms = count_terms(experiment, key.panel, tile, chunk)
     started = time.perf_counter()
     if terms:
         numerator = render_tile(experiment, key.panel, tile, chunk, options)

@@ -26,7 +26,7 @@ from distbragg.models.vectors import (
     rotate_xyz,
     unit,
 )
-from distbragg.spec.detector import DetectorSpec
+from distbragg.spec.detector import DetectorAxesSpec, DetectorSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.units import deg_to_rad, mm_to_m
 
@@ -247,19 +247,23 @@ def _axes(spec: DetectorSpec, rule: ConventionRule, physics: Physics) -> _Axes:
     if abs(dot(fast, slow)) > 1e-6:
         logger.warning("detector.axes: the fast and slow axes are not at right angles")
     twotheta = direction_of(given.twotheta or rule.twotheta, "detector.axes.twotheta")
-    return _Axes(fast, slow, _normal(given.normal, across, rule, physics, given), twotheta)
+    return _Axes(fast, slow, _normal(given, across, rule, physics), twotheta)
 
 
 def _normal(
-    given: Vector | None, across: Vector, rule: ConventionRule, physics: Physics, axes: object
+    given: DetectorAxesSpec, across: Vector, rule: ConventionRule, physics: Physics
 ) -> Vector:
-    """Return the panel normal; without one, fast × slow (nanoBragg keeps its initial x axis)."""
-    if given is None:
-        return rule.normal if physics == "nanobragg" else unit(across)
-    if physics == "nanobragg" and norm(given) != 1.0:
+    """Return the panel normal: the convention's, unless axes of the panel itself were given.
+
+    For given axes it is fast × slow; nanoBragg keeps its initial x axis there.
+    """
+    if given.normal is None:
+        own = physics == "exact" and (given.fast is not None or given.slow is not None)
+        return unit(across) if own else rule.normal
+    if physics == "nanobragg" and norm(given.normal) != 1.0:
         logger.warning("detector.axes.normal: not a unit vector; fast × slow is used instead")
         return unit(across)
-    return direction_of(given, "detector.axes.normal")
+    return direction_of(given.normal, "detector.axes.normal")
 
 
 def _swing(spec: DetectorSpec, headers: HeaderValues, physics: Physics) -> _Swing:

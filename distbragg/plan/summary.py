@@ -70,9 +70,9 @@ class PlanSummary:
 
 
 def summarize(plan: SweepPlan, experiment: Experiment, compute: ComputeSpec) -> PlanSummary:
-    """Summarize the plan of a sweep whose base frame is `experiment`.
+    """Summarize the plan of a sweep whose heaviest frame is `experiment`.
 
-    Steps and seconds take every frame to cost what the base frame costs.
+    Steps and seconds are those of the average frame times the number of frames.
     """
     form = choose_form(plan, compute)
     frame = plan.frame
@@ -89,10 +89,10 @@ def summarize(plan: SweepPlan, experiment: Experiment, compute: ComputeSpec) -> 
         form=form,
         tasks=count_tasks(plan, form),
         oversample=experiment.sampling.oversample,
-        steps=frame.steps * plan.frames,
+        steps=plan.mean_frame_steps * plan.frames,
         memory=predict_peak_bytes(plan, grid_points=experiment.reflections.amplitude.size),
         bytes_on_disk=plan.frames * plan.frame_bytes,
-        nominal_seconds=plan.frames * frame.nominal_seconds,
+        nominal_seconds=plan.frames * plan.mean_frame_seconds,
         plan_hash=frame.plan_hash,
     )
 

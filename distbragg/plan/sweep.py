@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from distbragg.errors import PlanError
-from distbragg.plan.cost import GRAPH_FORM_SECONDS, UNIT_BYTES, UNIT_SECONDS
+from distbragg.plan.cost import GRAPH_FORM_SECONDS, UNIT_BYTES, UNIT_SECONDS, frame_seconds
 from distbragg.plan.frame import FramePlan
 from distbragg.plan.tiling import balanced
 from distbragg.spec.compute import ComputeSpec, OutputSpec
@@ -22,6 +22,9 @@ DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {"float32": 4, "float64": 8, "uint16": 2, "uint32": 4}
 )
 """Bytes of one stored pixel."""
+
+WISHED_UNITS: Final = 32
+"""Units that a sweep of enough frames has at least, so that several workers share a small one."""
 
 Form = Literal["unit", "graph"]
 
@@ -37,18 +40,21 @@ class SweepPlan:
     dims : tuple of (name, size)
         Sweep dimensions, outermost first; empty for a single frame.
     frame : FramePlan
-        Plan of the base frame.
+        Plan of the heaviest frame.
     unit_shape : tuple of int
         Frames of a unit along each dimension: 1 along leading ones, a block along one,
         whole along trailing ones, so that a unit is a run of consecutive frames.
     bytes_per_pixel : int
         Of the stored dtype.
+    mean_share : float
+        Steps of a frame on average, as a share of the heaviest frame's; an estimate.
     """
 
     dims: tuple[tuple[str, int], ...]
     frame: FramePlan
     unit_shape: tuple[int, ...]
     bytes_per_pixel: int
+    mean_share: float = 1.0
 
     @property
     def frames(self) -> int:
@@ -76,6 +82,16 @@ class SweepPlan:
     def frame_bytes(self) -> int:
         """Raw stored bytes of one frame."""
         return self.frame.pixels * self.bytes_per_pixel
+
+    @property
+    def mean_frame_steps(self) -> int:
+        """Steps of a frame on average."""
+        return round(self.frame.steps * self.mean_share)
+
+    @property
+    def mean_frame_seconds(self) -> float:
+        """Planned cost of a frame on average, on one core, s."""
+        return frame_seconds(self.mean_frame_steps, self.frame.pixels, self.frame.precision)
 
     def unit_region(self, unit: int) -> tuple[slice, ...]:
         """Slices over the sweep dimensions that `unit` covers, clipped at the edge."""
@@ -105,11 +121,24 @@ def plan_sweep(
     frame_plan: FramePlan,
     compute: ComputeSpec,
     output: OutputSpec,
+    *,
+    mean_share: float = 1.0,
 ) -> SweepPlan:
     """Group the frames of a sweep into units: a pure function of its arguments.
 
     Unless `compute.frames_per_unit` says otherwise, a unit holds as many frames as stay
-    within `UNIT_SECONDS` of planned cost and `UNIT_BYTES` of raw pixels, at least one.
+    within `UNIT_SECONDS` of planned cost and `UNIT_BYTES` of raw pixels and leave the sweep
+    `WISHED_UNITS` units, at least one.
+
+    Parameters
+    ----------
+    dims : sequence of (name, size)
+    frame_plan : FramePlan
+        Plan of the heaviest frame.
+    compute : ComputeSpec
+    output : OutputSpec
+    mean_share : float
+        Average steps of a frame over those of the heaviest.
 
     Raises
     ------
@@ -122,7 +151,8 @@ def plan_sweep(
             raise PlanError("sweep axis has no values", field=f"axes.{name}")
     pixel_bytes = DTYPE_BYTES[output.dtype]
     if compute.frames_per_unit == "auto":
-        wished = _automatic_frames(frame_plan, pixel_bytes)
+        frames = math.prod(size for _, size in sizes)
+        wished = _automatic_frames(frames, frame_plan, pixel_bytes)
     else:
         wished = int(compute.frames_per_unit)
     plan = SweepPlan(
@@ -130,6 +160,7 @@ def plan_sweep(
         frame=frame_plan,
         unit_shape=_unit_shape(tuple(size for _, size in sizes), wished),
         bytes_per_pixel=pixel_bytes,
+        mean_share=mean_share,
     )
     if plan.units > MAX_OBJECTS:
         _log.warning(
@@ -154,10 +185,10 @@ def choose_form(plan: SweepPlan, compute: ComputeSpec) -> Form:
     return "graph" if several and heavy and plan.frames_per_unit == 1 else "unit"
 
 
-def _automatic_frames(frame: FramePlan, pixel_bytes: int) -> int:
+def _automatic_frames(frames: int, frame: FramePlan, pixel_bytes: int) -> int:
     by_cost = int(UNIT_SECONDS / frame.nominal_seconds)
     by_bytes = UNIT_BYTES // (frame.pixels * pixel_bytes)
-    return max(1, min(by_cost, by_bytes))
+    return max(1, min(by_cost, by_bytes, frames // WISHED_UNITS))
 
 
 def _unit_shape(sizes: tuple[int, ...], frames: int) -> tuple[int, ...]:

@@ -41,4 +41,4 @@ def plan(
     """
     prepared = prepare(spec, overrides)
     check_machine(prepared, out=None if out is None else Path(out), workers=workers)
-    return summarize(prepared.plan, prepared.experiment, prepared.sweep.experiment.compute)
+    return summarize(prepared.plan, prepared.heaviest, prepared.sweep.experiment.compute)

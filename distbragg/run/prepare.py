@@ -10,7 +10,6 @@ from pathlib import Path
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
-from distbragg.plan.frame import plan_frame
 from distbragg.plan.memory import (
     check_fits,
     memory_limit_bytes,
@@ -19,6 +18,7 @@ from distbragg.plan.memory import (
 )
 from distbragg.plan.sweep import SweepPlan, plan_sweep
 from distbragg.run.machine import free_disk_bytes, memory_bytes
+from distbragg.run.survey import survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.load import load_any
 from distbragg.spec.sweep import SweepSpec
@@ -29,10 +29,11 @@ SpecLike = SweepSpec | ExperimentSpec | str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A sweep with its base experiment (frame 0) and its plan."""
+    """A sweep with its base experiment (frame 0), its heaviest frame, and the plan for that."""
 
     sweep: SweepSpec
     experiment: Experiment
+    heaviest: Experiment
     plan: SweepPlan
 
 
@@ -83,8 +84,25 @@ def prepare(spec: SpecLike, overrides: Sequence[str] = ()) -> Prepared:
     base = sweep.frame_spec(0)
     precheck_spec(base, memory_bytes())
     experiment = build_experiment(base)
-    frame = plan_frame(experiment, base.compute)
-    return Prepared(sweep, experiment, plan_sweep(sweep.dims, frame, base.compute, base.output))
+    heaviest, plan = plan_run(sweep, experiment)
+    return Prepared(sweep, experiment, heaviest, plan)
+
+
+def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Experiment, SweepPlan]:
+    """Plan a sweep for its heaviest frame; return that frame and the plan.
+
+    Parameters
+    ----------
+    sweep : SweepSpec
+    base : Experiment
+        Frame 0.
+    """
+    survey = survey_sweep(sweep, base)
+    spec = sweep.experiment
+    plan = plan_sweep(
+        sweep.dims, survey.plan, spec.compute, spec.output, mean_share=survey.mean_share
+    )
+    return survey.experiment, plan
 
 
 def check_machine(prepared: Prepared, *, out: Path | None = None, workers: int = 1) -> None:

@@ -13,10 +13,10 @@ from distbragg.graph.cluster import ClusterSpec
 from distbragg.graph.progress import EventCallback, RunStarted
 from distbragg.graph.work import DEFAULT_ATTEMPTS, TaskSettings, UnitOutcome
 from distbragg.models.build import build_experiment, reflections_key
-from distbragg.plan.frame import plan_frame
-from distbragg.plan.sweep import Form, SweepPlan, choose_form, plan_sweep
+from distbragg.plan.sweep import Form, SweepPlan, choose_form
 from distbragg.run.machine import usable_cores
 from distbragg.run.place import Place, choose_place, open_place
+from distbragg.run.prepare import plan_run
 from distbragg.run.result import RunResult
 from distbragg.run.signals import stop_on_terminate
 from distbragg.store.grids import load_grid, save_grid
@@ -114,7 +114,7 @@ def resume(
             return _result(directory, wanted, {}, 0, started)
         plan = rebuild_plan(directory)
         chosen = form or choose_form(plan, directory.sweep.experiment.compute)
-        cost = plan.frame.nominal_seconds * sum(map(directory.layout.frame_count, todo))
+        cost = plan.mean_frame_seconds * sum(map(directory.layout.frame_count, todo))
         settings = TaskSettings(threads or usable_cores(), allow_mixed)
         where = choose_place(cluster, workers, len(todo), cost)
         with open_place(
@@ -158,11 +158,11 @@ def rebuild_plan(run: RunDirectory) -> SweepPlan:
     experiment = build_experiment(spec, reflections=reflections)
     if reflections is None:
         save_grid(run.grids, key, experiment.reflections)
-    frame = plan_frame(experiment, spec.compute)
-    plan = plan_sweep(run.sweep.dims, frame, spec.compute, spec.output)
-    if frame.plan_hash != run.manifest.plan_hash or plan.unit_shape != run.layout.unit_shape:
+    _, plan = plan_run(run.sweep, experiment)
+    plan_hash = plan.frame.plan_hash
+    if plan_hash != run.manifest.plan_hash or plan.unit_shape != run.layout.unit_shape:
         raise RefusedError(
-            f"{run.path}: this program plans the run differently (plan {frame.plan_hash[:12]}, "
+            f"{run.path}: this program plans the run differently (plan {plan_hash[:12]}, "
             f"the run has {run.manifest.plan_hash[:12]}); create a new run"
         )
     return plan

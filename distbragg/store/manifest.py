@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ _SECTIONS = ("identity", "compute", "summary", "provenance", "run_id", "content_
 _IDENTITY = ("schema", "version", "sweep", "layout", "plan", "physics_hash", "numeric_class")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Manifest:
     """The content of `manifest.json`.
 
@@ -71,7 +72,7 @@ class Manifest:
             "numeric_class": self.numeric_class,
         }
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """SHA-256 of the identity, hex."""
         return sha256_bytes(canonical_json(self.identity).encode())
@@ -81,7 +82,7 @@ class Manifest:
         """Hash of the frame plan."""
         return str(self.plan["plan_hash"])
 
-    @property
+    @cached_property
     def class_id(self) -> str:
         """Twelve hex digits that name the numeric class in receipts."""
         return class_id(self.numeric_class)
