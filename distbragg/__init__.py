@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from distbragg._version import __version__
 
 if TYPE_CHECKING:
+    from distbragg.fit.render import render_tensor
     from distbragg.run.create import create
     from distbragg.run.plan import plan as dry_run
     from distbragg.run.render import render
@@ -38,6 +39,7 @@ _HOMES = {
     "load_sweep": "distbragg.spec.load",
     "open_stack": "distbragg.store.open",
     "render": "distbragg.run.render",
+    "render_tensor": "distbragg.fit.render",
     "resume": "distbragg.run.resume",
     "sweep": "distbragg.run.sweep",
 }
@@ -53,6 +55,7 @@ __all__ = [
     "load_sweep",
     "open_stack",
     "render",
+    "render_tensor",
     "resume",
     "sweep",
 ]

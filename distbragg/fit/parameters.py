@@ -1,0 +1,167 @@
+"""What an image can be differentiated by, in the units and names of the specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distbragg.errors import InputError
+from distbragg.models.arrays import Float64Array
+from distbragg.models.cell import measured_cell
+from distbragg.models.detector import Panel
+from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Vector
+from distbragg.units import DEGREES_PER_RADIAN, MM_PER_METRE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameters:
+    """The quantities of an experiment that tensors replace; None keeps the experiment's own.
+
+    Attributes
+    ----------
+    cell : (6,) tensor, optional
+        a, b, c in Å and α, β, γ in degrees. The rotation from the standard setting (a* along
+        x, b* in the xy plane) to the laboratory stays that of the experiment.
+    misset_deg : (3,) tensor, optional
+        Further rotations about the laboratory x, then y, then z axis, degrees, applied to the
+        crystal as the experiment has it: zeros are the experiment's own orientation.
+    mosaic_spread_deg : scalar tensor, optional
+        Mosaic spread, degrees. The domains keep their rotation axes, and their angles grow in
+        proportion to the spread. The experiment must have a spread to start from.
+    cells : (3,) tensor, optional
+        Na, Nb, Nc as real numbers.
+    distance_mm : scalar tensor, optional
+        Distance of the first panel, mm: the whole detector is moved along the beam by what it
+        differs from the experiment's `Panel.distance`.
+    beam_centre_mm : (2,) tensor, optional
+        Where the direct beam meets the first panel, along its fast and slow axes from the
+        outer corner of its first pixel, mm. The whole detector is moved along those axes.
+    wavelength_angstrom : scalar or (sources,) tensor, optional
+        A scalar replaces the nominal wavelength and scales that of every source alike; a
+        vector holds the wavelength of each source, Å.
+    source_weights : (sources,) tensor, optional
+        Weights of the rendered sources in any unit. Under the rules `sum` and `count` the
+        image is divided by their sum, under `none` by 1.
+    """
+
+    cell: Tensor | None = None
+    misset_deg: Tensor | None = None
+    mosaic_spread_deg: Tensor | None = None
+    cells: Tensor | None = None
+    distance_mm: Tensor | None = None
+    beam_centre_mm: Tensor | None = None
+    wavelength_angstrom: Tensor | None = None
+    source_weights: Tensor | None = None
+
+    def given(self) -> dict[str, Tensor]:
+        """Return the parameters that are not None, by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+_SHAPES: Final[dict[str, tuple[int, ...]]] = {
+    "cell": (6,),
+    "misset_deg": (3,),
+    "mosaic_spread_deg": (),
+    "cells": (3,),
+    "distance_mm": (),
+    "beam_centre_mm": (2,),
+}
+_POSITIVE: Final = ("cell", "cells", "wavelength_angstrom")
+
+
+def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
+    """Check shapes and values, and bring every tensor to float64 on one device.
+
+    Raises
+    ------
+    InputError
+        A tensor of another shape or on another device, a value that is not finite, a length,
+        size or wavelength that is not positive, or a spread without domains to scale.
+    """
+    sources = experiment.beam.sources.count
+    allowed = {name: [shape] for name, shape in _SHAPES.items()}
+    allowed["wavelength_angstrom"] = [(), (sources,)]
+    allowed["source_weights"] = [(sources,)]
+    given = parameters.given()
+    for name, value in given.items():
+        _check_tensor(name, value, allowed[name])
+    if len({value.device for value in given.values()}) > 1:
+        raise InputError("tensors on different devices", field="parameters")
+    weights = given.get("source_weights")
+    if weights is not None and not (bool((weights >= 0.0).all()) and bool((weights > 0.0).any())):
+        raise InputError("a negative weight, or none above zero", field="parameters.source_weights")
+    if "mosaic_spread_deg" in given and not experiment.crystal.mosaic_spread > 0.0:
+        raise InputError(
+            "the experiment has no mosaic domains to scale",
+            field="parameters.mosaic_spread_deg",
+            remedy="give the experiment a spread and domains",
+        )
+    return Parameters(**{name: value.to(torch.float64) for name, value in given.items()})
+
+
+def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> None:
+    field = f"parameters.{name}"
+    if tuple(value.shape) not in shapes:
+        wanted = " or ".join(str(shape) for shape in shapes)
+        raise InputError(f"a tensor of shape {tuple(value.shape)}, not {wanted}", field=field)
+    if not bool(torch.isfinite(value).all()):
+        raise InputError("not finite", field=field)
+    if name in _POSITIVE and not bool((value > 0.0).all()):
+        raise InputError("not positive", field=field)
+
+
+def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
+    """Return every parameter as the experiment has it: what a refinement starts from.
+
+    The tensors are float64 without gradient. `mosaic_spread_deg` is None without a spread, and
+    `beam_centre_mm` where the beam runs along the first panel's plane.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    device : str
+        Where the tensors are made.
+    """
+
+    def tensor(values: object) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=device)
+
+    crystal, beam = experiment.crystal, experiment.beam
+    panel = experiment.detector.panels[0]
+    cell = measured_cell(_triad(crystal.real_space))
+    angles = [angle * DEGREES_PER_RADIAN for angle in cell[3:]]
+    spread = crystal.mosaic_spread * DEGREES_PER_RADIAN
+    centre = beam_centre_m(panel, beam.direction)
+    return Parameters(
+        cell=tensor([*cell[:3], *angles]),
+        misset_deg=tensor([0.0, 0.0, 0.0]),
+        mosaic_spread_deg=tensor(spread) if spread > 0.0 else None,
+        cells=tensor(crystal.cells.tolist()),
+        distance_mm=tensor(panel.distance * MM_PER_METRE),
+        beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
+        wavelength_angstrom=tensor(beam.wavelength),
+        source_weights=tensor(beam.sources.weight.tolist()),
+    )
+
+
+def beam_centre_m(panel: Panel, beam: Float64Array) -> tuple[float, float] | None:
+    """Where the line of the beam meets a panel, along fast and slow from its corner, m.
+
+    None where the beam runs along the panel's plane.
+    """
+    columns = np.stack([panel.fast, panel.slow, -beam], axis=1)
+    if abs(float(np.linalg.det(columns))) < 1e-12:
+        return None
+    fast, slow, _ = np.linalg.solve(columns, -panel.origin).tolist()
+    return fast, slow
+
+
+def _triad(rows: Float64Array) -> tuple[Vector, Vector, Vector]:
+    a, b, c = rows.tolist()
+    return (a[0], a[1], a[2]), (b[0], b[1], b[2]), (c[0], c[1], c[2])

@@ -1,0 +1,204 @@
+"""Every parameter's gradient against central differences, in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from distbragg.fit import Parameters, parameters_of, render_tensor
+from distbragg.models.arrays import frozen_float64
+from distbragg.models.detector import Detector
+from distbragg.models.experiment import Experiment
+from tests.tolerances import GRADIENT_EPSILON, GRADIENT_OF_MAXIMUM, GRADIENT_RELATIVE
+from tests.unit.kernel.experiments import make_experiment
+
+SMOOTH_SHAPES = ("square", "round", "gauss")
+EVERYTHING = {
+    "cells": (3, 1, 4),
+    "domains": 3,
+    "phi": (0.1, -0.2),
+    "wavelengths": (1.0, 1.07, 0.96),
+    "weights": (1.0, 0.2, 0.05),
+    "divergence": 0.01,
+    "layers": 2,
+    "molecules": 1e2,
+    "stol": (0.0, 0.1, 0.25),
+    "background": (2.0, 5.0, 1.0),
+    "kahn_factor": 0.9,
+    "tilt": (0.1, -0.2, 0.3),
+    "dmin": 1.1,
+    "pixels": (3, 4),
+    "pixel_size": 9e-3,
+    "box": (61, 71, 75),
+}
+NAMES = tuple(parameters_of(make_experiment(**EVERYTHING)).given())
+
+Function = Callable[..., torch.Tensor]
+
+
+def image_of(experiment: Experiment, names: tuple[str, ...]) -> tuple[Function, list[torch.Tensor]]:
+    """Return the image, normalised to a maximum of 1, as a function of parameters, and a start."""
+    height = float(render_tensor(experiment).max())
+    start = parameters_of(experiment).given()
+    generator = torch.Generator().manual_seed(3)
+    values = []
+    for name in names:
+        # Away from the special values (right angles, whole cells) that a start has.
+        nudge = torch.rand(start[name].shape, generator=generator, dtype=torch.float64)
+        values.append((start[name] + 0.02 * nudge).requires_grad_())
+
+    def image(*tensors: torch.Tensor) -> torch.Tensor:
+        given = dict(zip(names, tensors, strict=True))
+        return render_tensor(experiment, Parameters(**given)) / height
+
+    return image, values
+
+
+def check(function: Function, values: list[torch.Tensor]) -> None:
+    assert torch.autograd.gradcheck(
+        function,
+        values,
+        eps=GRADIENT_EPSILON,
+        rtol=GRADIENT_RELATIVE,
+        atol=GRADIENT_OF_MAXIMUM,
+    )
+
+
+def test_the_list_of_parameters_is_complete():
+    assert set(NAMES) == set(Parameters.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("interpolate", [False, True], ids=["nearest", "tricubic"])
+@pytest.mark.parametrize("shape", SMOOTH_SHAPES)
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_of_each_parameter(name, shape, interpolate):
+    experiment = make_experiment(shape=shape, interpolate=interpolate, **EVERYTHING)
+    image, values = image_of(experiment, (name,))
+    gradient = torch.autograd.grad(image(*values).sum(), values[0])[0]
+    assert (gradient.abs() > 0.0).any()
+    check(image, values)
+
+
+@pytest.mark.parametrize("shape", SMOOTH_SHAPES)
+def test_gradient_of_all_parameters_together(shape):
+    check(*image_of(make_experiment(shape=shape, interpolate=True, **EVERYTHING), NAMES))
+
+
+@pytest.mark.parametrize("changes", [{"curved": True}, {"point_pixel": True}, {"oversample": 2}])
+@pytest.mark.parametrize("name", ["distance_mm", "beam_centre_mm", "wavelength_angstrom"])
+def test_gradient_of_geometry_on_other_detectors(name, changes):
+    check(*image_of(make_experiment(**(EVERYTHING | changes)), (name,)))
+
+
+def test_gradient_of_each_sources_wavelength():
+    experiment = make_experiment(interpolate=True, **EVERYTHING)
+    height = float(render_tensor(experiment).max())
+    lines = torch.tensor([1.01, 1.06, 0.97], dtype=torch.float64, requires_grad=True)
+    check(lambda x: render_tensor(experiment, Parameters(wavelength_angstrom=x)) / height, [lines])
+
+
+def saved_bytes(function: Callable[[], torch.Tensor]) -> int:
+    """Return what a graph keeps for its gradient, each tensor's storage once."""
+    storages: dict[int, int] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        image = function()
+    assert image.requires_grad
+    return sum(storages.values())
+
+
+def test_what_is_kept_does_not_grow_with_the_evaluations(monkeypatch):
+    experiment = make_experiment(**(EVERYTHING | {"domains": 40, "pixels": (9, 7)}))
+    image, values = image_of(experiment, NAMES)
+    everything = saved_bytes(lambda: image(*values))
+    monkeypatch.setattr("distbragg.fit.render._KEPT_EVALUATIONS", 0)
+    assert saved_bytes(lambda: image(*values)) < everything / 20
+
+
+def test_gradient_through_blocks_that_are_computed_again(monkeypatch):
+    monkeypatch.setattr("distbragg.fit.render._KEPT_EVALUATIONS", 0)
+    monkeypatch.setattr("distbragg.fit.render._BLOCK_EVALUATIONS", 29)
+    check(*image_of(make_experiment(**EVERYTHING), ("cell", "source_weights")))
+
+
+def test_top_hat_spots_pass_their_height_and_no_edge():
+    experiment = make_experiment(shape="tophat", fudge=1e-3, pixels=(3, 4))
+    check(*image_of(experiment, ("cells", "distance_mm")))
+    image, values = image_of(experiment, ("misset_deg",))
+    assert not image(*values).requires_grad
+
+
+def test_a_common_factor_of_all_weights_has_no_effect():
+    experiment = make_experiment(**EVERYTHING)
+    image, values = image_of(experiment, ("source_weights",))
+    value = image(*values)
+    gradient = torch.autograd.grad(value.sum(), values[0])[0]
+    product = (gradient * values[0].detach()).sum()
+    assert abs(float(product)) < 1e-12 * float(value.detach().sum())
+
+
+def test_spread_zero_is_no_singular_point():
+    experiment = make_experiment(**EVERYTHING)
+    height = float(render_tensor(experiment).max())
+    spread = torch.zeros((), dtype=torch.float64, requires_grad=True)
+
+    def image(value: torch.Tensor) -> torch.Tensor:
+        return render_tensor(experiment, Parameters(mosaic_spread_deg=value)) / height
+
+    check(image, [spread])
+    assert torch.autograd.grad(image(spread).sum(), spread)[0] != 0.0
+
+
+def with_a_pixel_in_the_direct_beam(**changes: object) -> Experiment:
+    """Return an experiment whose middle pixel sees q = 0, where every index is on its point."""
+    experiment = make_experiment(pixels=(3, 3), pixel_size=1e-3, **changes)
+    panel = experiment.detector.panels[0]
+    origin = frozen_float64((panel.distance, 1.5e-3, -1.5e-3))
+    return replace(experiment, detector=Detector((replace(panel, origin=origin),)))
+
+
+@pytest.mark.parametrize("shape", SMOOTH_SHAPES)
+@pytest.mark.parametrize("background", [{}, {"molecules": 1e2, "stol": (0.0, 0.1, 0.3)}])
+def test_gradients_where_an_index_is_exactly_on_its_point(shape, background):
+    table = {"background": (3.0, 4.0, 2.0)} if background else {}
+    experiment = with_a_pixel_in_the_direct_beam(
+        shape=shape, cells=(5, 1, 4), dmin=1.0, **background, **table
+    )
+    start = parameters_of(experiment).given()
+    names = [name for name in start if name not in ("beam_centre_mm", "source_weights")]
+    values = [start[name].requires_grad_() for name in names]
+    height = float(render_tensor(experiment).max())
+
+    def image(*tensors: torch.Tensor) -> torch.Tensor:
+        return render_tensor(experiment, Parameters(**dict(zip(names, tensors, strict=True)))) / (
+            height
+        )
+
+    middle = image(*values)[1, 1]
+    gradients = torch.autograd.grad(middle, values, retain_graph=True, allow_unused=True)
+    assert all(
+        bool(torch.isfinite(gradient).all()) for gradient in gradients if gradient is not None
+    )
+    check(image, values)
+
+
+def test_the_direct_beam_stays_finite_when_the_detector_moves():
+    experiment = with_a_pixel_in_the_direct_beam(
+        molecules=1e2, stol=(0.0, 0.1, 0.3), background=(3.0, 4.0, 2.0)
+    )
+    centre = parameters_of(experiment).beam_centre_mm
+    assert centre is not None
+    np.testing.assert_allclose(centre.numpy(), [1.5, 1.5], atol=1e-12)
+    gradient = torch.autograd.functional.jacobian(
+        lambda x: render_tensor(experiment, Parameters(beam_centre_mm=x)), centre
+    )
+    assert bool(torch.isfinite(gradient).all())
