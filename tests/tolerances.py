@@ -43,3 +43,24 @@ of a half-integer index or of the top-hat edge: either side is a correct roundin
 WEIGHTED_SOURCES_RELATIVE = 1e-12
 """A weighted table against its sources rendered one by one and added with `math.fsum`: the two
 differ in the order of at most 2,000 positive float64 additions."""
+
+FIT_KERNEL_RELATIVE = 1e-10
+"""The differentiable renderer against a float64 kernel: cell vectors that went through cell and
+orientation and back differ by some ulp, which the slope of a steep flank multiplies."""
+
+FIT_KERNEL_OF_MAXIMUM = 1e-13
+"""The same between the zeros of the side lobes, where only the absolute error of δ counts."""
+
+GRADIENT_EPSILON = 1e-6
+"""Step of finite differences in parameters of order 1: truncation 1e-12 times the third
+derivative against 1e-16/1e-6 of cancellation."""
+
+GRADIENT_RELATIVE = 1e-5
+"""Analytic derivative against central differences, relative."""
+
+GRADIENT_OF_MAXIMUM = 1e-7
+"""The same, absolute, for images normalised to a maximum of 1: cancellation is some 1e-9."""
+
+CHUNKED_SOURCES_ULP = 1
+"""Stored float32 of another source chunking, or of weights times a factor: the float64 sums differ
+by a few of their own ulp, which can only tip a rounding to float32."""

@@ -1,20 +1,34 @@
-"""Where a sample of a pixel lies, and what it sees: positions, directions, solid angles."""
+"""Where a sample of a pixel lies, and what it sees: positions, directions, solid angles.
+
+Flat panels need arithmetic alone, so numpy arrays serve as well as tensors, with the same
+bits, and torch is not loaded for them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from distbragg.kernel.polynomials import sine_cosine
-from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.kernel.pixels import active_positions, pixel_coordinates
+from distbragg.models.arrays import Float64Array
 from distbragg.models.detector import Panel
-from distbragg.plan.keys import Tile
 
-Triple = tuple[Tensor, Tensor, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Triple = tuple[Tensor, Tensor, Tensor]
+
+__all__ = [
+    "Rays",
+    "SampleIndex",
+    "active_positions",
+    "cosine_to_normal",
+    "pixel_coordinates",
+    "sample_indices",
+    "sample_rays",
+    "solid_angle",
+]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,20 +62,6 @@ def sample_indices(layers: int, oversample: int) -> Iterator[SampleIndex]:
         for slow in range(oversample):
             for fast in range(oversample):
                 yield SampleIndex(layer, slow, fast)
-
-
-def active_positions(panel: Panel, tile: Tile) -> IntArray:
-    """Return the row-major positions within `tile` of its active pixels, (active,) int64."""
-    window = panel.active[tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
-    return np.flatnonzero(window).astype(np.int64)
-
-
-def pixel_coordinates(tile: Tile, positions: IntArray) -> tuple[Float64Array, Float64Array]:
-    """Return global slow and fast indices of row-major positions of a tile, as float64."""
-    width = tile.fast_stop - tile.fast_start
-    slow = tile.slow_start + positions // width
-    fast = tile.fast_start + positions % width
-    return slow.astype(np.float64), fast.astype(np.float64)
 
 
 def sample_rays(
@@ -99,13 +99,14 @@ def sample_rays(
     if panel.curved:
         place = _wrap(panel, beam_direction, place)
     x, y, z = place
-    length = torch.sqrt(x * x + y * y + z * z)
+    # A power of one half is a square root in torch and in numpy, correctly rounded.
+    length = (x * x + y * y + z * z) ** 0.5
     return Rays((x / length, y / length, z / length), length)
 
 
 def _wrap(panel: Panel, beam: tuple[float, float, float], place: Triple) -> Triple:
     """Put flat positions on the sphere: `distance` along the beam, turned about slow, then fast."""
-    zero = torch.zeros_like(place[0])
+    zero = place[0] * 0.0
     start = tuple(zero + panel.distance * part for part in beam)
     turned = _turn((start[0], start[1], start[2]), panel.slow, place[1] / panel.distance)
     return _turn(turned, panel.fast, place[2] / panel.distance)
@@ -113,6 +114,8 @@ def _wrap(panel: Panel, beam: tuple[float, float, float], place: Triple) -> Trip
 
 def _turn(vector: Triple, axis: Float64Array, angle: Tensor) -> Triple:
     """Rotate vectors about a unit axis, each by its own angle (Rodrigues' formula)."""
+    from distbragg.kernel.polynomials import sine_cosine
+
     u, v, w = (float(part) for part in axis)
     x, y, z = vector
     sine, cosine = sine_cosine(angle)

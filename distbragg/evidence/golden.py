@@ -7,12 +7,15 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.constants import TOPHAT_CRYSTAL_CUT
+from distbragg.errors import InputError
 from distbragg.kernel.finalize import finalize_tile
-from distbragg.kernel.options import KernelName, KernelOptions, Precision
+from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.reference import trace_pixel
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.arrays import Float64Array
@@ -20,38 +23,45 @@ from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import SourceChunk, Tile
 from distbragg.spec.nanobragg import parse_nanobragg
-from tests.tolerances import (
-    GOLDEN_FLOAT64_RELATIVE,
-    GOLDEN_FLOOR_OF_MAXIMUM,
-    GOLDEN_MIXED_FLOOR,
-    GOLDEN_MIXED_RELATIVE,
-)
 
-DATA = Path(__file__).parent / "data"
-
-EDGE_DISTANCE = 1e-9
+EDGE_DISTANCE: Final = 1e-9
 """A step this near a half-integer index or the top-hat edge may fall on either side."""
 
+RELATIVE_FLOOR: Final = 1e-9
+"""Share of the maximum above which float64 is compared relatively."""
 
-@dataclass(frozen=True)
+MIXED_FLOOR: Final = 1e-4
+"""Share of the maximum above which mixed precision is compared relatively."""
+
+
+@dataclass(frozen=True, slots=True)
 class GoldenCase:
-    """One command line and the image that the C program made of it."""
+    """One command line and the image that the C program made of it.
+
+    Attributes
+    ----------
+    name, arguments, covers : str
+    folder : Path
+        Holds `<name>.npy` and the folder `inputs` the arguments refer to.
+    """
 
     name: str
     arguments: str
     covers: str
+    folder: Path
 
     def expected(self) -> Float64Array:
         """Return the C program's image, (slow, fast)."""
-        return np.load(DATA / f"{self.name}.npy").astype(np.float64)
+        image: Float64Array = np.load(self.folder / f"{self.name}.npy").astype(np.float64)
+        return image
 
     def experiment(self) -> Experiment:
         """Resolve the command line through the same path as `distbragg nanobragg`."""
-        command = parse_nanobragg(self.arguments.split(), base_dir=DATA / "inputs")
+        command = parse_nanobragg(self.arguments.split(), base_dir=self.folder / "inputs")
         return build_experiment(command.spec)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GoldenRow:
     """How far one rendered image is from the C program's.
 
@@ -84,10 +94,24 @@ class GoldenRow:
     seconds: float
 
 
-def golden_cases() -> tuple[GoldenCase, ...]:
-    """Return all cases, in the order of `cases.json`."""
-    listed = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))["cases"]
-    return tuple(GoldenCase(case["id"], case["args"], case["covers"]) for case in listed)
+def golden_cases(folder: Path) -> tuple[GoldenCase, ...]:
+    """Return all cases of a folder, in the order of its `cases.json`.
+
+    Raises
+    ------
+    InputError
+        The folder holds no readable list of cases.
+    """
+    path = folder / "cases.json"
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))["cases"]
+    except (OSError, ValueError, KeyError):
+        raise InputError(
+            "no list of golden cases",
+            source=str(path),
+            remedy="name the folder of the golden images with --data",
+        ) from None
+    return tuple(GoldenCase(case["id"], case["args"], case["covers"], folder) for case in listed)
 
 
 def render_panel(experiment: Experiment, options: KernelOptions, panel: int = 0) -> Float64Array:
@@ -117,7 +141,7 @@ def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
     maximum = float(expected.max())
     error = np.abs(image - expected)
     relative = np.divide(error, expected, out=np.zeros_like(error), where=expected > 0)
-    floor = GOLDEN_FLOOR_OF_MAXIMUM if options.precision == "float64" else GOLDEN_MIXED_FLOOR
+    floor = RELATIVE_FLOOR if options.precision == "float64" else MIXED_FLOOR
     suspects = np.argwhere((relative > bar) & (expected > floor * maximum))
     edges = [(s, f) for s, f in suspects.tolist() if holds_edge_step(experiment, s, f)]
     for slow, fast in edges:
@@ -126,8 +150,8 @@ def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
         case=case.name,
         kernel=options.kernel,
         precision=options.precision,
-        relative=_worst(relative, expected > GOLDEN_FLOOR_OF_MAXIMUM * maximum),
-        relative_bright=_worst(relative, expected > GOLDEN_MIXED_FLOOR * maximum),
+        relative=_worst(relative, expected > RELATIVE_FLOOR * maximum),
+        relative_bright=_worst(relative, expected > MIXED_FLOOR * maximum),
         of_maximum=float(error.max()) / maximum,
         total=abs(math.fsum(image.ravel()) / math.fsum(expected.ravel()) - 1.0),
         edge_pixels=len(edges),
@@ -136,7 +160,7 @@ def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
     )
 
 
-def _worst(values: Float64Array, where: np.ndarray) -> float:
+def _worst(values: Float64Array, where: NDArray[np.bool_]) -> float:
     return float(values[where].max(initial=0.0))
 
 
@@ -152,13 +176,6 @@ def holds_edge_step(experiment: Experiment, slow: int, fast: int) -> bool:
             if tophat and abs(step.radius / TOPHAT_CRYSTAL_CUT - 1.0) < EDGE_DISTANCE:
                 return True
     return False
-
-
-def report_rows(kernel: KernelName, precision: Precision) -> list[GoldenRow]:
-    """Compare every case on one CPU thread; the rows of the parity table."""
-    bar = GOLDEN_FLOAT64_RELATIVE if precision == "float64" else GOLDEN_MIXED_RELATIVE
-    options = KernelOptions(precision, kernel, "cpu", 1)
-    return [compare(case, options, bar) for case in golden_cases()]
 
 
 def markdown_table(rows: list[GoldenRow]) -> str:

@@ -1,0 +1,86 @@
+"""`distbragg evidence`: claims measured anew, each as a bundle with its provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _out_option(function: F) -> F:
+    """Add `--out`."""
+    return click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default="reports",
+        show_default=True,
+        metavar="FOLDER",
+        help="Folder of all topics; the bundle is FOLDER/TOPIC/UTC-STAMP, never overwritten.",
+    )(function)
+
+
+@click.group("evidence")
+def command() -> None:
+    """Measure a claim anew and write what was found as a bundle.
+
+    A bundle is a new folder named by the time (UTC), with the command, the machine, package
+    versions and commit beside the tables and figures. Earlier bundles are never touched.
+    """
+
+
+@command.command("source-weights")
+@_out_option
+@click.option(
+    "--tests/--no-tests",
+    "run_tests",
+    default=True,
+    help="Also collect and run the tests of the clauses, in a source tree (default).",
+)
+def source_weights(out: Path, run_tests: bool) -> None:
+    """Weighted sources: the rule, its invariances, wrong rules drawn, the C program live.
+
+    The environment variable NB_C_BIN names the binary of nanoBragg.c; without it that part is
+    left out.
+    """
+    from distbragg.evidence.source_weights import write_bundle
+
+    click.echo(write_bundle(out, run_tests=run_tests))
+
+
+@command.command("parity")
+@_out_option
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the golden images (default: tests/golden/data of the source tree).",
+)
+def parity(out: Path, data: Path | None) -> None:
+    """Every golden image of nanoBragg.c against every kernel and precision of this machine."""
+    from distbragg.evidence.parity import write_bundle
+
+    click.echo(write_bundle(out, data=data))
+
+
+@command.command("reproducibility")
+@_out_option
+def reproducibility(out: Path) -> None:
+    """Bytes of one stack in any place, form, tiling and source chunking."""
+    from distbragg.evidence.reproducibility import write_bundle
+
+    click.echo(write_bundle(out))
+
+
+@command.command("performance")
+@_out_option
+@click.option("--quick", is_flag=True, help="Everything once and small: to see that it works.")
+@click.pass_context
+def performance(context: click.Context, out: Path, quick: bool) -> None:
+    """Speed of every workload beside the C program; the same as `distbragg bench --report`."""
+    from distbragg.cli.bench import command as bench
+
+    context.invoke(bench, report=True, out=out, quick=quick)

@@ -1,0 +1,1 @@
+"""Evidence bundles: claims measured anew by one command, each with its provenance."""
