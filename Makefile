@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -40,6 +41,10 @@ $(STAMP): pyproject.toml constraints.txt
 .PHONY: demo
 demo: $(STAMP) ## Render the demonstration sweep into demo.zarr and demo.png
 	$(BIN)/distbragg demo
+
+.PHONY: bench
+bench: $(STAMP) ## Measure speed into reports/performance; NB_C_BIN adds the C program
+	$(BIN)/distbragg bench --report $(BENCH_ARGS)
 
 .PHONY: test
 test: check pytest ## Every check and every test
@@ -74,15 +79,19 @@ tree: $(STAMP) ## Text, docstrings, module lengths and links are in order
 
 .PHONY: reference
 reference: $(STAMP) ## The generated reference pages are up to date
-	$(BIN)/python tools/generate_reference.py --check
+	$(BIN)/python -m tools.generate_reference --check
 
 .PHONY: docs
 docs: $(STAMP) ## Write the generated reference pages anew
-	$(BIN)/python tools/generate_reference.py
+	$(BIN)/python -m tools.generate_reference
 
 .PHONY: pytest
 pytest: $(STAMP) ## The tests alone; PYTEST_ARGS narrows them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: accept
+accept: $(STAMP) ## Let DIALS find and index an exported series; installs Debian's dials
+	$(BIN)/python -m tools.accept_dials --install
 
 .PHONY: format
 format: $(STAMP) ## Let ruff repair what it can

@@ -24,8 +24,15 @@ COMMANDS: Final = {
     "resume": "render what a run still lacks",
     "run": "one part of a run, for job arrays",
     "info": "what a spec or a run says",
+    "status": "how far a run is, from its files alone",
+    "verify": "is what is stored what was rendered",
+    "repair": "render what is damaged again, nothing else",
+    "seal": "declare a run finished and write down what it holds",
+    "report": "one HTML page on how a run went",
+    "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",
     "nanobragg": "nanoBragg's own command line",
     "evidence": "claims measured anew, as bundles with their provenance",
+    "bench": "speed: one workload, or the whole report",
     "demo": "a garnet in 36 frames, to see that everything works",
 }
 """Command name → purpose; each lives in `distbragg.cli.<name>` as `command`."""

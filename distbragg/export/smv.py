@@ -142,11 +142,13 @@ def smv_header(
     adc_offset: float,
     date: str = "",
     byte_order: str = "little",
+    complete: bool = False,
 ) -> bytes:
     """Format the header of an image of `shape` (slow, fast).
 
     It is 512 bytes, and a whole number of such blocks where numbers are so long that they
-    need more.
+    need more. The ADC offset and the date are left out where they would need another block,
+    unless `complete`.
     """
     half = 0.5 * geometry.pixel_size
     beam_fast, beam_slow = geometry.beam_fast, geometry.beam_slow
@@ -182,7 +184,8 @@ def smv_header(
     ]
     # What the C program does not write comes last and gives way when the block is full.
     for optional in (("ADC_OFFSET", adc_offset), ("DATE", date)):
-        if optional[1] != "" and len(_format([*entries, optional])) <= HEADER_BYTES:
+        fits = complete or len(_format([*entries, optional])) <= HEADER_BYTES
+        if optional[1] != "" and fits:
             entries.append(optional)
     blocks = -(-len(_format(entries)) // HEADER_BYTES)
     entries[0] = ("HEADER_BYTES", blocks * HEADER_BYTES)
@@ -204,6 +207,7 @@ def write_smv(
     *,
     adc_offset: float,
     date: str = "",
+    complete: bool = False,
 ) -> None:
     """Write counts as an SMV image, pixels little-endian.
 
@@ -216,9 +220,16 @@ def write_smv(
         Recorded, not added.
     date : str
         As `time.asctime` writes it; left out when empty.
+    complete : bool
+        See `smv_header`.
     """
     slow, fast = counts.shape
     header = smv_header(
-        geometry, (slow, fast), adc_offset=adc_offset, date=date, byte_order="little"
+        geometry,
+        (slow, fast),
+        adc_offset=adc_offset,
+        date=date,
+        byte_order="little",
+        complete=complete,
     )
     write_whole(path, header + counts.astype("<u2").tobytes())

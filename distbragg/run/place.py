@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from distbragg.graph.cluster import ClusterSpec, open_cluster, parse_cluster
-from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback
 from distbragg.graph.work import TaskSettings
@@ -72,6 +71,9 @@ def open_place(
         check_memory(run, plan)
         yield Place(SerialExecutor(settings, on_event=on_event), 1, "")
         return
+    # Loaded here, for a cluster alone: a run in this process starts without Dask.
+    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
+
     settings = replace(settings, threads=1)
     if where.kind == "local":
         asked = workers or where.workers

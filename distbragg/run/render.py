@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.graph.frame import TileCallback, render_frame
-from distbragg.kernel.options import numeric_class, resolve_options
+from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.models.hashing import physics_hash
 from distbragg.run.machine import usable_cores
 from distbragg.run.prepare import (
@@ -84,14 +85,46 @@ def render(
     """
     if lazy:
         return _render_lazily(spec, overrides, threads or 1)
+    prepared, options, image = _render(spec, overrides, threads, on_tile)
+    attrs = frame_attrs(prepared) | {"distbragg_numeric_class": _text(numeric_class(options))}
+    return label_images(image, prepared.experiment, attrs=attrs)
+
+
+def render_image(
+    spec: SpecLike,
+    overrides: Sequence[str] = (),
+    *,
+    threads: int | None = None,
+    on_tile: TileCallback | None = None,
+) -> NDArray[np.floating[Any]]:
+    """Render one experiment without labels: the pixels of `render`, xarray not needed.
+
+    Returns
+    -------
+    ([panels,] slow, fast) float32 or float64
+        Photons per pixel; the panel axis only where there are several.
+
+    Raises
+    ------
+    InputError, PlanError
+        See `render`.
+    """
+    _, _, image = _render(spec, overrides, threads, on_tile)
+    return image[0] if image.shape[0] == 1 else image
+
+
+def _render(
+    spec: SpecLike,
+    overrides: Sequence[str],
+    threads: int | None,
+    on_tile: TileCallback | None,
+) -> tuple[Prepared, KernelOptions, NDArray[np.floating[Any]]]:
     experiment_spec = as_experiment(spec, overrides)
     prepared = prepare(experiment_spec)
     check_machine(prepared)
     options = resolve_options(experiment_spec.compute, threads or usable_cores())
     image = render_frame(prepared.experiment, prepared.plan.frame, options, 0, on_tile)
-    attrs = frame_attrs(prepared) | {"distbragg_numeric_class": _text(numeric_class(options))}
-    labelled = image.astype(_dtype(prepared), copy=False)
-    return label_images(labelled, prepared.experiment, attrs=attrs)
+    return prepared, options, image.astype(_dtype(prepared), copy=False)
 
 
 def frame_attrs(prepared: Prepared) -> dict[str, Any]:

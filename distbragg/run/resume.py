@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -54,6 +54,7 @@ def resume(
     window: int | None = None,
     attempts: int = DEFAULT_ATTEMPTS,
     allow_mixed: bool = False,
+    units: Collection[int] | None = None,
 ) -> RunResult:
     """Render what is left of a run.
 
@@ -80,6 +81,8 @@ def resume(
         Attempts at a unit before it is set aside.
     allow_mixed : bool
         Let processes of another numeric class render too.
+    units : collection of int, optional
+        Look at these units alone.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def resume(
         if part is None:
             sweep_partial(directory.path)
         done = completed_units(directory)
-        wanted = part_units(directory, part)
+        wanted = part_units(directory, part) if units is None else sorted(units)
         todo = [unit for unit in wanted if unit not in done]
         if not todo:
             _announce(directory, todo, on_event)
@@ -196,7 +199,7 @@ def _announce(
 
 def _result(
     run: RunDirectory,
-    wanted: range,
+    wanted: Sequence[int],
     failures: dict[int, str],
     rendered: int,
     started: float,

@@ -105,3 +105,14 @@ def resolve_inputs(plain: object, folder: Path) -> object:
     if isinstance(plain, str) and (match := _REFERENCE.fullmatch(plain)):
         return str(folder / match[1] / match[2])
     return plain
+
+
+def input_names(plain: object) -> frozenset[str]:
+    """Collect `<sha256>/<name>` of every `input:` reference of a plain tree."""
+    if isinstance(plain, Mapping):
+        return frozenset().union(*(input_names(value) for value in plain.values()))
+    if isinstance(plain, (list, tuple)):
+        return frozenset().union(*(input_names(value) for value in plain))
+    if isinstance(plain, str) and (match := _REFERENCE.fullmatch(plain)):
+        return frozenset({f"{match[1]}/{match[2]}"})
+    return frozenset()

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from distbragg.errors import InputError
 from distbragg.models.detector import Detector, Panel
@@ -16,6 +15,8 @@ from distbragg.store.array import StoredVariable
 from distbragg.store.layout import IMAGES
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from distbragg.spec.sweep import AxisCoordinate
 
 CONVENTIONS = "CF-1.11"
@@ -113,6 +114,9 @@ def label_images(
     xr.Dataset
         With the variable `images`.
     """
+    # Loaded here: creating a run writes the same labels without xarray.
+    import xarray as xr
+
     sweep_dims = tuple(dims)
     variables = {
         **axis_variables(coordinates),

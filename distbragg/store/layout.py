@@ -25,6 +25,10 @@ FAILURES_DIR = "failures"
 INPUTS_DIR = "inputs"
 GRIDS_DIR = "grids"
 LOCK_FILE = "lock"
+REPAIRS_DIR = "repairs"
+FOREIGN_DIR = "foreign"
+SEAL_FILE = "SEALED"
+SEAL_DIGESTS_FILE = "SEALED.digests"
 IMAGES = "images"
 MAX_INNER_EDGE = 1024
 
@@ -183,7 +187,7 @@ def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
         shape=shape,
         inner=inner,
         dtype=_dtype(output.get("dtype", "float32")),
-        compression_level=int(output.get("compression_level", 3)),
+        compression_level=int(output.get("compression_level", 1)),
     )
 
 

@@ -13,6 +13,7 @@ from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR
 from distbragg.store.records import append_record, read_records
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import scan_objects
+from distbragg.store.standing import receipt_id, voided_receipts
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
         numbers were computed twice with different results.
     """
     folded: dict[int, dict[str, Receipt]] = {}
-    for receipt in _receipts(run):
+    for receipt in all_receipts(run):
         known = folded.setdefault(receipt.unit, {}).setdefault(receipt.numeric_class, receipt)
         if known.digest != receipt.digest:
             raise DamageError(
@@ -141,12 +142,17 @@ def object_digests(run: RunDirectory) -> dict[int, str]:
     return {unit: receipt.digest for unit, receipt in sorted(completed_units(run).items())}
 
 
-def _receipts(run: RunDirectory) -> Iterator[Receipt]:
+def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
+    """Every receipt of this run that no repair has voided, repeated ones too."""
     folder: Path = run.state / RECEIPTS_DIR
-    units = run.layout.units
+    units, voided = run.layout.units, voided_receipts(run)
+    doubted = {unit for unit, _ in voided}
     for record in read_records(folder):
         # A receipt of another run or beyond the grid proves nothing about this one.
         if record.get("run") != run.run_id or not 0 <= int(record["unit"]) < units:
+            continue
+        unit = int(record["unit"])
+        if unit in doubted and (unit, receipt_id(record)) in voided:
             continue
         yield Receipt(
             unit=int(record["unit"]),

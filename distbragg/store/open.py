@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from distbragg.errors import DamageError, InputError
 from distbragg.store.array import open_reader
@@ -15,6 +14,9 @@ from distbragg.store.label import RENDERED
 from distbragg.store.layout import IMAGES, StackLayout
 from distbragg.store.ledger import completed_units
 from distbragg.store.run_directory import RunDirectory, open_run
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 def open_stack(path: str | Path) -> xr.Dataset:
@@ -34,6 +36,9 @@ def open_stack(path: str | Path) -> xr.Dataset:
     DamageError
         The manifest is damaged, or the stored array is not the one it describes.
     """
+    # Loaded here: checking a stored array, as `verify` does, needs no xarray.
+    import xarray as xr
+
     if not Path(path).exists():
         raise InputError("does not exist", source=str(path), remedy="check the path")
     run = open_run(path)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from distbragg.store.layout import IMAGES, StackLayout
 
-_PARTIAL = ".partial"
+PARTIAL = ".partial"
+"""Suffix of the half-written files of zarr's local store."""
 
 
 def scan_objects(run: Path, layout: StackLayout) -> dict[int, int]:
@@ -28,6 +29,17 @@ def scan_objects(run: Path, layout: StackLayout) -> dict[int, int]:
     return found
 
 
+def is_object(layout: StackLayout, parts: tuple[str, ...]) -> bool:
+    """Whether a path below the array's chunk folder is the object of a unit."""
+    if len(parts) != len(layout.array_shape):
+        return False
+    if not all(part.isdecimal() and str(int(part)) == part for part in parts):
+        return False
+    index, grid = tuple(map(int, parts)), layout.unit_grid
+    inside = all(i < count for i, count in zip(index, grid, strict=False))
+    return inside and not any(index[len(grid) :])
+
+
 def object_size(path: Path) -> int:
     """Size of an object in bytes, or -1 where it is missing."""
     try:
@@ -41,7 +53,7 @@ def sweep_partial(run: Path) -> int:
     removed = 0
     for folder, _, names in os.walk(run / IMAGES):
         for name in names:
-            if name.endswith(_PARTIAL):
+            if name.endswith(PARTIAL):
                 Path(folder, name).unlink(missing_ok=True)
                 removed += 1
     return removed

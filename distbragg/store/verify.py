@@ -1,10 +1,10 @@
-"""Checking what is stored against what the receipts say."""
+"""Checking what is stored against what the receipts, and the seal where there is one, say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +17,34 @@ from distbragg.store.files import sha256_file
 from distbragg.store.ledger import Receipt, fold_receipts
 from distbragg.store.open import check_array
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.scan import object_size
+from distbragg.store.scan import object_size, scan_objects
+from distbragg.store.seal import Seal, read_seal
+from distbragg.store.verify_files import FileDamage, check_files
 
 Level = Literal["quick", "full", "deep"]
+
+Kind = Literal[
+    "missing",
+    "empty",
+    "truncated",
+    "oversized",
+    "swapped",
+    "changed",
+    "unreadable",
+    "unreceipted",
+    "unsealed",
+    "undecodable",
+    "not-finite",
+    "wrong-sum",
+    "unreproduced",
+]
+"""`missing`: a receipt (or the seal) and no object; `unreceipted`: an object and no receipt;
+`unreadable`: the file system gives an error; `swapped`: the bytes of another unit; `changed`: a
+flipped bit or an object of another run; `unsealed`: not what was sealed; `unreproduced`:
+rendered again it comes out otherwise."""
+
+RECEIPT_KINDS = frozenset({"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed"})
+"""Damage of objects whose bytes are those receipted: the receipt is wrong too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +53,7 @@ class Damage:
 
     unit: int
     problem: str
+    kind: Kind = "changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +69,17 @@ class VerifyReport:
     checked : int
         Units with a receipt: those that should be there.
     damaged : tuple of Damage
+        Units whose object is not what the receipt or the seal states.
+    unreceipted : tuple of Damage
+        Units with an object and no receipt, as a writer killed in between leaves them.
+    files : tuple of FileDamage
+        Damage that is no unit's: foreign files, changed inputs, coordinates or metadata.
+    sealed : bool
+        The run is sealed, and was compared with its seal.
+    audited : tuple of int
+        Units that were rendered again.
+    digests : mapping of int to str
+        Digest of every sound object; empty at level quick.
     """
 
     path: Path
@@ -50,10 +87,43 @@ class VerifyReport:
     units: int
     checked: int
     damaged: tuple[Damage, ...]
+    unreceipted: tuple[Damage, ...] = ()
+    files: tuple[FileDamage, ...] = ()
+    sealed: bool = False
+    audited: tuple[int, ...] = ()
+    digests: Mapping[int, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def findings(self) -> tuple[Damage, ...]:
+        """All damaged units, in order."""
+        return tuple(sorted((*self.damaged, *self.unreceipted), key=lambda item: item.unit))
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is damaged."""
+        return not (self.damaged or self.unreceipted or self.files)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return as JSON-able data."""
+        return {
+            "path": str(self.path),
+            "level": self.level,
+            "sound": self.sound,
+            "sealed": self.sealed,
+            "units": self.units,
+            "checked": self.checked,
+            "damaged": [asdict(item) for item in self.findings],
+            "files": [asdict(item) for item in self.files],
+            "audited": list(self.audited),
+        }
 
 
 def verify_run(
-    run: RunDirectory, level: Level = "full", on_unit: Callable[[int], None] | None = None
+    run: RunDirectory,
+    level: Level = "full",
+    on_unit: Callable[[int], None] | None = None,
+    *,
+    in_use: bool = False,
 ) -> VerifyReport:
     """Check every stored object.
 
@@ -65,31 +135,43 @@ def verify_run(
         digest; `deep`: it decodes, every pixel is finite, and the pixels have the stated sum.
     on_unit : callable, optional
         Called with each unit checked.
+    in_use : bool
+        Somebody is rendering: an object whose receipt is still to come is no damage.
 
     Raises
     ------
     DamageError
-        The manifest, the array's metadata or the ledger contradict themselves.
+        The manifest, the array's metadata, the seal or the ledger contradict themselves.
     """
     check_array(run)
-    array = open_reader(run.path) if level == "deep" else None
+    # Looked at before the receipts: an object found here has its receipt by then.
+    present = scan_objects(run.path, run.layout)
+    receipts = fold_receipts(run)
+    seal = read_seal(run)
+    checker = _Checker(run, level, receipts, seal)
     damaged: list[Damage] = []
-    receipts = sorted(fold_receipts(run).items())
-    for unit, of_unit in receipts:
-        problem = _check_object(run.object_path(unit), of_unit, level)
-        if not problem and array is not None:
-            problem = _check_pixels(run, unit, of_unit, array)
-        if problem:
-            damaged.append(Damage(unit, problem))
+    expected = range(run.layout.units) if seal is not None else sorted(receipts)
+    for unit in expected:
+        found = checker.check(unit)
+        if found is not None:
+            damaged.append(found)
         if on_unit is not None:
             on_unit(unit)
-    return VerifyReport(run.path, level, run.layout.units, len(receipts), tuple(damaged))
-
-
-def remove_damaged(run: RunDirectory, damaged: Iterable[Damage]) -> None:
-    """Remove damaged objects, so that resuming the run renders them again."""
-    for item in damaged:
-        run.object_path(item.unit).unlink(missing_ok=True)
+    told = {item.unit for item in damaged}
+    orphans = () if in_use else sorted(present.keys() - receipts.keys() - told)
+    return VerifyReport(
+        path=run.path,
+        level=level,
+        units=run.layout.units,
+        checked=len(expected),
+        damaged=tuple(damaged),
+        unreceipted=tuple(
+            Damage(unit, "it has an object and no receipt", "unreceipted") for unit in orphans
+        ),
+        files=check_files(run, level, seal),
+        sealed=seal is not None,
+        digests=checker.digests,
+    )
 
 
 def pixel_sum(frames: NDArray[Any]) -> float:
@@ -97,32 +179,101 @@ def pixel_sum(frames: NDArray[Any]) -> float:
     return math.fsum(float(frame.sum(dtype=np.float64)) for frame in frames)
 
 
-def _check_object(path: Path, receipts: tuple[Receipt, ...], level: Level) -> str:
-    """Return what is wrong with an object; empty where nothing is."""
-    size = object_size(path)
-    if size < 0:
-        return "its object is gone"
-    if all(receipt.size != size for receipt in receipts):
-        return f"its object has {size} bytes, the receipt says {receipts[0].size}"
-    if level == "quick":
-        return ""
-    digest, _ = sha256_file(path)
-    if all(receipt.digest != digest for receipt in receipts):
-        return f"its bytes have digest {digest[:12]}, the receipt says {receipts[0].digest[:12]}"
-    return ""
+class _Checker:
+    """Checks one unit after another against receipts and seal."""
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        level: Level,
+        receipts: Mapping[int, tuple[Receipt, ...]],
+        seal: Seal | None,
+    ) -> None:
+        self._run = run
+        self._level = level
+        self._receipts = receipts
+        self._seal = seal
+        self._array = open_reader(run.path) if level == "deep" else None
+        self._owners: dict[str, int] | None = None
+        self.digests: dict[int, str] = {}
+
+    def check(self, unit: int) -> Damage | None:
+        """Return what is wrong with a unit's object; None where nothing is."""
+        receipts = self._receipts.get(unit, ())
+        size = object_size(self._run.object_path(unit))
+        if size < 0:
+            vouched = "receipt" if receipts else "seal"
+            return Damage(unit, f"it has a {vouched}, but its object is gone", "missing")
+        if not receipts:
+            return Damage(unit, "it has an object and no receipt", "unreceipted")
+        fits = any(receipt.size == size for receipt in receipts)
+        if self._level == "quick" or not size:
+            return None if fits else self._wrong_size(unit, size, receipts)
+        return self._check_bytes(unit, size, receipts)
+
+    def _check_bytes(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage | None:
+        try:
+            digest, _ = sha256_file(self._run.object_path(unit))
+        except OSError as error:
+            return Damage(unit, f"its object cannot be read ({error.strerror})", "unreadable")
+        if all(receipt.digest != digest for receipt in receipts):
+            return self._wrong_bytes(unit, size, digest, receipts)
+        if self._seal is not None and self._seal.digests[unit] != digest:
+            said = self._seal.digests[unit][:12]
+            problem = f"its bytes have digest {digest[:12]}, the seal says {said}"
+            return Damage(unit, problem, "unsealed")
+        found = self._pixels(unit, receipts)
+        if found is None:
+            self.digests[unit] = digest
+        return found
+
+    def _wrong_size(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage:
+        stated = receipts[0].size
+        kind: Kind = "empty" if not size else "truncated" if size < stated else "oversized"
+        return Damage(unit, f"its object has {size} bytes, the receipt says {stated}", kind)
+
+    def _wrong_bytes(
+        self, unit: int, size: int, digest: str, receipts: tuple[Receipt, ...]
+    ) -> Damage:
+        if self._owners is None:
+            self._owners = {
+                receipt.digest: owner for owner, all_ in self._receipts.items() for receipt in all_
+            }
+        owner = self._owners.get(digest)
+        if owner is not None:
+            return Damage(unit, f"its object holds the bytes of unit {owner}", "swapped")
+        if all(receipt.size != size for receipt in receipts):
+            return self._wrong_size(unit, size, receipts)
+        said = receipts[0].digest[:12]
+        problem = f"its bytes have digest {digest[:12]}, the receipt says {said}"
+        return Damage(unit, problem, "changed")
+
+    def _pixels(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
+        if self._array is None:
+            return None
+        return check_pixels(self._run, unit, receipts, self._array)
 
 
-def _check_pixels(
+def check_pixels(
     run: RunDirectory, unit: int, receipts: tuple[Receipt, ...], array: zarr.Array[Any]
-) -> str:
+) -> Damage | None:
+    """Decode a unit (chunk checksums are compared on the way) and compare its pixels."""
     layout = run.layout
     try:
         stored = np.asarray(array[layout.full_region(unit)])
     except (ValueError, OSError, RuntimeError) as error:
-        return f"its object does not decode ({' '.join(str(error).split())})"
+        problem = f"its object does not decode ({' '.join(str(error).split())})"
+        return Damage(unit, problem, "undecodable")
     if not np.isfinite(stored).all():
-        return "it holds pixels that are not finite"
-    found = pixel_sum(stored.reshape(layout.frame_count(unit), layout.panels, *layout.shape))
-    if all(receipt.record.get("sum") != found for receipt in receipts):
-        return f"its pixels sum to {found:g}, the receipt says {receipts[0].record.get('sum')}"
-    return ""
+        return Damage(unit, "it holds pixels that are not finite", "not-finite")
+    sums = (
+        ("sum to", "sum", pixel_sum(stored.reshape(-1, layout.panels, *layout.shape))),
+        ("reach", "max", float(stored.max())),
+    )
+    for verb, name, found in sums:
+        if all(receipt.record.get(name) != found for receipt in receipts):
+            said = receipts[0].record.get(name)
+            return Damage(
+                unit, f"its pixels {verb} {found:g}, the receipt says {said}", "wrong-sum"
+            )
+    return None

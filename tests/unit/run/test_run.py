@@ -18,6 +18,7 @@ import yaml
 import distbragg as db
 from distbragg.errors import InputError, PlanError
 from distbragg.graph.cluster import ClusterSpec
+from distbragg.plan.memory import predict_peak_bytes
 from distbragg.run import machine
 from distbragg.run import place as place_module
 from distbragg.run import prepare as prepare_module
@@ -191,10 +192,11 @@ def test_place_is_the_one_asked_for_or_the_one_that_pays(
 def test_no_more_workers_than_memory_holds(sweep, tmp_path, monkeypatch, caplog):
     run = db.create(sweep, tmp_path / "RUN")
     plan = rebuild_plan(run)
-    monkeypatch.setattr(place_module, "memory_bytes", lambda: 1_000_000_000)
+    one = predict_peak_bytes(plan, grid_points=run.manifest.summary["grid_points"]).total
+    monkeypatch.setattr(place_module, "memory_bytes", lambda: one * 5 // 2)
     assert fitting_workers(run, plan, 8, warn=True) == 2
     assert "starting 2 workers, not 8" in caplog.text
-    monkeypatch.setattr(place_module, "memory_bytes", lambda: 100_000_000)
+    monkeypatch.setattr(place_module, "memory_bytes", lambda: one - 1)
     with pytest.raises(PlanError, match="memory"):
         fitting_workers(run, plan, 8, warn=True)
 

@@ -1,0 +1,146 @@
+"""CBF images: byte-offset compression under a Pilatus-style miniCBF header."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from fabio.compression import compByteOffset
+from numpy.typing import NDArray
+
+from distbragg.export.files import write_whole
+from distbragg.export.header import COUNT_CUTOFF, FrameHeader, whole_counts
+
+EOL: Final = "\r\n"
+STARTER: Final = b"\x0c\x1a\x04\xd5"
+_SIZE_KEY: Final = b"X-Binary-Size: "
+_TAIL: Final = (EOL + "--CIF-BINARY-FORMAT-SECTION----" + EOL + ";" + EOL + EOL).encode("ascii")
+
+
+def _convention(shape: tuple[int, int]) -> str:
+    """Name the header: a Pilatus's for an array of its modules and gaps, else the general one.
+
+    DIALS masks the gaps of the first and stops at any other array of that name.
+    """
+    grids = ((shape[0], 195, 17), (shape[1], 487, 7))
+    pilatus = all((size + gap) % (module + gap) == 0 for size, module, gap in grids)
+    return "PILATUS_1.2" if pilatus else "GENERIC_MINI"
+
+
+def cbf_text(header: FrameHeader, panel: int, name: str) -> bytes:
+    """Format what stands before the binary section.
+
+    The keys are those a Pilatus writes; readers take distance, wavelength, pixel size, beam
+    centre and angles from them and assume a panel square to the beam.
+    """
+    plate = header.panels[panel]
+    pixel = f"{plate.pixel_size * 1e-3:.9g}"
+    # DIALS corrects for the depth of a silicon sensor and refuses one of no thickness.
+    sensor = "Silicon" if plate.thickness > 0.0 else "CCD"
+    lines = [
+        "Detector: distbragg simulation, S/N 00-0000",
+        f"{header.date}.000",
+        f"Pixel_size {pixel} m x {pixel} m",
+        f"{sensor} sensor, thickness {plate.thickness * 1e-3:.6f} m",
+        f"Exposure_time {header.exposure:.7f} s",
+        f"Exposure_period {header.exposure:.7f} s",
+        f"Count_cutoff {COUNT_CUTOFF} counts",
+        "N_excluded_pixels = 0",
+        f"Wavelength {header.wavelength:.9g} A",
+        f"Detector_distance {plate.distance * 1e-3:.9g} m",
+        f"Beam_xy ({plate.beam[0]:.4f}, {plate.beam[1]:.4f}) pixels",
+        "Filter_transmission 1.0000",
+        f"Start_angle {header.phi:.6f} deg.",
+        f"Angle_increment {header.oscillation:.6f} deg.",
+        "Detector_2theta 0.0000 deg.",
+        f"Phi {header.phi:.6f} deg.",
+        f"Phi_increment {header.oscillation:.6f} deg.",
+        "Oscillation_axis X.CW",
+        "N_oscillations 1",
+    ]
+    text = [
+        "###CBF: VERSION 1.5, distbragg",
+        "",
+        f"data_{name}",
+        "",
+        f'_array_data.header_convention "{_convention(plate.shape)}"',
+        "_array_data.header_contents",
+        ";",
+        *(f"# {line}" for line in lines),
+        ";",
+        "",
+        "_array_data.data",
+        ";",
+        "--CIF-BINARY-FORMAT-SECTION--",
+        "Content-Type: application/octet-stream;",
+        '     conversions="x-CBF_BYTE_OFFSET"',
+        "Content-Transfer-Encoding: BINARY",
+        "",
+    ]
+    # Data block names are ASCII without spaces.
+    return EOL.join(text).encode("ascii", "replace")
+
+
+def write_cbf(
+    path: str | Path,
+    image: NDArray[Any],
+    header: FrameHeader,
+    *,
+    panel: int = 0,
+    scale: float = 1.0,
+) -> int:
+    """Write a frame of one panel as signed 32-bit counts.
+
+    Parameters
+    ----------
+    path : path
+    image : (slow, fast) array, photons
+    header : FrameHeader
+    panel : int
+    scale : float
+        Counts per photon.
+
+    Returns
+    -------
+    int
+        Pixels held at 0 or at `COUNT_CUTOFF`.
+    """
+    counts, outside = whole_counts(image, scale=scale)
+    blob = bytes(compByteOffset(counts.astype(np.int32)))
+    slow, fast = counts.shape
+    digest = base64.b64encode(hashlib.md5(blob, usedforsecurity=False).digest()).decode("ascii")
+    section = [
+        f"X-Binary-Size: {len(blob)}",
+        "X-Binary-ID: 1",
+        'X-Binary-Element-Type: "signed 32-bit integer"',
+        "X-Binary-Element-Byte-Order: LITTLE_ENDIAN",
+        f"Content-MD5: {digest}",
+        f"X-Binary-Number-of-Elements: {slow * fast}",
+        f"X-Binary-Size-Fastest-Dimension: {fast}",
+        f"X-Binary-Size-Second-Dimension: {slow}",
+        "X-Binary-Size-Padding: 1",
+        "",
+        "",
+    ]
+    text = cbf_text(header, panel, Path(path).stem) + EOL.join(section).encode("ascii")
+    write_whole(path, text + STARTER + blob + b"\0" + _TAIL)
+    return outside
+
+
+def is_whole_cbf(path: Path, header: FrameHeader, *, panel: int = 0) -> bool:
+    """Whether `path` begins with this header and is as long as its binary section says."""
+    text = cbf_text(header, panel, path.stem)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(len(text) + 1024)
+        size = path.stat().st_size
+    except OSError:
+        return False
+    start = head.find(STARTER)
+    if start < 0 or not head.startswith(text + _SIZE_KEY):
+        return False
+    digits = head[len(text) + len(_SIZE_KEY) :].split(b"\r\n", 1)[0]
+    return digits.isdigit() and size == start + len(STARTER) + int(digits) + 1 + len(_TAIL)

@@ -1,0 +1,108 @@
+"""Zarr format 2 without shards: a copy of the stack for readers that know no newer format."""
+
+from __future__ import annotations
+
+import os
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import xarray as xr
+import zarr
+from numcodecs import Blosc
+from numpy.typing import NDArray
+
+from distbragg.errors import DamageError
+
+IMAGES: Final = "images"
+MAXIMUM_EDGE: Final = 1024
+"""Longest edge of a chunk, pixels."""
+
+
+def create_zarr2(path: str | Path, stack: xr.Dataset) -> None:
+    """Write the group's metadata and coordinates, without pixels, unless they are there.
+
+    The group is made under another name and renamed: it is seen whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    stack : xarray.Dataset
+        With `images`; its attributes and coordinates are copied.
+
+    Raises
+    ------
+    DamageError
+        There is an array of another shape or type.
+    """
+    target = Path(path)
+    images = stack[IMAGES]
+    if target.exists():
+        array = _open(target)
+        if tuple(array.shape) != images.shape or array.dtype != images.dtype:
+            raise DamageError(f"{target}: holds another array; remove it and export again")
+        return
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    coordinates = stack.drop_vars(IMAGES).drop_encoding()
+    coordinates.to_zarr(str(temporary), mode="w", zarr_format=2, consolidated=False)
+    group = zarr.open_group(str(temporary), mode="r+", zarr_format=2)
+    group.create_array(
+        IMAGES,
+        shape=images.shape,
+        dtype=images.dtype,
+        chunks=_chunks(images.shape),
+        compressors=Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),
+        fill_value=np.nan if images.dtype.kind == "f" else 0,
+        attributes={**_plain(images.attrs), "_ARRAY_DIMENSIONS": [str(d) for d in images.dims]},
+    )
+    zarr.consolidate_metadata(str(temporary), zarr_format=2)
+    temporary.rename(target)
+
+
+def write_zarr2_frame(path: str | Path, index: tuple[int, ...], image: NDArray[Any]) -> None:
+    """Write one frame, empty chunks too; each chunk appears whole.
+
+    Parameters
+    ----------
+    path : path
+    index : tuple of int
+        Position along the sweep's dimensions.
+    image : ([panels,] slow, fast) array
+    """
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        _open(Path(path))[index] = image
+
+
+def is_whole_zarr2_frame(path: Path, index: tuple[int, ...]) -> bool:
+    """Whether every chunk of a frame is there."""
+    try:
+        array = _open(path)
+    except (OSError, KeyError):
+        return False
+    rest = len(index)
+    counts = [
+        -(-size // edge) for size, edge in zip(array.shape[rest:], array.chunks[rest:], strict=True)
+    ]
+    return all(
+        (path / IMAGES / ".".join(map(str, (*index, *chunk)))).is_file()
+        for chunk in product(*map(range, counts))
+    )
+
+
+def _open(path: Path) -> zarr.Array[Any]:
+    array: zarr.Array[Any] = zarr.open_array(str(path / IMAGES), mode="r+", zarr_format=2)
+    return array
+
+
+def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
+    edges = tuple(min(size, MAXIMUM_EDGE) for size in shape[-2:])
+    return (*(1 for _ in shape[:-2]), *edges)
+
+
+def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
+    """Attributes as JSON takes them."""
+    return {
+        str(key): value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+        for key, value in attrs.items()
+    }

@@ -1,0 +1,140 @@
+"""What the header of an exported frame says, from the frame's own resolved experiment."""
+
+from __future__ import annotations
+
+import datetime
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.export.header import FrameHeader, PanelHeader, Triple, imgcif_frame
+from distbragg.export.smv import smv_geometry
+from distbragg.models.build import build_experiment
+from distbragg.models.crystal import Reflections
+from distbragg.models.detector import Panel
+from distbragg.models.experiment import Experiment
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.store.run_directory import RunDirectory
+
+_MM_PER_M = 1e3
+_DEFAULT_EXPOSURE_S = 1.0
+_SMV_CONVENTION = "adxv"
+"""Of BEAM_CENTER_X/Y: what adxv draws and DIALS reads from images of `BEAMLINE=fake`."""
+
+
+def frame_geometry(run: RunDirectory, frame: int) -> tuple[ExperimentSpec, Experiment]:
+    """Resolve a frame but for |F|, which no header needs."""
+    spec = run.frame_spec(frame)
+    nothing = Reflections(np.zeros((0, 0, 0)), (0, 0, 0), 1.0, interpolate=False)
+    return spec, build_experiment(spec, reflections=nothing, frame=frame)
+
+
+def frame_header(run: RunDirectory, frame: int) -> FrameHeader:
+    """Return what a header says of one frame.
+
+    Parameters
+    ----------
+    run : RunDirectory
+    frame : int
+        Flat C-order index.
+
+    Raises
+    ------
+    InputError
+        A panel parallel to the beam.
+    """
+    spec, experiment = frame_geometry(run, frame)
+    rotation = rotation_of(spec, experiment)
+    beam = np.asarray(experiment.beam.direction)
+    panels = experiment.detector.panels
+    spindle = np.asarray(experiment.crystal.spindle_axis)
+    turn = imgcif_frame(beam, spindle, np.asarray(panels[0].fast))
+    exposure = spec.beam.exposure_s
+    return FrameHeader(
+        title=spec.title,
+        wavelength=float(experiment.beam.wavelength),
+        phi=rotation[0],
+        oscillation=rotation[1],
+        spindle=_triple(turn @ spindle),
+        panels=tuple(
+            _panel(spec, experiment, index, turn, rotation) for index in range(len(panels))
+        ),
+        counts=experiment.noise.photon or np.dtype(run.layout.dtype).kind == "u",
+        exposure=_DEFAULT_EXPOSURE_S if exposure is None else float(exposure),
+        date=_date(run),
+    )
+
+
+def rotation_of(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, float]:
+    """Start and width of a frame's rotation, degrees; the width of a still is 0."""
+    angles = experiment.crystal.phi
+    step = float(angles[1] - angles[0]) if len(angles) > 1 else 0.0
+    width = spec.goniometer.oscillation_deg
+    if width is None:
+        width = math.degrees(step * len(angles))
+    start = spec.goniometer.phi_deg
+    if start is None:
+        # `exact` samples the middles of its steps, `nanobragg` their beginnings.
+        half = 0.5 * math.radians(width) / len(angles) if spec.physics == "exact" else 0.0
+        start = round(math.degrees(float(angles[0]) - half), 9)
+    return float(start), float(width)
+
+
+def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
+    """Pixels without signal, the panels one below the other: (panels · slow, fast) bool."""
+    return np.concatenate([~np.asarray(panel.active) for panel in experiment.detector.panels])
+
+
+def _panel(
+    spec: ExperimentSpec,
+    experiment: Experiment,
+    index: int,
+    turn: NDArray[np.float64],
+    rotation: tuple[float, float],
+) -> PanelHeader:
+    panel: Panel = experiment.detector.panels[index]
+    smv = smv_geometry(
+        experiment,
+        convention=_SMV_CONVENTION,
+        phi_deg=rotation[0],
+        oscillation_deg=rotation[1],
+        twotheta_deg=spec.detector.twotheta_deg or 0.0,
+        panel=index,
+    )
+    beam = np.asarray(experiment.beam.direction)
+    distance = panel.close_distance / float(beam @ panel.normal)
+    impact = distance * beam - panel.origin
+    sensor = panel.sensor
+    return PanelHeader(
+        name=panel.name,
+        shape=panel.shape,
+        pixel_size=panel.pixel_size * _MM_PER_M,
+        distance=distance * _MM_PER_M,
+        beam=(
+            float(impact @ panel.fast) / panel.pixel_size,
+            float(impact @ panel.slow) / panel.pixel_size,
+        ),
+        origin=_triple(turn @ panel.origin * _MM_PER_M),
+        fast=_triple(turn @ panel.fast),
+        slow=_triple(turn @ panel.slow),
+        thickness=float(sensor.back[-1]) * _MM_PER_M if sensor.absorbs else 0.0,
+        smv=smv,
+    )
+
+
+def _triple(vector: NDArray[np.float64]) -> Triple:
+    x, y, z = vector.tolist()
+    return x, y, z
+
+
+def _date(run: RunDirectory) -> str:
+    """When the run was created: a date that makes the same file every time."""
+    text = str(run.manifest.provenance.get("created", ""))
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        moment = datetime.datetime.fromtimestamp(0, datetime.UTC)
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S")

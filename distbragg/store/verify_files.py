@@ -1,0 +1,106 @@
+"""Damage that belongs to no unit: files that should not be there, or changed ones beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+from distbragg.store.files import sha256_file
+from distbragg.store.inputs import input_names
+from distbragg.store.label import axis_variables
+from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR
+from distbragg.store.run_directory import RunDirectory
+from distbragg.store.scan import PARTIAL, is_object
+from distbragg.store.seal import Seal, metadata_digests
+
+FileKind = Literal["foreign", "input", "coordinate", "metadata"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileDamage:
+    """A file of a run that is not what it should be; `name` is its path below the run."""
+
+    name: str
+    problem: str
+    kind: FileKind
+
+
+def check_files(run: RunDirectory, level: str, seal: Seal | None) -> tuple[FileDamage, ...]:
+    """Look at everything but the units' objects.
+
+    Foreign files are found at every level, changed inputs and, of a sealed run, metadata at
+    `full`, coordinates that are not those of the specification at `deep`.
+    """
+    found = list(_foreign(run))
+    if level != "quick":
+        found += _inputs(run)
+        found += _metadata(run, seal) if seal is not None else ()
+    if level == "deep":
+        found += _coordinates(run)
+    return tuple(found)
+
+
+def set_foreign_aside(run: RunDirectory, files: tuple[FileDamage, ...]) -> tuple[str, ...]:
+    """Move foreign files out of the array, to `.distbragg/foreign`; return their new names."""
+    moved = []
+    for item in files:
+        if item.kind != "foreign":
+            continue
+        target = run.state / FOREIGN_DIR / Path(item.name).relative_to(IMAGES)
+        while target.exists():
+            target = target.with_name(f"{target.name}.again")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (run.path / item.name).rename(target)
+        moved.append(target.relative_to(run.path).as_posix())
+    return tuple(moved)
+
+
+def _foreign(run: RunDirectory) -> Iterator[FileDamage]:
+    root = run.path / IMAGES / "c"
+    for folder, _, names in os.walk(root):
+        index = Path(folder).relative_to(root).parts
+        for name in names:
+            # Half-written files of killed writers are litter that the next resume sweeps.
+            if not (name.endswith(PARTIAL) or is_object(run.layout, (*index, name))):
+                below = Path(folder, name).relative_to(run.path).as_posix()
+                yield FileDamage(below, "is no object of this run", "foreign")
+
+
+def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
+    folder = run.state / INPUTS_DIR
+    for name in sorted(input_names(run.manifest.sweep)):
+        path = folder / name
+        below = path.relative_to(run.path).as_posix()
+        if not path.is_file():
+            yield FileDamage(below, "the input file is gone", "input")
+        elif sha256_file(path)[0] != path.parent.name:
+            yield FileDamage(below, "the input file was changed", "input")
+
+
+def _metadata(run: RunDirectory, seal: Seal) -> Iterator[FileDamage]:
+    now = metadata_digests(run)
+    for name, digest in sorted(seal.files.items()):
+        if name not in now:
+            yield FileDamage(name, "was there when the run was sealed and is gone", "metadata")
+        elif now[name] != digest:
+            yield FileDamage(name, "was changed since the run was sealed", "metadata")
+
+
+def _coordinates(run: RunDirectory) -> Iterator[FileDamage]:
+    store = LocalStore(run.path, read_only=True)
+    for name, variable in axis_variables(run.sweep.coordinates()).items():
+        try:
+            stored = np.asarray(zarr.open_array(store, path=name, mode="r", zarr_format=3)[...])
+        except (ValueError, OSError, RuntimeError, KeyError) as error:
+            yield FileDamage(name, f"cannot be read ({' '.join(str(error).split())})", "coordinate")
+            continue
+        same = stored.shape == variable.values.shape and (stored == variable.values).all()
+        if not same:
+            yield FileDamage(name, "is not the axis of the specification", "coordinate")

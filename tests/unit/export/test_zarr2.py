@@ -1,0 +1,58 @@
+"""Zarr 2 copies, opened by xarray and zarr."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from distbragg.errors import DamageError
+from distbragg.export.zarr2 import create_zarr2, is_whole_zarr2_frame, write_zarr2_frame
+
+
+def stack(dtype: str = "float32") -> xr.Dataset:
+    values = np.random.default_rng(9).random((3, 2, 17, 23)).astype(dtype)
+    values[1, 1] = 0  # a frame without intensity is there all the same
+    return xr.Dataset(
+        {"images": (("phi", "spread", "slow", "fast"), values, {"units": "photons"})},
+        coords={"phi": ("phi", [0.0, 1.0, 2.0], {"units": "degree"}), "spread": [0.1, 0.2]},
+        attrs={"title": "test"},
+    )
+
+
+@pytest.mark.spec("EXP-1")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint16"])
+def test_xarray_and_zarr_read_the_same_stack(tmp_path: Path, dtype: str) -> None:
+    path, source = tmp_path / "a.zarr", stack(dtype)
+    create_zarr2(path, source)
+    for index in np.ndindex(3, 2):
+        assert not is_whole_zarr2_frame(path, index)
+        write_zarr2_frame(path, index, source.images.values[index])
+        assert is_whole_zarr2_frame(path, index)
+    read = xr.open_zarr(str(path), zarr_format=2, mask_and_scale=False)
+    np.testing.assert_array_equal(read.images.values, source.images.values)
+    assert read.images.dims == source.images.dims
+    assert read.phi.attrs["units"] == "degree"
+    assert read.attrs["title"] == "test"
+    array = zarr.open_array(str(path / "images"), mode="r")
+    assert array.metadata.zarr_format == 2
+    assert array.chunks == (1, 1, 17, 23)
+
+
+def test_creating_again_keeps_what_is_written(tmp_path: Path) -> None:
+    path, source = tmp_path / "a.zarr", stack()
+    create_zarr2(path, source)
+    write_zarr2_frame(path, (0, 1), source.images.values[0, 1])
+    create_zarr2(path, source)
+    assert is_whole_zarr2_frame(path, (0, 1))
+    assert not is_whole_zarr2_frame(path, (0, 0))
+    assert [item.name for item in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_an_array_of_another_type_is_not_written_into(tmp_path: Path) -> None:
+    create_zarr2(tmp_path / "a.zarr", stack())
+    with pytest.raises(DamageError, match="another array"):
+        create_zarr2(tmp_path / "a.zarr", stack("uint16"))
