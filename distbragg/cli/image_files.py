@@ -97,6 +97,15 @@ def header_geometry(spec: ExperimentSpec, experiment: Experiment) -> SmvGeometry
     )
 
 
+def geometry_alone(spec: ExperimentSpec) -> Experiment:
+    """Resolve everything but |F|, which neither headers nor pictures need."""
+    from distbragg.models.build import build_experiment
+    from distbragg.models.crystal import Reflections
+
+    nothing = Reflections(np.zeros((0, 0, 0)), (0, 0, 0), 1.0, interpolate=False)
+    return build_experiment(spec, reflections=nothing)
+
+
 def header_date() -> str:
     """Time stamp of a header, UTC; SOURCE_DATE_EPOCH fixes it for reproducible files."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")

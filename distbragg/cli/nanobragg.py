@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from distbragg.cli.image_files import (
     check_target,
+    geometry_alone,
     header_date,
     header_geometry,
     region_of_interest,
@@ -21,7 +22,6 @@ from distbragg.cli.running import Place, check_cluster, continue_run
 from distbragg.errors import ExitStatus, InputError
 
 if TYPE_CHECKING:
-    from distbragg.models.experiment import Experiment
     from distbragg.spec.experiment import ExperimentSpec
     from distbragg.spec.nanobragg import NanobraggCommand, NanobraggOutputs, OwnOptions
 
@@ -82,11 +82,15 @@ def check_outputs(parsed: NanobraggCommand) -> None:
 
 def simulate(parsed: NanobraggCommand) -> bool:
     """Render the frame and write what was named; False where it could not be rendered."""
-    image = _rendered(parsed.spec, parsed.own)
+    spec, own, outputs = parsed.spec, parsed.own, parsed.outputs
+    named = any(getattr(outputs, flag) is not None for flag in FILE_FLAGS)
+    if own.out is not None and not named:
+        return _render_run(spec, own, own.out) is not None
+    image = _rendered(spec, own)
     if image is None:
         return False
-    if any(getattr(parsed.outputs, flag) is not None for flag in FILE_FLAGS):
-        write_outputs(image, parsed.spec, parsed.outputs)
+    if named:
+        write_outputs(image, spec, outputs)
     return True
 
 
@@ -109,7 +113,7 @@ def write_outputs(
     single = image.astype(np.float32)
     slow, fast = single.shape
     region = region_of_interest(spec, (slow, fast))
-    experiment = _geometry_alone(spec)
+    experiment = geometry_alone(spec)
     header: dict[str, Any] = {
         "geometry": header_geometry(spec, experiment),
         "adc_offset": outputs.adc,
@@ -137,11 +141,10 @@ def _rendered(spec: ExperimentSpec, own: OwnOptions) -> NDArray[np.floating[Any]
     """Render in this process, or as a run of one frame where a stack or a cluster is wanted."""
     if own.out is None and own.cluster is None:
         from distbragg.cli.progress_view import tile_progress
-        from distbragg.run.render import render
+        from distbragg.run.render import render_image
 
         with tile_progress(show=own.progress) as on_tile:
-            frame = render(spec, threads=own.threads, on_tile=on_tile)
-        return np.asarray(frame["images"].to_numpy())
+            return render_image(spec, threads=own.threads, on_tile=on_tile)
     if own.out is not None:
         return _rendered_run(spec, own, own.out)
     with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
@@ -151,26 +154,22 @@ def _rendered(spec: ExperimentSpec, own: OwnOptions) -> NDArray[np.floating[Any]
 def _rendered_run(
     spec: ExperimentSpec, own: OwnOptions, path: str
 ) -> NDArray[np.floating[Any]] | None:
-    from distbragg.run.create import create
     from distbragg.store.open import open_stack
+
+    run = _render_run(spec, own, path)
+    return None if run is None else np.asarray(open_stack(run)["images"].to_numpy())
+
+
+def _render_run(spec: ExperimentSpec, own: OwnOptions, path: str) -> Path | None:
+    """Render a run of one frame and return its path; None where the frame was set aside."""
+    from distbragg.run.create import create
 
     run = create(spec, path)
     place = Place(own.cluster or "serial", threads=own.threads)
     result = continue_run(run, place, show=own.progress is not False)
     for reason in result.failures.values():
         _log.warning("the frame could not be rendered: %s", reason)
-    if result.failed:
-        return None
-    return np.asarray(open_stack(run.path)["images"].to_numpy())
-
-
-def _geometry_alone(spec: ExperimentSpec) -> Experiment:
-    """Resolve everything but |F|, which headers do not need."""
-    from distbragg.models.build import build_experiment
-    from distbragg.models.crystal import Reflections
-
-    nothing = Reflections(np.zeros((0, 0, 0)), (0, 0, 0), 1.0, interpolate=False)
-    return build_experiment(spec, reflections=nothing)
+    return None if result.failed else run.path
 
 
 def _draw(image: NDArray[np.floating[Any]], seed: int) -> NDArray[np.float64]:

@@ -70,14 +70,13 @@ def command(
 
 
 def _render_file(spec: ExperimentSpec, output: str, threads: int | None) -> None:
-    from distbragg.cli.image_files import Frame, check_target, image_writer
+    from distbragg.cli.image_files import Frame, check_target, geometry_alone, image_writer
     from distbragg.cli.progress_view import tile_progress
-    from distbragg.models.build import build_experiment
-    from distbragg.run.render import render
+    from distbragg.run.render import render_image
 
     writer = image_writer(output)
     check_target(output)
     with tile_progress() as on_tile:
-        image = render(spec, threads=threads, on_tile=on_tile)["images"].to_numpy()
-    writer(output, Frame(image, spec, build_experiment(spec)))
+        image = render_image(spec, threads=threads, on_tile=on_tile)
+    writer(output, Frame(image, spec, geometry_alone(spec)))
     click.echo(f"{output}: {' x '.join(map(str, image.shape))} pixels (slow x fast)")

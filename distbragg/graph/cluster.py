@@ -16,13 +16,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from distributed import Client, LocalCluster, SpecCluster
-from distributed.security import Security
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from distbragg.errors import DistbraggError, EnvironmentFailure, InputError
 from distbragg.spec.yaml_text import read_yaml_mapping
+
+# distributed is loaded where a cluster is opened: a run in this process needs none of it.
+if TYPE_CHECKING:
+    from distributed import Client, LocalCluster, SpecCluster
+    from distributed.security import Security
 
 DASHBOARD_ADDRESS = "127.0.0.1:0"
 """Loopback, any free port: the default of LocalCluster is every interface."""
@@ -158,6 +160,8 @@ def usable_cores() -> int:
 
 
 def _open(spec: ClusterSpec, stack: ExitStack) -> Client:
+    from distributed import Client
+
     place: dict[str, Any]
     if spec.kind == "local":
         place = {"address": stack.enter_context(_local_cluster(spec))}
@@ -176,6 +180,8 @@ def _open(spec: ClusterSpec, stack: ExitStack) -> Client:
 
 
 def _local_cluster(spec: ClusterSpec) -> LocalCluster:
+    from distributed import LocalCluster
+
     workers = spec.workers or usable_cores()
     return LocalCluster(
         n_workers=workers,
@@ -185,6 +191,8 @@ def _local_cluster(spec: ClusterSpec) -> LocalCluster:
         dashboard_address=DASHBOARD_ADDRESS,
         memory_limit=spec.memory_limit or "auto",
         silence_logs=logging.CRITICAL,
+        # Loading the kernel and zarr belongs to starting a worker, not to its first unit.
+        preload=["distbragg.graph.tasks"],
         # One death ends an attempt: the executor counts attempts and tries again itself.
         scheduler_kwargs={"allowed_failures": 0},
     )
@@ -212,6 +220,8 @@ def _jobqueue_cluster(spec: ClusterSpec) -> SpecCluster:
 def _security(tls: Mapping[str, str]) -> Security | None:
     if not tls:
         return None
+    from distributed.security import Security
+
     return Security(
         require_encryption=True,
         tls_ca_file=tls["ca_file"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -145,13 +146,20 @@ def _format_suffix(factors: StructureFactorsSpec) -> str:
 
 
 def _file_digest(path: str) -> bytes:
-    digest = hashlib.sha256()
+    """Hash a file; remembered while it keeps its size and time, since every frame asks."""
     try:
-        with Path(path).open("rb") as handle:
-            while block := handle.read(_BLOCK):
-                digest.update(block)
+        status = Path(path).stat()
+        return _digest(path, (status.st_size, status.st_mtime_ns, status.st_ino))
     except (OSError, ValueError) as error:
         raise InputError(
             f"cannot be read ({error})", source=path, field="structure_factors.file"
         ) from error
+
+
+@lru_cache(maxsize=32)
+def _digest(path: str, _identity: tuple[int, int, int]) -> bytes:
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as handle:
+        while block := handle.read(_BLOCK):
+            digest.update(block)
     return digest.digest()

@@ -46,6 +46,8 @@ class FramePlan:
         SHA-256 over all of the above, hex.
     photon_noise : bool
         Counts are drawn, which costs time and memory of its own.
+    needs_torch : bool
+        A process that renders the frame loads torch, for its kernel or for what follows it.
     """
 
     panels: int
@@ -60,6 +62,7 @@ class FramePlan:
     precision: str
     plan_hash: str
     photon_noise: bool = False
+    needs_torch: bool = False
 
     @property
     def pixels(self) -> int:
@@ -143,9 +146,20 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         precision=compute.precision,
         plan_hash="",
         photon_noise=experiment.noise.photon,
+        needs_torch=_needs_torch(experiment, compute),
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
+
+
+def _needs_torch(experiment: Experiment, compute: ComputeSpec) -> bool:
+    """Whether rendering loads torch, where the native kernel is there for `auto`."""
+    if compute.kernel == "eager" or compute.device != "cpu" or experiment.noise.photon:
+        return True
+    per_pixel = not experiment.sampling.per_sample_capture
+    return experiment.physics == "nanobragg" and any(
+        panel.curved or (panel.sensor.absorbs and per_pixel) for panel in experiment.detector.panels
+    )
 
 
 def _samples(experiment: Experiment, panel: int) -> int:

@@ -16,13 +16,19 @@ from distbragg.plan.sweep import SweepPlan
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.experiment import ExperimentSpec
 
-BASELINE_BYTES: Final = 325_000_000
-"""Resident bytes of a worker before its first unit: interpreter, torch, dask, zarr (measured:
-312 to 330 MB with torch 2.13)."""
+BASELINE_BYTES: Final = 110_000_000
+"""Resident bytes of a worker before its first unit: interpreter, dask, zarr (measured: 108 to
+112 MB)."""
 
-TILE_PIXEL_BYTES: Final = 32
-"""Bytes per tile pixel beside the sums, in the kernel or in finalizing (measured: native 9,
-finalizing 24, eager 64)."""
+TORCH_BYTES: Final = 215_000_000
+"""What loading torch adds, where the kernel, photon noise or a correction per pixel needs it
+(measured: 205 to 220 MB with torch 2.13)."""
+
+TILE_PIXEL_BYTES: Final = 16
+"""Bytes per tile pixel beside the sums without torch (measured: native 9, finalizing 16)."""
+
+TORCH_PIXEL_BYTES: Final = 32
+"""Bytes per tile pixel beside the sums with torch (measured: finalizing 24, eager 64)."""
 
 NOISE_PIXEL_BYTES: Final = 48
 """Bytes per tile pixel while photon noise is drawn (measured: 45)."""
@@ -115,10 +121,11 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, in_flight: int = 1)
     raw = unit_frames * frame.pixels * plan.bytes_per_pixel
     depth = merge_depth(len(frame.chunks), frame.merge_arity)
     held = 1 + depth * (frame.merge_arity - 1)
-    beside = NOISE_PIXEL_BYTES if frame.photon_noise else TILE_PIXEL_BYTES
+    beside = TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES
+    beside = NOISE_PIXEL_BYTES if frame.photon_noise else beside
     per_pixel = 8 * held + beside
     return MemoryEstimate(
-        baseline=BASELINE_BYTES,
+        baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
         unit_images=unit_frames * frame.pixels * working_bytes * in_flight,
         shard_assembly=int(SHARD_RAW_SHARE * raw + SHARD_BYTES) * in_flight,

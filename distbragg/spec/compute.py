@@ -28,5 +28,5 @@ class OutputSpec(SpecModel):
     """What a stack stores."""
 
     dtype: Literal["float32", "float64", "uint16", "uint32"] = "float32"
-    compression_level: int = Field(default=3, ge=0, le=9)
+    compression_level: int = Field(default=1, ge=0, le=9)
     chunk: TileShape | Auto = "auto"

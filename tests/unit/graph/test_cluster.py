@@ -78,7 +78,7 @@ def test_missing_scheduler_is_an_environment_failure(monkeypatch: pytest.MonkeyP
 def test_batch_cluster_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
     spec = ClusterSpec("slurm", options={"cores": 1, "memory": "1GB"})
-    with pytest.raises(EnvironmentFailure, match=r"distbragg\[jobqueue\]"), open_cluster(spec):
+    with pytest.raises(EnvironmentFailure, match=r"distbragg\[cluster\]"), open_cluster(spec):
         pass
 
 

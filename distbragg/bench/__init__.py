@@ -1,0 +1,1 @@
+"""Benchmarks: workloads, the C program beside ours, and what a report of speed consists of."""

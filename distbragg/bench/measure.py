@@ -1,0 +1,161 @@
+"""Rendering one workload in memory, and how long its kernel takes."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from distbragg.bench.workloads import Workload
+from distbragg.graph.frame import RenderedFrame, render_timed
+from distbragg.kernel.options import KernelOptions, resolve_options
+from distbragg.models.arrays import Float64Array
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment
+from distbragg.plan.frame import FramePlan, plan_frame
+from distbragg.spec.nanobragg import parse_nanobragg
+
+MIN_REPEATS: Final = 3
+MAX_REPEATS: Final = 15
+WISHED_SECONDS: Final = 3.0
+"""Time spent on one workload where the number of repeats is left open."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a workload is rendered; empty text leaves a choice to the program."""
+
+    threads: int
+    precision: str = ""
+    kernel: str = ""
+    device: str = ""
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """The choice as flags of `distbragg nanobragg`."""
+        chosen = (
+            ("--precision", self.precision),
+            ("--kernel", self.kernel),
+            ("--device", self.device),
+        )
+        return tuple(word for flag, value in chosen if value for word in (flag, value))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A workload resolved: nothing but the kernel's own work is left."""
+
+    workload: Workload
+    experiment: Experiment
+    plan: FramePlan
+    options: KernelOptions
+
+    def render(self) -> RenderedFrame:
+        """Render it once."""
+        return render_timed(self.experiment, self.plan, self.options, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What `distbragg bench` prints of one workload.
+
+    Attributes
+    ----------
+    workload : str
+    steps : int
+        Steps planned, those a kernel may skip included.
+    seconds : float
+        Median time inside the kernel, s.
+    spread : (float, float)
+        Least and greatest of the repeats, s.
+    kernel, device, precision : str
+    threads : int
+    image : (slow, fast) float64
+        The last rendered frame, photons per pixel.
+    """
+
+    workload: str
+    steps: int
+    seconds: float
+    spread: tuple[float, float]
+    kernel: str
+    device: str
+    threads: int
+    precision: str
+    image: Float64Array
+
+    @property
+    def steps_per_s(self) -> float:
+        """Steps per second."""
+        return self.steps / self.seconds
+
+    def plain(self) -> dict[str, object]:
+        """Return the figures as JSON-able data."""
+        return {
+            "workload": self.workload,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "steps_per_s": self.steps_per_s,
+            "kernel": self.kernel,
+            "device": self.device,
+            "threads": self.threads,
+            "precision": self.precision,
+        }
+
+
+def prepare(workload: Workload, inputs: Path, how: How) -> Ready:
+    """Resolve a workload.
+
+    Raises
+    ------
+    InputError, EnvironmentFailure
+        Its inputs are not there, or what is asked of the kernel is.
+    """
+    command = parse_nanobragg([*workload.arguments, *how.flags], base_dir=inputs)
+    compute = command.spec.compute
+    experiment = build_experiment(command.spec)
+    plan = plan_frame(experiment, compute)
+    return Ready(workload, experiment, plan, resolve_options(compute, how.threads))
+
+
+def time_workload(ready: Ready, repeats: int | None = None) -> Timing:
+    """Render a workload once to warm up, then again and again; take the median.
+
+    Parameters
+    ----------
+    ready : Ready
+    repeats : int, optional
+        Default: as many as take about `WISHED_SECONDS`.
+    """
+    image = ready.render()
+    count = repeats or repeats_for(image.kernel_seconds)
+    gc.collect()
+    seconds: list[float] = []
+    for _ in range(count):
+        image = ready.render()
+        seconds.append(image.kernel_seconds)
+    return summarize(ready, seconds, image.image[0])
+
+
+def summarize(ready: Ready, seconds: Sequence[float], image: Float64Array) -> Timing:
+    """Make the result of repeated timings of one workload."""
+    options = ready.options
+    return Timing(
+        workload=ready.workload.name,
+        steps=ready.plan.steps,
+        seconds=statistics.median(seconds),
+        spread=(min(seconds), max(seconds)),
+        kernel=options.kernel,
+        device=options.device,
+        threads=options.threads,
+        precision=options.precision,
+        image=image,
+    )
+
+
+def repeats_for(seconds: float) -> int:
+    """Return how often a workload that takes `seconds` is timed."""
+    return max(MIN_REPEATS, min(MAX_REPEATS, int(WISHED_SECONDS / max(seconds, 1e-6))))

@@ -1,0 +1,176 @@
+"""`distbragg bench`: one workload timed, or everything that is said about speed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from distbragg.cli.options import KERNELS, PRECISIONS
+from distbragg.errors import InputError
+
+if TYPE_CHECKING:
+    from distbragg.bench.measure import How, Timing
+
+HELP = """Time a workload in memory, or write the whole report of speed.
+
+\b
+Examples:
+  distbragg bench --make-inputs inputs
+  distbragg bench --workload mosaic_still --inputs inputs --threads 2 --json
+  NB_C_BIN=path/of/nanoBragg distbragg bench --report --inputs inputs
+
+--workload renders once to warm up, then repeatedly, and prints the median time inside the
+kernel; steps that are skipped because they are exactly zero count as done. --report runs every
+workload in turns with the C program that the environment variable NB_C_BIN names, and writes
+REPORTS/performance/UTC-STAMP with a table, JSON and figures.
+"""
+
+
+@click.command("bench", help=HELP)
+@click.option("--workload", metavar="NAME", help="Workload to time; --list names them.")
+@click.option("--list", "show", is_flag=True, help="List the workloads.")
+@click.option("--report", is_flag=True, help="Measure everything and write the report.")
+@click.option(
+    "--make-inputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Write the reflection list that the workloads read.",
+)
+@click.option(
+    "--inputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the reflection list; --report makes one of its own where not given.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads of the kernel; default: the cores this process may use.",
+)
+@click.option("--precision", type=click.Choice(PRECISIONS), default="mixed", show_default=True)
+@click.option("--kernel", type=click.Choice(KERNELS), default="auto", show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or cuda:N")
+@click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="Timed renders.")
+@click.option(
+    "--floatfile",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the image as raw float32, as nanoBragg's -floatfile.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="reports",
+    show_default=True,
+    metavar="REPORTS",
+    help="Folder of all reports.",
+)
+@click.option("--quick", is_flag=True, help="With --report: everything once and small.")
+def command(
+    *,
+    workload: str | None,
+    show: bool,
+    report: bool,
+    make_inputs: Path | None,
+    inputs: Path | None,
+    threads: int | None,
+    precision: str,
+    kernel: str,
+    device: str,
+    repeats: int | None,
+    floatfile: Path | None,
+    as_json: bool,
+    out: Path,
+    quick: bool,
+) -> None:
+    """Time a workload in memory, or write the whole report of speed."""
+    if show:
+        _list_workloads()
+    if make_inputs is not None:
+        from distbragg.bench.workloads import make_inputs as write_inputs
+
+        click.echo(write_inputs(make_inputs))
+    if workload is not None:
+        how = _how(threads, precision, kernel, device)
+        _time_one(workload, inputs, how, repeats=repeats, floatfile=floatfile, as_json=as_json)
+    if report:
+        _report(inputs, _how(threads, precision, kernel, device), out, quick=quick)
+    if not (show or report or make_inputs or workload):
+        raise InputError(
+            "nothing is asked for",
+            source="bench",
+            remedy="give --workload NAME, --report, --make-inputs FOLDER or --list",
+        )
+
+
+def _how(threads: int | None, precision: str, kernel: str, device: str) -> How:
+    from distbragg.bench.measure import How
+    from distbragg.run.machine import usable_cores
+
+    return How(threads or usable_cores(), precision, kernel, device)
+
+
+def _list_workloads() -> None:
+    from distbragg.bench.workloads import load_workloads
+
+    for name, workload in load_workloads().items():
+        note = "  (meant for a GPU)" if workload.gpu_only else ""
+        click.echo(f"{name}  {workload.steps} steps{note}")
+
+
+def _time_one(
+    name: str,
+    inputs: Path | None,
+    how: How,
+    *,
+    repeats: int | None,
+    floatfile: Path | None,
+    as_json: bool,
+) -> None:
+    from distbragg.bench.measure import prepare, time_workload
+    from distbragg.bench.workloads import check_inputs, find_workload
+
+    found = find_workload(name)
+    if floatfile is not None:
+        from distbragg.cli.image_files import check_target
+
+        check_target(floatfile)
+    timing = time_workload(prepare(found, check_inputs(inputs or Path()), how), repeats)
+    if floatfile is not None:
+        from distbragg.export.raw import write_float32
+
+        write_float32(floatfile, timing.image)
+    click.echo(json.dumps(timing.plain()) if as_json else _line(timing))
+
+
+def _line(timing: Timing) -> str:
+    low, high = timing.spread
+    return (
+        f"{timing.workload}: {timing.steps} steps in {timing.seconds:.4g} s "
+        f"({low:.4g} to {high:.4g}), {timing.steps_per_s:.4g} steps/s, {timing.kernel} kernel, "
+        f"{timing.precision}, {timing.device}, {timing.threads} threads"
+    )
+
+
+def _report(inputs: Path | None, how: How, out: Path, *, quick: bool) -> None:
+    import tempfile
+
+    from distbragg.bench.report import QUICK, Extent, write_report
+    from distbragg.bench.workloads import check_inputs, make_inputs
+    from distbragg.evidence.bundle import Bundle
+
+    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
+        if inputs is None:
+            inputs = Path(folder)
+            make_inputs(inputs)
+        ready = check_inputs(inputs)
+        bundle = Bundle.create(out, "performance")
+        extent = QUICK if quick else Extent()
+        write_report(bundle, ready, how, extent, say=lambda text: click.echo(text, err=True))
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)
