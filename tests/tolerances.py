@@ -64,3 +64,10 @@ GRADIENT_OF_MAXIMUM = 1e-7
 CHUNKED_SOURCES_ULP = 1
 """Stored float32 of another source chunking, or of weights times a factor: the float64 sums differ
 by a few of their own ulp, which can only tip a rounding to float32."""
+
+DIRECT_SUMMATION_OF_MAXIMUM = 1e-6
+"""|F| of a small molecule against a sum in plain numpy, as a share of the largest: gemmi's form
+factors are float32 coefficients; 8.3e-8 was measured over the 230 space groups."""
+
+MTZ_FLOAT32_OF_MAXIMUM = 1e-6
+"""The same after a round trip through the float32 columns of an MTZ file: 1.2e-7 measured."""

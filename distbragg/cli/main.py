@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "seal": "declare a run finished and write down what it holds",
     "report": "one HTML page on how a run went",
     "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",
+    "fmodel": "structure factors of an atomic model, as an MTZ file",
     "nanobragg": "nanoBragg's own command line",
     "evidence": "claims measured anew, as bundles with their provenance",
     "bench": "speed: one workload, or the whole report",

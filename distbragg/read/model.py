@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,11 +12,13 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM
 from distbragg.errors import InputError
-from distbragg.read.cif import PARSER_ERRORS, open_cif
+from distbragg.read.cif import PARSER_ERRORS
 from distbragg.read.miller import MAXIMUM_BOX_POINTS, MillerTable
+from distbragg.read.model_file import load_model
 from distbragg.read.symmetry import CellSix, cell_six, expand_to_p1, inverse_d_squared
-from distbragg.read.text import read_text, shown
+from distbragg.read.text import shown
 
 logger = logging.getLogger("distbragg")
 
@@ -28,6 +31,12 @@ _SAMPLING_RATE: Final = 1.5
 _FFT_MARGIN: Final = 2.0
 _DIRECT_TERMS: Final = 2_000_000_000
 
+_WAVELENGTHS: Final = (0.1, 6.0)
+"""Å (2 to 124 keV), where the tables of Cromer and Liberman are meant to be used."""
+
+_HEAVIEST: Final = 92
+"""The tables of f′ and f″ end at uranium."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Solvent:
@@ -37,8 +46,39 @@ class _Solvent:
     smearing: float
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFactors:
+    """Complex structure factors of a model on one asymmetric part of reciprocal space.
+
+    Attributes
+    ----------
+    indices : (n, 3) int64
+        (0, 0, 0) first; systematic absences are left out.
+    values : (n,) complex128, electrons
+        F(h k l).
+    mates : (n,) complex128, electrons
+        F(−h −k −l), the complex conjugate of `values` without anomalous scattering.
+    cell : tuple of float
+        a, b, c (Å), α, β, γ (degrees).
+    spacegroup : str
+        Extended Hermann-Mauguin symbol.
+    """
+
+    indices: NDArray[np.int64]
+    values: NDArray[np.complex128]
+    mates: NDArray[np.complex128]
+    cell: CellSix
+    spacegroup: str
+
+
 def read_model(
-    path: str, *, dmin: float | None, bulk_solvent: bool, solvent_k: float, solvent_b: float
+    path: str,
+    *,
+    dmin: float | None,
+    bulk_solvent: bool,
+    solvent_k: float,
+    solvent_b: float,
+    wavelength: float | None = None,
 ) -> MillerTable:
     """Compute |F| of the P1 cell, F(000) included, from an atomic model.
 
@@ -56,6 +96,9 @@ def read_model(
     bulk_solvent : bool
     solvent_k, solvent_b : float
         e/Å³ and Å².
+    wavelength : float, optional
+        Å; adds f′ and f″ of every element (Cromer and Liberman, by gemmi), which makes the
+        two of a Friedel pair differ.
 
     Returns
     -------
@@ -72,16 +115,89 @@ def read_model(
         logger.warning(
             "structure_factors.dmin_angstrom: not given; |F| of the model reaches %g Å", dmin
         )
-    if not 0.0 < dmin < math.inf:
-        raise InputError(f"a resolution of {dmin:g} Å", field="structure_factors.dmin_angstrom")
-    loaded = _load(path)
+    _check_range(dmin, wavelength)
+    loaded = load_model(path)
     solvent = _Solvent(solvent_k, solvent_b) if bulk_solvent and solvent_k > 0.0 else None
     try:
         if isinstance(loaded, gemmi.SmallStructure):
-            return _direct(loaded, dmin, path)
-        return _by_transform(loaded, dmin, solvent, path)
+            return _direct(loaded, dmin, wavelength, path)
+        return _by_transform(loaded, dmin, solvent, wavelength=wavelength, path=path)
     except PARSER_ERRORS as error:
         raise InputError(f"|F| cannot be computed ({shown(str(error))})", source=path) from error
+
+
+def model_factors(
+    path: str,
+    *,
+    dmin: float,
+    bulk_solvent: bool = True,
+    solvent_k: float = 0.35,
+    solvent_b: float = 46.0,
+    wavelength: float | None = None,
+) -> ModelFactors:
+    """Compute complex F with its phase, F(000) included, as `read_model` computes |F|.
+
+    Parameters
+    ----------
+    path : str
+    dmin : float
+        Resolution, Å.
+    bulk_solvent : bool
+    solvent_k, solvent_b : float
+        e/Å³ and Å².
+    wavelength : float, optional
+        Å, for f′ and f″.
+
+    Raises
+    ------
+    InputError
+        As of `read_model`.
+    """
+    _check_range(dmin, wavelength)
+    loaded = load_model(path)
+    solvent = _Solvent(solvent_k, solvent_b) if bulk_solvent and solvent_k > 0.0 else None
+    try:
+        indices, group = _asymmetric_part(loaded, dmin, path)
+        if isinstance(loaded, gemmi.SmallStructure):
+            normal, absorbed = _summed(loaded, indices, dmin, wavelength, path)
+        else:
+            normal, absorbed = _transformed(
+                loaded, indices, dmin, solvent, wavelength=wavelength, path=path
+            )
+    except PARSER_ERRORS as error:
+        raise InputError(f"F cannot be computed ({shown(str(error))})", source=path) from error
+    _finite(MillerTable(indices, np.abs(normal) + np.abs(absorbed)), path)
+    return ModelFactors(
+        indices=indices,
+        values=normal + 1j * absorbed,
+        mates=np.conj(normal - 1j * absorbed),
+        cell=cell_six(loaded.cell, path),
+        spacegroup=group.xhm(),
+    )
+
+
+def _asymmetric_part(
+    loaded: gemmi.Structure | gemmi.SmallStructure, dmin: float, path: str
+) -> tuple[NDArray[np.int64], gemmi.SpaceGroup]:
+    _check_box_of(loaded.cell, dmin, path)
+    if isinstance(loaded, gemmi.SmallStructure):
+        group = loaded.spacegroup
+    else:
+        group = loaded.find_spacegroup()
+    listed = gemmi.make_miller_array(loaded.cell, group, dmin)
+    indices = np.array(listed, dtype=np.int64).reshape(-1, 3)
+    return np.concatenate([np.zeros((1, 3), dtype=np.int64), indices]), group
+
+
+def _check_range(dmin: float, wavelength: float | None) -> None:
+    if not 0.0 < dmin < math.inf:
+        raise InputError(f"a resolution of {dmin:g} Å", field="structure_factors.dmin_angstrom")
+    if wavelength is not None and not _WAVELENGTHS[0] <= wavelength <= _WAVELENGTHS[1]:
+        raise InputError(
+            f"no f′ and f″ at {wavelength:g} Å",
+            field="wavelength",
+            remedy=f"{_WAVELENGTHS[0]:g} to {_WAVELENGTHS[1]:g} Å, or leave them out",
+        )
 
 
 def model_cell(path: str) -> CellSix:
@@ -91,81 +207,19 @@ def model_cell(path: str) -> CellSix:
     ------
     InputError
     """
-    return cell_six(_load(path).cell, path)
-
-
-def _load(path: str) -> gemmi.Structure | gemmi.SmallStructure:
-    name = path.lower().removesuffix(".gz")
-    if name.endswith((".cif", ".mmcif")):
-        loaded = _load_cif(path)
-    else:
-        try:
-            loaded = gemmi.read_pdb_string(read_text(path))
-        except PARSER_ERRORS as error:
-            raise InputError(
-                f"not a readable PDB file ({shown(str(error))})", source=path
-            ) from error
-    cell_six(loaded.cell, path)
-    if isinstance(loaded, gemmi.Structure):
-        _check_structure(loaded, path)
-    else:
-        _check_small(loaded, path)
-    return loaded
-
-
-def _load_cif(path: str) -> gemmi.Structure | gemmi.SmallStructure:
-    document = open_cif(path)
-    try:
-        for block in document:
-            if block.find_loop("_atom_site.Cartn_x"):
-                return gemmi.make_structure_from_block(block)
-            if block.find_loop("_atom_site_fract_x"):
-                return gemmi.make_small_structure_from_block(block)
-    except PARSER_ERRORS as error:
-        raise InputError(f"a damaged model ({shown(str(error))})", source=path) from error
-    raise InputError(
-        "the CIF holds no atoms", source=path, remedy="expected _atom_site records of a model"
-    )
-
-
-def _check_structure(structure: gemmi.Structure, path: str) -> None:
-    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
-        raise InputError("the file holds no atoms", source=path)
-    if structure.find_spacegroup() is None:
-        raise InputError(f"unknown space group '{shown(structure.spacegroup_hm)}'", source=path)
-    if len(structure) > 1:
-        logger.warning("%s: the first of %d models is used", path, len(structure))
-    for count, item in enumerate(structure[0].all(), start=1):
-        atom = item.atom
-        numbers = (atom.pos.x, atom.pos.y, atom.pos.z, atom.b_iso, atom.occ)
-        if not all(math.isfinite(value) for value in numbers):
-            raise InputError(f"atom {count} is not at a finite place", source=path)
-        if atom.element.atomic_number == 0:
-            raise InputError(
-                f"atom {count} has no known element",
-                source=path,
-                remedy="fill in the element column",
-            )
-
-
-def _check_small(small: gemmi.SmallStructure, path: str) -> None:
-    if len(small.sites) == 0:
-        raise InputError("the file holds no atoms", source=path)
-    if small.spacegroup is None:
-        raise InputError(f"unknown space group '{shown(small.spacegroup_hm)}'", source=path)
-    for count, site in enumerate(small.sites, start=1):
-        numbers = (site.fract.x, site.fract.y, site.fract.z, site.u_iso, site.occ)
-        if not all(math.isfinite(value) for value in numbers):
-            raise InputError(
-                f"atom {count} lacks coordinates", source=path,
-                remedy="remove atoms without a place",
-            )  # fmt: skip
-        if site.element.atomic_number == 0:
-            raise InputError(f"atom {count} has no known element", source=path)
+    return cell_six(load_model(path).cell, path)
 
 
 def _sphere(cell: gemmi.UnitCell, dmin: float, path: str) -> NDArray[np.int64]:
     """All Miller indices (n, 3) to a resolution, (0, 0, 0) included."""
+    limits = _check_box_of(cell, dmin, path)
+    axes = [np.arange(-limit, limit + 1, dtype=np.int64) for limit in limits]
+    every = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    return every[inverse_d_squared(every, cell) <= 1.0 / (dmin * dmin)]
+
+
+def _check_box_of(cell: gemmi.UnitCell, dmin: float, path: str) -> list[int]:
+    """Return the largest |h|, |k|, |l| to a resolution; refuse a box too large to hold."""
     limits = [int(limit) for limit in cell.get_hkl_limits(dmin)]
     points = math.prod(2 * limit + 1 for limit in limits)
     if points > MAXIMUM_BOX_POINTS:
@@ -175,54 +229,133 @@ def _sphere(cell: gemmi.UnitCell, dmin: float, path: str) -> NDArray[np.int64]:
             field="structure_factors.dmin_angstrom",
             remedy="ask for a lower resolution",
         )
-    axes = [np.arange(-limit, limit + 1, dtype=np.int64) for limit in limits]
-    every = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    return every[inverse_d_squared(every, cell) <= 1.0 / (dmin * dmin)]
+    return limits
 
 
-def _direct(small: gemmi.SmallStructure, dmin: float, path: str) -> MillerTable:
+def _direct(
+    small: gemmi.SmallStructure, dmin: float, wavelength: float | None, path: str
+) -> MillerTable:
     """Direct sum over sites and symmetry on one asymmetric part, then expanded."""
-    small.setup_cell_images()
-    small.change_occupancies_to_crystallographic()
     everything = _sphere(small.cell, dmin, path)
     asu = gemmi.ReciprocalAsu(small.spacegroup)
     rows = [row for row in everything.tolist() if asu.is_in(row)]
+    indices = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    normal, absorbed = _summed(small, indices, dmin, wavelength, path)
+    mates = None if wavelength is None else _modulus(normal - 1j * absorbed)
+    values = _modulus(normal + 1j * absorbed)
+    return _finite(expand_to_p1(indices, values, small.spacegroup, path, mates=mates), path)
+
+
+def _modulus(values: NDArray[np.complex128]) -> NDArray[np.float64]:
+    """|F| by the C library: the vectorised one of numpy rounds otherwise on other processors."""
+    return np.array([abs(value) for value in values.tolist()], dtype=np.float64)
+
+
+def _summed(
+    small: gemmi.SmallStructure,
+    indices: NDArray[np.int64],
+    dmin: float,
+    wavelength: float | None,
+    path: str,
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Sum over sites and their images: F without and of f″ (n,), each of a real density."""
+    small.setup_cell_images()
+    small.change_occupancies_to_crystallographic()
     images = len(small.spacegroup.operations())
-    if len(rows) * len(small.sites) * images > _DIRECT_TERMS:
+    passes = 1 if wavelength is None else 2
+    if passes * indices.shape[0] * len(small.sites) * images > _DIRECT_TERMS:
         raise InputError(
-            f"{len(rows)} reflections of {len(small.sites)} sites to {dmin:g} Å are too many",
+            f"{indices.shape[0]} reflections of {len(small.sites)} sites to {dmin:g} Å "
+            "are too many",
             source=path,
             field="structure_factors.dmin_angstrom",
             remedy="ask for a lower resolution",
         )
     calculator = gemmi.StructureFactorCalculatorX(small.cell)
-    values = [abs(calculator.calculate_sf_from_small_structure(small, row)) for row in rows]
-    return _finite(
-        expand_to_p1(
-            np.array(rows, dtype=np.int64).reshape(-1, 3),
-            np.array(values, dtype=np.float64),
-            small.spacegroup,
-            path,
-        ),
-        path,
-    )
+    elements = {site.element.atomic_number for site in small.sites}
+
+    def at_every_index() -> NDArray[np.complex128]:
+        rows = indices.tolist()
+        values = [calculator.calculate_sf_from_small_structure(small, row) for row in rows]
+        return np.array(values, dtype=np.complex128)
+
+    return _with_dispersion(calculator.addends, elements, wavelength, path, at_every_index)
+
+
+def _with_dispersion(
+    addends: gemmi.Addends,
+    elements: set[int],
+    wavelength: float | None,
+    path: str,
+    compute: Callable[[], NDArray[np.complex128]],
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Run `compute` with f′ added, and with f″ added too: their difference is the F of f″.
+
+    gemmi adds real numbers to form factors only. F(±h) = N(±h) + i A(±h) with N and A the
+    transforms of real densities.
+    """
+    if wavelength is None:
+        normal = compute()
+        return normal, np.zeros_like(normal)
+    heavy = sorted(number for number in elements if number > _HEAVIEST)
+    if heavy:
+        name = gemmi.Element(heavy[0]).name
+        raise InputError(f"no f′ and f″ are known for {name}", source=path, field="wavelength")
+    energy = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / wavelength
+    parts = {number: gemmi.cromer_liberman(number, energy) for number in elements}
+    for number, (real, _) in parts.items():
+        addends.set(gemmi.Element(number), real)
+    normal = compute()
+    for number, (real, imaginary) in parts.items():
+        addends.set(gemmi.Element(number), real + imaginary)
+    return normal, compute() - normal
 
 
 def _by_transform(
-    structure: gemmi.Structure, dmin: float, solvent: _Solvent | None, path: str
+    structure: gemmi.Structure,
+    dmin: float,
+    solvent: _Solvent | None,
+    *,
+    wavelength: float | None,
+    path: str,
 ) -> MillerTable:
     _check_grid(structure.cell, dmin, path)
-    structure.setup_cell_images()
     indices = _sphere(structure.cell, dmin, path)
+    normal, absorbed = _transformed(
+        structure, indices, dmin, solvent, wavelength=wavelength, path=path
+    )
+    values = normal if wavelength is None else normal + 1j * absorbed
+    return _finite(MillerTable(indices, np.abs(values).astype(np.float64)), path)
+
+
+def _transformed(
+    structure: gemmi.Structure,
+    indices: NDArray[np.int64],
+    dmin: float,
+    solvent: _Solvent | None,
+    *,
+    wavelength: float | None,
+    path: str,
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Transform density maps: F without and of f″ (n,), each of a real density."""
+    _check_grid(structure.cell, dmin, path)
+    structure.setup_cell_images()
     inverse = inverse_d_squared(indices, structure.cell)
     calculator = gemmi.DensityCalculatorX()
     calculator.d_min = dmin
     calculator.rate = _SAMPLING_RATE * _FFT_MARGIN / 2.0
     calculator.set_refmac_compatible_blur(structure[0])
     calculator.set_grid_cell_and_spacegroup(structure)
-    calculator.put_model_density_on_grid(structure[0])
-    values = _transform_at(calculator.grid, indices)
-    values = values * np.exp(calculator.blur * inverse / 4.0)
+    elements = {item.atom.element.atomic_number for item in structure[0].all()}
+
+    def of_the_density() -> NDArray[np.complex128]:
+        calculator.put_model_density_on_grid(structure[0])
+        values = _transform_at(calculator.grid, indices)
+        return np.asarray(values * np.exp(calculator.blur * inverse / 4.0))
+
+    values, absorbed = _with_dispersion(
+        calculator.addends, elements, wavelength, path, of_the_density
+    )
     if solvent is not None:
         masker = gemmi.SolventMasker(gemmi.AtomicRadiiSet.VanDerWaals)
         grid = gemmi.FloatGrid(calculator.grid.nu, calculator.grid.nv, calculator.grid.nw)
@@ -231,7 +364,7 @@ def _by_transform(
         masker.put_mask_on_float_grid(grid, structure[0])
         smear = np.exp(-solvent.smearing * inverse / 4.0)
         values = values + solvent.density * smear * _transform_at(grid, indices)
-    return _finite(MillerTable(indices, np.abs(values).astype(np.float64)), path)
+    return values, absorbed
 
 
 def _check_grid(cell: gemmi.UnitCell, dmin: float, path: str) -> None:

@@ -30,14 +30,19 @@ _WORD: Final = 4
 
 
 def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTable:
-    """Read merged amplitudes and expand them to P1, with Friedel mates.
+    """Read merged amplitudes and expand them to P1, with Friedel mates or anomalous pairs.
+
+    A pair of columns such as F(+) and F(−) (type G) gives each mate its own amplitude, a
+    mate that was not measured the other's; a column of mean amplitudes (type F) gives both
+    mates the same.
 
     Parameters
     ----------
     path : str
         May be compressed (`.gz`).
     column : str, optional
-        Label of a column of amplitudes (type F); found by its usual names where not given.
+        Label of a column of amplitudes (type F or G; either column of a pair names the
+        pair). Where not given: a pair if the file has one, else F by its usual names.
     dmin : float, optional
         Å; reflections of smaller spacing are left out.
 
@@ -52,23 +57,46 @@ def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTabl
         else than amplitudes.
     """
     mtz = _open(path)
-    if mtz.batches:
-        raise InputError(
-            "the reflections are not merged", source=path, remedy="merge and truncate them first"
-        )
+    _check_merged(mtz, path)
     label = _choose_column(mtz, column, path)
     with np.errstate(invalid="ignore"):
         data = np.array(mtz, copy=True, dtype=np.float64)
     columns = [item.label for item in mtz.columns]
     indices = _indices(data, path)
+    plus, minus = _pair_of(label, columns) or (label, label)
     return listed_amplitudes(
         indices,
-        data[:, columns.index(label)],
+        data[:, columns.index(plus)],
         cell=mtz.cell,
         spacegroup=mtz.spacegroup,
         dmin=dmin,
         source=path,
+        mates=None if minus == plus else data[:, columns.index(minus)],
     )
+
+
+def _check_merged(mtz: gemmi.Mtz, path: str) -> None:
+    if mtz.batches or any(item.type == "Y" for item in mtz.columns):
+        raise InputError(
+            "the reflections are not merged: single observations, before scaling, are no |F|",
+            source=path,
+            remedy="merge and truncate them first, e.g. aimless and ctruncate",
+        )
+
+
+def _pair_of(label: str, columns: list[str]) -> tuple[str, str] | None:
+    """Both labels of the anomalous pair that `label` belongs to, F(hkl) first."""
+    for plus, minus in (("(+)", "(-)"), ("+", "-"), ("PLUS", "MINUS")):
+        for sign in (plus, minus):
+            if label.upper().endswith(sign):
+                stem = label[: len(label) - len(sign)]
+                found = [
+                    [item for item in columns if item.upper() == (stem + end).upper()]
+                    for end in (plus, minus)
+                ]
+                if found[0] and found[1]:
+                    return found[0][0], found[1][0]
+    return None
 
 
 def mtz_cell(path: str) -> CellSix:
@@ -120,34 +148,65 @@ def _check_sizes(content: bytes, path: str) -> None:
 
 def _choose_column(mtz: gemmi.Mtz, column: str | None, path: str) -> str:
     types = {item.label: item.type for item in mtz.columns}
+    labels = list(types)
+    pairs = [label for label in labels if types[label] == "G" and _pair_of(label, labels)]
+    measured = [label for label in pairs if _is_first(label) and _has_values(mtz, label)]
     amplitudes = [label for label, kind in types.items() if kind == "F"]
     if column is not None:
-        if column not in types:
-            raise InputError(
-                f"no column '{shown(column)}'",
-                source=path,
-                field="structure_factors.column",
-                remedy=f"columns of amplitudes: {' '.join(amplitudes) or 'none'}",
-            )
-        if types[column] != "F":
-            raise InputError(
-                f"column '{shown(column)}' has type {types[column]}, not F (amplitudes)",
-                source=path,
-                field="structure_factors.column",
-                remedy=_advice(types[column]),
-            )
-        return column
-    by_name = {label.upper(): label for label in reversed(amplitudes)}
-    for name in _PREFERRED:
-        if name in by_name:
-            return by_name[name]
+        return _named_column(column, types, amplitudes + pairs, path)
+    if measured:
+        return _preferred(measured)
     if not amplitudes:
         raise InputError(
-            "no column of amplitudes (type F)",
+            "no column of amplitudes (type F, or a pair of type G)",
             source=path,
-            remedy=_advice("J" if "J" in types.values() else ""),
+            remedy=_advice("J" if {"J", "K"} & set(types.values()) else ""),
         )
-    return amplitudes[0]
+    return _preferred(amplitudes)
+
+
+def _is_first(label: str) -> bool:
+    return _stem(label) != label.upper()
+
+
+def _has_values(mtz: gemmi.Mtz, label: str) -> bool:
+    return bool(np.isfinite(np.array(mtz.column_with_label(label), dtype=np.float64)).any())
+
+
+def _named_column(column: str, types: dict[str, str], known: list[str], path: str) -> str:
+    field = "structure_factors.column"
+    if column not in types:
+        raise InputError(
+            f"no column '{shown(column)}'",
+            source=path,
+            field=field,
+            remedy=f"columns of amplitudes: {' '.join(known) or 'none'}",
+        )
+    if types[column] == "G" and column not in known:
+        raise InputError(
+            f"column '{shown(column)}' is one half of an anomalous pair, the other is not there",
+            source=path,
+            field=field,
+            remedy="give a file with both, or a column of mean amplitudes",
+        )
+    if types[column] not in ("F", "G"):
+        raise InputError(
+            f"column '{shown(column)}' has type {types[column]}, not F (amplitudes)",
+            source=path,
+            field=field,
+            remedy=_advice(types[column]),
+        )
+    return column
+
+
+def _preferred(labels: list[str]) -> str:
+    """Return the first label that has a usual name, less the sign of a pair; else the first."""
+    by_name = {_stem(label): label for label in reversed(labels)}
+    return next((by_name[name] for name in _PREFERRED if name in by_name), labels[0])
+
+
+def _stem(label: str) -> str:
+    return re.sub(r"(\(\+\)|\+|PLUS)$", "", label.upper())
 
 
 def _advice(kind: str) -> str:

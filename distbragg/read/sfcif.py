@@ -20,6 +20,7 @@ _AMPLITUDES: Final = (
     "F_calc",
     "pdbx_F_calc_with_solvent",
 )
+_PAIR: Final = ("pdbx_F_plus", "pdbx_F_minus")
 _INTENSITIES: Final = ("intensity_meas", "F_squared_meas", "intensity_calc", "F_squared_calc")
 
 
@@ -37,6 +38,9 @@ def holds_reflections(path: str) -> bool:
 
 def read_sfcif(path: str, *, column: str | None, dmin: float | None) -> MillerTable:
     """Read merged amplitudes of the first block that has them, expanded to P1.
+
+    `pdbx_F_plus` and `pdbx_F_minus` together give each Friedel mate its own amplitude and are
+    preferred; a mate that was not measured has the other's.
 
     Parameters
     ----------
@@ -57,6 +61,11 @@ def read_sfcif(path: str, *, column: str | None, dmin: float | None) -> MillerTa
     try:
         indices = np.array(block.make_miller_array(), dtype=np.int64)
         amplitude = np.array(block.make_float_array(label), dtype=np.float64)
+        mates = (
+            np.array(block.make_float_array(_PAIR[1]), dtype=np.float64)
+            if label == _PAIR[0]
+            else None
+        )
     except PARSER_ERRORS as error:
         raise InputError(f"damaged reflections ({shown(str(error))})", source=path) from error
     if indices.ndim != 2 or indices.shape[0] != amplitude.shape[0]:
@@ -71,6 +80,7 @@ def read_sfcif(path: str, *, column: str | None, dmin: float | None) -> MillerTa
         spacegroup=block.spacegroup,
         dmin=dmin,
         source=path,
+        mates=mates,
     )
 
 
@@ -103,7 +113,12 @@ def _choose(
         raise _intensities(path)
     for block in blocks:
         labels = set(block.column_labels())
+        asked = column is None or wanted[0] in _PAIR
+        if asked and set(_PAIR) <= labels and block.is_merged() and _has_values(block):
+            return block, _PAIR[0]
         for label in wanted:
+            if label in _PAIR:
+                continue
             if label in labels and block.is_merged():
                 return block, label
     labels = {label for block in blocks for label in block.column_labels()}
@@ -115,6 +130,11 @@ def _choose(
         field="structure_factors.column",
         remedy=f"known tags: {' '.join(_AMPLITUDES)}",
     )
+
+
+def _has_values(block: gemmi.ReflnBlock) -> bool:
+    values = np.array(block.make_float_array(_PAIR[0]), dtype=np.float64)
+    return bool(np.isfinite(values).any())
 
 
 def _intensities(path: str) -> InputError:

@@ -47,6 +47,7 @@ def read_structure_factors(
     bulk_solvent: bool = True,
     solvent_k: float = 0.35,
     solvent_b: float = 46.0,
+    wavelength: float | None = None,
 ) -> MillerTable:
     """Read or compute |F| of the P1 cell.
 
@@ -62,6 +63,8 @@ def read_structure_factors(
         Flat solvent between the molecules of a macromolecular model.
     solvent_k, solvent_b : float
         e/Å³ and Å².
+    wavelength : float, optional
+        Å; adds f′ and f″ to the atoms of a model. Nothing of a list depends on it.
 
     Raises
     ------
@@ -82,6 +85,7 @@ def read_structure_factors(
             bulk_solvent=bulk_solvent,
             solvent_k=solvent_k,
             solvent_b=solvent_b,
+            wavelength=wavelength,
         )
 
 
@@ -94,6 +98,7 @@ def _read_with_gemmi(
     bulk_solvent: bool,
     solvent_k: float,
     solvent_b: float,
+    wavelength: float | None,
 ) -> MillerTable:
     if kind == "mtz":
         from distbragg.read.mtz import read_mtz
@@ -106,7 +111,12 @@ def _read_with_gemmi(
     from distbragg.read.model import read_model
 
     return read_model(
-        path, dmin=dmin, bulk_solvent=bulk_solvent, solvent_k=solvent_k, solvent_b=solvent_b
+        path,
+        dmin=dmin,
+        bulk_solvent=bulk_solvent,
+        solvent_k=solvent_k,
+        solvent_b=solvent_b,
+        wavelength=wavelength,
     )
 
 

@@ -13,6 +13,9 @@ from distbragg.read.miller import MAXIMUM_INDEX, MillerTable, check_box
 
 MAXIMUM_LISTED: Final = 50_000_000
 
+_FULL_BOX: Final = 8
+"""Up to this many points of the box per image, counting into it beats sorting."""
+
 CellSix = tuple[float, float, float, float, float, float]
 
 
@@ -40,8 +43,10 @@ def expand_to_p1(
     amplitude: NDArray[np.float64],
     spacegroup: gemmi.SpaceGroup,
     source: str,
+    *,
+    mates: NDArray[np.float64] | None = None,
 ) -> MillerTable:
-    """Expand by the rotations of a space group and by Friedel's law.
+    """Expand by the rotations of a space group, and by Friedel's law or with the mates given.
 
     Where two listed reflections are equivalent their amplitudes are averaged.
 
@@ -49,27 +54,84 @@ def expand_to_p1(
     ----------
     indices : (n, 3) int64
     amplitude : (n,) float64
+    mates : (n,) float64, optional
+        |F(−h −k −l)| of each, where it differs from |F(h k l)|; NaN in either means not
+        measured, and the other stands for both.
 
     Raises
     ------
     InputError
         Too many reflections, or indices out of bounds.
     """
-    operations = [np.array(op.rot, dtype=np.int64) for op in spacegroup.operations().sym_ops]
-    if indices.shape[0] * len(operations) * 2 > MAXIMUM_LISTED:
+    denominator = int(gemmi.Op.DEN)
+    rotations = [
+        np.array(op.rot, dtype=np.int64) // denominator for op in spacegroup.operations().sym_ops
+    ]
+    if indices.shape[0] * len(rotations) * 2 > MAXIMUM_LISTED:
         raise InputError(f"more than {MAXIMUM_LISTED} reflections in P1", source=source)
     if indices.shape[0] and int(np.abs(indices).max()) > MAXIMUM_INDEX:
         raise InputError(f"a Miller index exceeds {MAXIMUM_INDEX}", source=source)
-    denominator = int(gemmi.Op.DEN)
-    images = [(indices @ rotation) // denominator for rotation in operations]
-    every = np.concatenate([*images, *(-image for image in images)])
-    values = np.tile(amplitude, 2 * len(operations))
-    check_box(every, source)
-    unique, inverse = np.unique(every, axis=0, return_inverse=True)
-    flat = inverse.reshape(-1)
-    sums = np.bincount(flat, weights=values, minlength=unique.shape[0])
-    counts = np.bincount(flat, minlength=unique.shape[0])
-    return MillerTable(unique.astype(np.int64), sums / counts)
+    images = [*rotations, *(-rotation for rotation in rotations)]
+    if mates is None:
+        values = np.tile(amplitude, len(images))
+    else:
+        plus = np.where(np.isnan(amplitude), mates, amplitude)
+        minus = np.where(np.isnan(mates), amplitude, mates)
+        values = np.concatenate([np.tile(plus, len(rotations)), np.tile(minus, len(rotations))])
+    return _averaged(indices, images, values, source)
+
+
+def _averaged(
+    indices: NDArray[np.int64],
+    rotations: list[NDArray[np.int64]],
+    values: NDArray[np.float64],
+    source: str,
+) -> MillerTable:
+    """Apply every rotation to every index; `values` (rotations · n,) average where images meet.
+
+    An index is one whole number, its place in the bounding box, so that equal ones are found
+    by counting (a full box) or by sorting numbers (a sparse one), never by comparing rows.
+    """
+    extent = np.zeros(3, dtype=np.int64)
+    for rotation in rotations:
+        image = indices @ rotation
+        if image.shape[0]:
+            extent = np.maximum(extent, np.abs(image).max(axis=0))
+    # Friedel's law makes the box symmetric about 0.
+    check_box(np.stack([-extent, extent]) if indices.shape[0] else indices, source)
+    shape = 2 * extent + 1
+    strides = np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)
+    centre = int(extent @ strides)
+    keys = np.empty(len(rotations) * indices.shape[0], dtype=np.int64)
+    for part, rotation in zip(np.split(keys, len(rotations)), rotations, strict=True):
+        np.matmul(indices, rotation @ strides, out=part)
+    keys += centre
+    points = int(shape.prod())
+    if points <= _FULL_BOX * keys.shape[0]:
+        counts = np.bincount(keys, minlength=points)
+        found = np.flatnonzero(counts != 0)
+        sums = np.bincount(keys, weights=values, minlength=points)[found]
+        counts = counts[found]
+    else:
+        found, inverse = np.unique(keys, return_inverse=True)
+        sums = np.bincount(inverse, weights=values, minlength=found.shape[0])
+        counts = np.bincount(inverse, minlength=found.shape[0])
+    return MillerTable(_unravel(found, extent), sums / counts)
+
+
+def _unravel(keys: NDArray[np.int64], extent: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Miller indices (n, 3) of places in the box that reaches from −extent to extent."""
+    shape = [int(2 * limit + 1) for limit in extent]
+    # Division by one 32-bit number is several times faster than divmod or unravel_index.
+    last = keys.astype(np.int32)
+    rows = last // np.int32(shape[2])
+    last -= rows * np.int32(shape[2])
+    first = rows // np.int32(shape[1])
+    rows -= first * np.int32(shape[1])
+    indices = np.empty((keys.shape[0], 3), dtype=np.int64)
+    for axis, column in enumerate((first, rows, last)):
+        np.subtract(column, extent[axis], out=indices[:, axis])
+    return indices
 
 
 def listed_amplitudes(
@@ -80,8 +142,11 @@ def listed_amplitudes(
     spacegroup: gemmi.SpaceGroup | None,
     dmin: float | None,
     source: str,
+    mates: NDArray[np.float64] | None = None,
 ) -> MillerTable:
     """Check a merged list, cut it at `dmin` (Å) and expand it; NaN means not measured.
+
+    `mates` (n,) are |F(−h −k −l)| of a list of anomalous pairs.
 
     Raises
     ------
@@ -90,20 +155,26 @@ def listed_amplitudes(
     """
     if spacegroup is None:
         raise InputError("the file names no known space group", source=source)
-    present = ~np.isnan(amplitude)
-    indices, amplitude = indices[present], amplitude[present]
-    if (amplitude < 0.0).any() or np.isinf(amplitude).any():
+    both = amplitude[:, None] if mates is None else np.stack([amplitude, mates], axis=1)
+    keep = ~np.isnan(both).all(axis=1)
+    if (both < 0.0).any() or np.isinf(both).any():
         raise InputError(
             "an amplitude is negative or infinite",
             source=source,
             remedy="choose a column of amplitudes with structure_factors.column",
         )
     if dmin is not None:
-        keep = inverse_d_squared(indices, cell) <= 1.0 / (dmin * dmin)
-        indices, amplitude = indices[keep], amplitude[keep]
+        keep &= inverse_d_squared(indices, cell) <= 1.0 / (dmin * dmin)
+    indices, both = indices[keep], both[keep]
     if indices.shape[0] == 0:
         raise InputError("no reflection with an amplitude", source=source)
-    return expand_to_p1(indices, amplitude, spacegroup, source)
+    return expand_to_p1(
+        indices,
+        both[:, 0],
+        spacegroup,
+        source,
+        mates=None if mates is None else both[:, 1],
+    )
 
 
 def inverse_d_squared(indices: NDArray[np.int64], cell: gemmi.UnitCell) -> NDArray[np.float64]:
