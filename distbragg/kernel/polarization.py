@@ -34,7 +34,8 @@ def polarization_factor(
     """Return P = ½ (1 + cos²2θ − K cos2ψ sin²2θ) for unit diffracted directions.
 
     With ψ = −atan2(d·B, d·E) and d of unit length, cos2ψ sin²2θ is (d·E)² − (d·B)²: no
-    angle is needed, and nothing is singular along the beam.
+    angle is needed, and nothing is singular along the beam. Where the polarisation axis lies
+    along the beam there is no plane: ψ is 0 for every ray, as atan2(0, 0) has it.
 
     Parameters
     ----------
@@ -48,7 +49,9 @@ def polarization_factor(
     """
     cosine = _along(direction, frame.incident)
     factor = 1.0 + cosine * cosine
-    if kahn_factor != 0.0:
+    if kahn_factor != 0.0 and not any(frame.magnetic):
+        factor = factor - (1.0 - cosine * cosine) * kahn_factor
+    elif kahn_factor != 0.0:
         electric = _along(direction, frame.electric)
         magnetic = _along(direction, frame.magnetic)
         factor = factor - (electric * electric - magnetic * magnetic) * kahn_factor

@@ -24,6 +24,7 @@ from distbragg.models.vectors import (
     norm,
     rotate_about,
     rotate_xyz,
+    scale,
     unit,
 )
 from distbragg.spec.detector import DetectorAxesSpec, DetectorSpec
@@ -111,7 +112,7 @@ def build_detector(
     detector = spec.detector
     physics = spec.physics
     size = panel_size(detector, headers, physics)
-    axes = _axes(detector, rule, physics)
+    axes = _axes(detector, rule, physics, beam)
     swing = _swing(detector, headers, physics)
     ratio = dot(beam, rotate_xyz(axes.normal, swing.angles))
     if detector.pix0_m is not None and physics == "exact":
@@ -124,9 +125,14 @@ def build_detector(
         swing.turn(axes.normal, axes),
         axes.twotheta,
     )
-    close = dot(origin, turned.normal)
+    normal = turned.normal
+    close = dot(origin, normal)
     if close == 0.0:
         raise InputError("the detector plane holds the sample", field="detector.pix0_m")
+    distance = close / ratio if abs(ratio) > _PARALLEL else close
+    if close < 0.0 and physics == "exact":
+        # The C program's normal may point at the sample, which makes its images negative.
+        normal, close = scale(normal, -1.0), -close
     panel = Panel(
         name="detector",
         shape=size.shape,
@@ -134,9 +140,9 @@ def build_detector(
         origin=frozen_float64(origin),
         fast=frozen_float64(turned.fast),
         slow=frozen_float64(turned.slow),
-        normal=frozen_float64(turned.normal),
+        normal=frozen_float64(normal),
         close_distance=close,
-        distance=close / ratio if abs(ratio) > _PARALLEL else close,
+        distance=distance,
         curved=detector.curved,
         point_pixel=detector.point_pixel,
         sensor=build_sensor(detector.sensor, physics),
@@ -230,7 +236,7 @@ def _one_side(
     return math.ceil(exact), length
 
 
-def _axes(spec: DetectorSpec, rule: ConventionRule, physics: Physics) -> _Axes:
+def _axes(spec: DetectorSpec, rule: ConventionRule, physics: Physics, beam: Vector) -> _Axes:
     given = spec.axes
     if (
         physics == "nanobragg"
@@ -244,6 +250,8 @@ def _axes(spec: DetectorSpec, rule: ConventionRule, physics: Physics) -> _Axes:
     across = cross(fast, slow)
     if norm(across) < _PARALLEL:
         raise InputError("the fast and slow axes are parallel", field="detector.axes.slow")
+    if physics == "exact" and dot(beam, across) < 0.0:
+        across = scale(across, -1.0)
     if abs(dot(fast, slow)) > 1e-6:
         logger.warning("detector.axes: the fast and slow axes are not at right angles")
     twotheta = direction_of(given.twotheta or rule.twotheta, "detector.axes.twotheta")
@@ -255,7 +263,8 @@ def _normal(
 ) -> Vector:
     """Return the panel normal: the convention's, unless axes of the panel itself were given.
 
-    For given axes it is fast × slow; nanoBragg keeps its initial x axis there.
+    For given axes it is ± fast × slow, whichever looks along the beam: a slow axis that points
+    down would else put the panel behind the sample. nanoBragg keeps its initial x axis there.
     """
     if given.normal is None:
         own = physics == "exact" and (given.fast is not None or given.slow is not None)

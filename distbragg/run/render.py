@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.errors import InputError
 from distbragg.graph.frame import TileCallback, render_frame
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.models.hashing import physics_hash
@@ -26,6 +28,8 @@ from distbragg.store.provenance import gather_provenance
 
 if TYPE_CHECKING:
     import xarray as xr
+
+_log = logging.getLogger("distbragg")
 
 
 @overload
@@ -74,7 +78,8 @@ def render(
     xr.Dataset
         With `images`, dims ([panel,] slow, fast), photons per pixel; float64 under
         `compute.precision: float64`, else float32. Where `lazy`, the `images` alone, as an
-        xr.DataArray with the sweep's dimensions in front.
+        xr.DataArray with the sweep's dimensions in front. Values that are vectors, such as
+        orientations, cannot be coordinates of an array: `SweepSpec.coordinates()` has them.
 
     Raises
     ------
@@ -124,7 +129,24 @@ def _render(
     check_machine(prepared)
     options = resolve_options(experiment_spec.compute, threads or usable_cores())
     image = render_frame(prepared.experiment, prepared.plan.frame, options, 0, on_tile)
-    return prepared, options, image.astype(_dtype(prepared), copy=False)
+    return prepared, options, _typed(prepared, image)
+
+
+def _typed(prepared: Prepared, image: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
+    """Convert to the type of the precision; refuse pixels that are not numbers, as a run does.
+
+    Under `physics: nanobragg` they are told of: the C program writes them too.
+    """
+    with np.errstate(over="ignore"):
+        typed = image.astype(_dtype(prepared), copy=False)
+    bad = typed.size - int(np.count_nonzero(np.isfinite(typed)))
+    if bad:
+        problem = f"{bad} of {typed.size} pixels are not finite, or beyond {typed.dtype}"
+        remedy = "look for an impossible geometry, amplitude or fluence in the specification"
+        if prepared.experiment.physics == "exact":
+            raise InputError(problem, remedy=remedy)
+        _log.warning("%s; %s", problem, remedy)
+    return typed
 
 
 def frame_attrs(prepared: Prepared) -> dict[str, Any]:

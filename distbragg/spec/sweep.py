@@ -30,7 +30,7 @@ from distbragg.spec.problems import input_error
 from distbragg.spec.suffix import unit_of
 
 QUATERNION_PATH = "crystal.quaternion_xyzw"
-RESERVED_NAMES = frozenset({"slow", "fast", "panel", "images"})
+RESERVED_NAMES = frozenset({"slow", "fast", "panel", "images", "rendered"})
 _FIXED = {
     "compute": "the plan is one for the whole stack",
     "output": "a stack stores one kind of image",
@@ -195,6 +195,22 @@ class SweepSpec(SpecModel):
                 raise InputError(f"{axis.target} is set by two axes", field=f"axes.{position}.path")
             seen.add(axis.name)
             targets.add(axis.target)
+        self._check_vector_names(seen | dims)
+
+    def _check_vector_names(self, taken: set[str]) -> None:
+        """Refuse axes called as the coordinate or the component dimension of a vector axis."""
+        for axis in self.axes:
+            if axis.expanded.array.ndim != 2:
+                continue
+            made = _coordinate(axis)
+            for name in {made.name, made.component_dim} - {axis.name}:
+                if name in taken:
+                    raise InputError(
+                        f"the name {name!r} is needed for the vectors of {axis.name!r}",
+                        field="axes",
+                        remedy="rename one of the two axes",
+                    )
+                taken.add(name)
 
     def _check_sizes(self) -> None:
         sizes: dict[str, int] = {}

@@ -128,17 +128,15 @@ def label_images(
     else:
         images = images[(slice(None),) * len(sweep_dims) + (0,)]
     names += ["slow", "fast"]
-    array = xr.DataArray(
-        images,
-        dims=names,
+    # A data set, not an array: values that are vectors have a dimension that images lack.
+    return xr.Dataset(
+        {IMAGES: (names, images, image_attrs(experiment))},
         coords={
             name: (variable.dims, variable.values, dict(variable.attrs))
             for name, variable in variables.items()
         },
-        attrs=image_attrs(experiment),
-        name=IMAGES,
+        attrs={"Conventions": CONVENTIONS, **(attrs or {})},
     )
-    return array.to_dataset().assign_attrs({"Conventions": CONVENTIONS, **(attrs or {})})
 
 
 def _panel_geometry(panel: Panel) -> dict[str, Any]:

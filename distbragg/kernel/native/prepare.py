@@ -88,7 +88,8 @@ def _make_squared_table(reflections: Reflections, *, double: bool) -> SquaredTab
         nh, nk, nl = amplitude.shape
         for plane, row in zip(amplitude, values[:nh, :nk, :nl], strict=True):
             row[...] = (plane / unit) ** 2
-    return SquaredTable(values, unit**2)
+    # A product: its overflow is an infinity, refused with the pixels, where a power would raise.
+    return SquaredTable(values, unit * unit)
 
 
 @dataclass(frozen=True, slots=True)

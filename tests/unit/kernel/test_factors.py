@@ -138,6 +138,18 @@ def test_polarisation_without_angles_equals_the_formula_with_them(kahn: float) -
 
 
 @pytest.mark.spec("SCL-5")
+def test_a_polarisation_axis_along_the_beam_gives_what_the_formula_with_angles_gives() -> None:
+    generator = np.random.default_rng(9)
+    rays = generator.standard_normal((50, 3))
+    rays /= np.linalg.norm(rays, axis=1)[:, None]
+    frame = polarization_frame((1.0, 0.0, 0.0), (1.0, 0.0, 0.0))
+    columns = torch.from_numpy(rays)
+    found = polarization_factor(frame, (columns[:, 0], columns[:, 1], columns[:, 2]), 0.7)
+    exact = [polarization_of_ray(frame, (x, y, z), 0.7) for x, y, z in rays.tolist()]
+    assert np.abs(found.numpy() - exact).max() < 1e-15
+
+
+@pytest.mark.spec("SCL-5")
 def test_linear_polarisation_kills_scattering_along_the_electric_vector() -> None:
     frame = polarization_frame(BEAM, (0.0, 0.0, 1.0))
     along, across = (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)

@@ -177,6 +177,32 @@ def test_an_axis_selects_custom_with_the_normal_across_fast_and_slow():
 
 
 @pytest.mark.spec("CON-5")
+@pytest.mark.parametrize("pivot", ["beam", "sample"])
+def test_a_left_handed_pair_of_axes_keeps_the_panel_in_front_of_the_beam(pivot):
+    beam, axes = {"direction": (0, 0, 1)}, {"fast": (1, 0, 0), "slow": (0, -1, 0)}
+    result = panel("exact", beam, axes=axes, pivot=pivot, distance_mm=150)
+    np.testing.assert_array_equal(result.normal, [0, 0, 1])
+    assert result.origin[2] == pytest.approx(0.15)
+    assert result.distance == pytest.approx(0.15)
+
+
+@pytest.mark.spec("GEO-8")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"close_distance_mm": -100, "convention": "xds"},
+        {"distance_mm": 100, "twotheta_deg": 180, "pivot": "beam"},
+    ],
+)
+def test_a_panel_behind_the_sample_has_a_positive_solid_angle_under_exact(given):
+    exact, program = panel("exact", **given), panel("nanobragg", **given)
+    np.testing.assert_array_equal(exact.origin, program.origin)
+    assert exact.close_distance == pytest.approx(0.1)
+    assert exact.normal @ exact.origin == pytest.approx(0.1)
+    assert program.close_distance == pytest.approx(-0.1)
+
+
+@pytest.mark.spec("CON-5")
 def test_a_polarisation_axis_selects_custom_under_nanobragg_alone():
     beam = {"polarization": {"axis": (0, 0, 1)}}
     assert -panel("exact", beam).origin @ (0, 0, 1) == pytest.approx(51.3e-3, rel=1e-12)

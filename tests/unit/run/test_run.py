@@ -113,6 +113,17 @@ def test_rendered_type_follows_the_precision(spec, precision, dtype):
     assert frame.images.shape == (5, 9)
 
 
+@pytest.mark.parametrize("kernel", ["native", "eager"])
+@pytest.mark.parametrize(
+    "change", ["beam.fluence_photons_per_m2=1e300", "structure_factors.default_f_electrons=1e200"]
+)
+def test_pixels_that_are_no_numbers_are_refused(tmp_path, change, kernel):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(EXPERIMENT))
+    with pytest.raises(InputError, match="not finite, or beyond float32"):
+        db.render(path, [change, f"compute.kernel={kernel}"])
+
+
 def test_rendered_frame_carries_its_provenance(spec):
     frame = db.render(spec)
     stored = json.loads(frame.attrs["distbragg_spec"])
@@ -134,6 +145,16 @@ def test_lazy_sweep_renders_nothing_until_asked_and_then_the_same(sweep, monkeyp
         for frame in range(3):
             expected = db.render(sweep.frame_spec(frame)).images
             np.testing.assert_array_equal(lazy[frame], expected)
+
+
+def test_lazy_sweep_over_vectors_renders_each_frame():
+    axes = [{"name": "turn", "random_orientations": {"count": 2, "seed": 1}}]
+    sweep = db.SweepSpec.model_validate({"experiment": EXPERIMENT, "axes": axes})
+    lazy = db.render(sweep, lazy=True)
+    assert lazy.dims == ("turn", "slow", "fast")
+    with dask.config.set(scheduler="synchronous"):
+        expected = db.render(sweep.frame_spec(1)).images
+        np.testing.assert_array_equal(lazy[1], expected)
 
 
 def test_tiles_are_told_as_they_are_done(spec):
