@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Final
+
+import numpy as np
 
 from distbragg.errors import InputError
+from distbragg.models.beam import Beam
 from distbragg.models.build_beam import build_beam, nominal_wavelength
 from distbragg.models.build_crystal import build_crystal
 from distbragg.models.build_detector import build_detector, convention_of
@@ -15,12 +19,15 @@ from distbragg.models.build_reflections import (
 )
 from distbragg.models.build_sampling import build_background, build_sampling
 from distbragg.models.conventions import CONVENTIONS
-from distbragg.models.crystal import Reflections
+from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Noise
 from distbragg.models.headers import ingest_headers
 from distbragg.spec.experiment import ExperimentSpec
 
 __all__ = ["build_experiment", "build_reflections", "reflections_key"]
+
+_LARGEST_INDEX: Final = 1e6
+"""Beyond it float64 no longer holds (h, k, l) to the promised 1e-10."""
 
 
 def build_experiment(
@@ -51,6 +58,8 @@ def build_experiment(
     beam = build_beam(spec.beam, spec.physics, rule, headers.wavelength)
     direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
     crystal = build_crystal(spec, rule, headers, wavelength, frame)
+    if spec.physics == "exact":
+        _check_indices(crystal, beam)
     detector = build_detector(spec, rule, headers, direction)
     table = build_reflections(spec) if reflections is None else reflections
     interpolate = resolve_interpolation(spec, table, crystal)
@@ -64,3 +73,19 @@ def build_experiment(
         background=build_background(spec),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
     )
+
+
+def _check_indices(crystal: Crystal, beam: Beam) -> None:
+    """Refuse indices whose fraction float64 cannot hold: a wavelength or cell in another unit.
+
+    |q| is at most 2/λ, so no index exceeds 2·a/λ.
+    """
+    longest = float(np.sqrt((crystal.real_space**2).sum(axis=1)).max())
+    shortest = float(beam.sources.wavelength.min())
+    if longest > 0.5 * _LARGEST_INDEX * shortest:
+        raise InputError(
+            f"a wavelength of {shortest:g} Å and a cell edge of {longest:g} Å make Miller indices "
+            f"beyond {_LARGEST_INDEX:g}",
+            field="beam.wavelength_angstrom",
+            remedy="both are in ångström: check their units",
+        )

@@ -14,6 +14,9 @@ from distbragg.read.text import read_text, shown
 
 logger = logging.getLogger("distbragg")
 
+_COORDINATE_COLUMNS = 54
+"""Columns of an ATOM record up to the end of its z coordinate (PDB format 3.3)."""
+
 
 def load_model(path: str) -> gemmi.Structure | gemmi.SmallStructure:
     """Return the model of a file, with a cell, a space group, and atoms at known places.
@@ -27,8 +30,10 @@ def load_model(path: str) -> gemmi.Structure | gemmi.SmallStructure:
     if name.endswith((".cif", ".mmcif")):
         loaded = _load_cif(path)
     else:
+        text = read_text(path)
+        _check_pdb_end(text, path)
         try:
-            loaded = gemmi.read_pdb_string(read_text(path))
+            loaded = gemmi.read_pdb_string(text)
         except PARSER_ERRORS as error:
             raise InputError(
                 f"not a readable PDB file ({shown(str(error))})", source=path
@@ -39,6 +44,20 @@ def load_model(path: str) -> gemmi.Structure | gemmi.SmallStructure:
     else:
         _check_small(loaded, path)
     return loaded
+
+
+def _check_pdb_end(text: str, path: str) -> None:
+    """Refuse a last atom without its coordinates; tell of a deposited entry without END."""
+    lines = text.rstrip().splitlines()
+    last = lines[-1] if lines else ""
+    if last.startswith(("ATOM", "HETATM")) and len(last) < _COORDINATE_COLUMNS:
+        raise InputError(
+            "the last atom has no coordinates: the file is truncated",
+            source=f"{path}:{len(lines)}",
+            remedy="fetch the file again",
+        )
+    if lines and lines[0].startswith("HEADER") and last.split()[:1] != ["END"]:
+        logger.warning("%s: no END record; is the file truncated?", path)
 
 
 def _load_cif(path: str) -> gemmi.Structure | gemmi.SmallStructure:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distbragg.errors import InputError
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.store.array import StoredVariable
@@ -28,11 +27,6 @@ def axis_variables(coordinates: Iterable[AxisCoordinate]) -> dict[str, StoredVar
 
     A scalar axis gives a 1-D coordinate on its dimension (several on one dimension where
     axes are zipped); a vector axis gives a (dimension, component) coordinate.
-
-    Raises
-    ------
-    InputError
-        An axis is called `rendered`, as the coordinate of what is done.
     """
     variables: dict[str, StoredVariable] = {}
     for axis in coordinates:
@@ -42,12 +36,6 @@ def axis_variables(coordinates: Iterable[AxisCoordinate]) -> dict[str, StoredVar
         if axis.unit:
             attrs["units"] = axis.unit
         dims = (axis.dim, axis.component_dim) if axis.component_dim else (axis.dim,)
-        if RENDERED in {axis.name, axis.dim}:
-            raise InputError(
-                f"the name {axis.name!r} is reserved for the stack itself",
-                field="axes",
-                remedy="rename the axis",
-            )
         variables[axis.name] = StoredVariable(dims, axis.values, attrs)
     return variables
 

@@ -282,3 +282,10 @@ def test_resolved_arrays_cannot_be_written():
         experiment.crystal.real_space[0, 0] = 1.0
     with pytest.raises(ValueError, match="read-only"):
         experiment.detector.panels[0].active[0, 0] = False
+
+
+@pytest.mark.parametrize("beam", [{"wavelength_angstrom": 1e-10}, {"energy_ev": 1e12}])
+def test_a_wavelength_in_metres_is_refused_because_float64_cannot_hold_its_indices(beam):
+    with pytest.raises(InputError, match="check their units"):
+        build(beam=beam)
+    build(beam={"wavelength_angstrom": 1e-4})

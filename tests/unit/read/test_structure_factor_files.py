@@ -194,6 +194,7 @@ def test_bulk_solvent_changes_low_resolution_only(tmp_path):
         (PDB.replace("P 1 21 1 ", "P 9 99 9 "), "a.pdb", "space group"),
         (PDB.replace("          ZN", "          QQ"), "a.pdb", "element"),
         ("not a model", "a.pdb", "a.pdb"),
+        (PDB[: PDB.rindex("ATOM") + 40], "a.pdb", "truncated"),
         ("not a cif", "a.cif", "a.cif"),
         ("data_x\n_a 1\n", "a.cif", "no atoms"),
         (SMALL_CIF.replace("0.25 0.25 0.25", "? ? ?"), "a.cif", "coordinates"),

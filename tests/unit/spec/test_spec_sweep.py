@@ -233,6 +233,13 @@ def test_axes_that_collide_are_refused():
     )
 
 
+def test_names_that_the_stack_makes_itself_are_refused():
+    vectors = {"name": "m", "path": "crystal.misset_deg", "values": [[1, 2, 3], [4, 5, 6]]}
+    for name in ("m_component", "m_misset_deg"):
+        assert "needed for the vectors of 'm'" in refused(vectors, {**ENERGY, "name": name})
+    assert "a name of the stack itself" in refused({**MOSAIC, "name": "rendered"})
+
+
 def test_values_that_contradict_the_base_are_refused_at_load():
     wavelength = {"name": "w", "path": "beam.wavelength_angstrom", "values": [1.0]}
     assert "given beside wavelength_angstrom" in refused(wavelength)

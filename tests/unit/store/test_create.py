@@ -196,15 +196,6 @@ def test_sweep_without_axes_is_one_frame(tmp_path):
     assert run.layout.units == 1
 
 
-def test_reserved_axis_name_is_refused(tmp_path):
-    sweep = tiny_sweep(
-        axes=[{"name": "rendered", "path": "goniometer.phi_deg", "dim": "turn", "values": [1.0]}]
-    )
-    with pytest.raises(InputError, match="reserved"):
-        create_tiny(tmp_path / "RUN", sweep)
-    assert listing(tmp_path) == []
-
-
 @pytest.mark.spec("STK-6")
 def test_inputs_are_kept_by_content_and_found_again(tmp_path):
     source = tmp_path / "table.hkl"
