@@ -1,7 +1,14 @@
-"""Shared fixtures: the golden cases and where their inputs lie."""
+"""What holds for all tests: threads, and how hypothesis draws its examples."""
 
 from __future__ import annotations
 
 import os
 
+from hypothesis import settings
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Elsewhere every run draws new examples; a verdict of CI must not depend on the draw.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    settings.load_profile("ci")

@@ -52,6 +52,15 @@ def _options(precision):
     return KernelOptions(precision=precision, kernel="native", device="cpu", threads=1)
 
 
+def _highest_spot(experiment):
+    """Square of the largest F_cell F_latt that any step of the experiment can have."""
+    reflections = experiment.reflections
+    amplitude = max(
+        abs(reflections.default_amplitude), float(np.abs(reflections.amplitude).max(initial=0.0))
+    )
+    return (amplitude * float(np.prod(experiment.crystal.cells))) ** 2
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=EXPERIMENTS, tile=TILES)
 def test_float64_equals_the_reference(kind, tile):
@@ -73,10 +82,11 @@ def test_mixed_stays_near_float64_and_retiles_to_the_bit(kind, tile):
     double = native.render_numerator(experiment, 0, whole, chunk, _options("float64"))
     single = native.render_numerator(experiment, 0, whole, chunk, _options("mixed"))
     largest = double.max()
-    assert np.abs(single - double).max() <= tolerances.NATIVE_MIXED_RELATIVE * largest
+    lost = tolerances.NATIVE_MIXED_UNDERFLOW * _highest_spot(experiment)
+    assert np.abs(single - double).max() <= tolerances.NATIVE_MIXED_RELATIVE * largest + lost
     bright = double > tolerances.GOLDEN_MIXED_FLOOR * largest
     np.testing.assert_allclose(
-        single[bright], double[bright], rtol=tolerances.GOLDEN_MIXED_RELATIVE
+        single[bright], double[bright], rtol=tolerances.GOLDEN_MIXED_RELATIVE, atol=lost
     )
     part = native.render_numerator(experiment, 0, tile, chunk, _options("mixed"))
     rows, columns = slice(tile.slow_start, tile.slow_stop), slice(tile.fast_start, tile.fast_stop)
