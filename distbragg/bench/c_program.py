@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 
 from distbragg.bench.workloads import Workload
 from distbragg.errors import EnvironmentFailure
-
-VARIABLE: Final = "NB_C_BIN"
-"""Environment variable that names the binary."""
+from distbragg.run.c_program import VARIABLE, c_binary
 
 QUIET: Final = ("-noprogress", "-nonoise", "-nopgm")
 
@@ -106,10 +104,5 @@ def find_program(inputs: Path, threads: int) -> CProgram | None:
     EnvironmentFailure
         It is set and names no executable file.
     """
-    name = os.environ.get(VARIABLE, "")
-    if not name:
-        return None
-    path = Path(name).resolve()
-    if not path.is_file() or not os.access(path, os.X_OK):
-        raise EnvironmentFailure(f"{VARIABLE}: {name} is no executable file")
-    return CProgram(path, inputs, threads)
+    binary = c_binary()
+    return None if binary is None else CProgram(binary, inputs, threads)

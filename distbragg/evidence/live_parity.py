@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -19,10 +18,8 @@ from distbragg.evidence.weighted import render_image
 from distbragg.kernel.options import KernelOptions
 from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
+from distbragg.run.c_program import VARIABLE
 from distbragg.spec.nanobragg import parse_nanobragg
-
-VARIABLE: Final = "NB_C_BIN"
-"""Environment variable that names the binary of nanoBragg.c."""
 
 FLOOR: Final = 1e-9
 """Share of the maximum above which a pixel is compared."""
@@ -109,23 +106,6 @@ class LiveParity:
 
     rows: tuple[LiveRow, ...]
     column_is_unused: bool
-
-
-def program() -> Path | None:
-    """Return the binary that `NB_C_BIN` names; None where it is not set.
-
-    Raises
-    ------
-    EnvironmentFailure
-        It is set and names no executable file.
-    """
-    name = os.environ.get(VARIABLE, "")
-    if not name:
-        return None
-    path = Path(name).resolve()
-    if not path.is_file() or not os.access(path, os.X_OK):
-        raise EnvironmentFailure(f"{VARIABLE}: {name} is no executable file")
-    return path
 
 
 def live_parity(binary: Path, bundle: Bundle, options: KernelOptions) -> LiveParity:

@@ -20,7 +20,7 @@ from distbragg.evidence.checkout import (
     pytest_command,
     run_pytest,
 )
-from distbragg.evidence.live_parity import LiveParity, live_parity, program
+from distbragg.evidence.live_parity import LiveParity, live_parity
 from distbragg.evidence.weight_measures import (
     ChunkRow,
     OracleRow,
@@ -32,6 +32,7 @@ from distbragg.evidence.weight_measures import (
 )
 from distbragg.evidence.weight_rules import RuleRow, RuleSet, rule_rows, rule_set
 from distbragg.evidence.weighted import SourceTable, pink_beam
+from distbragg.run.c_program import c_binary
 
 TOPIC: Final = "source-weights"
 
@@ -79,7 +80,7 @@ def write_bundle(root: Path, *, run_tests: bool = True) -> Path:
         The bundle exists already, or `NB_C_BIN` names no working program.
     """
     started = time.perf_counter()
-    binary = program()
+    binary = c_binary()
     bundle = Bundle.create(root, TOPIC)
     clauses = _clauses()
     bundle.write_text("normalization_flow.md", text.flow_page())

@@ -10,7 +10,7 @@ from typing import Final
 from distbragg.evidence.bundle import markdown_table
 from distbragg.evidence.checkout import ClauseTests, PytestRun
 from distbragg.evidence.flow import flow_markdown
-from distbragg.evidence.live_parity import VARIABLE, LiveParity, LiveRow
+from distbragg.evidence.live_parity import LiveParity, LiveRow
 from distbragg.evidence.weight_measures import (
     RELATIVE_BAR,
     ULP_BAR,
@@ -19,6 +19,7 @@ from distbragg.evidence.weight_measures import (
     PropertyRow,
 )
 from distbragg.evidence.weight_rules import BRIGHT, RuleRow
+from distbragg.run.c_program import VARIABLE
 
 _STRATEGY: Final = """# Strategy
 

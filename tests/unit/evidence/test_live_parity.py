@@ -12,8 +12,9 @@ import pytest
 from distbragg.errors import EnvironmentFailure
 from distbragg.evidence import live_parity as module
 from distbragg.evidence.bundle import Bundle
-from distbragg.evidence.live_parity import compare_images, live_parity, program
+from distbragg.evidence.live_parity import compare_images, live_parity
 from distbragg.kernel.options import KernelOptions
+from distbragg.run.c_program import c_binary
 
 EAGER = KernelOptions("float64", "eager", "cpu", 1)
 NAMES = {"name": "n", "physics": "exact", "files": "f"}
@@ -39,7 +40,7 @@ def make_bundle(folder) -> Bundle:
 
 def test_without_the_variable_there_is_no_program(monkeypatch):
     monkeypatch.delenv("NB_C_BIN", raising=False)
-    assert program() is None
+    assert c_binary() is None
 
 
 def test_a_variable_that_names_no_program_is_an_error(monkeypatch, tmp_path):
@@ -47,14 +48,14 @@ def test_a_variable_that_names_no_program_is_an_error(monkeypatch, tmp_path):
     for name in ("nowhere", "text"):
         monkeypatch.setenv("NB_C_BIN", str(tmp_path / name))
         with pytest.raises(EnvironmentFailure, match="is no executable file"):
-            program()
+            c_binary()
 
 
 def test_every_case_is_run_once_in_a_folder_of_its_own_and_recorded(monkeypatch, tmp_path):
     monkeypatch.setenv("NB_C_BIN", str(make_program(tmp_path, FLAT)))
     bundle = make_bundle(tmp_path)
     before = sorted(os.listdir())
-    found = live_parity(program(), bundle, EAGER)
+    found = live_parity(c_binary(), bundle, EAGER)
     assert sorted(os.listdir()) == before
     assert found.column_is_unused
     assert [row.physics for row in found.rows].count("nanobragg") == 6
