@@ -91,7 +91,7 @@ def command(
     """Write a run's frames as files that other programs read."""
     from distbragg.cli.progress_view import ProgressView
     from distbragg.cli.running import check_cluster
-    from distbragg.run.export import export_run, frames_of, prepare_export
+    from distbragg.run.export import export_run, prepare_export
 
     check_cluster(cluster)
     job = prepare_export(
@@ -104,14 +104,14 @@ def command(
         adc_offset=adc_offset,
         compression=compression,  # type: ignore[arg-type] # click has checked it
     )
-    with ProgressView(lambda unit: frames_of(job, unit)) as view:
+    with ProgressView() as view:
         result = export_run(job, cluster=cluster, workers=workers, on_event=view)
     context.exit(report(job, result))
 
 
 def report(job: ExportJob, result: ExportResult) -> int:
     """Say how an export ended; return the exit status."""
-    from distbragg.cli.progress_view import duration
+    from distbragg.cli.quantities import duration
 
     kept = f", {result.skipped} were there" if result.skipped else ""
     click.echo(

@@ -18,7 +18,7 @@ from distbragg.cli.image_files import (
     header_geometry,
     region_of_interest,
 )
-from distbragg.cli.running import Place, check_cluster, continue_run
+from distbragg.cli.running import Place, Telling, check_cluster, continue_run
 from distbragg.errors import ExitStatus, InputError
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _render_run(spec: ExperimentSpec, own: OwnOptions, path: str) -> Path | None
 
     run = create(spec, path)
     place = Place(own.cluster or "serial", threads=own.threads)
-    result = continue_run(run, place, show=own.progress is not False)
+    result = continue_run(run, place, Telling(watch=own.progress is not False))
     for reason in result.failures.values():
         _log.warning("the frame could not be rendered: %s", reason)
     return None if result.failed else run.path

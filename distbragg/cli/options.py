@@ -64,6 +64,21 @@ def cluster_options(function: F) -> F:
     )(function)
 
 
+def watch_options(function: F) -> F:
+    """Add `--watch/--no-watch` and `--json`."""
+    function = click.option(
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Tell of progress as JSON on standard output, one event a line.",
+    )(function)
+    return click.option(
+        "--watch/--no-watch",
+        default=True,
+        help="Show progress and, on a cluster, feed the dashboard and its metrics (default).",
+    )(function)
+
+
 def output_option(metavar: str, description: str) -> Callable[[F], F]:
     """Return a decorator that adds the required `-o/--output`."""
     return click.option(

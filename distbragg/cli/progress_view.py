@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on: a bar on a terminal, plain lines elsewhere."""
+"""What the user sees while a run goes on: a live display on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
+from distbragg.cli.quantities import counted, duration, scaled
 from distbragg.graph.progress import (
     Event,
     ProgressTracker,
@@ -19,15 +20,23 @@ from distbragg.graph.progress import (
     TileFinished,
     UnitFinished,
     UnitRetried,
-    WorkersChanged,
 )
 from distbragg.graph.work import UnitOutcome
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.console import RenderableType
+    from rich.live import Live
 
 PLAIN_INTERVAL_S: Final = 10.0
 """Seconds between lines where there is no terminal."""
+
+REFRESH_PER_S: Final = 1.0
+"""Redraws of the live display; each costs a few ms of the process that drives the run."""
+
+DISK_INTERVAL_S: Final = 5.0
+"""Seconds between two looks at the room left on disk."""
+
+NOTHING: Final = RunStarted(units=0, frames=0, cost=0.0, workers=0)
 
 
 class ProgressView:
@@ -35,30 +44,29 @@ class ProgressView:
 
     Parameters
     ----------
-    frames_of : callable
-        Frames of a unit, to count those that were set aside.
     interactive : bool, optional
-        A bar that redraws itself, or plain lines; default: whether standard error is a
+        A display that redraws itself, or plain lines; default: whether standard error is a
         terminal.
+    disk_free : callable, optional
+        Free bytes where the run is stored.
     clock : callable
         Monotonic seconds.
     """
 
     def __init__(
         self,
-        frames_of: Callable[[int], int],
         *,
         interactive: bool | None = None,
+        disk_free: Callable[[], int] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._frames_of = frames_of
         self._interactive = sys.stderr.isatty() if interactive is None else interactive
+        self._disk = DiskWatch(disk_free, clock)
         self._clock = clock
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._live: Live | None = None
         self._last_line = -math.inf
         self._part = 0.0
-        self.tracker = ProgressTracker(0, 0.0, clock=clock)
+        self.tracker = ProgressTracker(NOTHING, clock)
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +77,9 @@ class ProgressView:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
         elif self.tracker.frames:
             self._line(force=True)
 
@@ -79,80 +87,90 @@ class ProgressView:
         """Take one event."""
         if isinstance(event, RunStarted):
             self._start(event)
-        elif isinstance(event, UnitFinished):
-            self._finish(event)
-        elif isinstance(event, TileFinished):
+            return
+        self.tracker(event)
+        if isinstance(event, TileFinished):
             self._part = event.done / max(event.total, 1)
-            self._update()
         elif isinstance(event, UnitRetried):
-            self.tracker.retry()
             self._say(f"unit {event.unit} is tried again: {event.reason}")
-        elif isinstance(event, WorkersChanged):
-            self.tracker.workers = event.workers
-            self._update()
+        elif isinstance(event, UnitFinished):
+            self._part = 0.0
+            if event.outcome.status == "failed":
+                self._say(f"unit {event.outcome.unit} is set aside: {event.outcome.reason}")
+        # A live display redraws itself in its own time.
+        if self._live is None and self.tracker.frames:
+            self._line()
 
     def summary(self) -> str:
-        """One line on how far the run is: frames, rate, time left, workers, failures."""
+        """One line on how far the run is."""
         tracker = self.tracker
-        parts = [f"{tracker.frames_done}/{tracker.frames} frames"]
+        return ", ".join((f"{tracker.frames_done}/{tracker.frames} frames", *self._facts()))
+
+    def _facts(self) -> list[str]:
+        """Rates, time left, workers, failures, room on disk, time outside the kernel."""
+        tracker = self.tracker
+        facts = []
         if tracker.frames_done:
-            parts.append(f"{tracker.frames_per_s:.3g} frames/s")
-        left = tracker.frames - tracker.frames_done - tracker.frames_failed
-        if left:
-            parts.append(f"{duration(tracker.eta_s)} left")
+            facts.append(f"{tracker.frames_per_s:.3g} frames/s")
+        if tracker.steps_done:
+            facts.append(f"{scaled(tracker.steps_per_s)} steps/s")
+        if tracker.frames_left:
+            facts.append(f"{duration(tracker.eta_s)} left")
         else:
-            parts.append(f"{duration(tracker.elapsed_s)}")
-        parts.append(_counted(tracker.workers, "worker"))
+            facts.append(duration(tracker.elapsed_s))
+        facts.append(counted(tracker.workers, "worker"))
         if tracker.frames_failed:
-            parts.append(f"{tracker.frames_failed} failed")
+            facts.append(f"{tracker.frames_failed} failed")
         if tracker.retries:
-            parts.append(_counted(tracker.retries, "retry", "retries"))
-        return ", ".join(parts)
+            facts.append(counted(tracker.retries, "retry", "retries"))
+        free = self._disk.free
+        if free is not None:
+            facts.append(f"{scaled(free)}B free on disk")
+        outside = tracker.outside_kernel
+        if outside is not None and tracker.kernel_s:
+            facts.append(f"{100 * outside:.0f} % outside the kernel")
+        return facts
 
     def _start(self, event: RunStarted) -> None:
-        self.tracker = ProgressTracker(
-            event.frames, event.cost, workers=event.workers, clock=self._clock
-        )
+        self.tracker = ProgressTracker(event, self._clock)
         if event.dashboard:
             self._say(f"dashboard: {event.dashboard}")
         if not event.frames:
             return
         if self._interactive:
-            self._make_bar(event.frames)
+            self._go_live()
         else:
             self._line(force=True)
 
-    def _finish(self, event: UnitFinished) -> None:
-        outcome, tracker = event.outcome, self.tracker
-        frames = self._frames_of(outcome.unit)
-        share = tracker.cost * frames / tracker.frames if tracker.frames else 0.0
-        failed = outcome.status == "failed"
-        tracker.finish(frames, share, kernel_s=0.0, task_s=0.0, failed=failed)
-        self._part = 0.0
-        if failed:
-            self._say(f"unit {outcome.unit} is set aside: {outcome.reason}")
-        self._update()
-
-    def _make_bar(self, frames: int) -> None:
+    def _go_live(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn
+        from rich.live import Live
 
-        self._bar = Progress(
-            TextColumn("distbragg"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[summary]}"),
+        self._live = Live(
+            get_renderable=self._display,
             console=Console(stderr=True),
-            transient=False,
+            refresh_per_second=REFRESH_PER_S,
         )
-        self._task = self._bar.add_task("frames", total=frames, summary=self.summary())
-        self._bar.start()
+        self._live.start()
 
-    def _update(self) -> None:
-        if self._bar is not None and self._task is not None:
-            done = self.tracker.frames_done + self.tracker.frames_failed + self._part
-            self._bar.update(self._task, completed=done, summary=self.summary())
-        elif self.tracker.frames:
-            self._line()
+    def _display(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        tracker = self.tracker
+        ended = tracker.frames_done + tracker.frames_failed
+        top = Table.grid(padding=(0, 1), expand=True)
+        top.add_column(no_wrap=True)
+        top.add_column(ratio=1)
+        top.add_column(no_wrap=True)
+        top.add_row(
+            "distbragg",
+            ProgressBar(total=max(tracker.frames, 1), completed=ended + self._part),
+            f"{tracker.frames_done:,}/{tracker.frames:,} frames",
+        )
+        return Group(top, Text(" · ".join(self._facts()), style="dim"))
 
     def _line(self, *, force: bool = False) -> None:
         """Write the summary, unless the last line is younger than the interval."""
@@ -163,10 +181,42 @@ class ProgressView:
 
     def _say(self, text: str) -> None:
         line = f"distbragg: {' '.join(text.split())}"
-        if self._bar is not None:
-            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self._live is not None:
+            self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(line, err=True)
+
+
+class DiskWatch:
+    """Room left on disk, looked at once every few seconds.
+
+    Parameters
+    ----------
+    measure : callable, optional
+        Free bytes; without it there is nothing to tell.
+    clock : callable
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self, measure: Callable[[], int] | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._measure = measure
+        self._clock = clock
+        self._looked = -math.inf
+        self._free: int | None = None
+
+    @property
+    def free(self) -> int | None:
+        """Free bytes; None where unknown."""
+        now = self._clock()
+        if self._measure is not None and now - self._looked >= DISK_INTERVAL_S:
+            self._looked = now
+            try:
+                self._free = self._measure()
+            except OSError:
+                self._free = None
+        return self._free
 
 
 @contextmanager
@@ -181,7 +231,7 @@ def tile_progress(*, show: bool | None = None) -> Iterator[Callable[[int, int], 
     if not (sys.stderr.isatty() if show is None else show):
         yield None
         return
-    with ProgressView(lambda unit: 1) as view:
+    with ProgressView() as view:
         view(RunStarted(units=1, frames=1, cost=1.0, workers=1))
 
         def on_tile(done: int, total: int) -> None:
@@ -190,20 +240,3 @@ def tile_progress(*, show: bool | None = None) -> Iterator[Callable[[int, int], 
                 view(UnitFinished(UnitOutcome(0, "done", 1, {})))
 
         yield on_tile
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: `4.2 s`, `3 min 20 s`, `2 h 5 min`; unknown as `?`."""
-    if not math.isfinite(seconds):
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min"
-
-
-def _counted(number: int, word: str, plural: str = "") -> str:
-    return f"{number} {word if number == 1 else plural or word + 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distbragg.cli.options import cluster_options, threads_option
+from distbragg.cli.options import cluster_options, threads_option, watch_options
 
 
 @click.command("resume")
@@ -12,6 +12,7 @@ from distbragg.cli.options import cluster_options, threads_option
 @cluster_options
 @threads_option
 @click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
+@watch_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -21,14 +22,16 @@ def command(
     workers: int | None,
     threads: int | None,
     allow_mixed: bool,
+    watch: bool,
+    as_json: bool,
 ) -> None:
     """Continue a run where it stopped, and try again the frames that failed.
 
     What is stored is kept, bit for bit; the spec, its input files and the plan are taken from
     the run itself, so nothing but RUN is needed.
     """
-    from distbragg.cli.running import Place, continue_run, report
+    from distbragg.cli.running import Place, Telling, run_and_report
     from distbragg.store.run_directory import open_run
 
     place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
-    context.exit(report(continue_run(open_run(run), place)))
+    context.exit(run_and_report(open_run(run), place, Telling(watch, as_json)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from distbragg.cli.options import cluster_options, threads_option
+from distbragg.cli.options import cluster_options, threads_option, watch_options
 
 
 class PartType(click.ParamType[tuple[int, int]]):
@@ -40,6 +40,7 @@ In a job array of 16:
 @cluster_options
 @threads_option
 @click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
+@watch_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -50,10 +51,12 @@ def command(
     workers: int | None,
     threads: int | None,
     allow_mixed: bool,
+    watch: bool,
+    as_json: bool,
 ) -> None:
     """Render one part of a created run."""
-    from distbragg.cli.running import Place, continue_run, report
+    from distbragg.cli.running import Place, Telling, run_and_report
     from distbragg.store.run_directory import open_run
 
     place = Place(cluster, workers, threads, part, allow_mixed)
-    context.exit(report(continue_run(open_run(run), place)))
+    context.exit(run_and_report(open_run(run), place, Telling(watch, as_json)))

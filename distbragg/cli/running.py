@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from distbragg.graph.progress import EventCallback
     from distbragg.run.result import RunResult
     from distbragg.store.run_directory import RunDirectory
 
@@ -23,6 +26,22 @@ class Place:
     allow_mixed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What is told of a run while it goes on.
+
+    Attributes
+    ----------
+    watch : bool
+        Progress, and on a cluster the dashboard's page and metrics.
+    as_json : bool
+        Events as JSON on standard output, instead of lines for people.
+    """
+
+    watch: bool = True
+    as_json: bool = False
+
+
 def check_cluster(cluster: str | None) -> None:
     """Refuse a `--cluster` that names none, before anything is written.
 
@@ -36,11 +55,23 @@ def check_cluster(cluster: str | None) -> None:
         parse_cluster(cluster)
 
 
-def continue_run(run: RunDirectory, place: Place, *, show: bool = True) -> RunResult:
-    """Render what is left of a run, with progress on standard error unless `show` is off."""
+def run_and_report(run: RunDirectory, place: Place, telling: Telling) -> int:
+    """Render what is left of a run and say how it ended; return the exit status."""
+    result = continue_run(run, place, telling)
+    if telling.as_json:
+        from distbragg.cli.progress_events import write_finished
+
+        write_finished(result)
+        return int(result.status)
+    return report(result)
+
+
+def continue_run(run: RunDirectory, place: Place, telling: Telling | None = None) -> RunResult:
+    """Render what is left of a run, telling of its progress as `telling` says."""
     from distbragg.run.resume import resume
 
-    if not show:
+    telling = telling or Telling()
+    with _listener(run, telling) as on_event:
         return resume(
             run,
             cluster=place.cluster,
@@ -48,24 +79,29 @@ def continue_run(run: RunDirectory, place: Place, *, show: bool = True) -> RunRe
             threads=place.threads,
             part=place.part,
             allow_mixed=place.allow_mixed,
+            watch=telling.watch,
+            on_event=on_event,
         )
+
+
+def _listener(run: RunDirectory, telling: Telling) -> AbstractContextManager[EventCallback | None]:
+    from distbragg.run.machine import free_disk_bytes
+
+    disk_free = partial(free_disk_bytes, run.path)
+    if telling.as_json:
+        from distbragg.cli.progress_events import ProgressEvents
+
+        return ProgressEvents(disk_free=disk_free)
+    if not telling.watch:
+        return nullcontext()
     from distbragg.cli.progress_view import ProgressView
 
-    with ProgressView(run.layout.frame_count) as view:
-        return resume(
-            run,
-            cluster=place.cluster,
-            workers=place.workers,
-            threads=place.threads,
-            part=place.part,
-            allow_mixed=place.allow_mixed,
-            on_event=view,
-        )
+    return ProgressView(disk_free=disk_free)
 
 
 def report(result: RunResult) -> int:
     """Say how a run ended and how to open the stack; return the exit status."""
-    from distbragg.cli.progress_view import duration
+    from distbragg.cli.quantities import duration
 
     if result.nothing_to_do:
         click.echo(f"{result.path}: all {result.frames} frames are there; nothing to do")

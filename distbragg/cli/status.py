@@ -62,7 +62,7 @@ def status_rows(now: RunStatus) -> list[tuple[str, str]]:
 
 
 def _pace_rows(now: RunStatus) -> list[tuple[str, str]]:
-    from distbragg.cli.progress_view import duration
+    from distbragg.cli.quantities import duration
 
     rows = []
     if now.frames_per_s:
@@ -76,7 +76,7 @@ def _pace_rows(now: RunStatus) -> list[tuple[str, str]]:
 
 
 def _holder_rows(now: RunStatus) -> list[tuple[str, str]]:
-    from distbragg.cli.progress_view import duration
+    from distbragg.cli.quantities import duration
 
     if not now.holders:
         return [("in use by", "nobody")]

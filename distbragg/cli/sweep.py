@@ -11,6 +11,7 @@ from distbragg.cli.options import (
     overrides,
     set_option,
     threads_option,
+    watch_options,
 )
 
 HELP = """Render every frame of a sweep into one labelled stack.
@@ -35,6 +36,7 @@ Examples:
 @threads_option
 @compute_options
 @click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
+@watch_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -48,12 +50,14 @@ def command(
     precision: str | None,
     kernel: str | None,
     allow_mixed: bool,
+    watch: bool,
+    as_json: bool,
 ) -> None:
     """Create a run and render all of it."""
-    from distbragg.cli.running import Place, check_cluster, continue_run, report
+    from distbragg.cli.running import Place, Telling, check_cluster, run_and_report
     from distbragg.run.create import create
 
     check_cluster(cluster)
     run = create(spec, output, overrides(sets, precision, kernel))
     place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
-    context.exit(report(continue_run(run, place)))
+    context.exit(run_and_report(run, place, Telling(watch, as_json)))

@@ -13,18 +13,28 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
-from dataclasses import dataclass, field
+from contextlib import nullcontext
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from distributed import Client, Future, KilledWorker, as_completed
+from distributed import Client, Future, KilledWorker, as_completed, span
 from distributed.comm.core import CommClosedError
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.progress import EventCallback, UnitFinished, UnitRetried, WorkersChanged
+from distbragg.graph.progress import (
+    Event,
+    EventCallback,
+    PictureTaken,
+    UnitFinished,
+    UnitRetried,
+    WorkersChanged,
+)
 from distbragg.graph.work import (
     DEFAULT_ATTEMPTS,
     FATAL,
     HOPELESS,
+    PICTURE,
     TaskSettings,
     TileTask,
     UnitOutcome,
@@ -48,6 +58,9 @@ nanny is still starting it is not started once more."""
 
 WORKER_PATIENCE_S = 300.0
 """Longest time without any worker before the run gives up, s."""
+
+PICTURE_INTERVAL_S = 5.0
+"""Time between thumbnails of a watched run, s, however many workers there are."""
 
 _POLL_S = 0.1
 _WATCH_S = 2.0
@@ -74,6 +87,7 @@ class _Flight:
     retries: deque[_Attempt] = field(default_factory=deque)
     suspects: deque[_Attempt] = field(default_factory=deque)
     in_flight: dict[Future[Any], _Attempt] = field(default_factory=dict)
+    context: Context = field(default_factory=copy_context)
 
     @property
     def suspect_flies(self) -> bool:
@@ -139,6 +153,7 @@ class DaskExecutor:
         self._threads = 0
         self._watched = float("-inf")
         self._alone_since: float | None = None
+        self._pictured = float("-inf")
 
     def run_units(
         self,
@@ -161,6 +176,11 @@ class DaskExecutor:
             attempts=max(1, attempts),
             fresh=iter(units),
         )
+        # A run's tasks and their metrics stand under one name on the dashboard. The span is
+        # entered in a context of the flight's own: a generator must not leave its caller's
+        # changed between two outcomes.
+        tagged = span("distbragg", flight.run_hash) if self._settings.watch else nullcontext()
+        flight.context.run(tagged.__enter__)
         # Receipts are fetched as units end, not one round trip each when their turn comes.
         completed = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
         try:
@@ -172,12 +192,12 @@ class DaskExecutor:
                         return
                     time.sleep(_POLL_S)
                 for outcome in self._collect(flight, completed):
-                    if self._on_event is not None:
-                        self._on_event(UnitFinished(outcome))
+                    self._tell(UnitFinished(outcome))
                     yield outcome
         except (CommClosedError, CancelledError, TimeoutError) as error:
             raise self._lost(run, describe_error(error)) from error
         finally:
+            flight.context.run(tagged.__exit__, None, None, None)
             self._abandon(flight, completed)
 
     def _top_up(self, flight: _Flight, completed: as_completed, window: int | None) -> None:
@@ -185,7 +205,7 @@ class DaskExecutor:
             item = flight.next_attempt()
             if item is None:
                 return
-            future = self._submit(flight, item)
+            future = flight.context.run(self._submit, flight, item)
             flight.in_flight[future] = item
             completed.add(future)
 
@@ -217,6 +237,9 @@ class DaskExecutor:
         if status == "finished":
             if not isinstance(result, dict):
                 raise TypeError(f"a unit returns a plain dict, not {type(result)}")
+            picture = result.pop(PICTURE, None)
+            if picture is not None:
+                self._tell(PictureTaken(item.unit, picture))
             return UnitOutcome(item.unit, "done", item.attempt + 1, result)
         error = result[1] if isinstance(result, tuple) and len(result) == 3 else result
         if status != "error" or not isinstance(error, Exception):
@@ -232,8 +255,7 @@ class DaskExecutor:
         if item.attempt >= flight.attempts or isinstance(error, HOPELESS):
             return UnitOutcome(item.unit, "failed", item.attempt, {}, reason)
         (flight.suspects if item.deaths else flight.retries).append(item)
-        if self._on_event is not None:
-            self._on_event(UnitRetried(item.unit, item.attempt, reason))
+        self._tell(UnitRetried(item.unit, item.attempt, reason))
         return None
 
     def _submit(self, flight: _Flight, item: _Attempt) -> Future[Any]:
@@ -243,7 +265,7 @@ class DaskExecutor:
                 flight.run,
                 item.unit,
                 item.attempt,
-                self._settings,
+                self._unit_settings(),
                 key=_key("render-unit", flight, str(UnitKey(item.unit)), item),
                 resources=self._resources,
                 retries=0,
@@ -257,10 +279,22 @@ class DaskExecutor:
             item.unit,
             item.attempt,
             roots,
-            self._settings,
+            self._unit_settings(),
             key=_key("write-unit", flight, str(UnitKey(item.unit)), item),
             retries=0,
         )
+
+    def _unit_settings(self) -> TaskSettings:
+        """Return the next unit's settings: in a watched run one now and then makes a picture."""
+        now = time.monotonic()
+        if not self._settings.watch or now - self._pictured < PICTURE_INTERVAL_S:
+            return self._settings
+        self._pictured = now
+        return replace(self._settings, picture=True)
+
+    def _tell(self, event: Event) -> None:
+        if self._on_event is not None:
+            self._on_event(event)
 
     def _submit_tile(self, flight: _Flight, item: _Attempt, task: TileTask) -> Future[Any]:
         items = [
@@ -310,8 +344,7 @@ class DaskExecutor:
         self._threads = sum(threads.values())
         if len(threads) != self._workers:
             self._workers = len(threads)
-            if self._on_event is not None:
-                self._on_event(WorkersChanged(self._workers))
+            self._tell(WorkersChanged(self._workers))
         if threads:
             self._alone_since = None
         elif self._alone_since is None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 from distbragg.graph.work import UnitOutcome
+
+RECENT_S: Final = 120.0
+"""Span of the recent rate, s; longer where it would hold fewer than `RECENT_UNITS` units."""
+
+RECENT_UNITS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,10 @@ class RunStarted:
     workers : int
     dashboard : str
         Address of the dashboard; empty where there is none.
+    frames_of, cost_of : callable, optional
+        Frames and planned cost of a unit; an equal share each where not given.
+    path, title : str
+        Of the run.
     """
 
     units: int
@@ -29,6 +41,10 @@ class RunStarted:
     cost: float
     workers: int
     dashboard: str = ""
+    frames_of: Callable[[int], int] | None = None
+    cost_of: Callable[[int], float] | None = None
+    path: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,87 +80,210 @@ class WorkersChanged:
     workers: int
 
 
-Event = RunStarted | TileFinished | UnitRetried | UnitFinished | WorkersChanged
+@dataclass(frozen=True, slots=True)
+class PictureTaken:
+    """A worker made a thumbnail of a frame of this unit; see `graph.thumbnail`."""
+
+    unit: int
+    picture: dict[str, Any]
+
+
+Event = RunStarted | TileFinished | UnitRetried | UnitFinished | WorkersChanged | PictureTaken
 EventCallback = Callable[[Event], None]
 
 
 @dataclass
+class WorkerTime:
+    """What one process spent its time on, from its receipts, s.
+
+    Attributes
+    ----------
+    units, frames : int
+    kernel : float
+        Inside the kernel.
+    storage : float
+        Encoding, writing and hashing.
+    busy : float
+        Within units: kernel, storage and the rest of rendering.
+    first, last : float
+        Start of its first unit and end of its last, s since the epoch.
+    """
+
+    units: int = 0
+    frames: int = 0
+    kernel: float = 0.0
+    storage: float = 0.0
+    busy: float = 0.0
+    first: float = float("inf")
+    last: float = float("-inf")
+
+    def add(self, receipt: dict[str, Any]) -> None:
+        """Count one receipt."""
+        storage = float(receipt.get("write_seconds", 0.0))
+        busy = float(receipt.get("render_seconds", 0.0)) + storage
+        end = float(receipt.get("time", 0.0))
+        self.units += 1
+        self.frames += int(receipt.get("frames", 0))
+        self.kernel += float(receipt.get("kernel_seconds", 0.0))
+        self.storage += storage
+        self.busy += busy
+        self.first = min(self.first, end - busy)
+        self.last = max(self.last, end)
+
+    @property
+    def wall(self) -> float:
+        """Seconds from the start of its first unit to the end of its last."""
+        return max(0.0, self.last - self.first)
+
+
+@dataclass
 class ProgressTracker:
-    """Frames per second, time left, and the kernel's share, from finished units.
+    """Counts, rates, time left and the share of time outside the kernel, from events.
 
     Parameters
     ----------
-    frames : int
-        Frames to do.
-    cost : float
-        Their planned cost, any unit: time left is weighted by it, since frames of a sweep
-        may differ in cost.
-    workers : int
-        Processes at work: divides the kernel's seconds into wall time.
+    started : RunStarted
+        What there is to do. Time left is weighted by planned cost, since frames of a sweep may
+        differ in cost.
     clock : callable
         Monotonic seconds.
     """
 
-    frames: int
-    cost: float
-    workers: int = 1
+    started: RunStarted
     clock: Callable[[], float] = time.monotonic
     frames_done: int = 0
     frames_failed: int = 0
+    units_done: int = 0
+    units_failed: int = 0
     cost_done: float = 0.0
-    kernel_seconds: float = 0.0
-    task_seconds: float = 0.0
+    steps_done: int = 0
+    bytes_done: int = 0
     retries: int = 0
-    started: float = field(init=False)
+    failures: Counter[str] = field(default_factory=Counter)
+    by_worker: dict[str, WorkerTime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.started = self.clock()
+        self.workers = self.started.workers
+        self._began = self.clock()
+        self._recent: deque[tuple[float, int, float, int]] = deque()
+        self._recent.append((self._began, 0, 0.0, 0))
 
-    def finish(
-        self, frames: int, cost: float, *, kernel_s: float, task_s: float, failed: bool = False
-    ) -> None:
-        """Count a finished unit."""
-        self.cost_done += cost
-        self.kernel_seconds += kernel_s
-        self.task_seconds += task_s
-        if failed:
-            self.frames_failed += frames
-        else:
-            self.frames_done += frames
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if isinstance(event, UnitFinished):
+            self._finish(event.outcome)
+        elif isinstance(event, UnitRetried):
+            self.retries += 1
+        elif isinstance(event, WorkersChanged):
+            self.workers = event.workers
 
-    def retry(self) -> None:
-        """Count a failed attempt."""
-        self.retries += 1
+    @property
+    def frames(self) -> int:
+        """Frames there were to do."""
+        return self.started.frames
+
+    @property
+    def frames_left(self) -> int:
+        """Frames neither done nor set aside."""
+        return max(0, self.frames - self.frames_done - self.frames_failed)
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the start."""
-        return max(0.0, self.clock() - self.started)
+        return max(0.0, self.clock() - self._began)
 
     @property
     def frames_per_s(self) -> float:
-        """Frames finished per second; 0 before the first."""
-        elapsed = self.elapsed_s
-        return self.frames_done / elapsed if elapsed > 0 else 0.0
+        """Frames finished per second of late; 0 before the first."""
+        return self._recent_rate(1)
+
+    @property
+    def steps_per_s(self) -> float:
+        """Steps (pixel × sub-pixel × source × phi × domain) rendered per second of late."""
+        return self._recent_rate(3)
 
     @property
     def eta_s(self) -> float:
-        """Seconds left, weighted by planned cost; infinite before the first unit."""
-        if self.cost_done >= self.cost:
+        """Seconds left, weighted by planned cost, at the pace of late; infinite at first."""
+        if not self.frames_left:
             return 0.0
-        if self.cost_done <= 0:
-            return float("inf")
-        return self.elapsed_s * (self.cost - self.cost_done) / self.cost_done
+        pace = self._recent_rate(2)
+        return max(0.0, self.started.cost - self.cost_done) / pace if pace > 0 else float("inf")
 
     @property
-    def kernel_share(self) -> float:
-        """Share of the tasks' time that was spent in the kernel, 0 to 1."""
-        if self.task_seconds <= 0:
-            return 0.0
-        return min(1.0, self.kernel_seconds / self.task_seconds)
+    def kernel_s(self) -> float:
+        """Seconds inside the kernel, over all finished units."""
+        return sum(worker.kernel for worker in self.by_worker.values())
 
     @property
-    def utilization(self) -> float:
-        """Share of the workers' wall time that was spent in tasks, 0 to 1."""
-        capacity = self.elapsed_s * max(1, self.workers)
-        return min(1.0, self.task_seconds / capacity) if capacity > 0 else 0.0
+    def outside_kernel(self) -> float | None:
+        """Share of the workers' time outside the kernel, 0 to 1; None before the first unit.
+
+        A worker's time runs from the start of its first unit to the end of its last. Where
+        kernels ran in other processes than those that wrote (the graph form), it is all
+        workers' time since the start.
+        """
+        kernel = self.kernel_s
+        wall = sum(worker.wall for worker in self.by_worker.values())
+        if kernel > wall:
+            wall = self.elapsed_s * max(1, self.workers)
+        return min(1.0, max(0.0, 1.0 - kernel / wall)) if wall > 0 else None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return as JSON-able data; what is unknown is None."""
+        eta = self.eta_s
+        return {
+            "frames": self.frames,
+            "frames_done": self.frames_done,
+            "frames_failed": self.frames_failed,
+            "units_done": self.units_done,
+            "units_failed": self.units_failed,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "frames_per_s": self.frames_per_s,
+            "steps_per_s": self.steps_per_s,
+            "eta_s": None if eta == float("inf") else round(eta, 3),
+            "workers": self.workers,
+            "retries": self.retries,
+            "outside_kernel": self.outside_kernel,
+        }
+
+    def _finish(self, outcome: UnitOutcome) -> None:
+        started, unit = self.started, outcome.unit
+        share = started.cost / started.units if started.units else 0.0
+        frames = started.frames_of(unit) if started.frames_of else 1
+        self.cost_done += started.cost_of(unit) if started.cost_of else share
+        if outcome.status == "failed":
+            self.units_failed += 1
+            self.frames_failed += frames
+            self.failures[failure_kind(outcome.reason)] += 1
+        else:
+            receipt = outcome.receipt
+            self.units_done += 1
+            self.frames_done += frames
+            self.steps_done += int(receipt.get("steps", 0))
+            self.bytes_done += int(receipt.get("size", 0))
+            if "pid" in receipt:
+                self.by_worker.setdefault(worker_name(receipt), WorkerTime()).add(receipt)
+        self._remember()
+
+    def _remember(self) -> None:
+        recent, now = self._recent, self.clock()
+        recent.append((now, self.frames_done, self.cost_done, self.steps_done))
+        while len(recent) > RECENT_UNITS and now - recent[1][0] > RECENT_S:
+            recent.popleft()
+
+    def _recent_rate(self, column: int) -> float:
+        first, last = self._recent[0], self._recent[-1]
+        seconds = self.clock() - first[0]
+        return float(last[column] - first[column]) / seconds if seconds > 0 else 0.0
+
+
+def worker_name(receipt: dict[str, Any]) -> str:
+    """Name the process that wrote a receipt."""
+    return f"{receipt.get('host', '?')} {receipt.get('pid', '?')}"
+
+
+def failure_kind(reason: str) -> str:
+    """Shorten a reason to its kind, the error's class: what failures are counted by."""
+    found = re.match(r"[A-Za-z_][\w.]*(?=:)", reason)
+    return found.group(0) if found else "other"

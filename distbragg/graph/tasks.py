@@ -15,9 +15,17 @@ from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
 from distbragg.graph.frame import finish_tile, place, render_part, render_timed
+from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
-from distbragg.graph.work import TaskSettings, TileTask, Work
-from distbragg.graph.worker import PreparedRun, prepare_frame, prepare_run, run_id_of
+from distbragg.graph.thumbnail import thumbnail
+from distbragg.graph.work import PICTURE, TaskSettings, TileTask, Work
+from distbragg.graph.worker import (
+    PreparedFrame,
+    PreparedRun,
+    prepare_frame,
+    prepare_run,
+    run_id_of,
+)
 from distbragg.plan.keys import TileKey
 from distbragg.store import write
 from distbragg.store.layout import StackLayout
@@ -45,7 +53,8 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     Returns
     -------
     dict
-        The receipt: a few hundred bytes.
+        The receipt: a few hundred bytes; beside it, where `settings.picture` asks for one, a
+        thumbnail under `PICTURE`.
 
     Raises
     ------
@@ -61,10 +70,17 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     layout = prepared.directory.layout
     images = _empty_unit(layout, layout.frame_count(unit))
     kernel_seconds = 0.0
+    steps = 0
     for image, frame in zip(images, unit_frames(layout, unit), strict=True):
-        kernel_seconds += _render_into(image, prepared, frame)
+        ready = prepare_frame(prepared.directory, frame)
+        kernel_seconds += _render_into(image, ready, prepared, frame)
+        steps += ready.plan.steps
     seconds = time.perf_counter() - started
-    return _store(prepared, unit, images, _timing(attempt, seconds, kernel_seconds))
+    facts = _facts(attempt, steps, seconds, kernel_seconds)
+    receipt = _store(prepared, unit, images, facts)
+    if settings.watch:
+        meter(unit_numbers(receipt, _raw_bytes(layout, images)))
+    return _with_picture(receipt, images, settings)
 
 
 def expand_unit(run: str, unit: int) -> tuple[TileTask, ...]:
@@ -85,7 +101,10 @@ def render_partial(run: str, key: TileKey, settings: TaskSettings) -> PartialIma
     """Render one tile × source chunk of a run's frame; see `render_unit` for the errors."""
     prepared = prepare_run(run, settings)
     ready = prepare_frame(prepared.directory, key.frame)
-    return render_part(ready.experiment, ready.plan, prepared.options, key)
+    partial = render_part(ready.experiment, ready.plan, prepared.options, key)
+    if settings.watch:
+        meter({KERNEL: partial.kernel_seconds})
+    return partial
 
 
 def merge_partials(parts: Sequence[PartialImage]) -> PartialImage:
@@ -109,9 +128,11 @@ def write_unit(
     frames = unit_frames(layout, unit)
     images = _empty_unit(layout, len(frames))
     waiting = {root.keys[0]: root for root in roots}
+    steps = 0
     for position, frame in enumerate(frames):
         ready = prepare_frame(prepared.directory, frame)
         plan = ready.plan
+        steps += plan.steps
         for panel in range(plan.panels):
             for index, tile in enumerate(plan.tiles):
                 root = _take(waiting, TileKey(frame, panel, index, 0))
@@ -121,8 +142,13 @@ def write_unit(
         raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
     seconds = time.perf_counter() - started
     kernel_seconds = sum(root.kernel_seconds for root in roots)
-    timing = _timing(attempt, seconds + kernel_seconds, kernel_seconds)
-    return _store(prepared, unit, images, timing)
+    facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds)
+    receipt = _store(prepared, unit, images, facts)
+    if settings.watch:
+        numbers = unit_numbers(receipt, _raw_bytes(layout, images))
+        # Other tasks spent the kernel's time, and have told so.
+        meter({label: value for label, value in numbers.items() if label != KERNEL})
+    return _with_picture(receipt, images, settings)
 
 
 def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
@@ -133,12 +159,13 @@ def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
     return tuple(frames)
 
 
-def _render_into(image: NDArray[Any], prepared: PreparedRun, frame: int) -> float:
+def _render_into(
+    image: NDArray[Any], ready: PreparedFrame, prepared: PreparedRun, frame: int
+) -> float:
     """Render a frame into `image` (panels, slow, fast); return the kernel's seconds.
 
     The frame's own float64 sums end here, before the unit is encoded.
     """
-    ready = prepare_frame(prepared.directory, frame)
     rendered = render_timed(ready.experiment, ready.plan, prepared.options, frame)
     # A value too large for the unit's type becomes infinite and is refused when stored.
     with np.errstate(over="ignore"):
@@ -160,15 +187,26 @@ def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
 
 
 def _store(
-    prepared: PreparedRun, unit: int, images: NDArray[Any], timing: dict[str, Any]
+    prepared: PreparedRun, unit: int, images: NDArray[Any], facts: dict[str, Any]
 ) -> dict[str, Any]:
-    info = {**timing, "numeric_class": prepared.numeric_class}
+    info = {**facts, "numeric_class": prepared.numeric_class}
     return write.write_unit(prepared.directory, unit, images, info)
 
 
-def _timing(attempt: int, seconds: float, kernel_seconds: float) -> dict[str, Any]:
+def _raw_bytes(layout: StackLayout, images: NDArray[Any]) -> int:
+    return images.size * np.dtype(layout.dtype).itemsize
+
+
+def _with_picture(
+    receipt: dict[str, Any], images: NDArray[Any], settings: TaskSettings
+) -> dict[str, Any]:
+    return {**receipt, PICTURE: thumbnail(images[-1])} if settings.picture else receipt
+
+
+def _facts(attempt: int, steps: int, seconds: float, kernel_seconds: float) -> dict[str, Any]:
     return {
         "attempt": attempt,
+        "steps": steps,
         "render_seconds": round(seconds, 6),
         "kernel_seconds": round(kernel_seconds, 6),
     }

@@ -22,6 +22,10 @@ HOPELESS = (InputError,)
 """Errors that the same unit meets at every attempt: it is set aside at once."""
 
 
+PICTURE = "picture"
+"""Key of the thumbnail that travels beside a receipt, at most one every few seconds."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskSettings:
     """How a task runs; nothing here changes what it computes.
@@ -32,10 +36,16 @@ class TaskSettings:
         Threads of the kernel within one task.
     allow_mixed : bool
         Let a process of another numeric class render too.
+    watch : bool
+        Hand each unit's numbers to Dask's meters.
+    picture : bool
+        Return a thumbnail of the unit's last frame beside its receipt.
     """
 
     threads: int = 1
     allow_mixed: bool = False
+    watch: bool = False
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -235,7 +235,7 @@ def _open_place(
     where = choose_place(cluster, workers, units, pixels / PIXELS_PER_S)
     work = _work(job)
     if where is None:
-        _announce(on_event, units, count, 1)
+        _announce(job, on_event, units, 1)
         yield SerialExecutor(TaskSettings(), work=work, on_event=on_event)
         return
     from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
@@ -244,15 +244,20 @@ def _open_place(
         workers = workers or where.workers or usable_cores()
     with open_cluster(where, workers=workers) as client:
         started = len(client.scheduler_info()["workers"])
-        _announce(on_event, units, count, started, dashboard_link(client))
+        _announce(job, on_event, units, started, dashboard_link(client))
         yield DaskExecutor(client, TaskSettings(), work=work, on_event=on_event)
 
 
 def _announce(
-    on_event: EventCallback | None, units: int, frames: int, workers: int, dashboard: str = ""
+    job: ExportJob, on_event: EventCallback | None, units: int, workers: int, dashboard: str = ""
 ) -> None:
     if on_event is not None:
-        on_event(RunStarted(units, frames, float(frames), workers, dashboard))
+        frames, count = len(contents_of(job).frames), partial(frames_of, job)
+        on_event(
+            RunStarted(
+                units, frames, float(frames), workers, dashboard, frames_of=count, cost_of=count
+            )
+        )
 
 
 def _work(job: ExportJob) -> Work:

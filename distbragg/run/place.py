@@ -25,11 +25,16 @@ _log = logging.getLogger("distbragg")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where units run: the executor, its number of workers, its dashboard's address."""
+    """Where units run: the executor, its number of workers, its dashboard's address.
+
+    `on_event` takes what is to be told of the run: the caller's and, on a watched cluster, the
+    dashboard's.
+    """
 
     executor: Executor
     workers: int
     dashboard: str
+    on_event: EventCallback | None
 
 
 def choose_place(
@@ -69,7 +74,7 @@ def open_place(
     """
     if where is None:
         check_memory(run, plan)
-        yield Place(SerialExecutor(settings, on_event=on_event), 1, "")
+        yield Place(SerialExecutor(settings, on_event=on_event), 1, "", on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
     from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
@@ -80,7 +85,8 @@ def open_place(
         workers = fitting_workers(run, plan, asked or usable_cores(), warn=bool(asked))
     with open_cluster(where, workers=workers) as client:
         executor = DaskExecutor(client, settings, on_event=on_event)
-        yield Place(executor, len(client.scheduler_info()["workers"]), dashboard_link(client))
+        workers = len(client.scheduler_info()["workers"])
+        yield Place(executor, workers, dashboard_link(client), on_event)
 
 
 def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: bool) -> int:

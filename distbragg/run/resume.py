@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
+
 from distbragg._version import __version__
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.graph.cluster import ClusterSpec
@@ -19,6 +21,7 @@ from distbragg.run.place import Place, choose_place, open_place
 from distbragg.run.prepare import plan_run
 from distbragg.run.result import RunResult
 from distbragg.run.signals import stop_on_terminate
+from distbragg.run.status_cost import planned_costs
 from distbragg.store.grids import load_grid, save_grid
 from distbragg.store.ledger import completed_units, part_units, record_failure
 from distbragg.store.lock import RunLock
@@ -40,6 +43,7 @@ class ResumeOptions(TypedDict, total=False):
     window: int | None
     attempts: int
     allow_mixed: bool
+    watch: bool
 
 
 def resume(
@@ -54,6 +58,7 @@ def resume(
     window: int | None = None,
     attempts: int = DEFAULT_ATTEMPTS,
     allow_mixed: bool = False,
+    watch: bool = True,
     units: Collection[int] | None = None,
 ) -> RunResult:
     """Render what is left of a run.
@@ -81,6 +86,8 @@ def resume(
         Attempts at a unit before it is set aside.
     allow_mixed : bool
         Let processes of another numeric class render too.
+    watch : bool
+        On a cluster, feed the dashboard's page, its metrics and Dask's meters.
     units : collection of int, optional
         Look at these units alone.
 
@@ -113,17 +120,17 @@ def resume(
         wanted = part_units(directory, part) if units is None else sorted(units)
         todo = [unit for unit in wanted if unit not in done]
         if not todo:
-            _announce(directory, todo, on_event)
+            _announce(directory, todo, on_event, None)
             return _result(directory, wanted, {}, 0, started)
         plan = rebuild_plan(directory)
         chosen = form or choose_form(plan, directory.sweep.experiment.compute)
         cost = plan.mean_frame_seconds * sum(map(directory.layout.frame_count, todo))
-        settings = TaskSettings(threads or usable_cores(), allow_mixed)
+        settings = TaskSettings(threads or usable_cores(), allow_mixed, watch)
         where = choose_place(cluster, workers, len(todo), cost)
         with open_place(
             directory, plan, where, settings, workers=workers, on_event=on_event
         ) as place:
-            _announce(directory, todo, on_event, cost, place)
+            _announce(directory, todo, place.on_event, place)
             outcomes = place.executor.run_units(
                 str(directory.path), todo, window=window, form=chosen, attempts=attempts
             )
@@ -188,13 +195,25 @@ def _announce(
     run: RunDirectory,
     todo: Sequence[int],
     on_event: EventCallback | None,
-    cost: float = 0.0,
-    place: Place | None = None,
+    place: Place | None,
 ) -> None:
-    if on_event is not None:
-        frames = sum(map(run.layout.frame_count, todo))
-        workers, link = (place.workers, place.dashboard) if place else (1, "")
-        on_event(RunStarted(len(todo), frames, cost, workers, link))
+    """Tell what there is to do; planned costs are worked out only where someone listens."""
+    if on_event is None:
+        return
+    costs = planned_costs(run) if todo else np.zeros(0)
+    on_event(
+        RunStarted(
+            units=len(todo),
+            frames=sum(map(run.layout.frame_count, todo)),
+            cost=float(costs[todo].sum()) if todo else 0.0,
+            workers=place.workers if place else 1,
+            dashboard=place.dashboard if place else "",
+            frames_of=run.layout.frame_count,
+            cost_of=lambda unit: float(costs[unit]),
+            path=str(run.path),
+            title=str(run.manifest.sweep["experiment"].get("title", "")),
+        )
+    )
 
 
 def _result(

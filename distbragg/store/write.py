@@ -16,7 +16,7 @@ from numcodecs import blosc
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.store.array import open_writer
+from distbragg.store.array import WholeShardStore, open_writer
 from distbragg.store.files import no_room, sha256_file
 from distbragg.store.layout import StackLayout
 from distbragg.store.ledger import append_receipt
@@ -50,7 +50,9 @@ def write_unit(
     Returns
     -------
     dict
-        The receipt, a few hundred bytes.
+        The receipt, a few hundred bytes. Its `write_seconds` are the whole of this call but
+        for the receipt's own line; of them `encode_seconds` went into checking, converting and
+        compressing pixels, and `verify_seconds` into flushing and hashing the stored bytes.
 
     Raises
     ------
@@ -70,10 +72,18 @@ def write_unit(
     path = run.object_path(unit)
     try:
         with _write_settings():
-            _writer(run)[region] = block
-        receipt = _receipt(run, unit, stored, info)
+            writer = _writer(run)
+            file_seconds = -_set_seconds(writer)
+            writer[region] = block
+            file_seconds += _set_seconds(writer)
+        written = time.perf_counter()
+        digest, size = sha256_file(path, durable=True)
+        verified = time.perf_counter()
+        receipt = _receipt(run, unit, stored, {**info, "digest": digest, "size": size})
     except OSError as error:
         raise no_room(error, path) from error
+    receipt["encode_seconds"] = round(max(0.0, written - started - file_seconds), 6)
+    receipt["verify_seconds"] = round(verified - written, 6)
     receipt["write_seconds"] = round(time.perf_counter() - started, 6)
     append_receipt(run, receipt)
     return receipt
@@ -153,15 +163,12 @@ def _receipt(
     stored: NDArray[Any],
     info: Mapping[str, Any],
 ) -> dict[str, Any]:
-    digest, size = sha256_file(run.object_path(unit), durable=True)
     numeric_class = info.get("numeric_class", run.manifest.numeric_class)
     rest = {key: value for key, value in info.items() if key != "numeric_class"}
     return {
         **rest,
         "run": run.run_id,
         "unit": unit,
-        "digest": digest,
-        "size": size,
         "class": class_id(numeric_class),
         "frames": run.layout.frame_count(unit),
         "sum": pixel_sum(stored),
@@ -170,6 +177,11 @@ def _receipt(
         "pid": os.getpid(),
         "time": time.time(),
     }
+
+
+def _set_seconds(writer: zarr.Array[Any]) -> float:
+    store = writer.store
+    return store.set_seconds if isinstance(store, WholeShardStore) else 0.0
 
 
 def _writer(run: RunDirectory) -> zarr.Array[Any]:

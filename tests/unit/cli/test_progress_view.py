@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distbragg.cli.progress_view import PLAIN_INTERVAL_S, ProgressView, duration
+from distbragg.cli.progress_view import DISK_INTERVAL_S, PLAIN_INTERVAL_S, DiskWatch, ProgressView
+from distbragg.cli.quantities import duration, scaled
 from distbragg.graph.progress import (
     RunStarted,
     TileFinished,
@@ -23,8 +24,12 @@ class Clock:
         return self.now
 
 
-def done(unit: int) -> UnitFinished:
-    return UnitFinished(UnitOutcome(unit, "done", 1, {}))
+def done(unit: int, **receipt: object) -> UnitFinished:
+    return UnitFinished(UnitOutcome(unit, "done", 1, receipt))
+
+
+def four(unit: int) -> int:
+    return 4
 
 
 @pytest.fixture
@@ -35,8 +40,8 @@ def clock() -> Clock:
 def test_plain_lines_tell_frames_rate_time_left_and_workers(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ProgressView(lambda unit: 4, interactive=False, clock=clock) as view:
-        view(RunStarted(units=3, frames=12, cost=60.0, workers=2, dashboard="http://x/status"))
+    with ProgressView(interactive=False, clock=clock) as view:
+        view(RunStarted(3, 12, cost=60.0, workers=2, dashboard="http://x/status", frames_of=four))
         clock.now += 20
         view(done(0))
     out, err = capsys.readouterr()
@@ -50,7 +55,7 @@ def test_plain_lines_tell_frames_rate_time_left_and_workers(
 def test_plain_lines_come_at_most_once_an_interval(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ProgressView(lambda unit: 1, interactive=False, clock=clock) as view:
+    with ProgressView(interactive=False, clock=clock) as view:
         view(RunStarted(units=100, frames=100, cost=1.0, workers=1))
         for unit in range(100):
             clock.now += PLAIN_INTERVAL_S / 50
@@ -63,8 +68,8 @@ def test_plain_lines_come_at_most_once_an_interval(
 def test_failures_and_retries_are_named_and_counted(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ProgressView(lambda unit: 5, interactive=False, clock=clock) as view:
-        view(RunStarted(units=2, frames=10, cost=1.0, workers=1))
+    with ProgressView(interactive=False, clock=clock) as view:
+        view(RunStarted(units=2, frames=8, cost=1.0, workers=1, frames_of=four))
         view(UnitRetried(unit=1, attempt=1, reason="OSError:\n disk"))
         view(UnitFinished(UnitOutcome(1, "failed", 3, {}, "ValueError: bad")))
         view(WorkersChanged(workers=4))
@@ -72,19 +77,44 @@ def test_failures_and_retries_are_named_and_counted(
     err = capsys.readouterr().err
     assert "distbragg: unit 1 is tried again: OSError: disk\n" in err
     assert "distbragg: unit 1 is set aside: ValueError: bad\n" in err
-    assert "4 workers, 5 failed, 1 retry" in err
+    assert "4 workers, 4 failed, 1 retry" in err
 
 
 def test_a_run_with_nothing_left_prints_no_progress(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ProgressView(lambda unit: 1, interactive=False, clock=clock) as view:
+    with ProgressView(interactive=False, clock=clock) as view:
         view(RunStarted(units=0, frames=0, cost=0.0, workers=1))
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_gets_a_bar(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressView(lambda unit: 1, interactive=True, clock=clock) as view:
+@pytest.mark.spec("WAT-1")
+def test_the_summary_tells_steps_room_on_disk_and_time_outside_the_kernel(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = {"pid": 7, "host": "a", "render_seconds": 8.0, "write_seconds": 2.0}
+    with ProgressView(interactive=False, disk_free=lambda: 35 * 10**9, clock=clock) as view:
+        view(RunStarted(units=2, frames=8, cost=2.0, workers=1, frames_of=four))
+        clock.now += 10
+        view(done(0, **busy, kernel_seconds=7.5, steps=4 * 10**9, time=110.0))
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == (
+        "distbragg: 4/8 frames, 0.4 frames/s, 400 M steps/s, 10 s left, 1 worker, "
+        "35 GB free on disk, 25 % outside the kernel"
+    )
+
+
+def test_the_disk_is_looked_at_once_in_a_while(clock: Clock) -> None:
+    looks = iter([5, 4])
+    disk = DiskWatch(lambda: next(looks), clock)
+    assert [disk.free, disk.free] == [5, 5]
+    clock.now += DISK_INTERVAL_S
+    assert disk.free == 4
+
+
+@pytest.mark.spec("WAT-1")
+def test_a_terminal_gets_a_live_display(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressView(interactive=True, clock=clock) as view:
         view(RunStarted(units=2, frames=2, cost=1.0, workers=1))
         view(TileFinished(unit=0, frame=0, done=1, total=2))
         view(done(0))
@@ -92,8 +122,16 @@ def test_a_terminal_gets_a_bar(clock: Clock, capsys: pytest.CaptureFixture[str])
         clock.now += 2
         view(done(1))
     err = capsys.readouterr().err
-    assert "2/2 frames, 1 frames/s" in err
+    assert "2/2 frames" in err
+    assert "1 frames/s" in err
     assert "[red]brackets stay[/red]" in err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(7, "7 "), (999.6, "1 k"), (1.234e9, "1.23 G"), (4.5e20, "4.5e+05 P")]
+)
+def test_large_numbers_read_well(value: float, text: str) -> None:
+    assert scaled(value) == text
 
 
 @pytest.mark.parametrize(

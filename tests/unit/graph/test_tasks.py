@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed.metrics import context_meter
 
 from distbragg.errors import AccountingError, RefusedError
 from distbragg.graph import tasks
-from distbragg.graph.work import TaskSettings
-from distbragg.graph.worker import ProcessCache, check_class
+from distbragg.graph.work import PICTURE, TaskSettings
+from distbragg.graph.worker import ProcessCache, check_class, prepare_frame
 from distbragg.plan.keys import TileKey
 from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
@@ -56,6 +57,52 @@ def test_receipt_times_the_kernel_within_the_task(run: RunDirectory):
     receipt = tasks.render_unit(str(run.path), 1, 2, SETTINGS)
     assert receipt["attempt"] == 2
     assert 0 < receipt["kernel_seconds"] <= receipt["render_seconds"]
+
+
+@pytest.mark.spec("WAT-3")
+@pytest.mark.parametrize("form", ["unit", "graph"])
+def test_meters_and_receipt_tell_the_same_numbers(run: RunDirectory, form: str):
+    settings = TaskSettings(watch=True)
+    path = str(run.path)
+    told: dict[str, float] = {}
+
+    def take(label: str, value: float, unit: str) -> None:
+        told[f"{label} {unit}"] = told.get(f"{label} {unit}", 0) + value
+
+    with context_meter.add_callback(take):
+        if form == "unit":
+            receipt = tasks.render_unit(path, 0, 0, settings)
+        else:
+            roots = [
+                tasks.merge_partials(
+                    [tasks.render_partial(path, key, settings) for key in task.keys]
+                )
+                for task in tasks.expand_unit(path, 0)
+            ]
+            receipt = tasks.write_unit(path, 0, 0, roots, settings)
+    kernel = receipt["kernel_seconds"]
+    assert told.pop("render-kernel seconds") == pytest.approx(kernel, abs=1e-5)
+    assert told.pop("render-other seconds") == pytest.approx(receipt["render_seconds"] - kernel)
+    storage = [told.pop(f"{label} seconds") for label in ("encode", "write", "verify")]
+    assert min(storage) > 0
+    assert sum(storage) == pytest.approx(receipt["write_seconds"])
+    assert storage[0] == receipt["encode_seconds"]
+    assert storage[2] == receipt["verify_seconds"]
+    assert receipt["steps"] == sum(prepare_frame(run, frame).plan.steps for frame in (0, 1))
+    assert told == {
+        "frames count": 2,
+        "pixel-steps count": receipt["steps"],
+        "bytes-raw bytes": 2 * 11 * 13 * 4,
+        "bytes-stored bytes": receipt["size"],
+    }
+
+
+@pytest.mark.spec("WAT-4")
+def test_picture_travels_beside_the_receipt_and_is_not_stored(run: RunDirectory):
+    told = tasks.render_unit(str(run.path), 0, 0, TaskSettings(picture=True))
+    assert told[PICTURE]["shape"] == [11, 13]
+    assert PICTURE not in completed_units(run)[0].record
+    assert PICTURE not in tasks.render_unit(str(run.path), 0, 1, TaskSettings(watch=True))
 
 
 def test_lost_tile_is_an_error_and_nothing_is_stored(run: RunDirectory):
