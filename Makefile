@@ -28,6 +28,7 @@ venv: $(STAMP) ## Make the environment and install distbragg into it
 
 # The old pip of a fresh interpreter knows no dependency groups, so pip itself comes first.
 # torch comes before the rest so that a locally provided build of the same version is kept.
+# Of dask-kubernetes only the schemas are read, by tests: its forty dependencies stay out.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "distbragg needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -36,6 +37,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt torch
 	$(PIP) install --quiet -c constraints.txt hatchling editables
 	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e . --group dev
+	$(PIP) install --quiet -c constraints.txt --no-deps dask-kubernetes
 	@touch $@
 
 .PHONY: demo

@@ -11,6 +11,7 @@ from distbragg.cli.options import cluster_options
 if TYPE_CHECKING:
     from distbragg.run.export import ExportResult
     from distbragg.run.export_job import ExportJob
+    from distbragg.spec.cluster import ClusterSpec
 
 FORMATS = ("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2")
 
@@ -85,15 +86,13 @@ def command(
     scale: float,
     adc_offset: int,
     compression: str,
-    cluster: str | None,
+    cluster: str | ClusterSpec | None,
     workers: int | None,
 ) -> None:
     """Write a run's frames as files that other programs read."""
     from distbragg.cli.progress_view import ProgressView
-    from distbragg.cli.running import check_cluster
     from distbragg.run.export import export_run, prepare_export
 
-    check_cluster(cluster)
     job = prepare_export(
         run,
         form,  # type: ignore[arg-type] # click has checked it

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+if TYPE_CHECKING:
+    from distbragg.spec.cluster import ClusterSpec
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -49,18 +53,23 @@ def threads_option(function: F) -> F:
 
 
 def cluster_options(function: F) -> F:
-    """Add `--cluster` and `--workers`."""
+    """Add `--cluster`, `--site` and `--workers`; the first two reach the command as one."""
     function = click.option(
         "--workers",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Worker processes of a local cluster; default: one per core.",
+        help="Worker processes in all; default: one per core, or what the cluster file says.",
+    )(_with_site(function))
+    function = click.option(
+        "--site",
+        metavar="FILE",
+        help="A cluster file (YAML) that says the rest of --cluster slurm, pbs, lsf or sge.",
     )(function)
     return click.option(
         "--cluster",
         metavar="WHERE",
-        help="local, serial, a scheduler's address (tcp://host:8786), its scheduler file, "
-        "or a cluster file (YAML).",
+        help="local, serial, a scheduler's address (tls://host:8786), its scheduler file, "
+        "a cluster file (YAML), or its kind with --site.",
     )(function)
 
 
@@ -77,6 +86,26 @@ def watch_options(function: F) -> F:
         default=True,
         help="Show progress and, on a cluster, feed the dashboard and its metrics (default).",
     )(function)
+
+
+def _with_site(function: F) -> F:
+    """Wrap a command so that `--cluster` and `--site` are read before it does anything."""
+
+    @functools.wraps(function)
+    def wrapped(
+        *arguments: Any,  # noqa: ANN401
+        cluster: str | None,
+        site: str | None,
+        **options: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        where: str | ClusterSpec | None = cluster
+        if site is not None or cluster not in {None, "serial"}:
+            from distbragg.graph.cluster import parse_cluster
+
+            where = parse_cluster(cluster or "", site or "")
+        return function(*arguments, cluster=where, **options)
+
+    return cast(F, wrapped)
 
 
 def output_option(metavar: str, description: str) -> Callable[[F], F]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from distbragg.cli.options import cluster_options, threads_option
+
+if TYPE_CHECKING:
+    from distbragg.spec.cluster import ClusterSpec
 
 
 @click.command("repair")
@@ -22,7 +26,7 @@ def command(
     *,
     run: str,
     deep: bool,
-    cluster: str | None,
+    cluster: str | ClusterSpec | None,
     workers: int | None,
     threads: int | None,
     allow_mixed: bool,

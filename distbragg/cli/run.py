@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from distbragg.cli.options import cluster_options, threads_option, watch_options
+
+if TYPE_CHECKING:
+    from distbragg.spec.cluster import ClusterSpec
 
 
 class PartType(click.ParamType[tuple[int, int]]):
@@ -47,7 +52,7 @@ def command(
     *,
     run: str,
     part: tuple[int, int] | None,
-    cluster: str | None,
+    cluster: str | ClusterSpec | None,
     workers: int | None,
     threads: int | None,
     allow_mixed: bool,

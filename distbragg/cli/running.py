@@ -12,6 +12,7 @@ import click
 if TYPE_CHECKING:
     from distbragg.graph.progress import EventCallback
     from distbragg.run.result import RunResult
+    from distbragg.spec.cluster import ClusterSpec
     from distbragg.store.run_directory import RunDirectory
 
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Place:
     """Where and how a run is worked on; None leaves the choice to the program."""
 
-    cluster: str | None = None
+    cluster: str | ClusterSpec | None = None
     workers: int | None = None
     threads: int | None = None
     part: tuple[int, int] | None = None

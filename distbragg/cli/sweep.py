@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from distbragg.cli.options import (
@@ -13,6 +15,9 @@ from distbragg.cli.options import (
     threads_option,
     watch_options,
 )
+
+if TYPE_CHECKING:
+    from distbragg.spec.cluster import ClusterSpec
 
 HELP = """Render every frame of a sweep into one labelled stack.
 
@@ -44,7 +49,7 @@ def command(
     spec: str,
     output: str,
     sets: tuple[str, ...],
-    cluster: str | None,
+    cluster: str | ClusterSpec | None,
     workers: int | None,
     threads: int | None,
     precision: str | None,
@@ -54,10 +59,9 @@ def command(
     as_json: bool,
 ) -> None:
     """Create a run and render all of it."""
-    from distbragg.cli.running import Place, Telling, check_cluster, run_and_report
+    from distbragg.cli.running import Place, Telling, run_and_report
     from distbragg.run.create import create
 
-    check_cluster(cluster)
     run = create(spec, output, overrides(sets, precision, kernel))
     place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
     context.exit(run_and_report(run, place, Telling(watch, as_json)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
 from contextvars import Context, copy_context
@@ -22,6 +22,7 @@ from distributed import Client, Future, KilledWorker, as_completed, span
 from distributed.comm.core import CommClosedError
 
 from distbragg.errors import EnvironmentFailure
+from distbragg.graph.cluster import WORKER_PATIENCE_S
 from distbragg.graph.progress import (
     Event,
     EventCallback,
@@ -55,9 +56,6 @@ MIN_UNITS = 2
 RESTART_PAUSE_S = 2.0
 """Wait after a worker's death before its unit is tried again, s: a worker that dies while its
 nanny is still starting it is not started once more."""
-
-WORKER_PATIENCE_S = 300.0
-"""Longest time without any worker before the run gives up, s."""
 
 PICTURE_INTERVAL_S = 5.0
 """Time between thumbnails of a watched run, s, however many workers there are."""
@@ -131,6 +129,8 @@ class DaskExecutor:
         Receives the events of `graph.progress`.
     worker_patience_s : float
         Longest time without any worker before the run gives up, s.
+    trouble : callable, optional
+        Says why no worker will come; the run then gives up at once.
     """
 
     def __init__(
@@ -142,6 +142,7 @@ class DaskExecutor:
         work: Work | None = None,
         on_event: EventCallback | None = None,
         worker_patience_s: float = WORKER_PATIENCE_S,
+        trouble: Callable[[], str] = str,
     ) -> None:
         self._client = client
         self._settings = settings or TaskSettings()
@@ -149,6 +150,7 @@ class DaskExecutor:
         self._work = work or default_work()
         self._on_event = on_event
         self._patience = worker_patience_s
+        self._trouble = trouble
         self._workers = -1
         self._threads = 0
         self._watched = float("-inf")
@@ -347,6 +349,8 @@ class DaskExecutor:
             self._tell(WorkersChanged(self._workers))
         if threads:
             self._alone_since = None
+        elif trouble := self._trouble():
+            raise self._lost(run, trouble)
         elif self._alone_since is None:
             self._alone_since = now
         elif now - self._alone_since > self._patience:
@@ -378,3 +382,8 @@ def dashboard_link(client: Client) -> str:
     """Return the address of the cluster's dashboard; empty where it has none."""
     link: Any = client.dashboard_link
     return str(link or "")
+
+
+def worker_count(client: Client) -> int:
+    """Count the workers there are now; `scheduler_info` lists five at most."""
+    return len(client.nthreads())

@@ -20,7 +20,7 @@ from distbragg._version import __version__
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
-from distbragg.graph.cluster import ClusterSpec, open_cluster
+from distbragg.graph.cluster import ClusterSpec, open_site
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback, RunStarted
 from distbragg.graph.work import TaskSettings, Work
@@ -238,14 +238,21 @@ def _open_place(
         _announce(job, on_event, units, 1)
         yield SerialExecutor(TaskSettings(), work=work, on_event=on_event)
         return
-    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
+    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link, worker_count
 
     if where.kind == "local":
         workers = workers or where.workers or usable_cores()
-    with open_cluster(where, workers=workers) as client:
-        started = len(client.scheduler_info()["workers"])
-        _announce(job, on_event, units, started, dashboard_link(client))
-        yield DaskExecutor(client, TaskSettings(), work=work, on_event=on_event)
+    with open_site(where, workers=workers) as opened:
+        client = opened.client
+        _announce(job, on_event, units, worker_count(client), dashboard_link(client))
+        yield DaskExecutor(
+            client,
+            TaskSettings(),
+            work=work,
+            on_event=on_event,
+            worker_patience_s=opened.patience_s,
+            trouble=opened.trouble,
+        )
 
 
 def _announce(

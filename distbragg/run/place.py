@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from distbragg.graph.cluster import ClusterSpec, open_cluster, parse_cluster
+from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback
 from distbragg.graph.work import TaskSettings
 from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
 from distbragg.plan.sweep import SweepPlan
 from distbragg.run.machine import memory_bytes, usable_cores
+from distbragg.spec.cluster import LocalClusterSpec
 from distbragg.store.run_directory import RunDirectory
 
 SERIAL = "serial"
@@ -48,9 +49,9 @@ def choose_place(
     if cluster is not None:
         return parse_cluster(cluster)
     if workers is not None:
-        return ClusterSpec("local") if workers > 1 else None
+        return LocalClusterSpec() if workers > 1 else None
     pays = units > 1 and cost > CLUSTER_PAYS_S and usable_cores() > 1
-    return ClusterSpec("local") if pays else None
+    return LocalClusterSpec() if pays else None
 
 
 @contextmanager
@@ -77,16 +78,22 @@ def open_place(
         yield Place(SerialExecutor(settings, on_event=on_event), 1, "", on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
-    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link
+    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link, worker_count
 
     settings = replace(settings, threads=1)
     if where.kind == "local":
         asked = workers or where.workers
         workers = fitting_workers(run, plan, asked or usable_cores(), warn=bool(asked))
-    with open_cluster(where, workers=workers) as client:
-        executor = DaskExecutor(client, settings, on_event=on_event)
-        workers = len(client.scheduler_info()["workers"])
-        yield Place(executor, workers, dashboard_link(client), on_event)
+    with open_site(where, workers=workers) as opened:
+        client = opened.client
+        executor = DaskExecutor(
+            client,
+            settings,
+            on_event=on_event,
+            worker_patience_s=opened.patience_s,
+            trouble=opened.trouble,
+        )
+        yield Place(executor, worker_count(client), dashboard_link(client), on_event)
 
 
 def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: bool) -> int:

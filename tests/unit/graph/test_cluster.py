@@ -12,24 +12,30 @@ import pytest
 from distributed import Client
 
 from distbragg.errors import EnvironmentFailure, InputError
-from distbragg.graph.cluster import ClusterSpec, open_cluster, parse_cluster
+from distbragg.graph.cluster import open_cluster, parse_cluster
 from distbragg.graph.dask_executor import dashboard_link
+from distbragg.spec.cluster import (
+    AddressClusterSpec,
+    LocalClusterSpec,
+    QueueClusterSpec,
+    SchedulerFileClusterSpec,
+)
 
 
 def test_local_forms():
-    assert parse_cluster("local") == ClusterSpec("local")
-    assert parse_cluster("local:3") == ClusterSpec("local", workers=3)
+    assert parse_cluster("local") == LocalClusterSpec()
+    assert parse_cluster("local:3") == LocalClusterSpec(workers=3)
 
 
 def test_addresses():
-    assert parse_cluster("tls://host:8786").address == "tls://host:8786"
-    assert parse_cluster("host:8786") == ClusterSpec("address", address="tcp://host:8786")
+    assert parse_cluster("tcp://127.0.0.1:8786").address == "tcp://127.0.0.1:8786"
+    assert parse_cluster("localhost:8786") == AddressClusterSpec(address="tcp://localhost:8786")
 
 
 def test_scheduler_file(tmp_path: Path):
     path = tmp_path / "scheduler.json"
     path.write_text(json.dumps({"address": "tcp://127.0.0.1:1"}))
-    assert parse_cluster(str(path)) == ClusterSpec("scheduler-file", scheduler_file=str(path))
+    assert parse_cluster(str(path)) == SchedulerFileClusterSpec(scheduler_file=str(path))
     path.write_text("{}")
     with pytest.raises(InputError, match=r"scheduler\.json"):
         parse_cluster(str(path))
@@ -41,32 +47,9 @@ def test_what_names_no_cluster_is_refused(text: str):
         parse_cluster(text)
 
 
-def test_cluster_file(tmp_path: Path):
-    path = tmp_path / "site.yaml"
-    path.write_text("kind: slurm\nworkers: 4\noptions: {cores: 8, memory: 32GB}\n")
-    spec = parse_cluster(str(path))
-    assert (spec.kind, spec.workers) == ("slurm", 4)
-    assert spec.options == {"cores": 8, "memory": "32GB"}
-
-
-@pytest.mark.parametrize(
-    ("text", "field"),
-    [
-        ("kind: cray\n", "kind"),
-        ("kind: local\nworkers: many\n", "workers"),
-        ("kind: local\nnodes: 4\n", "nodes"),
-        ("kind: address\n", "address"),
-        ("kind: scheduler-file\n", "scheduler_file"),
-        ("kind: address\naddress: tls://h:1\ntls: {ca_file: ca.pem}\n", "tls"),
-        ("kind: local\noptions: [1]\n", "options"),
-        ("kind: local\nmemory_limit: 4\n", "memory_limit"),
-    ],
-)
-def test_cluster_file_errors_name_the_field(tmp_path: Path, text: str, field: str):
-    path = tmp_path / "site.yaml"
-    path.write_text(text)
-    with pytest.raises(InputError, match=rf"site\.yaml: {field}"):
-        parse_cluster(str(path))
+def test_a_queue_without_its_file_names_the_option():
+    with pytest.raises(InputError, match="--site"):
+        parse_cluster("slurm")
 
 
 def test_missing_scheduler_is_an_environment_failure(monkeypatch: pytest.MonkeyPatch):
@@ -77,7 +60,7 @@ def test_missing_scheduler_is_an_environment_failure(monkeypatch: pytest.MonkeyP
 
 def test_batch_cluster_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "dask_jobqueue", None)
-    spec = ClusterSpec("slurm", options={"cores": 1, "memory": "1GB"})
+    spec = QueueClusterSpec(kind="slurm", cores=1, memory="1GB")
     with pytest.raises(EnvironmentFailure, match=r"distbragg\[cluster\]"), open_cluster(spec):
         pass
 

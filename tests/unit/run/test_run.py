@@ -17,7 +17,6 @@ import yaml
 
 import distbragg as db
 from distbragg.errors import InputError, PlanError
-from distbragg.graph.cluster import ClusterSpec
 from distbragg.plan.memory import predict_peak_bytes
 from distbragg.run import machine
 from distbragg.run import place as place_module
@@ -26,6 +25,7 @@ from distbragg.run.place import choose_place, fitting_workers
 from distbragg.run.prepare import as_experiment, as_sweep
 from distbragg.run.resume import rebuild_plan
 from distbragg.run.signals import stop_on_terminate
+from distbragg.spec.cluster import LocalClusterSpec
 
 ROOT = Path(__file__).parents[3]
 
@@ -192,8 +192,8 @@ def test_free_disk_is_asked_of_the_nearest_folder_there_is(tmp_path):
     [
         ("serial", 4, 100, 1e6, 8, None),
         ("local:3", None, 1, 0.1, 8, "local"),
-        ("tcp://10.0.0.1:8786", None, 1, 0.1, 8, "address"),
-        (ClusterSpec("local"), None, 1, 0.1, 8, "local"),
+        ("tcp://127.0.0.1:8786", None, 1, 0.1, 8, "address"),
+        (LocalClusterSpec(), None, 1, 0.1, 8, "local"),
         (None, 4, 100, 0.1, 8, "local"),
         (None, 1, 100, 1e6, 8, None),
         (None, None, 100, 1e6, 8, "local"),

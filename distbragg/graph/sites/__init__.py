@@ -1,0 +1,1 @@
+"""Kinds of cluster, one module each; `graph.cluster` is the way in."""

@@ -1,0 +1,262 @@
+"""What a user may say about a cluster: one model per kind of site, read from a YAML file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from distbragg.errors import InputError
+from distbragg.spec.base import Auto, Count, Positive, SpecModel, refusal
+from distbragg.spec.problems import input_error
+from distbragg.spec.yaml_text import read_yaml_mapping
+
+QueueKind = Literal["slurm", "pbs", "lsf", "sge"]
+WorkerCount = Annotated[int, Field(ge=0, le=1_000_000)]
+Bytes = Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s?[kKMGT]i?B$")]
+
+_OWN_ARGUMENTS: Final = frozenset(
+    {
+        "account",
+        "cores",
+        "dashboard_address",
+        "death_timeout",
+        "host",
+        "interface",
+        "job_directives_skip",
+        "job_extra_directives",
+        "job_name",
+        "job_script_prologue",
+        "local_directory",
+        "log_directory",
+        "memory",
+        "n_workers",
+        "name",
+        "nanny",
+        "processes",
+        "project",
+        "protocol",
+        "python",
+        "queue",
+        "scheduler_options",
+        "security",
+        "walltime",
+        "worker_extra_args",
+    }
+)
+"""Arguments of dask-jobqueue that other fields stand for, or that would undo the encryption."""
+
+_WALLTIME = re.compile(r"^(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)$")
+
+
+class TlsFiles(SpecModel):
+    """Certificates in PEM files: of the authority, of this side, and its private key."""
+
+    ca_file: str
+    cert_file: str
+    key_file: str
+
+
+class ClusterSpec(SpecModel):
+    """A cluster to start or to join. `workers` is the number of worker processes; 0: a default."""
+
+    kind: str
+    workers: WorkerCount = 0
+
+
+class LocalClusterSpec(ClusterSpec):
+    """Worker processes on this machine, bound to the loopback interface.
+
+    `memory_limit` is that of one worker, such as "4GB"; empty: an equal share of the machine.
+    """
+
+    kind: Literal["local"] = "local"
+    memory_limit: str = Field(default="", pattern=r"^(\d+(\.\d+)?\s?[kKMGT]?i?B)?$")
+
+
+class JoinedClusterSpec(ClusterSpec):
+    """A scheduler that somebody else runs.
+
+    An address off this machine needs encryption; `allow_plaintext` waives it, for a network in
+    which everybody may run code as this user.
+    """
+
+    tls: TlsFiles | None = None
+    allow_plaintext: bool = False
+
+
+class AddressClusterSpec(JoinedClusterSpec):
+    """A scheduler by its address, `tls://host:port` or `tcp://host:port`."""
+
+    kind: Literal["address"] = "address"
+    address: str = Field(min_length=1)
+
+
+class SchedulerFileClusterSpec(JoinedClusterSpec):
+    """A scheduler by the JSON file that it wrote."""
+
+    kind: Literal["scheduler-file"] = "scheduler-file"
+    scheduler_file: str = Field(min_length=1)
+
+
+class QueueClusterSpec(ClusterSpec):
+    """Workers as jobs of a batch system; the scheduler runs in this process.
+
+    `cores`, `processes`, `memory` and `walltime` are those of one job, which is one node or a
+    part of one. `processes` is the number of one-thread workers, by default one per core.
+    """
+
+    kind: QueueKind
+    cores: Count
+    processes: Count | Auto = "auto"
+    memory: Bytes
+    walltime: str = "01:00:00"
+    queue: str = ""
+    account: str = ""
+    job_name: str = Field(default="distbragg", pattern=r"^[A-Za-z][\w.-]{0,63}$")
+    interface: str = ""
+    scheduler_host: str = ""
+    scheduler_port: int = Field(default=0, ge=0, le=65535)
+    python: str = ""
+    local_directory: str = ""
+    log_directory: str = ""
+    shared_directory: str = ""
+    prologue: tuple[str, ...] = ()
+    directives: tuple[str, ...] = ()
+    directives_skip: tuple[str, ...] = ()
+    worker_arguments: tuple[str, ...] = ()
+    lifetime: Literal["auto", "none"] = "auto"
+    tls: TlsFiles | Literal["auto", "none"] = "auto"
+    patience_h: Positive = 72.0
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("walltime", mode="before")
+    @classmethod
+    def _walltime_is_text(cls, value: object) -> object:
+        # YAML 1.1 reads 10:00:00 without quotes as a number to base 60.
+        if isinstance(value, str) and _WALLTIME.match(value):
+            return value
+        raise refusal(f"{value!r} is no walltime", remedy='write hours, e.g. "10:00:00", in quotes')
+
+    @field_validator("tls", "lifetime", mode="before")
+    @classmethod
+    def _choice_is_text(cls, value: object) -> object:
+        # YAML 1.1 reads no and off as false.
+        if isinstance(value, bool):
+            raise refusal("true/false is no choice here", remedy="write auto or none")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _options_add_only(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        taken = sorted(_OWN_ARGUMENTS & set(value))
+        if taken:
+            raise refusal(
+                f"{taken[0]} cannot be set here",
+                remedy="use the field of the cluster file that stands for it",
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> QueueClusterSpec:
+        if self.processes_per_job > self.cores:
+            raise refusal(
+                f"{self.processes} one-thread workers do not fit into {self.cores} cores",
+                field="processes",
+            )
+        if self.walltime_s < MINIMUM_WALLTIME_S:
+            raise refusal(
+                f"is shorter than {MINIMUM_WALLTIME_S} s: workers would spend it starting",
+                field="walltime",
+            )
+        if self.kind == "sge" and self.cores > 1 and not any("-pe" in d for d in self.directives):
+            raise refusal(
+                f"Grid Engine gives one core unless a parallel environment asks for {self.cores}",
+                field="directives",
+                remedy=f'add "-pe smp {self.cores}" with the name your site uses',
+            )
+        return self
+
+    @property
+    def processes_per_job(self) -> int:
+        """One-thread workers in one job."""
+        return self.cores if self.processes == "auto" else self.processes
+
+    @property
+    def jobs(self) -> int:
+        """Jobs for `workers` workers, at least one."""
+        return max(1, -(-self.workers // self.processes_per_job))
+
+    @property
+    def walltime_s(self) -> int:
+        """Longest life of a job, s."""
+        found = _WALLTIME.match(self.walltime)
+        assert found is not None
+        days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+        return ((24 * days + hours) * 60 + minutes) * 60 + seconds
+
+
+MINIMUM_WALLTIME_S: Final = 60
+
+MODELS: Final[Mapping[str, type[ClusterSpec]]] = {
+    "local": LocalClusterSpec,
+    "address": AddressClusterSpec,
+    "scheduler-file": SchedulerFileClusterSpec,
+    "slurm": QueueClusterSpec,
+    "pbs": QueueClusterSpec,
+    "lsf": QueueClusterSpec,
+    "sge": QueueClusterSpec,
+}
+"""The model of each kind of cluster."""
+
+
+def read_cluster_file(path: str, kind: str = "") -> ClusterSpec:
+    """Read a cluster file.
+
+    Parameters
+    ----------
+    path : str
+        YAML.
+    kind : str
+        The kind it must have, where that was said elsewhere too; a file may then leave it out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be used; names the file, the field and the remedy.
+    """
+    content = read_yaml_mapping(path)
+    said = content.setdefault("kind", kind) if kind else content.get("kind")
+    if not isinstance(said, str) or said not in MODELS:
+        raise InputError(
+            f"{said!r} is no kind of cluster" if said is not None else "is missing",
+            source=path,
+            field="kind",
+            remedy=f"one of {', '.join(MODELS)}",
+        )
+    if kind and said != kind:
+        raise InputError(
+            f"the file is about {said}, --cluster says {kind}", source=path, field="kind"
+        )
+    model = MODELS[said]
+    try:
+        return model.model_validate(_beside(path, content))
+    except ValidationError as error:
+        raise input_error(error, model, path) from None
+
+
+def _beside(path: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Take the files that a cluster file names relative to its own folder."""
+    folder = Path(path).parent
+
+    def placed(name: object) -> object:
+        return str(folder / name) if isinstance(name, str) and name else name
+
+    if isinstance(content.get("tls"), dict):
+        content["tls"] = {field: placed(name) for field, name in content["tls"].items()}
+    if "scheduler_file" in content:
+        content["scheduler_file"] = placed(content["scheduler_file"])
+    return content
