@@ -92,22 +92,33 @@ struct Metric {
   }
 };
 
-// One axis of a parallelepiped: sin(πNδ) and sin(πδ). Nδ is brought to its fraction in
-// float64; only then may the precision drop.
-template <class Real>
+// One axis of a parallelepiped: sin(πNδ) and sin(πδ). δ is exact when it leaves float64; in
+// float32 it has a relative error of 2⁻²⁴, so Nδ is off by N|δ|/2²⁴ turns, next to nothing on a
+// peak. For crystals wide enough to make that visible between peaks (kWide), and in float64, Nδ
+// is brought to its fraction in float64 and drops in precision only then.
+template <class Real, bool kWide>
 struct Interference {
   Real numerator, denominator;
   DISTBRAGG_INLINE Interference(double delta, double cells) {
     // Only the square of the ratio counts, so the sign of δ may go.
-    const double distance = std::fabs(delta) + kOffPeak<Real>;
-    const double rest = madd(cells, distance, -std::nearbyint(cells * distance));
-    numerator = sin_pi(static_cast<Real>(rest));
-    denominator = sin_pi(static_cast<Real>(distance));
+    if constexpr (kWide) {
+      const double distance = std::fabs(delta) + kOffPeak<Real>;
+      const double rest = madd(cells, distance, -std::nearbyint(cells * distance));
+      numerator = sin_pi(static_cast<Real>(rest));
+      denominator = sin_pi(static_cast<Real>(distance));
+    } else {
+      const Real edge = static_cast<Real>(cells);
+      const Real distance = std::fabs(static_cast<Real>(delta)) + static_cast<Real>(kOffPeak<Real>);
+      const Real rest = madd(edge, distance, -std::nearbyint(edge * distance));
+      numerator = sin_pi(rest);
+      denominator = sin_pi(distance);
+    }
   }
 };
 
-// The squared transform of the whole crystal, without the factor that all steps share.
-template <class Real, int kShape, bool kAllAxes>
+// The squared transform of the whole crystal, without the factor that all steps share. `kWide`
+// and `kAllAxes` (every axis has more than one cell) are of the parallelepiped alone.
+template <class Real, int kShape, bool kWide, bool kAllAxes>
 struct Lattice {
   double na, nb, nc;
   double tophat_cut;
@@ -118,7 +129,7 @@ struct Lattice {
 
   DISTBRAGG_INLINE Real squared(double h, double k, double l) const {
     if constexpr (kShape == kSquare) {
-      Interference<Real> a(h, na), b(k, nb), c(l, nc);
+      Interference<Real, kWide> a(h, na), b(k, nb), c(l, nc);
       if constexpr (!kAllAxes) {
         // An axis of one cell has no interference: the factor is exactly 1.
         a.numerator = na > 1.0 ? a.numerator : Real(1);
@@ -218,31 +229,49 @@ struct StepSum {
   virtual void run(Scattering& q) const = 0;
 };
 
-template <class Real, int kShape, bool kAllAxes>
+template <class Real, int kShape, bool kWide, bool kAllAxes>
 struct DomainSum final : StepSum {
+  using Shape = Lattice<Real, kShape, kWide, kAllAxes>;
+
   const Parameters& parameters;
   const Table<Real> table;
-  const Lattice<Real, kShape, kAllAxes> lattice;
+  const Shape lattice;
 
   explicit DomainSum(const Parameters& p) : parameters(p), table(p), lattice(p) {}
 
-  // One domain, lanes [first, first + kCount): sum += |F|² F_latt², or = for the first domain.
+  // |F|² F_latt². The table is scaled to at most 1, so that the product stays in the range of
+  // float32.
+  static DISTBRAGG_INLINE Real step(const Domain& domain, const Table<Real>& look,
+                                    const Shape& shape, double x, double y, double z) {
+    const Indices at(domain, x, y, z);
+    const double h = nearest(at.h), k = nearest(at.k), l = nearest(at.l);
+    return shape.squared(at.h - h, at.k - k, at.l - l) * look.at(h, k, l);
+  }
+
+  // Lanes [first, first + kCount): sum += the steps of one domain or of two, or = for kFirst.
+  // Two share the loads and the sum in float64.
   template <int kCount, bool kFirst>
-  DISTBRAGG_INLINE void add(const Domain& domain, Scattering& q, int first) const {
+  DISTBRAGG_INLINE void add(const Domain& one, const Domain* two, Scattering& q, int first) const {
     const Table<Real> look = table;
-    const Lattice<Real, kShape, kAllAxes> shape = lattice;
+    const Shape shape = lattice;
     const double* x = q.x + first;
     const double* y = q.y + first;
     const double* z = q.z + first;
     double* sum = q.sum + first;
+    if (two == nullptr) {
+#pragma omp simd
+      for (int i = 0; i < kCount; ++i) {
+        const double term = static_cast<double>(step(one, look, shape, x[i], y[i], z[i]));
+        sum[i] = kFirst ? term : sum[i] + term;
+      }
+      return;
+    }
+    const Domain other = *two;
 #pragma omp simd
     for (int i = 0; i < kCount; ++i) {
-      const Indices at(domain, x[i], y[i], z[i]);
-      const double h = nearest(at.h), k = nearest(at.k), l = nearest(at.l);
-      const Real latt = shape.squared(at.h - h, at.k - k, at.l - l);
-      const Real cell = look.at(h, k, l);
-      // The table is scaled to at most 1, so that the product stays in the float32 range.
-      const double term = static_cast<double>(latt * cell);
+      const Real pair = step(one, look, shape, x[i], y[i], z[i]) +
+                        step(other, look, shape, x[i], y[i], z[i]);
+      const double term = static_cast<double>(pair);
       sum[i] = kFirst ? term : sum[i] + term;
     }
   }
@@ -259,14 +288,14 @@ struct DomainSum final : StepSum {
     for (int strip = 0; strip < kLanes; strip += kStrip) {
       std::uint64_t any[kStrip / 8];
       std::memcpy(any, visible + strip, sizeof any);
-      if (any[0] | any[1]) add<kStrip, false>(domain, q, strip);
+      if (any[0] | any[1]) add<kStrip, false>(domain, nullptr, q, strip);
     }
   }
 
   void add_interpolated(const Domain& domain, Scattering& q) const {
     alignas(64) double h[kLanes], k[kLanes], l[kLanes], cell[kLanes], latt[kLanes];
     const Table<Real> look = table;
-    const Lattice<Real, kShape, kAllAxes> shape = lattice;
+    const Shape shape = lattice;
 #pragma omp simd
     for (int i = 0; i < kLanes; ++i) {
       const Indices at(domain, q.x[i], q.y[i], q.z[i]);
@@ -286,37 +315,63 @@ struct DomainSum final : StepSum {
   }
 
   void run(Scattering& q) const override {
-    const bool dense = !parameters.interpolate && !(parameters.reach > 0.0);
-    if (!dense) std::fill(q.sum, q.sum + kLanes, 0.0);
+    if (!parameters.interpolate && !(parameters.reach > 0.0)) return run_dense(q);
+    std::fill(q.sum, q.sum + kLanes, 0.0);
     for (std::int64_t d = 0; d < parameters.domains; ++d) {
       const Domain domain(parameters.domain_vectors + 9 * d);
       if (parameters.interpolate) {
         add_interpolated(domain, q);
-      } else if (!dense) {
-        add_sparse(domain, q);
-      } else if (d == 0) {
-        add<kLanes, true>(domain, q, 0);
       } else {
-        add<kLanes, false>(domain, q, 0);
+        add_sparse(domain, q);
       }
+    }
+  }
+
+  // Shapes whose steps may be skipped are added one by one here too: the same bits either way.
+  static constexpr bool kInPairs = kShape == kSquare || kShape == kRound;
+
+  void run_dense(Scattering& q) const {
+    const double* vectors = parameters.domain_vectors;
+    const std::int64_t singles = kInPairs ? parameters.domains % 2 : parameters.domains;
+    for (std::int64_t d = 0; d < singles; ++d) {
+      const Domain one(vectors + 9 * d);
+      d == 0 ? add<kLanes, true>(one, nullptr, q, 0) : add<kLanes, false>(one, nullptr, q, 0);
+    }
+    for (std::int64_t d = singles; d < parameters.domains; d += 2) {
+      const Domain one(vectors + 9 * d), two(vectors + 9 * (d + 1));
+      d == 0 ? add<kLanes, true>(one, &two, q, 0) : add<kLanes, false>(one, &two, q, 0);
     }
   }
 };
 
+// Cells along an axis up to which Nδ may be formed in float32: it is then off by at most
+// 2⁻¹⁹ turns at δ = ½, and by 2⁻²⁴ turns for each fringe away from a peak.
+constexpr double kNarrowCells = 64.0;
+
+template <class Real, bool kWide>
+std::unique_ptr<StepSum> make_square_sum(const Parameters& p) {
+  const bool all_axes = p.cells[0] > 1.0 && p.cells[1] > 1.0 && p.cells[2] > 1.0;
+  if (all_axes) return std::make_unique<DomainSum<Real, kSquare, kWide, true>>(p);
+  return std::make_unique<DomainSum<Real, kSquare, kWide, false>>(p);
+}
+
 template <class Real>
 std::unique_ptr<StepSum> make_step_sum_of(const Parameters& p) {
-  const bool all_axes = p.cells[0] > 1.0 && p.cells[1] > 1.0 && p.cells[2] > 1.0;
   switch (p.shape) {
     case kRound:
-      return std::make_unique<DomainSum<Real, kRound, true>>(p);
+      return std::make_unique<DomainSum<Real, kRound, true, true>>(p);
     case kGauss:
-      return std::make_unique<DomainSum<Real, kGauss, true>>(p);
+      return std::make_unique<DomainSum<Real, kGauss, true, true>>(p);
     case kTophat:
-      return std::make_unique<DomainSum<Real, kTophat, true>>(p);
+      return std::make_unique<DomainSum<Real, kTophat, true, true>>(p);
     default:
-      if (all_axes) return std::make_unique<DomainSum<Real, kSquare, true>>(p);
-      return std::make_unique<DomainSum<Real, kSquare, false>>(p);
+      break;
   }
+  if constexpr (sizeof(Real) == sizeof(float)) {
+    const double widest = std::max(p.cells[0], std::max(p.cells[1], p.cells[2]));
+    if (widest <= kNarrowCells) return make_square_sum<Real, false>(p);
+  }
+  return make_square_sum<Real, true>(p);
 }
 
 inline std::unique_ptr<StepSum> make_step_sum(const Parameters& p) {

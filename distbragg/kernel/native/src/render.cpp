@@ -49,9 +49,13 @@ class ActivePixels {
     std::int64_t skip = first - start_[static_cast<std::size_t>(row)];
     const int wanted = static_cast<int>(std::min<std::int64_t>(kLanes, count() - first));
     int lane = 0;
-    for (; lane < wanted; ++row) {
-      for (std::int64_t column = 0; column < width_ && lane < wanted; ++column) {
-        if (!p_.active[row * width_ + column] || skip-- > 0) continue;
+    for (; lane < wanted; ++row, skip = 0) {
+      const std::uint8_t* active = p_.active + row * width_;
+      const bool full = start_[static_cast<std::size_t>(row) + 1] -
+                            start_[static_cast<std::size_t>(row)] == width_;
+      const std::int64_t from = full ? skip : 0;
+      for (std::int64_t column = from; column < width_ && lane < wanted; ++column) {
+        if (!full && (!active[column] || skip-- > 0)) continue;
         pixel.slow[lane] = static_cast<double>(p_.slow_start + row);
         pixel.fast[lane] = static_cast<double>(p_.fast_start + column);
         flat[lane++] = row * width_ + column;
