@@ -27,9 +27,9 @@ from distbragg.graph.worker import (
     run_id_of,
 )
 from distbragg.plan.keys import TileKey
-from distbragg.store import write
 from distbragg.store.layout import StackLayout
 from distbragg.store.run_directory import open_run
+from distbragg.store.write import UnitWriter
 
 RUN_HASH_DIGITS = 12
 """Hex digits of the run's identity in a task's key."""
@@ -68,19 +68,21 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     started = time.perf_counter()
     prepared = prepare_run(run, settings)
     layout = prepared.directory.layout
-    images = _empty_unit(layout, layout.frame_count(unit))
     kernel_seconds = 0.0
     steps = 0
-    for image, frame in zip(images, unit_frames(layout, unit), strict=True):
-        ready = prepare_frame(prepared.directory, frame)
-        kernel_seconds += _render_into(image, ready, prepared, frame)
-        steps += ready.plan.steps
-    seconds = time.perf_counter() - started
-    facts = _facts(attempt, steps, seconds, kernel_seconds)
-    receipt = _store(prepared, unit, images, facts)
+    with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
+        for frame in unit_frames(layout, unit):
+            ready = prepare_frame(prepared.directory, frame)
+            image = writer.blank()
+            kernel_seconds += _render_into(image, ready, prepared, frame)
+            steps += ready.plan.steps
+            writer.add(image)
+        seconds = time.perf_counter() - started - writer.seconds
+        facts = _facts(attempt, steps, seconds, kernel_seconds)
+        receipt = _finish(writer, prepared, facts)
     if settings.watch:
-        meter(unit_numbers(receipt, _raw_bytes(layout, images)))
-    return _with_picture(receipt, images, settings)
+        meter(unit_numbers(receipt, _raw_bytes(layout, unit)))
+    return _with_picture(receipt, image, settings)
 
 
 def expand_unit(run: str, unit: int) -> tuple[TileTask, ...]:
@@ -125,30 +127,26 @@ def write_unit(
     started = time.perf_counter()
     prepared = prepare_run(run, settings)
     layout = prepared.directory.layout
-    frames = unit_frames(layout, unit)
-    images = _empty_unit(layout, len(frames))
+    kernel_seconds = sum(root.kernel_seconds for root in roots)
     waiting = {root.keys[0]: root for root in roots}
     steps = 0
-    for position, frame in enumerate(frames):
-        ready = prepare_frame(prepared.directory, frame)
-        plan = ready.plan
-        steps += plan.steps
-        for panel in range(plan.panels):
-            for index, tile in enumerate(plan.tiles):
-                root = _take(waiting, TileKey(frame, panel, index, 0))
-                pixels = finish_tile(ready.experiment, plan, root, panel, index)
-                place(images[position], panel, tile, pixels)
-    if waiting:
-        raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
-    seconds = time.perf_counter() - started
-    kernel_seconds = sum(root.kernel_seconds for root in roots)
-    facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds)
-    receipt = _store(prepared, unit, images, facts)
+    with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
+        for frame in unit_frames(layout, unit):
+            ready = prepare_frame(prepared.directory, frame)
+            image = writer.blank()
+            _finish_frame(image, ready, frame, waiting)
+            steps += ready.plan.steps
+            writer.add(image)
+        if waiting:
+            raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
+        seconds = time.perf_counter() - started - writer.seconds
+        facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds)
+        receipt = _finish(writer, prepared, facts)
     if settings.watch:
-        numbers = unit_numbers(receipt, _raw_bytes(layout, images))
+        numbers = unit_numbers(receipt, _raw_bytes(layout, unit))
         # Other tasks spent the kernel's time, and have told so.
         meter({label: value for label, value in numbers.items() if label != KERNEL})
-    return _with_picture(receipt, images, settings)
+    return _with_picture(receipt, image, settings)
 
 
 def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
@@ -173,10 +171,15 @@ def _render_into(
     return rendered.kernel_seconds
 
 
-def _empty_unit(layout: StackLayout, frames: int) -> NDArray[Any]:
-    # Counts beyond 2^24 would be rounded in float32.
-    dtype = np.float64 if layout.dtype in {"float64", "uint32"} else np.float32
-    return np.zeros((frames, layout.panels, *layout.shape), dtype=dtype)
+def _finish_frame(
+    image: NDArray[Any], ready: PreparedFrame, frame: int, waiting: dict[TileKey, PartialImage]
+) -> None:
+    """Finalize the sums of a frame's tiles into `image` (panels, slow, fast)."""
+    plan = ready.plan
+    for panel in range(plan.panels):
+        for index, tile in enumerate(plan.tiles):
+            root = _take(waiting, TileKey(frame, panel, index, 0))
+            place(image, panel, tile, finish_tile(ready.experiment, plan, root, panel, index))
 
 
 def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
@@ -186,21 +189,19 @@ def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
     return root
 
 
-def _store(
-    prepared: PreparedRun, unit: int, images: NDArray[Any], facts: dict[str, Any]
-) -> dict[str, Any]:
-    info = {**facts, "numeric_class": prepared.numeric_class}
-    return write.write_unit(prepared.directory, unit, images, info)
+def _finish(writer: UnitWriter, prepared: PreparedRun, facts: dict[str, Any]) -> dict[str, Any]:
+    return writer.finish({**facts, "numeric_class": prepared.numeric_class})
 
 
-def _raw_bytes(layout: StackLayout, images: NDArray[Any]) -> int:
-    return images.size * np.dtype(layout.dtype).itemsize
+def _raw_bytes(layout: StackLayout, unit: int) -> int:
+    pixels = layout.frame_count(unit) * layout.panels * layout.shape[0] * layout.shape[1]
+    return pixels * np.dtype(layout.dtype).itemsize
 
 
 def _with_picture(
-    receipt: dict[str, Any], images: NDArray[Any], settings: TaskSettings
+    receipt: dict[str, Any], image: NDArray[Any], settings: TaskSettings
 ) -> dict[str, Any]:
-    return {**receipt, PICTURE: thumbnail(images[-1])} if settings.picture else receipt
+    return {**receipt, PICTURE: thumbnail(image)} if settings.picture else receipt
 
 
 def _facts(attempt: int, steps: int, seconds: float, kernel_seconds: float) -> dict[str, Any]:

@@ -25,8 +25,9 @@ class ComputeSpec(SpecModel):
 
 
 class OutputSpec(SpecModel):
-    """What a stack stores."""
+    """What a stack stores. `compressor: auto` is zstd for counts and lz4 for expected photons."""
 
     dtype: Literal["float32", "float64", "uint16", "uint32"] = "float32"
+    compressor: Literal["auto", "lz4", "zstd"] = "auto"
     compression_level: int = Field(default=1, ge=0, le=9)
     chunk: TileShape | Auto = "auto"

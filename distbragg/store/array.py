@@ -1,8 +1,7 @@
-"""The Zarr side: creating the group, opening the writer and the reader."""
+"""The Zarr side: creating the group, opening the reader."""
 
 from __future__ import annotations
 
-import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from zarr.abc.store import ByteRequest
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
-from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
 
 from distbragg.store.layout import IMAGES, STATE_DIR, StackLayout, fill_value
@@ -26,43 +23,6 @@ class StoredVariable:
     dims: tuple[str, ...]
     values: np.ndarray[Any, Any]
     attrs: Mapping[str, Any]
-
-
-class WholeShardStore(LocalStore):
-    """A local store whose shards are only ever replaced.
-
-    zarr 3.1 reads the old shard before every write, even of the whole shard; a damaged old
-    object would then stop its own replacement. Hiding old shards from the writer makes each
-    write depend on the new pixels alone.
-
-    Attributes
-    ----------
-    set_seconds : float
-        Time spent in writing objects so far: tells writing from encoding.
-    """
-
-    def __init__(self, root: Path, *, read_only: bool = False) -> None:
-        super().__init__(root, read_only=read_only)
-        self.set_seconds = 0.0
-
-    async def set(self, key: str, value: Buffer) -> None:
-        """Store `value`, timed."""
-        started = time.perf_counter()
-        try:
-            await super().set(key, value)
-        finally:
-            self.set_seconds += time.perf_counter() - started
-
-    async def get(
-        self,
-        key: str,
-        prototype: BufferPrototype | None = None,
-        byte_range: ByteRequest | None = None,
-    ) -> Buffer | None:
-        """Return the value of `key`, or None for any shard."""
-        if f"{IMAGES}/c/" in f"{key}/":
-            return None
-        return await super().get(key, prototype, byte_range)
 
 
 def create_group(
@@ -85,9 +45,9 @@ def create_group(
         serializer=BytesCodec(endian="little" if itemsize > 1 else None),
         compressors=[
             BloscCodec(
-                cname="zstd",
+                cname=layout.compressor,
                 clevel=layout.compression_level,
-                shuffle="bitshuffle",
+                shuffle="shuffle",
                 typesize=itemsize,
             ),
             Crc32cCodec(),
@@ -100,19 +60,6 @@ def create_group(
         _create_coordinate(group, name, variable)
     _consolidate(store)
     _hide_state(path)
-
-
-def open_writer(path: Path) -> zarr.Array[Any]:
-    """Open the image array for whole-shard writing.
-
-    An all-zero image must be stored: with zarr's default it would be deleted and look lost.
-    """
-    array = zarr.open_array(WholeShardStore(path), path=IMAGES, mode="r+", zarr_format=3)
-    # `open_array(config=…)` is for new arrays alone and would be ignored here.
-    array = array.with_config({"write_empty_chunks": True})
-    if not array.config.write_empty_chunks:
-        raise AssertionError("zarr ignored write_empty_chunks")
-    return array
 
 
 def open_reader(path: Path) -> zarr.Array[Any]:

@@ -5,10 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from distbragg.errors import EnvironmentFailure
+
+PARTIAL: Final = ".partial"
+"""Suffix of half-written objects, ours and those of zarr's local store."""
 
 _BLOCK = 1 << 20
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -34,6 +40,48 @@ def sha256_file(path: Path, *, durable: bool = False) -> tuple[str, int]:
         if durable:
             os.fsync(handle.fileno())
     return digest.hexdigest(), size
+
+
+def sha256_pieces(pieces: Iterable[bytes]) -> tuple[str, int]:
+    """Hex SHA-256 and number of bytes of `pieces`, one after another."""
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest.hexdigest(), size
+
+
+def replace_file(path: Path, pieces: Iterable[bytes]) -> float:
+    """Write `pieces` to a file of its own, flush it to disk, and rename it to `path`.
+
+    A killed writer leaves a file ending in `PARTIAL`, which `scan.sweep_partial` removes.
+
+    Returns
+    -------
+    float
+        Seconds of the flush.
+
+    Raises
+    ------
+    EnvironmentFailure
+        There is no room.
+    """
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as handle:
+            handle.writelines(pieces)
+            handle.flush()
+            started = time.perf_counter()
+            os.fsync(handle.fileno())
+            seconds = time.perf_counter() - started
+        temporary.replace(path)
+    except OSError as error:
+        raise no_room(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return seconds
 
 
 def write_atomic(path: Path, data: bytes) -> None:

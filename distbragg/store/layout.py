@@ -34,6 +34,8 @@ MAX_INNER_EDGE = 1024
 
 Dtype = Literal["float32", "float64", "uint16", "uint32"]
 DTYPES: tuple[Dtype, ...] = ("float32", "float64", "uint16", "uint32")
+Compressor = Literal["lz4", "zstd"]
+COMPRESSORS: tuple[Compressor, ...] = ("lz4", "zstd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class StackLayout:
     inner : (int, int)
         Inner chunk, pixels (slow, fast).
     dtype : {"float32", "float64", "uint16", "uint32"}
+    compressor : {"lz4", "zstd"}
     compression_level : int
     """
 
@@ -61,6 +64,7 @@ class StackLayout:
     shape: tuple[int, int]
     inner: tuple[int, int]
     dtype: Dtype
+    compressor: Compressor
     compression_level: int
 
     @property
@@ -162,6 +166,7 @@ class StackLayout:
             "shape": list(self.shape),
             "inner": list(self.inner),
             "dtype": self.dtype,
+            "compressor": self.compressor,
             "compression_level": self.compression_level,
         }
 
@@ -180,13 +185,20 @@ def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
         inner = (inner_edge(shape[0]), inner_edge(shape[1]))
     else:
         inner = (min(int(chunk[0]), shape[0]), min(int(chunk[1]), shape[1]))
+    dtype = _dtype(output.get("dtype", "float32"))
+    wished = output.get("compressor", "auto")
+    if wished == "auto":
+        # Counts repeat and are worth zstd; the digits of expected photons do not.
+        counts = plan.frame.photon_noise or np.dtype(dtype).kind == "u"
+        wished = "zstd" if counts else "lz4"
     return StackLayout(
         dims=dims,
         unit_shape=tuple(int(n) for n in plan.unit_shape),
         panels=int(plan.frame.panels),
         shape=shape,
         inner=inner,
-        dtype=_dtype(output.get("dtype", "float32")),
+        dtype=dtype,
+        compressor=_compressor(wished),
         compression_level=int(output.get("compression_level", 1)),
     )
 
@@ -207,6 +219,7 @@ def layout_from_plain(plain: Mapping[str, Any]) -> StackLayout:
             shape=(int(plain["shape"][0]), int(plain["shape"][1])),
             inner=(int(plain["inner"][0]), int(plain["inner"][1])),
             dtype=_dtype(plain["dtype"]),
+            compressor=_compressor(plain["compressor"]),
             compression_level=int(plain["compression_level"]),
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -227,3 +240,10 @@ def _dtype(value: object) -> Dtype:
         if value == dtype:
             return dtype
     raise ValueError(f"unknown dtype {value!r}")
+
+
+def _compressor(value: object) -> Compressor:
+    for compressor in COMPRESSORS:
+        if value == compressor:
+            return compressor
+    raise ValueError(f"unknown compressor {value!r}")

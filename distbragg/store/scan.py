@@ -10,10 +10,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from distbragg.store.files import PARTIAL
 from distbragg.store.layout import IMAGES, StackLayout
-
-PARTIAL = ".partial"
-"""Suffix of the half-written files of zarr's local store."""
 
 
 def scan_objects(run: Path, layout: StackLayout) -> dict[int, int]:

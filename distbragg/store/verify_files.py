@@ -12,12 +12,12 @@ import numpy as np
 import zarr
 from zarr.storage import LocalStore
 
-from distbragg.store.files import sha256_file
+from distbragg.store.files import PARTIAL, sha256_file
 from distbragg.store.inputs import input_names
 from distbragg.store.label import axis_variables
 from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.scan import PARTIAL, is_object
+from distbragg.store.scan import is_object
 from distbragg.store.seal import Seal, metadata_digests
 
 FileKind = Literal["foreign", "input", "coordinate", "metadata"]

@@ -1,41 +1,187 @@
-"""Writing one unit: a whole shard in one assignment, then its receipt."""
+"""Writing one unit: a whole shard in one file, then its receipt."""
 
 from __future__ import annotations
 
+import math
 import os
 import socket
-import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
-import zarr
-from numcodecs import blosc
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.store.array import WholeShardStore, open_writer
-from distbragg.store.files import no_room, sha256_file
-from distbragg.store.layout import StackLayout
+from distbragg.store.files import replace_file, sha256_pieces
 from distbragg.store.ledger import append_receipt
 from distbragg.store.manifest import class_id
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.verify import pixel_sum
+from distbragg.store.shard import ChunkEncoder, shard_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CACHE_SIZE = 4
-_writers: dict[tuple[str, str, int], zarr.Array[Any]] = {}
-_writers_lock = threading.Lock()
+_FRAMES_AT_WORK: Final = 2
+"""Frames held at a time where other threads encode: one being filled, one being encoded."""
+
+
+class UnitWriter:
+    """Takes the frames of a unit in order, encodes each at once, and stores them as one shard.
+
+    Nothing reaches the disk before `finish`; leaving the context without it stores nothing.
+
+    Parameters
+    ----------
+    run : RunDirectory
+    unit : int
+    threads : int
+        With more than one, frames are encoded by threads of their own while the caller goes on.
+
+    Attributes
+    ----------
+    seconds : float
+        Time that the caller has spent in this writer, s.
+    """
+
+    def __init__(self, run: RunDirectory, unit: int, *, threads: int = 1) -> None:
+        self._run, self._unit = run, unit
+        self._encoder = ChunkEncoder(run.layout)
+        self._pool = ThreadPoolExecutor(threads, "encode") if threads > 1 else None
+        self._chunks: list[bytes] = []
+        self._pending: list[Future[bytes]] = []
+        self._frames: list[NDArray[Any]] = []
+        self._sums: list[float] = []
+        self._largest = -math.inf
+        self.seconds = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def blank(self) -> NDArray[Any]:
+        """Return an array (panels, slow, fast) to be filled and given to `add`.
+
+        Its type holds what is to be stored; its content is undefined. An earlier frame's memory
+        is used again once that frame is encoded.
+        """
+        held = 1 if self._pool is None else _FRAMES_AT_WORK
+        if len(self._sums) < held:
+            layout = self._run.layout
+            # Counts beyond 2^24 would be rounded in float32.
+            dtype = np.float64 if layout.dtype in {"float64", "uint32"} else np.float32
+            return np.empty((layout.panels, *layout.shape), dtype=dtype)
+        return self._frames.pop(0)
+
+    def add(self, frame: NDArray[Any]) -> None:
+        """Check, convert and encode the next frame (panels, slow, fast), photons per pixel.
+
+        The frame is the writer's from here on.
+
+        Raises
+        ------
+        InputError
+            Pixels are not finite, or do not fit the stored type.
+        """
+        with self._timed():
+            stored = to_stored(frame, self._run.layout.dtype, self._unit)
+            self._sums.append(float(stored.sum(dtype=np.float64)))
+            self._largest = max(self._largest, float(stored.max()))
+            tiles = [tile for panel in stored for tile in self._encoder.tiles(panel)]
+            if self._pool is None:
+                self._chunks.extend(map(self._encoder.encode, tiles))
+            else:
+                self._settle()
+                self._pending = [self._pool.submit(self._encoder.encode, tile) for tile in tiles]
+            self._frames.append(frame)
+
+    def finish(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Store the shard, append its receipt, and return that.
+
+        Parameters
+        ----------
+        info : mapping
+            What the receipt should also say: attempt, seconds, `numeric_class` (a mapping; the
+            manifest's where absent).
+
+        Returns
+        -------
+        dict
+            A few hundred bytes. Its `write_seconds` are all the time spent in this writer but
+            for the receipt's own line; of them `encode_seconds` went into checking, converting
+            and compressing pixels, and `verify_seconds` into hashing and flushing the bytes.
+
+        Raises
+        ------
+        ValueError
+            Not all frames of the unit were added.
+        EnvironmentFailure
+            There is no room.
+        """
+        layout, unit = self._run.layout, self._unit
+        if len(self._sums) != layout.frame_count(unit):
+            raise ValueError(
+                f"unit {unit} has {layout.frame_count(unit)} frames, got {len(self._sums)}"
+            )
+        with self._timed():
+            self._settle()
+            index = shard_index(layout, unit, [len(chunk) for chunk in self._chunks])
+            pieces = [*self._chunks, index]
+        encode_seconds, started = self.seconds, time.perf_counter()
+        digest, size = sha256_pieces(pieces)
+        hashed = time.perf_counter()
+        flush_seconds = replace_file(self._run.object_path(unit), pieces)
+        stored = time.perf_counter()
+        self.seconds += stored - started
+        receipt = self._receipt(info) | {
+            "digest": digest,
+            "size": size,
+            "encode_seconds": round(encode_seconds, 6),
+            "verify_seconds": round(hashed - started + flush_seconds, 6),
+            "write_seconds": round(self.seconds, 6),
+        }
+        append_receipt(self._run, receipt)
+        return receipt
+
+    def _settle(self) -> None:
+        """Wait for what is being encoded."""
+        self._chunks.extend(chunk.result() for chunk in self._pending)
+        self._pending = []
+
+    def _receipt(self, info: Mapping[str, Any]) -> dict[str, Any]:
+        numeric_class = info.get("numeric_class", self._run.manifest.numeric_class)
+        rest = {key: value for key, value in info.items() if key != "numeric_class"}
+        return {
+            **rest,
+            "run": self._run.run_id,
+            "unit": self._unit,
+            "class": class_id(numeric_class),
+            "frames": len(self._sums),
+            "sum": math.fsum(self._sums),
+            "max": self._largest,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "time": time.time(),
+        }
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - started
 
 
 def write_unit(
     run: RunDirectory, unit: int, images: NDArray[Any], info: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Store the frames of a unit as one shard and append its receipt.
+    """Store the frames of a unit as one shard and append its receipt; see `UnitWriter`.
 
     Parameters
     ----------
@@ -44,15 +190,6 @@ def write_unit(
     images : (frames of the unit, panels, slow, fast) float
         Photons per pixel, frames in C order.
     info : mapping
-        What the receipt should also say: attempt, seconds, `numeric_class` (a mapping; the
-        manifest's where absent).
-
-    Returns
-    -------
-    dict
-        The receipt, a few hundred bytes. Its `write_seconds` are the whole of this call but
-        for the receipt's own line; of them `encode_seconds` went into checking, converting and
-        compressing pixels, and `verify_seconds` into flushing and hashing the stored bytes.
 
     Raises
     ------
@@ -61,47 +198,13 @@ def write_unit(
     EnvironmentFailure
         There is no room.
     """
-    layout = run.layout
-    started = time.perf_counter()
-    _check_shape(layout, unit, images)
-    stored = to_stored(images, layout.dtype, unit)
-    pixels = layout.array_shape[len(layout.dims) :]
-    block = stored.reshape(*layout.unit_extent(unit), *pixels)
-    region = layout.full_region(unit)
-    check_alignment(layout, region)
-    path = run.object_path(unit)
-    try:
-        with _write_settings():
-            writer = _writer(run)
-            file_seconds = -_set_seconds(writer)
-            writer[region] = block
-            file_seconds += _set_seconds(writer)
-        written = time.perf_counter()
-        digest, size = sha256_file(path, durable=True)
-        verified = time.perf_counter()
-        receipt = _receipt(run, unit, stored, {**info, "digest": digest, "size": size})
-    except OSError as error:
-        raise no_room(error, path) from error
-    receipt["encode_seconds"] = round(max(0.0, written - started - file_seconds), 6)
-    receipt["verify_seconds"] = round(verified - written, 6)
-    receipt["write_seconds"] = round(time.perf_counter() - started, 6)
-    append_receipt(run, receipt)
-    return receipt
-
-
-def check_alignment(layout: StackLayout, region: tuple[slice, ...]) -> None:
-    """Refuse any region that is not exactly one shard, clipped at the array's edge.
-
-    Raises
-    ------
-    ValueError
-        The region starts inside a shard, or does not reach its end. A write of that kind
-        would read the shard back and lose what another writer put there meanwhile.
-    """
-    for part, shard, size in zip(region, layout.shard_shape, layout.array_shape, strict=True):
-        aligned = part.start % shard == 0 and part.stop == min(part.start + shard, size)
-        if not aligned or part.step not in (None, 1):
-            raise ValueError(f"region {region} is not one whole shard of {layout.shard_shape}")
+    expected = (run.layout.frame_count(unit), run.layout.panels, *run.layout.shape)
+    if images.shape != expected:
+        raise ValueError(f"unit {unit} has shape {expected}, got {images.shape}")
+    with UnitWriter(run, unit) as writer:
+        for frame in images:
+            writer.add(frame)
+        return writer.finish(info)
 
 
 def to_stored(images: NDArray[Any], dtype: str, unit: int) -> NDArray[Any]:
@@ -112,8 +215,8 @@ def to_stored(images: NDArray[Any], dtype: str, unit: int) -> NDArray[Any]:
     InputError
         NaN or infinite pixels, or values beyond the range of `dtype`.
     """
-    bad = images.size - int(np.count_nonzero(np.isfinite(images)))
-    if bad:
+    if not np.isfinite(images).all():
+        bad = images.size - int(np.count_nonzero(np.isfinite(images)))
         raise InputError(
             f"unit {unit}: {bad} of {images.size} pixels are not finite, or beyond float32; "
             "nothing was stored",
@@ -124,7 +227,7 @@ def to_stored(images: NDArray[Any], dtype: str, unit: int) -> NDArray[Any]:
         return _to_counts(images, target, unit)
     with np.errstate(over="ignore"):
         stored = np.ascontiguousarray(images, dtype=target)
-    if not np.isfinite(stored).all():
+    if stored.dtype != images.dtype and not np.isfinite(stored).all():
         raise InputError(
             f"unit {unit}: pixels up to {images.max():.3g} do not fit {dtype}",
             field="output.dtype",
@@ -149,61 +252,3 @@ def _to_counts(images: NDArray[Any], target: np.dtype[Any], unit: int) -> NDArra
             remedy="set noise.photon, or store float32",
         )
     return stored
-
-
-def _check_shape(layout: StackLayout, unit: int, images: NDArray[Any]) -> None:
-    expected = (layout.frame_count(unit), layout.panels, *layout.shape)
-    if images.shape != expected:
-        raise ValueError(f"unit {unit} has shape {expected}, got {images.shape}")
-
-
-def _receipt(
-    run: RunDirectory,
-    unit: int,
-    stored: NDArray[Any],
-    info: Mapping[str, Any],
-) -> dict[str, Any]:
-    numeric_class = info.get("numeric_class", run.manifest.numeric_class)
-    rest = {key: value for key, value in info.items() if key != "numeric_class"}
-    return {
-        **rest,
-        "run": run.run_id,
-        "unit": unit,
-        "class": class_id(numeric_class),
-        "frames": run.layout.frame_count(unit),
-        "sum": pixel_sum(stored),
-        "max": float(stored.max()),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "time": time.time(),
-    }
-
-
-def _set_seconds(writer: zarr.Array[Any]) -> float:
-    store = writer.store
-    return store.set_seconds if isinstance(store, WholeShardStore) else 0.0
-
-
-def _writer(run: RunDirectory) -> zarr.Array[Any]:
-    key = (str(run.path), run.run_id, os.getpid())
-    with _writers_lock:
-        if key not in _writers:
-            while len(_writers) >= _CACHE_SIZE:
-                _writers.pop(next(iter(_writers)))
-            _writers[key] = open_writer(run.path)
-        return _writers[key]
-
-
-@contextmanager
-def _write_settings() -> Iterator[None]:
-    """Single-threaded Blosc and little concurrency while a shard is written.
-
-    Blosc's own threads append compressed blocks in the order they finish, which would make
-    the stored bytes depend on timing.
-    """
-    threads, blosc.use_threads = blosc.use_threads, False
-    try:
-        with zarr.config.set({"async.concurrency": 4, "threading.max_workers": 2}):
-            yield
-    finally:
-        blosc.use_threads = threads

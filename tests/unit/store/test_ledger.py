@@ -154,6 +154,7 @@ def test_units_cover_every_frame_once(dims, cut, block, panels):
         shape=(5, 3),
         inner=(5, 3),
         dtype="float32",
+        compressor="lz4",
         compression_level=1,
     )
     covered = np.zeros(dims, dtype=int)

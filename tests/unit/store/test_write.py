@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -12,7 +14,8 @@ from distbragg.errors import DamageError, InputError
 from distbragg.store import write as write_module
 from distbragg.store.files import sha256_file
 from distbragg.store.ledger import completed_units, object_digests
-from distbragg.store.write import check_alignment, write_unit
+from distbragg.store.scan import sweep_partial
+from distbragg.store.write import UnitWriter, write_unit
 
 from .conftest import create_tiny, frames_of, tiny_sweep
 
@@ -47,28 +50,40 @@ def test_inner_tiles_that_do_not_divide_the_panel(tmp_path):
     np.testing.assert_array_equal(stored, frames_of(run, 0)[:, 0].astype(np.float32))
 
 
-@pytest.mark.parametrize(
-    "region",
-    [
-        (slice(0, 1), slice(1, 3)),
-        (slice(0, 1), slice(0, 1)),
-        (slice(0, 2), slice(0, 2)),
-        (slice(0, 1), slice(0, 3)),
-        (slice(0, 1), slice(0, 2, 2)),
-    ],
-)
 @pytest.mark.spec("STK-4")
-def test_region_that_is_not_one_whole_shard_is_refused(run, region):
-    pixels = tuple(slice(0, size) for size in run.layout.shape)
-    with pytest.raises(ValueError, match="whole shard"):
-        check_alignment(run.layout, (*region, *pixels))
+def test_unit_that_lacks_a_frame_is_refused_and_nothing_is_stored(run):
+    with UnitWriter(run, 0) as writer:
+        writer.add(frames_of(run, 0)[0])
+        with pytest.raises(ValueError, match="unit 0 has 2 frames, got 1"):
+            writer.finish({})
+    assert not run.object_path(0).parent.exists()
 
 
 @pytest.mark.spec("STK-4")
-def test_region_with_part_of_the_pixels_is_refused(run):
-    region = run.layout.full_region(0)
-    with pytest.raises(ValueError, match="whole shard"):
-        check_alignment(run.layout, (*region[:-1], slice(0, 6)))
+def test_threads_and_frames_handed_over_one_by_one_change_no_byte(tmp_path):
+    run = create_tiny(tmp_path / "RUN", tiny_sweep(output={"chunk": [4, 5]}))
+    digest = write_unit(run, 0, frames_of(run, 0), {})["digest"]
+    for threads in (1, 3):
+        with UnitWriter(run, 0, threads=threads) as writer:
+            for frame in frames_of(run, 0):
+                image = writer.blank()
+                image[...] = frame
+                writer.add(image)
+            assert writer.finish({})["digest"] == digest
+
+
+@pytest.mark.spec("STK-4")
+def test_file_that_a_killed_writer_left_is_removed(run, monkeypatch):
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
+    with pytest.raises(KeyboardInterrupt):
+        write_unit(run, 0, frames_of(run, 0), {})
+    monkeypatch.undo()
+    assert sweep_partial(run.path) == 1
+    assert completed_units(run) == {}
 
 
 def test_wrong_number_of_frames_is_refused(run):
@@ -81,7 +96,7 @@ def test_wrong_number_of_frames_is_refused(run):
 def test_pixels_that_are_not_finite_are_refused_and_nothing_is_stored(run, value):
     images = frames_of(run, 0)
     images[1, 0, 3, 2] = value
-    with pytest.raises(InputError, match=r"unit 0: 1 of 154 pixels are not finite"):
+    with pytest.raises(InputError, match=r"unit 0: 1 of 77 pixels are not finite"):
         write_unit(run, 0, images, {})
     assert not run.object_path(0).exists()
 
