@@ -175,7 +175,7 @@ def test_full_disk_ends_the_run_and_leaves_it_resumable(finished, tmp_path, monk
         def full(*args, **kwargs):
             raise OSError(28, "No space left on device")
 
-        patch.setattr(write_module, "sha256_file", full)
+        patch.setattr(os, "fsync", full)
         with pytest.raises(EnvironmentFailure, match="no space left"):
             db.resume(run, cluster="serial")
     assert db.resume(run, cluster="serial").status is ExitStatus.DONE
