@@ -12,7 +12,7 @@ from typing import Final
 
 from distbragg.errors import PlanError
 from distbragg.plan.merge import merge_depth
-from distbragg.plan.sweep import SweepPlan
+from distbragg.plan.sweep import MAX_FRAMES, SweepPlan
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.experiment import ExperimentSpec
 
@@ -165,6 +165,12 @@ def check_fits(
     PlanError
         Names the number to change.
     """
+    if plan.frames > MAX_FRAMES:
+        raise PlanError(
+            f"the sweep has {plan.frames} frames, at most {MAX_FRAMES} are possible",
+            field="axes",
+            remedy="give fewer values, or several sweeps",
+        )
     if estimate.total > memory_bytes:
         part = _part_to_change(plan, estimate, memory_bytes)
         field, remedy = _REMEDIES[part]
@@ -181,7 +187,8 @@ def check_fits(
             f"{plan.frames} frames hold {megabytes(needed)} before compression and the disk has "
             f"{megabytes(disk_free_bytes)} free",
             field="output.dtype" if plan.bytes_per_pixel > 4 else "axes",
-            remedy="render fewer frames, choose a smaller output.dtype, or give a larger disk",
+            remedy="render fewer frames, choose a smaller output.dtype, give a larger disk, or, "
+            "if they compress well enough, --force",
         )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from distbragg.errors import InputError
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import split_path, value_at, with_value
@@ -67,6 +69,43 @@ def replace_files(spec: Spec, names: Mapping[str, str]) -> Spec:
         parts = tuple(int(part) if part.isdecimal() else part for part in path.split("."))
         plain = with_value(plain, parts, name, path=path)
     return type(spec).model_validate(plain)
+
+
+def confine_files(spec: ExperimentSpec | SweepSpec, root: str | Path, *, source: str = "") -> None:
+    """Refuse a specification that names a file outside of `root`, by a link too.
+
+    Parameters
+    ----------
+    spec : ExperimentSpec or SweepSpec
+        With absolute file names.
+    root : path
+    source : str
+        File for the message.
+
+    Raises
+    ------
+    InputError
+        Names the field.
+    """
+    for path, name in file_fields(spec):
+        check_under(name, root, source=source, field=path)
+
+
+def check_under(name: str | Path, root: str | Path, *, source: str = "", field: str = "") -> None:
+    """Refuse a file that does not lie in `root` once links and `..` are followed.
+
+    Raises
+    ------
+    InputError
+    """
+    real, base = os.path.realpath(name), os.path.realpath(root)
+    if os.path.commonpath((real, base)) != base:
+        raise InputError(
+            f"{name} lies outside of {root}",
+            source=source,
+            field=field,
+            remedy="copy it there, or give --root a folder that holds both",
+        )
 
 
 def absolute_files(spec: Spec, folder: str | Path) -> Spec:

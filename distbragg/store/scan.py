@@ -66,7 +66,8 @@ def _scan(
         return
     with entries:
         for entry in entries:
-            if not entry.name.isdecimal():
+            # A link is no object: what it leads to was not written by this run.
+            if not entry.name.isdecimal() or entry.is_symlink():
                 continue
             index = (*prefix, int(entry.name))
             if len(index) < depth:

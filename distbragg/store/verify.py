@@ -12,6 +12,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from distbragg.errors import DamageError
 from distbragg.store.array import open_reader
 from distbragg.store.files import sha256_file
 from distbragg.store.ledger import Receipt, fold_receipts
@@ -143,12 +144,13 @@ def verify_run(
     DamageError
         The manifest, the array's metadata, the seal or the ledger contradict themselves.
     """
-    check_array(run)
+    rules = check_array(run).arrays
     # Looked at before the receipts: an object found here has its receipt by then.
     present = scan_objects(run.path, run.layout)
     receipts = fold_receipts(run)
     seal = read_seal(run)
-    checker = _Checker(run, level, receipts, seal)
+    array = open_reader(run.path, rules) if level == "deep" else None
+    checker = _Checker(run, level, receipts, seal, array)
     damaged: list[Damage] = []
     expected = range(run.layout.units) if seal is not None else sorted(receipts)
     for unit in expected:
@@ -168,7 +170,7 @@ def verify_run(
         unreceipted=tuple(
             Damage(unit, "it has an object and no receipt", "unreceipted") for unit in orphans
         ),
-        files=check_files(run, level, seal),
+        files=check_files(run, level, seal, rules),
         sealed=seal is not None,
         digests=checker.digests,
     )
@@ -188,12 +190,13 @@ class _Checker:
         level: Level,
         receipts: Mapping[int, tuple[Receipt, ...]],
         seal: Seal | None,
+        array: zarr.Array[Any] | None,
     ) -> None:
         self._run = run
         self._level = level
         self._receipts = receipts
         self._seal = seal
-        self._array = open_reader(run.path) if level == "deep" else None
+        self._array = array
         self._owners: dict[str, int] | None = None
         self.digests: dict[int, str] = {}
 
@@ -261,7 +264,7 @@ def check_pixels(
     layout = run.layout
     try:
         stored = np.asarray(array[layout.full_region(unit)])
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, DamageError) as error:
         problem = f"its object does not decode ({' '.join(str(error).split())})"
         return Damage(unit, problem, "undecodable")
     if not np.isfinite(stored).all():

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore
 
+from distbragg.errors import DamageError
+from distbragg.store.array import reading_store
 from distbragg.store.files import PARTIAL, sha256_file
 from distbragg.store.inputs import input_names
 from distbragg.store.label import axis_variables
@@ -19,6 +20,7 @@ from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import is_object
 from distbragg.store.seal import Seal, metadata_digests
+from distbragg.store.zarr_rules import ArrayRules
 
 FileKind = Literal["foreign", "input", "coordinate", "metadata"]
 
@@ -32,7 +34,9 @@ class FileDamage:
     kind: FileKind
 
 
-def check_files(run: RunDirectory, level: str, seal: Seal | None) -> tuple[FileDamage, ...]:
+def check_files(
+    run: RunDirectory, level: str, seal: Seal | None, rules: Mapping[str, ArrayRules]
+) -> tuple[FileDamage, ...]:
     """Look at everything but the units' objects.
 
     Foreign files are found at every level, changed inputs and, of a sealed run, metadata at
@@ -43,7 +47,7 @@ def check_files(run: RunDirectory, level: str, seal: Seal | None) -> tuple[FileD
         found += _inputs(run)
         found += _metadata(run, seal) if seal is not None else ()
     if level == "deep":
-        found += _coordinates(run)
+        found += _coordinates(run, rules)
     return tuple(found)
 
 
@@ -93,12 +97,12 @@ def _metadata(run: RunDirectory, seal: Seal) -> Iterator[FileDamage]:
             yield FileDamage(name, "was changed since the run was sealed", "metadata")
 
 
-def _coordinates(run: RunDirectory) -> Iterator[FileDamage]:
-    store = LocalStore(run.path, read_only=True)
+def _coordinates(run: RunDirectory, rules: Mapping[str, ArrayRules]) -> Iterator[FileDamage]:
+    store = reading_store(run.path, rules)
     for name, variable in axis_variables(run.sweep.coordinates()).items():
         try:
             stored = np.asarray(zarr.open_array(store, path=name, mode="r", zarr_format=3)[...])
-        except (ValueError, OSError, RuntimeError, KeyError) as error:
+        except (ValueError, OSError, RuntimeError, KeyError, DamageError) as error:
             yield FileDamage(name, f"cannot be read ({' '.join(str(error).split())})", "coordinate")
             continue
         same = stored.shape == variable.values.shape and (stored == variable.values).all()
