@@ -64,7 +64,7 @@ def command(
 
 def plan_rows(summary: PlanSummary) -> list[tuple[str, str]]:
     """Rows (what, how much) of the plan's table."""
-    from distbragg.cli.quantities import duration
+    from distbragg.graph.quantities import duration
     from distbragg.plan.memory import megabytes
 
     axes = " x ".join(f"{name} {size}" for name, size in summary.dims) or "none"

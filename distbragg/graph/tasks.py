@@ -18,7 +18,7 @@ from distbragg.graph.frame import finish_tile, place, render_part, render_timed
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
 from distbragg.graph.thumbnail import thumbnail
-from distbragg.graph.work import PICTURE, TaskSettings, TileTask, Work
+from distbragg.graph.work import PICTURE, RUN_HASH_DIGITS, TaskSettings, TileTask, Work
 from distbragg.graph.worker import (
     PreparedFrame,
     PreparedRun,
@@ -30,9 +30,6 @@ from distbragg.plan.keys import TileKey
 from distbragg.store.layout import StackLayout
 from distbragg.store.run_directory import open_run
 from distbragg.store.write import UnitWriter
-
-RUN_HASH_DIGITS = 12
-"""Hex digits of the run's identity in a task's key."""
 
 
 def run_hash(run: str) -> str:
