@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
-from distbragg.graph.frame import finish_tile, place, render_part, render_timed
+from distbragg.graph.frame import finish_tile, render_into, render_part
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
 from distbragg.graph.thumbnail import thumbnail
@@ -71,7 +71,9 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
-            kernel_seconds += _render_into(image, ready, prepared, frame)
+            kernel_seconds += render_into(
+                image, ready.experiment, ready.plan, prepared.options, frame=frame
+            )
             steps += ready.plan.steps
             writer.add(image)
         seconds = time.perf_counter() - started - writer.seconds
@@ -154,29 +156,18 @@ def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
     return tuple(frames)
 
 
-def _render_into(
-    image: NDArray[Any], ready: PreparedFrame, prepared: PreparedRun, frame: int
-) -> float:
-    """Render a frame into `image` (panels, slow, fast); return the kernel's seconds.
-
-    The frame's own float64 sums end here, before the unit is encoded.
-    """
-    rendered = render_timed(ready.experiment, ready.plan, prepared.options, frame)
-    # A value too large for the unit's type becomes infinite and is refused when stored.
-    with np.errstate(over="ignore"):
-        image[...] = rendered.image
-    return rendered.kernel_seconds
-
-
 def _finish_frame(
-    image: NDArray[Any], ready: PreparedFrame, frame: int, waiting: dict[TileKey, PartialImage]
+    image: NDArray[Any],
+    ready: PreparedFrame,
+    frame: int,
+    waiting: dict[TileKey, PartialImage],
 ) -> None:
     """Finalize the sums of a frame's tiles into `image` (panels, slow, fast)."""
     plan = ready.plan
     for panel in range(plan.panels):
-        for index, tile in enumerate(plan.tiles):
+        for index in range(len(plan.tiles)):
             root = _take(waiting, TileKey(frame, panel, index, 0))
-            place(image, panel, tile, finish_tile(ready.experiment, plan, root, panel, index))
+            finish_tile(image, ready.experiment, plan, root)
 
 
 def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:

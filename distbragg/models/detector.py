@@ -74,6 +74,14 @@ class Panel:
     sensor: SensorLayers
     active: BoolArray
 
+    @property
+    def fully_active(self) -> bool:
+        """Whether every pixel is active, where that shows without looking at each of them.
+
+        Without mask and region `active` is a view of one value.
+        """
+        return self.active.strides == (0, 0) and bool(self.active[0, 0])
+
 
 @dataclass(frozen=True, slots=True)
 class Detector:
