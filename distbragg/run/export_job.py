@@ -233,7 +233,9 @@ def _export_files(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
     outside = 0
     for panel in todo:
         if image is not None:
-            outside += form.write(paths[panel], image[panel], header, panel, settings)
+            slow, fast = header.panels[panel].shape
+            own = np.ascontiguousarray(image[panel, :slow, :fast])
+            outside += form.write(paths[panel], own, header, panel, settings)
     return {"written": len(todo), "skipped": len(panels) - len(todo), "outside": outside}
 
 

@@ -18,6 +18,7 @@ FILE_FIELDS = (
     "beam.spectrum.file",
     "crystal.matrix_file",
     "structure_factors.file",
+    "detector.geometry_file",
     "detector.mask_file",
     "background.stol_file",
 )
@@ -49,6 +50,11 @@ def _experiment_files(spec: ExperimentSpec) -> list[tuple[str, str]]:
         name = value_at(spec, split_path(path))
         if name is not None:
             found.append((path, name))
+    found += [
+        (f"detector.panels.{index}.mask_file", panel.mask_file)
+        for index, panel in enumerate(spec.detector.panels or ())
+        if panel.mask_file is not None
+    ]
     headers = enumerate(spec.header_files)
     return found + [(f"header_files.{index}.path", header.path) for index, header in headers]
 

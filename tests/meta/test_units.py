@@ -29,6 +29,8 @@ DIMENSIONLESS = {
     "crystal.quaternion_xyzw",
     "crystal.fudge",
     "detector.axes.fast",
+    "detector.panels.fast",
+    "detector.panels.slow",
     "detector.axes.slow",
     "detector.axes.normal",
     "detector.axes.twotheta",
