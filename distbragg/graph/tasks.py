@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
 from distbragg.graph.frame import finish_tile, render_into, render_part
+from distbragg.graph.labels import UnitLabels
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
 from distbragg.graph.thumbnail import thumbnail
@@ -67,6 +68,7 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     layout = prepared.directory.layout
     kernel_seconds = 0.0
     steps = 0
+    labels = UnitLabels(prepared.directory)
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
@@ -75,10 +77,11 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
                 image, ready.experiment, ready.plan, prepared.options, frame=frame
             )
             steps += ready.plan.steps
+            labels.add(frame, ready)
             writer.add(image)
         seconds = time.perf_counter() - started - writer.seconds
         facts = _facts(attempt, steps, seconds, kernel_seconds)
-        receipt = _finish(writer, prepared, facts)
+        receipt = _finish(writer, prepared, facts, labels)
     if settings.watch:
         meter(unit_numbers(receipt, _raw_bytes(layout, unit)))
     return _with_picture(receipt, image, settings)
@@ -129,18 +132,20 @@ def write_unit(
     kernel_seconds = sum(root.kernel_seconds for root in roots)
     waiting = {root.keys[0]: root for root in roots}
     steps = 0
+    labels = UnitLabels(prepared.directory)
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
             _finish_frame(image, ready, frame, waiting)
             steps += ready.plan.steps
+            labels.add(frame, ready)
             writer.add(image)
         if waiting:
             raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
         seconds = time.perf_counter() - started - writer.seconds
         facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds)
-        receipt = _finish(writer, prepared, facts)
+        receipt = _finish(writer, prepared, facts, labels)
     if settings.watch:
         numbers = unit_numbers(receipt, _raw_bytes(layout, unit))
         # Other tasks spent the kernel's time, and have told so.
@@ -177,8 +182,13 @@ def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
     return root
 
 
-def _finish(writer: UnitWriter, prepared: PreparedRun, facts: dict[str, Any]) -> dict[str, Any]:
-    return writer.finish({**facts, "numeric_class": prepared.numeric_class})
+def _finish(
+    writer: UnitWriter, prepared: PreparedRun, facts: dict[str, Any], labels: UnitLabels
+) -> dict[str, Any]:
+    table = labels.encode()
+    if table is not None:
+        facts = {**facts, "spots": labels.spots, "label_seconds": round(labels.seconds, 6)}
+    return writer.finish({**facts, "numeric_class": prepared.numeric_class}, table)
 
 
 def _raw_bytes(layout: StackLayout, unit: int) -> int:

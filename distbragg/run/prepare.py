@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from distbragg.errors import InputError
+from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.memory import (
@@ -17,6 +18,7 @@ from distbragg.plan.memory import (
     predict_peak_bytes,
 )
 from distbragg.plan.sweep import SweepPlan, plan_sweep
+from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
 from distbragg.run.survey import survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
@@ -94,8 +96,25 @@ def prepare(
     base = sweep.frame_spec(0)
     precheck_spec(base, memory_bytes())
     experiment = build_experiment(base)
+    if sweep.experiment.output.labels:
+        check_labels(experiment)
     heaviest, plan = plan_run(sweep, experiment)
     return Prepared(sweep, experiment, heaviest, plan)
+
+
+def check_labels(experiment: Experiment) -> None:
+    """Refuse tables of spots where none can be made.
+
+    Raises
+    ------
+    InputError
+        The detector is curved.
+    EnvironmentFailure
+        pyarrow is missing.
+    """
+    check_flat(experiment.detector)
+    if find_spec("pyarrow") is None:
+        raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
 
 
 def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Experiment, SweepPlan]:

@@ -14,7 +14,7 @@ from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
 from distbragg.store.bounded import BoundedStore
-from distbragg.store.layout import IMAGES, STATE_DIR, StackLayout, fill_value
+from distbragg.store.layout import IMAGES, LABELS, STATE_DIR, StackLayout, fill_value
 from distbragg.store.zarr_rules import ArrayRules
 
 
@@ -112,6 +112,11 @@ def _consolidate(store: LocalStore) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(store, zarr_format=3)
+
+
+def create_labels_group(path: Path) -> None:
+    """Make the folder of the tables of spots: an empty group, of which zarr does not warn."""
+    zarr.create_group(LocalStore(path / LABELS), zarr_format=3)
 
 
 def _hide_state(path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distbragg.errors import DamageError
+from distbragg.store.labels import has_labels, labels_fit, scan_labels
 from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR
 from distbragg.store.records import append_record, read_records
 from distbragg.store.run_directory import RunDirectory
@@ -97,13 +98,15 @@ def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
 
 
 def completed_units(run: RunDirectory) -> dict[int, Receipt]:
-    """Units with a receipt whose object is there with the size the receipt states."""
+    """Units with a receipt whose object (and table of spots) has the size the receipt states."""
     present = scan_objects(run.path, run.layout)
+    tables = scan_labels(run) if has_labels(run) else None
     return {
         unit: receipt
         for unit, receipts in fold_receipts(run).items()
         for receipt in receipts
         if present.get(unit) == receipt.size
+        and (tables is None or labels_fit(receipt.record, tables.get(unit)))
     }
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from distbragg.errors import DamageError
 from distbragg.store.array import open_reader
 from distbragg.store.files import sha256_file
+from distbragg.store.labels import has_labels, labels_problem
 from distbragg.store.ledger import Receipt, fold_receipts
 from distbragg.store.open import check_array
 from distbragg.store.run_directory import RunDirectory
@@ -38,11 +39,12 @@ Kind = Literal[
     "not-finite",
     "wrong-sum",
     "unreproduced",
+    "labels",
 ]
 """`missing`: a receipt (or the seal) and no object; `unreceipted`: an object and no receipt;
 `unreadable`: the file system gives an error; `swapped`: the bytes of another unit; `changed`: a
 flipped bit or an object of another run; `unsealed`: not what was sealed; `unreproduced`:
-rendered again it comes out otherwise."""
+rendered again it comes out otherwise; `labels`: its table of spots is not the receipted one."""
 
 RECEIPT_KINDS = frozenset({"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed"})
 """Damage of objects whose bytes are those receipted: the receipt is wrong too."""
@@ -197,6 +199,7 @@ class _Checker:
         self._receipts = receipts
         self._seal = seal
         self._array = array
+        self._labelled = has_labels(run)
         self._owners: dict[str, int] | None = None
         self.digests: dict[int, str] = {}
 
@@ -211,8 +214,19 @@ class _Checker:
             return Damage(unit, "it has an object and no receipt", "unreceipted")
         fits = any(receipt.size == size for receipt in receipts)
         if self._level == "quick" or not size:
-            return None if fits else self._wrong_size(unit, size, receipts)
-        return self._check_bytes(unit, size, receipts)
+            found = None if fits else self._wrong_size(unit, size, receipts)
+        else:
+            found = self._check_bytes(unit, size, receipts)
+        return found or self._check_labels(unit, receipts)
+
+    def _check_labels(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
+        if not self._labelled:
+            return None
+        records = [receipt.record for receipt in receipts]
+        problem = labels_problem(self._run, unit, records, digest=self._level != "quick")
+        if problem:
+            self.digests.pop(unit, None)
+        return Damage(unit, problem, "labels") if problem else None
 
     def _check_bytes(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage | None:
         try:

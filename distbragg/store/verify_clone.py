@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distbragg.store.files import no_room
+from distbragg.store.labels import labelled_unit
 from distbragg.store.layout import (
     FAILURES_DIR,
     GRIDS_DIR,
     IMAGES,
     INPUTS_DIR,
+    LABELS,
     MANIFEST_FILE,
     RECEIPTS_DIR,
     STATE_DIR,
@@ -57,6 +59,8 @@ def _pixels_and_state(run: RunDirectory) -> Callable[[str, list[str]], set[str]]
     left_out = {os.fspath(run.path): {STATE_DIR}, os.fspath(run.path / IMAGES): {"c"}}
 
     def ignore(folder: str, names: list[str]) -> set[str]:
+        if folder == os.fspath(run.path / LABELS):
+            return {name for name in names if labelled_unit(run, name) is not None}
         return left_out.get(os.fspath(folder), set()) & set(names)
 
     return ignore

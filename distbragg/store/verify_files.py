@@ -16,7 +16,8 @@ from distbragg.store.array import reading_store
 from distbragg.store.files import PARTIAL, sha256_file
 from distbragg.store.inputs import input_names
 from distbragg.store.label import axis_variables
-from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR
+from distbragg.store.labels import foreign_labels, labelled_unit
+from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR, LABELS
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import is_object
 from distbragg.store.seal import Seal, metadata_digests
@@ -57,7 +58,7 @@ def set_foreign_aside(run: RunDirectory, files: tuple[FileDamage, ...]) -> tuple
     for item in files:
         if item.kind != "foreign":
             continue
-        target = run.state / FOREIGN_DIR / Path(item.name).relative_to(IMAGES)
+        target = run.state / FOREIGN_DIR / Path(item.name).relative_to(Path(item.name).parts[0])
         while target.exists():
             target = target.with_name(f"{target.name}.again")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +76,8 @@ def _foreign(run: RunDirectory) -> Iterator[FileDamage]:
             if not (name.endswith(PARTIAL) or is_object(run.layout, (*index, name))):
                 below = Path(folder, name).relative_to(run.path).as_posix()
                 yield FileDamage(below, "is no object of this run", "foreign")
+    for name in foreign_labels(run):
+        yield FileDamage(f"{LABELS}/{name}", "is no table of this run", "foreign")
 
 
 def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
@@ -91,6 +94,9 @@ def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
 def _metadata(run: RunDirectory, seal: Seal) -> Iterator[FileDamage]:
     now = metadata_digests(run)
     for name, digest in sorted(seal.files.items()):
+        folder, _, file = name.rpartition("/")
+        if folder == LABELS and labelled_unit(run, file) is not None:
+            continue  # a table of spots is its unit's: what rendering mends
         if name not in now:
             yield FileDamage(name, "was there when the run was sealed and is gone", "metadata")
         elif now[name] != digest:

@@ -26,6 +26,7 @@ DIMENSIONLESS = {
     "beam.polarization.axis",
     "beam.spectrum.weights",
     "crystal.cell",
+    "output.label_minimum_photons",
     "crystal.quaternion_xyzw",
     "crystal.fudge",
     "detector.axes.fast",
