@@ -91,6 +91,10 @@ docs: $(STAMP) ## Write the generated reference pages anew
 pytest: $(STAMP) ## The tests alone; PYTEST_ARGS narrows them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+.PHONY: golden-triton
+golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Triton's interpreter
+	DISTBRAGG_ALL_GOLDEN=1 TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/golden -k interpreter --timeout 3600
+
 .PHONY: accept
 accept: $(STAMP) ## Let DIALS find and index an exported series; installs Debian's dials
 	$(BIN)/python -m tools.accept_dials --install

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 PRECISIONS = ("mixed", "float64")
-KERNELS = ("auto", "native", "eager", "reference")
+KERNELS = ("auto", "native", "triton", "eager", "reference")
 
 
 def set_option(function: F) -> F:
@@ -25,25 +25,6 @@ def set_option(function: F) -> F:
         metavar="PATH=VALUE",
         multiple=True,
         help="Change one field of the spec, e.g. crystal.mosaic.spread_deg=0.3; repeatable.",
-    )(function)
-
-
-def root_option(function: F) -> F:
-    """Add `--root`."""
-    return click.option(
-        "--root",
-        type=click.Path(file_okay=False, exists=True),
-        metavar="DIR",
-        help="Refuse files outside of this folder: for a spec that comes from elsewhere.",
-    )(function)
-
-
-def force_option(function: F) -> F:
-    """Add `--force`."""
-    return click.option(
-        "--force",
-        is_flag=True,
-        help="Begin even if the disk cannot hold the frames uncompressed.",
     )(function)
 
 

@@ -11,7 +11,6 @@ from distbragg.cli.options import (
     compute_options,
     output_option,
     overrides,
-    root_option,
     set_option,
     threads_option,
 )
@@ -43,7 +42,6 @@ Examples:
 @click.argument("spec", metavar="EXPERIMENT.yaml", type=click.Path())
 @output_option("OUT", "out.zarr for a stack; .npy .bin .img .pgm .png for one image.")
 @set_option
-@root_option
 @threads_option
 @compute_options
 @click.pass_context
@@ -53,7 +51,6 @@ def command(
     spec: str,
     output: str,
     sets: tuple[str, ...],
-    root: str | None,
     threads: int | None,
     precision: str | None,
     kernel: str | None,
@@ -62,7 +59,7 @@ def command(
     from distbragg.cli.image_files import STACK_SUFFIX
     from distbragg.spec.load import load_spec
 
-    experiment = load_spec(spec, overrides(sets, precision, kernel), root=root)
+    experiment = load_spec(spec, overrides(sets, precision, kernel))
     if Path(output).suffix in ("", STACK_SUFFIX):
         from distbragg.cli.running import Place, continue_run, report
         from distbragg.run.create import create

@@ -32,7 +32,7 @@ class PanelHeader:
     ----------
     name : str
     shape : (int, int)
-        Pixels (slow, fast) that the panel has; the stack may pad them.
+        Pixels (slow, fast).
     pixel_size, distance : float, mm
         The distance is along the beam.
     beam : (float, float), pixels

@@ -13,10 +13,12 @@ from importlib import metadata
 from typing import Final, Literal
 
 from distbragg.errors import EnvironmentFailure, InputError
+from distbragg.kernel import triton
+from distbragg.kernel.triton import Indices
 from distbragg.spec.compute import ComputeSpec
 
 Precision = Literal["mixed", "float64"]
-KernelName = Literal["native", "eager", "reference"]
+KernelName = Literal["native", "triton", "eager", "reference"]
 
 logger = logging.getLogger("distbragg")
 
@@ -35,24 +37,28 @@ class KernelOptions:
     ----------
     precision : {"mixed", "float64"}
         The reference kernel always computes in float64.
-    kernel : {"native", "eager", "reference"}
+    kernel : {"native", "triton", "eager", "reference"}
     device : str
-        "cpu", "cuda" or "cuda:N"; only the eager kernel runs on a GPU.
+        "cpu", "cuda" or "cuda:N"; the triton and the eager kernel run on a GPU.
     threads : int
         Threads inside one tile, at least 1. The number changes no bit.
+    indices : {"wide", "split"}
+        How the mixed triton kernel computes (h, k, l): in float64, or in pieces of float32.
     """
 
     precision: Precision
     kernel: KernelName
     device: str
     threads: int
+    indices: Indices = "wide"
 
 
 def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
     """Choose the kernel that `compute` asks for.
 
-    `auto` takes the native kernel where it can be built, else the eager one; what to do for
-    the faster one is then logged in one line.
+    `auto` takes the native kernel on the CPU where it can be built, the triton kernel on a GPU
+    where it is installed, else the eager one; what to do for the faster one is then logged in
+    one line.
 
     Parameters
     ----------
@@ -65,7 +71,7 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
     InputError
         A kernel that does not run on the device.
     EnvironmentFailure
-        The native kernel or a CUDA device is asked for and not there.
+        The native or triton kernel or a CUDA device is asked for and not there.
     """
     device = compute.device
     on_gpu = device != "cpu"
@@ -77,15 +83,44 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
         )
     if on_gpu:
         _require_cuda(device)
-    kernel = _choose_kernel(compute, on_gpu=on_gpu)
-    return KernelOptions(compute.precision, kernel, device, max(1, threads))
+    kernel = _choose_for_gpu(compute) if on_gpu else _choose_for_cpu(compute)
+    indices = triton.preferred_indices(device) if kernel == "triton" else "wide"
+    return KernelOptions(compute.precision, kernel, device, max(1, threads), indices)
 
 
-def _choose_kernel(compute: ComputeSpec, *, on_gpu: bool) -> KernelName:
+def _choose_for_gpu(compute: ComputeSpec) -> KernelName:
+    if compute.kernel == "eager":
+        return "eager"
+    reason = _triton_lacks(compute.device)
+    if not reason:
+        return "triton"
+    if compute.kernel == "triton":
+        raise EnvironmentFailure(f"compute.kernel: the triton kernel is not available: {reason}")
+    logger.warning("rendering with the slower eager kernel on %s: %s", compute.device, reason)
+    return "eager"
+
+
+def _triton_lacks(device: str) -> str:
+    """Say why the triton kernel cannot run on a GPU; empty where it can."""
+    if not triton.installed():
+        return "Triton is not installed; pip install 'distbragg[gpu]', or take kernel eager"
+    if triton.interpreter_chosen():
+        return "TRITON_INTERPRET asks for the interpreter; unset it, or take device cpu"
+    if triton.capability(device) < triton.OLDEST_CAPABILITY:
+        return f"{device} is too old for it; take kernel eager"
+    return ""
+
+
+def _choose_for_cpu(compute: ComputeSpec) -> KernelName:
     if compute.kernel in ("eager", "reference"):
         return compute.kernel
-    if on_gpu:
-        return "eager"
+    if compute.kernel == "triton":
+        if triton.installed() and triton.interpreter_chosen():
+            return "triton"
+        raise EnvironmentFailure(
+            "compute.kernel: the triton kernel needs a CUDA device; take device cuda on a machine "
+            "that has one, or kernel auto"
+        )
     from distbragg.kernel import native
 
     if native.available():
@@ -135,6 +170,14 @@ def numeric_class(options: KernelOptions) -> dict[str, str]:
         from distbragg.kernel import native
 
         build, isa = native.build_id(), native.isa()
+    elif options.kernel == "triton":
+        build = triton.build_id() + (
+            "" if options.precision == "float64" else f"+{options.indices}"
+        )
+        if options.device == "cpu":
+            isa = "interpreter"
+        else:
+            device, isa = "cuda", _cuda_capability(options.device)
     elif options.kernel == "eager":
         build = f"{EAGER_KERNEL_VERSION}+torch{metadata.version('torch')}"
         if options.device != "cpu":
@@ -153,7 +196,5 @@ def numeric_class(options: KernelOptions) -> dict[str, str]:
 
 
 def _cuda_capability(device: str) -> str:
-    import torch
-
-    major, minor = torch.cuda.get_device_capability(device)
+    major, minor = triton.capability(device)
     return f"sm_{major}{minor}"

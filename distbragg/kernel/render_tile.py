@@ -37,6 +37,10 @@ def render_tile(
         from distbragg.kernel import native
 
         return native.render_numerator(experiment, panel, tile, chunk, options)
+    if options.kernel == "triton":
+        from distbragg.kernel.triton.render import render_numerator
+
+        return render_numerator(experiment, panel, tile, chunk, options)
     if options.kernel == "reference":
         from distbragg.kernel.reference import render_reference
 

@@ -82,10 +82,7 @@ def rotation_of(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, fl
 
 
 def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
-    """Pixels without signal, the panels one below the other: (panels · slow, fast) bool.
-
-    What lies beyond the pixels of a panel smaller than the largest is without signal too.
-    """
+    """Pixels without signal, the panels one below the other: (panels · slow, fast) bool."""
     return np.concatenate([~np.asarray(panel.active) for panel in experiment.detector.panels])
 
 
@@ -111,7 +108,7 @@ def _panel(
     sensor = panel.sensor
     return PanelHeader(
         name=panel.name,
-        shape=panel.pixels,
+        shape=panel.shape,
         pixel_size=panel.pixel_size * _MM_PER_M,
         distance=distance * _MM_PER_M,
         beam=(

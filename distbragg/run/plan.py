@@ -15,7 +15,6 @@ def plan(
     *,
     out: str | Path | None = None,
     workers: int = 1,
-    root: str | Path | None = None,
 ) -> PlanSummary:
     """Plan a sweep or one experiment.
 
@@ -28,8 +27,6 @@ def plan(
         Where the run would lie; checks the room on that disk.
     workers : int
         Workers that share this machine's memory.
-    root : path, optional
-        A specification file may name files of this folder alone.
 
     Returns
     -------
@@ -42,6 +39,6 @@ def plan(
     PlanError
         Memory or disk cannot hold it; names the number to change.
     """
-    prepared = prepare(spec, overrides, root=root)
+    prepared = prepare(spec, overrides)
     check_machine(prepared, out=None if out is None else Path(out), workers=workers)
     return summarize(prepared.plan, prepared.heaviest, prepared.sweep.experiment.compute)

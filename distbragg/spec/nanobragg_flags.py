@@ -317,7 +317,7 @@ OWN = (
          "text", special="choice", constant=("mixed", "float64")),
     Flag(("--kernel",), "auto (default), native, eager or reference", ("K",), "",
          ("compute.kernel",), "text", special="choice",
-         constant=("auto", "native", "eager", "reference")),
+         constant=("auto", "native", "triton", "eager", "reference")),
     Flag(("--device",), "cpu (default), cuda or cuda:N", ("D",), "", ("compute.device",), "text"),
     Flag(("--tile",), "tile shape, slow x fast", ("HxW",), "pixel", ("compute.tile",), "text",
          special="tile"),

@@ -11,11 +11,10 @@ import numpy as np
 
 from distbragg.errors import DamageError
 from distbragg.models.crystal import Reflections
-from distbragg.store.files import no_room, read_bounded, sha256_file
+from distbragg.store.files import no_room, sha256_file
 
 _ARRAY = "amplitude.npy"
 _META = "grid.json"
-_META_BYTES = 1 << 16
 
 
 def save_grid(folder: Path, key: str, reflections: Reflections) -> Path:
@@ -75,7 +74,7 @@ def load_grid(folder: Path, key: str) -> Reflections | None:
     if not target.is_dir():
         return None
     try:
-        meta = json.loads(read_bounded(target / _META, _META_BYTES))
+        meta = json.loads((target / _META).read_text())
         if sha256_file(target / _ARRAY)[0] != meta["sha256"]:
             raise DamageError(f"{target / _ARRAY}: content does not match its hash")
         amplitude = _map(target / _ARRAY)
@@ -86,7 +85,7 @@ def load_grid(folder: Path, key: str) -> Reflections | None:
             default_amplitude=float(meta["default_amplitude"]),
             interpolate=bool(meta["interpolate"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamageError(f"{target}: grid cannot be read ({error})") from error
 
 

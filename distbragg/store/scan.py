@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distbragg.store.files import PARTIAL
-from distbragg.store.layout import IMAGES, LABELS, StackLayout
+from distbragg.store.layout import IMAGES, StackLayout
 
 
 def scan_objects(run: Path, layout: StackLayout) -> dict[int, int]:
@@ -49,12 +49,11 @@ def object_size(path: Path) -> int:
 def sweep_partial(run: Path) -> int:
     """Remove the half-written files that killed writers left; return how many."""
     removed = 0
-    for root in (IMAGES, LABELS):
-        for folder, _, names in os.walk(run / root):
-            for name in names:
-                if name.endswith(PARTIAL):
-                    Path(folder, name).unlink(missing_ok=True)
-                    removed += 1
+    for folder, _, names in os.walk(run / IMAGES):
+        for name in names:
+            if name.endswith(PARTIAL):
+                Path(folder, name).unlink(missing_ok=True)
+                removed += 1
     return removed
 
 
@@ -67,8 +66,7 @@ def _scan(
         return
     with entries:
         for entry in entries:
-            # A link is no object: what it leads to was not written by this run.
-            if not entry.name.isdecimal() or entry.is_symlink():
+            if not entry.name.isdecimal():
                 continue
             index = (*prefix, int(entry.name))
             if len(index) < depth:

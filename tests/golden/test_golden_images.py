@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from tests.tolerances import (
     GOLDEN_MIXED_TOTAL,
 )
 from tests.unit.kernel.experiments import make_experiment
+from tests.unit.kernel_triton.kit import interpreted, triton_options
 
 DATA = Path(__file__).parent / "data"
 CASES = golden_cases(DATA)
@@ -68,6 +70,30 @@ def test_mixed_precision_keeps_its_bars(case: GoldenCase, kernel: str) -> None:
     assert row.of_maximum <= GOLDEN_MIXED_OF_MAXIMUM
     assert row.total <= GOLDEN_MIXED_TOTAL
     assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
+
+
+INTERPRETED_CASES = (
+    CASES
+    if os.environ.get("DISTBRAGG_ALL_GOLDEN") == "1"
+    else [c for c in CASES if c.name in {"cubic_default_F", "gauss_xtal", "tophat", "interpolate"}]
+)
+"""What the interpreter renders in seconds; `make golden-triton` takes all."""
+
+
+@pytest.mark.spec("SCL-9")
+@pytest.mark.spec("SCL-10")
+@interpreted
+@pytest.mark.parametrize("case", INTERPRETED_CASES, ids=[case.name for case in INTERPRETED_CASES])
+def test_fused_gpu_kernel_keeps_the_bars_through_the_interpreter(case: GoldenCase) -> None:
+    row = compare(case, triton_options("float64"), GOLDEN_FLOAT64_RELATIVE)
+    assert row.relative <= GOLDEN_FLOAT64_RELATIVE
+    assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
+    for indices in ("wide", "split"):
+        row = compare(case, triton_options("mixed", indices), GOLDEN_MIXED_RELATIVE)
+        assert row.relative_bright <= GOLDEN_MIXED_RELATIVE
+        assert row.of_maximum <= GOLDEN_MIXED_OF_MAXIMUM
+        assert row.total <= GOLDEN_MIXED_TOTAL
+        assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
 
 
 @pytest.mark.spec("GEO-9")

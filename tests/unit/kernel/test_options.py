@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from distbragg.errors import EnvironmentFailure, InputError
-from distbragg.kernel import native
+from distbragg.kernel import native, triton
+from distbragg.kernel import options as options_module
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.spec.compute import ComputeSpec
 
@@ -49,6 +50,97 @@ def test_cpu_kernels_on_a_gpu_are_refused(kernel: str) -> None:
     compute = ComputeSpec.model_validate({"kernel": kernel, "device": "cuda"})
     with pytest.raises(InputError, match="CPU only"):
         resolve_options(compute, 1)
+
+
+def test_triton_without_a_gpu_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    with pytest.raises(EnvironmentFailure, match="needs a CUDA device") as caught:
+        resolve_options(ComputeSpec(kernel="triton"), 1)
+    assert str(caught.value).startswith("compute.kernel: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_triton_on_the_cpu_is_the_interpreter_where_that_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(triton, "installed", lambda: True)
+    options = resolve_options(ComputeSpec(kernel="triton"), 1)
+    assert options == KernelOptions("mixed", "triton", "cpu", 1, "wide")
+
+
+@pytest.mark.spec("ENG-17")
+@pytest.mark.parametrize(
+    ("capability", "installed", "asked", "kernel", "indices"),
+    [
+        ((9, 0), True, "auto", "triton", "wide"),
+        ((8, 9), True, "auto", "triton", "split"),
+        ((8, 9), True, "triton", "triton", "split"),
+        ((9, 0), True, "eager", "eager", "wide"),
+        ((9, 0), False, "auto", "eager", "wide"),
+        ((7, 0), True, "auto", "eager", "wide"),
+    ],
+)
+def test_a_gpu_gets_the_fused_kernel_where_it_can(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    installed: bool,
+    asked: str,
+    kernel: str,
+    indices: str,
+) -> None:
+    _pretend_gpu(monkeypatch, capability, installed=installed)
+    compute = ComputeSpec.model_validate({"device": "cuda:1", "kernel": asked})
+    options = resolve_options(compute, 1)
+    assert (options.kernel, options.device, options.indices) == (kernel, "cuda:1", indices)
+
+
+@pytest.mark.parametrize(
+    ("capability", "installed", "interpreted", "what"),
+    [
+        ((9, 0), False, False, "pip install 'distbragg\\[gpu\\]'"),
+        ((7, 0), True, False, "too old"),
+        ((9, 0), True, True, "TRITON_INTERPRET"),
+    ],
+)
+def test_a_gpu_that_cannot_run_triton_is_told_why(
+    monkeypatch: pytest.MonkeyPatch,
+    capability: tuple[int, int],
+    installed: bool,
+    interpreted: bool,
+    what: str,
+) -> None:
+    _pretend_gpu(monkeypatch, capability, installed=installed)
+    monkeypatch.setenv("TRITON_INTERPRET", "1" if interpreted else "0")
+    compute = ComputeSpec(device="cuda", kernel="triton")
+    with pytest.raises(EnvironmentFailure, match=what):
+        resolve_options(compute, 1)
+
+
+def _pretend_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], *, installed: bool
+) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    monkeypatch.setattr(options_module, "_require_cuda", lambda device: None)
+    monkeypatch.setattr(triton, "installed", lambda: installed)
+    monkeypatch.setattr(triton, "capability", lambda device: capability)
+    monkeypatch.setattr("distbragg.kernel.triton.library.capability", lambda device: capability)
+
+
+@pytest.mark.spec("ENG-17")
+def test_class_of_the_fused_kernel_names_build_triton_indices_and_card(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(triton, "capability", lambda device: (9, 0))
+    wide = numeric_class(KernelOptions("mixed", "triton", "cuda", 1, "wide"))
+    split = numeric_class(KernelOptions("mixed", "triton", "cuda", 1, "split"))
+    interpreted = numeric_class(KernelOptions("mixed", "triton", "cpu", 1, "wide"))
+    assert wide["isa"] == "sm_90"
+    assert wide["device"] == "cuda"
+    assert "+triton" in wide["build"]
+    assert wide["build"].endswith("+wide")
+    assert split["build"].endswith("+split")
+    assert (interpreted["device"], interpreted["isa"]) == ("cpu", "interpreter")
 
 
 def test_absent_gpu_is_an_environment_failure() -> None:

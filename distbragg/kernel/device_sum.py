@@ -1,0 +1,66 @@
+"""A tile's numerator that stays on the GPU until its frame is finished."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distbragg.models.arrays import Float64Array
+
+
+class DeviceSum:
+    """Un-normalised sum of a tile in device memory, added to like a numpy array.
+
+    Additions are the same IEEE float64 additions that numpy does, so that merging here or on
+    the host gives the same bits.
+
+    Parameters
+    ----------
+    values : (pixels,) float64 tensor
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Tensor) -> None:
+        if values.dtype != torch.float64 or values.ndim != 1:
+            raise TypeError(f"a sum is flat float64, not {values.dtype} of {tuple(values.shape)}")
+        self.values = values
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float64."""
+        return np.dtype(np.float64)
+
+    @property
+    def ndim(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def size(self) -> int:
+        """Pixels."""
+        return int(self.values.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(pixels,)."""
+        return (self.size,)
+
+    def copy(self) -> DeviceSum:
+        """Return a sum of its own memory."""
+        return DeviceSum(self.values.clone())
+
+    def __iadd__(self, other: DeviceSum) -> DeviceSum:
+        self.values += other.values
+        return self
+
+    def to_host(self) -> Float64Array:
+        """Return the sum as a numpy array."""
+        host: Float64Array = self.values.cpu().numpy()
+        return host
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a sum in device memory does not travel: take it to the host first")

@@ -1,0 +1,151 @@
+"""Compiling the fused kernel for a card that need not be here, and what came of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from distbragg.errors import EnvironmentFailure
+
+_CHOICES: Final[dict[str, Any]] = {
+    "SHAPE": 0,
+    "AXES": 7,
+    "REAL": "fp32",
+    "SPLIT": False,
+    "LONG": False,
+    "INTERPOLATE": False,
+    "NARROW": False,
+    "SINGLE": True,
+    "CURVED": False,
+    "POINT": False,
+    "SOLID_ANGLE": True,
+    "CAPTURE": False,
+    "POLARIZED": True,
+    "CUT": False,
+    "WITH_BACKGROUND": False,
+    "BLOCK": 256,
+}
+"""A mosaic still of square spots: the compile-time choices of the commonest launch."""
+
+_WARP_THREADS: Final = 64
+"""Pixels of a program for each of its warps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What the compiler made.
+
+    Attributes
+    ----------
+    registers : int
+        Of one thread.
+    spilled_bytes : int
+        Local memory of one thread that register pressure forced, bytes.
+    step_instructions : int
+        Machine instructions of the innermost loop with arithmetic, for one thread and step.
+    """
+
+    registers: int
+    spilled_bytes: int
+    step_instructions: float
+
+
+def compile_kernel(capability: int, changes: Mapping[str, Any] | None = None) -> Compiled:
+    """Compile the fused kernel for a compute capability and read its machine code.
+
+    Parameters
+    ----------
+    capability : int
+        Ten times the compute capability, 90 for an H100.
+    changes : mapping, optional
+        Compile-time choices that differ from a mosaic still of square spots.
+
+    Raises
+    ------
+    EnvironmentFailure
+        Triton interprets in this process.
+    """
+    import triton
+    import triton.language as tl
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    if triton.knobs.runtime.interpret:
+        raise EnvironmentFailure("Triton interprets here: unset TRITON_INTERPRET to compile")
+    from distbragg.kernel.triton.device.fused import render_block
+
+    choices = {**_CHOICES, **(changes or {})}
+    real, block = choices["REAL"], int(choices["BLOCK"])
+    choices["REAL"] = tl.float64 if real == "fp64" else tl.float32
+    types = _types(real, split=bool(choices["SPLIT"])) | dict.fromkeys(choices, "constexpr")
+    source = ASTSource(render_block, types, constexprs=choices)
+    warps = max(1, block // _WARP_THREADS)
+    built = triton.compile(
+        source,
+        target=GPUTarget("cuda", capability, 32),
+        options={"num_warps": warps, "enable_fp_fusion": False},
+    )
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    pixels_per_thread = block / (32 * warps)
+    return _read(built.asm["cubin"], tools, pixels_per_thread)
+
+
+def _types(real: str, *, split: bool) -> dict[str, str]:
+    wholes = "count width slow_start fast_start source_start source_stop domains"
+    return {
+        "out": "*fp64",
+        "positions": "*i32",
+        **dict.fromkeys(wholes.split(), "i32"),
+        "reals": "*fp64",
+        "wholes": "*i32",
+        "sources": "*fp64",
+        "layers": "*fp64",
+        "vectors": "*fp32" if split else "*fp64",
+        "narrow_vectors": "*fp32",
+        "table": f"*{real}",
+        "amplitude": f"*{real}",
+        "stol_table": "*fp64",
+        "stol_amplitude": "*fp64",
+    }
+
+
+def _read(cubin: bytes, tools: Path, pixels_per_thread: float) -> Compiled:
+    with TemporaryDirectory(prefix="distbragg-") as folder:
+        path = Path(folder) / "kernel.cubin"
+        path.write_bytes(cubin)
+        usage = _run([str(tools / "cuobjdump"), "-res-usage", str(path)])
+        code = _run([str(tools / "nvdisasm"), "-c", str(path)])
+    found = dict(re.findall(r"\b(REG|LOCAL):(\d+)", usage))
+    # A few bytes of STACK belong to the calls of divisions and roots; spills are stores to it.
+    spilled = 4 * len(re.findall(r"\bSTL\b", code)) + int(found["LOCAL"])
+    return Compiled(int(found["REG"]), spilled, _innermost(code) / pixels_per_thread)
+
+
+def _run(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def _innermost(code: str) -> int:
+    """Instructions of the shortest loop that multiplies in earnest."""
+    labels: dict[str, int] = {}
+    lines: list[str] = []
+    for text in code.splitlines():
+        label = re.match(r"\s*\.(L_x_\d+):", text)
+        if label:
+            labels[label[1]] = len(lines)
+        statement = re.search(r"/\*[0-9a-f]{4,}\*/\s+(.*?);", text)
+        if statement:
+            lines.append(statement[1])
+    loops: list[int] = []
+    for place, line in enumerate(lines):
+        jump = re.search(r"BRA.*?`\(\.(L_x_\d+)\)", line)
+        start = labels.get(jump[1], place + 1) if jump else place + 1
+        body = lines[start : place + 1]
+        if sum("FMUL" in item or "DMUL" in item or "FFMA" in item for item in body) > 20:
+            loops.append(len(body))
+    return min(loops, default=0)

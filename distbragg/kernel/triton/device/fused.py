@@ -1,0 +1,319 @@
+"""The fused kernel: one program renders a block of pixels from first to last source.
+
+Sources, samples (layer, sub-pixel) and domains are loops inside the program and the sums stay in
+registers: nothing of size pixels × domains is ever stored. A pixel's operations do not depend on
+its place in a block, so neither the tile nor the batch changes a bit.
+"""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from distbragg.kernel.triton.device.arithmetic import constant, fma, product_less_turns
+from distbragg.kernel.triton.device.geometry import (
+    background_squared,
+    half_length,
+    polarization,
+    rays,
+    sample_factor,
+    vector,
+)
+from distbragg.kernel.triton.device.indices import (
+    pieces,
+    split_index,
+    split_turns,
+    wide_index,
+)
+from distbragg.kernel.triton.device.step import (
+    near_spot,
+    nearest_cell,
+    radius_squared,
+    smooth_shape,
+    square_shape,
+    tricubic_squared,
+)
+from distbragg.kernel.triton.layout import (
+    BACKGROUND,
+    BACKGROUND_ENTRIES,
+    BOX,
+    CELLS,
+    DMIN,
+    GRID,
+    LAYERS,
+    LOWEST,
+    METRIC,
+    OVERSAMPLE,
+    REACH_SQUARED,
+    SCALE,
+    SEARCH_STEPS,
+    SOURCE_NUMBERS,
+    SQUARE,
+    TOPHAT_CUT,
+)
+
+
+@triton.jit
+def wide_step(
+    domain,
+    q,
+    cells,
+    metric,
+    tophat_cut,
+    SHAPE: tl.constexpr,
+    AXES: tl.constexpr,
+    REAL: tl.constexpr,
+    LONG: tl.constexpr,
+):
+    """Nearest indices, distances and squared transform of a step, indices in float64."""
+    EXACT: tl.constexpr = tl.float64 == REAL
+    x, y, z = q
+    i, u = wide_index(tl.load(domain), tl.load(domain + 1), tl.load(domain + 2), x, y, z, EXACT)
+    j, v = wide_index(tl.load(domain + 3), tl.load(domain + 4), tl.load(domain + 5), x, y, z, EXACT)
+    m, w = wide_index(tl.load(domain + 6), tl.load(domain + 7), tl.load(domain + 8), x, y, z, EXACT)
+    deltas = (u.to(REAL), v.to(REAL), w.to(REAL))
+    if SHAPE == SQUARE:
+        if LONG:
+            turns = (
+                product_less_turns(u, cells[0]).to(REAL),
+                product_less_turns(v, cells[1]).to(REAL),
+                product_less_turns(w, cells[2]).to(REAL),
+            )
+        else:
+            turns = (
+                product_less_turns(deltas[0], cells[0].to(REAL)),
+                product_less_turns(deltas[1], cells[1].to(REAL)),
+                product_less_turns(deltas[2], cells[2].to(REAL)),
+            )
+        value = square_shape(deltas, turns, cells, AXES)
+    else:
+        value = smooth_shape(radius_squared(u, v, w, metric), tophat_cut, SHAPE, REAL)
+    return i, j, m, deltas[0], deltas[1], deltas[2], value
+
+
+@triton.jit
+def split_step(domain, q, cells, metric, tophat_cut, SHAPE: tl.constexpr, AXES: tl.constexpr):
+    """Do what `wide_step` does without float64: `domain` and `q` are pieces."""
+    i, u, up = split_index(domain, q[0], q[1], q[2], q[3], q[4])
+    j, v, vp = split_index(domain + 3, q[0], q[1], q[2], q[3], q[4])
+    m, w, wp = split_index(domain + 6, q[0], q[1], q[2], q[3], q[4])
+    deltas = (u + up, v + vp, w + wp)
+    if SHAPE == SQUARE:
+        turns = (
+            split_turns(u, up, cells[0]),
+            split_turns(v, vp, cells[1]),
+            split_turns(w, wp, cells[2]),
+        )
+        value = square_shape(deltas, turns, cells, AXES)
+    else:
+        radius = radius_squared(deltas[0], deltas[1], deltas[2], metric)
+        value = smooth_shape(radius, tophat_cut, SHAPE, tl.float32)
+    return i, j, m, deltas[0], deltas[1], deltas[2], value
+
+
+@triton.jit
+def three(base, TYPE: tl.constexpr):
+    """Load three numbers in a type."""
+    x, y, z = vector(base)
+    return x.to(TYPE), y.to(TYPE), z.to(TYPE)
+
+
+@triton.jit
+def domain_sum(
+    x,
+    y,
+    z,
+    domains,
+    vectors,
+    narrow_vectors,
+    table,
+    amplitude,
+    reals,
+    wholes,
+    SHAPE: tl.constexpr,
+    AXES: tl.constexpr,
+    REAL: tl.constexpr,
+    SPLIT: tl.constexpr,
+    LONG: tl.constexpr,
+    INTERPOLATE: tl.constexpr,
+    NARROW: tl.constexpr,
+):
+    """Σ over domains of |F|² F_latt² at scattering vectors (x, y, z), float64, scaled.
+
+    Split indices add up in float32 with the rounding error carried along: all terms are
+    positive, so that the sum is good to a few ulp whatever their number.
+    """
+    INDEX: tl.constexpr = tl.float32 if SPLIT else tl.float64
+    cells = three(reals + CELLS, INDEX)
+    g0, g1, g2 = vector(reals + METRIC)
+    g3, g4, g5 = vector(reals + METRIC + 3)
+    coarse = (
+        g0.to(tl.float32), g1.to(tl.float32), g2.to(tl.float32),
+        g3.to(tl.float32), g4.to(tl.float32), g5.to(tl.float32),
+    )  # fmt: skip
+    metric = coarse if SPLIT else (g0, g1, g2, g3, g4, g5)
+    tophat_cut = tl.load(reals + TOPHAT_CUT).to(INDEX)
+    reach_squared = tl.load(reals + REACH_SQUARED).to(tl.float32)
+    lowest, size = vector(wholes + LOWEST), vector(wholes + BOX)
+    if SPLIT:
+        grid, finer = tl.load(reals + GRID), tl.load(reals + GRID + 1)
+        x1, x2, x3, x4, x5 = pieces(x, grid, finer)
+        y1, y2, y3, y4, y5 = pieces(y, grid, finer)
+        z1, z2, z3, z4, z5 = pieces(z, grid, finer)
+        q = ((x1, y1, z1), (x2, y2, z2), (x3, y3, z3), (x4, y4, z4), (x5, y5, z5))
+    else:
+        q = (x, y, z)
+    near_x, near_y, near_z = x.to(tl.float32), y.to(tl.float32), z.to(tl.float32)
+    total = tl.zeros(x.shape, tl.float32 if SPLIT else tl.float64)
+    lost = tl.zeros(x.shape, tl.float32)
+    for d in range(domains):
+        wanted = True
+        if NARROW:
+            close = near_spot(narrow_vectors + d * 9, near_x, near_y, near_z, coarse, reach_squared)
+            wanted = tl.max(close.to(tl.int32), axis=0) > 0
+        if wanted:
+            if SPLIT:
+                i, j, m, u, v, w, latt = split_step(
+                    vectors + d * 27, q, cells, metric, tophat_cut, SHAPE, AXES
+                )
+            else:
+                i, j, m, u, v, w, latt = wide_step(
+                    vectors + d * 9, q, cells, metric, tophat_cut, SHAPE, AXES, REAL, LONG
+                )
+            cell = nearest_cell(table, lowest, size, i, j, m)
+            if INTERPOLATE:
+                inside, smooth = tricubic_squared(amplitude, lowest, size, i, j, m, u, v, w)
+                cell = tl.where(inside, smooth, cell)
+            # The table is scaled to at most 1, so that the product stays in the float32 range.
+            term = latt * cell
+            if SPLIT:
+                more = term - lost
+                sum_ = total + more
+                lost = (sum_ - total) - more
+                total = sum_
+            else:
+                total += term.to(tl.float64)
+    if SPLIT:
+        result = total.to(tl.float64) - lost.to(tl.float64)
+    else:
+        result = total
+    return result
+
+
+@triton.jit(
+    do_not_specialize=[
+        "count", "width", "slow_start", "fast_start", "source_start", "source_stop", "domains"
+    ]
+)  # fmt: skip
+def render_block(
+    out,
+    positions,
+    count,
+    width,
+    slow_start,
+    fast_start,
+    source_start,
+    source_stop,
+    domains,
+    reals,
+    wholes,
+    sources,
+    layers,
+    vectors,
+    narrow_vectors,
+    table,
+    amplitude,
+    stol_table,
+    stol_amplitude,
+    SHAPE: tl.constexpr,
+    AXES: tl.constexpr,
+    REAL: tl.constexpr,
+    SPLIT: tl.constexpr,
+    LONG: tl.constexpr,
+    INTERPOLATE: tl.constexpr,
+    NARROW: tl.constexpr,
+    SINGLE: tl.constexpr,
+    CURVED: tl.constexpr,
+    POINT: tl.constexpr,
+    SOLID_ANGLE: tl.constexpr,
+    CAPTURE: tl.constexpr,
+    POLARIZED: tl.constexpr,
+    CUT: tl.constexpr,
+    WITH_BACKGROUND: tl.constexpr,
+    BLOCK: tl.constexpr,
+):
+    """Add the sources [source_start, source_stop) to the numerators `out` of a tile's pixels.
+
+    Parameters
+    ----------
+    out : (tile pixels,) float64
+        Numerators so far; a pixel's sum goes on in the order of the sources.
+    positions : (count,) int32
+        Row-major places of the pixels in the tile.
+    width, slow_start, fast_start : int
+        Pixels of a row of the tile, and its first pixel on the panel.
+    reals, wholes : (REALS,) float64, (WHOLES,) int32
+        See `layout`.
+    sources : (all sources, SOURCE_NUMBERS) float64
+    layers : (layers, 3) float64
+        Depth, −front·μ, −back·μ.
+    vectors : (domains, 9) float64, or (domains, 27) float32 where SPLIT
+        Components of a, then b, then c.
+    narrow_vectors : (domains, 9) float32
+    table, amplitude : REAL
+        |F|² with border planes, and |F|, scaled to at most 1.
+    stol_table, stol_amplitude : float64
+        Background.
+    """
+    lanes = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    used = lanes < count
+    place = tl.load(positions + lanes, mask=used, other=0)
+    slow = (slow_start + place // width).to(tl.float64)
+    fast = (fast_start + place % width).to(tl.float64)
+    oversample = tl.load(wholes + OVERSAMPLE)
+    samples = tl.load(wholes + LAYERS) * oversample * oversample
+    scale = tl.load(reals + SCALE)
+    total = tl.load(out + place, mask=used, other=0.0)
+    if SINGLE:
+        dx, dy, dz, inverse = rays(
+            reals, slow, fast, samples - 1, samples - 1, oversample, tl.load(layers), CURVED
+        )
+        factor = sample_factor(reals, layers, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE)
+    for s in range(source_start, source_stop):
+        source = sources + s * SOURCE_NUMBERS
+        ix, iy, iz = vector(source)
+        inverse_wavelength = tl.load(source + 3)
+        contribution = tl.zeros((BLOCK,), tl.float64)
+        for k in range(samples):
+            if not SINGLE:
+                layer = layers + 3 * (k // (oversample * oversample))
+                sub = k % (oversample * oversample)
+                dx, dy, dz, inverse = rays(
+                    reals, slow, fast, sub // oversample, sub % oversample, oversample,
+                    tl.load(layer), CURVED,
+                )  # fmt: skip
+                factor = sample_factor(
+                    reals, layer, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE
+                )
+            x = (dx - ix) * inverse_wavelength
+            y = (dy - iy) * inverse_wavelength
+            z = (dz - iz) * inverse_wavelength
+            value = domain_sum(
+                x, y, z, domains, vectors, narrow_vectors, table, amplitude, reals, wholes,
+                SHAPE, AXES, REAL, SPLIT, LONG, INTERPOLATE, NARROW,
+            )  # fmt: skip
+            if CUT:
+                beyond = tl.load(reals + DMIN) * half_length(x, y, z) > constant(0.5, x)
+                value = tl.where(beyond, constant(0.0, value), value)
+            if WITH_BACKGROUND:
+                squared = background_squared(
+                    stol_table, stol_amplitude, tl.load(wholes + BACKGROUND_ENTRIES),
+                    tl.load(wholes + SEARCH_STEPS), half_length(x, y, z),
+                )  # fmt: skip
+                value = fma(tl.load(reals + BACKGROUND), squared, value)
+            share = factor
+            if POLARIZED:
+                share = factor * polarization(reals, source, dx, dy, dz)
+            contribution = fma(share, scale * value, contribution)
+        total = fma(tl.load(source + 4), contribution, total)
+    tl.store(out + place, total, mask=used)

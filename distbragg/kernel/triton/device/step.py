@@ -1,0 +1,155 @@
+"""The step: lattice transform and structure factor at the indices of one domain."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+from distbragg.kernel.triton.device.arithmetic import (
+    constant,
+    exponential,
+    fma,
+    nearest_even,
+    reciprocal,
+    sin_pi,
+    sinc3_squared,
+)
+from distbragg.kernel.triton.layout import GAUSS, ROUND
+
+
+@triton.jit
+def interference(delta, turns, off, off_turns):
+    """sin(πNδ) and sin(πδ), up to the sign that the square drops.
+
+    A tiny distance is added to both: 0/0 becomes N without a branch.
+    """
+    return sin_pi(tl.abs(turns) + off_turns), sin_pi(tl.abs(delta) + off)
+
+
+@triton.jit
+def ratio_squared(n1, d1, n2, d2, n3, d3):
+    """One division for three ratios."""
+    ratio = (n1 * n2 * n3) * reciprocal(d1 * d2 * d3)
+    return ratio * ratio
+
+
+@triton.jit
+def square_shape(deltas, turns, cells, AXES: tl.constexpr):
+    """Squared transform of a parallelepiped; bit n of AXES: axis n has more than one cell."""
+    u, v, w = deltas
+    off = constant(1e-12 if u.dtype == tl.float32 else 1e-40, u)
+    one = constant(1.0, u)
+    n1, d1, n2, d2, n3, d3 = one, one, one, one, one, one
+    if AXES & 1:
+        n1, d1 = interference(u, turns[0], off, off * cells[0].to(u.dtype))
+    if AXES & 2:
+        n2, d2 = interference(v, turns[1], off, off * cells[1].to(u.dtype))
+    if AXES & 4:
+        n3, d3 = interference(w, turns[2], off, off * cells[2].to(u.dtype))
+    return ratio_squared(n1, d1, n2, d2, n3, d3)
+
+
+@triton.jit
+def radius_squared(u, v, w, metric):
+    """|G δ|² of the spot shape's quadratic form g00 g01 g02 g11 g12 g22."""
+    x = fma(metric[0], u, fma(metric[1], v, metric[2] * w))
+    y = fma(metric[3], v, metric[4] * w)
+    z = metric[5] * w
+    return fma(x, x, fma(y, y, z * z))
+
+
+@triton.jit
+def smooth_shape(radius, tophat_cut, SHAPE: tl.constexpr, REAL: tl.constexpr):
+    """Squared transform of ROUND, GAUSS and TOPHAT from radius², without the common factor."""
+    if SHAPE == ROUND:
+        value = sinc3_squared(radius.to(REAL))
+    elif SHAPE == GAUSS:
+        value = exponential(-radius.to(REAL))
+    else:
+        value = (radius < tophat_cut).to(REAL)
+    return value
+
+
+@triton.jit
+def place_in(index, lowest, size):
+    """Place on one axis of the table; all that lies outside the box is its border, `size`."""
+    return tl.minimum((index - lowest).to(tl.uint32, bitcast=True), size.to(tl.uint32)).to(tl.int32)
+
+
+@triton.jit
+def nearest_cell(table, lowest, size, i, j, m):
+    """|F|² at whole indices; the border planes of the table hold the default."""
+    i, j, m = (
+        place_in(i, lowest[0], size[0]),
+        place_in(j, lowest[1], size[1]),
+        place_in(m, lowest[2], size[2]),
+    )
+    return tl.load(table + ((i * (size[1] + 1) + j) * (size[2] + 1) + m))
+
+
+@triton.jit
+def below(whole, delta):
+    """Split h = whole + δ into floor(h) and the fraction above it."""
+    under = delta < constant(0.0, delta)
+    return whole - under.to(tl.int32), tl.where(under, delta + constant(1.0, delta), delta)
+
+
+@triton.jit
+def supported(whole, delta, lowest, size):
+    """Whether the four points of an axis lie in the box, by the C program's test on h itself."""
+    zero = constant(0.0, delta)
+    above = (whole > lowest + size - 3) | ((whole == lowest + size - 3) & (delta > zero))
+    return ~above & ((whole > lowest + 2) | ((whole == lowest + 2) & (delta >= zero)))
+
+
+@triton.jit
+def cubic_weight(t, node: tl.constexpr):
+    """Lagrange weight at `t` of the node 0 … 3, which stands for −1, 0, 1, 2."""
+    before, after = t + constant(1.0, t), t - constant(1.0, t)
+    beyond = t - constant(2.0, t)
+    if node == 0:
+        weight = t * after * beyond * constant(-0.16666666666666667, t)
+    elif node == 1:
+        weight = before * after * beyond * constant(0.5, t)
+    elif node == 2:
+        weight = before * t * beyond * constant(-0.5, t)
+    else:
+        weight = before * t * after * constant(0.16666666666666667, t)
+    return weight
+
+
+@triton.jit
+def tricubic_squared(amplitude, lowest, size, i, j, m, u, v, w):
+    """Whether the 4×4×4 points lie in the box, and the square of the polynomial through them."""
+    inside = supported(i, u, lowest[0], size[0]) & supported(j, v, lowest[1], size[1])
+    inside = inside & supported(m, w, lowest[2], size[2])
+    i, u = below(i, u)
+    j, v = below(j, v)
+    m, w = below(m, w)
+    first = (i - 1 - lowest[0]) * size[1] + (j - 1 - lowest[1])
+    first = first * size[2] + (m - 1 - lowest[2])
+    value = u * constant(0.0, u)
+    for a in tl.static_range(4):
+        plane = value * constant(0.0, u)
+        for b in tl.static_range(4):
+            line = plane * constant(0.0, u)
+            for c in tl.static_range(4):
+                point = first + ((a * size[1] + b) * size[2] + c)
+                at = tl.load(amplitude + point, mask=inside, other=0.0)
+                line = fma(cubic_weight(w, c), at, line)
+            plane = fma(cubic_weight(v, b), line, plane)
+        value = fma(cubic_weight(u, a), plane, value)
+    return inside, value * value
+
+
+@triton.jit
+def near_spot(domain, x, y, z, metric, reach_squared):
+    """Whether a float32 index may lie within reach of a lattice point, at a fraction of a step.
+
+    `domain` points at the nine components in float32; `metric` is the quadratic form.
+    """
+    h = fma(tl.load(domain), x, fma(tl.load(domain + 1), y, tl.load(domain + 2) * z))
+    k = fma(tl.load(domain + 3), x, fma(tl.load(domain + 4), y, tl.load(domain + 5) * z))
+    l = fma(tl.load(domain + 6), x, fma(tl.load(domain + 7), y, tl.load(domain + 8) * z))  # noqa: E741
+    u, v, w = h - nearest_even(h), k - nearest_even(k), l - nearest_even(l)
+    return radius_squared(u, v, w, metric) < reach_squared

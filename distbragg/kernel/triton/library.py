@@ -1,0 +1,61 @@
+"""Whether the Triton kernel can be used here, and its identity; nothing is loaded to find out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import lru_cache
+from importlib import metadata, util
+from pathlib import Path
+from typing import Final, Literal
+
+from distbragg.kernel.native.toolchain import cache_directory
+
+Indices = Literal["wide", "split"]
+"""How (h, k, l) are computed: in float64, or in exact float32 pieces."""
+
+FULL_RATE_FLOAT64: Final = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})
+"""Compute capabilities whose float64 runs at half the rate of float32; elsewhere it is 1/32 or
+1/64, and indices without it are the faster ones."""
+
+OLDEST_CAPABILITY: Final = (7, 5)
+"""Oldest compute capability that Triton compiles for."""
+
+
+def installed() -> bool:
+    """Whether Triton is there."""
+    return util.find_spec("triton") is not None
+
+
+def interpreter_chosen() -> bool:
+    """Whether the environment asks Triton to interpret kernels on the CPU, as tests do."""
+    return os.environ.get("TRITON_INTERPRET", "0").strip().lower() in ("1", "true", "on", "yes")
+
+
+def prepare_cache() -> None:
+    """Let Triton keep compiled kernels beside the native ones, for all processes of the user."""
+    os.environ.setdefault("TRITON_CACHE_DIR", str(cache_directory().parent / "triton"))
+
+
+def capability(device: str) -> tuple[int, int]:
+    """Compute capability of a CUDA device."""
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(device)
+    return major, minor
+
+
+def preferred_indices(device: str) -> Indices:
+    """Choose how indices are computed: float64 where the device is good at it."""
+    if device == "cpu" or capability(device) in FULL_RATE_FLOAT64:
+        return "wide"
+    return "split"
+
+
+@lru_cache(maxsize=1)
+def build_id() -> str:
+    """Identity of the kernel's source and of Triton: equal ids compute equal bits on one card."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return f"{digest.hexdigest()[:16]}+triton{metadata.version('triton')}"

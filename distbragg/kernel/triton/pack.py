@@ -1,0 +1,240 @@
+"""The resolved experiment as the blocks of numbers that the fused kernel reads.
+
+What depends on the frame alone is made once and kept on the device for all its tiles and chunks.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final, SupportsIndex
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from distbragg.constants import TOPHAT_CRYSTAL_CUT
+from distbragg.kernel.native.abi import SHAPES
+from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
+from distbragg.kernel.polarization import polarization_frame
+from distbragg.kernel.triton import layout
+from distbragg.kernel.triton.split import split_vectors
+from distbragg.models.arrays import Float64Array
+from distbragg.models.beam import Beam
+from distbragg.models.crystal import Reflections
+from distbragg.models.detector import Panel
+from distbragg.models.experiment import Experiment
+
+SHORT_CELLS: Final = 64.0
+"""Cells along an axis up to which Nδ is formed in float32; off by 2⁻¹⁹ turns at most."""
+
+_KEPT_SCENES: Final = 4
+_MOST_TABLE_ENTRIES: Final = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A frame's panel on the device.
+
+    Attributes
+    ----------
+    tensors : tuple of Tensor
+        In the order of the kernel's arguments from `reals` on.
+    flags : dict
+        The kernel's compile-time choices.
+    domains, samples : int
+        Steps of one pixel and source are their product.
+    """
+
+    tensors: tuple[Tensor, ...]
+    flags: dict[str, Any]
+    domains: int
+    samples: int
+
+
+_scenes: OrderedDict[tuple[int, int, str, str, bool], tuple[Experiment, Scene]] = OrderedDict()
+_lock = threading.Lock()
+
+
+def make_scene(
+    experiment: Experiment, panel: int, precision: str, device: str, *, split: bool
+) -> Scene:
+    """Return the scene of a panel, kept for the last few by identity.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    panel : int
+    precision : {"mixed", "float64"}
+    device : str
+    split : bool
+        Wish for indices without float64, granted where they are good to 1e-10.
+
+    Raises
+    ------
+    MemoryError
+        The box of structure factors has too many entries for 32-bit places.
+    """
+    key = (id(experiment), panel, precision, device, split)
+    with _lock:
+        kept = _scenes.get(key)
+        if kept is not None:
+            _scenes.move_to_end(key)
+            return kept[1]
+    scene = _make(experiment, panel, precision, device, split=split)
+    with _lock:
+        # The experiment is held as well: its identity cannot pass to another one meanwhile.
+        _scenes[key] = (experiment, scene)
+        while len(_scenes) > _KEPT_SCENES:
+            _scenes.popitem(last=False)
+    return scene
+
+
+def forget_scenes() -> None:
+    """Free the device memory of all kept scenes."""
+    with _lock:
+        _scenes.clear()
+
+
+def _make(experiment: Experiment, panel: int, precision: str, device: str, *, split: bool) -> Scene:
+    import triton.language as tl
+
+    crystal, view = experiment.crystal, experiment.detector.panels[panel]
+    double = uses_double(crystal, precision)
+    shortest = float(experiment.beam.sources.wavelength.min())
+    prepared = prepare_crystal(crystal, double=double, wavelength=shortest)
+    # The edge of a top hat is a step: only float64 keeps it where it is.
+    wanted = split and not double and crystal.shape != "tophat"
+    pieces = split_vectors(prepared.vectors, shortest) if wanted else None
+    table = squared_table(experiment.reflections, double=double)
+    if table.values.size > _MOST_TABLE_ENTRIES:
+        raise MemoryError(f"a structure-factor box of {table.values.size} entries is too large")
+    real = np.float64 if double else np.float32
+    reals = _reals(experiment, view)
+    _put(reals, layout.CELLS, crystal.cells)
+    _put(reals, layout.METRIC, prepared.spot.metric)
+    _put(reals, layout.REACH_SQUARED, prepared.reach**2)
+    scale = prepared.spot.scale * table.scale
+    _put(reals, layout.SCALE, scale)
+    background = _background_scale(experiment)
+    _put(reals, layout.BACKGROUND, background / scale)
+    if pieces is not None:
+        _put(reals, layout.GRID, np.array(pieces.grids))
+    stol = experiment.background
+    arrays: tuple[NDArray[Any], ...] = (
+        reals,
+        _wholes(experiment, view, tuple(n - 1 for n in table.values.shape)),
+        _source_table(experiment.beam),
+        _layer_table(view),
+        prepared.vectors if pieces is None else pieces.pieces,
+        prepared.vectors.astype(np.float32),
+        table.values,
+        _scaled_amplitude(experiment.reflections, table.scale).astype(real),
+        _at_least_one(stol.stol),
+        _at_least_one(stol.amplitude),
+    )
+    sampling = experiment.sampling
+    samples = view.sensor.count * sampling.oversample**2
+    flags: dict[str, Any] = {
+        "SHAPE": SHAPES[crystal.shape],
+        "AXES": sum(1 << axis for axis in range(3) if crystal.cells[axis] > 1.0),
+        "REAL": tl.float64 if double else tl.float32,
+        "SPLIT": pieces is not None,
+        # δ leaves float64 with a relative error of 2⁻²⁴: short crystals do not show it in Nδ.
+        "LONG": double or float(crystal.cells.max()) > SHORT_CELLS,
+        "INTERPOLATE": experiment.reflections.interpolate
+        and experiment.reflections.amplitude.size > 0,
+        "NARROW": prepared.reach > 0.0,
+        "SINGLE": samples == 1,
+        "CURVED": view.curved,
+        "POINT": view.point_pixel,
+        "SOLID_ANGLE": sampling.per_sample_solid_angle,
+        "CAPTURE": sampling.per_sample_capture and view.sensor.absorbs,
+        "POLARIZED": experiment.beam.polarized and sampling.per_sample_polarization,
+        "CUT": sampling.dmin > 0.0,
+        "WITH_BACKGROUND": background != 0.0,
+    }
+    tensors = tuple(torch.from_numpy(np.array(array)).to(device) for array in arrays)
+    return Scene(tensors, flags, int(prepared.vectors.shape[0]), samples)
+
+
+def _put(block: NDArray[Any], place: SupportsIndex, values: float | Float64Array) -> None:
+    numbers = np.atleast_1d(np.asarray(values))
+    start = operator.index(place)
+    block[start : start + numbers.size] = numbers
+
+
+def _reals(experiment: Experiment, view: Panel) -> Float64Array:
+    block = np.zeros(operator.index(layout.REALS))
+    step = view.pixel_size / experiment.sampling.oversample
+    area = 1.0 if view.point_pixel else view.pixel_size**2 * view.close_distance
+    _put(block, layout.STEP, step)
+    _put(block, layout.HALF, step / 2.0)
+    _put(block, layout.ORIGIN, view.origin)
+    _put(block, layout.FAST, view.fast)
+    _put(block, layout.SLOW, view.slow)
+    _put(block, layout.NORMAL, view.normal)
+    _put(block, layout.BEAM, experiment.beam.direction)
+    _put(block, layout.DISTANCE, view.distance)
+    _put(block, layout.SOLID, area)
+    _put(block, layout.KAHN, experiment.beam.kahn_factor)
+    _put(block, layout.DMIN, experiment.sampling.dmin)
+    _put(block, layout.TOPHAT_CUT, TOPHAT_CRYSTAL_CUT)
+    return block
+
+
+def _wholes(experiment: Experiment, view: Panel, box: tuple[int, ...]) -> NDArray[np.int32]:
+    entries = experiment.background.stol.size
+    block = np.zeros(operator.index(layout.WHOLES), dtype=np.int32)
+    _put(block, layout.OVERSAMPLE, experiment.sampling.oversample)
+    _put(block, layout.LAYERS, view.sensor.count)
+    _put(block, layout.BOX, np.array(box))
+    _put(block, layout.LOWEST, np.array(experiment.reflections.origin))
+    _put(block, layout.BACKGROUND_ENTRIES, max(1, entries))
+    _put(block, layout.SEARCH_STEPS, max(0, entries - 1).bit_length())
+    return block
+
+
+def _source_table(beam: Beam) -> Float64Array:
+    sources = beam.sources
+    table = np.zeros((sources.count, operator.index(layout.SOURCE_NUMBERS)))
+    x, y, z = (float(part) for part in beam.polarization_axis)
+    for row, direction, wavelength, weight in zip(
+        table, sources.direction, sources.wavelength, sources.weight, strict=True
+    ):
+        incident = (-float(direction[0]), -float(direction[1]), -float(direction[2]))
+        frame = polarization_frame(incident, (x, y, z))
+        row[0:3] = incident
+        row[3], row[4] = 1.0 / wavelength, weight
+        row[5:8], row[8:11] = frame.electric, frame.magnetic
+        row[11] = 0.0 if any(frame.magnetic) else 1.0
+    return table
+
+
+def _layer_table(view: Panel) -> Float64Array:
+    sensor = view.sensor
+    front, back = -sensor.front * sensor.attenuation, -sensor.back * sensor.attenuation
+    return np.stack([sensor.position, front, back], axis=1)
+
+
+def _background_scale(experiment: Experiment) -> float:
+    background = experiment.background
+    if experiment.physics != "exact" or not background.stol.size:
+        return 0.0
+    steps = experiment.crystal.phi.size * experiment.crystal.mosaic_rotations.shape[0]
+    return float(steps * background.molecules)
+
+
+def _scaled_amplitude(reflections: Reflections, scale: float) -> Float64Array:
+    # Only the tricubic look-up reads it; its square is then scaled as the table is.
+    if not (reflections.interpolate and reflections.amplitude.size):
+        return np.zeros(1)
+    scaled: Float64Array = reflections.amplitude / np.sqrt(scale)
+    return scaled
+
+
+def _at_least_one(values: Float64Array) -> Float64Array:
+    return values if values.size else np.zeros(1)

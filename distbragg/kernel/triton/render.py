@@ -1,0 +1,134 @@
+"""`render_numerator` on the GPU: from the resolved experiment to launches of the fused kernel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+
+from distbragg.kernel.device_sum import DeviceSum
+from distbragg.kernel.pixels import active_positions
+from distbragg.kernel.triton.batches import in_batches
+from distbragg.kernel.triton.library import prepare_cache
+from distbragg.kernel.triton.memory import is_out_of_memory, release_memory
+from distbragg.kernel.triton.pack import Scene, make_scene
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from distbragg.kernel.options import KernelOptions
+    from distbragg.models.arrays import Float64Array
+    from distbragg.models.experiment import Experiment
+    from distbragg.plan.keys import SourceChunk, Tile
+
+PROGRAM_PIXELS: Final = 256
+"""Pixels of one program on a GPU: two for each thread of four warps."""
+
+INTERPRETED_PIXELS: Final = 4096
+"""The same in the interpreter, whose cost is per operation and not per pixel."""
+
+WARPS: Final = 4
+
+NARROW_PIXELS: Final = 64
+NARROW_WARPS: Final = 1
+"""The same for narrow spots: a program passes over a domain when none of its pixels is near a
+spot, which one warp decides without a barrier."""
+
+MOST_STEPS: Final = 1 << 38
+"""Steps of one launch, about a second: sources beyond go into the next, so that an interrupt is
+heard and a display's watchdog is not woken. The sum over sources goes on where it stood."""
+
+
+def render_numerator(
+    experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk, options: KernelOptions
+) -> Float64Array:
+    """Render the un-normalised numerator of a tile; see `render_tile` for the contract.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    panel : int
+    tile : Tile
+    chunk : SourceChunk
+    options : KernelOptions
+        `precision`, `device` and `indices` are read.
+
+    Returns
+    -------
+    (tile.pixels,) float64
+
+    Raises
+    ------
+    MemoryError
+        The device cannot hold even a small batch.
+    """
+    return render_resident(experiment, panel, tile, chunk, options).to_host()
+
+
+def render_resident(
+    experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk, options: KernelOptions
+) -> DeviceSum:
+    """Render as `render_numerator` does, and leave the numerator on the device."""
+    prepare_cache()
+    device = torch.device(options.device)
+    out = torch.zeros(tile.pixels, dtype=torch.float64, device=device)
+    positions = active_positions(experiment.detector.panels[panel], tile).astype(np.int32)
+    if positions.size and chunk.count:
+        scene = make_scene(
+            experiment,
+            panel,
+            options.precision,
+            options.device,
+            split=options.indices == "split",
+        )
+        _launch_all(scene, out, positions, tile, chunk)
+    return DeviceSum(out)
+
+
+def _launch_all(
+    scene: Scene, out: Tensor, positions: NDArray[np.int32], tile: Tile, chunk: SourceChunk
+) -> None:
+    from distbragg.kernel.triton.device.arithmetic import INTERPRETED
+    from distbragg.kernel.triton.device.fused import render_block
+
+    narrow = scene.flags["NARROW"]
+    warps = NARROW_WARPS if narrow else WARPS
+    block = NARROW_PIXELS if narrow else PROGRAM_PIXELS
+    if INTERPRETED.value:
+        block = INTERPRETED_PIXELS
+    steps = max(1, scene.samples * scene.domains * positions.size)
+    together = max(1, MOST_STEPS // steps)
+
+    def launch(start: int, stop: int) -> None:
+        places = torch.from_numpy(positions[start:stop]).to(out.device)
+        count = stop - start
+        for first in range(chunk.start, chunk.stop, together):
+            last = min(first + together, chunk.stop)
+            render_block[(-(-count // block),)](
+                out,
+                places,
+                count,
+                tile.fast_stop - tile.fast_start,
+                tile.slow_start,
+                tile.fast_start,
+                first,
+                last,
+                scene.domains,
+                *scene.tensors,
+                **scene.flags,
+                BLOCK=block,
+                num_warps=warps,
+                enable_fp_fusion=False,
+            )
+
+    # Nothing is allocated after the first launch of a batch, so that a repeated range starts
+    # from zeros.
+    in_batches(
+        positions.size,
+        positions.size,
+        launch,
+        is_out_of_memory=is_out_of_memory,
+        release=release_memory,
+    )

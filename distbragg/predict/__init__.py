@@ -1,1 +1,0 @@
-"""Where spots fall and how many photons they hold, from the experiment alone."""

@@ -1,1 +1,0 @@
-"""Geometry files of other programs: detector panels, beam, spindle, scan and crystal."""
