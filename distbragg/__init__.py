@@ -20,6 +20,7 @@ from distbragg._version import __version__
 if TYPE_CHECKING:
     from distbragg.fit.render import render_tensor
     from distbragg.run.create import create
+    from distbragg.run.labels import open_labels
     from distbragg.run.plan import plan as dry_run
     from distbragg.run.render import render
     from distbragg.run.resume import resume
@@ -37,6 +38,7 @@ _HOMES = {
     "dry_run": "distbragg.run.plan",
     "load_spec": "distbragg.spec.load",
     "load_sweep": "distbragg.spec.load",
+    "open_labels": "distbragg.run.labels",
     "open_stack": "distbragg.store.open",
     "render": "distbragg.run.render",
     "render_tensor": "distbragg.fit.render",
@@ -53,6 +55,7 @@ __all__ = [
     "dry_run",
     "load_spec",
     "load_sweep",
+    "open_labels",
     "open_stack",
     "render",
     "render_tensor",

@@ -64,6 +64,11 @@ def angstrom_to_m(value: float) -> float:
     return value / ANGSTROM_PER_METRE
 
 
+def wavelength_angstrom_to_energy_ev(wavelength: float) -> float:
+    """Wavelength in Å to photon energy in eV, E = hc/λ."""
+    return ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / wavelength
+
+
 def energy_ev_to_wavelength_angstrom(energy_ev: float) -> float:
     """Photon energy in eV to wavelength in Å, λ = hc/E."""
     return ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / energy_ev

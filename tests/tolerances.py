@@ -77,6 +77,21 @@ NATIVE_MIXED_UNDERFLOW = 1e-34
 float32 relative to its peak, denormal below 1e-38, times at most 10^4 for point pixels near the
 sample. It shows only in images that hold no spot at all."""
 
+PLANE_SECTION_RELATIVE = {"square": 4e-3, "round": 4e-3, "gauss": 1e-6, "tophat": 1e-2}
+"""Plane sections against sums of the transform itself, as a share of the central section: the
+fringes of a crystal of some ten cells that lie in the next lattice point's cell, and the edge of
+the top hat on the grid of the sum."""
+
+SECTION_TAIL_RELATIVE = 1e-2
+"""What of a peak lies farther from its lattice point than sixty widths."""
+
+SPOT_PHOTONS_RELATIVE = 0.03
+"""Predicted photons of a spot against the sum of a noise-free image: fringes beyond the image and
+beyond the reflection's own cell, the curvature of the Ewald sphere, samples of a pixel."""
+
+SPOT_POSITION_PIXELS = 0.3
+"""Predicted place of a spot against the centre of mass of the pixels about its brightest one."""
+
 TRITON_MIXED_OF_SPOT = 1e-13
 """Mixed fused kernel, as a share of the highest possible step: between the zeros of the side lobes
 of a crystal of 90 cells only the absolute error of Nδ counts, a few 2⁻²⁴ turns squared."""

@@ -110,7 +110,7 @@ def command(
 
 def report(job: ExportJob, result: ExportResult) -> int:
     """Say how an export ended; return the exit status."""
-    from distbragg.cli.quantities import duration
+    from distbragg.graph.quantities import duration
 
     kept = f", {result.skipped} were there" if result.skipped else ""
     click.echo(

@@ -28,6 +28,25 @@ def set_option(function: F) -> F:
     )(function)
 
 
+def root_option(function: F) -> F:
+    """Add `--root`."""
+    return click.option(
+        "--root",
+        type=click.Path(file_okay=False, exists=True),
+        metavar="DIR",
+        help="Refuse files outside of this folder: for a spec that comes from elsewhere.",
+    )(function)
+
+
+def force_option(function: F) -> F:
+    """Add `--force`."""
+    return click.option(
+        "--force",
+        is_flag=True,
+        help="Begin even if the disk cannot hold the frames uncompressed.",
+    )(function)
+
+
 def compute_options(function: F) -> F:
     """Add `--precision` and `--kernel`."""
     function = click.option(

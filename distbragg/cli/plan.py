@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distbragg.cli.options import compute_options, overrides, set_option
+from distbragg.cli.options import compute_options, overrides, root_option, set_option
 
 if TYPE_CHECKING:
     from distbragg.plan.summary import PlanSummary
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     help="Workers that would share this machine's memory.",
 )
 @set_option
+@root_option
 @compute_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def command(
@@ -39,6 +40,7 @@ def command(
     output: str | None,
     workers: int,
     sets: tuple[str, ...],
+    root: str | None,
     precision: str | None,
     kernel: str | None,
     as_json: bool,
@@ -53,7 +55,7 @@ def command(
     """
     from distbragg.run.plan import plan
 
-    summary = plan(spec, overrides(sets, precision, kernel), out=output, workers=workers)
+    summary = plan(spec, overrides(sets, precision, kernel), out=output, workers=workers, root=root)
     if as_json:
         click.echo(json.dumps(summary.to_plain(), indent=2))
     else:
@@ -62,7 +64,7 @@ def command(
 
 def plan_rows(summary: PlanSummary) -> list[tuple[str, str]]:
     """Rows (what, how much) of the plan's table."""
-    from distbragg.cli.quantities import duration
+    from distbragg.graph.quantities import duration
     from distbragg.plan.memory import megabytes
 
     axes = " x ".join(f"{name} {size}" for name, size in summary.dims) or "none"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 import click
 
-from distbragg.cli.quantities import counted, duration, scaled
 from distbragg.graph.progress import (
     Event,
     ProgressTracker,
@@ -21,6 +20,7 @@ from distbragg.graph.progress import (
     UnitFinished,
     UnitRetried,
 )
+from distbragg.graph.quantities import counted, duration, scaled
 from distbragg.graph.work import UnitOutcome
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class ProgressView:
         if tracker.frames_done:
             facts.append(f"{tracker.frames_per_s:.3g} frames/s")
         if tracker.steps_done:
-            facts.append(f"{scaled(tracker.steps_per_s)} steps/s")
+            facts.append(f"{scaled(tracker.steps_per_s)}steps/s")
         if tracker.frames_left:
             facts.append(f"{duration(tracker.eta_s)} left")
         else:

@@ -11,6 +11,7 @@ from distbragg.cli.options import (
     compute_options,
     output_option,
     overrides,
+    root_option,
     set_option,
     threads_option,
 )
@@ -42,6 +43,7 @@ Examples:
 @click.argument("spec", metavar="EXPERIMENT.yaml", type=click.Path())
 @output_option("OUT", "out.zarr for a stack; .npy .bin .img .pgm .png for one image.")
 @set_option
+@root_option
 @threads_option
 @compute_options
 @click.pass_context
@@ -51,6 +53,7 @@ def command(
     spec: str,
     output: str,
     sets: tuple[str, ...],
+    root: str | None,
     threads: int | None,
     precision: str | None,
     kernel: str | None,
@@ -59,7 +62,7 @@ def command(
     from distbragg.cli.image_files import STACK_SUFFIX
     from distbragg.spec.load import load_spec
 
-    experiment = load_spec(spec, overrides(sets, precision, kernel))
+    experiment = load_spec(spec, overrides(sets, precision, kernel), root=root)
     if Path(output).suffix in ("", STACK_SUFFIX):
         from distbragg.cli.running import Place, continue_run, report
         from distbragg.run.create import create

@@ -102,7 +102,7 @@ def _listener(run: RunDirectory, telling: Telling) -> AbstractContextManager[Eve
 
 def report(result: RunResult) -> int:
     """Say how a run ended and how to open the stack; return the exit status."""
-    from distbragg.cli.quantities import duration
+    from distbragg.graph.quantities import duration
 
     if result.nothing_to_do:
         click.echo(f"{result.path}: all {result.frames} frames are there; nothing to do")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -11,12 +13,20 @@ if TYPE_CHECKING:
     from distbragg.run.status import RunStatus
 
 SHOWN_FAILURES = 10
+FOLLOW_S = 2.0
+"""Seconds between two looks at a run that is followed, at least."""
 
 
 @click.command("status")
 @click.argument("run", metavar="RUN", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(run: str, as_json: bool) -> None:
+@click.option(
+    "--follow",
+    is_flag=True,
+    help="Tell it again every few seconds while somebody works on the run; with --json, one "
+    "object a line.",
+)
+def command(run: str, as_json: bool, follow: bool) -> None:
     """Tell how far a run is, how fast it goes, who works on it and what failed.
 
     Everything is read from the run's files: no scheduler needs to be alive, and any machine
@@ -24,13 +34,43 @@ def command(run: str, as_json: bool) -> None:
     """
     from distbragg.run.status import status
 
-    now = status(run)
     if as_json:
-        click.echo(json.dumps(now.to_plain(), indent=2))
-        return
-    from distbragg.cli.tables import print_rows
+        for now in follow_status(run) if follow else (status(run),):
+            click.echo(json.dumps(now.to_plain(), indent=None if follow else 2))
+    elif follow:
+        _show_live(run)
+    else:
+        from distbragg.cli.tables import print_rows
 
-    print_rows(run, status_rows(now))
+        print_rows(run, status_rows(status(run)))
+
+
+def follow_status(run: str) -> Iterator[RunStatus]:
+    """Yield how a run stands, again and again until nobody works on it.
+
+    Reading the receipts of a long run takes a while; the pauses are ten times as long, so that
+    looking takes a tenth of a core at most.
+    """
+    from distbragg.run.status import status
+
+    while True:
+        began = time.monotonic()
+        now = status(run)
+        yield now
+        if now.state != "running":
+            return
+        time.sleep(max(FOLLOW_S, 10 * (time.monotonic() - began)))
+
+
+def _show_live(run: str) -> None:
+    """Redraw the table in place on a terminal; elsewhere it is printed when the run ends."""
+    from rich.live import Live
+
+    from distbragg.cli.tables import table_of
+
+    with Live(auto_refresh=False) as live:
+        for now in follow_status(run):
+            live.update(table_of(run, status_rows(now)), refresh=True)
 
 
 def status_rows(now: RunStatus) -> list[tuple[str, str]]:
@@ -62,7 +102,7 @@ def status_rows(now: RunStatus) -> list[tuple[str, str]]:
 
 
 def _pace_rows(now: RunStatus) -> list[tuple[str, str]]:
-    from distbragg.cli.quantities import duration
+    from distbragg.graph.quantities import duration
 
     rows = []
     if now.frames_per_s:
@@ -76,7 +116,7 @@ def _pace_rows(now: RunStatus) -> list[tuple[str, str]]:
 
 
 def _holder_rows(now: RunStatus) -> list[tuple[str, str]]:
-    from distbragg.cli.quantities import duration
+    from distbragg.graph.quantities import duration
 
     if not now.holders:
         return [("in use by", "nobody")]

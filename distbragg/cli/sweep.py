@@ -9,8 +9,10 @@ import click
 from distbragg.cli.options import (
     cluster_options,
     compute_options,
+    force_option,
     output_option,
     overrides,
+    root_option,
     set_option,
     threads_option,
     watch_options,
@@ -37,6 +39,8 @@ Examples:
 @click.argument("spec", metavar="SWEEP.yaml", type=click.Path())
 @output_option("RUN", "The stack to write, a Zarr directory.")
 @set_option
+@root_option
+@force_option
 @cluster_options
 @threads_option
 @compute_options
@@ -50,6 +54,8 @@ def command(
     output: str,
     sets: tuple[str, ...],
     cluster: str | ClusterSpec | None,
+    root: str | None,
+    force: bool,
     workers: int | None,
     threads: int | None,
     precision: str | None,
@@ -62,6 +68,6 @@ def command(
     from distbragg.cli.running import Place, Telling, run_and_report
     from distbragg.run.create import create
 
-    run = create(spec, output, overrides(sets, precision, kernel))
+    run = create(spec, output, overrides(sets, precision, kernel), root=root, force=force)
     place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
     context.exit(run_and_report(run, place, Telling(watch, as_json)))

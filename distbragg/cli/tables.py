@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def print_rows(title: str, rows: Iterable[tuple[str, str]]) -> None:
     """Print (name, value) rows; values are shown as they are, markup and all."""
-    from rich.box import SIMPLE_HEAD
     from rich.console import Console
+
+    Console().print(table_of(title, rows))
+
+
+def table_of(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """Lay out (name, value) rows, to be printed or redrawn."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
@@ -17,4 +27,4 @@ def print_rows(title: str, rows: Iterable[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows:
         table.add_row(Text(name), Text(value))
-    Console().print(table)
+    return table

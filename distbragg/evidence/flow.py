@@ -192,7 +192,7 @@ FLOW: Final = (
         "counts ~ Poisson(I)",
         "After the division, from a generator keyed by seed, frame and pixel.",
         _NO,
-        (Anchor("kernel/finalize.py", "_photons", "return poisson("),),
+        (Anchor("kernel/finalize.py", "_photons", "= poisson("),),
     ),
     Step(
         "Store",
@@ -200,7 +200,7 @@ FLOW: Final = (
         "The one rounding to float32; what does not fit is refused.",
         _NO,
         (
-            Anchor("graph/frame.py", "place", "image[panel, tile.slow_start"),
+            Anchor("graph/frame.py", "finish_tile", "finalize_into("),
             Anchor("store/write.py", "to_stored", "stored = np.ascontiguousarray(images"),
         ),
     ),

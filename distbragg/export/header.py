@@ -32,7 +32,7 @@ class PanelHeader:
     ----------
     name : str
     shape : (int, int)
-        Pixels (slow, fast).
+        Pixels (slow, fast) that the panel has; the stack may pad them.
     pixel_size, distance : float, mm
         The distance is along the beam.
     beam : (float, float), pixels

@@ -1,7 +1,8 @@
 """NXmx: a NeXus master file over data files of many frames each, read by DIALS, XDS, nxmx.
 
 Panels stand one below the other in the stored images, each a detector module with its own
-origin and axes. NeXus's frame (McStas) has the beam along +z: imgCIF's with x and z reversed.
+origin and axes; one smaller than the largest fills the first rows and columns of its place.
+NeXus's frame (McStas) has the beam along +z: imgCIF's with x and z reversed.
 """
 
 from __future__ import annotations
@@ -248,10 +249,9 @@ def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[n
     # One still point all modules hang on: their own offsets say where they are.
     _translation(transformations, "base", 0.0, (0.0, 0.0, 1.0), ".")
     detector["depends_on"] = f"{_DETECTOR}/transformations/base"
-    row = 0
+    rows = mask.shape[0] // len(header.panels)
     for index, panel in enumerate(header.panels):
-        _write_module(detector, f"module_{index:04d}", panel, row)
-        row += panel.shape[0]
+        _write_module(detector, f"module_{index:04d}", panel, index * rows)
 
 
 def _write_module(detector: h5py.Group, name: str, panel: PanelHeader, row: int) -> None:

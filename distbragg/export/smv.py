@@ -97,7 +97,7 @@ def smv_geometry(
     impact = distance * beam - plate.origin
     fast, slow = float(impact @ plate.fast), float(impact @ plate.slow)
     closest = -float(plate.origin @ plate.fast), -float(plate.origin @ plate.slow)
-    size_slow = plate.shape[0] * plate.pixel_size
+    size_slow = plate.pixels[0] * plate.pixel_size
     return SmvGeometry(
         pixel_size=plate.pixel_size * MM_PER_M,
         distance=distance * MM_PER_M,
@@ -131,7 +131,7 @@ def _beam_center(convention: str, panel: Panel, impact: NDArray[np.float64]) -> 
     if convention == "denzo":
         return slow, fast
     if convention == "adxv":
-        return fast, panel.shape[0] * panel.pixel_size - slow
+        return fast, panel.pixels[0] * panel.pixel_size - slow
     return fast, slow
 
 

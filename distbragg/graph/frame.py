@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete
-from distbragg.kernel.finalize import finalize_tile
+from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.terms import count_terms
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan
-from distbragg.plan.keys import Tile, TileKey
+from distbragg.plan.keys import TileKey
 
 TileCallback = Callable[[int, int], None]
 """Called after each tile with (tiles done, tiles of the frame)."""
@@ -74,18 +75,76 @@ def render_timed(
     on_tile: TileCallback | None = None,
 ) -> RenderedFrame:
     """Render one frame and measure the kernel; see `render_frame`."""
-    image = np.zeros((plan.panels, *plan.shape))
+    image = np.empty((plan.panels, *plan.shape))
+    seconds = render_into(image, experiment, plan, options, frame=frame, on_tile=on_tile)
+    return RenderedFrame(image, seconds)
+
+
+def render_into(
+    image: NDArray[Any],
+    experiment: Experiment,
+    plan: FramePlan,
+    options: KernelOptions,
+    *,
+    frame: int,
+    on_tile: TileCallback | None = None,
+) -> float:
+    """Render one frame into `image`; see `render_frame`.
+
+    Parameters
+    ----------
+    image : (panels, slow, fast) float32 or float64
+        Every pixel is written; what is too large for its type becomes infinite.
+
+    Returns
+    -------
+    float
+        Time inside the kernel, s.
+    """
     seconds = 0.0
-    total = plan.panels * len(plan.tiles)
-    for panel in range(plan.panels):
-        for index, tile in enumerate(plan.tiles):
+    places = [(panel, tile) for panel in range(plan.panels) for tile in range(len(plan.tiles))]
+    with _Finisher(beside=options.threads > 1 and len(places) > 1) as finisher:
+        for done, (panel, index) in enumerate(places, start=1):
             keys = plan.tile_keys(frame, panel, index)
             partial = render_whole_tile(experiment, plan, options, keys)
             seconds += partial.kernel_seconds
-            place(image, panel, tile, finish_tile(experiment, plan, partial, panel, index))
+            finisher.do(finish_tile, image, experiment, plan, partial)
             if on_tile is not None:
-                on_tile(panel * len(plan.tiles) + index + 1, total)
-    return RenderedFrame(image, seconds)
+                on_tile(done, len(places))
+    return seconds
+
+
+class _Finisher:
+    """Finishes tiles at once, or in a thread beside the kernel, one tile behind it.
+
+    The kernel's threads leave cores idle while a tile is finished; the kernel itself leaves
+    Python's lock free, so that finishing the last tile fills them.
+    """
+
+    def __init__(self, *, beside: bool) -> None:
+        self._pool = ThreadPoolExecutor(1, "finish") if beside else None
+        self._pending: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._pool is None:
+            return
+        with self._pool:
+            if kind is None:
+                self._wait()
+
+    def do(self, function: Callable[..., None], *arguments: object) -> None:
+        if self._pool is None:
+            function(*arguments)
+            return
+        self._wait()
+        self._pending = self._pool.submit(function, *arguments)
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            self._pending.result()
 
 
 def render_whole_tile(
@@ -128,19 +187,32 @@ def render_part(
 
 
 def finish_tile(
-    experiment: Experiment, plan: FramePlan, partial: PartialImage, panel: int, tile: int
-) -> Float64Array:
-    """Check a tile's sum against the plan, then scale it to photons per pixel, (slow, fast)."""
-    check_complete(partial, plan, panel, tile)
-    piece = plan.tiles[tile]
-    photons = finalize_tile(
-        experiment, panel, piece, partial.numerator, frame=partial.keys[0].frame
+    image: NDArray[Any],
+    experiment: Experiment,
+    plan: FramePlan,
+    partial: PartialImage,
+) -> None:
+    """Check a tile's sum against the plan, and write its photons into their place in a frame.
+
+    Parameters
+    ----------
+    image : (panels, slow, fast) float32 or float64
+        The frame; a value too large for its type becomes infinite, which is refused when stored.
+    partial : PartialImage
+        The whole sum of the tile that its keys name.
+    """
+    key = partial.keys[0]
+    check_complete(partial, plan, key.panel, key.tile)
+    tile = plan.tiles[key.tile]
+    rows, columns = (
+        slice(tile.slow_start, tile.slow_stop),
+        slice(tile.fast_start, tile.fast_stop),
     )
-    return photons.reshape(piece.shape)
-
-
-def place(image: NDArray[Any], panel: int, tile: Tile, pixels: Float64Array) -> None:
-    """Write a finished tile into its frame (panels, slow, fast), of any float type."""
-    # A value too large for the frame's type becomes infinite and is refused when stored.
-    with np.errstate(over="ignore"):
-        image[panel, tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop] = pixels
+    finalize_into(
+        image[key.panel, rows, columns],
+        experiment,
+        key.panel,
+        tile,
+        partial.numerator,
+        frame=key.frame,
+    )

@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import RefusedError
-from distbragg.graph.frame import finish_tile, render_whole_tile
+from distbragg.graph.frame import render_whole_tile
+from distbragg.graph.partial import check_complete
 from distbragg.graph.worker import PreparedFrame, ProcessCache
+from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import resolve_options
 from distbragg.models.build import build_experiment
 from distbragg.models.hashing import physics_hash
@@ -134,10 +136,10 @@ def _render_block(
     options = resolve_options(_compute(work), work.threads)
     keys = plan.tile_keys(frame, panel, tile)
     partial = render_whole_tile(ready.experiment, plan, options, keys)
-    pixels = finish_tile(ready.experiment, plan, partial, panel, tile)
-    shape = (*(1 for _ in position), 1, *plan.tiles[tile].shape)
-    with np.errstate(over="ignore"):
-        return pixels.astype(work.dtype).reshape(shape)
+    check_complete(partial, plan, panel, tile)
+    pixels = np.empty(plan.tiles[tile].shape, dtype=work.dtype)
+    finalize_into(pixels, ready.experiment, panel, plan.tiles[tile], partial.numerator, frame=frame)
+    return pixels.reshape((*(1 for _ in position), 1, *pixels.shape))
 
 
 def _prepare(work: LazyWork, frame: int) -> PreparedFrame:

@@ -278,6 +278,17 @@ class ProgressTracker:
         return float(last[column] - first[column]) / seconds if seconds > 0 else 0.0
 
 
+def each_of(*listeners: EventCallback | None) -> EventCallback | None:
+    """Return one listener that tells every one given, in order; None where there is none."""
+    present = [listener for listener in listeners if listener is not None]
+
+    def tell(event: Event) -> None:
+        for listener in present:
+            listener(event)
+
+    return tell if present else None
+
+
 def worker_name(receipt: dict[str, Any]) -> str:
     """Name the process that wrote a receipt."""
     return f"{receipt.get('host', '?')} {receipt.get('pid', '?')}"

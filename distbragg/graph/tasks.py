@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
-from distbragg.graph.frame import finish_tile, place, render_part, render_timed
+from distbragg.graph.frame import finish_tile, render_into, render_part
+from distbragg.graph.labels import UnitLabels
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
 from distbragg.graph.thumbnail import thumbnail
-from distbragg.graph.work import PICTURE, TaskSettings, TileTask, Work
+from distbragg.graph.work import PICTURE, RUN_HASH_DIGITS, TaskSettings, TileTask, Work
 from distbragg.graph.worker import (
     PreparedFrame,
     PreparedRun,
@@ -30,9 +31,6 @@ from distbragg.plan.keys import TileKey
 from distbragg.store.layout import StackLayout
 from distbragg.store.run_directory import open_run
 from distbragg.store.write import UnitWriter
-
-RUN_HASH_DIGITS = 12
-"""Hex digits of the run's identity in a task's key."""
 
 
 def run_hash(run: str) -> str:
@@ -70,16 +68,20 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     layout = prepared.directory.layout
     kernel_seconds = 0.0
     steps = 0
+    labels = UnitLabels(prepared.directory)
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
-            kernel_seconds += _render_into(image, ready, prepared, frame)
+            kernel_seconds += render_into(
+                image, ready.experiment, ready.plan, prepared.options, frame=frame
+            )
             steps += ready.plan.steps
+            labels.add(frame, ready)
             writer.add(image)
         seconds = time.perf_counter() - started - writer.seconds
         facts = _facts(attempt, steps, seconds, kernel_seconds)
-        receipt = _finish(writer, prepared, facts)
+        receipt = _finish(writer, prepared, facts, labels)
     if settings.watch:
         meter(unit_numbers(receipt, _raw_bytes(layout, unit)))
     return _with_picture(receipt, image, settings)
@@ -130,18 +132,20 @@ def write_unit(
     kernel_seconds = sum(root.kernel_seconds for root in roots)
     waiting = {root.keys[0]: root for root in roots}
     steps = 0
+    labels = UnitLabels(prepared.directory)
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
             _finish_frame(image, ready, frame, waiting)
             steps += ready.plan.steps
+            labels.add(frame, ready)
             writer.add(image)
         if waiting:
             raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
         seconds = time.perf_counter() - started - writer.seconds
         facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds)
-        receipt = _finish(writer, prepared, facts)
+        receipt = _finish(writer, prepared, facts, labels)
     if settings.watch:
         numbers = unit_numbers(receipt, _raw_bytes(layout, unit))
         # Other tasks spent the kernel's time, and have told so.
@@ -157,29 +161,18 @@ def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
     return tuple(frames)
 
 
-def _render_into(
-    image: NDArray[Any], ready: PreparedFrame, prepared: PreparedRun, frame: int
-) -> float:
-    """Render a frame into `image` (panels, slow, fast); return the kernel's seconds.
-
-    The frame's own float64 sums end here, before the unit is encoded.
-    """
-    rendered = render_timed(ready.experiment, ready.plan, prepared.options, frame)
-    # A value too large for the unit's type becomes infinite and is refused when stored.
-    with np.errstate(over="ignore"):
-        image[...] = rendered.image
-    return rendered.kernel_seconds
-
-
 def _finish_frame(
-    image: NDArray[Any], ready: PreparedFrame, frame: int, waiting: dict[TileKey, PartialImage]
+    image: NDArray[Any],
+    ready: PreparedFrame,
+    frame: int,
+    waiting: dict[TileKey, PartialImage],
 ) -> None:
     """Finalize the sums of a frame's tiles into `image` (panels, slow, fast)."""
     plan = ready.plan
     for panel in range(plan.panels):
-        for index, tile in enumerate(plan.tiles):
+        for index in range(len(plan.tiles)):
             root = _take(waiting, TileKey(frame, panel, index, 0))
-            place(image, panel, tile, finish_tile(ready.experiment, plan, root, panel, index))
+            finish_tile(image, ready.experiment, plan, root)
 
 
 def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
@@ -189,8 +182,13 @@ def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
     return root
 
 
-def _finish(writer: UnitWriter, prepared: PreparedRun, facts: dict[str, Any]) -> dict[str, Any]:
-    return writer.finish({**facts, "numeric_class": prepared.numeric_class})
+def _finish(
+    writer: UnitWriter, prepared: PreparedRun, facts: dict[str, Any], labels: UnitLabels
+) -> dict[str, Any]:
+    table = labels.encode()
+    if table is not None:
+        facts = {**facts, "spots": labels.spots, "label_seconds": round(labels.seconds, 6)}
+    return writer.finish({**facts, "numeric_class": prepared.numeric_class}, table)
 
 
 def _raw_bytes(layout: StackLayout, unit: int) -> int:

@@ -14,6 +14,8 @@ EDGE: Final = 160
 """Most pixels along an edge of the picture."""
 
 LEVELS: Final = 255
+BRIGHT: Final = 0.998
+"""Share of blocks that are darker than white."""
 
 
 def thumbnail(image: NDArray[Any]) -> dict[str, Any]:
@@ -28,8 +30,8 @@ def thumbnail(image: NDArray[Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        `shape` (rows, columns), `levels` (bytes, row by row; 255 is the brightest, steps are
-        even in the logarithm of photons), `max` (photons). At most 26 kB.
+        `shape` (rows, columns), `levels` (bytes, row by row; 255 is white, steps are even in the
+        logarithm of photons), `max` (photons). At most 26 kB.
     """
     columns = math.ceil(math.sqrt(image.shape[0]))
     edge = max(1, EDGE // columns)
@@ -57,12 +59,17 @@ def shrink(panel: NDArray[Any], edge: int) -> Float64Array:
 
 
 def _levels(sheet: Float64Array, brightest: float) -> NDArray[np.uint8]:
-    """Levels even in log(1 + photons) above the median, which is the background's."""
+    """Levels even in the logarithm, two decades from the median up to the brightest blocks.
+
+    The median is the background's; the few blocks beyond `BRIGHT` are all white, so that a
+    single strong spot does not hide the others.
+    """
     if not brightest > 0:
         return np.zeros(sheet.shape, dtype=np.uint8)
-    floor = min(float(np.median(sheet)), brightest * 0.5)
-    # Three decades below the brightest pixel are shown: weak spots beside strong ones.
-    scale = max((brightest - floor) / 1000.0, 1e-300)
-    tall = np.log1p(np.clip(sheet - floor, 0.0, None) / scale)
+    floor, top = (float(value) for value in np.quantile(sheet, [0.5, BRIGHT]))
+    if not top > floor:
+        floor, top = min(floor, 0.5 * brightest), brightest
+    scale = max((top - floor) / 100.0, 1e-300)
+    tall = np.log1p(np.clip(sheet - floor, 0.0, top - floor) / scale)
     levels: NDArray[np.uint8] = np.rint(LEVELS * tall / tall.max()).astype(np.uint8)
     return levels

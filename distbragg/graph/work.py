@@ -22,6 +22,9 @@ HOPELESS = (InputError,)
 """Errors that the same unit meets at every attempt: it is set aside at once."""
 
 
+RUN_HASH_DIGITS = 12
+"""Hex digits of the run's identity in a task's key."""
+
 PICTURE = "picture"
 """Key of the thumbnail that travels beside a receipt, at most one every few seconds."""
 

@@ -7,9 +7,11 @@ of the native kernel starts a second sooner.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
 from distbragg.kernel.geometry import (
@@ -22,7 +24,7 @@ from distbragg.kernel.geometry import (
 )
 from distbragg.kernel.pixels import active_positions, pixel_coordinates
 from distbragg.kernel.polarization import polarization_factor, polarization_frame
-from distbragg.models.arrays import BoolArray, Float64Array, IntArray
+from distbragg.models.arrays import BoolArray, Float64Array
 from distbragg.models.detector import SensorLayers
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector
@@ -34,8 +36,12 @@ _Array: TypeAlias = Any
 _ArrayRays: TypeAlias = Any
 """`Rays` of numpy arrays."""
 
-_BLOCK_PIXELS: Final = 65_536
-"""Pixels finished at once: bounds the temporaries, changes no bit."""
+_BLOCK_PIXELS: Final = 32_768
+"""Pixels finished at once where there are factors per pixel: their temporaries stay in the
+processor's cache. No bit depends on it."""
+
+_NOISE_BLOCK_PIXELS: Final = 65_536
+"""Pixels whose noise is drawn at once: bounds the temporaries."""
 
 
 def finalize_tile(
@@ -65,58 +71,104 @@ def finalize_tile(
     ValueError
         A numerator of another length than the tile.
     """
+    image = np.empty(tile.shape, dtype=np.float64)
+    finalize_into(image, experiment, panel, tile, numerator, frame=frame)
+    return image.reshape(-1)
+
+
+def finalize_into(
+    out: NDArray[Any],
+    experiment: Experiment,
+    panel: int,
+    tile: Tile,
+    numerator: Float64Array,
+    *,
+    frame: int,
+) -> None:
+    """Write what `finalize_tile` returns into a part of a frame, rounded once to its type.
+
+    Parameters
+    ----------
+    out : (slow, fast) float32 or float64, the tile's shape
+        A value too large for its type becomes infinite, which is refused when stored.
+    threads : int
+        Share out the blocks of a large tile; no bit changes.
+    """
     if numerator.shape != (tile.pixels,):
         raise ValueError(f"numerator of shape {numerator.shape} for a tile of {tile.pixels} pixels")
+    sums = numerator.reshape(tile.shape)
+
+    noisy = experiment.noise.photon
+    size = _NOISE_BLOCK_PIXELS if noisy else _BLOCK_PIXELS
+    plain = experiment.physics == "exact" and not noisy
+    with np.errstate(over="ignore"):
+        for block in [tile] if plain else _row_blocks(tile, size):
+            rows = slice(block.slow_start - tile.slow_start, block.slow_stop - tile.slow_start)
+            _finish_block(out[rows], experiment, panel, block, sums[rows], frame=frame)
+
+
+def _row_blocks(tile: Tile, pixels: int) -> list[Tile]:
+    """Cut a tile into whole rows of about `pixels` pixels."""
+    rows = max(1, pixels // (tile.fast_stop - tile.fast_start))
+    return [
+        replace(tile, slow_start=start, slow_stop=min(start + rows, tile.slow_stop))
+        for start in range(tile.slow_start, tile.slow_stop, rows)
+    ]
+
+
+def _finish_block(
+    out: NDArray[Any],
+    experiment: Experiment,
+    panel: int,
+    block: Tile,
+    numerator: Float64Array,
+    *,
+    frame: int,
+) -> None:
+    """Photons or counts of one block; all arrays (slow, fast)."""
+    view = experiment.detector.panels[panel]
+    whole = view.fully_active
+    active = view.active[block.slow_start : block.slow_stop, block.fast_start : block.fast_stop]
+    if not whole and not active.any():
+        out[...] = 0.0
+        return
     if experiment.physics == "exact" and not experiment.noise.photon:
-        return _scaled(experiment, panel, tile, numerator)
-    positions = active_positions(experiment.detector.panels[panel], tile)
-    image = np.zeros(tile.pixels, dtype=np.float64)
-    for start in range(0, positions.size, _BLOCK_PIXELS):
-        block = positions[start : start + _BLOCK_PIXELS]
-        image[block] = _photons(experiment, panel, tile, block, numerator[block], frame=frame)
-    return image
-
-
-def _scaled(
-    experiment: Experiment, panel: int, tile: Tile, numerator: Float64Array
-) -> Float64Array:
-    """Photons where one factor serves all pixels: no list of positions is made."""
-    rows, columns = (
-        slice(tile.slow_start, tile.slow_stop),
-        slice(tile.fast_start, tile.fast_stop),
-    )
-    active = experiment.detector.panels[panel].active[rows, columns].reshape(-1)
-    image = numerator * intensity_scale(experiment)
-    if not active.all():
-        image[~active] = 0.0
-    return image
+        np.multiply(numerator, intensity_scale(experiment), out=out, casting="same_kind")
+    else:
+        out[...] = _photons(experiment, panel, block, numerator, frame=frame)
+    if not whole:
+        out[~active] = 0.0
 
 
 def _photons(
     experiment: Experiment,
     panel: int,
-    tile: Tile,
-    positions: IntArray,
+    block: Tile,
     numerator: Float64Array,
     *,
     frame: int,
 ) -> Float64Array:
-    """Photons of the active pixels at `positions` of the tile."""
+    """Photons or counts of all pixels of a block, (slow, fast); inactive ones mean nothing."""
     if experiment.physics == "exact":
         photons = numerator * intensity_scale(experiment)
     else:
         photons = (background_start(experiment) + numerator) * intensity_scale(experiment)
         # A pixel in the crystal itself has no direction: its NaN is refused when stored.
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            photons = photons * _pixel_factors(experiment, panel, tile, positions)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            photons *= _pixel_factors(experiment, panel, block)
     if not experiment.noise.photon:
         return photons
     from distbragg.kernel.noise import poisson
 
-    slow, fast = experiment.detector.panels[panel].shape
-    rows, columns = pixel_coordinates(tile, positions)
+    view = experiment.detector.panels[panel]
+    slow, fast = view.shape
+    positions = active_positions(view, block)
+    rows, columns = pixel_coordinates(block, positions)
     pixels = panel * slow * fast + rows.astype(np.int64) * fast + columns.astype(np.int64)
-    return poisson(photons, pixels, seed=experiment.noise.seed, frame=frame)
+    means = photons.reshape(-1)[positions]
+    counts = np.zeros(block.pixels)
+    counts[positions] = poisson(means, pixels, seed=experiment.noise.seed, frame=frame)
+    return counts.reshape(block.shape)
 
 
 def intensity_scale(experiment: Experiment) -> float:
@@ -145,23 +197,22 @@ def background_start(experiment: Experiment) -> float:
     return amplitude * amplitude * fluence * background.molecules * share
 
 
-def _pixel_factors(
-    experiment: Experiment, panel: int, tile: Tile, positions: IntArray
-) -> Float64Array:
-    """Product of the factors that `physics: nanobragg` applies once per pixel, (active,)."""
+def _pixel_factors(experiment: Experiment, panel: int, block: Tile) -> Float64Array:
+    """Product of the factors that `physics: nanobragg` applies once per pixel, (slow, fast)."""
     view, sampling = experiment.detector.panels[panel], experiment.sampling
-    slow, fast = pixel_coordinates(tile, positions)
+    slow: _Array = np.arange(block.slow_start, block.slow_stop, dtype=np.float64)[:, np.newaxis]
+    fast: _Array = np.arange(block.fast_start, block.fast_stop, dtype=np.float64)[np.newaxis]
     first = _rays(experiment, panel, slow, fast, SampleIndex(0, 0, 0))
-    factor: _Array = np.ones_like(slow)
+    factor: _Array = np.ones(block.shape)
     if not sampling.per_sample_solid_angle:
-        factor = factor * solid_angle(view, first)
+        factor *= solid_angle(view, first)
     if not sampling.per_sample_capture and view.sensor.absorbs:
         last = view.sensor.count - 1
         rays = _rays(experiment, panel, slow, fast, SampleIndex(last, 0, 0))
         cosine: _Array = cosine_to_normal(view, rays)
-        factor = factor * _capture(view.sensor, last, cosine)
+        factor *= _capture(view.sensor, last, cosine)
     if experiment.beam.polarized and not sampling.per_sample_polarization:
-        factor = factor * _first_polarization(experiment, panel, slow, fast, first)
+        factor *= _first_polarization(experiment, panel, slow, fast, first)
     result: Float64Array = factor
     return result
 
@@ -173,7 +224,11 @@ def _rays(
     fast: _Array,
     sample: SampleIndex,
 ) -> _ArrayRays:
-    """Rays as arrays; a curved panel's turns are polynomials of torch's."""
+    """Rays as arrays; a curved panel's turns are polynomials of torch's.
+
+    `slow` and `fast` are broadcast against each other, so that a block of whole rows takes a
+    column and a row of indices.
+    """
     view = experiment.detector.panels[panel]
     oversample = experiment.sampling.oversample
     beam = _triple(experiment.beam.direction)
@@ -209,7 +264,9 @@ def _first_polarization(
     if experiment.sampling.dmin <= 0.0:
         return _source_polarization(experiment, 0, first)[1]
     view = experiment.detector.panels[panel]
-    factor = np.zeros_like(slow)
+    shape = first.length.shape
+    slow, fast = (np.broadcast_to(part, shape).reshape(-1) for part in (slow, fast))
+    factor = np.zeros(slow.shape[0])
     open_places = np.arange(slow.shape[0])
     for sample in sample_indices(view.sensor.count, experiment.sampling.oversample):
         rays = _rays(experiment, panel, slow[open_places], fast[open_places], sample)
@@ -218,10 +275,10 @@ def _first_polarization(
             factor[open_places[passed]] = value[passed]
             open_places = open_places[~passed]
             if open_places.size == 0:
-                return factor
+                return factor.reshape(shape)
             x, y, z = rays.direction
             rays = Rays((x[~passed], y[~passed], z[~passed]), rays.length[~passed])
-    return factor
+    return factor.reshape(shape)
 
 
 def _source_polarization(

@@ -21,7 +21,11 @@ def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChu
     """
     place = experiment.detector.panels[panel]
     rows = slice(tile.slow_start, tile.slow_stop)
-    active = int(np.count_nonzero(place.active[rows, tile.fast_start : tile.fast_stop]))
+    active = (
+        tile.pixels
+        if place.fully_active
+        else int(np.count_nonzero(place.active[rows, tile.fast_start : tile.fast_stop]))
+    )
     sources = len(experiment.beam.sources.wavelength[chunk.start : chunk.stop])
     orientations = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)
     samples = experiment.sampling.oversample**2 * len(place.sensor.position)

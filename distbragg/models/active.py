@@ -6,6 +6,7 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.arrays import BoolArray
+from distbragg.read.geometry.model import PanelGeometry
 from distbragg.read.mask import read_mask
 
 
@@ -49,6 +50,88 @@ def active_pixels(
         active &= mask
     if roi is not None:
         active &= _inside(shape, roi)
+    active.setflags(write=False)
+    return active
+
+
+def panel_masks(
+    mask_file: str | None, shape: tuple[int, int], panels: int
+) -> tuple[BoolArray | None, ...]:
+    """Cut a mask of a whole detector, its panels one below the other, into those of the panels.
+
+    Parameters
+    ----------
+    mask_file : str or None
+        Holds (panels · slow, fast) pixels.
+    shape : (int, int)
+        Pixels (slow, fast) of every panel.
+    panels : int
+
+    Raises
+    ------
+    InputError
+        A mask of another shape.
+    """
+    if mask_file is None:
+        return (None,) * panels
+    mask = read_mask(mask_file)
+    if mask.shape != (panels * shape[0], shape[1]):
+        raise InputError(
+            f"the mask has {mask.shape[1]} x {mask.shape[0]} pixels, the detector "
+            f"{shape[1]} x {panels * shape[0]}",
+            source=mask_file,
+            field="detector.mask_file",
+            remedy="give a mask of all panels, one below the other",
+        )
+    return tuple(mask.reshape(panels, *shape))
+
+
+def panel_active(
+    shape: tuple[int, int],
+    panel: PanelGeometry,
+    *,
+    roi: tuple[int, int, int, int] | None,
+    mask_file: str | None,
+    mask: BoolArray | None,
+) -> BoolArray:
+    """Return the active pixels of one of several panels.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Pixels (slow, fast) of every panel; those this one does not have are not active.
+    panel : PanelGeometry
+        With the masks of its file.
+    roi : four ints or None
+        As in `active_pixels`.
+    mask_file : str or None
+        Of this panel alone, of its own size.
+    mask : (slow, fast) bool or None
+        This panel's part of the detector's mask.
+
+    Returns
+    -------
+    (slow, fast) bool, read-only
+        A view of one value where every pixel is active.
+
+    Raises
+    ------
+    InputError
+        As `active_pixels`.
+    """
+    own = active_pixels(panel.shape, roi, mask_file)
+    if panel.shape == shape and mask is None and panel.mask is None and not panel.masked:
+        return own
+    active = np.zeros(shape, dtype=np.bool_)
+    inside = active[: panel.shape[0], : panel.shape[1]]
+    inside[...] = own
+    if panel.mask is not None:
+        inside &= panel.mask
+    for area in panel.masked:
+        rows = slice(max(area.slow_start, 0), max(area.slow_stop, 0))
+        inside[rows, max(area.fast_start, 0) : max(area.fast_stop, 0)] = False
+    if mask is not None:
+        active &= mask
     active.setflags(write=False)
     return active
 

@@ -21,7 +21,8 @@ from distbragg.models.build_sampling import build_background, build_sampling
 from distbragg.models.conventions import CONVENTIONS
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Noise
-from distbragg.models.headers import ingest_headers
+from distbragg.models.file_geometry import frame_rule, geometry_of
+from distbragg.models.headers import ingest_headers, with_geometry
 from distbragg.spec.experiment import ExperimentSpec
 
 __all__ = ["build_experiment", "build_reflections", "reflections_key"]
@@ -52,15 +53,18 @@ def build_experiment(
     """
     if frame < 0:
         raise InputError(f"frame {frame} is negative")
-    headers = ingest_headers(spec)
-    rule = CONVENTIONS[convention_of(spec)]
+    geometry = geometry_of(spec.detector)
+    headers = with_geometry(ingest_headers(spec), geometry)
+    rule = frame_rule(CONVENTIONS[convention_of(spec)], geometry)
     wavelength = nominal_wavelength(spec.beam, headers.wavelength)
-    beam = build_beam(spec.beam, spec.physics, rule, headers.wavelength)
+    beam = build_beam(spec.beam, spec.physics, rule, headers)
     direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
     crystal = build_crystal(spec, rule, headers, wavelength, frame)
     if spec.physics == "exact":
         _check_indices(crystal, beam)
-    detector = build_detector(spec, rule, headers, direction)
+    detector = build_detector(
+        spec, rule, headers, direction, wavelength=wavelength, geometry=geometry
+    )
     table = build_reflections(spec) if reflections is None else reflections
     interpolate = resolve_interpolation(spec, table, crystal)
     return Experiment(

@@ -13,6 +13,7 @@ from distbragg.errors import InputError
 from distbragg.models.arrays import Float64Array, frozen_float64
 from distbragg.models.beam import Beam, Sources
 from distbragg.models.conventions import ConventionRule
+from distbragg.models.headers import HeaderValues
 from distbragg.models.sources import (
     cross_product_table,
     dispersed_wavelengths,
@@ -45,7 +46,7 @@ _DEFAULT_BEAM_SIZE_MM: Final = 0.1
 
 
 def build_beam(
-    spec: BeamSpec, physics: Physics, rule: ConventionRule, header_wavelength: float | None
+    spec: BeamSpec, physics: Physics, rule: ConventionRule, headers: HeaderValues
 ) -> Beam:
     """Resolve the beam.
 
@@ -55,8 +56,8 @@ def build_beam(
     physics : {"exact", "nanobragg"}
     rule : ConventionRule
         Gives the axes the spec leaves out.
-    header_wavelength : float or None
-        Å, from an image header.
+    headers : HeaderValues
+        Give the wavelength and the Kahn factor the spec leaves out.
 
     Raises
     ------
@@ -64,20 +65,25 @@ def build_beam(
         Names the field (or file and line) that cannot be used.
     """
     direction = direction_of(spec.direction or rule.beam, "beam.direction")
-    axis = _polarization_axis(spec, rule, direction)
-    wavelength = nominal_wavelength(spec, header_wavelength)
+    kahn_factor = spec.polarization.kahn_factor
+    if kahn_factor is None:
+        kahn_factor = 0.0 if headers.kahn_factor is None else headers.kahn_factor
+    axis = _polarization_axis(spec, rule, direction, kahn_factor)
+    wavelength = nominal_wavelength(spec, headers.wavelength)
     return Beam(
         sources=_build_sources(spec, physics, direction, axis, wavelength),
         wavelength=wavelength,
         direction=frozen_float64(direction),
         fluence=resolve_fluence(spec, physics),
         polarized=spec.polarization.enabled,
-        kahn_factor=spec.polarization.kahn_factor,
+        kahn_factor=kahn_factor,
         polarization_axis=frozen_float64(axis),
     )
 
 
-def _polarization_axis(spec: BeamSpec, rule: ConventionRule, beam: Vector) -> Vector:
+def _polarization_axis(
+    spec: BeamSpec, rule: ConventionRule, beam: Vector, kahn_factor: float
+) -> Vector:
     """Return the E-vector axis: as given, else the convention's, else one across the beam.
 
     The last happens where a given beam direction lies along the convention's axis.
@@ -92,7 +98,7 @@ def _polarization_axis(spec: BeamSpec, rule: ConventionRule, beam: Vector) -> Ve
             field="beam.polarization.axis",
             remedy="give the direction of the E-vector, across the beam",
         )
-    if spec.polarization.enabled and spec.polarization.kahn_factor != 0.0:
+    if spec.polarization.enabled and kahn_factor != 0.0:
         raise InputError(
             "the convention's polarisation axis lies along the given beam",
             field="beam.polarization.axis",

@@ -16,6 +16,7 @@ from distbragg.models.cell import (
     CellParameters,
     Triad,
     cell_parameters,
+    dual,
     lattice,
     measured_cell,
     standard_reciprocal,
@@ -78,7 +79,7 @@ def build_crystal(
     """
     physics = spec.physics
     generator = Ran1(DEFAULT_MOSAIC_SEED)
-    real, reciprocal = _oriented_lattice(spec, wavelength, generator)
+    real, reciprocal = _oriented_lattice(spec, headers, wavelength, generator)
     spread, rotations = _mosaic(spec.crystal.mosaic, frame, generator)
     return Crystal(
         real_space=frozen_float64(real),
@@ -97,13 +98,17 @@ def build_crystal(
 
 
 def _oriented_lattice(
-    spec: ExperimentSpec, wavelength: float, generator: Ran1
+    spec: ExperimentSpec, headers: HeaderValues, wavelength: float, generator: Ran1
 ) -> tuple[Triad, Triad]:
     crystal = spec.crystal
-    cell = _given_cell(spec)
+    of_file = headers.real_space is not None and crystal.cell is None
+    cell = None if of_file else _given_cell(spec)
     if crystal.matrix_file is not None:
         reciprocal = _matrix_vectors(crystal.matrix_file, wavelength)
         field = "crystal.matrix_file"
+    elif of_file and headers.real_space is not None:
+        reciprocal = dual(headers.real_space)
+        field = "detector.geometry_file"
     elif cell is not None:
         reciprocal = standard_reciprocal(cell, spec.physics)
         field = "crystal.cell"

@@ -12,6 +12,7 @@ from distbragg.models.active import active_pixels
 from distbragg.models.arrays import frozen_float64
 from distbragg.models.beam_centre import Centres, resolve_centres
 from distbragg.models.build_beam import Physics, direction_of
+from distbragg.models.build_panels import Surroundings, build_panels
 from distbragg.models.conventions import CONVENTIONS, ConventionRule, Pivot
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.headers import HeaderValues
@@ -27,6 +28,7 @@ from distbragg.models.vectors import (
     scale,
     unit,
 )
+from distbragg.read.geometry.model import FileGeometry
 from distbragg.spec.detector import DetectorAxesSpec, DetectorSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.units import deg_to_rad, mm_to_m
@@ -44,11 +46,15 @@ _PARALLEL: Final = 1e-12
 def convention_of(spec: ExperimentSpec) -> str:
     """Name the convention: as given, else `custom` where directions or pix0 are, else MOSFLM.
 
+    Panels with places of their own are such directions.
+
     Under `physics: nanobragg` a polarisation or spindle axis is such a direction too; under
     `physics: exact` those two merely replace the convention's own.
     """
     if spec.detector.convention is not None:
         return spec.detector.convention
+    if spec.detector.panels is not None or spec.detector.geometry_file is not None:
+        return "custom"
     directions: list[object] = [
         spec.detector.axes.fast,
         spec.detector.axes.slow,
@@ -92,9 +98,15 @@ class _Swing:
 
 
 def build_detector(
-    spec: ExperimentSpec, rule: ConventionRule, headers: HeaderValues, beam: Vector
+    spec: ExperimentSpec,
+    rule: ConventionRule,
+    headers: HeaderValues,
+    beam: Vector,
+    *,
+    wavelength: float,
+    geometry: FileGeometry | None = None,
 ) -> Detector:
-    """Resolve the one panel of a spec.
+    """Resolve the detector: the panels of a geometry, or the one panel of a spec.
 
     Parameters
     ----------
@@ -103,6 +115,10 @@ def build_detector(
     headers : HeaderValues
     beam : (3,) floats
         Unit vector along the beam.
+    wavelength : float, Å
+        Nominal.
+    geometry : FileGeometry, optional
+        Panels that have places of their own.
 
     Raises
     ------
@@ -111,6 +127,8 @@ def build_detector(
     """
     detector = spec.detector
     physics = spec.physics
+    if geometry is not None:
+        return build_panels(detector, geometry, rule, Surroundings(physics, beam, wavelength))
     size = panel_size(detector, headers, physics)
     axes = _axes(detector, rule, physics, beam)
     swing = _swing(detector, headers, physics)
@@ -136,6 +154,7 @@ def build_detector(
     panel = Panel(
         name="detector",
         shape=size.shape,
+        pixels=size.shape,
         pixel_size=size.pixel,
         origin=frozen_float64(origin),
         fast=frozen_float64(turned.fast),
@@ -145,7 +164,7 @@ def build_detector(
         distance=distance,
         curved=detector.curved,
         point_pixel=detector.point_pixel,
-        sensor=build_sensor(detector.sensor, physics),
+        sensor=build_sensor(detector.sensor, physics, wavelength),
         active=active_pixels(size.shape, detector.roi, detector.mask_file),
     )
     return Detector(panels=(panel,))

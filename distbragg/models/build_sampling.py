@@ -37,15 +37,17 @@ def build_sampling(
     """Resolve oversampling and which corrections are per sample.
 
     Automatic oversampling is ceil(3·width/(λ·distance/pixel)), at least 1, with the largest
-    crystal width.
+    crystal width and the panel whose pixels are coarsest seen from the sample.
 
     Raises
     ------
     InputError
         Automatic oversampling out of bounds.
     """
-    panel = detector.panels[0]
-    resolved = angstrom_to_m(beam.wavelength) * abs(panel.distance) / panel.pixel_size
+    resolved = min(
+        angstrom_to_m(beam.wavelength) * abs(panel.distance) / panel.pixel_size
+        for panel in detector.panels
+    )
     ratio = 3.0 * largest_width_m(crystal) / resolved
     recommended = (
         max(whole_up(ratio, spec.physics), 1) if ratio < MAXIMUM_OVERSAMPLE else MAXIMUM_OVERSAMPLE

@@ -120,6 +120,11 @@ def lattice(
     return real, _dual(real, density, physics)
 
 
+def dual(vectors: Triad) -> Triad:
+    """Return the vectors dual to three that span space: reciprocal of real ones, and back."""
+    return _dual(vectors, 1.0, "exact")
+
+
 def _dual(real: Triad, density: float, physics: Physics) -> Triad:
     b_cross_c = cross(real[1], real[2])
     if physics == "exact":

@@ -44,7 +44,9 @@ class Panel:
     ----------
     name : str
     shape : (int, int)
-        Pixels (slow, fast).
+        Pixels (slow, fast) of every panel of the detector: those of the largest.
+    pixels : (int, int)
+        Pixels (slow, fast) that the panel has, from its first on; the others are not active.
     pixel_size : float, m
     origin : (3,) float64, m
         Outer corner of the first pixel (nanoBragg's pix0), from the sample.
@@ -57,11 +59,13 @@ class Panel:
     curved, point_pixel : bool
     sensor : SensorLayers
     active : (slow, fast) bool
-        False outside the region of interest and where masked: such pixels are 0.
+        False beyond the panel's own pixels, outside the region of interest and where masked:
+        such pixels are 0.
     """
 
     name: str
     shape: tuple[int, int]
+    pixels: tuple[int, int]
     pixel_size: float
     origin: Float64Array
     fast: Float64Array
@@ -73,6 +77,14 @@ class Panel:
     point_pixel: bool
     sensor: SensorLayers
     active: BoolArray
+
+    @property
+    def fully_active(self) -> bool:
+        """Whether every pixel is active, where that shows without looking at each of them.
+
+        Without mask and region `active` is a view of one value.
+        """
+        return self.active.strides == (0, 0) and bool(self.active[0, 0])
 
 
 @dataclass(frozen=True, slots=True)

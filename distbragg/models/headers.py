@@ -1,4 +1,4 @@
-"""What image headers say, beneath what the spec says explicitly."""
+"""What image headers and geometry files say, beneath what the spec says explicitly."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from distbragg.errors import InputError
+from distbragg.models.vectors import Vector
+from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.smv import SmvHeader, read_smv_header
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sampling import HeaderFile
@@ -14,7 +16,7 @@ from distbragg.units import deg_to_rad, mm_to_m
 
 @dataclass(frozen=True, slots=True)
 class HeaderValues:
-    """Geometry found in headers, in the units of the models; None where no header says.
+    """Geometry found in files, in the units of the models; None where no file says.
 
     Attributes
     ----------
@@ -24,6 +26,9 @@ class HeaderValues:
     phi, oscillation, twotheta : float, rad
     shape : (int, int)
         Pixels (slow, fast).
+    kahn_factor : float
+    real_space : three vectors, Å
+        Cell vectors a, b, c at spindle angle 0.
     """
 
     wavelength: float | None = None
@@ -38,6 +43,8 @@ class HeaderValues:
     oscillation: float | None = None
     twotheta: float | None = None
     shape: tuple[int, int] | None = None
+    kahn_factor: float | None = None
+    real_space: tuple[Vector, Vector, Vector] | None = None
 
 
 _DEFAULT_PIXEL_MM = 0.1
@@ -58,6 +65,21 @@ def ingest_headers(spec: ExperimentSpec) -> HeaderValues:
     for file in ordered:
         values = _ingest(values, file)
     return values
+
+
+def with_geometry(values: HeaderValues, geometry: FileGeometry | None) -> HeaderValues:
+    """Lay what a geometry file says beside its panels over what headers say."""
+    if geometry is None:
+        return values
+    share = geometry.polarization_fraction
+    found = {
+        "wavelength": geometry.wavelength,
+        "phi": _radians(geometry.phi),
+        "oscillation": _radians(geometry.oscillation),
+        "kahn_factor": None if share is None else min(1.0, max(-1.0, 2.0 * share - 1.0)),
+        "real_space": geometry.real_space,
+    }
+    return replace(values, **{key: value for key, value in found.items() if value is not None})  # type: ignore[arg-type]
 
 
 def _ingest(values: HeaderValues, file: HeaderFile) -> HeaderValues:

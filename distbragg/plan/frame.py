@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from distbragg.errors import PlanError
+from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.plan.cost import frame_seconds, pixels_per_task
 from distbragg.plan.keys import SourceChunk, Tile, TileKey
@@ -128,7 +129,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     else:
         tile_shape = compute.tile
     tiles = tile_panel(shape, tile_shape)
-    active = tuple(tuple(_count_active(panel.active, tile) for tile in tiles) for panel in panels)
+    active = tuple(tuple(_count_active(panel, tile) for tile in tiles) for panel in panels)
     steps = sum(
         sum(counts) * sources.count * per_pixel
         for counts, per_pixel in zip(active, samples, strict=True)
@@ -169,9 +170,11 @@ def _samples(experiment: Experiment, panel: int) -> int:
     return int(phi) * int(domains) * oversample * oversample * layers
 
 
-def _count_active(active: np.ndarray[Any, np.dtype[np.bool_]], tile: Tile) -> int:
+def _count_active(panel: Panel, tile: Tile) -> int:
+    if panel.fully_active:
+        return tile.pixels
     rows = slice(tile.slow_start, tile.slow_stop)
-    return int(np.count_nonzero(active[rows, tile.fast_start : tile.fast_stop]))
+    return int(np.count_nonzero(panel.active[rows, tile.fast_start : tile.fast_stop]))
 
 
 def _content(plan: FramePlan) -> dict[str, Any]:

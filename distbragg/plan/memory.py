@@ -12,8 +12,9 @@ from typing import Final
 
 from distbragg.errors import PlanError
 from distbragg.plan.merge import merge_depth
-from distbragg.plan.sweep import SweepPlan
+from distbragg.plan.sweep import MAX_FRAMES, SweepPlan
 from distbragg.spec.compute import ComputeSpec
+from distbragg.spec.detector import DetectorSpec, PanelSpec
 from distbragg.spec.experiment import ExperimentSpec
 
 BASELINE_BYTES: Final = 110_000_000
@@ -165,6 +166,12 @@ def check_fits(
     PlanError
         Names the number to change.
     """
+    if plan.frames > MAX_FRAMES:
+        raise PlanError(
+            f"the sweep has {plan.frames} frames, at most {MAX_FRAMES} are possible",
+            field="axes",
+            remedy="give fewer values, or several sweeps",
+        )
     if estimate.total > memory_bytes:
         part = _part_to_change(plan, estimate, memory_bytes)
         field, remedy = _REMEDIES[part]
@@ -181,7 +188,8 @@ def check_fits(
             f"{plan.frames} frames hold {megabytes(needed)} before compression and the disk has "
             f"{megabytes(disk_free_bytes)} free",
             field="output.dtype" if plan.bytes_per_pixel > 4 else "axes",
-            remedy="render fewer frames, choose a smaller output.dtype, or give a larger disk",
+            remedy="render fewer frames, choose a smaller output.dtype, give a larger disk, or, "
+            "if they compress well enough, --force",
         )
 
 
@@ -228,8 +236,20 @@ def precheck_spec(spec: ExperimentSpec, memory_bytes: int) -> int:
 
 
 def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
-    """Pixels (slow, fast) that the spec asks for, before image headers are read."""
+    """Pixels (slow, fast) that the spec asks for, before image headers are read.
+
+    Panels count one below the other. Those of a geometry file are bounded by its reader.
+    """
     detector = spec.detector
+    if detector.geometry_file is not None:
+        return 1, 1
+    sides = [_sides(_as_single(detector, panel)) for panel in detector.panels or ()]
+    if not sides:
+        return _sides(detector)
+    return len(sides) * max(slow for slow, _ in sides), max(fast for _, fast in sides)
+
+
+def _sides(detector: DetectorSpec) -> tuple[int, int]:
     pixel = detector.pixel_size_mm or _DEFAULT_PIXEL_MM
 
     def along(count: int | None, size_mm: float | None) -> int:
@@ -240,6 +260,15 @@ def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
     return (
         along(detector.pixels_slow, detector.size_slow_mm),
         along(detector.pixels_fast, detector.size_fast_mm),
+    )
+
+
+def _as_single(detector: DetectorSpec, panel: PanelSpec) -> DetectorSpec:
+    """Return the sizes of one of several panels as those of a detector."""
+    return DetectorSpec(
+        pixels_slow=panel.pixels_slow or detector.pixels_slow,
+        pixels_fast=panel.pixels_fast or detector.pixels_fast,
+        pixel_size_mm=panel.pixel_size_mm or detector.pixel_size_mm,
     )
 
 

@@ -18,6 +18,9 @@ from distbragg.spec.compute import ComputeSpec, OutputSpec
 MAX_OBJECTS: Final = 100_000
 """Stored objects above which file systems and listings suffer."""
 
+MAX_FRAMES: Final = 100_000_000
+"""Frames above which lists of frames and units no longer fit a client."""
+
 DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType(
     {"float32": 4, "float64": 8, "uint16": 2, "uint32": 4}
 )

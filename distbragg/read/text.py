@@ -9,13 +9,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from distbragg.errors import InputError
 
 MAXIMUM_TEXT_BYTES: Final = 1 << 30
 """Largest text file read, after decompression."""
 
+_BLOCK_BYTES: Final = 1 << 20
 _SEPARATORS = re.compile(r"[\s,;]+")
 _SHOWN_CHARACTERS = 40
 
@@ -49,10 +50,10 @@ def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
             raise InputError(f"the file {reason}", source=path, remedy="check the path")
         if path.lower().endswith(".gz"):
             with gzip.open(file, "rb") as handle:
-                content = handle.read(limit + 1)
+                content = _read_blocks(handle, limit)
         else:
             with file.open("rb") as handle:
-                content = handle.read(limit + 1)
+                content = _read_blocks(handle, limit)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InputError(
             f"the compressed file is damaged or truncated ({error})",
@@ -66,6 +67,18 @@ def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
     if not content.strip():
         raise InputError("the file is empty", source=path)
     return content
+
+
+def _read_blocks(handle: BinaryIO | gzip.GzipFile, limit: int) -> bytes:
+    """Read until the end, or until more than `limit` bytes are there.
+
+    In blocks: `read(limit)` would set aside `limit` bytes whatever the file holds.
+    """
+    blocks, size = [], 0
+    while size <= limit and (block := handle.read(_BLOCK_BYTES)):
+        blocks.append(block)
+        size += len(block)
+    return b"".join(blocks)
 
 
 def read_text(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> str:

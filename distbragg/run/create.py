@@ -21,7 +21,14 @@ from distbragg.store.provenance import gather_provenance
 from distbragg.store.run_directory import RunDirectory
 
 
-def create(spec: SpecLike, out: str | Path, overrides: Sequence[str] = ()) -> RunDirectory:
+def create(
+    spec: SpecLike,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    root: str | Path | None = None,
+    force: bool = False,
+) -> RunDirectory:
     """Create a run at `out`; the same run that is already there is returned as it is.
 
     Parameters
@@ -31,6 +38,10 @@ def create(spec: SpecLike, out: str | Path, overrides: Sequence[str] = ()) -> Ru
         The run directory, which is the Zarr stack.
     overrides : sequence of "dotted.path=value"
         For a specification file.
+    root : path, optional
+        A specification file may name files of this folder alone.
+    force : bool
+        Create the run even if the disk cannot hold its frames uncompressed.
 
     Raises
     ------
@@ -43,10 +54,10 @@ def create(spec: SpecLike, out: str | Path, overrides: Sequence[str] = ()) -> Ru
     EnvironmentFailure
         There is no room.
     """
-    prepared = prepare(spec, overrides)
+    prepared = prepare(spec, overrides, root=root)
     target = Path(out)
     # What is already there was checked when it was made, and fills the disk by itself.
-    check_machine(prepared, out=None if target.exists() else target)
+    check_machine(prepared, out=None if target.exists() else target, force=force)
     sweep = prepared.sweep
     inputs = collect_inputs(sweep)
     references = {path: inputs[name].reference for path, name in file_fields(sweep)}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.errors import DamageError
 from distbragg.graph.work import TaskSettings
 from distbragg.run.frame_header import frame_header
 from distbragg.run.series import Place, parse_frames, places, series_of, stem
@@ -148,7 +149,11 @@ def frames_per_file(run: RunDirectory) -> int:
 def image_of(run: str, frame: int) -> NDArray[Any]:
     """Read one frame from the stack: (panels, slow, fast), number type kept."""
     layout = open_run(run).layout
-    image = stack_of(run)[IMAGES].isel(_position(run, frame)).values
+    try:
+        image = stack_of(run)[IMAGES].isel(_position(run, frame)).values
+    except (ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise DamageError(f"{run}: frame {frame} cannot be read ({reason})") from error
     return np.asarray(image).reshape(layout.panels, *layout.shape)
 
 
@@ -228,7 +233,9 @@ def _export_files(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
     outside = 0
     for panel in todo:
         if image is not None:
-            outside += form.write(paths[panel], image[panel], header, panel, settings)
+            slow, fast = header.panels[panel].shape
+            own = np.ascontiguousarray(image[panel, :slow, :fast])
+            outside += form.write(paths[panel], own, header, panel, settings)
     return {"written": len(todo), "skipped": len(panels) - len(todo), "outside": outside}
 
 

@@ -82,7 +82,10 @@ def rotation_of(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, fl
 
 
 def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
-    """Pixels without signal, the panels one below the other: (panels · slow, fast) bool."""
+    """Pixels without signal, the panels one below the other: (panels · slow, fast) bool.
+
+    What lies beyond the pixels of a panel smaller than the largest is without signal too.
+    """
     return np.concatenate([~np.asarray(panel.active) for panel in experiment.detector.panels])
 
 
@@ -108,7 +111,7 @@ def _panel(
     sensor = panel.sensor
     return PanelHeader(
         name=panel.name,
-        shape=panel.shape,
+        shape=panel.pixels,
         pixel_size=panel.pixel_size * _MM_PER_M,
         distance=distance * _MM_PER_M,
         beam=(

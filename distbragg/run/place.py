@@ -6,16 +6,21 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
-from distbragg.graph.progress import EventCallback
-from distbragg.graph.work import TaskSettings
+from distbragg.graph.progress import EventCallback, each_of
+from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings
 from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
 from distbragg.plan.sweep import SweepPlan
-from distbragg.run.machine import memory_bytes, usable_cores
+from distbragg.run.machine import free_disk_bytes, memory_bytes, usable_cores
 from distbragg.spec.cluster import LocalClusterSpec
 from distbragg.store.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 SERIAL = "serial"
 CLUSTER_PAYS_S = 20.0
@@ -78,22 +83,41 @@ def open_place(
         yield Place(SerialExecutor(settings, on_event=on_event), 1, "", on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
-    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link, worker_count
+    from distbragg.graph.dask_executor import DaskExecutor, worker_count
 
     settings = replace(settings, threads=1)
     if where.kind == "local":
         asked = workers or where.workers
         workers = fitting_workers(run, plan, asked or usable_cores(), warn=bool(asked))
-    with open_site(where, workers=workers) as opened:
-        client = opened.client
+    with (
+        open_site(where, workers=workers) as opened,
+        _watched(opened.client, run, settings, on_event) as (told, link),
+    ):
         executor = DaskExecutor(
-            client,
+            opened.client,
             settings,
-            on_event=on_event,
+            on_event=told,
             worker_patience_s=opened.patience_s,
             trouble=opened.trouble,
         )
-        yield Place(executor, worker_count(client), dashboard_link(client), on_event)
+        yield Place(executor, worker_count(opened.client), link, told)
+
+
+@contextmanager
+def _watched(
+    client: Client, run: RunDirectory, settings: TaskSettings, on_event: EventCallback | None
+) -> Iterator[tuple[EventCallback | None, str]]:
+    """Yield who is told of events, the dashboard's page too where it is wanted, and its link."""
+    if not settings.watch:
+        from distbragg.graph.dask_executor import dashboard_link
+
+        yield on_event, dashboard_link(client)
+        return
+    from distbragg.graph.watch.feed import open_feed
+
+    free = partial(free_disk_bytes, run.path)
+    with open_feed(client, run.run_id[:RUN_HASH_DIGITS], free) as (feed, link):
+        yield each_of(on_event, feed), link
 
 
 def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: bool) -> int:

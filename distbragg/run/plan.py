@@ -15,6 +15,7 @@ def plan(
     *,
     out: str | Path | None = None,
     workers: int = 1,
+    root: str | Path | None = None,
 ) -> PlanSummary:
     """Plan a sweep or one experiment.
 
@@ -27,6 +28,8 @@ def plan(
         Where the run would lie; checks the room on that disk.
     workers : int
         Workers that share this machine's memory.
+    root : path, optional
+        A specification file may name files of this folder alone.
 
     Returns
     -------
@@ -39,6 +42,6 @@ def plan(
     PlanError
         Memory or disk cannot hold it; names the number to change.
     """
-    prepared = prepare(spec, overrides)
+    prepared = prepare(spec, overrides, root=root)
     check_machine(prepared, out=None if out is None else Path(out), workers=workers)
     return summarize(prepared.plan, prepared.heaviest, prepared.sweep.experiment.compute)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
-from distbragg.errors import InputError
+from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.memory import (
@@ -17,6 +18,7 @@ from distbragg.plan.memory import (
     predict_peak_bytes,
 )
 from distbragg.plan.sweep import SweepPlan, plan_sweep
+from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
 from distbragg.run.survey import survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
@@ -37,8 +39,12 @@ class Prepared:
     plan: SweepPlan
 
 
-def as_sweep(spec: SpecLike, overrides: Sequence[str] = ()) -> SweepSpec:
+def as_sweep(
+    spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> SweepSpec:
     """Return a sweep; one experiment is a sweep without axes.
+
+    With `root`, a specification file may name files of that folder alone.
 
     Raises
     ------
@@ -49,18 +55,20 @@ def as_sweep(spec: SpecLike, overrides: Sequence[str] = ()) -> SweepSpec:
         if overrides:
             raise InputError("overrides need a specification file", source="overrides")
         return spec if isinstance(spec, SweepSpec) else SweepSpec(experiment=spec)
-    return load_any(Path(spec), overrides)
+    return load_any(Path(spec), overrides, root=root)
 
 
-def as_experiment(spec: SpecLike, overrides: Sequence[str] = ()) -> ExperimentSpec:
-    """Return one experiment.
+def as_experiment(
+    spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> ExperimentSpec:
+    """Return one experiment; `root` as in `as_sweep`.
 
     Raises
     ------
     InputError
         It is a sweep of several frames, or a file that cannot be used.
     """
-    sweep = as_sweep(spec, overrides)
+    sweep = as_sweep(spec, overrides, root=root)
     if sweep.frames > 1:
         raise InputError(
             f"is a sweep of {sweep.frames} frames, where one experiment is needed",
@@ -70,8 +78,12 @@ def as_experiment(spec: SpecLike, overrides: Sequence[str] = ()) -> ExperimentSp
     return sweep.frame_spec(0)
 
 
-def prepare(spec: SpecLike, overrides: Sequence[str] = ()) -> Prepared:
+def prepare(
+    spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> Prepared:
     """Resolve the base frame and plan the sweep; nothing is rendered or written.
+
+    `root` as in `as_sweep`.
 
     Raises
     ------
@@ -80,12 +92,29 @@ def prepare(spec: SpecLike, overrides: Sequence[str] = ()) -> Prepared:
     PlanError
         Its sizes alone are beyond this machine.
     """
-    sweep = as_sweep(spec, overrides)
+    sweep = as_sweep(spec, overrides, root=root)
     base = sweep.frame_spec(0)
     precheck_spec(base, memory_bytes())
     experiment = build_experiment(base)
+    if sweep.experiment.output.labels:
+        check_labels(experiment)
     heaviest, plan = plan_run(sweep, experiment)
     return Prepared(sweep, experiment, heaviest, plan)
+
+
+def check_labels(experiment: Experiment) -> None:
+    """Refuse tables of spots where none can be made.
+
+    Raises
+    ------
+    InputError
+        The detector is curved.
+    EnvironmentFailure
+        pyarrow is missing.
+    """
+    check_flat(experiment.detector)
+    if find_spec("pyarrow") is None:
+        raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
 
 
 def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Experiment, SweepPlan]:
@@ -105,8 +134,12 @@ def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Experiment, SweepPlan]
     return survey.experiment, plan
 
 
-def check_machine(prepared: Prepared, *, out: Path | None = None, workers: int = 1) -> None:
+def check_machine(
+    prepared: Prepared, *, out: Path | None = None, workers: int = 1, force: bool = False
+) -> None:
     """Refuse a plan that this machine's memory, or the disk `out` lies on, cannot hold.
+
+    `force` leaves the disk out: images compress, and quotas may grow.
 
     Raises
     ------
@@ -119,5 +152,5 @@ def check_machine(prepared: Prepared, *, out: Path | None = None, workers: int =
         prepared.plan,
         predict_peak_bytes(prepared.plan, grid_points=points),
         memory_bytes=memory_limit_bytes(compute, memory_bytes(), workers),
-        disk_free_bytes=None if out is None else free_disk_bytes(out),
+        disk_free_bytes=None if out is None or force else free_disk_bytes(out),
     )

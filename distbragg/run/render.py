@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.graph.frame import TileCallback, render_frame
+from distbragg.graph.frame import TileCallback, render_into
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.models.hashing import physics_hash
 from distbragg.run.machine import usable_cores
@@ -128,25 +128,25 @@ def _render(
     prepared = prepare(experiment_spec)
     check_machine(prepared)
     options = resolve_options(experiment_spec.compute, threads or usable_cores())
-    image = render_frame(prepared.experiment, prepared.plan.frame, options, 0, on_tile)
-    return prepared, options, _typed(prepared, image)
+    plan = prepared.plan.frame
+    image = np.empty((plan.panels, *plan.shape), dtype=_dtype(prepared))
+    render_into(image, prepared.experiment, plan, options, frame=0, on_tile=on_tile)
+    _check_finite(prepared, image)
+    return prepared, options, image
 
 
-def _typed(prepared: Prepared, image: NDArray[np.float64]) -> NDArray[np.floating[Any]]:
-    """Convert to the type of the precision; refuse pixels that are not numbers, as a run does.
+def _check_finite(prepared: Prepared, image: NDArray[np.floating[Any]]) -> None:
+    """Refuse pixels that are not numbers, as a run does.
 
     Under `physics: nanobragg` they are told of: the C program writes them too.
     """
-    with np.errstate(over="ignore"):
-        typed = image.astype(_dtype(prepared), copy=False)
-    bad = typed.size - int(np.count_nonzero(np.isfinite(typed)))
+    bad = image.size - int(np.count_nonzero(np.isfinite(image)))
     if bad:
-        problem = f"{bad} of {typed.size} pixels are not finite, or beyond {typed.dtype}"
+        problem = f"{bad} of {image.size} pixels are not finite, or beyond {image.dtype}"
         remedy = "look for an impossible geometry, amplitude or fluence in the specification"
         if prepared.experiment.physics == "exact":
             raise InputError(problem, remedy=remedy)
         _log.warning("%s; %s", problem, remedy)
-    return typed
 
 
 def frame_attrs(prepared: Prepared) -> dict[str, Any]:

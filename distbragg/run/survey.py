@@ -10,6 +10,8 @@ from distbragg.models.build import build_experiment
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan, plan_frame
+from distbragg.plan.memory import precheck_spec
+from distbragg.run.machine import memory_bytes
 from distbragg.spec.sweep import SweepSpec
 
 MAX_SAMPLES: Final = 16
@@ -67,9 +69,9 @@ def survey_sweep(sweep: SweepSpec, base: Experiment) -> Survey:
         mean_share *= math.fsum(steps.values()) / len(steps) / max(1, steps[most])
     if heaviest == 0:
         return Survey(base, plan, mean_share)
-    experiment = build_experiment(
-        sweep.frame_spec(heaviest), reflections=base.reflections, frame=heaviest
-    )
+    spec = sweep.frame_spec(heaviest)
+    precheck_spec(spec, memory_bytes())
+    experiment = build_experiment(spec, reflections=base.reflections, frame=heaviest)
     return Survey(experiment, plan_frame(experiment, compute), mean_share)
 
 
@@ -82,6 +84,7 @@ def sampled(size: int) -> tuple[int, ...]:
 
 def _steps(sweep: SweepSpec, frame: int, reflections: Reflections) -> int:
     spec = sweep.frame_spec(frame)
+    precheck_spec(spec, memory_bytes())
     experiment = build_experiment(spec, reflections=reflections, frame=frame)
     return plan_frame(experiment, spec.compute).steps
 

@@ -13,7 +13,13 @@ from distbragg.run.resume import ResumeOptions, resume
 
 
 def sweep(
-    spec: SpecLike, out: str | Path, overrides: Sequence[str] = (), **options: Unpack[ResumeOptions]
+    spec: SpecLike,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    root: str | Path | None = None,
+    force: bool = False,
+    **options: Unpack[ResumeOptions],
 ) -> RunResult:
     """Create the run at `out` and render it; continue it where it was begun before.
 
@@ -23,6 +29,8 @@ def sweep(
     out : path
     overrides : sequence of "dotted.path=value"
         For a specification file.
+    root, force
+        As for `create`.
     **options
         Those of `resume`.
 
@@ -35,4 +43,4 @@ def sweep(
     InputError, PlanError, RefusedError, DamageError, EnvironmentFailure
         See `create` and `resume`.
     """
-    return resume(create(spec, out, overrides), **options)
+    return resume(create(spec, out, overrides, root=root, force=force), **options)

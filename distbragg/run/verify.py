@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distbragg.run.holders import lock_holders
+from distbragg.store.labels import labels_path
 from distbragg.store.ledger import all_receipts
 from distbragg.store.lock import RunLock
 from distbragg.store.run_directory import RunDirectory, open_run
@@ -89,3 +90,4 @@ def drop_damaged(run: RunDirectory, report: VerifyReport) -> None:
         records = [receipt.record for receipt in void if receipt.unit == item.unit]
         record_repair(run, item.unit, item.kind, item.problem, records)
         run.object_path(item.unit).unlink(missing_ok=True)
+        labels_path(run.path, item.unit).unlink(missing_ok=True)

@@ -101,7 +101,7 @@ class PolarizationSpec(SpecModel):
     """Kahn polarisation; `axis` is the E-vector direction, by default the convention's."""
 
     enabled: bool = True
-    kahn_factor: Annotated[Finite, Field(ge=-1, le=1)] = 0.0
+    kahn_factor: Annotated[Finite, Field(ge=-1, le=1)] | None = None
     axis: Vector3 | None = None
 
     @model_validator(mode="after")

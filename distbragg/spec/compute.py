@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from distbragg.spec.base import Auto, Count, Positive, SpecModel
+from distbragg.spec.base import Auto, Count, NonNegative, Positive, SpecModel
 
 TileShape = tuple[Count, Count]
 
@@ -25,9 +25,15 @@ class ComputeSpec(SpecModel):
 
 
 class OutputSpec(SpecModel):
-    """What a stack stores. `compressor: auto` is zstd for counts and lz4 for expected photons."""
+    """What a stack stores. `compressor: auto` is zstd for counts and lz4 for expected photons.
+
+    `labels` keeps a table of predicted spots beside the images: position, hkl, |F|², partiality
+    and expected photons of every spot that holds `label_minimum_photons` or more.
+    """
 
     dtype: Literal["float32", "float64", "uint16", "uint32"] = "float32"
     compressor: Literal["auto", "lz4", "zstd"] = "auto"
     compression_level: int = Field(default=1, ge=0, le=9)
     chunk: TileShape | Auto = "auto"
+    labels: bool = False
+    label_minimum_photons: NonNegative = 1.0

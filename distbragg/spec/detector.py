@@ -19,15 +19,56 @@ from distbragg.spec.base import (
 )
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
+Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]
+GeometryFormat = Literal["auto", "expt"]
 _AXIS_NAMES = ("fast", "slow", "normal", "twotheta")
+_OF_ONE_PANEL = (
+    "close_distance_mm",
+    "size_fast_mm",
+    "size_slow_mm",
+    "xclose_mm",
+    "yclose_mm",
+    "orgx_px",
+    "orgy_px",
+    "pix0_m",
+)
+_SIZES = ("pixels_fast", "pixels_slow", "pixel_size_mm")
 
 
 class SensorSpec(SpecModel):
-    """Absorbing sensor: thickness, attenuation depth, and how many layers to sample."""
+    """Absorbing sensor: thickness, attenuation depth, and how many layers to sample.
+
+    `material` gives the attenuation length at the wavelength where none is given.
+    """
 
     thickness_um: NonNegative | None = None
+    material: Material | None = None
     attenuation_length_um: Annotated[float, Field(ge=0, allow_inf_nan=True)] | None = None
     layers: Steps | None = None
+
+
+class PanelSpec(SpecModel):
+    """One panel of several: outer corner of its first pixel, and the way its pixels run.
+
+    What is left out is that of the detector: `pixels_fast`, `pixels_slow`, `pixel_size_mm`,
+    each field of `sensor`.
+    """
+
+    name: str | None = None
+    origin_mm: Vector3
+    fast: Vector3
+    slow: Vector3
+    pixels_fast: Count | None = None
+    pixels_slow: Count | None = None
+    pixel_size_mm: Positive | None = None
+    sensor: SensorSpec = SensorSpec()
+    mask_file: str | None = None
+
+    @model_validator(mode="after")
+    def _check_axes(self) -> Self:
+        for name in ("fast", "slow"):
+            require_direction(getattr(self, name), name)
+        return self
 
 
 class DetectorAxesSpec(SpecModel):
@@ -53,8 +94,17 @@ class DetectorAxesSpec(SpecModel):
 class DetectorSpec(SpecModel):
     """A flat (or curved) panel. Beam-centre fields mean what the convention says they mean.
 
+    `panels` (in the laboratory frame of the convention) or `geometry_file` (in the file's own
+    frame) stand in place of what places and sizes a single panel. Beside them `distance_mm`
+    moves all panels along the beam, `xbeam_mm` and `ybeam_mm` across it, `rotation_deg` and
+    `twotheta_deg` turn them, and `sensor` replaces the file's, field by field.
+
     `roi` is first fast, last fast, first slow, last slow pixel, both ends included.
     """
+
+    geometry_file: str | None = None
+    geometry_format: GeometryFormat = "auto"
+    panels: tuple[PanelSpec, ...] | None = None
 
     convention: Convention | None = None
     distance_mm: Positive | None = None
@@ -101,7 +151,35 @@ class DetectorSpec(SpecModel):
             )
         if self.roi is not None:
             self._check_roi(self.roi)
+        if self.geometry_file is not None or self.panels is not None:
+            self._check_panels()
         return self
+
+    def _check_panels(self) -> None:
+        """Refuse what places or sizes one panel beside panels that have places of their own."""
+        if self.panels is not None and self.geometry_file is not None:
+            raise refusal(
+                "given beside geometry_file", field="panels", remedy="keep one of the two"
+            )
+        owner = "panels" if self.panels is not None else "geometry_file"
+        if self.panels == ():
+            raise refusal("the list of panels is empty", field="panels")
+        forbidden = [*_OF_ONE_PANEL]
+        if self.panels is None:
+            forbidden += [*_SIZES, "convention"]
+        elif len(self.panels) > 1:
+            forbidden.append("roi")
+        given = [name for name in forbidden if getattr(self, name) is not None]
+        given += [f"axes.{name}" for name in self.axes.given if name != "twotheta"]
+        if self.curved:
+            given.append("curved")
+        if given:
+            raise refusal(
+                f"given beside {owner}, which has places and sizes of its own",
+                field=given[0],
+                remedy="leave it out; distance_mm, xbeam_mm, ybeam_mm, rotation_deg, "
+                "twotheta_deg and sensor may stand beside it",
+            )
 
     def _check_roi(self, roi: tuple[int, int, int, int]) -> None:
         sides = (

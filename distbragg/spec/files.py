@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from distbragg.errors import InputError
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import split_path, value_at, with_value
@@ -16,6 +18,7 @@ FILE_FIELDS = (
     "beam.spectrum.file",
     "crystal.matrix_file",
     "structure_factors.file",
+    "detector.geometry_file",
     "detector.mask_file",
     "background.stol_file",
 )
@@ -47,6 +50,11 @@ def _experiment_files(spec: ExperimentSpec) -> list[tuple[str, str]]:
         name = value_at(spec, split_path(path))
         if name is not None:
             found.append((path, name))
+    found += [
+        (f"detector.panels.{index}.mask_file", panel.mask_file)
+        for index, panel in enumerate(spec.detector.panels or ())
+        if panel.mask_file is not None
+    ]
     headers = enumerate(spec.header_files)
     return found + [(f"header_files.{index}.path", header.path) for index, header in headers]
 
@@ -67,6 +75,43 @@ def replace_files(spec: Spec, names: Mapping[str, str]) -> Spec:
         parts = tuple(int(part) if part.isdecimal() else part for part in path.split("."))
         plain = with_value(plain, parts, name, path=path)
     return type(spec).model_validate(plain)
+
+
+def confine_files(spec: ExperimentSpec | SweepSpec, root: str | Path, *, source: str = "") -> None:
+    """Refuse a specification that names a file outside of `root`, by a link too.
+
+    Parameters
+    ----------
+    spec : ExperimentSpec or SweepSpec
+        With absolute file names.
+    root : path
+    source : str
+        File for the message.
+
+    Raises
+    ------
+    InputError
+        Names the field.
+    """
+    for path, name in file_fields(spec):
+        check_under(name, root, source=source, field=path)
+
+
+def check_under(name: str | Path, root: str | Path, *, source: str = "", field: str = "") -> None:
+    """Refuse a file that does not lie in `root` once links and `..` are followed.
+
+    Raises
+    ------
+    InputError
+    """
+    real, base = os.path.realpath(name), os.path.realpath(root)
+    if os.path.commonpath((real, base)) != base:
+        raise InputError(
+            f"{name} lies outside of {root}",
+            source=source,
+            field=field,
+            remedy="copy it there, or give --root a folder that holds both",
+        )
 
 
 def absolute_files(spec: Spec, folder: str | Path) -> Spec:

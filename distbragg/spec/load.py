@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from distbragg.errors import InputError
 from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.files import absolute_files
+from distbragg.spec.files import absolute_files, check_under, confine_files
 from distbragg.spec.paths import split_path, with_value
 from distbragg.spec.problems import input_error
 from distbragg.spec.sweep import AxisSpec, SweepSpec
@@ -25,7 +25,9 @@ _SWEEP_KEYS = ("experiment", "axes")
 Model = TypeVar("Model", bound=SpecModel)
 
 
-def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec:
+def load_spec(
+    path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> ExperimentSpec:
     """Read the specification of one experiment.
 
     Parameters
@@ -34,6 +36,9 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec
         Relative file names in it are taken from its folder.
     overrides : sequence of "dotted.path=value"
         Values are YAML; relative file names in them are taken from the same folder.
+    root : path, optional
+        Every file that is named must lie in this folder, links and `..` followed: for
+        specifications from elsewhere.
 
     Raises
     ------
@@ -47,11 +52,15 @@ def load_spec(path: str | Path, overrides: Sequence[str] = ()) -> ExperimentSpec
             remedy="use `distbragg sweep`, or load_sweep in Python",
         )
     data = apply_overrides(data, overrides)
-    return parse_spec(data, source=str(path), base_dir=Path(path).parent)
+    return parse_spec(data, source=str(path), base_dir=Path(path).parent, root=root)
 
 
 def parse_spec(
-    mapping: Mapping[str, Any], *, source: str = "", base_dir: str | Path | None = None
+    mapping: Mapping[str, Any],
+    *,
+    source: str = "",
+    base_dir: str | Path | None = None,
+    root: str | Path | None = None,
 ) -> ExperimentSpec:
     """Validate plain data as the specification of one experiment.
 
@@ -63,20 +72,27 @@ def parse_spec(
         Name for messages.
     base_dir : path, optional
         Folder from which relative file names are taken; without it they stay as written.
+    root : path, optional
+        As in `load_spec`.
 
     Raises
     ------
     InputError
     """
     spec = _validate(ExperimentSpec, as_mapping(mapping, source=source), source)
-    return spec if base_dir is None else absolute_files(spec, base_dir)
+    spec = spec if base_dir is None else absolute_files(spec, base_dir)
+    if root is not None:
+        confine_files(spec, root, source=source)
+    return spec
 
 
-def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
+def load_sweep(
+    path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> SweepSpec:
     """Read a sweep: `experiment:` (inline, or the path of its own file) and `axes:`.
 
     Overrides set fields of the experiment (`beam.energy_ev=9000`, with or without a leading
-    `experiment.`) or of the axes (`axes.0.linspace.count=5`).
+    `experiment.`) or of the axes (`axes.0.linspace.count=5`). `root` as in `load_spec`.
 
     Raises
     ------
@@ -89,11 +105,15 @@ def load_sweep(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
             source=str(path),
             remedy="use `distbragg render` for a single experiment",
         )
-    return parse_sweep(data, source=str(path), base_dir=Path(path).parent, overrides=overrides)
+    return parse_sweep(
+        data, source=str(path), base_dir=Path(path).parent, overrides=overrides, root=root
+    )
 
 
-def load_any(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
-    """Read a sweep, or a single experiment as a sweep without axes.
+def load_any(
+    path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> SweepSpec:
+    """Read a sweep, or a single experiment as a sweep without axes; `root` as in `load_spec`.
 
     Raises
     ------
@@ -101,8 +121,8 @@ def load_any(path: str | Path, overrides: Sequence[str] = ()) -> SweepSpec:
     """
     data = read_yaml_mapping(path)
     if any(key in data for key in _SWEEP_KEYS):
-        return load_sweep(path, overrides)
-    return SweepSpec(experiment=load_spec(path, overrides))
+        return load_sweep(path, overrides, root=root)
+    return SweepSpec(experiment=load_spec(path, overrides, root=root))
 
 
 def parse_sweep(
@@ -111,6 +131,7 @@ def parse_sweep(
     source: str = "",
     base_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
+    root: str | Path | None = None,
 ) -> SweepSpec:
     """Validate plain data as a sweep; see `parse_spec` and `load_sweep`.
 
@@ -132,14 +153,17 @@ def parse_sweep(
     data = _override_axes(data, on_axes)
     axes = _parse_axes(data.get("axes"), source)
     _refuse_swept(on_experiment, axes)
-    experiment = _parse_experiment(data.get("experiment"), source, base_dir, on_experiment)
+    experiment = _parse_experiment(data.get("experiment"), source, base_dir, on_experiment, root)
     try:
         sweep = SweepSpec(experiment=experiment, axes=axes)
     except InputError as error:
         raise _placed(error, source) from None
     except ValidationError as error:
         raise input_error(error, SweepSpec, source) from None
-    return sweep if base_dir is None else absolute_files(sweep, base_dir)
+    sweep = sweep if base_dir is None else absolute_files(sweep, base_dir)
+    if root is not None:
+        confine_files(sweep, root, source=source)
+    return sweep
 
 
 def apply_overrides(mapping: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -220,11 +244,17 @@ def _parse_axes(axes: object, source: str) -> tuple[AxisSpec, ...]:
 
 
 def _parse_experiment(
-    experiment: object, source: str, base_dir: str | Path | None, overrides: Sequence[str]
+    experiment: object,
+    source: str,
+    base_dir: str | Path | None,
+    overrides: Sequence[str],
+    root: str | Path | None,
 ) -> ExperimentSpec:
     if isinstance(experiment, str):
         path = Path(experiment) if base_dir is None else Path(base_dir) / experiment
-        return load_spec(path, overrides)
+        if root is not None:
+            check_under(path, root, source=source, field="experiment")
+        return load_spec(path, overrides, root=root)
     if experiment is None:
         raise InputError(
             "is missing",

@@ -30,7 +30,11 @@ from distbragg.spec.problems import input_error
 from distbragg.spec.suffix import unit_of
 
 QUATERNION_PATH = "crystal.quaternion_xyzw"
-RESERVED_NAMES = frozenset({"slow", "fast", "panel", "images", "rendered"})
+RESERVED_NAMES = frozenset(
+    {"slow", "fast", "panel", "images", "rendered", "xyz"}
+    | {f"panel_{name}" for name in ("origin", "fast", "slow", "pixel_size")}
+    | {f"panel_pixels_{side}" for side in ("slow", "fast")}
+)
 _FIXED = {
     "compute": "the plan is one for the whole stack",
     "output": "a stack stores one kind of image",

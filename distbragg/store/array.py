@@ -13,7 +13,9 @@ import zarr
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
 from zarr.storage import LocalStore
 
-from distbragg.store.layout import IMAGES, STATE_DIR, StackLayout, fill_value
+from distbragg.store.bounded import BoundedStore
+from distbragg.store.layout import IMAGES, LABELS, STATE_DIR, StackLayout, fill_value
+from distbragg.store.zarr_rules import ArrayRules
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,14 @@ def create_group(
     _hide_state(path)
 
 
-def open_reader(path: Path) -> zarr.Array[Any]:
-    """Open the image array read-only."""
-    return zarr.open_array(LocalStore(path, read_only=True), path=IMAGES, mode="r", zarr_format=3)
+def reading_store(path: Path, rules: Mapping[str, ArrayRules]) -> BoundedStore:
+    """Return a store that reads the arrays of `rules`, within what these allow."""
+    return BoundedStore(LocalStore(path, read_only=True), rules)
+
+
+def open_reader(path: Path, rules: Mapping[str, ArrayRules]) -> zarr.Array[Any]:
+    """Open the image array read-only; `rules` are those of `foreign.check_metadata`."""
+    return zarr.open_array(reading_store(path, rules), path=IMAGES, mode="r", zarr_format=3)
 
 
 def _create_coordinate(group: zarr.Group, name: str, variable: StoredVariable) -> None:
@@ -105,6 +112,11 @@ def _consolidate(store: LocalStore) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         zarr.consolidate_metadata(store, zarr_format=3)
+
+
+def create_labels_group(path: Path) -> None:
+    """Make the folder of the tables of spots: an empty group, of which zarr does not warn."""
+    zarr.create_group(LocalStore(path / LABELS), zarr_format=3)
 
 
 def _hide_state(path: Path) -> None:

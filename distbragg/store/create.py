@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from distbragg.errors import DistbraggError, InputError, RefusedError
 from distbragg.models.experiment import Experiment
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.array import create_group
+from distbragg.store.array import create_group, create_labels_group
 from distbragg.store.files import no_room, write_atomic
 from distbragg.store.inputs import InputFile, copy_inputs
 from distbragg.store.label import CONVENTIONS, axis_variables, image_attrs, pixel_variables
@@ -191,6 +191,8 @@ def _write(
     create_group(
         temporary, manifest.layout, variables, image_attrs(experiment), group_attrs(manifest)
     )
+    if manifest.sweep["experiment"].get("output", {}).get("labels"):
+        create_labels_group(temporary)
     state = temporary / STATE_DIR
     for name in (RECEIPTS_DIR, FAILURES_DIR, INPUTS_DIR, GRIDS_DIR):
         (state / name).mkdir(parents=True)

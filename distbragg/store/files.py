@@ -84,6 +84,22 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> float:
     return seconds
 
 
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Return the content of a small file, of which no more than `limit` bytes are read.
+
+    Raises
+    ------
+    ValueError
+        It is larger.
+    OSError
+    """
+    with path.open("rb") as handle:
+        data = handle.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path.name} is larger than {limit} bytes")
+    return data
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, flush it to disk, and rename it into place.
 

@@ -11,10 +11,11 @@ import numpy as np
 
 from distbragg.errors import DamageError
 from distbragg.models.crystal import Reflections
-from distbragg.store.files import no_room, sha256_file
+from distbragg.store.files import no_room, read_bounded, sha256_file
 
 _ARRAY = "amplitude.npy"
 _META = "grid.json"
+_META_BYTES = 1 << 16
 
 
 def save_grid(folder: Path, key: str, reflections: Reflections) -> Path:
@@ -74,7 +75,7 @@ def load_grid(folder: Path, key: str) -> Reflections | None:
     if not target.is_dir():
         return None
     try:
-        meta = json.loads((target / _META).read_text())
+        meta = json.loads(read_bounded(target / _META, _META_BYTES))
         if sha256_file(target / _ARRAY)[0] != meta["sha256"]:
             raise DamageError(f"{target / _ARRAY}: content does not match its hash")
         amplitude = _map(target / _ARRAY)
@@ -85,7 +86,7 @@ def load_grid(folder: Path, key: str) -> Reflections | None:
             default_amplitude=float(meta["default_amplitude"]),
             interpolate=bool(meta["interpolate"]),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamageError(f"{target}: grid cannot be read ({error})") from error
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from distbragg.errors import InputError
 from distbragg.store.files import no_room, sha256_file
 
-_REFERENCE = re.compile(r"input:([0-9a-f]{64})/([^/\0]+)")
+_REFERENCE = re.compile(r"input:([0-9a-f]{64})/(?!\.{1,2}$)([^/\0]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,9 @@ def identify_input(path: str | Path, *, field: str = "") -> InputFile:
     """
     source = Path(path)
     try:
+        # A device or a pipe has no end.
+        if source.exists() and not source.is_file():
+            raise InputError("is not a file", source=str(source), field=field)
         sha256, _ = sha256_file(source)
     except OSError as error:
         raise InputError(

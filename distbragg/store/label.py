@@ -56,9 +56,52 @@ def pixel_variables(detector: Detector) -> dict[str, StoredVariable]:
         for axis, size in zip(("slow", "fast"), panel.shape, strict=True)
     }
     if len(detector.panels) > 1:
-        names = np.array([panel.name for panel in detector.panels])
-        variables["panel"] = StoredVariable(("panel",), names, {"long_name": "detector panel"})
+        variables |= _panel_variables(detector)
     return variables
+
+
+def _panel_variables(detector: Detector) -> dict[str, StoredVariable]:
+    """Name, place, axes, pixel size and pixels of every panel."""
+    panels = detector.panels
+    vectors = {
+        "origin": ("mm", "outer corner of the panel's first pixel, from the sample", 1e3),
+        "fast": ("1", "unit vector along which the fast index grows", 1.0),
+        "slow": ("1", "unit vector along which the slow index grows", 1.0),
+    }
+    variables = {
+        f"panel_{name}": StoredVariable(
+            ("panel", "xyz"),
+            np.array([getattr(panel, name) for panel in panels], dtype=np.float64) * factor,
+            {"units": units, "long_name": meaning},
+        )
+        for name, (units, meaning, factor) in vectors.items()
+    }
+    return {
+        "panel": StoredVariable(
+            ("panel",),
+            np.array([panel.name for panel in panels]),
+            {"long_name": "detector panel"},
+        ),
+        "xyz": StoredVariable(
+            ("xyz",), np.array(["x", "y", "z"]), {"long_name": "laboratory axis"}
+        ),
+        **variables,
+        "panel_pixel_size": StoredVariable(
+            ("panel",),
+            np.array([panel.pixel_size for panel in panels], dtype=np.float64) * 1e3,
+            {"units": "mm", "long_name": "edge of a pixel"},
+        ),
+        "panel_pixels_slow": _pixel_counts(detector, 0),
+        "panel_pixels_fast": _pixel_counts(detector, 1),
+    }
+
+
+def _pixel_counts(detector: Detector, side: int) -> StoredVariable:
+    return StoredVariable(
+        ("panel",),
+        np.array([panel.pixels[side] for panel in detector.panels], dtype=np.int64),
+        {"units": "1", "long_name": "pixels the panel has; those beyond are 0"},
+    )
 
 
 def image_attrs(experiment: Experiment) -> dict[str, Any]:
@@ -130,6 +173,7 @@ def label_images(
 def _panel_geometry(panel: Panel) -> dict[str, Any]:
     return {
         "name": panel.name,
+        "pixels": list(panel.pixels),
         "origin_mm": [float(x) * 1e3 for x in panel.origin],
         "fast": [float(x) for x in panel.fast],
         "slow": [float(x) for x in panel.slow],

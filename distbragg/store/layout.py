@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from distbragg.errors import DamageError
+from distbragg.plan.sweep import MAX_FRAMES
 
 if TYPE_CHECKING:
     from distbragg.plan.sweep import SweepPlan
@@ -30,7 +31,10 @@ FOREIGN_DIR = "foreign"
 SEAL_FILE = "SEALED"
 SEAL_DIGESTS_FILE = "SEALED.digests"
 IMAGES = "images"
+LABELS = "labels"
 MAX_INNER_EDGE = 1024
+MAX_PIXELS = 1 << 34
+MAX_SWEEP_DIMS = 12
 
 Dtype = Literal["float32", "float64", "uint16", "uint32"]
 DTYPES: tuple[Dtype, ...] = ("float32", "float64", "uint16", "uint32")
@@ -227,6 +231,11 @@ def layout_from_plain(plain: Mapping[str, Any]) -> StackLayout:
     numbers = (*layout.array_shape, *layout.unit_shape, *layout.inner, layout.panels)
     if min(numbers) < 1 or len(layout.unit_shape) != len(layout.dims):
         raise DamageError("manifest: layout holds impossible sizes")
+    pixels = layout.panels * math.prod(layout.shape)
+    if layout.frames > MAX_FRAMES or pixels > MAX_PIXELS or len(layout.dims) > MAX_SWEEP_DIMS:
+        raise DamageError(
+            f"manifest: {layout.frames} frames of {pixels} pixels are more than a stack can have"
+        )
     return layout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from distbragg.errors import DamageError
+from distbragg.store.labels import has_labels, labels_fit, scan_labels
 from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR
 from distbragg.store.records import append_record, read_records
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import scan_objects
 from distbragg.store.standing import receipt_id, voided_receipts
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +98,15 @@ def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
 
 
 def completed_units(run: RunDirectory) -> dict[int, Receipt]:
-    """Units with a receipt whose object is there with the size the receipt states."""
+    """Units with a receipt whose object (and table of spots) has the size the receipt states."""
     present = scan_objects(run.path, run.layout)
+    tables = scan_labels(run) if has_labels(run) else None
     return {
         unit: receipt
         for unit, receipts in fold_receipts(run).items()
         for receipt in receipts
         if present.get(unit) == receipt.size
+        and (tables is None or labels_fit(receipt.record, tables.get(unit)))
     }
 
 
@@ -123,12 +129,12 @@ def failures(run: RunDirectory) -> dict[int, Failure]:
     """Return the latest failure of every unit that has one."""
     latest: dict[int, Failure] = {}
     for record in read_records(run.state / FAILURES_DIR):
-        if record.get("run") != run.run_id:
+        if record.get("run") != run.run_id or not _is_failure(record):
             continue
         failure = Failure(
-            unit=int(record["unit"]),
-            attempt=int(record["attempt"]),
-            reason=str(record["reason"]),
+            unit=record["unit"],
+            attempt=record["attempt"],
+            reason=str(record.get("reason", "")),
             record=record,
         )
         known = latest.get(failure.unit)
@@ -149,18 +155,36 @@ def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
     doubted = {unit for unit, _ in voided}
     for record in read_records(folder):
         # A receipt of another run or beyond the grid proves nothing about this one.
-        if record.get("run") != run.run_id or not 0 <= int(record["unit"]) < units:
+        if record.get("run") != run.run_id or not _is_receipt(record, units):
             continue
-        unit = int(record["unit"])
+        unit = record["unit"]
         if unit in doubted and (unit, receipt_id(record)) in voided:
             continue
         yield Receipt(
-            unit=int(record["unit"]),
-            digest=str(record["digest"]),
-            size=int(record["size"]),
+            unit=unit,
+            digest=record["digest"],
+            size=record["size"],
             numeric_class=str(record["class"]),
             record=record,
         )
+
+
+def _is_receipt(record: dict[str, Any], units: int) -> bool:
+    """Whether a record that may come from anywhere has the form of a receipt."""
+    return (
+        type(record.get("unit")) is int
+        and 0 <= record["unit"] < units
+        and type(record.get("size")) is int
+        and isinstance(record.get("digest"), str)
+        and _DIGEST.fullmatch(record["digest"]) is not None
+        and isinstance(record.get("class"), str)
+    )
+
+
+def _is_failure(record: dict[str, Any]) -> bool:
+    times = (record.get("unit"), record.get("attempt"))
+    moment = record.get("time")
+    return all(type(value) is int for value in times) and isinstance(moment, int | float)
 
 
 def _place(receipt: Receipt) -> str:

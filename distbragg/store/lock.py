@@ -24,11 +24,12 @@ from typing import Any, Self
 import psutil
 
 from distbragg.errors import RefusedError
-from distbragg.store.files import no_room
+from distbragg.store.files import no_room, read_bounded
 from distbragg.store.layout import LOCK_FILE
 
 HEARTBEAT_S = 15.0
 STALE_S = 180.0
+_LOCK_BYTES = 1 << 12
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _PID_NAMESPACE = Path("/proc/self/ns/pid")
 
@@ -139,7 +140,7 @@ class RunLock:
 def read_holder(path: Path) -> LockHolder | None:
     """Return the holder a lock file names; None where the file is gone or torn."""
     try:
-        body: dict[str, Any] = json.loads(path.read_text())
+        body: dict[str, Any] = json.loads(read_bounded(path, _LOCK_BYTES))
         return LockHolder(
             token=str(body["token"]),
             host=str(body["host"]),
@@ -147,7 +148,7 @@ def read_holder(path: Path) -> LockHolder | None:
             pid=int(body["pid"]),
             started=float(body["started"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

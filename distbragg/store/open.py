@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from distbragg.errors import DamageError, InputError
-from distbragg.store.array import open_reader
+from distbragg.errors import InputError
+from distbragg.store.array import reading_store
+from distbragg.store.foreign import Checked, check_images, check_metadata
 from distbragg.store.label import RENDERED
 from distbragg.store.layout import IMAGES, StackLayout
 from distbragg.store.ledger import completed_units
@@ -42,8 +43,8 @@ def open_stack(path: str | Path) -> xr.Dataset:
     if not Path(path).exists():
         raise InputError("does not exist", source=str(path), remedy="check the path")
     run = open_run(path)
-    check_array(run)
-    stack = xr.open_zarr(str(run.path))
+    checked = check_array(run)
+    stack = xr.open_zarr(reading_store(run.path, checked.consolidated or checked.arrays))
     rendered = rendered_frames(run.layout, completed_units(run))
     missing = int(rendered.size - np.count_nonzero(rendered))
     names = [name for name, _ in run.layout.dims]
@@ -53,38 +54,21 @@ def open_stack(path: str | Path) -> xr.Dataset:
     return labelled
 
 
-def check_array(run: RunDirectory) -> None:
-    """Compare the stored array's metadata with the manifest.
+def check_array(run: RunDirectory) -> Checked:
+    """Compare the stored metadata with the allow-list, and the images' with the manifest.
+
+    Nothing is opened by zarr: the metadata are judged as text first.
 
     Raises
     ------
     DamageError
-        They differ, or the array cannot be opened.
+        They are not on the list, they differ, or they cannot be read.
     """
-    layout = run.layout
-    try:
-        array = open_reader(run.path)
-        found: dict[str, Any] = {
-            "shape": tuple(array.shape),
-            "dtype": str(array.dtype),
-            "shards": tuple(array.shards or ()),
-            "chunks": tuple(array.chunks),
-            "dimension names": tuple(array.metadata.dimension_names or ()),  # type: ignore[union-attr]
-        }
-    except Exception as error:  # zarr raises nearly anything on metadata that make no sense
-        raise DamageError(f"{run.path}/{IMAGES}: array cannot be opened ({error})") from error
-    expected: dict[str, Any] = {
-        "shape": layout.array_shape,
-        "dtype": layout.dtype,
-        "shards": layout.shard_shape,
-        "chunks": layout.chunk_shape,
-        "dimension names": layout.dimension_names,
-    }
-    for name, value in expected.items():
-        if found[name] != value:
-            raise DamageError(
-                f"{run.path}/{IMAGES}: {name} {found[name]} is not the manifest's {value}"
-            )
+    checked = check_metadata(run.path)
+    for rules in (checked.arrays, checked.consolidated):
+        if IMAGES in rules:
+            check_images(rules[IMAGES], run.layout, f"{run.path}/{IMAGES}")
+    return checked
 
 
 def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any, Any]:

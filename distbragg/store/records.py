@@ -16,6 +16,9 @@ from distbragg.errors import EnvironmentFailure
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import no_room
 
+MAX_LINE_BYTES = 1 << 20
+"""Longest line read: a record is a few hundred bytes."""
+
 _HEAD, _MIDDLE, _TAIL = b'{"crc32":"', b'","record":', b"}\n"
 
 _writers: dict[tuple[str, int], RecordWriter] = {}
@@ -91,7 +94,7 @@ def decode_record(line: bytes) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
 
@@ -102,7 +105,7 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
         return
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as handle:
-            for line in handle:
+            while line := handle.readline(MAX_LINE_BYTES):
                 record = decode_record(line)
                 if record is not None:
                     yield record

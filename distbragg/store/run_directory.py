@@ -6,9 +6,13 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from distbragg.errors import DamageError
+from distbragg.errors import DamageError, InputError
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.files import file_fields
+from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
+from distbragg.spec.yaml_text import as_mapping
+from distbragg.store.foreign import check_inside
 from distbragg.store.inputs import resolve_inputs
 from distbragg.store.layout import (
     GRIDS_DIR,
@@ -100,14 +104,27 @@ def open_run(path: str | Path) -> RunDirectory:
         if key is not None and key in _cache:
             return _cache[key]
     manifest = load_manifest(absolute)
-    plain = resolve_inputs(manifest.sweep_plain, absolute / STATE_DIR / INPUTS_DIR)
-    run = RunDirectory(path=absolute, manifest=manifest, sweep=SweepSpec.model_validate(plain))
+    run = RunDirectory(absolute, manifest, _validated_sweep(manifest, absolute))
     if key is not None:
         with _cache_lock:
             while len(_cache) >= _CACHE_SIZE:
                 _cache.pop(next(iter(_cache)))
             _cache[key] = run
     return run
+
+
+def _validated_sweep(manifest: Manifest, run: Path) -> SweepSpec:
+    """Validate the sweep of a manifest, which may come from elsewhere, and its file names."""
+    folder = run / STATE_DIR / INPUTS_DIR
+    try:
+        sweep = parse_sweep(as_mapping(resolve_inputs(manifest.sweep_plain, folder)))
+    except InputError as error:
+        raise DamageError(f"{run}: manifest: the sweep cannot be used ({error})") from None
+    for path, name in file_fields(sweep):
+        if Path(name).parent.parent != folder:
+            raise DamageError(f"{run}: manifest: {path} names a file outside of the run")
+        check_inside(Path(name), run)
+    return sweep
 
 
 def _cache_key(path: Path) -> tuple[str, int, int, int] | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from distbragg.store.files import PARTIAL
-from distbragg.store.layout import IMAGES, StackLayout
+from distbragg.store.layout import IMAGES, LABELS, StackLayout
 
 
 def scan_objects(run: Path, layout: StackLayout) -> dict[int, int]:
@@ -49,11 +49,12 @@ def object_size(path: Path) -> int:
 def sweep_partial(run: Path) -> int:
     """Remove the half-written files that killed writers left; return how many."""
     removed = 0
-    for folder, _, names in os.walk(run / IMAGES):
-        for name in names:
-            if name.endswith(PARTIAL):
-                Path(folder, name).unlink(missing_ok=True)
-                removed += 1
+    for root in (IMAGES, LABELS):
+        for folder, _, names in os.walk(run / root):
+            for name in names:
+                if name.endswith(PARTIAL):
+                    Path(folder, name).unlink(missing_ok=True)
+                    removed += 1
     return removed
 
 
@@ -66,7 +67,8 @@ def _scan(
         return
     with entries:
         for entry in entries:
-            if not entry.name.isdecimal():
+            # A link is no object: what it leads to was not written by this run.
+            if not entry.name.isdecimal() or entry.is_symlink():
                 continue
             index = (*prefix, int(entry.name))
             if len(index) < depth:

@@ -52,10 +52,22 @@ def record_repair(
 
 def repairs(run: RunDirectory) -> tuple[dict[str, Any], ...]:
     """Return the records of all repairs of this run, oldest first."""
-    found = [item for item in read_records(run.state / REPAIRS_DIR) if item["run"] == run.run_id]
+    records = read_records(run.state / REPAIRS_DIR)
+    found = [item for item in records if item.get("run") == run.run_id and _is_repair(item)]
     return tuple(sorted(found, key=lambda item: float(item["time"])))
+
+
+def _is_repair(record: dict[str, Any]) -> bool:
+    """Whether a record that may come from anywhere has the form of a repair."""
+    void = record.get("void")
+    return (
+        type(record.get("unit")) is int
+        and isinstance(record.get("time"), int | float)
+        and isinstance(void, list)
+        and all(isinstance(name, str) for name in void)
+    )
 
 
 def voided_receipts(run: RunDirectory) -> frozenset[tuple[int, str]]:
     """Return (unit, receipt id) of every receipt that a repair has voided."""
-    return frozenset((int(item["unit"]), name) for item in repairs(run) for name in item["void"])
+    return frozenset((item["unit"], name) for item in repairs(run) for name in item["void"])

@@ -12,8 +12,10 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from distbragg.errors import DamageError
 from distbragg.store.array import open_reader
 from distbragg.store.files import sha256_file
+from distbragg.store.labels import has_labels, labels_problem
 from distbragg.store.ledger import Receipt, fold_receipts
 from distbragg.store.open import check_array
 from distbragg.store.run_directory import RunDirectory
@@ -37,11 +39,12 @@ Kind = Literal[
     "not-finite",
     "wrong-sum",
     "unreproduced",
+    "labels",
 ]
 """`missing`: a receipt (or the seal) and no object; `unreceipted`: an object and no receipt;
 `unreadable`: the file system gives an error; `swapped`: the bytes of another unit; `changed`: a
 flipped bit or an object of another run; `unsealed`: not what was sealed; `unreproduced`:
-rendered again it comes out otherwise."""
+rendered again it comes out otherwise; `labels`: its table of spots is not the receipted one."""
 
 RECEIPT_KINDS = frozenset({"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed"})
 """Damage of objects whose bytes are those receipted: the receipt is wrong too."""
@@ -143,12 +146,13 @@ def verify_run(
     DamageError
         The manifest, the array's metadata, the seal or the ledger contradict themselves.
     """
-    check_array(run)
+    rules = check_array(run).arrays
     # Looked at before the receipts: an object found here has its receipt by then.
     present = scan_objects(run.path, run.layout)
     receipts = fold_receipts(run)
     seal = read_seal(run)
-    checker = _Checker(run, level, receipts, seal)
+    array = open_reader(run.path, rules) if level == "deep" else None
+    checker = _Checker(run, level, receipts, seal, array)
     damaged: list[Damage] = []
     expected = range(run.layout.units) if seal is not None else sorted(receipts)
     for unit in expected:
@@ -168,7 +172,7 @@ def verify_run(
         unreceipted=tuple(
             Damage(unit, "it has an object and no receipt", "unreceipted") for unit in orphans
         ),
-        files=check_files(run, level, seal),
+        files=check_files(run, level, seal, rules),
         sealed=seal is not None,
         digests=checker.digests,
     )
@@ -188,12 +192,14 @@ class _Checker:
         level: Level,
         receipts: Mapping[int, tuple[Receipt, ...]],
         seal: Seal | None,
+        array: zarr.Array[Any] | None,
     ) -> None:
         self._run = run
         self._level = level
         self._receipts = receipts
         self._seal = seal
-        self._array = open_reader(run.path) if level == "deep" else None
+        self._array = array
+        self._labelled = has_labels(run)
         self._owners: dict[str, int] | None = None
         self.digests: dict[int, str] = {}
 
@@ -208,8 +214,19 @@ class _Checker:
             return Damage(unit, "it has an object and no receipt", "unreceipted")
         fits = any(receipt.size == size for receipt in receipts)
         if self._level == "quick" or not size:
-            return None if fits else self._wrong_size(unit, size, receipts)
-        return self._check_bytes(unit, size, receipts)
+            found = None if fits else self._wrong_size(unit, size, receipts)
+        else:
+            found = self._check_bytes(unit, size, receipts)
+        return found or self._check_labels(unit, receipts)
+
+    def _check_labels(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
+        if not self._labelled:
+            return None
+        records = [receipt.record for receipt in receipts]
+        problem = labels_problem(self._run, unit, records, digest=self._level != "quick")
+        if problem:
+            self.digests.pop(unit, None)
+        return Damage(unit, problem, "labels") if problem else None
 
     def _check_bytes(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage | None:
         try:
@@ -261,7 +278,7 @@ def check_pixels(
     layout = run.layout
     try:
         stored = np.asarray(array[layout.full_region(unit)])
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, DamageError) as error:
         problem = f"its object does not decode ({' '.join(str(error).split())})"
         return Damage(unit, problem, "undecodable")
     if not np.isfinite(stored).all():

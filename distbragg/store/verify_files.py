@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore
 
+from distbragg.errors import DamageError
+from distbragg.store.array import reading_store
 from distbragg.store.files import PARTIAL, sha256_file
 from distbragg.store.inputs import input_names
 from distbragg.store.label import axis_variables
-from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR
+from distbragg.store.labels import foreign_labels, labelled_unit
+from distbragg.store.layout import FOREIGN_DIR, IMAGES, INPUTS_DIR, LABELS
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import is_object
 from distbragg.store.seal import Seal, metadata_digests
+from distbragg.store.zarr_rules import ArrayRules
 
 FileKind = Literal["foreign", "input", "coordinate", "metadata"]
 
@@ -32,7 +35,9 @@ class FileDamage:
     kind: FileKind
 
 
-def check_files(run: RunDirectory, level: str, seal: Seal | None) -> tuple[FileDamage, ...]:
+def check_files(
+    run: RunDirectory, level: str, seal: Seal | None, rules: Mapping[str, ArrayRules]
+) -> tuple[FileDamage, ...]:
     """Look at everything but the units' objects.
 
     Foreign files are found at every level, changed inputs and, of a sealed run, metadata at
@@ -43,7 +48,7 @@ def check_files(run: RunDirectory, level: str, seal: Seal | None) -> tuple[FileD
         found += _inputs(run)
         found += _metadata(run, seal) if seal is not None else ()
     if level == "deep":
-        found += _coordinates(run)
+        found += _coordinates(run, rules)
     return tuple(found)
 
 
@@ -53,7 +58,7 @@ def set_foreign_aside(run: RunDirectory, files: tuple[FileDamage, ...]) -> tuple
     for item in files:
         if item.kind != "foreign":
             continue
-        target = run.state / FOREIGN_DIR / Path(item.name).relative_to(IMAGES)
+        target = run.state / FOREIGN_DIR / Path(item.name).relative_to(Path(item.name).parts[0])
         while target.exists():
             target = target.with_name(f"{target.name}.again")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +76,8 @@ def _foreign(run: RunDirectory) -> Iterator[FileDamage]:
             if not (name.endswith(PARTIAL) or is_object(run.layout, (*index, name))):
                 below = Path(folder, name).relative_to(run.path).as_posix()
                 yield FileDamage(below, "is no object of this run", "foreign")
+    for name in foreign_labels(run):
+        yield FileDamage(f"{LABELS}/{name}", "is no table of this run", "foreign")
 
 
 def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
@@ -87,18 +94,21 @@ def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
 def _metadata(run: RunDirectory, seal: Seal) -> Iterator[FileDamage]:
     now = metadata_digests(run)
     for name, digest in sorted(seal.files.items()):
+        folder, _, file = name.rpartition("/")
+        if folder == LABELS and labelled_unit(run, file) is not None:
+            continue  # a table of spots is its unit's: what rendering mends
         if name not in now:
             yield FileDamage(name, "was there when the run was sealed and is gone", "metadata")
         elif now[name] != digest:
             yield FileDamage(name, "was changed since the run was sealed", "metadata")
 
 
-def _coordinates(run: RunDirectory) -> Iterator[FileDamage]:
-    store = LocalStore(run.path, read_only=True)
+def _coordinates(run: RunDirectory, rules: Mapping[str, ArrayRules]) -> Iterator[FileDamage]:
+    store = reading_store(run.path, rules)
     for name, variable in axis_variables(run.sweep.coordinates()).items():
         try:
             stored = np.asarray(zarr.open_array(store, path=name, mode="r", zarr_format=3)[...])
-        except (ValueError, OSError, RuntimeError, KeyError) as error:
+        except (ValueError, OSError, RuntimeError, KeyError, DamageError) as error:
             yield FileDamage(name, f"cannot be read ({' '.join(str(error).split())})", "coordinate")
             continue
         same = stored.shape == variable.values.shape and (stored == variable.values).all()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.store.files import replace_file, sha256_pieces
+from distbragg.store.labels import store_labels
 from distbragg.store.ledger import append_receipt
 from distbragg.store.manifest import class_id
 from distbragg.store.run_directory import RunDirectory
@@ -100,14 +101,16 @@ class UnitWriter:
                 self._pending = [self._pool.submit(self._encoder.encode, tile) for tile in tiles]
             self._frames.append(frame)
 
-    def finish(self, info: Mapping[str, Any]) -> dict[str, Any]:
-        """Store the shard, append its receipt, and return that.
+    def finish(self, info: Mapping[str, Any], labels: bytes | None = None) -> dict[str, Any]:
+        """Store the shard and the table of spots, append the receipt, and return that.
 
         Parameters
         ----------
         info : mapping
             What the receipt should also say: attempt, seconds, `numeric_class` (a mapping; the
             manifest's where absent).
+        labels : bytes, optional
+            The unit's table of spots.
 
         Returns
         -------
@@ -136,15 +139,20 @@ class UnitWriter:
         digest, size = sha256_pieces(pieces)
         hashed = time.perf_counter()
         flush_seconds = replace_file(self._run.object_path(unit), pieces)
+        table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
         stored = time.perf_counter()
         self.seconds += stored - started
-        receipt = self._receipt(info) | {
-            "digest": digest,
-            "size": size,
-            "encode_seconds": round(encode_seconds, 6),
-            "verify_seconds": round(hashed - started + flush_seconds, 6),
-            "write_seconds": round(self.seconds, 6),
-        }
+        receipt = (
+            self._receipt(info)
+            | table
+            | {
+                "digest": digest,
+                "size": size,
+                "encode_seconds": round(encode_seconds, 6),
+                "verify_seconds": round(hashed - started + flush_seconds, 6),
+                "write_seconds": round(self.seconds, 6),
+            }
+        )
         append_receipt(self._run, receipt)
         return receipt
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from distbragg.cli.progress_view import DISK_INTERVAL_S, PLAIN_INTERVAL_S, DiskWatch, ProgressView
-from distbragg.cli.quantities import duration, scaled
 from distbragg.graph.progress import (
     RunStarted,
     TileFinished,
@@ -13,6 +12,7 @@ from distbragg.graph.progress import (
     UnitRetried,
     WorkersChanged,
 )
+from distbragg.graph.quantities import duration, scaled
 from distbragg.graph.work import UnitOutcome
 
 
@@ -99,7 +99,7 @@ def test_the_summary_tells_steps_room_on_disk_and_time_outside_the_kernel(
         view(done(0, **busy, kernel_seconds=7.5, steps=4 * 10**9, time=110.0))
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == (
-        "distbragg: 4/8 frames, 0.4 frames/s, 400 M steps/s, 10 s left, 1 worker, "
+        "distbragg: 4/8 frames, 0.4 frames/s, 400 Msteps/s, 10 s left, 1 worker, "
         "35 GB free on disk, 25 % outside the kernel"
     )
 

@@ -169,6 +169,7 @@ def _panel(chosen: Choice) -> Panel:
     return Panel(
         name="panel",
         shape=chosen.pixels,
+        pixels=chosen.pixels,
         pixel_size=size,
         origin=frozen_float64(corner),
         fast=frozen_float64(fast),

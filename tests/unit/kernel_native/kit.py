@@ -62,6 +62,7 @@ def make_panel(shape=(23, 37), *, layers=1, curved=False, point=False, mask=None
     return Panel(
         name="panel",
         shape=shape,
+        pixels=shape,
         pixel_size=pixel,
         origin=frozen_float64(origin),
         fast=frozen_float64(axes[0]),

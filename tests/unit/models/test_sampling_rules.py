@@ -110,7 +110,7 @@ def test_domains_without_a_spread_are_one(spread, count, expected):
     ],
 )
 def test_nanobragg_layers_cover_more_than_the_thickness(given, depths_um, attenuation):
-    sensor = build_sensor(SensorSpec(**given), "nanobragg")
+    sensor = build_sensor(SensorSpec(**given), "nanobragg", 1.0)
     step = depths_um[1] * 1e-6
     assert sensor.absorbs
     assert sensor.attenuation == pytest.approx(attenuation, rel=1e-14)
@@ -122,7 +122,7 @@ def test_nanobragg_layers_cover_more_than_the_thickness(given, depths_um, attenu
 @pytest.mark.spec("SAM-7")
 @pytest.mark.parametrize("layers", [1, 3])
 def test_exact_layers_cover_the_thickness_and_are_sampled_at_their_centres(layers):
-    sensor = build_sensor(SensorSpec(thickness_um=300, layers=layers), "exact")
+    sensor = build_sensor(SensorSpec(thickness_um=300, layers=layers), "exact", 1.0)
     edges = np.linspace(0, 300e-6, layers + 1)
     np.testing.assert_allclose(sensor.front, edges[:-1], atol=1e-18)
     np.testing.assert_allclose(sensor.back, edges[1:], rtol=1e-13)
@@ -143,7 +143,7 @@ def test_exact_layers_cover_the_thickness_and_are_sampled_at_their_centres(layer
     ],
 )
 def test_a_sensor_without_thickness_or_attenuation_is_one_transparent_layer(given, physics):
-    sensor = build_sensor(SensorSpec(**given), physics)
+    sensor = build_sensor(SensorSpec(**given), physics, 1.0)
     assert not sensor.absorbs
     assert sensor.count == 1
     assert sensor.position[0] == 0.0

@@ -10,6 +10,7 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.models.build_beam import build_beam, nominal_wavelength, resolve_fluence
 from distbragg.models.conventions import CONVENTIONS
+from distbragg.models.headers import HeaderValues
 from distbragg.models.sources import divergence_directions, make_sources, weight_rule
 from distbragg.models.steps import Grid
 from distbragg.spec.beam import BeamSpec
@@ -132,13 +133,13 @@ def test_vertical_divergence_turns_about_the_polarisation_axis():
     ],
 )
 def test_dispersion_grids_are_those_of_nanobragg(dispersion, expected):
-    beam = build_beam(BeamSpec(dispersion=dispersion), "nanobragg", MOSFLM, None)
+    beam = build_beam(BeamSpec(dispersion=dispersion), "nanobragg", MOSFLM, HeaderValues())
     np.testing.assert_allclose(beam.sources.wavelength, expected, rtol=1e-14)
 
 
 def test_a_dispersion_that_reaches_zero_wavelength_is_refused():
     with pytest.raises(InputError, match=r"beam\.dispersion\.range_percent"):
-        build_beam(BeamSpec(dispersion={"range_percent": 200}), "exact", MOSFLM, None)
+        build_beam(BeamSpec(dispersion={"range_percent": 200}), "exact", MOSFLM, HeaderValues())
 
 
 @pytest.mark.spec("SRC-10")
@@ -147,7 +148,7 @@ def test_a_spectrum_multiplies_the_directions():
         spectrum={"wavelengths_angstrom": (1.0, 1.2), "weights": (1, 3)},
         divergence={"horizontal": {"range_mrad": 2, "steps": 3}},
     )
-    beam = build_beam(spec, "exact", MOSFLM, None)
+    beam = build_beam(spec, "exact", MOSFLM, HeaderValues())
     assert beam.sources.count == 6
     np.testing.assert_array_equal(beam.sources.wavelength, [1.0, 1.2] * 3)
     np.testing.assert_array_equal(beam.sources.weight, [0.25, 0.75] * 3)
@@ -168,7 +169,7 @@ def test_a_source_file_becomes_unit_directions_in_angstrom(tmp_path):
     path = tmp_path / "s.txt"
     path.write_bytes(b"# X Y Z\r\n-20 0 0 1.0 1.00e-10\r\n\r\n0 -3 4 3")
     spec = BeamSpec(source_file=str(path), wavelength_angstrom=1.5)
-    beam = build_beam(spec, "exact", MOSFLM, None)
+    beam = build_beam(spec, "exact", MOSFLM, HeaderValues())
     np.testing.assert_allclose(beam.sources.direction, [[-1, 0, 0], [0, -0.6, 0.8]], rtol=1e-15)
     np.testing.assert_allclose(beam.sources.wavelength, [1.0, 1.5], rtol=1e-15)
     np.testing.assert_array_equal(beam.sources.weight, [0.25, 0.75])

@@ -12,7 +12,7 @@ import pytest
 
 import distbragg as db
 from distbragg.cli.main import main
-from distbragg.cli.status import status_rows
+from distbragg.cli.status import FOLLOW_S, status_rows
 from distbragg.run import status_cost
 from distbragg.run.status import status
 from distbragg.run.status_cost import planned_costs
@@ -167,3 +167,19 @@ def test_what_is_no_run_is_bad_input(tmp_path, capsys):
     for name in ("status", "verify", "repair", "seal"):
         assert main([name, str(tmp_path)]) == 2
         assert "not a distbragg run" in capsys.readouterr().err
+
+
+def test_following_ends_when_nobody_works_on_the_run(run, capsys, monkeypatch):
+    looks = iter(["running", "running", "stopped"])
+    monkeypatch.setattr("distbragg.run.status._state", lambda *args, **rest: next(looks))
+    waits = []
+    monkeypatch.setattr("distbragg.cli.status.time.sleep", waits.append)
+    assert main(["status", str(run.path), "--follow", "--json"]) == 0
+    told = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["running", "running", "stopped"]
+    assert [wait >= FOLLOW_S for wait in waits] == [True, True]
+
+
+def test_following_shows_a_table(run, capsys):
+    assert main(["status", str(run.path), "--follow"]) == 0
+    assert "12 missing" in capsys.readouterr().out

@@ -40,6 +40,7 @@ def tiny_experiment(panels: int = 1, shape: tuple[int, int] = SHAPE) -> Experime
         Panel(
             name=f"p{number}",
             shape=shape,
+            pixels=shape,
             pixel_size=1e-4,
             origin=frozen_float64([0.1, -1e-3, 1e-3]),
             fast=frozen_float64(axes[2]),

@@ -22,7 +22,7 @@ def duration(seconds: float) -> str:
 
 
 def scaled(value: float) -> str:
-    """Three digits and a decimal prefix, a unit to follow: `1.23 G`, `45 k`, `7 `."""
+    """Three digits and a decimal prefix, for a unit to follow: `1.23 G`, `45 k`, `7 `."""
     power = 0
     while abs(value) >= 999.5 and power < len(_PREFIXES) - 1:
         value /= 1000.0

@@ -1,0 +1,1 @@
+"""Where spots fall and how many photons they hold, from the experiment alone."""

@@ -1,0 +1,1 @@
+"""Geometry files of other programs: detector panels, beam, spindle, scan and crystal."""

@@ -1,0 +1,156 @@
+"""A sweep watched from the scheduler: page, JSON, metrics, span, meters and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+import urllib.request
+from collections import defaultdict
+
+import pytest
+
+import distbragg as db
+from distbragg.errors import ExitStatus
+from distbragg.graph.cluster import open_cluster
+from distbragg.graph.metering import BYTES, COUNTS, SECONDS
+from distbragg.graph.progress import PictureTaken, RunStarted
+from distbragg.graph.watch import plugin
+from distbragg.store.ledger import completed_units
+
+from .conftest import digests_of, tiny_sweep
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with open_cluster("local:2") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def watched(client, tmp_path_factory):
+    """A run that was watched to its end, and the events it told."""
+    run = db.create(tiny_sweep(), tmp_path_factory.mktemp("watched") / "RUN")
+    events = []
+    result = db.resume(run, cluster=client.scheduler.address, on_event=events.append)
+    assert result.status is ExitStatus.DONE
+    return run, events
+
+
+def fetch(client, path):
+    root = client.dashboard_link.rsplit("/", 1)[0]
+    with urllib.request.urlopen(f"{root}/{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def totals(run):
+    receipts = [receipt.record for receipt in completed_units(run).values()]
+    return {
+        name: math.fsum(record[name] for record in receipts)
+        for name in ("frames", "steps", "size", "kernel_seconds", "render_seconds", "write_seconds")
+    }
+
+
+@pytest.mark.spec("WAT-7")
+def test_the_dashboard_has_a_page_of_the_run(client, watched):
+    run, events = watched
+    started = next(event for event in events if isinstance(event, RunStarted))
+    assert started.dashboard.endswith("/distbragg")
+    assert "bokeh" in fetch(client, "distbragg")
+    assert 'href="distbragg"' in fetch(client, "status"), "the other pages lead to it"
+    (told,) = json.loads(fetch(client, "distbragg/status.json"))["runs"]
+    receipts = totals(run)
+    assert told["run"] == run.run_id[:12]
+    assert told["state"] == "ended"
+    assert (told["frames"], told["pixel_steps"], told["bytes"]) == (
+        receipts["frames"],
+        receipts["steps"],
+        receipts["size"],
+    )
+    assert told["seconds"]["kernel"] == pytest.approx(receipts["kernel_seconds"], abs=1e-4)
+    assert told["progress"]["frames_done"] == 15
+    assert told["disk_free_bytes"] > 0
+
+
+@pytest.mark.spec("WAT-8")
+def test_the_scheduler_tells_prometheus_of_the_run(client, watched):
+    run, _ = watched
+    lines = fetch(client, "metrics").splitlines()
+    name = run.run_id[:12]
+    assert f'distbragg_frames_total{{run="{name}"}} 15.0' in lines
+    assert f'distbragg_run_state{{run="{name}",state="ended"}} 1.0' in lines
+    assert any(line.startswith("dask_scheduler_workers") for line in lines)
+
+
+@pytest.mark.spec("WAT-3")
+def test_tasks_share_a_span_whose_metrics_are_the_receipts(client, watched):
+    run, _ = watched
+    expected = totals(run)
+    deadline = time.monotonic() + 20
+    while True:  # workers report with their heartbeats
+        told = client.run_on_scheduler(_span_metrics, run.run_id[:12])
+        if told["frames"] == expected["frames"] or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    assert set(told) >= {*SECONDS, *COUNTS, *BYTES}
+    assert told["frames"] == expected["frames"]
+    assert told["pixel-steps"] == expected["steps"]
+    assert told["bytes-stored"] == expected["size"]
+    assert told["bytes-raw"] == 15 * 17 * 23 * 4
+    assert told["render-kernel"] == pytest.approx(expected["kernel_seconds"], abs=1e-4)
+    render = told["render-kernel"] + told["render-other"]
+    assert render == pytest.approx(expected["render_seconds"], abs=1e-4)
+    storage = told["encode"] + told["write"] + told["verify"]
+    assert storage == pytest.approx(expected["write_seconds"], abs=1e-4)
+
+
+@pytest.mark.spec("WAT-4")
+def test_few_pictures_travel(watched):
+    _, events = watched
+    assert sum(isinstance(event, PictureTaken) for event in events) == 1
+
+
+@pytest.mark.spec("WAT-6")
+def test_an_unwatched_run_stores_the_same_bytes_and_posts_nothing(
+    client, watched, tmp_path, finished
+):
+    run = db.create(tiny_sweep(title="unwatched"), tmp_path / "RUN")
+    events = []
+    db.resume(run, cluster=client.scheduler.address, on_event=events.append, watch=False)
+    assert not any(isinstance(event, PictureTaken) for event in events)
+    names = [item["run"] for item in json.loads(fetch(client, "distbragg/status.json"))["runs"]]
+    assert run.run_id[:12] not in names
+    assert digests_of(watched[0].path) == digests_of(run.path) == digests_of(finished)
+
+
+@pytest.mark.spec("WAT-6")
+def test_a_scheduler_that_takes_no_page_still_runs_the_sweep(tmp_path, monkeypatch, caplog):
+    def refuse(scheduler, tallies):
+        raise AttributeError("this dashboard is another")
+
+    monkeypatch.setattr("distbragg.graph.watch.page.connect", refuse)
+    run = db.create(tiny_sweep(), tmp_path / "RUN")
+    events = []
+    result = db.resume(run, cluster="local:1", on_event=events.append)
+    assert result.status is ExitStatus.DONE
+    assert "no distbragg page: this dashboard is another" in caplog.text
+    started = next(event for event in events if isinstance(event, RunStarted))
+    assert started.dashboard.endswith("/status")
+
+
+def test_registering_the_plugin_again_keeps_the_counts(client, watched):
+    client.register_plugin(plugin.WatchPlugin())
+    assert len(json.loads(fetch(client, "distbragg/status.json"))["runs"]) == 1
+
+
+def _span_metrics(name, dask_scheduler):
+    spans = dask_scheduler.extensions["spans"].spans.values()
+    told = defaultdict(float)
+    for span in spans:
+        if span.name == ("distbragg", name):
+            for (context, *_, label, _), value in span.cumulative_worker_metrics.items():
+                if context == "execute":
+                    told[label] += value
+    return told

@@ -1,0 +1,178 @@
+"""Predicted spots against noise-free images: photons, positions, partialities."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import distbragg as db
+from distbragg.errors import InputError
+from distbragg.models.build import build_experiment
+from distbragg.predict.spots import Spots, predict_spots
+from distbragg.spec.load import parse_spec
+from tests.tolerances import SPOT_PHOTONS_RELATIVE, SPOT_POSITION_PIXELS
+
+PIXELS = (421, 397)
+REFLECTIONS = [(h, k, 2) for h in range(-9, 10) for k in range(-9, 10)]
+
+
+def plain(folder: Path, reflections: list[tuple[int, int, int]], **changes: Any) -> dict[str, Any]:
+    path = folder / f"{len(reflections)}-{abs(hash(tuple(reflections)))}.hkl"
+    path.write_text("".join(f"{h} {k} {l} {80 + h + k}\n" for h, k, l in reflections))  # noqa: E741
+    spec: dict[str, Any] = {
+        "beam": {
+            "wavelength_angstrom": 1.0,
+            "fluence_photons_per_m2": 1e28,
+            "polarization": {"kahn_factor": 0.9},
+        },
+        "crystal": {
+            "cell": [40, 50, 60, 80, 95, 105],
+            "cells": [24, 18, 15],
+            "misset_deg": [10, 20, 30],
+        },
+        "structure_factors": {"file": str(path)},
+        "detector": {
+            "distance_mm": 40,
+            "pixel_size_mm": 0.04,
+            "pixels_fast": PIXELS[1],
+            "pixels_slow": PIXELS[0],
+            "twotheta_deg": 8.0,
+        },
+        "sampling": {"oversample": 3},
+    }
+    for name, value in changes.items():
+        spec[name] = {**spec.get(name, {}), **value}
+    return spec
+
+
+def spots_of(spec: dict[str, Any], least: float = 0.0) -> Spots:
+    return predict_spots(build_experiment(parse_spec(spec)), least)
+
+
+def render(spec: dict[str, Any]) -> np.ndarray:
+    return np.asarray(db.render(parse_spec(spec))["images"], dtype=np.float64).squeeze()
+
+
+def brightest(folder: Path, **changes: Any) -> tuple[int, int, int]:
+    """Return the reflection of most photons whose spot lies well inside the image."""
+    spots = spots_of(plain(folder, REFLECTIONS, **changes))
+    inside = (np.abs(spots.slow - PIXELS[0] / 2) < 120) & (np.abs(spots.fast - PIXELS[1] / 2) < 120)
+    best = int(np.argmax(spots.photons * inside))
+    return int(spots.h[best]), int(spots.k[best]), int(spots.l[best])
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "still": {},
+    "round": {"crystal": {"shape": "round"}},
+    "gauss": {"crystal": {"shape": "gauss", "fudge": 0.03}},
+    "tophat": {"crystal": {"shape": "tophat", "fudge": 0.03}, "sampling": {"oversample": 12}},
+    "rotation": {"goniometer": {"oscillation_deg": 1.0, "steps": 9, "phi_deg": 10.0}},
+    "mosaic": {
+        "crystal": {"mosaic": {"spread_deg": 0.4, "domains": 7}},
+        "goniometer": {"oscillation_deg": 0.5, "steps": 3},
+    },
+    "pink": {"beam": {"dispersion": {"range_percent": 2.0, "steps": 7}}},
+    "divergent": {
+        "beam": {"divergence": {"horizontal": {"range_mrad": 4.0, "steps": 3}}},
+    },
+    "sensor": {
+        "detector": {
+            "sensor": {"thickness_um": 300, "attenuation_length_um": 200, "layers": 3},
+        }
+    },
+    "nanobragg": {"physics": "nanobragg"},
+}
+
+
+def case_spec(folder: Path, name: str, reflections: list[tuple[int, int, int]]) -> dict[str, Any]:
+    changes = {key: value for key, value in CASES[name].items() if key != "physics"}
+    spec = plain(folder, reflections, **changes)
+    return spec | ({"physics": "nanobragg"} if name == "nanobragg" else {})
+
+
+@pytest.mark.spec("LAB-2")
+@pytest.mark.parametrize("name", CASES)
+def test_photons_and_position_are_those_of_a_noise_free_image(name: str, tmp_path: Path) -> None:
+    changes = {key: value for key, value in CASES[name].items() if key != "physics"}
+    reflection = brightest(tmp_path, **changes)
+    spec = case_spec(tmp_path, name, [reflection])
+    spots = spots_of(spec)
+    assert len(spots) == 1
+    image = render(spec)
+    assert image.sum() == pytest.approx(spots.photons[0], rel=SPOT_PHOTONS_RELATIVE)
+    # Fringes fall so slowly that the edges of a wider window would draw the mean aside.
+    middle = np.unravel_index(image.argmax(), image.shape)
+    window = tuple(slice(place - 12, place + 13) for place in middle)
+    rows, columns = (grid[window] + 0.5 for grid in np.mgrid[0 : PIXELS[0], 0 : PIXELS[1]])
+    core = image[window]
+    slow, fast = (core * rows).sum() / core.sum(), (core * columns).sum() / core.sum()
+    assert (slow, fast) == pytest.approx((spots.slow[0], spots.fast[0]), abs=SPOT_POSITION_PIXELS)
+
+
+@pytest.mark.spec("LAB-3")
+def test_partialities_of_a_passage_add_up_to_one(tmp_path: Path) -> None:
+    rotation = {"oscillation_deg": 0.5, "steps": 10}
+    crystal = {"shape": "gauss", "fudge": 0.03}
+    start = brightest(tmp_path, crystal=crystal, goniometer={"phi_deg": 0.0, **rotation})
+    parts = []
+    photons = []
+    for frame in range(-8, 9):
+        goniometer = {"phi_deg": 0.5 * frame, **rotation}
+        spots = spots_of(plain(tmp_path, [start], crystal=crystal, goniometer=goniometer))
+        parts += list(spots.partiality)
+        photons += list(spots.photons)
+    assert sum(parts) == pytest.approx(1.0, abs=0.02)
+    # The same fluence fell on every frame: shares of the photons are shares of the passage.
+    np.testing.assert_allclose(
+        np.array(photons) / sum(photons), np.array(parts) / sum(parts), rtol=0.02, atol=1e-4
+    )
+
+
+@pytest.mark.spec("LAB-3")
+def test_still_on_the_sphere_has_partiality_one(tmp_path: Path) -> None:
+    spots = spots_of(plain(tmp_path, REFLECTIONS))
+    assert spots.partiality.min() > 0.0
+    assert 0.9 < spots.partiality.max() <= 1.0 + 1e-12
+
+
+@pytest.mark.spec("LAB-1")
+def test_weak_and_missing_reflections_are_left_out(tmp_path: Path) -> None:
+    spec = plain(tmp_path, REFLECTIONS)
+    every, some = spots_of(spec), spots_of(spec, 1000.0)
+    assert 0 < len(some) < len(every)
+    assert some.photons.min() >= 1000.0
+    assert set(zip(some.h, some.k, strict=True)) <= set(zip(every.h, every.k, strict=True))
+    order = list(zip(every.panel, every.h, every.k, every.l, strict=True))
+    assert order == sorted(order)
+
+
+@pytest.mark.spec("LAB-1")
+def test_without_a_table_every_reflection_has_the_default_amplitude(tmp_path: Path) -> None:
+    spec = plain(tmp_path, [(0, 0, 1)])
+    spec["structure_factors"] = {"default_f_electrons": 50.0}
+    spots = spots_of(spec, 10.0)
+    assert len(spots) > 5
+    assert set(spots.f_squared.tolist()) == {2500.0}
+    image = render(spec)
+    best = int(np.argmax(spots.photons * (spots.slow > 20) * (spots.fast > 20)))
+    row, column = int(spots.slow[best]), int(spots.fast[best])
+    around = image[row - 3 : row + 4, column - 3 : column + 4]
+    assert around.max() > 20 * np.median(image)
+
+
+@pytest.mark.spec("LAB-1")
+def test_masked_places_are_told_from_active_ones(tmp_path: Path) -> None:
+    spec = plain(tmp_path, REFLECTIONS)
+    spec["detector"]["roi"] = [0, 150, 0, PIXELS[0] - 1]
+    spots = spots_of(spec)
+    np.testing.assert_array_equal(spots.active, spots.fast < 151)
+
+
+def test_curved_detector_is_refused(tmp_path: Path) -> None:
+    spec = plain(tmp_path, REFLECTIONS)
+    spec["detector"]["curved"] = True
+    with pytest.raises(InputError, match="flat panels"):
+        spots_of(spec)
