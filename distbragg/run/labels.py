@@ -9,6 +9,7 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.read.tables import Column, read_table
+from distbragg.store.foreign import check_inside
 from distbragg.store.labels import has_labels, labels_path
 from distbragg.store.ledger import completed_units
 from distbragg.store.run_directory import open_run
@@ -37,6 +38,8 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
     ------
     InputError
         `run` is no run, keeps no tables of spots, has none finished, or has no such column.
+    DamageError
+        A table is a link that leads out of the run.
     EnvironmentFailure
         pyarrow is missing.
     """
@@ -50,6 +53,8 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
         raise InputError(
             "has no finished unit yet", source=str(run), remedy="render it with `distbragg resume`"
         )
+    for unit in units:
+        check_inside(labels_path(directory.path, unit), directory.path)
     parts = [
         read_table(str(labels_path(directory.path, unit)), columns, may_be_empty=True)
         for unit in units

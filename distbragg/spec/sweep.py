@@ -31,7 +31,7 @@ from distbragg.spec.suffix import unit_of
 
 QUATERNION_PATH = "crystal.quaternion_xyzw"
 RESERVED_NAMES = frozenset(
-    {"slow", "fast", "panel", "images", "rendered", "xyz"}
+    {"slow", "fast", "panel", "images", "labels", "rendered", "xyz"}
     | {f"panel_{name}" for name in ("origin", "fast", "slow", "pixel_size")}
     | {f"panel_pixels_{side}" for side in ("slow", "fast")}
 )

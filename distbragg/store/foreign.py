@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from distbragg.errors import DamageError
-from distbragg.store.layout import IMAGES, STATE_DIR, StackLayout
+from distbragg.store.layout import IMAGES, LABELS, STATE_DIR, StackLayout
 from distbragg.store.zarr_rules import (
     MAX_METADATA_BYTES,
     ArrayRules,
@@ -54,6 +54,10 @@ def check_metadata(root: Path) -> Checked:
     arrays = {}
     for name in _array_names(root):
         place = str(root / name)
+        if name == LABELS:
+            # No array: the folder of the tables of spots, which is an empty group.
+            check_group(_read(root, f"{name}/{METADATA_FILE}"), place)
+            continue
         arrays[name] = check_array_metadata(_read(root, f"{name}/{METADATA_FILE}"), place)
     absent = sorted(set(consolidated) - set(arrays)) or [IMAGES] * bool(
         consolidated and IMAGES not in consolidated

@@ -129,6 +129,13 @@ def test_damaged_tables_are_found_and_mended(
     assert bytes_of(run) == before
 
 
+def test_table_that_is_a_link_counts_as_missing(run: RunDirectory, tmp_path: Path) -> None:
+    path = labels_path(run.path, 0)
+    path.symlink_to(path.rename(tmp_path / "elsewhere.parquet"))
+    assert remaining_units(run) == (0,)
+    assert not {0, 1} & set(db.open_labels(run.path, ["frame"])["frame"].tolist())
+
+
 def test_quick_verification_sees_sizes_alone(run: RunDirectory) -> None:
     path = labels_path(run.path, 0)
     data = path.read_bytes()

@@ -438,11 +438,11 @@ def test_units_that_cannot_be_rendered_again_are_told(
 ) -> None:
     from distbragg.graph import tasks
 
-    def broken(*args: object) -> float:
+    def broken(*args: object, **options: object) -> float:
         raise ValueError("no light")
 
     delete(run, 1)
-    monkeypatch.setattr(tasks, "_render_into", broken)
+    monkeypatch.setattr(tasks, "render_into", broken)
     code = main(["repair", str(run.path), "--cluster", "serial", "--json"])
     plain = json.loads(capsys.readouterr().out)
     assert code == ExitStatus.FAILED_FRAMES
