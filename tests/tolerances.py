@@ -95,3 +95,7 @@ SPOT_POSITION_PIXELS = 0.3
 TRITON_MIXED_OF_SPOT = 1e-13
 """Mixed fused kernel, as a share of the highest possible step: between the zeros of the side lobes
 of a crystal of 90 cells only the absolute error of Nδ counts, a few 2⁻²⁴ turns squared."""
+
+FINISH_DEVICE_RELATIVE = 4e-15
+"""Factors per pixel in torch and in numpy: torch's float64 roots on a CPU are not correctly rounded,
+and a solid angle holds the third power of one."""

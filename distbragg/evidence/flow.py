@@ -172,8 +172,8 @@ FLOW: Final = (
         "Through W under `count` alone.",
         (
             Anchor("kernel/finalize.py", "_photons", "photons = numerator * intensity_scale("),
-            Anchor("kernel/finalize.py", "intensity_scale", "steps = orientations *"),
-            Anchor("kernel/finalize.py", "intensity_scale", "return fluence / steps /"),
+            Anchor("kernel/scale.py", "intensity_scale", "steps = orientations *"),
+            Anchor("kernel/scale.py", "intensity_scale", "return fluence / steps /"),
         ),
     ),
     Step(

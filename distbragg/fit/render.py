@@ -22,7 +22,7 @@ from distbragg.fit.lattice import Lattice, lattice_amplitude
 from distbragg.fit.orientation import cell_vectors, domain_vectors, reciprocal_vectors
 from distbragg.fit.parameters import Parameters, checked
 from distbragg.kernel.background import BackgroundTable, background_intensity, background_table
-from distbragg.kernel.finalize import intensity_scale
+from distbragg.kernel.scale import intensity_scale
 from distbragg.kernel.geometry import (
     Rays,
     SampleIndex,

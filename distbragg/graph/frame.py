@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete
+from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.render_tile import render_tile, render_tile_in_place
 from distbragg.kernel.terms import count_terms
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
@@ -150,17 +151,30 @@ class _Finisher:
 def render_whole_tile(
     experiment: Experiment, plan: FramePlan, options: KernelOptions, keys: Sequence[TileKey]
 ) -> PartialImage:
-    """Sum a tile over the source chunks of `keys`, by the plan's merge tree."""
+    """Sum a tile over the source chunks of `keys`, by the plan's merge tree.
+
+    On a GPU the sum stays there: merging and finishing it move no pixel to the host.
+    """
     tree = OrderedMerge(plan.merge_arity)
     for key in keys:
-        tree.push(render_part(experiment, plan, options, key))
+        tree.push(render_part(experiment, plan, options, key, in_place=True))
     return tree.result()
 
 
 def render_part(
-    experiment: Experiment, plan: FramePlan, options: KernelOptions, key: TileKey
+    experiment: Experiment,
+    plan: FramePlan,
+    options: KernelOptions,
+    key: TileKey,
+    *,
+    in_place: bool = False,
 ) -> PartialImage:
     """Render one tile × source chunk.
+
+    Parameters
+    ----------
+    in_place : bool
+        Leave the sum on the GPU that made it; it can then not leave the process.
 
     Raises
     ------
@@ -170,8 +184,10 @@ def render_part(
     tile, chunk = plan.tiles[key.tile], plan.chunks[key.source_chunk]
     terms = count_terms(experiment, key.panel, tile, chunk)
     started = time.perf_counter()
+    numerator: Float64Array | DeviceSum
     if terms:
-        numerator = render_tile(experiment, key.panel, tile, chunk, options)
+        render = render_tile_in_place if in_place else render_tile
+        numerator = render(experiment, key.panel, tile, chunk, options)
     else:
         # Every pixel is masked: the sum is exactly 0, and no kernel needs to say so.
         numerator = np.zeros(tile.pixels)

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from distbragg.errors import AccountingError
+from distbragg.kernel.device_sum import DeviceSum
 from distbragg.models.arrays import Float64Array
 from distbragg.plan.frame import FramePlan
 from distbragg.plan.keys import TileKey
@@ -25,7 +27,8 @@ class PartialImage:
     Attributes
     ----------
     numerator : (pixels,) float64
-        Σ w·I over the sources of `keys`, row-major (slow, fast).
+        Σ w·I over the sources of `keys`, row-major (slow, fast): numpy, or in the memory of the
+        GPU where the whole frame is made in this process.
     weight : float
         Sum of the weights of those sources.
     n_terms : int
@@ -38,7 +41,7 @@ class PartialImage:
         Time the kernel took.
     """
 
-    numerator: Float64Array
+    numerator: Float64Array | DeviceSum
     weight: float
     n_terms: int
     plan_hash: str
@@ -47,7 +50,7 @@ class PartialImage:
 
     def __post_init__(self) -> None:
         numerator = self.numerator
-        if type(numerator) is not np.ndarray or numerator.dtype != np.float64:
+        if type(numerator) not in (np.ndarray, DeviceSum) or numerator.dtype != np.float64:
             raise TypeError(f"a partial sum is a float64 numpy array, not {type(numerator)}")
         if numerator.ndim != 1:
             raise ValueError(f"a partial sum is flat, not of shape {numerator.shape}")
@@ -74,7 +77,7 @@ def merge(parts: Sequence[PartialImage]) -> PartialImage:
     keys = tuple(key for part in ordered for key in part.keys)
     if any(after <= before for before, after in pairwise(keys)):
         raise AccountingError(f"a partial sum of tile {_place(first.keys[0])} is there twice")
-    numerator = first.numerator.copy()
+    numerator: Any = first.numerator.copy()
     for part in ordered[1:]:
         numerator += part.numerator
     return PartialImage(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from distbragg.models.arrays import Float64Array
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DeviceSum:
@@ -25,7 +26,7 @@ class DeviceSum:
     __slots__ = ("values",)
 
     def __init__(self, values: Tensor) -> None:
-        if values.dtype != torch.float64 or values.ndim != 1:
+        if str(values.dtype) != "torch.float64" or values.ndim != 1:
             raise TypeError(f"a sum is flat float64, not {values.dtype} of {tuple(values.shape)}")
         self.values = values
 

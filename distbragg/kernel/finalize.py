@@ -6,14 +6,13 @@ of the native kernel starts a second sooner.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
+from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.geometry import (
     Rays,
     SampleIndex,
@@ -24,6 +23,7 @@ from distbragg.kernel.geometry import (
 )
 from distbragg.kernel.pixels import active_positions, pixel_coordinates
 from distbragg.kernel.polarization import polarization_factor, polarization_frame
+from distbragg.kernel.scale import background_start, intensity_scale
 from distbragg.models.arrays import BoolArray, Float64Array
 from distbragg.models.detector import SensorLayers
 from distbragg.models.experiment import Experiment
@@ -81,7 +81,7 @@ def finalize_into(
     experiment: Experiment,
     panel: int,
     tile: Tile,
-    numerator: Float64Array,
+    numerator: Float64Array | DeviceSum,
     *,
     frame: int,
 ) -> None:
@@ -91,13 +91,17 @@ def finalize_into(
     ----------
     out : (slow, fast) float32 or float64, the tile's shape
         A value too large for its type becomes infinite, which is refused when stored.
-    threads : int
-        Share out the blocks of a large tile; no bit changes.
+    numerator : (tile.pixels,) float64
+        On the host, or in device memory, where it is then finished.
     """
     if numerator.shape != (tile.pixels,):
         raise ValueError(f"numerator of shape {numerator.shape} for a tile of {tile.pixels} pixels")
-    sums = numerator.reshape(tile.shape)
+    if isinstance(numerator, DeviceSum):
+        from distbragg.kernel.finish_device import finish_into
 
+        finish_into(out, experiment, panel, tile, numerator, frame=frame)
+        return
+    sums = numerator.reshape(tile.shape)
     noisy = experiment.noise.photon
     size = _NOISE_BLOCK_PIXELS if noisy else _BLOCK_PIXELS
     plain = experiment.physics == "exact" and not noisy
@@ -169,32 +173,6 @@ def _photons(
     counts = np.zeros(block.pixels)
     counts[positions] = poisson(means, pixels, seed=experiment.noise.seed, frame=frame)
     return counts.reshape(block.shape)
-
-
-def intensity_scale(experiment: Experiment) -> float:
-    """Return r_e² Φ / (n_phi n_mosaic n_sub² W)."""
-    crystal = experiment.crystal
-    orientations = int(crystal.phi.shape[0]) * int(crystal.mosaic_rotations.shape[0])
-    steps = orientations * experiment.sampling.oversample**2
-    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * experiment.beam.fluence
-    return fluence / steps / experiment.beam.sources.total_weight
-
-
-def background_start(experiment: Experiment) -> float:
-    """Return the value the C program's sum starts at: F² r_e² Φ times the molecules.
-
-    Under rule `count` it is later divided by the number of sources, as in the program. Under
-    `sum` and `none` it is taken Σw times instead: a weighted mean knows no such number, and
-    the unit of the weights must cancel.
-    """
-    background = experiment.background
-    if background.molecules == 0.0 or background.amplitude.shape[0] == 0:
-        return 0.0
-    amplitude = float(background.amplitude[0])
-    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * experiment.beam.fluence
-    sources = experiment.beam.sources
-    share = 1.0 if sources.rule == "count" else math.fsum(sources.weight.tolist())
-    return amplitude * amplitude * fluence * background.molecules * share
 
 
 def _pixel_factors(experiment: Experiment, panel: int, block: Tile) -> Float64Array:

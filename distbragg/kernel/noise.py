@@ -120,16 +120,41 @@ def poisson(mean: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> F
     """
     with torch.inference_mode():
         expected = torch.from_numpy(np.ascontiguousarray(mean, dtype=np.float64))
-        stream = _Stream(seed, frame, torch.from_numpy(np.ascontiguousarray(pixels, np.int64)))
-        counts = torch.zeros_like(expected)
-        small = (expected > 0.0) & (expected < _SMALL_MEAN)
-        large = expected > _NORMAL_MEAN
-        middle = (expected >= _SMALL_MEAN) & ~large
-        counts[small] = _by_inversion(expected[small], stream.select(small))
-        counts[middle] = _by_rejection(expected[middle], stream.select(middle))
-        counts[large] = _by_normal(expected[large], stream.select(large))
+        places = torch.from_numpy(np.ascontiguousarray(pixels, np.int64))
+        counts = poisson_counts(expected, places, seed=seed, frame=frame)
         result: Float64Array = counts.numpy()
         return result
+
+
+def poisson_counts(mean: Tensor, pixels: Tensor, *, seed: int, frame: int) -> Tensor:
+    """Draw as `poisson` does, where the tensors are: the same counts on every device.
+
+    Parameters
+    ----------
+    mean : (n,) float64
+    pixels : (n,) int64
+    seed, frame : int
+
+    Returns
+    -------
+    (n,) float64
+    """
+    stream = _Stream(seed, frame, pixels)
+    counts = torch.zeros_like(mean)
+    small = (mean > 0.0) & (mean < _SMALL_MEAN)
+    large = mean > _NORMAL_MEAN
+    middle = (mean >= _SMALL_MEAN) & ~large
+    counts[small] = _by_inversion(mean[small], stream.select(small))
+    counts[middle] = _by_rejection(mean[middle], stream.select(middle))
+    counts[large] = _by_normal(mean[large], stream.select(large))
+    return counts
+
+
+def _square_root(value: Tensor) -> Tensor:
+    """Correctly rounded square root: torch's own is not on a CPU, so GPU and CPU would differ."""
+    if value.device.type == "cpu":
+        return torch.from_numpy(np.sqrt(value.numpy()))
+    return torch.sqrt(value)
 
 
 def _by_inversion(mean: Tensor, stream: _Stream) -> Tensor:
@@ -152,7 +177,7 @@ def _by_inversion(mean: Tensor, stream: _Stream) -> Tensor:
 def _by_rejection(mean: Tensor, stream: _Stream) -> Tensor:
     """PTRS: transformed rejection with squeeze (Hörmann, 1993), for means from 10."""
     counts = torch.zeros_like(mean)
-    open_places = torch.arange(mean.shape[0])
+    open_places = torch.arange(mean.shape[0], device=mean.device)
     draw = 0
     while open_places.numel() > 0:
         expected = mean[open_places]
@@ -166,7 +191,7 @@ def _by_rejection(mean: Tensor, stream: _Stream) -> Tensor:
 def _propose(mean: Tensor, stream: _Stream, draw: int) -> tuple[Tensor, Tensor]:
     """One candidate per pixel, and whether it is accepted."""
     first, second = stream.uniforms(draw)
-    spread = torch.sqrt(mean) * 2.53 + 0.931
+    spread = _square_root(mean) * 2.53 + 0.931
     shape = spread * 0.02483 - 0.059
     height = 1.1239 + 1.1328 / (spread - 3.4)
     squeeze = 0.9277 - 3.6224 / (spread - 2.0)
@@ -185,13 +210,13 @@ def _by_normal(mean: Tensor, stream: _Stream) -> Tensor:
     """Mean plus √mean times a normal deviate (Box and Muller), rounded to a whole number."""
     first, second = stream.uniforms(0)
     _, cosine = sine_cosine((second - 0.5) * (2.0 * math.pi))
-    deviate = torch.sqrt(log(first) * -2.0) * cosine
-    return torch.floor(mean + torch.sqrt(mean) * deviate + 0.5).clamp(min=0.0)
+    deviate = _square_root(log(first) * -2.0) * cosine
+    return torch.floor(mean + _square_root(mean) * deviate + 0.5).clamp(min=0.0)
 
 
 def log_factorial(count: Tensor) -> Tensor:
     """ln(k!) of whole k ≥ 0: a table below 16, Stirling's series above (error < 1e-15 relative)."""
-    table = torch.tensor(_FACTORIALS, dtype=torch.float64)
+    table = torch.tensor(_FACTORIALS, dtype=torch.float64, device=count.device)
     known = torch.take(table, count.clamp(max=15.0).to(torch.int64))
     large = count.clamp(min=15.0)
     inverse = 1.0 / large

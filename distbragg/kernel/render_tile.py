@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.options import KernelOptions
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
@@ -48,3 +49,17 @@ def render_tile(
     from distbragg.kernel.eager import render_eager
 
     return render_eager(experiment, panel, tile, chunk, options)
+
+
+def render_tile_in_place(
+    experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk, options: KernelOptions
+) -> Float64Array | DeviceSum:
+    """Render as `render_tile` does, but leave the sum on a GPU where the kernel has made it there.
+
+    Such a sum is merged and finished on the device; it does not leave the process.
+    """
+    if options.kernel != "triton":
+        return render_tile(experiment, panel, tile, chunk, options)
+    from distbragg.kernel.triton.render import render_resident
+
+    return render_resident(experiment, panel, tile, chunk, options)

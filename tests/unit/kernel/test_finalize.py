@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
-from distbragg.kernel.finalize import background_start, finalize_tile, intensity_scale
+from distbragg.kernel.finalize import finalize_tile
+from distbragg.kernel.scale import background_start, intensity_scale
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.reference import trace_pixel
 from distbragg.kernel.render_tile import render_tile
