@@ -97,5 +97,5 @@ TRITON_MIXED_OF_SPOT = 1e-13
 of a crystal of 90 cells only the absolute error of Nδ counts, a few 2⁻²⁴ turns squared."""
 
 FINISH_DEVICE_RELATIVE = 4e-15
-"""Factors per pixel in torch and in numpy: torch's float64 roots on a CPU are not correctly rounded,
+"""Factors per pixel in torch and in numpy: torch's float64 roots on a CPU are not exactly rounded,
 and a solid angle holds the third power of one."""

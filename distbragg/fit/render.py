@@ -22,7 +22,6 @@ from distbragg.fit.lattice import Lattice, lattice_amplitude
 from distbragg.fit.orientation import cell_vectors, domain_vectors, reciprocal_vectors
 from distbragg.fit.parameters import Parameters, checked
 from distbragg.kernel.background import BackgroundTable, background_intensity, background_table
-from distbragg.kernel.scale import intensity_scale
 from distbragg.kernel.geometry import (
     Rays,
     SampleIndex,
@@ -33,6 +32,7 @@ from distbragg.kernel.geometry import (
 )
 from distbragg.kernel.lookup import AmplitudeTable, amplitude_table, cell_amplitude
 from distbragg.kernel.polarization import polarization_factor, polarization_frame
+from distbragg.kernel.scale import intensity_scale
 from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
 from distbragg.models.build import build_experiment

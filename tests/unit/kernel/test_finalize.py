@@ -9,10 +9,10 @@ import pytest
 
 from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
 from distbragg.kernel.finalize import finalize_tile
-from distbragg.kernel.scale import background_start, intensity_scale
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.reference import trace_pixel
 from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.scale import background_start, intensity_scale
 from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
