@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "repair": "render what is damaged again, nothing else",
     "seal": "declare a run finished and write down what it holds",
     "report": "one HTML page on how a run went",
+    "cluster": "job scripts and certificates of clusters",
     "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",
     "fmodel": "structure factors of an atomic model, as an MTZ file",
     "nanobragg": "nanoBragg's own command line",

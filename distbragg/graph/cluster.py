@@ -212,6 +212,8 @@ def _local_workers(text: str, tail: str) -> int:
 
 def _one_line(error: BaseException) -> str:
     """Return an error's text in one line; of a failed command, what it wrote as its error."""
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"{error.filename}: no such command or file"
     text = str(error)
     _, found, written = text.partition("stderr:\n")
     return " ".join((written if found and written.strip() else text).split())

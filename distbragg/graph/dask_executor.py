@@ -17,6 +17,7 @@ from contextlib import nullcontext
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from distributed import Client, Future, KilledWorker, as_completed, span
 from distributed.comm.core import CommClosedError
@@ -31,6 +32,7 @@ from distbragg.graph.progress import (
     UnitRetried,
     WorkersChanged,
 )
+from distbragg.graph.sites.local import LOOPBACK
 from distbragg.graph.work import (
     DEFAULT_ATTEMPTS,
     FATAL,
@@ -379,9 +381,13 @@ def _key(prefix: str, flight: _Flight, name: str, item: _Attempt) -> str:
 
 
 def dashboard_link(client: Client) -> str:
-    """Return the address of the cluster's dashboard; empty where it has none."""
-    link: Any = client.dashboard_link
-    return str(link or "")
+    """Return the address of the cluster's dashboard; empty where it has none.
+
+    A scheduler of this process may be reached from other machines; its dashboard is not.
+    """
+    link = str(client.dashboard_link or "")
+    host = urlsplit(link).hostname
+    return link.replace(host, LOOPBACK, 1) if client.cluster is not None and host else link
 
 
 def worker_count(client: Client) -> int:

@@ -54,9 +54,28 @@ def listed_jobs(kind: QueueKind) -> set[str] | None:
 
 async def submit(cluster: SpecCluster, jobs: int) -> None:
     """Submit what is missing to `jobs` jobs; runs on the cluster's loop."""
+    from distributed.core import Status
+
     while len(cluster.worker_spec) < jobs:
         cluster.worker_spec.update(cluster.new_worker_spec())
-    await cluster._correct_state()
+    try:
+        await cluster._correct_state()
+    finally:
+        # Without this, closing the cluster stumbles over a job that was never taken.
+        for job in cluster.workers.values():
+            if job.job_id is None:
+                job.status = Status.failed
+
+
+async def forget(cluster: SpecCluster, names: Collection[str]) -> None:
+    """Drop jobs that ended by themselves; runs on the cluster's loop."""
+    from distributed.core import Status
+
+    for name in names:
+        job = cluster.workers.pop(name, None)
+        cluster.worker_spec.pop(name, None)
+        if job is not None:
+            job.status = Status.closed
 
 
 class JobKeeper:
@@ -151,8 +170,7 @@ class JobKeeper:
     def _replace(self, names: Collection[str]) -> None:
         for name in names:
             self._submitted.pop(name, None)
-            self._cluster.workers.pop(name, None)
-            self._cluster.worker_spec.pop(name, None)
+        self._cluster.sync(forget, self._cluster, names)
         try:
             self._cluster.sync(submit, self._cluster, self._jobs)
         finally:

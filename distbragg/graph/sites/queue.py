@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -68,18 +69,21 @@ def queue_cluster(spec: QueueClusterSpec) -> Iterator[SpecCluster]:
 
 
 def job_script(spec: QueueClusterSpec) -> str:
-    """Return the script of one job as it would be submitted; nothing is started or written.
+    """Return the script of one job as it would be submitted; nothing is started.
 
     `SCHEDULER`, `WORKER` and, for certificates made for one run, `RUN` stand for names that
     are known only then.
     """
     tls = spec.tls if isinstance(spec.tls, TlsFiles) else None
-    if spec.tls == "auto":
+    if spec.tls == "none":
+        _check_loopback(spec)
+    elif spec.tls == "auto":
         folder = shared_directory(spec) / "certificates-RUN"
         ca, cert, key = (str(folder / name) for name in FILES.values())
         tls = TlsFiles(ca_file=ca, cert_file=cert, key_file=key)
     given = arguments(spec, tls)
-    given.pop("scheduler_options")
+    for name in ("scheduler_options", "silence_logs"):
+        del given[name]
     job_class = _factory(spec).job_cls  # type: ignore[attr-defined]
     with _refusing_options():
         script: str = job_class(
@@ -139,6 +143,7 @@ def arguments(spec: QueueClusterSpec, tls: TlsFiles | None) -> dict[str, Any]:
         "worker_extra_args": worker_arguments(spec),
         "death_timeout": DEATH_TIMEOUT_S,
         "scheduler_options": scheduler,
+        "silence_logs": logging.CRITICAL,
         "protocol": "tls://" if tls else "tcp://",
         "security": security_of(tls) if tls else None,
         **_account(spec),
