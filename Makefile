@@ -99,6 +99,14 @@ golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Tri
 accept: $(STAMP) ## Let DIALS find and index an exported series; installs Debian's dials
 	$(BIN)/python -m tools.accept_dials --install
 
+.PHONY: slurm
+slurm: $(STAMP) ## Sweeps on a real SLURM of one node into reports/clusters; needs root and Debian's slurm
+	$(BIN)/python -m tools.cluster_trials slurm
+
+.PHONY: netns
+netns: $(STAMP) ## A sweep over three hosts, far apart and parted, into reports/clusters; needs root
+	$(BIN)/python -m tools.cluster_trials netns
+
 .PHONY: format
 format: $(STAMP) ## Let ruff repair what it can
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 
 CLAUSE_HEADING = re.compile(r"^### (?P<id>[A-Z]{3}-\d+) (?P<title>\S.*)$")
-CLAUSE_MENTION = re.compile(r"\b(?:UNI|GEO|CON|CRY|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP)-\d+\b")
+CLAUSE_MENTION = re.compile(r"\b(?:UNI|GEO|CON|CRY|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b")
 TEST_NAME = re.compile(r"`(?P<file>tests/[^`:\s]+\.py)::(?P<test>[^`\s]+)`")
 
 

@@ -7,10 +7,11 @@
 #
 # Needs root and Debian's slurmctld, slurmd, slurm-client and munge
 # (apt-get install --no-install-recommends slurmctld slurmd slurm-client munge).
-# CPUS and MEMORY_MB set what the node claims to have; the kernel is not asked.
+# CPUS and MEMORY_MB set what the node claims to have; the kernel is not asked. DIR has a short
+# path in which others may enter (munge's rule for its socket).
 set -euo pipefail
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 fail() { echo "one-node.sh: $*" >&2; exit 6; }
 
 [ $# -eq 2 ] || usage
@@ -37,7 +38,10 @@ await() { # SECONDS WHAT COMMAND...: until the command succeeds
   local end=$((SECONDS + $1)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
-    [ $SECONDS -lt $end ] || { tail -n 5 "$dir"/*.log >&2; fail "$what did not start in time"; }
+    [ $SECONDS -lt $end ] || {
+      tail -qn 3 "$dir"/*.log "$dir"/*.out >&2 2>/dev/null || true
+      fail "$what did not start in time"
+    }
     sleep 0.2
   done
 }

@@ -46,7 +46,7 @@ def wait_until(condition, seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.spec("ENG-18")
+@pytest.mark.spec("CLU-3")
 def test_jobs_that_end_are_submitted_anew_and_the_bits_are_the_same(
     finished, tmp_path, monkeypatch
 ):
@@ -77,7 +77,7 @@ def test_each_batch_system_takes_lists_and_cancels_a_job(kind, tmp_path, monkeyp
     wait_until(lambda: listed_jobs(kind) == set())
 
 
-@pytest.mark.spec("ENG-18")
+@pytest.mark.spec("CLU-3")
 def test_jobs_that_end_before_their_worker_joins_are_not_submitted_for_ever(tmp_path, monkeypatch):
     queue = fake("slurm", tmp_path, monkeypatch)
     run = db.create(tiny_sweep(), tmp_path / "RUN")

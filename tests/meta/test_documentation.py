@@ -11,6 +11,7 @@ import yaml
 
 import distbragg
 from distbragg.graph.cluster import parse_cluster
+from distbragg.spec.cluster import MODELS, TlsFiles
 from distbragg.spec.load import load_any
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,18 @@ def test_cluster_file_example_is_accepted(tmp_path):
     path = tmp_path / "cluster.yaml"
     path.write_text(text, encoding="utf-8")
     assert parse_cluster(str(path)).workers == 32
+
+
+def test_the_page_on_cluster_files_names_every_field():
+    page = (ROOT / "docs" / "reference" / "cluster-file.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+)`", page))
+    for model in {*MODELS.values(), TlsFiles}:
+        assert set(model.model_fields) <= named, model.__name__
+
+
+@pytest.mark.parametrize("kind", ["slurm", "pbs", "lsf", "sge"])
+def test_the_shipped_site_files_are_accepted(kind):
+    assert parse_cluster(kind, str(ROOT / "cluster" / kind / "site.yaml")).workers == 32
 
 
 def test_first_sweep_has_the_frames_its_page_says():

@@ -59,6 +59,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.spec("CLU-6")
 @pytest.mark.parametrize("kind", sorted(HEADERS))
 def test_the_script_of_a_shipped_site_asks_the_batch_system_for_what_the_file_says(kind: str):
     script = job_script(read_cluster_file(str(SITES / kind / "site.yaml"), kind))
@@ -68,6 +69,7 @@ def test_the_script_of_a_shipped_site_asks_the_batch_system_for_what_the_file_sa
     assert "\n".join(line for line in lines if line.startswith(mark)) == HEADERS[kind]
 
 
+@pytest.mark.spec("CLU-2")
 @pytest.mark.parametrize("kind", sorted(HEADERS))
 def test_the_workers_of_a_job_are_one_thread_encrypted_and_end_before_the_walltime(kind: str):
     script = job_script(read_cluster_file(str(SITES / kind / "site.yaml"), kind))
@@ -91,6 +93,7 @@ def test_the_workers_of_a_job_are_one_thread_encrypted_and_end_before_the_wallti
     assert 3.9 * 3600 <= longest <= 4 * 3600 - 300
 
 
+@pytest.mark.spec("CLU-4")
 @pytest.mark.parametrize("walltime", [60.0, 600.0, 3600.0, 86400.0])
 def test_the_longest_life_leaves_time_for_the_unit_in_hand(walltime: float):
     lifetime, stagger = lifetimes(walltime)
@@ -98,6 +101,7 @@ def test_the_longest_life_leaves_time_for_the_unit_in_hand(walltime: float):
     assert 15 <= walltime - (lifetime + stagger) <= 300
 
 
+@pytest.mark.spec("CLU-6")
 def test_fewer_workers_than_cores_ask_for_the_cores_all_the_same():
     for kind, line in [
         ("slurm", "#SBATCH --cpus-per-task=8"),
@@ -111,6 +115,7 @@ def test_fewer_workers_than_cores_ask_for_the_cores_all_the_same():
         assert "--nworkers 3" in script
 
 
+@pytest.mark.spec("CLU-1")
 def test_a_scheduler_without_encryption_may_listen_on_this_machine_alone():
     plain = QueueClusterSpec(kind="slurm", cores=1, memory="1GB", tls="none")
     with pytest.raises(InputError, match="without encryption"):

@@ -32,6 +32,7 @@ def test_one_worker_per_core_and_one_job_unless_told(tmp_path: Path):
     assert (spec.processes_per_job, spec.jobs) == (8, 1)
 
 
+@pytest.mark.spec("CLU-5")
 def test_the_kind_may_come_from_the_command_line(tmp_path: Path):
     path = write(tmp_path, "cores: 2\nmemory: 4GB\n")
     assert read_cluster_file(path, "lsf").kind == "lsf"
@@ -49,6 +50,7 @@ def test_files_are_taken_from_the_folder_of_the_cluster_file(tmp_path: Path):
     assert spec.tls.key_file == "/k/key.pem"
 
 
+@pytest.mark.spec("CLU-5")
 @pytest.mark.parametrize(
     ("text", "field", "remedy"),
     [
