@@ -95,6 +95,10 @@ pytest: $(STAMP) ## The tests alone; PYTEST_ARGS narrows them
 golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Triton's interpreter
 	DISTBRAGG_ALL_GOLDEN=1 TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/golden -k interpreter --timeout 3600
 
+.PHONY: fuzz
+fuzz: $(STAMP) ## Feed every reader 2,000 damaged files
+	DISTBRAGG_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/property/test_read_fuzz.py
+
 .PHONY: accept
 accept: $(STAMP) ## Let DIALS find and index an exported series; installs Debian's dials
 	$(BIN)/python -m tools.accept_dials --install

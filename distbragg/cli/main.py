@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "report": "one HTML page on how a run went",
     "cluster": "job scripts and certificates of clusters",
     "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",
+    "geometry": "what a geometry file of another program was understood to say",
     "fmodel": "structure factors of an atomic model, as an MTZ file",
     "nanobragg": "nanoBragg's own command line",
     "evidence": "claims measured anew, as bundles with their provenance",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from distbragg.errors import InputError
 from distbragg.models.conventions import ConventionRule
 from distbragg.models.vectors import Vector
 from distbragg.read.geometry.model import (
@@ -28,7 +29,15 @@ def geometry_of(spec: DetectorSpec) -> FileGeometry | None:
         A file that cannot be read, or panels that cannot be rendered.
     """
     if spec.geometry_file is not None:
-        return read_geometry(spec.geometry_file, spec.geometry_format)
+        geometry = read_geometry(spec.geometry_file, spec.geometry_format)
+        if not geometry.distance_stated and spec.distance_mm is None:
+            raise InputError(
+                "the file does not state the distance",
+                source=spec.geometry_file,
+                field="detector.distance_mm",
+                remedy="give it in the specification",
+            )
+        return geometry
     if spec.panels is None:
         return None
     panels = tuple(_listed(spec, panel, index) for index, panel in enumerate(spec.panels))

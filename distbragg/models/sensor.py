@@ -23,6 +23,7 @@ logger = logging.getLogger("distbragg")
 T = TypeVar("T")
 
 _DEFAULT_LAYERS = 2
+_THINNEST_MM: Final = 1e-3
 _MATERIALS: Final[dict[str, Material]] = {
     "si": "Si",
     "silicon": "Si",
@@ -91,7 +92,8 @@ def merged_sensor(
     """Return the sensor of one panel: its own fields, else the detector's, else the file's.
 
     An attenuation length of the file is that of its own material: it gives way to a material
-    of the specification. A file that names a thickness alone states no absorption.
+    of the specification. A file that names a thickness alone states no absorption, nor does one
+    that names less than a micrometre: such thicknesses stand for none in files that must have one.
     """
     own = SensorSpec() if own is None else own
     attenuation = _first(own.attenuation_length_um, whole.attenuation_length_um)
@@ -100,8 +102,9 @@ def merged_sensor(
         attenuation = None if panel.attenuation_length is None else panel.attenuation_length * 1e3
         material = known_material(panel.material)
     thickness = _first(own.thickness_um, whole.thickness_um)
-    if thickness is None and panel.thickness is not None and (attenuation or material):
-        thickness = panel.thickness * 1e3
+    stated = 0.0 if panel.thickness is None else panel.thickness
+    if thickness is None and stated >= _THINNEST_MM and (attenuation or material):
+        thickness = stated * 1e3
     return SensorSpec(
         thickness_um=thickness,
         material=material,

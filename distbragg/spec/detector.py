@@ -20,7 +20,7 @@ from distbragg.spec.base import (
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
 Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]
-GeometryFormat = Literal["auto", "expt"]
+GeometryFormat = Literal["auto", "expt", "nxmx", "smv", "cbf", "xds", "xparm", "crystfel"]
 _AXIS_NAMES = ("fast", "slow", "normal", "twotheta")
 _OF_ONE_PANEL = (
     "close_distance_mm",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+from functools import partial
 from pathlib import Path
 
 import gemmi
@@ -11,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distbragg.errors import InputError
+from distbragg.read.geometry.read import read_geometry
 from distbragg.read.hkl import read_hkl
 from distbragg.read.mask import read_mask
 from distbragg.read.matrix import read_matrix
@@ -19,6 +23,8 @@ from distbragg.read.sources import read_sources
 from distbragg.read.spectrum import read_spectrum
 from distbragg.read.stol import read_stol
 from distbragg.read.structure_factors import file_cell, read_structure_factors
+from tests.geometry_files import CRYSTFEL, MINI_CBF, XDS_SEGMENTS, XPARM, expt, write_nexus
+from tests.geometry_files import SMV as GEOMETRY_SMV
 
 SMV = (
     b"{\nHEADER_BYTES=512;\nBYTE_ORDER=little_endian;\nTYPE=unsigned_short;\nSIZE1=4;\nSIZE2=3;\n"
@@ -88,11 +94,20 @@ CASES = {
     "small": (read_factors, "a.cif", CIF),
     "pdb": (read_factors, "a.pdb", PDB),
     "sf-cif": (read_factors, "a.cif", SF_CIF),
+    "expt": (partial(read_geometry, format="expt"), "a.expt", json.dumps(expt()).encode()),
+    "xds": (partial(read_geometry, format="xds"), "XDS.INP", XDS_SEGMENTS),
+    "xparm": (partial(read_geometry, format="xparm"), "XPARM.XDS", XPARM),
+    "crystfel": (partial(read_geometry, format="crystfel"), "a.geom", CRYSTFEL),
+    "cbf": (partial(read_geometry, format="cbf"), "a.cbf", MINI_CBF),
+    "smv-geometry": (read_geometry, "a.img", GEOMETRY_SMV),
 }
+
+FUZZ_EXAMPLES = int(os.environ.get("DISTBRAGG_FUZZ_EXAMPLES", "60"))
+"""Damaged inputs drawn for each reader; `make fuzz` draws 2,000."""
 
 edits = st.lists(
     st.tuples(
-        st.integers(0, 10_000),
+        st.integers(0, 1_000_000),
         st.sampled_from(["replace", "insert", "delete", "cut", "double"]),
         st.binary(min_size=1, max_size=6) | st.sampled_from([b"nan", b"-1", b"1e999", b"\0", b"9"]),
     ),
@@ -138,7 +153,9 @@ def test_the_undamaged_file_is_read(name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(CASES))
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=FUZZ_EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(changes=edits)
 def test_damaged_files_raise_nothing_but_input_errors(name, changes, tmp_path):
@@ -147,7 +164,9 @@ def test_damaged_files_raise_nothing_but_input_errors(name, changes, tmp_path):
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=FUZZ_EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(changes=edits)
 def test_damaged_mtz_files_raise_nothing_but_input_errors(changes, tmp_path):
@@ -161,3 +180,16 @@ def test_damaged_mtz_files_raise_nothing_but_input_errors(changes, tmp_path):
         mtz.set_data(np.array([[1, 2, 3, 10], [2, 0, 0, 20]], dtype=np.float32))
         mtz.write_to_file(str(whole))
     survive(read_factors, tmp_path / "a.mtz", mutate(whole.read_bytes(), changes))
+
+
+@settings(
+    max_examples=FUZZ_EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(changes=edits)
+def test_damaged_nexus_files_raise_nothing_but_input_errors(changes, tmp_path):
+    whole = tmp_path / "whole.h5"
+    if not whole.exists():
+        write_nexus(str(whole))
+    survive(read_geometry, tmp_path / "a.h5", mutate(whole.read_bytes(), changes))

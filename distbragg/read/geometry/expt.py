@@ -29,6 +29,7 @@ from distbragg.read.geometry.model import (
     square_pixel,
     triple,
 )
+from distbragg.read.geometry.rotation import rotation_matrix
 from distbragg.read.text import read_text, shown
 
 MAXIMUM_BYTES: Final = 1 << 28
@@ -220,17 +221,6 @@ def _rotation(value: Json, path: str, what: str) -> Matrix:
     if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3):
         raise InputError(f"{what} is no rotation", source=path)
     return matrix
-
-
-def rotation_matrix(axis: Triple, degrees: float) -> Matrix:
-    """Return the right-handed rotation about a unit vector (Rodrigues' formula), (3, 3) float64."""
-    x, y, z = axis
-    angle = math.radians(degrees)
-    skew = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    return np.asarray(
-        np.eye(3) + math.sin(angle) * skew + (1.0 - math.cos(angle)) * (skew @ skew),
-        dtype=np.float64,
-    )
 
 
 def _crystal(

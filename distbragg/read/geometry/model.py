@@ -94,6 +94,8 @@ class FileGeometry:
         Start of the first frame, width of a frame.
     real_space : three triples, Å
         Cell vectors a, b, c at spindle angle 0 in the file's frame.
+    distance_stated : bool
+        False: the panels stand at an assumed distance.
     notes : tuple of str
         What was assumed or left aside.
     """
@@ -110,6 +112,7 @@ class FileGeometry:
     phi: float | None = None
     oscillation: float | None = None
     real_space: tuple[Triple, Triple, Triple] | None = None
+    distance_stated: bool = True
     notes: tuple[str, ...] = ()
 
 

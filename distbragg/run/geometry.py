@@ -1,0 +1,110 @@
+"""What a geometry file was understood to say, with its beam centre in every convention."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from distbragg.models.beam_spot import BeamSpot, beam_spot
+from distbragg.models.vectors import Vector, cross, dot, unit
+from distbragg.read.geometry.model import FileGeometry, PanelGeometry
+from distbragg.read.geometry.read import read_geometry
+
+_ALONG_Z: Vector = (0.0, 0.0, 1.0)
+
+
+def describe_geometry(path: str, format: str = "auto") -> dict[str, Any]:
+    """Describe a geometry file as plain data.
+
+    Parameters
+    ----------
+    path : str
+    format : str
+        As `read_geometry`.
+
+    Returns
+    -------
+    dict
+        `panels` (each with place, size and distances), `beam_centre` by convention, beam,
+        rotation, cell, notes. Lengths are in mm, angles in degrees.
+
+    Raises
+    ------
+    InputError
+        The file cannot be used.
+    """
+    geometry = read_geometry(path, format)
+    beam = geometry.beam or _ALONG_Z
+    spot = beam_spot(geometry.panels, beam)
+    return {
+        "file": path,
+        "format": geometry.format,
+        "frame": geometry.frame,
+        "panels": [_panel(panel, beam) for panel in geometry.panels],
+        "distance_mm": spot.distance if geometry.distance_stated else None,
+        "beam_centre": {
+            "panel": geometry.panels[spot.panel].name,
+            "on_panel": spot.on_panel,
+            **_centres(geometry.panels[spot.panel], spot),
+        },
+        "beam": list(beam),
+        "wavelength_angstrom": geometry.wavelength,
+        "polarization": None if geometry.polarization is None else list(geometry.polarization),
+        "polarization_fraction": geometry.polarization_fraction,
+        "spindle": None if geometry.spindle is None else list(geometry.spindle),
+        "phi_deg": geometry.phi,
+        "oscillation_deg": geometry.oscillation,
+        "cell": _cell(geometry),
+        "notes": list(geometry.notes),
+    }
+
+
+def _panel(panel: PanelGeometry, beam: Vector) -> dict[str, Any]:
+    normal = unit(cross(panel.fast, panel.slow))
+    along = abs(dot(beam, normal))
+    masked = 0
+    if panel.mask is not None:
+        masked = int(np.count_nonzero(~panel.mask))
+    return {
+        "name": panel.name,
+        "pixels_fast": panel.shape[1],
+        "pixels_slow": panel.shape[0],
+        "pixel_size_mm": panel.pixel_size,
+        "origin_mm": list(panel.origin),
+        "fast": list(panel.fast),
+        "slow": list(panel.slow),
+        "close_distance_mm": abs(dot(panel.origin, normal)),
+        "tilt_deg": math.degrees(math.acos(min(1.0, along))),
+        "thickness_mm": panel.thickness,
+        "attenuation_length_mm": panel.attenuation_length,
+        "material": panel.material,
+        "masked_areas": len(panel.masked),
+        "masked_pixels": masked,
+    }
+
+
+def _centres(panel: PanelGeometry, spot: BeamSpot) -> dict[str, Any]:
+    """Return the beam centre as each convention writes it."""
+    pixel = panel.pixel_size
+    near = [-dot(panel.origin, axis) for axis in (panel.fast, panel.slow)]
+    half = 0.5 * pixel
+    return {
+        "dials_px": [spot.fast / pixel, spot.slow / pixel],
+        "dials_mm": [spot.fast, spot.slow],
+        "xds_orgx_orgy_px": [near[0] / pixel + 0.5, near[1] / pixel + 0.5],
+        "mosflm_mm": [spot.slow - half, spot.fast - half],
+        "denzo_mm": [spot.slow, spot.fast],
+        "adxv_mm": [spot.fast, panel.shape[0] * pixel - spot.slow],
+    }
+
+
+def _cell(geometry: FileGeometry) -> list[float] | None:
+    if geometry.real_space is None:
+        return None
+    axes = np.array(geometry.real_space)
+    lengths = np.linalg.norm(axes, axis=1)
+    cosines = axes @ axes.T / np.outer(lengths, lengths)
+    angles = np.degrees(np.arccos(np.clip(cosines[[1, 0, 0], [2, 2, 1]], -1.0, 1.0)))
+    return [*lengths.tolist(), *angles.tolist()]
