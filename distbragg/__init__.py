@@ -29,10 +29,15 @@ if TYPE_CHECKING:
     from distbragg.spec.load import load_spec, load_sweep
     from distbragg.spec.sweep import SweepSpec
     from distbragg.store.open import open_stack
+    from distbragg.store.split import Split
+    from distbragg.training.dataset import StackDataset, StackStream
 
 # `plan` is a subpackage, whose import would replace a function of that name.
 _HOMES = {
     "ExperimentSpec": "distbragg.spec.experiment",
+    "Split": "distbragg.store.split",
+    "StackDataset": "distbragg.training.dataset",
+    "StackStream": "distbragg.training.dataset",
     "SweepSpec": "distbragg.spec.sweep",
     "create": "distbragg.run.create",
     "dry_run": "distbragg.run.plan",
@@ -49,6 +54,9 @@ _NAMES_THERE = {"dry_run": "plan"}
 
 __all__ = [
     "ExperimentSpec",
+    "Split",
+    "StackDataset",
+    "StackStream",
     "SweepSpec",
     "__version__",
     "create",

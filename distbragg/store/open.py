@@ -15,13 +15,20 @@ from distbragg.store.label import RENDERED
 from distbragg.store.layout import IMAGES, StackLayout
 from distbragg.store.ledger import completed_units
 from distbragg.store.run_directory import RunDirectory, open_run
+from distbragg.store.split import Split, split_frames
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
-def open_stack(path: str | Path) -> xr.Dataset:
+def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
     """Open the stack of a run, lazily, after checking it.
+
+    Parameters
+    ----------
+    path : path
+    split : Split, optional
+        Adds the coordinate `split`: `train`, `validation` or `test` for every frame.
 
     Returns
     -------
@@ -50,6 +57,9 @@ def open_stack(path: str | Path) -> xr.Dataset:
     names = [name for name, _ in run.layout.dims]
     attrs = {"long_name": "frame is in the stack", "flag_meanings": "missing rendered"}
     stack = stack.assign_coords({RENDERED: (names, rendered, attrs)})
+    if split is not None:
+        described = {"long_name": "part of the data set", "seed": split.seed}
+        stack = stack.assign_coords(split=(names, split_frames(run, split), described))
     labelled: xr.Dataset = stack.assign_attrs(missing_frames=missing)
     return labelled
 

@@ -1,0 +1,130 @@
+"""Training, validation and test frames, told apart by a hash of what a frame is.
+
+The part of a frame depends on its swept values and a seed alone: not on its number, nor on
+what else is in the stack. Appending frames moves none of the old ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.errors import InputError
+from distbragg.spec.canonical import canonical_json
+from distbragg.spec.files import FILE_FIELDS
+from distbragg.spec.sweep import AxisSpec
+from distbragg.store.run_directory import RunDirectory
+
+Part = Literal["train", "validation", "test"]
+PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
+
+_DIGEST_BYTES: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """How frames are told apart.
+
+    Attributes
+    ----------
+    validation, test : float
+        Expected share of frames (of groups), 0 to 1; the rest is for training.
+    seed : int
+        Another seed draws another split.
+    group_by : tuple of str
+        Names of axes: frames that agree in these stay together. Default: every axis, so that
+        only frames of equal values stay together.
+    """
+
+    validation: float = 0.1
+    test: float = 0.0
+    seed: int = 0
+    group_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        shares = (self.validation, self.test)
+        if not all(0.0 <= share <= 1.0 for share in shares) or sum(shares) > 1.0:
+            raise InputError(
+                f"shares of {self.validation:g} and {self.test:g}",
+                source="split",
+                remedy="give shares from 0 to 1 that add up to at most 1",
+            )
+
+
+def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
+    """Return the part of every frame.
+
+    Returns
+    -------
+    (sweep dims…) array of str
+        `train`, `validation` or `test`.
+
+    Raises
+    ------
+    InputError
+        `group_by` names no axis.
+    """
+    axes = _axes(run, split)
+    sizes = [size for _, size in run.layout.dims]
+    grouped = {axis.dimension for axis in axes}
+    keys: list[list[bytes]] = []
+    for name, size in run.layout.dims:
+        if name in grouped:
+            members = [axis for axis in axes if axis.dimension == name]
+            keys.append(
+                [b"".join(_value_digest(axis, index) for axis in members) for index in range(size)]
+            )
+    shape = [size if name in grouped else 1 for name, size in run.layout.dims]
+    shares = np.array(_draws(split, keys)).reshape(shape)
+    parts = np.full(shape, "train", dtype="<U10")
+    parts[shares < split.test + split.validation] = "validation"
+    parts[shares < split.test] = "test"
+    return np.broadcast_to(parts, sizes)
+
+
+def _axes(run: RunDirectory, split: Split) -> tuple[AxisSpec, ...]:
+    """Axes that decide, in the order of their names: the order in the file has no say."""
+    known = {axis.name: axis for axis in run.sweep.axes}
+    for name in split.group_by:
+        if name not in known:
+            raise InputError(
+                f"{name!r} is no axis of the stack",
+                source="group_by",
+                remedy=f"axes are {', '.join(known) or 'none'}",
+            )
+    return tuple(known[name] for name in sorted(split.group_by or known))
+
+
+def _draws(split: Split, keys: Sequence[Sequence[bytes]]) -> list[float]:
+    """Draw a number in [0, 1) for every combination of keys, C order."""
+    states = [hashlib.sha256(f"distbragg split {split.seed}".encode())]
+    if not keys:
+        return [_number(states[0], b"")]
+    for column in keys[:-1]:
+        states = [_grown(state, key) for state in states for key in column]
+    return [_number(state, key) for state in states for key in keys[-1]]
+
+
+def _grown(state: hashlib._Hash, key: bytes) -> hashlib._Hash:
+    copy = state.copy()
+    copy.update(key)
+    return copy
+
+
+def _number(state: hashlib._Hash, key: bytes) -> float:
+    return int.from_bytes(_grown(state, key).digest()[:6], "big") / 2**48
+
+
+def _value_digest(axis: AxisSpec, index: int) -> bytes:
+    value: Any = axis.expanded.item(index)
+    if axis.target in FILE_FIELDS:
+        # The folder of a copied input is the hash of its content; the path is no identity.
+        value = Path(value).parent.name
+    text = canonical_json([axis.target, value]).encode()
+    return hashlib.sha256(text).digest()[:_DIGEST_BYTES]
