@@ -143,12 +143,13 @@ def _render_block(
 
 
 def _prepare(work: LazyWork, frame: int) -> PreparedFrame:
-    experiment = build_experiment(_sweep(work).frame_spec(frame), frame=frame)
+    spec = _sweep(work).frame_spec(frame)
+    experiment = build_experiment(spec, frame=frame)
     if frame == 0 and physics_hash(experiment) != work.physics_hash:
         raise RefusedError(
             "an input file changed since the lazy array was made; make the array again"
         )
-    return PreparedFrame(experiment, plan_frame(experiment, _compute(work)))
+    return PreparedFrame(spec, experiment, plan_frame(experiment, _compute(work)))
 
 
 def _sweep(work: LazyWork) -> SweepSpec:

@@ -15,10 +15,10 @@ from typing import Generic, TypeVar
 from distbragg.errors import InputError, RefusedError
 from distbragg.graph.work import TaskSettings
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
-from distbragg.models.build import build_experiment, reflections_key
+from distbragg.models.build import Resolved, build_experiment, reflections_key
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
-from distbragg.plan.frame import FramePlan, plan_frame
+from distbragg.plan.frame import FramePlan, plan_frame, shares_plan
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.grids import load_grid, save_grid
 from distbragg.store.run_directory import RunDirectory, open_run
@@ -55,8 +55,9 @@ class ProcessCache(Generic[K, V]):
 
 @dataclass(frozen=True, slots=True)
 class PreparedFrame:
-    """A frame ready to render: its experiment and its plan."""
+    """A frame ready to render: its specification, experiment and plan."""
 
+    spec: ExperimentSpec
     experiment: Experiment
     plan: FramePlan
 
@@ -74,6 +75,7 @@ _runs: ProcessCache[tuple[str, str, int], tuple[KernelOptions, Mapping[str, str]
 _runs = ProcessCache(8)
 _frames: ProcessCache[tuple[str, str, int], PreparedFrame] = ProcessCache(EXPERIMENTS_KEPT)
 _ids: ProcessCache[int, tuple[RunDirectory, str]] = ProcessCache(8)
+_latest: dict[tuple[str, str], PreparedFrame] = {}
 _grids: ProcessCache[tuple[str, str], Reflections] = ProcessCache(GRIDS_KEPT)
 
 
@@ -156,10 +158,25 @@ def reflections_of(directory: RunDirectory, spec: ExperimentSpec) -> Reflections
 def _prepare_frame(directory: RunDirectory, frame: int) -> PreparedFrame:
     spec = directory.frame_spec(frame)
     reflections = reflections_of(directory, spec)
-    experiment = build_experiment(spec, reflections=reflections, frame=frame)
+    run = str(directory.path), run_id_of(directory)
+    latest = _latest.get(run)
+    like = None if latest is None else Resolved(latest.spec, latest.experiment)
+    experiment = build_experiment(spec, reflections=reflections, frame=frame, like=like)
     if reflections is None:
         save_grid(directory.grids, reflections_key(spec), experiment.reflections)
-    plan = plan_frame(experiment, directory.sweep.experiment.compute)
+    if latest is not None and shares_plan(experiment, latest.experiment):
+        plan = latest.plan
+    else:
+        plan = plan_frame(experiment, directory.sweep.experiment.compute)
+        _check_shape(plan, directory, frame)
+    ready = PreparedFrame(spec, experiment, plan)
+    if run not in _latest:
+        _latest.clear()  # one run is at work in a process, at most two for a while
+    _latest[run] = ready
+    return ready
+
+
+def _check_shape(plan: FramePlan, directory: RunDirectory, frame: int) -> None:
     layout = directory.layout
     if (plan.panels, plan.shape) != (layout.panels, layout.shape):
         raise InputError(
@@ -168,4 +185,3 @@ def _prepare_frame(directory: RunDirectory, frame: int) -> PreparedFrame:
             field="axes",
             remedy="leave the size of the detector out of the sweep",
         )
-    return PreparedFrame(experiment, plan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,14 +25,26 @@ from distbragg.models.file_geometry import frame_rule, geometry_of
 from distbragg.models.headers import ingest_headers, with_geometry
 from distbragg.spec.experiment import ExperimentSpec
 
-__all__ = ["build_experiment", "build_reflections", "reflections_key"]
+__all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key"]
 
 _LARGEST_INDEX: Final = 1e6
 """Beyond it float64 no longer holds (h, k, l) to the promised 1e-10."""
 
 
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An experiment and the specification it was resolved from."""
+
+    spec: ExperimentSpec
+    experiment: Experiment
+
+
 def build_experiment(
-    spec: ExperimentSpec, *, reflections: Reflections | None = None, frame: int = 0
+    spec: ExperimentSpec,
+    *,
+    reflections: Reflections | None = None,
+    frame: int = 0,
+    like: Resolved | None = None,
 ) -> Experiment:
     """Resolve one frame.
 
@@ -45,6 +57,9 @@ def build_experiment(
         from the spec's file where not given. Whether it is interpolated is decided here.
     frame : int
         Index of the frame in its sweep; enters the seed of `mosaic.per_frame` alone.
+    like : Resolved, optional
+        Another frame of the same sweep, whose beam and detector are taken over where nothing
+        that decides them differs. The result is the same, sooner.
 
     Raises
     ------
@@ -57,14 +72,18 @@ def build_experiment(
     headers = with_geometry(ingest_headers(spec), geometry)
     rule = frame_rule(CONVENTIONS[convention_of(spec)], geometry)
     wavelength = nominal_wavelength(spec.beam, headers.wavelength)
-    beam = build_beam(spec.beam, spec.physics, rule, headers)
-    direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
+    shared = None if like is None or not _same_geometry(spec, like.spec) else like.experiment
+    if shared is None:
+        beam = build_beam(spec.beam, spec.physics, rule, headers)
+        direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
+        detector = build_detector(
+            spec, rule, headers, direction, wavelength=wavelength, geometry=geometry
+        )
+    else:
+        beam, detector = shared.beam, shared.detector
     crystal = build_crystal(spec, rule, headers, wavelength, frame)
     if spec.physics == "exact":
         _check_indices(crystal, beam)
-    detector = build_detector(
-        spec, rule, headers, direction, wavelength=wavelength, geometry=geometry
-    )
     table = build_reflections(spec) if reflections is None else reflections
     interpolate = resolve_interpolation(spec, table, crystal)
     return Experiment(
@@ -76,6 +95,20 @@ def build_experiment(
         sampling=build_sampling(spec, beam, crystal, detector),
         background=build_background(spec),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
+    )
+
+
+def _same_geometry(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
+    """Whether all that decides beam and detector is the very same in both specifications.
+
+    Frames of a sweep share the sections that no axis touches, so that identity tells.
+    """
+    return (
+        spec.physics == other.physics
+        and spec.beam is other.beam
+        and spec.detector is other.detector
+        and spec.header_files is other.header_files
+        and spec.goniometer.spindle_axis == other.goniometer.spindle_axis
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -50,6 +51,8 @@ logger = logging.getLogger("distbragg")
 _SIZE_AXES: Final = ("a", "b", "c")
 _METRES_PER_ANGSTROM: Final = 1e-10
 _ROUNDING_NOISE: Final = 1e-12
+_DOMAINS_KEPT: Final = 2
+"""Sets of mosaic domains a process keeps: the frames of a sweep mostly share one."""
 
 
 def build_crystal(
@@ -89,7 +92,7 @@ def build_crystal(
         shape=spec.crystal.shape,
         fudge=spec.crystal.fudge,
         mosaic_spread=spread,
-        mosaic_rotations=frozen_float64(rotations),
+        mosaic_rotations=rotations,
         phi=frozen_float64(phi_values(spec.goniometer, headers, physics)),
         spindle_axis=frozen_float64(
             direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
@@ -225,14 +228,28 @@ def _mosaic(spec: MosaicSpec, frame: int, generator: Ran1) -> tuple[float, Float
     asked = None if spec.spread_deg is None else deg_to_rad(spec.spread_deg)
     spread, count = resolve_domains(asked, spec.domains)
     if spread == 0.0:
-        return 0.0, np.eye(3, dtype=np.float64)[np.newaxis]
+        return 0.0, frozen_float64(np.eye(3)[np.newaxis])
     seed = -DEFAULT_MOSAIC_SEED if spec.seed is None else spec.seed
     if spec.per_frame:
         seed = fold_seed(seed, frame)
     if spec.distribution == "gaussian":
-        return spread, gaussian_domains(spread, count, fold_seed(seed, 0))
+        return spread, _gaussian(spread, count, fold_seed(seed, 0))
+    if seed >= 0:
+        return spread, _cap(spread, count, seed)
+    # A negative seed goes on with the generator's table, as in the program.
     generator.reseed(-seed)
-    return spread, cap_domains(spread, count, generator)
+    return spread, frozen_float64(cap_domains(spread, count, generator))
+
+
+@lru_cache(maxsize=_DOMAINS_KEPT)
+def _cap(spread: float, count: int, seed: int) -> Float64Array:
+    """Domains of a seed that fills the generator afresh: the same for every frame that names it."""
+    return frozen_float64(cap_domains(spread, count, Ran1(-seed)))
+
+
+@lru_cache(maxsize=_DOMAINS_KEPT)
+def _gaussian(spread: float, count: int, seed: int) -> Float64Array:
+    return frozen_float64(gaussian_domains(spread, count, seed))
 
 
 def phi_values(spec: GoniometerSpec, headers: HeaderValues, physics: Physics) -> list[float]:

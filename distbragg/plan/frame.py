@@ -153,6 +153,27 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
 
 
+def shares_plan(experiment: Experiment, other: Experiment) -> bool:
+    """Whether `plan_frame` gives both frames one plan, as far as that shows at once.
+
+    Parameters
+    ----------
+    experiment, other : Experiment
+        Frames of one sweep, whose beam and detector are the same objects where no axis
+        touches them.
+    """
+    crystal, their = experiment.crystal, other.crystal
+    return (
+        experiment.detector is other.detector
+        and experiment.beam is other.beam
+        and experiment.physics == other.physics
+        and experiment.sampling == other.sampling
+        and experiment.noise.photon == other.noise.photon
+        and crystal.phi.shape == their.phi.shape
+        and crystal.mosaic_rotations.shape == their.mosaic_rotations.shape
+    )
+
+
 def _needs_torch(experiment: Experiment, compute: ComputeSpec) -> bool:
     """Whether rendering loads torch, where the native kernel is there for `auto`."""
     if compute.kernel == "eager" or compute.device != "cpu" or experiment.noise.photon:

@@ -20,7 +20,7 @@ LOOPBACK: Final = "127.0.0.1"
 DASHBOARD_ADDRESS: Final = f"{LOOPBACK}:0"
 """Loopback, any free port: the default of Dask is every interface, without a password."""
 
-WORKER_PRELOADS: Final = ("distbragg.graph.tasks",)
+WORKER_PRELOADS: Final = ("distbragg.graph.warm_up",)
 """Loading the kernel and zarr belongs to starting a worker, not to its first unit."""
 
 ALLOWED_FAILURES: Final = 0

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
+from distbragg.spec.axis_values import random_quaternions
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.paths import leaf_paths
@@ -284,3 +285,11 @@ def test_every_leaf_is_either_sweepable_or_refused_with_a_reason():
     for path in leaf_paths():
         with contextlib.suppress(InputError):
             assert sweep({"name": "x", "path": path, "values": [1]}).frames == 1
+
+
+def test_random_orientations_are_those_of_scipy():
+    from scipy.spatial.transform import Rotation
+
+    ours = random_quaternions(2000, 5).array
+    theirs = Rotation.random(2000, np.random.default_rng(5)).as_quat()
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=2 * np.finfo(float).eps)

@@ -1,0 +1,12 @@
+"""What a worker loads as it starts, so that its first unit finds it there."""
+
+from __future__ import annotations
+
+import distbragg.graph.tasks  # noqa: F401  numpy, zarr and the modules of a unit
+from distbragg.kernel.native import library
+
+
+def dask_setup(worker: object) -> None:
+    """Load the native kernel, or build it: Dask calls this in every worker it starts."""
+    del worker
+    library.available()
