@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gc
 import statistics
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from distbragg.bench.workloads import Workload
+from distbragg.errors import InputError
 from distbragg.graph.frame import RenderedFrame, render_timed
 from distbragg.kernel.options import KernelOptions, resolve_options
+from distbragg.kernel.triton import Indices
 from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
@@ -26,12 +29,17 @@ WISHED_SECONDS: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """How a workload is rendered; empty text leaves a choice to the program."""
+    """How a workload is rendered; empty text leaves a choice to the program.
+
+    `indices` is that of `KernelOptions`; `noise` draws photon counts.
+    """
 
     threads: int
     precision: str = ""
     kernel: str = ""
     device: str = ""
+    indices: str = ""
+    noise: bool = False
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -71,10 +79,17 @@ class Timing:
         Median time inside the kernel, s.
     spread : (float, float)
         Least and greatest of the repeats, s.
-    kernel, device, precision : str
+    frame_seconds : float
+        Median time of a whole frame, from the resolved experiment to finished pixels on the
+        host, s.
+    kernel, device, precision, indices : str
     threads : int
     image : (slow, fast) float64
         The last rendered frame, photons per pixel.
+    peak : float
+        float32 operations per second that the card was measured to do; 0 on a CPU.
+    card : str
+        Its name; empty on a CPU.
     """
 
     workload: str
@@ -86,6 +101,10 @@ class Timing:
     threads: int
     precision: str
     image: Float64Array
+    frame_seconds: float = 0.0
+    indices: str = ""
+    peak: float = 0.0
+    card: str = ""
 
     @property
     def steps_per_s(self) -> float:
@@ -103,6 +122,27 @@ class Timing:
             "device": self.device,
             "threads": self.threads,
             "precision": self.precision,
+            "frame_seconds": self.frame_seconds,
+            **self._of_card(),
+        }
+
+    @property
+    def peak_fraction(self) -> float:
+        """Share of the card's peak, counting `OPERATIONS_PER_STEP` a step; 0 on a CPU."""
+        if not self.peak:
+            return 0.0
+        from distbragg.kernel.triton.peak import OPERATIONS_PER_STEP
+
+        return self.steps_per_s * OPERATIONS_PER_STEP / self.peak
+
+    def _of_card(self) -> dict[str, object]:
+        if not self.peak:
+            return {}
+        return {
+            "card": self.card,
+            "indices": self.indices,
+            "peak_operations_per_s": self.peak,
+            "peak_fraction": self.peak_fraction,
         }
 
 
@@ -117,8 +157,23 @@ def prepare(workload: Workload, inputs: Path, how: How) -> Ready:
     command = parse_nanobragg([*workload.arguments, *how.flags], base_dir=inputs)
     compute = command.spec.compute
     experiment = build_experiment(command.spec)
+    if how.noise:
+        experiment = replace(experiment, noise=replace(experiment.noise, photon=True))
     plan = plan_frame(experiment, compute)
-    return Ready(workload, experiment, plan, resolve_options(compute, how.threads))
+    options = resolve_options(compute, how.threads)
+    if how.indices:
+        options = replace(options, indices=_indices(how.indices, options))
+    return Ready(workload, experiment, plan, options)
+
+
+def _indices(wished: str, options: KernelOptions) -> Indices:
+    if options.kernel != "triton":
+        raise InputError(
+            f"the {options.kernel} kernel has one way of computing indices",
+            source="--indices",
+            remedy="leave it out, or take kernel triton on a CUDA device",
+        )
+    return "split" if wished == "split" else "wide"
 
 
 def time_workload(ready: Ready, repeats: int | None = None) -> Timing:
@@ -134,10 +189,24 @@ def time_workload(ready: Ready, repeats: int | None = None) -> Timing:
     count = repeats or repeats_for(image.kernel_seconds)
     gc.collect()
     seconds: list[float] = []
+    whole: list[float] = []
     for _ in range(count):
+        started = time.perf_counter()
         image = ready.render()
+        whole.append(time.perf_counter() - started)
         seconds.append(image.kernel_seconds)
-    return summarize(ready, seconds, image.image[0])
+    timing = summarize(ready, seconds, image.image[0])
+    return _with_card(replace(timing, frame_seconds=statistics.median(whole)), ready.options)
+
+
+def _with_card(timing: Timing, options: KernelOptions) -> Timing:
+    """Measure the card's peak in the same run, so that both saw the same clocks."""
+    if options.kernel != "triton":
+        return timing
+    from distbragg.kernel.triton.peak import card_name, measure_peak
+
+    peak, card = measure_peak(options.device), card_name(options.device)
+    return replace(timing, indices=options.indices, peak=peak, card=card)
 
 
 def summarize(ready: Ready, seconds: Sequence[float], image: Float64Array) -> Timing:

@@ -54,6 +54,12 @@ REPORTS/performance/UTC-STAMP with a table, JSON and figures.
 @click.option("--precision", type=click.Choice(PRECISIONS), default="mixed", show_default=True)
 @click.option("--kernel", type=click.Choice(KERNELS), default="auto", show_default=True)
 @click.option("--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or cuda:N")
+@click.option(
+    "--indices",
+    type=click.Choice(("wide", "split")),
+    help="How the triton kernel computes h, k, l; default: what suits the card.",
+)
+@click.option("--noise", is_flag=True, help="Draw photon counts, as a part of the frame's time.")
 @click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="Timed renders.")
 @click.option(
     "--floatfile",
@@ -82,6 +88,8 @@ def command(
     precision: str,
     kernel: str,
     device: str,
+    indices: str | None,
+    noise: bool,
     repeats: int | None,
     floatfile: Path | None,
     as_json: bool,
@@ -95,11 +103,11 @@ def command(
         from distbragg.bench.workloads import make_inputs as write_inputs
 
         click.echo(write_inputs(make_inputs))
+    how = _how(threads, precision, kernel, device, indices or "", noise=noise)
     if workload is not None:
-        how = _how(threads, precision, kernel, device)
         _time_one(workload, inputs, how, repeats=repeats, floatfile=floatfile, as_json=as_json)
     if report:
-        _report(inputs, _how(threads, precision, kernel, device), out, quick=quick)
+        _report(inputs, how, out, quick=quick)
     if not (show or report or make_inputs or workload):
         raise InputError(
             "nothing is asked for",
@@ -108,11 +116,13 @@ def command(
         )
 
 
-def _how(threads: int | None, precision: str, kernel: str, device: str) -> How:
+def _how(
+    threads: int | None, precision: str, kernel: str, device: str, indices: str, *, noise: bool
+) -> How:
     from distbragg.bench.measure import How
     from distbragg.run.machine import usable_cores
 
-    return How(threads or usable_cores(), precision, kernel, device)
+    return How(threads or usable_cores(), precision, kernel, device, indices, noise)
 
 
 def _list_workloads() -> None:
@@ -150,10 +160,17 @@ def _time_one(
 
 def _line(timing: Timing) -> str:
     low, high = timing.spread
+    card = ""
+    if timing.peak:
+        card = (
+            f", {timing.indices} indices, {timing.peak_fraction:.1%} of {timing.peak:.3g} "
+            f"operations/s on {timing.card}"
+        )
     return (
         f"{timing.workload}: {timing.steps} steps in {timing.seconds:.4g} s "
         f"({low:.4g} to {high:.4g}), {timing.steps_per_s:.4g} steps/s, {timing.kernel} kernel, "
-        f"{timing.precision}, {timing.device}, {timing.threads} threads"
+        f"{timing.precision}, {timing.device}, {timing.threads} threads, "
+        f"{timing.frame_seconds:.4g} s a frame{card}"
     )
 
 

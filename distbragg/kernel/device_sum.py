@@ -21,14 +21,17 @@ class DeviceSum:
     Parameters
     ----------
     values : (pixels,) float64 tensor
+    seconds : float
+        Time that the device took to make it, s; 0 where no clock of the device was read.
     """
 
-    __slots__ = ("values",)
+    __slots__ = ("seconds", "values")
 
-    def __init__(self, values: Tensor) -> None:
+    def __init__(self, values: Tensor, seconds: float = 0.0) -> None:
         if str(values.dtype) != "torch.float64" or values.ndim != 1:
             raise TypeError(f"a sum is flat float64, not {values.dtype} of {tuple(values.shape)}")
         self.values = values
+        self.seconds = seconds
 
     @property
     def dtype(self) -> np.dtype[Any]:

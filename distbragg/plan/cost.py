@@ -16,6 +16,9 @@ NOMINAL_STEPS_PER_S: Final[Mapping[str, float]] = MappingProxyType(
 """Steps (pixel × sub-pixel × layer × source × phi × domain) per second of one core with the
 native kernel, by precision: a third of what an AVX-512 core reaches, twice a core without."""
 
+NOMINAL_GPU_RATE: Final = 500.0
+"""How many cores a GPU counts as: 5e10 mixed steps per second, a quarter of what is hoped for."""
+
 NOMINAL_PIXEL_S: Final = 1.0e-7
 """Seconds per pixel of a frame for finalizing, compressing and writing it."""
 
@@ -38,18 +41,22 @@ GRAPH_FORM_SECONDS: Final = 120.0
 """A one-frame unit of more planned cost than this is rendered as a graph of its own."""
 
 
-def steps_seconds(steps: int, precision: str) -> float:
-    """Nominal seconds of `steps` steps on one core."""
-    return steps / NOMINAL_STEPS_PER_S[precision]
+def steps_per_second(precision: str, *, on_gpu: bool = False) -> float:
+    """Nominal rate of one core, or of a GPU."""
+    return NOMINAL_STEPS_PER_S[precision] * (NOMINAL_GPU_RATE if on_gpu else 1.0)
 
 
-def frame_seconds(steps: int, pixels: int, precision: str, *, noisy_pixels: int = 0) -> float:
-    """Nominal seconds of one frame of `steps` steps and `pixels` pixels on one core."""
+def frame_seconds(
+    steps: int, pixels: int, precision: str, *, noisy_pixels: int = 0, on_gpu: bool = False
+) -> float:
+    """Nominal seconds of one frame of `steps` steps and `pixels` pixels on one core or GPU."""
     after = pixels * NOMINAL_PIXEL_S + noisy_pixels * NOMINAL_NOISE_S
-    return steps_seconds(steps, precision) + after + NOMINAL_FRAME_S
+    return steps / steps_per_second(precision, on_gpu=on_gpu) + after + NOMINAL_FRAME_S
 
 
-def pixels_per_task(samples_per_pixel: int, sources: int, precision: str) -> int:
+def pixels_per_task(
+    samples_per_pixel: int, sources: int, precision: str, *, on_gpu: bool = False
+) -> int:
     """Pixels that a chunk of `sources` sources renders in `TASK_SECONDS`."""
     steps = max(1, samples_per_pixel * sources)
-    return int(TASK_SECONDS * NOMINAL_STEPS_PER_S[precision] / steps)
+    return int(TASK_SECONDS * steps_per_second(precision, on_gpu=on_gpu) / steps)

@@ -16,7 +16,14 @@ from distbragg.models.experiment import Experiment
 from distbragg.plan.cost import frame_seconds, pixels_per_task
 from distbragg.plan.keys import SourceChunk, Tile, TileKey
 from distbragg.plan.merge import MERGE_ARITY
-from distbragg.plan.tiling import automatic_chunk, automatic_tile, chunk_sources, tile_panel
+from distbragg.plan.tiling import (
+    MAX_GPU_TILE_PIXELS,
+    MAX_TILE_PIXELS,
+    automatic_chunk,
+    automatic_tile,
+    chunk_sources,
+    tile_panel,
+)
 from distbragg.spec.compute import ComputeSpec
 
 
@@ -49,6 +56,8 @@ class FramePlan:
         Counts are drawn, which costs time and memory of its own.
     needs_torch : bool
         A process that renders the frame loads torch, for its kernel or for what follows it.
+    on_gpu : bool
+        The nominal rate is that of a GPU.
     """
 
     panels: int
@@ -64,6 +73,7 @@ class FramePlan:
     plan_hash: str
     photon_noise: bool = False
     needs_torch: bool = False
+    on_gpu: bool = False
 
     @property
     def pixels(self) -> int:
@@ -77,9 +87,15 @@ class FramePlan:
 
     @property
     def nominal_seconds(self) -> float:
-        """Planned cost on one core, s."""
+        """Planned cost on one core or GPU, s."""
+        return self.seconds_of(self.steps)
+
+    def seconds_of(self, steps: int) -> float:
+        """Planned cost of a frame of this size with another number of steps, s."""
         noisy = self.pixels if self.photon_noise else 0
-        return frame_seconds(self.steps, self.pixels, self.precision, noisy_pixels=noisy)
+        return frame_seconds(
+            steps, self.pixels, self.precision, noisy_pixels=noisy, on_gpu=self.on_gpu
+        )
 
     @property
     def largest_tile(self) -> int:
@@ -115,6 +131,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     shape = panels[0].shape
     if any(panel.shape != shape for panel in panels):
         raise PlanError("all panels must have one shape", field="detector")
+    on_gpu = compute.device != "cpu"
     samples = tuple(_samples(experiment, panel) for panel in range(len(panels)))
     sources = experiment.beam.sources
     size = (
@@ -124,8 +141,9 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     )
     chunks = chunk_sources(sources.count, size)
     if compute.tile == "auto":
-        wished = pixels_per_task(max(samples), chunks[0].count, compute.precision)
-        tile_shape = automatic_tile(shape, wished)
+        wished = pixels_per_task(max(samples), chunks[0].count, compute.precision, on_gpu=on_gpu)
+        largest = MAX_GPU_TILE_PIXELS if on_gpu else MAX_TILE_PIXELS
+        tile_shape = automatic_tile(shape, wished, largest)
     else:
         tile_shape = compute.tile
     tiles = tile_panel(shape, tile_shape)
@@ -148,6 +166,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         plan_hash="",
         photon_noise=experiment.noise.photon,
         needs_torch=_needs_torch(experiment, compute),
+        on_gpu=on_gpu,
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())

@@ -94,7 +94,9 @@ class SweepPlan:
     @property
     def mean_frame_seconds(self) -> float:
         """Planned cost of a frame on average, on one core, s."""
-        return frame_seconds(self.mean_frame_steps, self.frame.pixels, self.frame.precision)
+        return frame_seconds(
+            self.mean_frame_steps, self.frame.pixels, self.frame.precision, on_gpu=self.frame.on_gpu
+        )
 
     def unit_region(self, unit: int) -> tuple[slice, ...]:
         """Slices over the sweep dimensions that `unit` covers, clipped at the edge."""

@@ -15,6 +15,9 @@ from distbragg.plan.keys import SourceChunk, Tile
 MAX_TILE_PIXELS: Final = 1 << 20
 """Pixels of the largest automatic tile: its float64 sum is 8 MiB."""
 
+MAX_GPU_TILE_PIXELS: Final = 1 << 24
+"""The same on a GPU, which a smaller tile leaves idle: its sum, in the GPU's memory, is 128 MiB."""
+
 MIN_TILE_PIXELS: Final = 1 << 14
 """Pixels of the smallest automatic tile: below, call overhead shows."""
 
@@ -86,7 +89,9 @@ def automatic_chunk(count: int) -> int:
     return balanced(max(1, count), MAX_CHUNK_SOURCES)
 
 
-def automatic_tile(shape: tuple[int, int], pixels: int) -> tuple[int, int]:
+def automatic_tile(
+    shape: tuple[int, int], pixels: int, largest: int = MAX_TILE_PIXELS
+) -> tuple[int, int]:
     """Tile (slow, fast) of about `pixels` pixels: whole rows, or a squarish rectangle.
 
     Parameters
@@ -94,9 +99,11 @@ def automatic_tile(shape: tuple[int, int], pixels: int) -> tuple[int, int]:
     shape : (int, int)
         Pixels (slow, fast) of the panel.
     pixels : int
-        Wished pixels of a tile, brought within `MIN_TILE_PIXELS`, `MAX_TILE_PIXELS`.
+        Wished pixels of a tile, brought within `MIN_TILE_PIXELS` and `largest`.
+    largest : int
+        Pixels of the largest tile.
     """
-    budget = min(max(pixels, MIN_TILE_PIXELS), MAX_TILE_PIXELS)
+    budget = min(max(pixels, MIN_TILE_PIXELS), largest)
     slow, fast = shape
     if slow * fast <= budget:
         return shape

@@ -10,7 +10,6 @@ from distbragg.errors import DistbraggError
 from distbragg.models.arrays import Float64Array, frozen_float64
 from distbragg.models.build import build_experiment
 from distbragg.models.crystal import Reflections
-from distbragg.plan.cost import frame_seconds
 from distbragg.plan.frame import FramePlan, plan_frame
 from distbragg.run.survey import sampled
 from distbragg.store.layout import StackLayout
@@ -35,9 +34,8 @@ def planned_costs(run: RunDirectory) -> Float64Array:
         factors = [_relative_steps(run, base, dim) for dim in range(len(layout.dims))]
     except DistbraggError:
         return _sums(layout, [np.ones(size) for _, size in layout.dims])
-    noisy = base.pixels if base.photon_noise else 0
-    fixed = frame_seconds(0, base.pixels, base.precision, noisy_pixels=noisy)
-    varying = frame_seconds(base.steps, base.pixels, base.precision, noisy_pixels=noisy) - fixed
+    fixed = base.seconds_of(0)
+    varying = base.nominal_seconds - fixed
     frames = _sums(layout, [np.ones(size) for _, size in layout.dims])
     return varying * _sums(layout, factors) + fixed * frames
 

@@ -10,16 +10,17 @@ import torch
 from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.pixels import active_positions
 from distbragg.kernel.triton.batches import in_batches
+from distbragg.kernel.triton.clock import DeviceClock, on_device
 from distbragg.kernel.triton.library import prepare_cache
 from distbragg.kernel.triton.memory import is_out_of_memory, release_memory
 from distbragg.kernel.triton.pack import Scene, make_scene
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from distbragg.kernel.options import KernelOptions
     from distbragg.models.arrays import Float64Array
+    from distbragg.models.detector import Panel
     from distbragg.models.experiment import Experiment
     from distbragg.plan.keys import SourceChunk, Tile
 
@@ -74,24 +75,25 @@ def render_resident(
     prepare_cache()
     device = torch.device(options.device)
     out = torch.zeros(tile.pixels, dtype=torch.float64, device=device)
-    positions = active_positions(experiment.detector.panels[panel], tile).astype(np.int32)
-    if positions.size and chunk.count:
-        scene = make_scene(
-            experiment,
-            panel,
-            options.precision,
-            options.device,
-            split=options.indices == "split",
-        )
+    positions = _positions(experiment.detector.panels[panel], tile, device)
+    if not (positions.numel() and chunk.count):
+        return DeviceSum(out)
+    split = options.indices == "split"
+    scene = make_scene(experiment, panel, options.precision, options.device, split=split)
+    with on_device(device), DeviceClock(device) as clock:
         _launch_all(scene, out, positions, tile, chunk)
-        if device.type == "cuda":
-            # The caller's clock is to show the kernel, not the launch.
-            torch.cuda.synchronize(device)
-    return DeviceSum(out)
+    return DeviceSum(out, clock.seconds)
+
+
+def _positions(view: Panel, tile: Tile, device: torch.device) -> Tensor:
+    """Row-major places in the tile of its active pixels, int32."""
+    if view.fully_active:
+        return torch.arange(tile.pixels, dtype=torch.int32, device=device)
+    return torch.from_numpy(active_positions(view, tile).astype(np.int32)).to(device)
 
 
 def _launch_all(
-    scene: Scene, out: Tensor, positions: NDArray[np.int32], tile: Tile, chunk: SourceChunk
+    scene: Scene, out: Tensor, positions: Tensor, tile: Tile, chunk: SourceChunk
 ) -> None:
     from distbragg.kernel.triton.device.arithmetic import INTERPRETED
     from distbragg.kernel.triton.device.fused import render_block
@@ -101,17 +103,16 @@ def _launch_all(
     block = NARROW_PIXELS if narrow else PROGRAM_PIXELS
     if INTERPRETED.value:
         block = INTERPRETED_PIXELS
-    steps = max(1, scene.samples * scene.domains * positions.size)
-    together = max(1, MOST_STEPS // steps)
+    total = int(positions.numel())
+    together = max(1, MOST_STEPS // max(1, scene.samples * scene.domains * total))
 
     def launch(start: int, stop: int) -> None:
-        places = torch.from_numpy(positions[start:stop]).to(out.device)
         count = stop - start
         for first in range(chunk.start, chunk.stop, together):
             last = min(first + together, chunk.stop)
             render_block[(-(-count // block),)](
                 out,
-                places,
+                positions[start:stop],
                 count,
                 tile.fast_stop - tile.fast_start,
                 tile.slow_start,
@@ -129,8 +130,8 @@ def _launch_all(
     # Nothing is allocated after the first launch of a batch, so that a repeated range starts
     # from zeros.
     in_batches(
-        positions.size,
-        positions.size,
+        total,
+        total,
         launch,
         is_out_of_memory=is_out_of_memory,
         release=release_memory,
