@@ -84,3 +84,14 @@ def performance(context: click.Context, out: Path, quick: bool) -> None:
     from distbragg.cli.bench import command as bench
 
     context.invoke(bench, report=True, out=out, quick=quick)
+
+
+@command.command("watching")
+@_out_option
+@click.option("--pairs", type=click.IntRange(min=1), default=20, show_default=True)
+def watching(out: Path, pairs: int) -> None:
+    """Processor time of a run that is watched against the same run unwatched."""
+    from distbragg.cli.terminal import on_terminal
+    from distbragg.evidence.watching import write_bundle
+
+    click.echo(write_bundle(out, on_terminal, pairs=pairs))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from distbragg._version import __version__
+from distbragg.graph.quantities import scaled
 from distbragg.run.report_figures import MAX_ROWS, throughput_figure, timeline_figure
 from distbragg.run.status import RunStatus, status
 from distbragg.run.status_pace import Work, busy_seconds, span_seconds, work_of
@@ -23,6 +25,7 @@ from distbragg.store.standing import repairs
 SHOWN_FAILURES: Final = 25
 SHOWN_REPAIRS: Final = 100
 SHOWN_WORST: Final = 10
+_TIMES: Final = ("render", "kernel", "write", "encode", "verify")
 
 _STYLE: Final = """
 :root{--ink:#1a1d21;--soft:#5c6570;--line:#d9dee4;--bar:#2f6f9f;--unit:#3d8b6e;--bad:#b3372f}
@@ -88,22 +91,43 @@ def report_html(run: RunDirectory | str | Path) -> str:
 
 
 def _numbers(run: RunDirectory, now: RunStatus, works: Sequence[Work]) -> str:
-    kernel = sum(float(work.receipt.record.get("kernel_seconds", 0.0)) for work in works)
     busy = sum(busy_seconds(work.receipt) for work in works)
+    spent = {name: _total(works, f"{name}_seconds") for name in _TIMES}
+    kernel, steps = spent["kernel"], int(_total(works, "steps"))
+    parts = {
+        "in the kernel": kernel,
+        "in the rest of rendering": max(0.0, spent["render"] - kernel),
+        "encoding": spent["encode"],
+        "writing": max(0.0, spent["write"] - spent["encode"] - spent["verify"]),
+        "verifying": spent["verify"],
+    }
     rows = [
         ("state", now.state),
         ("frames", f"{now.frames_done:,} of {now.frames:,} done"),
         ("set aside", f"{now.frames_failed:,} frames in {now.units_failed:,} units"),
         ("units", f"{now.units_done:,} of {now.units:,}"),
-        ("image", " x ".join(map(str, run.layout.shape)) + f" pixels, {run.layout.dtype}"),
+        ("image", _image(run)),
         ("stored", f"{now.stored_bytes / 1e6:,.1f} MB"),
         ("wall time of work", f"{span_seconds(works):,.1f} s"),
         ("worker time", f"{busy:,.1f} s"),
-        ("of it in the kernel", f"{100 * kernel / busy:.1f} %" if busy else "?"),
+        *(
+            (f"of it {part}", f"{seconds:,.1f} s, {100 * seconds / busy:.1f} %")
+            for part, seconds in parts.items()
+            if busy
+        ),
     ]
+    if steps and kernel:
+        rate = f"{scaled(steps / kernel)}steps/s in the kernel"
+        rows.append(("rendered", f"{scaled(steps)}steps, {rate}"))
     if works:
         rows += [("first unit begun", _moment(works[0].start)), ("last", _moment(works[-1].end))]
     return "<h2>The run</h2>" + _table((), rows)
+
+
+def _image(run: RunDirectory) -> str:
+    layout = run.layout
+    panels = f"{layout.panels} panels of " if layout.panels > 1 else ""
+    return f"{panels}{layout.shape[0]} x {layout.shape[1]} pixels, {layout.dtype}"
 
 
 def _figures(run: RunDirectory, works: Sequence[Work]) -> str:
@@ -174,11 +198,15 @@ def _writers(run: RunDirectory, works: Sequence[Work]) -> str:
     rows = []
     for name, done in sorted(by_writer.items(), key=lambda item: -len(item[1]))[:MAX_ROWS]:
         busy = sum(busy_seconds(work.receipt) for work in done)
-        kernel = sum(float(work.receipt.record.get("kernel_seconds", 0.0)) for work in done)
+        kernel = _total(done, "kernel_seconds")
         frames = sum(run.layout.frame_count(work.unit) for work in done)
-        share = f"{100 * kernel / busy:.1f} %" if busy else "?"
-        rows.append((name, f"{frames:,}", f"{busy:,.1f} s", share))
-    return "<h2>Processes</h2>" + _table(("host, process", "frames", "time", "in kernel"), rows)
+        storage, wall = _total(done, "write_seconds"), span_seconds(done)
+        shares = [kernel, storage, max(0.0, busy - kernel - storage), max(0.0, wall - busy)]
+        whole = max(wall, busy)
+        cells = [f"{100 * share / whole:.1f} %" if whole else "?" for share in shares]
+        rows.append((name, f"{frames:,}", f"{whole:,.1f} s", *cells))
+    head = ("host, process", "frames", "time", "kernel", "storage", "other", "waiting")
+    return "<h2>Processes</h2>" + _table(head, rows)
 
 
 def _provenance(run: RunDirectory) -> str:
@@ -201,6 +229,11 @@ def _provenance(run: RunDirectory) -> str:
         + _table((), rows)
         + f"<details><summary>Specification</summary><pre>{escape(spec)}</pre></details>"
     )
+
+
+def _total(works: Sequence[Work], name: str) -> float:
+    """Sum a number of the receipts; receipts that do not state it count nothing."""
+    return math.fsum(float(work.receipt.record.get(name, 0.0)) for work in works)
 
 
 def _frames(run: RunDirectory, unit: int) -> str:

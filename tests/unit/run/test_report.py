@@ -76,6 +76,24 @@ def test_page_tells_of_throughput_failures_worst_frames_and_provenance(run):
     assert "<died>" not in page
 
 
+def test_page_splits_the_time_of_the_run_and_of_each_process(run):
+    page = report_html(run)
+    for part in ("kernel", "rest of rendering", "encoding", "writing", "verifying"):
+        assert re.search(rf"<td>of it (in the )?{part}</td><td>[\d.,]+ s, [\d.]+ %</td>", page), (
+            part
+        )
+    shares = re.findall(r"<td>of it [^<]*</td><td>[\d.,]+ s, ([\d.]+) %</td>", page)
+    assert sum(map(float, shares)) == pytest.approx(100, abs=0.5)
+    rendered = r"<td>rendered</td><td>[\d.]+ k?steps, [\d.]+ [kMG]?steps/s in the kernel"
+    assert re.search(rendered, page)
+    (process,) = re.findall(
+        r"<tr><td>[^<]+ \d+</td>((?:<td>[^<]*</td>)+)</tr>", page.split("Processes")[1]
+    )[:1]
+    split = [float(share) for share in re.findall(r"([\d.]+) %", process)]
+    assert len(split) == 4
+    assert sum(split) == pytest.approx(100, abs=0.3)
+
+
 @pytest.mark.spec("STK-18")
 def test_page_is_well_formed_and_refers_to_nothing_outside(run):
     page = parsed(report_html(run))

@@ -1,0 +1,44 @@
+"""The live display on a terminal of its own: what it costs is measured where there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import sys
+import termios
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distbragg.cli.progress_view import ProgressView
+from distbragg.graph.progress import EventCallback
+
+ROWS, COLUMNS = 24, 120
+
+
+@contextmanager
+def on_terminal() -> Iterator[EventCallback]:
+    """Yield a progress display that draws on a pseudo-terminal, which is read and forgotten."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    reader = threading.Thread(target=_drain, args=(master,), daemon=True)
+    reader.start()
+    kept, sys.stderr = sys.stderr, os.fdopen(slave, "w", buffering=1, encoding="utf-8")
+    try:
+        with ProgressView(interactive=True) as view:
+            yield view
+    finally:
+        sys.stderr.close()
+        sys.stderr = kept
+        reader.join()
+        os.close(master)
+
+
+def _drain(master: int) -> None:
+    """Read until the other end is closed, which Linux tells as an error."""
+    with contextlib.suppress(OSError):
+        while os.read(master, 4096):
+            pass

@@ -1,0 +1,51 @@
+"""What watching costs: pairs, their summary, and one pair measured."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from distbragg.cli.terminal import on_terminal
+from distbragg.evidence import watching
+from distbragg.evidence.watching import Pair, interval, measure, summary, write_bundle
+from distbragg.graph.progress import RunStarted
+
+
+def pairs_of(*extras):
+    return [Pair(10.0 * (1 + extra), 10.0, 5.0, 5.0) for extra in extras]
+
+
+@pytest.mark.spec("WAT-9")
+def test_the_verdict_follows_the_median_pair():
+    assert "The bar holds" in summary(pairs_of(0.001, 0.002, 0.9))
+    assert "The bar FAILS" in summary(pairs_of(0.001, 0.02, 0.03))
+    assert "| 2.00 |" in summary(pairs_of(0.001, 0.02, 0.03))
+
+
+def test_the_interval_holds_the_median_and_is_the_same_each_time():
+    pairs = pairs_of(*(0.001 * number for number in range(20)))
+    low, high = interval(pairs)
+    assert 0 < low < 0.0095 < high < 0.019
+    assert interval(pairs) == (low, high)
+
+
+def test_the_display_is_drawn_on_a_terminal(capsys):
+    with on_terminal() as tell:
+        tell(RunStarted(units=1, frames=1, cost=1.0, workers=1))
+        assert tell._live.console.is_terminal
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.spec("WAT-9")
+@pytest.mark.cluster
+@pytest.mark.slow
+def test_a_pair_is_measured_and_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(watching, "EDGE", 31)
+    monkeypatch.setattr(watching, "DOMAINS", 3)
+    monkeypatch.setattr(watching, "measure", lambda *given: measure(*given, units=3))
+    path = write_bundle(tmp_path, on_terminal, pairs=1)
+    (pair,) = json.loads((path / "pairs.json").read_text())
+    assert min(pair[name] for name in ("cpu_on", "cpu_off", "wall_on", "wall_off")) > 0
+    assert "# What watching costs" in (path / "summary.md").read_text()
+    assert (path / "env.json").exists()
