@@ -40,6 +40,7 @@ class How:
     device: str = ""
     indices: str = ""
     noise: bool = False
+    tolerance: float = 0.0
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -48,6 +49,7 @@ class How:
             ("--precision", self.precision),
             ("--kernel", self.kernel),
             ("--device", self.device),
+            ("--tolerance", f"{self.tolerance:g}" if self.tolerance else ""),
         )
         return tuple(word for flag, value in chosen if value for word in (flag, value))
 

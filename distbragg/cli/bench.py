@@ -60,6 +60,12 @@ REPORTS/performance/UTC-STAMP with a table, JSON and figures.
     help="How the triton kernel computes h, k, l; default: what suits the card.",
 )
 @click.option("--noise", is_flag=True, help="Draw photon counts, as a part of the frame's time.")
+    "--tolerance",
+    type=click.FloatRange(min=0.0),
+    default=0.0,
+    metavar="EPS",
+    help="Photons that may be left out of a pixel; default 0: nothing but exact zeros.",
+)
 @click.option("--repeats", type=click.IntRange(min=1), metavar="N", help="Timed renders.")
 @click.option(
     "--floatfile",
@@ -90,6 +96,7 @@ def command(
     device: str,
     indices: str | None,
     noise: bool,
+    tolerance: float,
     repeats: int | None,
     floatfile: Path | None,
     as_json: bool,
@@ -103,7 +110,9 @@ def command(
         from distbragg.bench.workloads import make_inputs as write_inputs
 
         click.echo(write_inputs(make_inputs))
-    how = _how(threads, precision, kernel, device, indices or "", noise=noise)
+    how = _how(
+        threads, precision, kernel, device, indices or "", noise=noise, tolerance=tolerance
+    )
     if workload is not None:
         _time_one(workload, inputs, how, repeats=repeats, floatfile=floatfile, as_json=as_json)
     if report:
@@ -117,12 +126,19 @@ def command(
 
 
 def _how(
-    threads: int | None, precision: str, kernel: str, device: str, indices: str, *, noise: bool
+    threads: int | None,
+    precision: str,
+    kernel: str,
+    device: str,
+    indices: str,
+    *,
+    noise: bool,
+    tolerance: float,
 ) -> How:
     from distbragg.bench.measure import How
     from distbragg.run.machine import usable_cores
 
-    return How(threads or usable_cores(), precision, kernel, device, indices, noise)
+    return How(threads or usable_cores(), precision, kernel, device, indices, noise, tolerance)
 
 
 def _list_workloads() -> None:

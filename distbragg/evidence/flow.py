@@ -138,7 +138,7 @@ FLOW: Final = (
         _NO,
         (
             Anchor("kernel/eager.py", "_render_block", "total += contribution * source.weight"),
-            Anchor("kernel/native/src/render.cpp", "", "void add_source(const Source"),
+            Anchor("kernel/native/src/samples.hpp", "", "void add_source(const Source"),
             Anchor("kernel/reference.py", "pixel_numerator", "total += contribution * float("),
         ),
     ),

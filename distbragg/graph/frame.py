@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete
-from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.render_tile import render_tile, render_tile_in_place
+from distbragg.kernel.render_tile import sum_tile
+from distbragg.kernel.scale import intensity_scale
 from distbragg.kernel.terms import count_terms
+from distbragg.kernel.tile_sum import TileSum
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan
@@ -28,11 +29,37 @@ TileCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
+class FrameFacts:
+    """What there is to say of a rendered frame beside its pixels.
+
+    Attributes
+    ----------
+    kernel_seconds : float
+        Time inside the kernel.
+    skipped : float
+        At most this many photons were left out of any pixel within the tolerance.
+    """
+
+    kernel_seconds: float
+    skipped: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RenderedFrame:
-    """A finished frame: photons per pixel (panels, slow, fast), and the kernel's time, s."""
+    """A finished frame.
+
+    Attributes
+    ----------
+    image : (panels, slow, fast) float64
+        Photons per pixel.
+    kernel_seconds : float
+    skipped : float
+        At most this many photons were left out of any pixel within the tolerance.
+    """
 
     image: Float64Array
     kernel_seconds: float
+    skipped: float = 0.0
 
 
 def render_frame(
@@ -77,8 +104,8 @@ def render_timed(
 ) -> RenderedFrame:
     """Render one frame and measure the kernel; see `render_frame`."""
     image = np.empty((plan.panels, *plan.shape))
-    seconds = render_into(image, experiment, plan, options, frame=frame, on_tile=on_tile)
-    return RenderedFrame(image, seconds)
+    facts = render_into(image, experiment, plan, options, frame=frame, on_tile=on_tile)
+    return RenderedFrame(image, facts.kernel_seconds, facts.skipped)
 
 
 def render_into(
@@ -89,7 +116,7 @@ def render_into(
     *,
     frame: int,
     on_tile: TileCallback | None = None,
-) -> float:
+) -> FrameFacts:
     """Render one frame into `image`; see `render_frame`.
 
     Parameters
@@ -99,20 +126,20 @@ def render_into(
 
     Returns
     -------
-    float
-        Time inside the kernel, s.
+    FrameFacts
     """
-    seconds = 0.0
+    seconds = skipped = 0.0
     places = [(panel, tile) for panel in range(plan.panels) for tile in range(len(plan.tiles))]
     with _Finisher(beside=options.threads > 1 and len(places) > 1) as finisher:
         for done, (panel, index) in enumerate(places, start=1):
             keys = plan.tile_keys(frame, panel, index)
             partial = render_whole_tile(experiment, plan, options, keys)
             seconds += partial.kernel_seconds
+            skipped = max(skipped, skipped_photons(experiment, partial))
             finisher.do(finish_tile, image, experiment, plan, partial)
             if on_tile is not None:
                 on_tile(done, len(places))
-    return seconds
+    return FrameFacts(seconds, skipped)
 
 
 class _Finisher:
@@ -146,6 +173,12 @@ class _Finisher:
     def _wait(self) -> None:
         if self._pending is not None:
             self._pending.result()
+
+
+def skipped_photons(experiment: Experiment, partial: PartialImage) -> float:
+    """Return what was left out of any pixel of a tile's whole sum at most, photons."""
+    # Where nothing was left out the scale does not matter, even where it is no number.
+    return partial.skipped * intensity_scale(experiment) if partial.skipped else 0.0
 
 
 def render_whole_tile(
@@ -184,21 +217,20 @@ def render_part(
     tile, chunk = plan.tiles[key.tile], plan.chunks[key.source_chunk]
     terms = count_terms(experiment, key.panel, tile, chunk)
     started = time.perf_counter()
-    numerator: Float64Array | DeviceSum
     if terms:
-        render = render_tile_in_place if in_place else render_tile
-        numerator = render(experiment, key.panel, tile, chunk, options)
+        summed = sum_tile(experiment, key.panel, tile, chunk, options, in_place=in_place)
     else:
         # Every pixel is masked: the sum is exactly 0, and no kernel needs to say so.
-        numerator = np.zeros(tile.pixels)
+        summed = TileSum(np.zeros(tile.pixels))
     weights = experiment.beam.sources.weight[chunk.start : chunk.stop]
     return PartialImage(
-        numerator=numerator,
+        numerator=summed.numerator,
         weight=math.fsum(weights.tolist()),
         n_terms=terms,
         plan_hash=plan.plan_hash,
         keys=(key,),
-        kernel_seconds=_kernel_seconds(numerator, started),
+        kernel_seconds=_kernel_seconds(summed.numerator, started),
+        skipped=summed.skipped,
     )
 
 

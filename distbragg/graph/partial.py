@@ -39,6 +39,8 @@ class PartialImage:
         The partials it consists of, increasing.
     kernel_seconds : float
         Time the kernel took.
+    skipped : float
+        At most this much was left out of any pixel within the tolerance; see `TileSum`.
     """
 
     numerator: Float64Array | DeviceSum
@@ -47,6 +49,7 @@ class PartialImage:
     plan_hash: str
     keys: tuple[TileKey, ...]
     kernel_seconds: float = 0.0
+    skipped: float = 0.0
 
     def __post_init__(self) -> None:
         numerator = self.numerator
@@ -87,6 +90,7 @@ def merge(parts: Sequence[PartialImage]) -> PartialImage:
         plan_hash=first.plan_hash,
         keys=keys,
         kernel_seconds=math.fsum(part.kernel_seconds for part in ordered),
+        skipped=math.fsum(part.skipped for part in ordered),
     )
 
 

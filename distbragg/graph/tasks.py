@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
-from distbragg.graph.frame import finish_tile, render_into, render_part
+from distbragg.graph.frame import finish_tile, render_into, render_part, skipped_photons
 from distbragg.graph.labels import UnitLabels
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
@@ -28,7 +28,7 @@ from distbragg.graph.worker import (
     run_id_of,
 )
 from distbragg.plan.keys import TileKey
-from distbragg.store.layout import StackLayout
+from distbragg.store.layout import SKIPPED, StackLayout
 from distbragg.store.run_directory import open_run
 from distbragg.store.write import UnitWriter
 
@@ -69,18 +69,21 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     kernel_seconds = 0.0
     steps = 0
     labels = UnitLabels(prepared.directory)
+    skipped: list[float] = []
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
-            kernel_seconds += render_into(
+            rendered = render_into(
                 image, ready.experiment, ready.plan, prepared.options, frame=frame
             )
+            kernel_seconds += rendered.kernel_seconds
+            skipped.append(rendered.skipped)
             steps += ready.plan.steps
             labels.add(frame, ready)
             writer.add(image)
         seconds = time.perf_counter() - started - writer.seconds
-        facts = _facts(attempt, steps, seconds, kernel_seconds)
+        facts = _facts(attempt, steps, seconds, kernel_seconds, skipped)
         receipt = _finish(writer, prepared, facts, labels)
     if settings.watch:
         meter(unit_numbers(receipt, _raw_bytes(layout, unit)))
@@ -133,18 +136,19 @@ def write_unit(
     waiting = {root.keys[0]: root for root in roots}
     steps = 0
     labels = UnitLabels(prepared.directory)
+    skipped: list[float] = []
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
-            _finish_frame(image, ready, frame, waiting)
+            skipped.append(_finish_frame(image, ready, frame, waiting))
             steps += ready.plan.steps
             labels.add(frame, ready)
             writer.add(image)
         if waiting:
             raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
         seconds = time.perf_counter() - started - writer.seconds
-        facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds)
+        facts = _facts(attempt, steps, seconds + kernel_seconds, kernel_seconds, skipped)
         receipt = _finish(writer, prepared, facts, labels)
     if settings.watch:
         numbers = unit_numbers(receipt, _raw_bytes(layout, unit))
@@ -166,13 +170,19 @@ def _finish_frame(
     ready: PreparedFrame,
     frame: int,
     waiting: dict[TileKey, PartialImage],
-) -> None:
-    """Finalize the sums of a frame's tiles into `image` (panels, slow, fast)."""
+) -> float:
+    """Finalize the sums of a frame's tiles into `image` (panels, slow, fast).
+
+    Returns what was left out of any pixel within the tolerance at most, photons.
+    """
     plan = ready.plan
+    skipped = 0.0
     for panel in range(plan.panels):
         for index in range(len(plan.tiles)):
             root = _take(waiting, TileKey(frame, panel, index, 0))
             finish_tile(image, ready.experiment, plan, root)
+            skipped = max(skipped, skipped_photons(ready.experiment, root))
+    return skipped
 
 
 def _take(waiting: dict[TileKey, PartialImage], key: TileKey) -> PartialImage:
@@ -202,8 +212,12 @@ def _with_picture(
     return {**receipt, PICTURE: thumbnail(image)} if settings.picture else receipt
 
 
-def _facts(attempt: int, steps: int, seconds: float, kernel_seconds: float) -> dict[str, Any]:
+def _facts(
+    attempt: int, steps: int, seconds: float, kernel_seconds: float, skipped: list[float]
+) -> dict[str, Any]:
+    left_out = {SKIPPED: skipped} if any(skipped) else {}
     return {
+        **left_out,
         "attempt": attempt,
         "steps": steps,
         "render_seconds": round(seconds, 6),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.tile_sum import TileSum
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import SourceChunk, Tile
@@ -34,32 +34,41 @@ def render_tile(
         Row-major (slow, fast) numerator before r_e², fluence, Σw and step counts, which
         `finalize_tile` applies once. Inactive pixels are exactly 0.
     """
+    return sum_tile(experiment, panel, tile, chunk, options).on_host()
+
+
+def sum_tile(
+    experiment: Experiment,
+    panel: int,
+    tile: Tile,
+    chunk: SourceChunk,
+    options: KernelOptions,
+    *,
+    in_place: bool = False,
+) -> TileSum:
+    """Return what `render_tile` does, with a bound of what was left out within the tolerance.
+
+    Only the native kernel leaves anything out.
+
+    Parameters
+    ----------
+    in_place : bool
+        Leave the sum on a GPU where the kernel has made it there: it is then merged and
+        finished on the device, and does not leave the process.
+    """
     if options.kernel == "native":
         from distbragg.kernel import native
 
-        return native.render_numerator(experiment, panel, tile, chunk, options)
+        return native.render_sum(experiment, panel, tile, chunk, options)
     if options.kernel == "triton":
-        from distbragg.kernel.triton.render import render_numerator
+        from distbragg.kernel.triton.render import render_numerator, render_resident
 
-        return render_numerator(experiment, panel, tile, chunk, options)
+        render = render_resident if in_place else render_numerator
+        return TileSum(render(experiment, panel, tile, chunk, options))
     if options.kernel == "reference":
         from distbragg.kernel.reference import render_reference
 
-        return render_reference(experiment, panel, tile, chunk)
+        return TileSum(render_reference(experiment, panel, tile, chunk))
     from distbragg.kernel.eager import render_eager
 
-    return render_eager(experiment, panel, tile, chunk, options)
-
-
-def render_tile_in_place(
-    experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk, options: KernelOptions
-) -> Float64Array | DeviceSum:
-    """Render as `render_tile` does, but leave the sum on a GPU where the kernel has made it there.
-
-    Such a sum is merged and finished on the device; it does not leave the process.
-    """
-    if options.kernel != "triton":
-        return render_tile(experiment, panel, tile, chunk, options)
-    from distbragg.kernel.triton.render import render_resident
-
-    return render_resident(experiment, panel, tile, chunk, options)
+    return TileSum(render_eager(experiment, panel, tile, chunk, options))

@@ -72,6 +72,7 @@ def build_sampling(
         per_sample_polarization=exact or spec.sampling.per_sample_polarization,
         per_sample_solid_angle=exact or spec.sampling.per_sample_solid_angle,
         per_sample_capture=exact or spec.sampling.per_sample_capture,
+        tolerance=spec.sampling.tolerance_photons,
     )
 
 

@@ -26,6 +26,8 @@ class Sampling:
     per_sample_polarization, per_sample_solid_angle, per_sample_capture : bool
         True: the factor is evaluated for every sample inside the sum. All True under
         `physics: exact`. False: one factor per pixel, by the rules of `physics: nanobragg`.
+    tolerance : float, photons per pixel
+        What a kernel may leave out of a pixel; 0: only exact zeros.
     """
 
     oversample: int
@@ -33,6 +35,7 @@ class Sampling:
     per_sample_polarization: bool
     per_sample_solid_angle: bool
     per_sample_capture: bool
+    tolerance: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.graph.frame import TileCallback, render_into
+from distbragg.graph.frame import FrameFacts, TileCallback, render_into
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.models.hashing import physics_hash
 from distbragg.run.machine import usable_cores
@@ -24,6 +24,7 @@ from distbragg.run.prepare import (
 )
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.label import label_images
+from distbragg.store.layout import SKIPPED
 from distbragg.store.provenance import gather_provenance
 
 if TYPE_CHECKING:
@@ -90,8 +91,10 @@ def render(
     """
     if lazy:
         return _render_lazily(spec, overrides, threads or 1)
-    prepared, options, image = _render(spec, overrides, threads, on_tile)
+    prepared, options, image, facts = _render(spec, overrides, threads, on_tile)
     attrs = frame_attrs(prepared) | {"distbragg_numeric_class": _text(numeric_class(options))}
+    if prepared.experiment.sampling.tolerance > 0.0:
+        attrs[SKIPPED] = facts.skipped
     return label_images(image, prepared.experiment, attrs=attrs)
 
 
@@ -114,7 +117,7 @@ def render_image(
     InputError, PlanError
         See `render`.
     """
-    _, _, image = _render(spec, overrides, threads, on_tile)
+    _, _, image, _ = _render(spec, overrides, threads, on_tile)
     return image[0] if image.shape[0] == 1 else image
 
 
@@ -123,16 +126,16 @@ def _render(
     overrides: Sequence[str],
     threads: int | None,
     on_tile: TileCallback | None,
-) -> tuple[Prepared, KernelOptions, NDArray[np.floating[Any]]]:
+) -> tuple[Prepared, KernelOptions, NDArray[np.floating[Any]], FrameFacts]:
     experiment_spec = as_experiment(spec, overrides)
     prepared = prepare(experiment_spec)
     check_machine(prepared)
     options = resolve_options(experiment_spec.compute, threads or usable_cores())
     plan = prepared.plan.frame
     image = np.empty((plan.panels, *plan.shape), dtype=_dtype(prepared))
-    render_into(image, prepared.experiment, plan, options, frame=0, on_tile=on_tile)
+    facts = render_into(image, prepared.experiment, plan, options, frame=0, on_tile=on_tile)
     _check_finite(prepared, image)
-    return prepared, options, image
+    return prepared, options, image, facts
 
 
 def _check_finite(prepared: Prepared, image: NDArray[np.floating[Any]]) -> None:

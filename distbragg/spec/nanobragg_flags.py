@@ -319,6 +319,8 @@ OWN = (
          ("compute.kernel",), "text", special="choice",
          constant=("auto", "native", "triton", "eager", "reference")),
     Flag(("--device",), "cpu (default), cuda or cuda:N", ("D",), "", ("compute.device",), "text"),
+    Flag(("--tolerance",), "photons that may be left out of a pixel (default 0)", ("EPS",),
+         "photon", ("sampling.tolerance_photons",)),
     Flag(("--tile",), "tile shape, slow x fast", ("HxW",), "pixel", ("compute.tile",), "text",
          special="tile"),
     Flag(("--source-chunk",), "sources of one task", ("N",), "", ("compute.source_chunk",), "int"),

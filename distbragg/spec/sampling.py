@@ -37,6 +37,9 @@ class GoniometerSpec(SpecModel):
 class SamplingSpec(SpecModel):
     """How finely a pixel is sampled.
 
+    `tolerance_photons` lets the kernel leave out steps that it can prove to add up to no more
+    than this in any pixel, before photon noise; 0 leaves out only what is exactly 0.
+
     The three `per_sample_*` switches matter under `physics: nanobragg` alone, where they
     are nanoBragg's -oversample_polar, -oversample_omega and -oversample_thick; under
     `physics: exact` every correction is per sample.
@@ -44,6 +47,7 @@ class SamplingSpec(SpecModel):
 
     oversample: Annotated[int, Field(ge=1, le=10_000)] | Auto = "auto"
     dmin_angstrom: NonNegative = 0.0
+    tolerance_photons: NonNegative = 0.0
     per_sample_polarization: bool = False
     per_sample_solid_angle: bool = False
     per_sample_capture: bool = False

@@ -32,6 +32,10 @@ SEAL_FILE = "SEALED"
 SEAL_DIGESTS_FILE = "SEALED.digests"
 IMAGES = "images"
 LABELS = "labels"
+SKIPPED = "skipped_photons"
+"""Key of a receipt, and coordinate of an opened stack: what `sampling.tolerance_photons` left
+out of any pixel of a frame at most."""
+
 MAX_INNER_EDGE = 1024
 MAX_PIXELS = 1 << 34
 MAX_SWEEP_DIMS = 12

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,8 @@ from distbragg.errors import InputError
 from distbragg.store.array import reading_store
 from distbragg.store.foreign import Checked, check_images, check_metadata
 from distbragg.store.label import RENDERED
-from distbragg.store.layout import IMAGES, StackLayout
-from distbragg.store.ledger import completed_units
+from distbragg.store.layout import IMAGES, SKIPPED, StackLayout
+from distbragg.store.ledger import Receipt, completed_units
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
 
@@ -35,7 +35,8 @@ def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
     xr.Dataset
         `images` with the sweep's dimensions, then `panel` where there are several, `slow`,
         `fast`; the boolean coordinate `rendered` over the sweep's dimensions says which
-        frames are done, `missing_frames` in the attributes how many are not.
+        frames are done, `missing_frames` in the attributes how many are not. Where a tolerance
+        left anything out, `skipped_photons` says how much of any pixel at most.
 
     Raises
     ------
@@ -52,11 +53,16 @@ def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
     run = open_run(path)
     checked = check_array(run)
     stack = xr.open_zarr(reading_store(run.path, checked.consolidated or checked.arrays))
-    rendered = rendered_frames(run.layout, completed_units(run))
+    done = completed_units(run)
+    rendered = rendered_frames(run.layout, done)
     missing = int(rendered.size - np.count_nonzero(rendered))
     names = [name for name, _ in run.layout.dims]
     attrs = {"long_name": "frame is in the stack", "flag_meanings": "missing rendered"}
     stack = stack.assign_coords({RENDERED: (names, rendered, attrs)})
+    skipped = skipped_photons(run.layout, done)
+    if skipped is not None:
+        said = {"long_name": "at most left out of any pixel", "units": "photons"}
+        stack = stack.assign_coords({SKIPPED: (names, skipped, said)})
     if split is not None:
         described = {"long_name": "part of the data set", "seed": split.seed}
         stack = stack.assign_coords(split=(names, split_frames(run, split), described))
@@ -87,3 +93,19 @@ def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any,
     for unit in done:
         rendered[layout.unit_region(unit)] = True
     return rendered
+
+
+def skipped_photons(
+    layout: StackLayout, done: Mapping[int, Receipt]
+) -> np.ndarray[Any, Any] | None:
+    """Bound of what was left out of each frame, over the sweep's dimensions.
+
+    NaN where a frame is not done; None where no receipt tells of anything left out.
+    """
+    if not any(SKIPPED in receipt.record for receipt in done.values()):
+        return None
+    skipped = np.full(tuple(size for _, size in layout.dims), np.nan)
+    for unit, receipt in done.items():
+        told = receipt.record.get(SKIPPED, [0.0] * layout.frame_count(unit))
+        skipped[layout.unit_region(unit)] = np.reshape(told, layout.unit_extent(unit))
+    return skipped

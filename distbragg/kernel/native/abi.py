@@ -28,8 +28,9 @@ class Parameters(ctypes.Structure):
         *_names(_INTEGER, "threads double_precision shape domains"),
         ("cells", _REAL * 3),
         ("metric", _REAL * 6),
-        *_names(_REAL, "spot_scale tophat_cut reach"),
-        ("table_scale", _REAL),
+        *_names(_REAL, "spot_scale tophat_cut reach skip_below most_squared"),
+        *_names(_REAL * 3, "edge_length axis_stiffness"),
+        *_names(_REAL, "least_stiffness index_error offset_error table_scale"),
         ("interpolate", _INTEGER),
         ("box", _INTEGER * 3),
         ("origin", _INTEGER * 3),
@@ -43,8 +44,9 @@ class Parameters(ctypes.Structure):
         ("background_entries", _INTEGER),
         *_names(
             _ADDRESS,
-            "source_direction source_wavelength source_weight domain_vectors layer_position"
+            "source_direction source_wavelength source_weight domain_vectors"
+            " domain_reciprocals layer_position"
             " layer_front layer_back background_stol background_amplitude amplitude"
-            " squared_f32 squared_f64 active out",
+            " squared_f32 squared_f64 active out skipped",
         ),
     )

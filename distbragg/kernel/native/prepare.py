@@ -7,12 +7,14 @@ import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.constants import GAUSS_CRYSTAL_WIDTH, ROUND_CRYSTAL_SCALE, TOPHAT_CRYSTAL_CUT
+from distbragg.kernel.native.bounds import StepBounds, step_bounds
 from distbragg.kernel.orientation import domain_vectors
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal, Reflections
@@ -40,10 +42,13 @@ class SquaredTable:
         |F|² / scale, with one border plane above each axis that holds the default.
     scale : float
         Power of two that brings the largest value to at most 1.
+    largest : float
+        The largest value.
     """
 
     values: NDArray[Any]
     scale: float
+    largest: float
 
 
 _tables: OrderedDict[tuple[int, bool, float], tuple[weakref.ref[Any], SquaredTable]] = OrderedDict()
@@ -89,7 +94,7 @@ def _make_squared_table(reflections: Reflections, *, double: bool) -> SquaredTab
         for plane, row in zip(amplitude, values[:nh, :nk, :nl], strict=True):
             row[...] = (plane / unit) ** 2
     # A product: its overflow is an infinity, refused with the pixels, where a power would raise.
-    return SquaredTable(values, unit * unit)
+    return SquaredTable(values, unit * unit, (largest / unit) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +168,29 @@ def spot_reach(numbers: SpotShapeNumbers, vectors: Float64Array, wavelength: flo
     return reach if float(extent.max()) + 2.0 * index_error < _WIDEST_TESTED else 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PreparedCrystal:
-    """All that the kernel needs of a crystal, the same for every tile and chunk of a frame."""
+    """All that the kernel needs of a crystal, the same for every tile and chunk of a frame.
+
+    Attributes
+    ----------
+    vectors : (domains, 9) float64, Å
+    spot : SpotShapeNumbers
+    reach : float
+        See `spot_reach`.
+    wavelength : float, Å
+        Shortest of the sources.
+    """
 
     vectors: Float64Array
     spot: SpotShapeNumbers
     reach: float
+    wavelength: float
+
+    @cached_property
+    def bounds(self) -> StepBounds:
+        """What is needed to leave out steps within a tolerance."""
+        return step_bounds(self.vectors, self.spot.metric, self.wavelength)
 
 
 _crystals: OrderedDict[tuple[int, bool, float], tuple[Crystal, PreparedCrystal]] = OrderedDict()
@@ -194,7 +215,8 @@ def prepare_crystal(crystal: Crystal, *, double: bool, wavelength: float) -> Pre
             return kept[1]
     vectors = domain_vectors(crystal)
     spot = spot_shape_numbers(crystal, double=double)
-    prepared = PreparedCrystal(vectors, spot, spot_reach(spot, vectors, wavelength))
+    reach = spot_reach(spot, vectors, wavelength)
+    prepared = PreparedCrystal(vectors, spot, reach, wavelength)
     with _crystals_lock:
         # The crystal is held as well: its identity cannot pass to another one meanwhile.
         _crystals[key] = (crystal, prepared)

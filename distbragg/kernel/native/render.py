@@ -1,4 +1,4 @@
-"""`render_numerator`: from the resolved experiment to one call of the C++ kernel."""
+"""`render_sum`: from the resolved experiment to one call of the C++ kernel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from distbragg.constants import TOPHAT_CRYSTAL_CUT
 from distbragg.kernel.native.abi import SHAPES, Parameters
 from distbragg.kernel.native.library import library
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
+from distbragg.kernel.native.tolerance import (
+    most_of_a_step,
+    most_squared,
+    samples_per_source,
+    skip_limit,
+)
+from distbragg.kernel.tile_sum import TileSum
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
@@ -31,6 +38,17 @@ def render_numerator(
     chunk: SourceChunk,
     options: KernelOptions,
 ) -> Float64Array:
+    """Return the numerator of `render_sum` alone, (tile.pixels,) float64."""
+    return render_sum(experiment, panel, tile, chunk, options).on_host()
+
+
+def render_sum(
+    experiment: Experiment,
+    panel: int,
+    tile: Tile,
+    chunk: SourceChunk,
+    options: KernelOptions,
+) -> TileSum:
     """Sum the weighted intensities of one tile over one source chunk.
 
     Parameters
@@ -48,8 +66,9 @@ def render_numerator(
 
     Returns
     -------
-    (tile.pixels,) float64
-        Un-normalised numerator, row-major (slow, fast); inactive pixels are exactly 0.
+    TileSum
+        Un-normalised numerator, row-major (slow, fast); inactive pixels are exactly 0. With a
+        bound of what the experiment's tolerance left out.
 
     Raises
     ------
@@ -68,11 +87,14 @@ def render_numerator(
     call.panel(experiment.detector.panels[panel], tile)
     call.beam(experiment)
     call.samples(experiment)
+    call.tolerance(experiment, panel, double=double)
+    skipped = np.zeros(1, dtype=np.float64)
     call.point("out", out)
+    call.point("skipped", skipped)
     status = native.distbragg_render(ctypes.byref(call.block))
     if status != 0:
         raise MemoryError(f"the native kernel could not allocate its workspace for {tile}")
-    return out
+    return TileSum(out, float(skipped[0]) * call.most_of_a_bound)
 
 
 class _Call:
@@ -81,6 +103,7 @@ class _Call:
     def __init__(self) -> None:
         self.block = Parameters()
         self._alive: list[NDArray[Any]] = []
+        self.most_of_a_bound = 0.0
 
     def point(self, field: str, array: NDArray[Any]) -> None:
         """Let a pointer field refer to an array (contiguous, of the field's own type)."""
@@ -143,7 +166,7 @@ class _Call:
             slice(tile.slow_start, tile.slow_stop),
             slice(tile.fast_start, tile.fast_stop),
         )
-        self.point("active", np.ascontiguousarray(panel.active[rows, columns], dtype=np.uint8))
+        self.point("active", np.ascontiguousarray(panel.active[rows, columns]).view(np.uint8))
 
     def beam(self, experiment: Experiment) -> None:
         beam, sampling, block = experiment.beam, experiment.sampling, self.block
@@ -166,3 +189,23 @@ class _Call:
             block.background_entries = background.stol.size
         self.doubles("background_stol", background.stol)
         self.doubles("background_amplitude", background.amplitude)
+
+    def tolerance(self, experiment: Experiment, panel: int, *, double: bool) -> None:
+        """Set what steps are bounded by; after everything else, and only where asked for."""
+        block, view = self.block, experiment.detector.panels[panel]
+        scale = block.spot_scale * block.table_scale
+        block.skip_below = skip_limit(experiment, view, scale)
+        if block.skip_below == 0.0:
+            return
+        shortest = float(experiment.beam.sources.wavelength.min())
+        crystal = prepare_crystal(experiment.crystal, double=double, wavelength=shortest)
+        bounds = crystal.bounds
+        self.doubles("domain_reciprocals", bounds.reciprocals)
+        self.fixed("edge_length", bounds.edge_length)
+        self.fixed("axis_stiffness", bounds.axis_stiffness)
+        block.least_stiffness = bounds.least_stiffness
+        block.index_error, block.offset_error = bounds.index_error, bounds.offset_error
+        table = squared_table(experiment.reflections, double=double)
+        block.most_squared = most_squared(table, interpolate=bool(block.interpolate))
+        samples = samples_per_source(experiment, view)
+        self.most_of_a_bound = most_of_a_step(experiment, view) * scale * samples

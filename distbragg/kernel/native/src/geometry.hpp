@@ -9,9 +9,9 @@
 
 namespace distbragg {
 
-// Pixels are worked on in padded blocks of this many lanes: loops have no tails, so no pixel
-// ever runs through other machine code than its neighbours. Q and accumulators of a block
-// stay in the first-level cache.
+// Pixels are worked on in padded blocks of this many lanes, or in groups of fewer, a multiple of
+// the widest vector: loops have no tails, so no pixel ever runs through other machine code than
+// its neighbours. Q and accumulators of a block stay in the first-level cache.
 constexpr int kLanes = 256;
 
 struct alignas(64) Directions {
@@ -53,10 +53,11 @@ inline Vector rotate(const Vector& v, const Vector& axis, double angle) {
 
 // Wrap the flat position onto a sphere of radius `distance` about the sample: its laboratory
 // y and z are read as arc lengths. Rare, so one pixel at a time with the C library's sine.
+template <int kCount = kLanes>
 inline void bend(const Parameters& p, Directions& d) {
   const Vector beam = load(p.beam), slow = load(p.slow), fast = load(p.fast);
   const Vector straight = {p.distance * beam.x, p.distance * beam.y, p.distance * beam.z};
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const Vector turned = rotate(straight, slow, d.y[i] / p.distance);
     const Vector bent = rotate(turned, fast, d.z[i] / p.distance);
     d.x[i] = bent.x;
@@ -65,6 +66,7 @@ inline void bend(const Parameters& p, Directions& d) {
   }
 }
 
+template <int kCount = kLanes>
 inline void positions(const Parameters& p, const PixelNumbers& pixel, double depth, int sub_slow,
                       int sub_fast, Directions& d) {
   const double n = static_cast<double>(p.oversample);
@@ -75,7 +77,7 @@ inline void positions(const Parameters& p, const PixelNumbers& pixel, double dep
   const double fx = p.fast[0], fy = p.fast[1], fz = p.fast[2];
   const double sx = p.slow[0], sy = p.slow[1], sz = p.slow[2];
 #pragma omp simd
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const double f = madd(step, madd(pixel.fast[i], n, sub_fast), half);
     const double s = madd(step, madd(pixel.slow[i], n, sub_slow), half);
     d.x[i] = madd(f, fx, madd(s, sx, ox));
@@ -85,12 +87,13 @@ inline void positions(const Parameters& p, const PixelNumbers& pixel, double dep
 }
 
 // Unit vectors, and the solid angle: pixel²/R² · close distance/R, or 1/R² for a point pixel.
+template <int kCount = kLanes>
 inline void normalize(const Parameters& p, Directions& d) {
   const double numerator =
       p.point_pixel ? 1.0 : p.pixel_size * p.pixel_size * p.close_distance;
   const bool point = p.point_pixel != 0, wanted = p.solid_angle != 0;
 #pragma omp simd
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const double x = d.x[i], y = d.y[i], z = d.z[i];
     const double inverse = 1.0 / std::sqrt(madd(x, x, madd(y, y, z * z)));
     d.x[i] = x * inverse;
@@ -101,23 +104,25 @@ inline void normalize(const Parameters& p, Directions& d) {
   }
 }
 
+template <int kCount = kLanes>
 inline void capture(const Parameters& p, std::int64_t layer, Directions& d) {
   const double front = -p.layer_front[layer] * p.attenuation;
   const double back = -p.layer_back[layer] * p.attenuation;
   const double nx = p.normal[0], ny = p.normal[1], nz = p.normal[2];
 #pragma omp simd
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const double obliquity = madd(d.x[i], nx, madd(d.y[i], ny, d.z[i] * nz));
     d.factor[i] *= exp_poly(front / obliquity) - exp_poly(back / obliquity);
   }
 }
 
+template <int kCount = kLanes>
 inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std::int64_t layer,
                             int sub_slow, int sub_fast, Directions& d) {
-  positions(p, pixel, p.layer_position[layer], sub_slow, sub_fast, d);
-  if (p.curved) bend(p, d);
-  normalize(p, d);
-  if (p.absorbs && p.capture) capture(p, layer, d);
+  positions<kCount>(p, pixel, p.layer_position[layer], sub_slow, sub_fast, d);
+  if (p.curved) bend<kCount>(p, d);
+  normalize<kCount>(p, d);
+  if (p.absorbs && p.capture) capture<kCount>(p, layer, d);
 }
 
 // What of one source is common to all pixels.
@@ -146,11 +151,12 @@ struct alignas(64) Scattering {
   float x_single[kLanes], y_single[kLanes], z_single[kLanes];  // for the test of narrow spots
 };
 
+template <int kCount = kLanes>
 inline void make_scattering(const Source& s, const Directions& d, Scattering& q) {
   const double w = s.inverse_wavelength;
   const double ix = s.incident.x, iy = s.incident.y, iz = s.incident.z;
 #pragma omp simd
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     q.x[i] = (d.x[i] - ix) * w;
     q.y[i] = (d.y[i] - iy) * w;
     q.z[i] = (d.z[i] - iz) * w;
@@ -168,12 +174,13 @@ inline void narrow_scattering(Scattering& q) {
 
 // Kahn: ½(1 + cos²2θ − K cos2ψ sin²2θ). The diffracted ray's components along E, B and the
 // beam are its whole length, so cos2ψ sin²2θ = (d·E)² − (d·B)² and no angle is needed.
+template <int kCount = kLanes>
 inline void polarize(const Parameters& p, const Source& s, const Directions& d, double* factor) {
   const Vector in = s.incident, e = s.electric, b = s.magnetic;
   const double kahn = p.kahn_factor;
   const double forced = s.without_plane ? 1.0 : 0.0;
 #pragma omp simd
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const double x = d.x[i], y = d.y[i], z = d.z[i];
     const double c = madd(x, in.x, madd(y, in.y, z * in.z));
     const double along = madd(x, e.x, madd(y, e.y, z * e.z));
@@ -184,10 +191,11 @@ inline void polarize(const Parameters& p, const Source& s, const Directions& d, 
 }
 
 // Marks pixels inside the resolution cut; false if the block has none.
+template <int kCount = kLanes>
 inline bool cut_resolution(double dmin, Scattering& q) {
   int inside = 0;
 #pragma omp simd reduction(| : inside)
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const double x = q.x[i], y = q.y[i], z = q.z[i];
     const double stol = 0.5 * std::sqrt(madd(x, x, madd(y, y, z * z)));
     const bool kept = !(dmin * stol > 0.5);
@@ -213,9 +221,10 @@ inline double background_amplitude(const Parameters& p, double stol) {
   return madd(part, value[high] - value[low], value[low]);
 }
 
+template <int kCount = kLanes>
 inline void add_background(const Parameters& p, Scattering& q) {
   const double scale = p.background_scale / (p.spot_scale * p.table_scale);
-  for (int i = 0; i < kLanes; ++i) {
+  for (int i = 0; i < kCount; ++i) {
     const double x = q.x[i], y = q.y[i], z = q.z[i];
     const double stol = 0.5 * std::sqrt(madd(x, x, madd(y, y, z * z)));
     const double amplitude = background_amplitude(p, stol);

@@ -8,12 +8,13 @@
 #include <memory>
 
 #include "approx.hpp"
+#include "bounds.hpp"
 #include "geometry.hpp"
 #include "params.hpp"
 
 namespace distbragg {
 
-// Lanes that are skipped together when all are exactly zero.
+// Lanes that are skipped together when all are exactly zero, and those of a group.
 constexpr int kStrip = 16;
 
 // Added to the distance from a lattice point: 0/0 becomes N without a branch, and the product
@@ -227,6 +228,14 @@ struct NearTest {
 struct StepSum {
   virtual ~StepSum() = default;
   virtual void run(Scattering& q) const = 0;
+  // Adds one domain to the first kStrip lanes.
+  virtual void add_group(Scattering& q, std::int64_t domain) const = 0;
+  // Clearance of patches from a domain, the clearance that is enough to leave steps out, and
+  // the greatest step at some clearance; see StepBound.
+  virtual void clear(const NarrowDomain& domain, const Patches& patches, const SeenPatches& seen,
+                     float* clearance) const = 0;
+  virtual float enough() const = 0;
+  virtual void highest(const float* clearance, float* step) const = 0;
 };
 
 template <class Real, int kShape, bool kWide, bool kAllAxes>
@@ -236,8 +245,10 @@ struct DomainSum final : StepSum {
   const Parameters& parameters;
   const Table<Real> table;
   const Shape lattice;
+  const StepBound<kShape> step_bound;
 
-  explicit DomainSum(const Parameters& p) : parameters(p), table(p), lattice(p) {}
+  explicit DomainSum(const Parameters& p)
+      : parameters(p), table(p), lattice(p), step_bound(p) {}
 
   // |F|² F_latt². The table is scaled to at most 1, so that the product stays in the range of
   // float32.
@@ -292,12 +303,13 @@ struct DomainSum final : StepSum {
     }
   }
 
+  template <int kCount>
   void add_interpolated(const Domain& domain, Scattering& q) const {
-    alignas(64) double h[kLanes], k[kLanes], l[kLanes], cell[kLanes], latt[kLanes];
+    alignas(64) double h[kCount], k[kCount], l[kCount], cell[kCount], latt[kCount];
     const Table<Real> look = table;
     const Shape shape = lattice;
 #pragma omp simd
-    for (int i = 0; i < kLanes; ++i) {
+    for (int i = 0; i < kCount; ++i) {
       const Indices at(domain, q.x[i], q.y[i], q.z[i]);
       const double h0 = nearest(at.h), k0 = nearest(at.k), l0 = nearest(at.l);
       h[i] = at.h;
@@ -307,7 +319,7 @@ struct DomainSum final : StepSum {
       cell[i] = static_cast<double>(look.at(h0, k0, l0));
     }
     const double table_scale = parameters.table_scale, inverse_scale = 1.0 / table_scale;
-    for (int i = 0; i < kLanes; ++i) {
+    for (int i = 0; i < kCount; ++i) {
       if (latt[i] == 0.0) continue;
       const double squared = tricubic_squared(parameters, h[i], k[i], l[i], cell[i] * table_scale);
       q.sum[i] = madd(latt[i], squared * inverse_scale, q.sum[i]);
@@ -320,11 +332,43 @@ struct DomainSum final : StepSum {
     for (std::int64_t d = 0; d < parameters.domains; ++d) {
       const Domain domain(parameters.domain_vectors + 9 * d);
       if (parameters.interpolate) {
-        add_interpolated(domain, q);
+        add_interpolated<kLanes>(domain, q);
       } else {
         add_sparse(domain, q);
       }
     }
+  }
+
+  void add_group(Scattering& q, std::int64_t index) const override {
+    const Domain domain(parameters.domain_vectors + 9 * index);
+    if (parameters.interpolate) {
+      add_interpolated<kStrip>(domain, q);
+    } else {
+      add<kStrip, false>(domain, nullptr, q, 0);
+    }
+  }
+
+  void clear(const NarrowDomain& domain, const Patches& patches, const SeenPatches& seen,
+             float* clearance) const override {
+    step_bound(domain, patches, seen, clearance);
+  }
+
+  void highest(const float* clearance, float* step) const override {
+    const StepBound<kShape> bound = step_bound;
+#pragma omp simd
+    for (int i = 0; i < kBatch; ++i) step[i] = bound.highest(clearance[i]);
+  }
+
+  // No step is further from a peak than the middle of a cell.
+  float enough() const override {
+    double furthest = 1.0;
+    if constexpr (kShape != kSquare) {
+      const Metric& g = lattice.metric;
+      furthest = std::max(
+          std::max(g.radius_squared(0.5, 0.5, 0.5), g.radius_squared(0.5, 0.5, -0.5)),
+          std::max(g.radius_squared(0.5, -0.5, 0.5), g.radius_squared(-0.5, 0.5, 0.5)));
+    }
+    return step_bound.enough() <= furthest ? step_bound.enough() : HUGE_VALF;
   }
 
   // Shapes whose steps may be skipped are added one by one here too: the same bits either way.

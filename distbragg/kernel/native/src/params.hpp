@@ -1,4 +1,4 @@
-// The one structure that crosses the language border. `_abi.py` mirrors it field by field;
+// The one structure that crosses the language border. `abi.py` mirrors it field by field;
 // distbragg_parameter_bytes() lets the loader refuse a mismatch.
 #pragma once
 
@@ -23,6 +23,15 @@ struct Parameters {
   double spot_scale;  // multiplies the sum over domains
   double tophat_cut;  // radius² below which a top-hat spot is flat
   double reach;       // radius beyond which a spot is exactly 0, with a margin; 0: none
+
+  // Steps that are bounded by this much may be left out, in units of the scaled table; 0: none.
+  double skip_below;
+  double most_squared;       // greatest |F|² that a look-up can give, in the same units
+  double edge_length[3];     // |a|, |b|, |c|, Å
+  double axis_stiffness[3];  // |g δ| is at least this times |δ| along an axis
+  double least_stiffness;    // |g δ| is at least this times the distance of q from the point, Å
+  double index_error;        // of an index in float32
+  double offset_error;       // of such a distance in float32, 1/Å
 
   // Structure factors: |F|² in a box with one border plane that holds the default.
   double table_scale;  // the tables hold |F|² / table_scale, at most 1
@@ -50,6 +59,7 @@ struct Parameters {
   const double* source_wavelength;  // (sources,) Å
   const double* source_weight;      // (sources,)
   const double* domain_vectors;     // (domains, 3, 3) rows a, b, c in Å
+  const double* domain_reciprocals;  // (domains, 3, 3) rows a*, b*, c* in 1/Å
   const double* layer_position;     // (layers,) m
   const double* layer_front;        // (layers,) m
   const double* layer_back;         // (layers,) m
@@ -60,6 +70,7 @@ struct Parameters {
   const double* squared_f64;  // (box + 1), float64
   const std::uint8_t* active;  // (slow, fast) of the tile
   double* out;                 // (slow, fast) of the tile; comes in zeroed
+  double* skipped;             // Σ w · bound of what was left out, of the pixel with most of it
 };
 
 }  // namespace distbragg

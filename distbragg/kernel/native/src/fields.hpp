@@ -1,0 +1,205 @@
+// Rendering within a tolerance: squares of pixels for which most domains need not be looked at.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "bounds.hpp"
+#include "params.hpp"
+#include "samples.hpp"
+
+namespace distbragg {
+
+constexpr int kFieldEdge = 8;                         // pixels along an edge of a field
+constexpr int kGroupEdge = 4;                         // of a group, four to a field
+constexpr int kGroupLanes = kGroupEdge * kGroupEdge;  // one vector of float32
+constexpr int kGroups = 4;
+static_assert(kGroupLanes == kStrip && kFieldEdge == 2 * kGroupEdge);
+
+// A source and a domain that may be seen somewhere.
+struct Pair {
+  std::int32_t source, domain;
+};
+
+// Patches side by side: what may be seen of each, and the bound of what is left out.
+struct Batch {
+  Patches patches;
+  SeenPatches seen;
+  std::vector<Pair> visible[kBatch];
+  double skipped[kBatch];
+  alignas(64) float least[kBatch];  // clearance of what one source leaves out
+  alignas(64) float hidden[kBatch];
+
+  void reset() {
+    for (auto& pairs : visible) pairs.clear();
+    std::fill(skipped, skipped + kBatch, 0.0);
+  }
+};
+
+// Fields of pixels on a grid that belongs to the panel, so that what is left out depends on
+// neither the tile nor the mask. A domain that may be seen in a field is looked for in each of
+// its groups; what may be seen in a group is rendered for all its pixels.
+class Fields {
+ public:
+  Fields(const Parameters& p, const SampleSum& samples)
+      : p_(p), samples_(samples), enough_(samples.steps().enough()),
+        first_row_(p.slow_start / kFieldEdge),
+        rows_((p.slow_stop + kFieldEdge - 1) / kFieldEdge - first_row_),
+        first_column_(p.fast_start / kFieldEdge),
+        columns_((p.fast_stop + kFieldEdge - 1) / kFieldEdge - first_column_) {
+    domains_.reserve(static_cast<std::size_t>(p.domains));
+    for (std::int64_t d = 0; d < p.domains; ++d) domains_.emplace_back(p, d);
+  }
+
+  void render() const {
+    auto spaces = samples_.workspaces(rows_);
+    share_out(rows_, spaces, [&](std::int64_t row, Workspace& w) { render_row(row, w); });
+    for (const auto& space : spaces) *p_.skipped = std::max(*p_.skipped, space->skipped);
+  }
+
+ private:
+  void render_row(std::int64_t row, Workspace& w) const {
+    Batch fields, groups;
+    double rows[kBatch], columns[kBatch];
+    for (std::int64_t column = 0; column < columns_; column += kBatch) {
+      for (int i = 0; i < kBatch; ++i) {
+        rows[i] = static_cast<double>(first_row_ + row);
+        columns[i] = static_cast<double>(first_column_ + column + i);
+      }
+      make_patches(p_, kFieldEdge, rows, columns, fields.patches);
+      look_at_fields(fields);
+      const int count = static_cast<int>(std::min<std::int64_t>(kBatch, columns_ - column));
+      for (int i = 0; i < count; ++i) {
+        w.skipped = std::max(w.skipped, fields.skipped[i]);
+        if (fields.visible[i].empty() && p_.background_scale == 0.0) continue;
+        render_field(first_row_ + row, first_column_ + column + i, fields, i, groups, w);
+      }
+    }
+  }
+
+  void look_at_fields(Batch& fields) const {
+    fields.reset();
+    const auto sources = static_cast<std::int32_t>(samples_.sources().size());
+    const auto domains = static_cast<std::int32_t>(domains_.size());
+    for (std::int32_t s = 0; s < sources; ++s) {
+      start_source(s, fields);
+      for (std::int32_t d = 0; d < domains; ++d) look({s, d}, kBatch, fields);
+      end_source(s, fields);
+    }
+  }
+
+  void render_field(std::int64_t row, std::int64_t column, const Batch& fields, int field,
+                    Batch& groups, Workspace& w) const {
+    double rows[kBatch], columns[kBatch];
+    for (int i = 0; i < kBatch; ++i) {
+      const int group = std::min(i, kGroups - 1);
+      rows[i] = static_cast<double>(2 * row + group / 2);
+      columns[i] = static_cast<double>(2 * column + group % 2);
+    }
+    make_patches(p_, kGroupEdge, rows, columns, groups.patches);
+    groups.reset();
+    const std::vector<Pair>& pairs = fields.visible[field];
+    for (std::size_t n = 0; n < pairs.size(); ++n) {
+      const std::int32_t source = pairs[n].source;
+      if (n == 0 || pairs[n - 1].source != source) start_source(source, groups);
+      look(pairs[n], kGroups, groups);
+      if (n + 1 == pairs.size() || pairs[n + 1].source != source) end_source(source, groups);
+    }
+    for (int i = 0; i < kGroups; ++i) {
+      w.skipped = std::max(w.skipped, fields.skipped[field] + groups.skipped[i]);
+      if (groups.visible[i].empty() && p_.background_scale == 0.0) continue;
+      if (place(2 * row + i / 2, 2 * column + i % 2, w)) render_group(groups.visible[i], w);
+    }
+  }
+
+  void start_source(std::int32_t source, Batch& batch) const {
+    see(p_, batch.patches, samples_.sources()[static_cast<std::size_t>(source)], batch.seen);
+    std::fill(batch.least, batch.least + kBatch, HUGE_VALF);
+    std::fill(batch.hidden, batch.hidden + kBatch, 0.0f);
+  }
+
+  // Lists a pair for the patches in which it may be seen.
+  void look(Pair pair, int count, Batch& batch) const {
+    alignas(64) float clearance[kBatch];
+    samples_.steps().clear(domains_[static_cast<std::size_t>(pair.domain)], batch.patches,
+                           batch.seen, clearance);
+    const float enough = enough_;
+    int visible = 0;
+#pragma omp simd reduction(| : visible)
+    for (int i = 0; i < kBatch; ++i) {
+      // A NaN counts as visible.
+      const bool hidden = clearance[i] >= enough;
+      visible |= hidden ? 0 : 1;
+      batch.least[i] = std::min(batch.least[i], hidden ? clearance[i] : HUGE_VALF);
+      batch.hidden[i] += hidden ? 1.0f : 0.0f;
+    }
+    if (visible == 0) return;
+    for (int i = 0; i < count; ++i) {
+      if (!(clearance[i] >= enough)) batch.visible[i].push_back(pair);
+    }
+  }
+
+  // Each hidden domain adds no more than the one with the least clearance could.
+  void end_source(std::int32_t source, Batch& batch) const {
+    const double weight = std::fabs(samples_.sources()[static_cast<std::size_t>(source)].weight);
+    alignas(64) float highest[kBatch];
+    samples_.steps().highest(batch.least, highest);
+#pragma omp simd
+    for (int i = 0; i < kBatch; ++i) {
+      const double sum = static_cast<double>(batch.hidden[i] > 0.0f ? highest[i] : 0.0f) *
+                         static_cast<double>(batch.hidden[i]);
+      batch.skipped[i] = madd(weight, sum, batch.skipped[i]);
+    }
+  }
+
+  // The pixels of a group and their places in the tile, −1 for those that are not asked for;
+  // false where none is.
+  bool place(std::int64_t row, std::int64_t column, Workspace& w) const {
+    const std::int64_t width = p_.fast_stop - p_.fast_start;
+    bool any = false;
+    for (int lane = 0; lane < kGroupLanes; ++lane) {
+      const std::int64_t slow = row * kGroupEdge + lane / kGroupEdge;
+      const std::int64_t fast = column * kGroupEdge + lane % kGroupEdge;
+      w.pixel.slow[lane] = static_cast<double>(slow);
+      w.pixel.fast[lane] = static_cast<double>(fast);
+      const bool inside = slow >= p_.slow_start && slow < p_.slow_stop && fast >= p_.fast_start &&
+                          fast < p_.fast_stop;
+      const std::int64_t flat = (slow - p_.slow_start) * width + fast - p_.fast_start;
+      w.flat[lane] = inside && p_.active[flat] ? flat : -1;
+      any = any || w.flat[lane] >= 0;
+    }
+    return any;
+  }
+
+  void render_group(const std::vector<Pair>& visible, Workspace& w) const {
+    samples_.aim_all<kGroupLanes>(w);
+    std::fill(w.numerator, w.numerator + kGroupLanes, 0.0);
+    const auto sources = static_cast<std::int32_t>(samples_.sources().size());
+    std::size_t next = 0;
+    for (std::int32_t s = 0; s < sources; ++s) {
+      const std::size_t first = next;
+      while (next < visible.size() && visible[next].source == s) ++next;
+      if (next == first && p_.background_scale == 0.0) continue;
+      const Pair* pairs = visible.data() + first;
+      const std::size_t count = next - first;
+      const Source& source = samples_.sources()[static_cast<std::size_t>(s)];
+      samples_.add_source<kGroupLanes>(source, w, [&](Scattering& q) {
+        std::fill(q.sum, q.sum + kGroupLanes, 0.0);
+        for (std::size_t n = 0; n < count; ++n) samples_.steps().add_group(q, pairs[n].domain);
+      });
+    }
+    for (int lane = 0; lane < kGroupLanes; ++lane) {
+      if (w.flat[lane] >= 0) p_.out[w.flat[lane]] = w.numerator[lane];
+    }
+  }
+
+  const Parameters& p_;
+  const SampleSum& samples_;
+  const float enough_;
+  const std::int64_t first_row_, rows_, first_column_, columns_;
+  std::vector<NarrowDomain> domains_;
+};
+
+}  // namespace distbragg

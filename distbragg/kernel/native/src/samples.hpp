@@ -1,0 +1,155 @@
+// Samples and sources of a set of pixels, and the threads that share the sets out.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "geometry.hpp"
+#include "lattice.hpp"
+#include "params.hpp"
+
+namespace distbragg {
+
+// Directions of up to this many samples (layers × sub-pixels) of a block are kept from source
+// to source; more would leave the second-level cache and are made again.
+constexpr std::int64_t kKeptSamples = 32;
+
+struct Workspace {
+  std::vector<Directions> directions;
+  PixelNumbers pixel;
+  Scattering scattering;
+  std::int64_t flat[kLanes];
+  alignas(64) double contribution[kLanes];
+  alignas(64) double numerator[kLanes];
+  double skipped = 0.0;  // greatest of any pixel seen by this thread
+  explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
+};
+
+// Calls work(piece, workspace) for every piece, each on one thread.
+template <class Work>
+void share_out(std::int64_t pieces, std::vector<std::unique_ptr<Workspace>>& spaces, Work work) {
+  std::atomic<std::int64_t> next{0};
+  auto take = [&](Workspace& space) {
+    for (std::int64_t piece = next++; piece < pieces; piece = next++) work(piece, space);
+  };
+  std::vector<std::thread> helpers;
+  for (std::size_t t = 1; t < spaces.size(); ++t) {
+    try {
+      helpers.emplace_back(take, std::ref(*spaces[t]));
+    } catch (const std::system_error&) {
+      break;  // no more threads to be had: the others take the pieces
+    }
+  }
+  take(*spaces[0]);
+  for (std::thread& helper : helpers) helper.join();
+}
+
+// What both ways of going through the pixels share: samples, sources and their factors.
+class SampleSum {
+ public:
+  explicit SampleSum(const Parameters& p)
+      : p_(p), steps_(make_step_sum(p)), samples_(p.layers * p.oversample * p.oversample) {
+    for (std::int64_t s = p.source_start; s < p.source_stop; ++s) sources_.emplace_back(p, s);
+  }
+
+  const std::vector<Source>& sources() const { return sources_; }
+  const StepSum& steps() const { return *steps_; }
+
+  std::vector<std::unique_ptr<Workspace>> workspaces(std::int64_t pieces) const {
+    const std::int64_t threads = std::max<std::int64_t>(1, std::min(p_.threads, pieces));
+    std::vector<std::unique_ptr<Workspace>> spaces;
+    for (std::int64_t t = 0; t < threads; ++t) {
+      spaces.push_back(std::make_unique<Workspace>(keeps_all() ? samples_ : 1));
+    }
+    return spaces;
+  }
+
+  // Makes the directions that are kept from source to source.
+  template <int kCount>
+  void aim_all(Workspace& w) const {
+    if (!keeps_all()) return;
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      aim<kCount>(w.pixel, k, w.directions[static_cast<std::size_t>(k)]);
+    }
+  }
+
+  // numerator += weight × Σ over layers and sub-pixels; add_steps(scattering) fills its sum. A
+  // source's own sum is finished first, so that it has the same bits in every chunk.
+  template <int kCount, class AddSteps>
+  void add_source(const Source& source, Workspace& w, AddSteps add_steps) const {
+    const double scale = p_.spot_scale * p_.table_scale, weight = source.weight;
+    const double* sum = w.scattering.sum;
+    double* numerator = w.numerator;
+    if (samples_ == 1) {
+      // One pass less over the block; rounds as the general way does.
+      const double* factor = sum_steps<kCount>(source, w.directions[0], w.scattering, add_steps);
+      if (factor == nullptr) return;
+#pragma omp simd
+      for (int i = 0; i < kCount; ++i) {
+        numerator[i] = madd(weight, factor[i] * (scale * sum[i]), numerator[i]);
+      }
+      return;
+    }
+    double* contribution = w.contribution;
+    std::fill(contribution, contribution + kCount, 0.0);
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      Directions& directions = w.directions[keeps_all() ? static_cast<std::size_t>(k) : 0];
+      if (!keeps_all()) aim<kCount>(w.pixel, k, directions);
+      const double* factor = sum_steps<kCount>(source, directions, w.scattering, add_steps);
+      if (factor == nullptr) continue;
+#pragma omp simd
+      for (int i = 0; i < kCount; ++i) {
+        contribution[i] = madd(factor[i], scale * sum[i], contribution[i]);
+      }
+    }
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) numerator[i] = madd(weight, contribution[i], numerator[i]);
+  }
+
+ private:
+  bool keeps_all() const { return samples_ <= kKeptSamples; }
+
+  template <int kCount>
+  void aim(const PixelNumbers& pixel, std::int64_t sample, Directions& directions) const {
+    const std::int64_t n = p_.oversample;
+    const std::int64_t sub = sample % (n * n);
+    make_directions<kCount>(p_, pixel, sample / (n * n), static_cast<int>(sub / n),
+                            static_cast<int>(sub % n), directions);
+  }
+
+  // Fills q.sum with the steps of one sample and returns the factors to multiply it with, or
+  // null where every pixel is 0.
+  template <int kCount, class AddSteps>
+  const double* sum_steps(const Source& source, const Directions& directions, Scattering& q,
+                          AddSteps add_steps) const {
+    make_scattering<kCount>(source, directions, q);
+    const bool visible = p_.dmin > 0.0 ? cut_resolution<kCount>(p_.dmin, q) : true;
+    const bool background = p_.background_scale != 0.0;
+    if (!visible && !background) return nullptr;
+    if (visible) {
+      add_steps(q);
+    } else {
+      std::fill(q.sum, q.sum + kCount, 0.0);
+    }
+    if (p_.dmin > 0.0) {
+#pragma omp simd
+      for (int i = 0; i < kCount; ++i) q.sum[i] *= q.kept[i];
+    }
+    if (background) add_background<kCount>(p_, q);
+    if (!p_.polarization) return directions.factor;
+    polarize<kCount>(p_, source, directions, q.factor);
+    return q.factor;
+  }
+
+  const Parameters& p_;
+  const std::unique_ptr<StepSum> steps_;
+  const std::int64_t samples_;
+  std::vector<Source> sources_;
+};
+
+}  // namespace distbragg

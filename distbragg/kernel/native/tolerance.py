@@ -1,0 +1,73 @@
+"""What the native kernel needs to leave out steps within a tolerance.
+
+A step is left out where a bound of it is below the tolerance: the photons of a pixel are a mean
+over its steps, so the sum of all that is left out stays below the tolerance too. The bounds
+themselves are those of `src/bounds.hpp`, from the numbers of `bounds`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+from distbragg.kernel.native.prepare import SquaredTable
+from distbragg.kernel.scale import intensity_scale
+from distbragg.models.detector import Panel
+from distbragg.models.experiment import Experiment
+
+_TRICUBIC_OVERSHOOT: Final = 1.25**6
+"""Four-point Lagrange weights add up to at most 1.25 in size along an axis: |F| may exceed the
+grid by the third power of that, |F|² by the sixth."""
+
+
+def most_squared(table: SquaredTable, *, interpolate: bool) -> float:
+    """Greatest |F|² a look-up can give, in units of the table's scale."""
+    return table.largest * (_TRICUBIC_OVERSHOOT if interpolate else 1.0)
+
+
+def most_of_a_step(experiment: Experiment, panel: Panel) -> float:
+    """Greatest product of the factors of one sample: solid angle, polarisation, capture."""
+    if not panel.curved:
+        planes = [
+            abs(float(np.dot(panel.origin, panel.normal)) + float(depth))
+            for depth in panel.sensor.position
+        ]
+        nearest = min(planes)
+    else:
+        nearest = abs(panel.distance)
+    if nearest == 0.0:
+        return math.inf
+    close = 1.0 if panel.point_pixel else panel.pixel_size**2 * abs(panel.close_distance) / nearest
+    kahn = abs(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0
+    return close / nearest**2 * max(1.0, 0.5 * (1.0 + kahn))
+
+
+def samples_per_source(experiment: Experiment, panel: Panel) -> int:
+    """Sub-pixels × sensor layers."""
+    return experiment.sampling.oversample**2 * panel.sensor.count
+
+
+def skip_limit(experiment: Experiment, panel: Panel, scale: float) -> float:
+    """Bound below which a step may be left out, in units of the scaled table; 0: no step.
+
+    Every step of a pixel at this limit would add up to the tolerance exactly.
+
+    Parameters
+    ----------
+    experiment : Experiment
+    panel : Panel
+    scale : float
+        `spot_scale · table_scale` of the kernel.
+    """
+    tolerance = experiment.sampling.tolerance
+    # The bounds know flat panels only.
+    if tolerance <= 0.0 or panel.curved:
+        return 0.0
+    weights = float(np.abs(experiment.beam.sources.weight).sum())
+    domains = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)
+    steps = weights * domains * samples_per_source(experiment, panel)
+    photons = intensity_scale(experiment) * most_of_a_step(experiment, panel) * scale * steps
+    # Below: the product and the sums over steps round too.
+    return tolerance / photons * (1.0 - 1e-4) if 0.0 < photons < math.inf else 0.0
