@@ -60,6 +60,7 @@ REPORTS/performance/UTC-STAMP with a table, JSON and figures.
     help="How the triton kernel computes h, k, l; default: what suits the card.",
 )
 @click.option("--noise", is_flag=True, help="Draw photon counts, as a part of the frame's time.")
+@click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
     default=0.0,
@@ -110,9 +111,7 @@ def command(
         from distbragg.bench.workloads import make_inputs as write_inputs
 
         click.echo(write_inputs(make_inputs))
-    how = _how(
-        threads, precision, kernel, device, indices or "", noise=noise, tolerance=tolerance
-    )
+    how = _how(threads, precision, kernel, device, indices or "", noise=noise, tolerance=tolerance)
     if workload is not None:
         _time_one(workload, inputs, how, repeats=repeats, floatfile=floatfile, as_json=as_json)
     if report:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete
+from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import sum_tile

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 UNITS: Final = {
+    "photons": "photons",
     "photons_per_m2": "photons m-2",
     "photons_per_s": "photons s-1",
     "g_per_cm3": "g cm-3",

@@ -17,7 +17,7 @@ from distbragg.spec.load import parse_spec
 
 SUFFIXES = (
     *("_mm", "_um", "_m", "_angstrom", "_angstrom2", "_deg", "_mrad", "_percent", "_ev", "_px"),
-    *("_s", "_gb", "_electrons", "_photons_per_m2", "_photons_per_s", "_g_per_cm3"),
+    *("_s", "_gb", "_electrons", "_photons", "_photons_per_m2", "_photons_per_s", "_g_per_cm3"),
     *("_g_per_mol", "_e_per_a3"),
 )
 DIMENSIONLESS = {
@@ -26,7 +26,6 @@ DIMENSIONLESS = {
     "beam.polarization.axis",
     "beam.spectrum.weights",
     "crystal.cell",
-    "output.label_minimum_photons",
     "crystal.quaternion_xyzw",
     "crystal.fudge",
     "detector.axes.fast",
