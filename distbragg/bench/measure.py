@@ -124,7 +124,6 @@ class Timing:
             "device": self.device,
             "threads": self.threads,
             "precision": self.precision,
-            "frame_seconds": self.frame_seconds,
             **self._of_card(),
         }
 
@@ -142,6 +141,7 @@ class Timing:
             return {}
         return {
             "card": self.card,
+            "frame_seconds": self.frame_seconds,
             "indices": self.indices,
             "peak_operations_per_s": self.peak,
             "peak_fraction": self.peak_fraction,
