@@ -19,6 +19,7 @@ from distbragg._version import __version__
 
 if TYPE_CHECKING:
     from distbragg.fit.render import render_tensor
+    from distbragg.models.tables import load_sweep
     from distbragg.run.create import create
     from distbragg.run.labels import open_labels
     from distbragg.run.plan import plan as dry_run
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from distbragg.run.resume import resume
     from distbragg.run.sweep import sweep
     from distbragg.spec.experiment import ExperimentSpec
-    from distbragg.spec.load import load_spec, load_sweep
+    from distbragg.spec.load import load_spec
     from distbragg.spec.sweep import SweepSpec
     from distbragg.store.open import open_stack
     from distbragg.store.split import Split
@@ -42,7 +43,7 @@ _HOMES = {
     "create": "distbragg.run.create",
     "dry_run": "distbragg.run.plan",
     "load_spec": "distbragg.spec.load",
-    "load_sweep": "distbragg.spec.load",
+    "load_sweep": "distbragg.models.tables",
     "open_labels": "distbragg.run.labels",
     "open_stack": "distbragg.store.open",
     "render": "distbragg.run.render",

@@ -42,10 +42,10 @@ def command(path: str, sets: tuple[str, ...], as_json: bool) -> None:
 
 def spec_facts(path: str, sets: tuple[str, ...]) -> dict[str, Any]:
     """Frames, axes, input files, fields that differ from the defaults, and the whole spec."""
+    from distbragg.models.tables import load_any
     from distbragg.spec.canonical import to_plain
     from distbragg.spec.experiment import ExperimentSpec
     from distbragg.spec.files import file_fields
-    from distbragg.spec.load import load_any
 
     sweep = load_any(path, sets)
     defaults = dict(_leaves(to_plain(ExperimentSpec())))

@@ -25,6 +25,7 @@ from distbragg.models.cell import (
 from distbragg.models.conventions import ConventionRule
 from distbragg.models.crystal import Crystal
 from distbragg.models.headers import HeaderValues
+from distbragg.models.orientation import given_orientation, kappa_setting
 from distbragg.models.ran1 import Ran1
 from distbragg.models.rotations import (
     NANOBRAGG_RANDOM_CAP,
@@ -33,7 +34,6 @@ from distbragg.models.rotations import (
     fold_seed,
     gaussian_domains,
     misset_angles,
-    quaternion_matrix,
     uniform_rotation,
 )
 from distbragg.models.steps import resolve_domains, resolve_phi
@@ -82,7 +82,10 @@ def build_crystal(
     """
     physics = spec.physics
     generator = Ran1(DEFAULT_MOSAIC_SEED)
-    real, reciprocal = _oriented_lattice(spec, headers, wavelength, generator)
+    spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
+    beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
+    vectors = _oriented_lattice(spec, headers, wavelength, generator)
+    (real, reciprocal), spindle = _mounted(spec.goniometer, spindle, beam, vectors)
     spread, rotations = _mosaic(spec.crystal.mosaic, frame, generator)
     return Crystal(
         real_space=frozen_float64(real),
@@ -94,9 +97,7 @@ def build_crystal(
         mosaic_spread=spread,
         mosaic_rotations=rotations,
         phi=frozen_float64(phi_values(spec.goniometer, headers, physics)),
-        spindle_axis=frozen_float64(
-            direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
-        ),
+        spindle_axis=frozen_float64(spindle),
     )
 
 
@@ -146,13 +147,13 @@ def _matrix_vectors(path: str, wavelength: float) -> Triad:
 def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran1) -> Triad:
     """Apply the misset or the quaternion to the reciprocal vectors."""
     a_star, b_star, c_star = reciprocal
-    if spec.misset_deg is not None and spec.quaternion_xyzw is not None:
+    matrix = given_orientation(spec)
+    if spec.misset_deg is not None and matrix is not None:
         raise InputError(
             "given beside crystal.misset_deg",
             field="crystal.quaternion_xyzw",
             remedy="keep one of the two",
         )
-    matrix: Float64Array | None = None
     angles = (0.0, 0.0, 0.0)
     if spec.misset_deg == "random":
         seed = 0 if spec.misset_seed is None else spec.misset_seed
@@ -164,17 +165,29 @@ def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran
     elif spec.misset_deg is not None:
         x, y, z = spec.misset_deg
         angles = (deg_to_rad(x), deg_to_rad(y), deg_to_rad(z))
-    elif spec.quaternion_xyzw is not None:
-        if not 0.0 < math.hypot(*spec.quaternion_xyzw) < math.inf:
-            raise InputError("a quaternion of length zero", field="crystal.quaternion_xyzw")
-        matrix = quaternion_matrix(*spec.quaternion_xyzw)
     if matrix is not None:
-        return (
-            apply_matrix(matrix, a_star),
-            apply_matrix(matrix, b_star),
-            apply_matrix(matrix, c_star),
-        )
+        return _rotated(matrix, reciprocal)
     return rotate_xyz(a_star, angles), rotate_xyz(b_star, angles), rotate_xyz(c_star, angles)
+
+
+def _rotated(matrix: Float64Array, vectors: Triad) -> Triad:
+    first, second, third = vectors
+    return (
+        apply_matrix(matrix, first),
+        apply_matrix(matrix, second),
+        apply_matrix(matrix, third),
+    )
+
+
+def _mounted(
+    spec: GoniometerSpec, spindle: Vector, beam: Vector, vectors: tuple[Triad, Triad]
+) -> tuple[tuple[Triad, Triad], Vector]:
+    """Set the crystal by the goniometer's axes at rest; return it and the axis that turns."""
+    if spec.kappa is None:
+        return vectors, spindle
+    setting, axis = kappa_setting(spec.kappa, spindle, beam)
+    real, reciprocal = vectors
+    return (_rotated(setting, real), _rotated(setting, reciprocal)), axis
 
 
 def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> list[float]:

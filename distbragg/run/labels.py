@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from distbragg.errors import InputError
-from distbragg.read.tables import Column, read_table
+from distbragg.read.columns import Column, read_table
 from distbragg.store.foreign import check_inside
 from distbragg.store.labels import has_labels, labels_path
 from distbragg.store.ledger import completed_units

@@ -11,6 +11,7 @@ from pathlib import Path
 from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
+from distbragg.models.tables import load_any
 from distbragg.plan.memory import (
     check_fits,
     memory_limit_bytes,
@@ -22,7 +23,6 @@ from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
 from distbragg.run.survey import survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.load import load_any
 from distbragg.spec.sweep import SweepSpec
 
 SpecLike = SweepSpec | ExperimentSpec | str | os.PathLike[str]

@@ -102,3 +102,36 @@ def random_quaternions(count: int, seed: int) -> AxisValues:
     """
     drawn = np.random.default_rng(seed).normal(size=(count, 4))
     return AxisValues(drawn / np.sqrt((drawn * drawn).sum(axis=1))[:, np.newaxis])
+
+
+def designs(method: str, count: int, columns: int, seed: int) -> NDArray[np.float64]:
+    """Sample the unit cube: (count, columns) float64 in [0, 1).
+
+    Parameters
+    ----------
+    method : {"random", "latin_hypercube", "sobol"}
+        Independent numbers; one in each of `count` equal slices of every column
+        (`scipy.stats.qmc.LatinHypercube`); a scrambled Sobol sequence.
+    count, columns, seed : int
+    """
+    if method == "random":
+        return np.random.default_rng(seed).random((count, columns))
+    from scipy.stats import qmc
+
+    if method == "sobol":
+        sobol = qmc.Sobol(columns, rng=np.random.default_rng(seed))
+        exponent = max(0, math.ceil(math.log2(count)))
+        # Sobol points balance in powers of two: more are drawn than asked for, in silence.
+        return np.asarray(sobol.random_base2(exponent)[:count], dtype=np.float64)
+    cube = qmc.LatinHypercube(columns, rng=np.random.default_rng(seed)).random(count)
+    return np.asarray(cube, dtype=np.float64)
+
+
+def stretched(unit: NDArray[np.float64], low: float, high: float, scale: str) -> AxisValues:
+    """Map numbers of [0, 1) to a range, evenly (`linear`), by their logarithm, or to integers."""
+    if scale == "log":
+        return AxisValues(np.exp(np.log(low) + unit * (np.log(high) - np.log(low))))
+    if scale == "integer":
+        whole = np.floor(low + unit * (high - low + 1.0))
+        return AxisValues(np.minimum(whole, high).astype(np.int64))
+    return AxisValues(low + unit * (high - low))

@@ -91,13 +91,19 @@ class MosaicSpec(SpecModel):
     per_frame: bool = False
 
 
+def _check_axes(axes: str) -> None:
+    if axes[0] == axes[1] or axes[1] == axes[2]:
+        raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")
+
+
 class CrystalSpec(SpecModel):
     """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both.
 
-    `quaternion_xyzw` (scipy order) and `misset_deg` (rotations about lab x, y, z in
-    turn) turn the standard orientation; give one of them. `misset_deg: random` draws
-    from `misset_seed`. Where `size_mm` is positive along an axis it sets the number of
-    cells there, whatever `cells` says.
+    `misset_deg` (rotations about lab x, y, z in turn), `quaternion_xyzw` (scipy order),
+    `euler_deg` about `euler_axes` (scipy's names: upper case intrinsic, lower case extrinsic)
+    and `u_matrix` (nine numbers, rows first) turn the standard orientation; give one of them.
+    `misset_deg: random` draws from `misset_seed`. Where `size_mm` is positive along an axis it
+    sets the number of cells there, whatever `cells` says.
     """
 
     cell: Cell | None = None
@@ -105,6 +111,9 @@ class CrystalSpec(SpecModel):
     misset_deg: Vector3 | Literal["random"] | None = None
     misset_seed: GeneratorSeed | None = None
     quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
+    euler_deg: Vector3 | None = None
+    euler_axes: Annotated[str, Field(pattern=r"^([XYZ]{3}|[xyz]{3})$")] = "ZYZ"
+    u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
     cells: CellCounts | None = None
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
     shape: Literal["square", "round", "gauss", "tophat"] = "square"
@@ -115,11 +124,12 @@ class CrystalSpec(SpecModel):
     def _check_crystal(self) -> Self:
         if self.cell is not None:
             check_cell(self.cell)
+        ways = ("misset_deg", "quaternion_xyzw", "euler_deg", "u_matrix")
+        given = [name for name in ways if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise refusal(f"given beside {given[0]}", field=given[1], remedy="keep one of the two")
+        _check_axes(self.euler_axes)
         if self.quaternion_xyzw is not None:
-            if self.misset_deg is not None:
-                raise refusal(
-                    "given beside misset_deg", field="quaternion_xyzw", remedy="keep one of the two"
-                )
             norm = math.hypot(*self.quaternion_xyzw)
             if not (norm > 0 and math.isfinite(norm)):
                 raise refusal(

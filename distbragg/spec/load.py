@@ -5,24 +5,28 @@ Every problem becomes one `InputError` that names the file, the field and the re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from distbragg.errors import InputError
+from distbragg.spec.axis import AxisSpec
 from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import absolute_files, check_under, confine_files
 from distbragg.spec.paths import split_path, with_value
 from distbragg.spec.problems import input_error
-from distbragg.spec.sweep import AxisSpec, SweepSpec
+from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import as_mapping, parse_yaml, read_yaml_mapping
 
 _SWEEP_KEYS = ("experiment", "axes")
 
 Model = TypeVar("Model", bound=SpecModel)
+
+TableReader = Callable[[Path, Sequence[str] | None], list[list[Any]]]
+"""Reads rows of the named columns from a file; this layer reads no files but specifications."""
 
 
 def load_spec(
@@ -87,12 +91,17 @@ def parse_spec(
 
 
 def load_sweep(
-    path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    root: str | Path | None = None,
+    tables: TableReader | None = None,
 ) -> SweepSpec:
     """Read a sweep: `experiment:` (inline, or the path of its own file) and `axes:`.
 
     Overrides set fields of the experiment (`beam.energy_ev=9000`, with or without a leading
-    `experiment.`) or of the axes (`axes.0.linspace.count=5`). `root` as in `load_spec`.
+    `experiment.`) or of the axes (`axes.0.linspace.count=5`). `root` as in `load_spec`, `tables`
+    as in `parse_sweep`.
 
     Raises
     ------
@@ -106,14 +115,23 @@ def load_sweep(
             remedy="use `distbragg render` for a single experiment",
         )
     return parse_sweep(
-        data, source=str(path), base_dir=Path(path).parent, overrides=overrides, root=root
+        data,
+        source=str(path),
+        base_dir=Path(path).parent,
+        overrides=overrides,
+        root=root,
+        tables=tables,
     )
 
 
 def load_any(
-    path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    root: str | Path | None = None,
+    tables: TableReader | None = None,
 ) -> SweepSpec:
-    """Read a sweep, or a single experiment as a sweep without axes; `root` as in `load_spec`.
+    """Read a sweep, or a single experiment as a sweep without axes; see `load_sweep`.
 
     Raises
     ------
@@ -121,7 +139,7 @@ def load_any(
     """
     data = read_yaml_mapping(path)
     if any(key in data for key in _SWEEP_KEYS):
-        return load_sweep(path, overrides, root=root)
+        return load_sweep(path, overrides, root=root, tables=tables)
     return SweepSpec(experiment=load_spec(path, overrides, root=root))
 
 
@@ -132,8 +150,11 @@ def parse_sweep(
     base_dir: str | Path | None = None,
     overrides: Sequence[str] = (),
     root: str | Path | None = None,
+    tables: TableReader | None = None,
 ) -> SweepSpec:
     """Validate plain data as a sweep; see `parse_spec` and `load_sweep`.
+
+    `tables` reads the rows of an axis's table; without it such an axis is refused.
 
     Raises
     ------
@@ -151,7 +172,8 @@ def parse_sweep(
     on_axes = [item for item in overrides if item.startswith("axes.")]
     on_experiment = [item.removeprefix("experiment.") for item in overrides if item not in on_axes]
     data = _override_axes(data, on_axes)
-    axes = _parse_axes(data.get("axes"), source)
+    reader = tables if root is None else _under(root, tables)
+    axes = _parse_axes(data.get("axes"), source, base_dir, reader)
     _refuse_swept(on_experiment, axes)
     experiment = _parse_experiment(data.get("experiment"), source, base_dir, on_experiment, root)
     try:
@@ -209,6 +231,19 @@ def _placed(error: InputError, source: str) -> InputError:
     )
 
 
+def _under(root: str | Path, tables: TableReader | None) -> TableReader | None:
+    """Return a reader that reads below `root` alone."""
+    if tables is None:
+        return None
+    reader = tables
+
+    def read(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
+        check_under(path, root, field="table.file")
+        return reader(path, columns)
+
+    return read
+
+
 def _override_axes(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     changed: object = data
     for item in overrides:
@@ -220,7 +255,25 @@ def _override_axes(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, 
     return as_mapping(changed)
 
 
-def _parse_axes(axes: object, source: str) -> tuple[AxisSpec, ...]:
+def _parse_axis(
+    plain: Mapping[str, Any], source: str, base_dir: str | Path | None, tables: TableReader | None
+) -> AxisSpec:
+    """Validate an axis, and put a table's values in its place."""
+    axis = _validate(AxisSpec, plain, source)
+    if axis.table is None or tables is None:
+        return axis
+    path = Path(axis.table.file)
+    path = path if base_dir is None else Path(base_dir) / path
+    single = axis.table.column
+    rows = tables(path, axis.table.columns if single is None else (single,))
+    values = rows if single is None else [row[0] for row in rows]
+    rest = {key: value for key, value in plain.items() if key != "table"}
+    return _validate(AxisSpec, {**rest, "values": values}, source)
+
+
+def _parse_axes(
+    axes: object, source: str, base_dir: str | Path | None, tables: TableReader | None
+) -> tuple[AxisSpec, ...]:
     if axes is None:
         return ()
     if not isinstance(axes, list | tuple):
@@ -234,7 +287,7 @@ def _parse_axes(axes: object, source: str) -> tuple[AxisSpec, ...]:
                 field=f"axes.{position}",
             )
         try:
-            parsed.append(_validate(AxisSpec, axis, source))
+            parsed.append(_parse_axis(axis, source, base_dir, tables))
         except InputError as error:
             field = ".".join(part for part in (f"axes.{position}", error.field) if part)
             raise InputError(

@@ -19,6 +19,28 @@ from distbragg.spec.base import (
 )
 
 
+class KappaSpec(SpecModel):
+    """A kappa goniometer: ω carries κ, κ carries φ, φ the crystal; all axes at their zero.
+
+    `scan` names the axis that the goniometer's `phi_deg` and `oscillation_deg` turn, `fixed_deg`
+    is the angle of the other one. The ω axis is `spindle_axis`, that of φ the same unless given;
+    that of κ is the ω axis turned by `alpha_deg` about the beam unless given.
+    """
+
+    kappa_deg: Finite = 0.0
+    fixed_deg: Finite = 0.0
+    scan: Literal["omega", "phi"] = "omega"
+    alpha_deg: Finite = 50.0
+    kappa_axis: Vector3 | None = None
+    phi_axis: Vector3 | None = None
+
+    @model_validator(mode="after")
+    def _check_axes(self) -> Self:
+        require_direction(self.kappa_axis, "kappa_axis")
+        require_direction(self.phi_axis, "phi_axis")
+        return self
+
+
 class GoniometerSpec(SpecModel):
     """Rotation of the crystal about the spindle during one frame."""
 
@@ -27,6 +49,7 @@ class GoniometerSpec(SpecModel):
     step_deg: Finite | None = None
     steps: Steps | None = None
     spindle_axis: Vector3 | None = None
+    kappa: KappaSpec | None = None
 
     @model_validator(mode="after")
     def _check_axis(self) -> Self:

@@ -9,32 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 
 from distbragg.errors import InputError
-from distbragg.spec.axis_values import (
-    AxisValues,
-    arange_values,
-    linspace_values,
-    plain_values,
-    random_quaternions,
-)
-from distbragg.spec.base import Count, Finite, SpecModel, refusal
+from distbragg.spec.axis import AxisSpec, fill_axes
+from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import leaf_paths, split_path, value_at, with_value
 from distbragg.spec.problems import input_error
 from distbragg.spec.suffix import unit_of
 
-QUATERNION_PATH = "crystal.quaternion_xyzw"
-RESERVED_NAMES = frozenset(
-    {"slow", "fast", "panel", "images", "labels", "rendered", "xyz"}
-    | {f"panel_{name}" for name in ("origin", "fast", "slow", "pixel_size")}
-    | {f"panel_pixels_{side}" for side in ("slow", "fast")}
-)
 _FIXED = {
     "compute": "the plan is one for the whole stack",
     "output": "a stack stores one kind of image",
@@ -47,95 +35,6 @@ _FIXED = {
 _CHECKED_INDICES = 20_000
 """Longest axis of which every value is validated at load; of a longer one, that many spread
 evenly, both ends among them (its frames are validated again when they are made)."""
-
-
-class Linspace(SpecModel):
-    """`count` evenly spaced values, both ends included."""
-
-    start: Finite
-    stop: Finite
-    count: Count
-
-
-class Arange(SpecModel):
-    """Values from `start` in steps of `step`, up to but not including `stop`."""
-
-    start: Finite
-    stop: Finite
-    step: Finite
-
-
-class RandomOrientations(SpecModel):
-    """Orientations uniform on SO(3), the same for the same seed."""
-
-    count: Count
-    seed: int = Field(default=0, ge=0, lt=2**63)
-
-
-class AxisSpec(SpecModel):
-    """One axis: a name, the field it sets, and its values.
-
-    `path` is the dotted path of any field outside `compute` and `output` whose change leaves
-    the frame's shape alone; an element of a list is addressed by its index. `dim` is by
-    default the axis's own name.
-    """
-
-    name: str
-    path: str = ""
-    dim: str = ""
-    values: Annotated[tuple[Any, ...], BeforeValidator(plain_values)] | None = None
-    linspace: Linspace | None = None
-    arange: Arange | None = None
-    random_orientations: RandomOrientations | None = None
-
-    _expanded: AxisValues = PrivateAttr()
-
-    @model_validator(mode="after")
-    def _check_axis(self) -> Self:
-        for field, word in (("name", self.name), ("dim", self.dimension)):
-            if not word.isidentifier():
-                raise refusal(
-                    f"{word!r} is no identifier",
-                    field=field,
-                    remedy="use letters, digits and underscores, not starting with a digit",
-                )
-            if word in RESERVED_NAMES:
-                raise refusal(f"{word!r} is a name of the stack itself", field=field)
-        kinds = ("values", "linspace", "arange", "random_orientations")
-        given = [kind for kind in kinds if getattr(self, kind) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) if given else "none"
-            raise refusal(f"needs exactly one of {', '.join(kinds)}, found {found}")
-        if self.random_orientations is not None and self.path not in ("", QUATERNION_PATH):
-            raise refusal(f"random orientations set {QUATERNION_PATH}", field="path")
-        if not self.target:
-            raise refusal("is missing", field="path", remedy="name the field this axis sets")
-        self._expanded = self._expand()
-        return self
-
-    @property
-    def dimension(self) -> str:
-        """Name of the dimension the axis runs along."""
-        return self.dim or self.name
-
-    @property
-    def target(self) -> str:
-        """Dotted path the axis sets."""
-        return QUATERNION_PATH if self.random_orientations is not None else self.path
-
-    @property
-    def expanded(self) -> AxisValues:
-        """All values of the axis, made once."""
-        return self._expanded
-
-    def _expand(self) -> AxisValues:
-        if self.linspace is not None:
-            return linspace_values(self.linspace.start, self.linspace.stop, self.linspace.count)
-        if self.arange is not None:
-            return arange_values(self.arange.start, self.arange.stop, self.arange.step)
-        if self.random_orientations is not None:
-            return random_quaternions(self.random_orientations.count, self.random_orientations.seed)
-        return AxisValues.of(self.values or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +71,7 @@ class SweepSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_sweep(self) -> Self:
+        fill_axes(self.axes)
         self._check_names()
         for position, axis in enumerate(self.axes):
             _check_target(axis, self.experiment, field=f"axes.{position}.path")

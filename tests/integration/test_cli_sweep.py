@@ -172,3 +172,28 @@ def test_an_interrupted_sweep_ends_with_130_and_resumes_to_the_same_bytes(
     assert db.open_stack(out).attrs["missing_frames"] > 0
     assert main(["resume", str(out), "--cluster", "serial"]) == 0
     assert digests_of(out) == digests_of(finished)
+
+
+@pytest.mark.spec("SWP-4")
+def test_plan_prints_the_table_of_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "table.yaml"
+    path.write_text(
+        "experiment: {crystal: {cell: [50, 60, 70, 90, 90, 90]}}\n"
+        "axes:\n"
+        "  - {name: phi, path: goniometer.phi_deg, values: [0.5, 1.5]}\n"
+        "  - {name: turn, path: crystal.misset_deg, values: [[1, 2, 3], [4, 5, 6]]}\n"
+    )
+    assert main(["plan", str(path), "--csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "frame,phi,turn_0,turn_1,turn_2"
+    assert lines[2] == "1,0.5,4.0,5.0,6.0"
+    assert main(["plan", str(path), "--table", "--json", "--frames", "3"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "frame": 3, "phi": 1.5, "turn_0": 4.0, "turn_1": 5.0, "turn_2": 6.0
+    }  # fmt: skip
+    assert main(["plan", str(path), "--table"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert main(["plan", str(path), "--frames", "3"]) == 2
+    assert list(tmp_path.iterdir()) == [path]

@@ -27,6 +27,7 @@ DIMENSIONLESS = {
     "beam.spectrum.weights",
     "crystal.cell",
     "crystal.quaternion_xyzw",
+    "crystal.u_matrix",
     "crystal.fudge",
     "detector.axes.fast",
     "detector.panels.fast",
@@ -35,6 +36,8 @@ DIMENSIONLESS = {
     "detector.axes.normal",
     "detector.axes.twotheta",
     "goniometer.spindle_axis",
+    "goniometer.kappa.kappa_axis",
+    "goniometer.kappa.phi_axis",
     "background.stol_scale",
 }
 """Fields of real numbers without a unit in the name: directions, ratios, weights, the cell."""

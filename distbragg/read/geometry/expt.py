@@ -92,6 +92,7 @@ def read_expt(path: str, *, experiment: int = 0) -> FileGeometry:
             oscillation=oscillation,
             real_space=_crystal(models["crystal"], setting @ fixed, path),
             notes=tuple(notes),
+            experiments=len(experiments),
         )
     )
 

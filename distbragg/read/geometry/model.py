@@ -96,6 +96,8 @@ class FileGeometry:
         Cell vectors a, b, c at spindle angle 0 in the file's frame.
     distance_stated : bool
         False: the panels stand at an assumed distance.
+    experiments : int
+        How many the file lists, this one among them.
     notes : tuple of str
         What was assumed or left aside.
     """
@@ -114,6 +116,7 @@ class FileGeometry:
     real_space: tuple[Triple, Triple, Triple] | None = None
     distance_stated: bool = True
     notes: tuple[str, ...] = ()
+    experiments: int = 1
 
 
 def triple(values: Any, source: str, what: str) -> Triple:  # noqa: ANN401 foreign data
