@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.spec.axis import AxisSpec
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.files import FILE_FIELDS
-from distbragg.spec.sweep import AxisSpec
 from distbragg.store.run_directory import RunDirectory
 
 Part = Literal["train", "validation", "test"]

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
+from distbragg.spec.axis import AxisSpec
 from distbragg.spec.axis_values import random_quaternions
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.paths import leaf_paths
 from distbragg.spec.suffix import unit_of
-from distbragg.spec.sweep import AxisSpec, SweepSpec
+from distbragg.spec.sweep import SweepSpec
 
 BASE = {
     "crystal": {"cell": [40, 50, 60, 80, 90, 100], "cells": [5, 6, 7]},
