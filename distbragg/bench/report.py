@@ -19,6 +19,7 @@ from distbragg.bench.scaling import Curve, measure_scaling
 from distbragg.bench.small_frames import FRAMES, SmallFrames, measure_small_frames
 from distbragg.bench.startup import StartUp, measure_startup
 from distbragg.bench.summary import summary
+from distbragg.bench.tolerance import ToleranceGain, measure_tolerance
 from distbragg.bench.workloads import load_workloads
 from distbragg.kernel.native.toolchain import BuildError
 
@@ -71,6 +72,7 @@ class Report:
     startup: StartUp
     small: SmallFrames
     curves: tuple[Curve, ...]
+    tolerance: tuple[ToleranceGain, ...] = ()
 
     def plain(self) -> dict[str, object]:
         """Return as JSON-able data."""
@@ -81,6 +83,7 @@ class Report:
             "memory": [row.plain() for row in self.memory],
             "startup": self.startup.plain(),
             "small_frames": self.small.plain(),
+            "tolerance": [row.plain() for row in self.tolerance],
             "scaling": {curve.name: curve.plain() for curve in self.curves},
         }
 
@@ -127,6 +130,8 @@ def measure(inputs: Path, how: How, extent: Extent, say: Callable[[str], None]) 
     paired = measure_pairs(inputs, how, program, extent, say)
     say(f"{BIG}, from the command line to a closed store")
     big = measure_end_to_end(BIG, inputs, how, program, extent.big_pairs)
+    say("tolerances")
+    tolerance = measure_tolerance(inputs, how, 2 * extent.pairs + 1)
     say("memory of a worker")
     memory = measure_memory(inputs, how, MEMORY)
     say("start-up")
@@ -135,7 +140,7 @@ def measure(inputs: Path, how: How, extent: Extent, say: Callable[[str], None]) 
     small = measure_small_frames(inputs, how.threads, program, frames=extent.frames)
     say("scaling")
     curves = measure_scaling(inputs, how, largest=extent.points)
-    return Report(how, paired, big, memory, startup, small, curves)
+    return Report(how, paired, big, memory, startup, small, curves, tolerance)
 
 
 def measure_pairs(

@@ -36,6 +36,7 @@ def summary(report: Report) -> str:
             "shared: the spread says how much that mattered.",
             _kernel_section(report.paired),
             "![throughput](throughput.png)",
+            _tolerance_section(report),
             _big_section(report),
             _startup_section(report),
             _small_section(report),
@@ -82,6 +83,37 @@ def _kernel_row(row: PairedTiming) -> list[str]:
         f"≥ {_BARS[name]}" if name in _BARS else "–",
         _text(row.share_of_limit),
     ]
+
+
+def _tolerance_section(report: Report) -> str:
+    rows = [
+        (
+            row.workload,
+            f"{row.photons:g}",
+            f"{row.full_seconds * 1e3:.2f}",
+            f"{row.seconds * 1e3:.2f}",
+            row.gain.text(),
+            f"{row.left_out:.2%}",
+            f"{row.bound:.3g}",
+            f"{row.lost:.3g}",
+        )
+        for row in report.tolerance
+    ]
+    header = (
+        "workload",
+        "tolerance, photons",
+        "none, ms",
+        "with, ms",
+        "gain",
+        "steps left out",
+        "told at most, photons",
+        "lost, photons",
+    )
+    head = (
+        "## Tolerance\n\nBar: 5 times on `gauss_mosaic` at 10⁻³ photons. Without a tolerance exact "
+        "zeros are left out already; what was lost contains the rounding of float32.\n\n"
+    )
+    return head + table(header, rows)
 
 
 def _big_section(report: Report) -> str:

@@ -19,10 +19,13 @@ class TileSum:
     skipped : float
         At most this much was left out of any pixel, in the numerator's unit and with the
         factors that `finalize_tile` may still apply; 0 where no tolerance is set.
+    evaluated : int or None
+        Steps that the tolerance did not leave out; None where all were taken.
     """
 
     numerator: Float64Array | DeviceSum
     skipped: float = 0.0
+    evaluated: int | None = None
 
     def on_host(self) -> Float64Array:
         """Return the numerator as a numpy array, from wherever it is."""

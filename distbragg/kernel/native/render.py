@@ -89,12 +89,15 @@ def render_sum(
     call.samples(experiment)
     call.tolerance(experiment, panel, double=double)
     skipped = np.zeros(1, dtype=np.float64)
+    evaluated = np.full(1, -1, dtype=np.int64)
     call.point("out", out)
     call.point("skipped", skipped)
+    call.point("evaluated", evaluated)
     status = native.distbragg_render(ctypes.byref(call.block))
     if status != 0:
         raise MemoryError(f"the native kernel could not allocate its workspace for {tile}")
-    return TileSum(out, float(skipped[0]) * call.most_of_a_bound)
+    taken = int(evaluated[0]) if evaluated[0] >= 0 else None
+    return TileSum(out, float(skipped[0]) * call.most_of_a_bound, taken)
 
 
 class _Call:

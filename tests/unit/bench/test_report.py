@@ -169,6 +169,7 @@ def test_bench_prints_one_json_object_and_writes_the_image(tmp_path, capsys, mon
         "workload",
         "steps",
         "seconds",
+        "frame_seconds",
         "steps_per_s",
         "kernel",
         "device",

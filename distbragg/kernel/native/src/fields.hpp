@@ -56,7 +56,11 @@ class Fields {
   void render() const {
     auto spaces = samples_.workspaces(rows_);
     share_out(rows_, spaces, [&](std::int64_t row, Workspace& w) { render_row(row, w); });
-    for (const auto& space : spaces) *p_.skipped = std::max(*p_.skipped, space->skipped);
+    *p_.evaluated = 0;
+    for (const auto& space : spaces) {
+      *p_.skipped = std::max(*p_.skipped, space->skipped);
+      *p_.evaluated += space->evaluated;
+    }
   }
 
  private:
@@ -190,9 +194,13 @@ class Fields {
         for (std::size_t n = 0; n < count; ++n) samples_.steps().add_group(q, pairs[n].domain);
       });
     }
+    std::int64_t pixels = 0;
     for (int lane = 0; lane < kGroupLanes; ++lane) {
-      if (w.flat[lane] >= 0) p_.out[w.flat[lane]] = w.numerator[lane];
+      if (w.flat[lane] < 0) continue;
+      p_.out[w.flat[lane]] = w.numerator[lane];
+      ++pixels;
     }
+    w.evaluated += pixels * samples_.per_source() * static_cast<std::int64_t>(visible.size());
   }
 
   const Parameters& p_;

@@ -71,6 +71,7 @@ struct Parameters {
   const std::uint8_t* active;  // (slow, fast) of the tile
   double* out;                 // (slow, fast) of the tile; comes in zeroed
   double* skipped;             // Σ w · bound of what was left out, of the pixel with most of it
+  std::int64_t* evaluated;     // steps that were not left out; untouched where all were taken
 };
 
 }  // namespace distbragg

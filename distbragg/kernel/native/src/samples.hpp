@@ -26,7 +26,8 @@ struct Workspace {
   std::int64_t flat[kLanes];
   alignas(64) double contribution[kLanes];
   alignas(64) double numerator[kLanes];
-  double skipped = 0.0;  // greatest of any pixel seen by this thread
+  double skipped = 0.0;        // greatest of any pixel seen by this thread
+  std::int64_t evaluated = 0;  // steps of this thread
   explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
 };
 
@@ -59,6 +60,7 @@ class SampleSum {
 
   const std::vector<Source>& sources() const { return sources_; }
   const StepSum& steps() const { return *steps_; }
+  std::int64_t per_source() const { return samples_; }
 
   std::vector<std::unique_ptr<Workspace>> workspaces(std::int64_t pieces) const {
     const std::int64_t threads = std::max<std::int64_t>(1, std::min(p_.threads, pieces));

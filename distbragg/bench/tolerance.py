@@ -1,0 +1,131 @@
+"""What a tolerance gives: time and steps left out, against the kernel that takes every step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from distbragg.bench.measure import How, Ready, prepare
+from distbragg.bench.pairs import Spread
+from distbragg.bench.workloads import find_workload
+from distbragg.kernel.render_tile import sum_tile
+from distbragg.kernel.scale import intensity_scale
+from distbragg.kernel.tile_sum import TileSum
+from distbragg.models.arrays import Float64Array
+
+WORKLOADS: Final = ("gauss_mosaic", "tophat_mosaic", "round_mosaic", "mosaic_still")
+PHOTONS: Final = (1e-3, 1.0, 1e3, 1e6)
+"""Tolerances: the one that is judged, and others up to a spot's own brightness."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToleranceGain:
+    """One workload at one tolerance.
+
+    Attributes
+    ----------
+    workload : str
+    photons : float
+        The tolerance.
+    seconds, full_seconds : float
+        Median kernel time with it and without.
+    gain : Spread
+        Their ratio over interleaved pairs.
+    left_out : float
+        Share of the steps that was left out by the bound.
+    bound : float
+        What is told to be left out of any pixel at most, photons.
+    lost : float
+        What was, photons: the largest difference of any pixel, the rounding of float32 included.
+    """
+
+    workload: str
+    photons: float
+    seconds: float
+    full_seconds: float
+    gain: Spread
+    left_out: float
+    bound: float
+    lost: float
+
+    def plain(self) -> dict[str, object]:
+        """Return as JSON-able data."""
+        return {
+            "workload": self.workload,
+            "tolerance_photons": self.photons,
+            "seconds": self.seconds,
+            "full_seconds": self.full_seconds,
+            "gain": self.gain.plain(),
+            "left_out": self.left_out,
+            "bound_photons": self.bound,
+            "lost_photons": self.lost,
+        }
+
+
+def measure_tolerance(inputs: Path, how: How, pairs: int) -> tuple[ToleranceGain, ...]:
+    """Time every workload of `WORKLOADS` at every tolerance, in turns with none."""
+    found = []
+    for name in WORKLOADS:
+        # In the mode whose every factor is in the sum, so that sums are photons but for a scale.
+        workload = find_workload(name).with_arguments(name, {"--physics": "exact"}, 0)
+        full = prepare(replace(workload, steps=find_workload(name).steps), inputs, how)
+        found += [_gain(full, photons, pairs) for photons in PHOTONS]
+    return tuple(found)
+
+
+def within(ready: Ready, photons: float) -> Ready:
+    """Return the workload with a tolerance."""
+    experiment = ready.experiment
+    sampling = replace(experiment.sampling, tolerance=photons)
+    return replace(ready, experiment=replace(experiment, sampling=sampling))
+
+
+def _gain(full: Ready, photons: float, pairs: int) -> ToleranceGain:
+    reduced = within(full, photons)
+    _render(full)
+    _render(reduced)  # the warm-up
+    times: list[tuple[float, float]] = []
+    for _ in range(pairs):
+        before, everything = _render(full)
+        after, sums = _render(reduced)
+        times.append((before, after))
+    scale = intensity_scale(full.experiment)
+    lost = np.abs(_photons(everything, scale) - _photons(sums, scale)).max()
+    return ToleranceGain(
+        workload=full.workload.name,
+        photons=photons,
+        seconds=Spread.of(after for _, after in times).median,
+        full_seconds=Spread.of(before for before, _ in times).median,
+        gain=Spread.of(before / after for before, after in times),
+        left_out=1.0 - _evaluated(full, sums) / full.plan.steps,
+        bound=sum(part.skipped for part in sums) * scale,
+        lost=float(lost),
+    )
+
+
+def _render(ready: Ready) -> tuple[float, list[TileSum]]:
+    started = time.perf_counter()
+    sums = [
+        sum_tile(ready.experiment, 0, tile, chunk, ready.options)
+        for tile in ready.plan.tiles
+        for chunk in ready.plan.chunks
+    ]
+    return time.perf_counter() - started, sums
+
+
+def _photons(sums: list[TileSum], scale: float) -> Float64Array:
+    return np.concatenate([part.on_host() for part in sums]) * scale
+
+
+def _evaluated(ready: Ready, sums: list[TileSum]) -> int:
+    places = [(tile, chunk) for tile in ready.plan.tiles for chunk in ready.plan.chunks]
+    per_pixel = ready.plan.steps // sum(tile.pixels for tile in ready.plan.tiles)
+    share = per_pixel // len(ready.plan.chunks)
+    return sum(
+        tile.pixels * share if part.evaluated is None else part.evaluated
+        for (tile, _), part in zip(places, sums, strict=True)
+    )
