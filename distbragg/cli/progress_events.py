@@ -18,6 +18,7 @@ from distbragg.cli.progress_view import NOTHING, DiskWatch
 from distbragg.errors import DistbraggError, ExitStatus
 from distbragg.graph.progress import (
     Event,
+    JobsSubmitted,
     ProgressTracker,
     RunStarted,
     UnitFinished,
@@ -91,6 +92,9 @@ class ProgressEvents:
         if isinstance(event, RunStarted):
             self.tracker = ProgressTracker(event, self._clock)
             _write("started", **_started(event))
+            return
+        if isinstance(event, JobsSubmitted):
+            _write("jobs", kind=event.kind, numbers=list(event.numbers))
             return
         self.tracker(event)
         if isinstance(event, UnitFinished):

@@ -14,6 +14,7 @@ import click
 
 from distbragg.graph.progress import (
     Event,
+    JobsSubmitted,
     ProgressTracker,
     RunStarted,
     TileFinished,
@@ -87,6 +88,10 @@ class ProgressView:
         """Take one event."""
         if isinstance(event, RunStarted):
             self._start(event)
+            return
+        if isinstance(event, JobsSubmitted):
+            count = counted(len(event.numbers), "job")
+            self._say(f"{count} submitted to {event.kind}: {', '.join(event.numbers)}")
             return
         self.tracker(event)
         if isinstance(event, TileFinished):

@@ -65,11 +65,14 @@ class OpenCluster:
         How long to wait while there is no worker, s.
     trouble : callable
         Says why no worker will come, in one line; an empty text while there is hope.
+    jobs : tuple of str
+        Numbers of the jobs that were submitted.
     """
 
     client: Client
     patience_s: float = WORKER_PATIENCE_S
     trouble: Callable[[], str] = str
+    jobs: tuple[str, ...] = ()
 
 
 def parse_cluster(text: str, site: str = "") -> ClusterSpec:
@@ -175,7 +178,8 @@ def _open(spec: ClusterSpec, stack: ExitStack) -> OpenCluster:
         cluster = stack.enter_context(queue_cluster(spec))
         client = _client(stack, address=cluster)
         keeper = stack.enter_context(JobKeeper(cluster, spec.kind, spec.jobs))
-        return OpenCluster(client, spec.patience_h * _SECONDS_PER_HOUR, lambda: keeper.trouble)
+        patience_s = spec.patience_h * _SECONDS_PER_HOUR
+        return OpenCluster(client, patience_s, lambda: keeper.trouble, keeper.numbers)
     if isinstance(spec, AddressClusterSpec | SchedulerFileClusterSpec):
         return OpenCluster(_client(stack, **connection(spec)))
     raise TypeError(f"{type(spec).__name__} cannot be opened")

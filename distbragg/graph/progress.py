@@ -88,7 +88,23 @@ class PictureTaken:
     picture: dict[str, Any]
 
 
-Event = RunStarted | TileFinished | UnitRetried | UnitFinished | WorkersChanged | PictureTaken
+@dataclass(frozen=True, slots=True)
+class JobsSubmitted:
+    """A batch system took the jobs of these numbers; their workers come when it likes."""
+
+    kind: str
+    numbers: tuple[str, ...]
+
+
+Event = (
+    RunStarted
+    | TileFinished
+    | UnitRetried
+    | UnitFinished
+    | WorkersChanged
+    | PictureTaken
+    | JobsSubmitted
+)
 EventCallback = Callable[[Event], None]
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
-from distbragg.graph.progress import EventCallback, each_of
+from distbragg.graph.progress import EventCallback, JobsSubmitted, each_of
 from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings
 from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
 from distbragg.plan.sweep import SweepPlan
@@ -93,6 +93,8 @@ def open_place(
         open_site(where, workers=workers) as opened,
         _watched(opened.client, run, settings, on_event) as (told, link),
     ):
+        if opened.jobs and told is not None:
+            told(JobsSubmitted(where.kind, opened.jobs))
         executor = DaskExecutor(
             opened.client,
             settings,

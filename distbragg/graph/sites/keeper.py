@@ -133,6 +133,11 @@ class JobKeeper:
         self._stop.set()
         self._thread.join(timeout=_LIST_TIMEOUT_S)
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The jobs' numbers in the batch system."""
+        return tuple(str(job.job_id) for job in list(self._cluster.workers.values()))
+
     def look(self) -> int:
         """Replace the jobs that ended; return how many."""
         self._note_workers()
@@ -156,8 +161,10 @@ class JobKeeper:
                 "they wrote (log_directory of the cluster file)"
             )
             return 0
+        before = set(self.numbers)
         self._replace(ended)
-        _log.warning("%d of %d jobs ended; submitted %d anew", missing, self._jobs, missing)
+        gone, new = (sorted(part) for part in (before - listed, set(self.numbers) - before))
+        _log.warning("jobs ended: %s; submitted: %s", ", ".join(gone) or "?", ", ".join(new))
         return missing
 
     def _watch(self) -> None:

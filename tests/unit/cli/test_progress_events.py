@@ -8,7 +8,13 @@ import pytest
 
 from distbragg.cli.progress_events import PROGRESS_INTERVAL_S, ProgressEvents
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.progress import RunStarted, UnitFinished, UnitRetried, WorkersChanged
+from distbragg.graph.progress import (
+    JobsSubmitted,
+    RunStarted,
+    UnitFinished,
+    UnitRetried,
+    WorkersChanged,
+)
 from distbragg.graph.work import UnitOutcome
 
 
@@ -32,13 +38,15 @@ def test_every_event_is_one_json_object_a_line(capsys):
     clock = Clock()
     receipt = {"frames": 3, "steps": 10, "size": 99, "kernel_seconds": 0.5, "digest": "ab"}
     with ProgressEvents(disk_free=lambda: 5, clock=clock) as tell:
+        tell(JobsSubmitted("slurm", ("12", "13")))
         tell(RunStarted(2, 6, 2.0, 1, frames_of=lambda unit: 3, path="RUN", title="x"))
         tell(WorkersChanged(4))
         tell(UnitRetried(1, 1, "OSError: disk"))
         tell(UnitFinished(UnitOutcome(0, "done", 1, receipt)))
         clock.now += PROGRESS_INTERVAL_S
         tell(UnitFinished(UnitOutcome(1, "failed", 3, {}, "OSError: disk")))
-    events = events_of(capsys)
+    jobs, *events = events_of(capsys)
+    assert (jobs["event"], jobs["numbers"]) == ("jobs", ["12", "13"])
     kinds = [event["event"] for event in events]
     expected = "started workers progress retry unit unit progress progress"
     assert kinds == expected.split()

@@ -6,6 +6,7 @@ import pytest
 
 from distbragg.cli.progress_view import DISK_INTERVAL_S, PLAIN_INTERVAL_S, DiskWatch, ProgressView
 from distbragg.graph.progress import (
+    JobsSubmitted,
     RunStarted,
     TileFinished,
     UnitFinished,
@@ -78,6 +79,12 @@ def test_failures_and_retries_are_named_and_counted(
     assert "distbragg: unit 1 is tried again: OSError: disk\n" in err
     assert "distbragg: unit 1 is set aside: ValueError: bad\n" in err
     assert "4 workers, 4 failed, 1 retry" in err
+
+
+def test_jobs_of_a_batch_system_are_named(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressView(interactive=False, clock=clock) as view:
+        view(JobsSubmitted("slurm", ("12", "13")))
+    assert capsys.readouterr().err == "distbragg: 2 jobs submitted to slurm: 12, 13\n"
 
 
 def test_a_run_with_nothing_left_prints_no_progress(
