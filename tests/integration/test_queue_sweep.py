@@ -12,7 +12,7 @@ import pytest
 import distbragg as db
 from distbragg.errors import EnvironmentFailure, ExitStatus
 from distbragg.graph import cluster as cluster_module
-from distbragg.graph.progress import UnitFinished
+from distbragg.graph.progress import JobsSubmitted, UnitFinished
 from distbragg.graph.sites.keeper import JobKeeper, listed_jobs
 from distbragg.spec.cluster import QueueClusterSpec
 
@@ -48,13 +48,15 @@ def wait_until(condition, seconds: float = 60.0) -> None:
 
 @pytest.mark.spec("CLU-3")
 def test_jobs_that_end_are_submitted_anew_and_the_bits_are_the_same(
-    finished, tmp_path, monkeypatch
+    finished, tmp_path, monkeypatch, caplog
 ):
     queue = fake("slurm", tmp_path, monkeypatch)
     run = db.create(tiny_sweep(), tmp_path / "RUN")
-    ended = []
+    ended, told = [], []
 
     def end_a_job(event: object) -> None:
+        if isinstance(event, JobsSubmitted):
+            told.extend(event.numbers)
         if isinstance(event, UnitFinished) and not ended:
             ended.append(next(job for job in fake_queue.jobs_of(queue).values()))
             fake_queue.end(ended[0])
@@ -64,6 +66,8 @@ def test_jobs_that_end_are_submitted_anew_and_the_bits_are_the_same(
     assert result.status is ExitStatus.DONE
     assert digests_of(run.path) == digests_of(finished)
     assert len(fake_queue.jobs_of(queue)) == 3
+    assert sorted(told) == ["100", "101"]
+    assert f"jobs ended: {ended[0].name}; submitted: 102" in caplog.messages
     wait_until(lambda: not any(map(fake_queue.alive, fake_queue.jobs_of(queue).values())))
     assert not list((tmp_path / "shared").iterdir())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ BIN: Final = Path(sys.executable).parent
 ROOT: Final = Path(__file__).resolve().parents[2]
 SHAPE: Final = (61, 67)
 CALIBRATION_DOMAINS: Final = 20_000
+CALIBRATION_FRAMES: Final = 3
 MAXIMUM_DOMAINS: Final = 900_000
 
 
@@ -111,19 +113,25 @@ class Trial:
         return sum(1 for _ in all_receipts(open_run(str(self.folder / name))))
 
     def calibrate(self, seconds: float) -> int:
-        """Return the number of domains with which a unit takes about so long in one thread."""
-        sweep = self.write_sweep("calibration.yaml", 3, CALIBRATION_DOMAINS)
-        options = ("--cluster", "serial", "--threads", "1")
-        self.run("distbragg", "sweep", str(sweep), "-o", "calibration.zarr", *options)
-        receipts = [
-            item.record for item in all_receipts(open_run(self.folder / "calibration.zarr"))
-        ]
-        fastest = min(float(record["kernel_seconds"]) for record in receipts)
-        domains = int(CALIBRATION_DOMAINS * seconds / fastest)
+        """Return the number of domains with which a unit takes about so long in one thread.
+
+        CPU time is measured, and starting taken off: the machine may be busy.
+        """
+        used = [self._cpu_seconds(count) for count in (1, CALIBRATION_DOMAINS)]
+        each = (used[1] - used[0]) / CALIBRATION_FRAMES / CALIBRATION_DOMAINS
+        domains = int(seconds / each) if each > 0 else MAXIMUM_DOMAINS + 1
         if domains > MAXIMUM_DOMAINS:
             raise FailedError(f"a unit of {seconds} s needs {domains} domains here")
-        self.say(f"a unit of {domains} domains takes about {seconds} s in one thread")
+        self.say(f"a unit of {domains} domains takes about {seconds} s of one core")
         return domains
+
+    def _cpu_seconds(self, domains: int) -> float:
+        name = f"calibration-{domains}"
+        sweep = self.write_sweep(f"{name}.yaml", CALIBRATION_FRAMES, domains)
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        options = ("--cluster", "serial", "--threads", "1")
+        self.run("distbragg", "sweep", str(sweep), "-o", f"{name}.zarr", *options)
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
 
 
 def sweep_of(frames: int, domains: int) -> dict[str, Any]:

@@ -115,6 +115,7 @@ class JobKeeper:
         self._settled = settled_s
         self._submitted: dict[str, float] = {}
         self._seen: set[str] = set()
+        self._known: set[str] = set()
         self._unseen = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="job-keeper", daemon=True)
@@ -161,10 +162,10 @@ class JobKeeper:
                 "they wrote (log_directory of the cluster file)"
             )
             return 0
-        before = set(self.numbers)
+        before = self._known
         self._replace(ended)
-        gone, new = (sorted(part) for part in (before - listed, set(self.numbers) - before))
-        _log.warning("jobs ended: %s; submitted: %s", ", ".join(gone) or "?", ", ".join(new))
+        gone, new = before - listed, set(self.numbers) - before
+        _log.warning("jobs ended: %s; submitted: %s", _listing(gone), _listing(new))
         return missing
 
     def _watch(self) -> None:
@@ -187,6 +188,7 @@ class JobKeeper:
         now = time.monotonic()
         for name in list(self._cluster.workers):
             self._submitted.setdefault(name, now)
+        self._known = set(self.numbers)
 
     def _note_workers(self) -> None:
         """Remember whose workers have been here; `NAME-3` is one of several of job `NAME`."""
@@ -197,3 +199,7 @@ class JobKeeper:
         if fresh:
             self._seen |= fresh
             self._unseen = 0
+
+
+def _listing(numbers: Collection[str]) -> str:
+    return ", ".join(sorted(numbers)) or "none"
