@@ -11,6 +11,7 @@ import yaml
 
 import distbragg
 from distbragg.graph.cluster import parse_cluster
+from distbragg.graph.sites.local import WORKER_PRELOADS
 from distbragg.spec.cluster import MODELS, TlsFiles
 from distbragg.spec.load import load_any
 
@@ -67,6 +68,13 @@ def test_the_page_on_cluster_files_names_every_field():
 @pytest.mark.parametrize("kind", ["slurm", "pbs", "lsf", "sge"])
 def test_the_shipped_site_files_are_accepted(kind):
     assert parse_cluster(kind, str(ROOT / "cluster" / kind / "site.yaml")).workers == 32
+
+
+def test_shipped_workers_load_what_local_workers_load():
+    texts = [path.read_text() for path in (ROOT / "cluster").rglob("*") if path.is_file()]
+    loaded = re.findall(r"--preload\s+(?:- )?([\w.]+)", "\n".join(texts))
+    assert len(loaded) >= 5
+    assert set(loaded) == set(WORKER_PRELOADS)
 
 
 def test_first_sweep_has_the_frames_its_page_says():

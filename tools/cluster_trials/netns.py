@@ -182,7 +182,7 @@ def cluster(
             launch(
                 *(host, f"worker-{host.address}", "worker", "--host", host.address),
                 *("--nworkers", "1", "--nthreads", "1", "--local-directory", str(host.folder)),
-                *("--preload", "distbragg.graph.tasks", "--death-timeout", "120"),
+                *("--preload", "distbragg.graph.warm_up", "--death-timeout", "120"),
             )
             for host in made[1:]
         ]

@@ -93,6 +93,17 @@ def test_the_workers_of_a_job_are_one_thread_encrypted_and_end_before_the_wallti
     assert 3.9 * 3600 <= longest <= 4 * 3600 - 300
 
 
+@pytest.mark.spec("CLU-8")
+def test_a_gpu_job_has_one_worker_and_one_device():
+    spec = read_cluster_file(str(SITES / "slurm" / "gpu.yaml"))
+    assert (spec.jobs, spec.processes_per_job) == (4, 1)
+    script = job_script(spec)
+    assert "#SBATCH --gres=gpu:1" in script
+    assert "#SBATCH --cpus-per-task=8" in script
+    assert "--resources GPU=1" in script
+    assert "--nworkers" not in script
+
+
 @pytest.mark.spec("CLU-4")
 @pytest.mark.parametrize("walltime", [60.0, 600.0, 3600.0, 86400.0])
 def test_the_longest_life_leaves_time_for_the_unit_in_hand(walltime: float):
