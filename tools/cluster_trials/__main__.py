@@ -22,12 +22,14 @@ def main() -> int:
     parser.add_argument("name", choices=sorted(TRIALS))
     parser.add_argument("--reports", type=Path, default=ROOT / "reports" / "clusters")
     parser.add_argument("--folder", type=Path, help="scratch folder to keep")
+    parser.add_argument("--units", type=int, default=61, help="of the sweep; default 61")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of work a unit; default 3")
     options = parser.parse_args()
     run, title = TRIALS[options.name]
     with tempfile.TemporaryDirectory(prefix="distbragg-") as scratch:
         folder = (options.folder or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        trial = Trial(folder)
+        trial = Trial(folder, options.units, options.seconds)
         try:
             run(trial)
         except SkippedError as reason:

@@ -12,8 +12,6 @@ from typing import Final
 from tools.cluster_trials.trial import FailedError, Trial, wait_until
 from tools.cluster_trials.wire import Host, Wire, hosts
 
-FRAMES: Final = 41
-UNIT_S: Final = 2.0
 DELAY_S: Final = 0.05
 LOSS: Final = 0.01
 PARTITION_S: Final = 30.0
@@ -57,9 +55,8 @@ def run(trial: Trial) -> None:
     """
     names = ("scheduler", "a", "b")
     with hosts(trial.folder, names, delay_s=DELAY_S, loss=LOSS) as (made, wire):
-        domains = trial.calibrate(UNIT_S)
-        sweep = trial.write_sweep("sweep.yaml", FRAMES, domains)
-        trial.say(f"serial reference of {FRAMES} units")
+        sweep = trial.write_sweep("sweep.yaml", trial.units, trial.calibrate())
+        trial.say(f"serial reference of {trial.units} units")
         expected = trial.reference(sweep, "serial.zarr")
         for name, parted in (("far.zarr", False), ("parted.zarr", True)):
             far_sweep(trial, made, wire, name, parted=parted, expected=expected)

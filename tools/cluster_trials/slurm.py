@@ -19,22 +19,17 @@ from tools.cluster_trials.trial import ROOT, FailedError, SkippedError, Trial, w
 
 SITE: Final = ROOT / "cluster" / "slurm"
 NEEDED: Final = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol")
-FRAMES: Final = 41
-UNIT_S: Final = 2.0
-
-WASTE_S: Final = 30
-"""Part of a job's life slept away, s. SLURM's shortest walltime is 1 min and is enforced within
-another half: what remains is less than the work there is, on a fast machine too."""
-
-ARRAY_WASTE_S: Final = 50
 PATIENCE_S: Final = 1500.0
+CANCEL_AFTER: Final = 3
+"""Units after which a job is cancelled."""
+
+SMALL_UNITS: Final = 7
 SITE_FILE: Final = """kind: slurm
 workers: 1
 cores: 1
 memory: 2GiB
-walltime: "00:01:00"
+walltime: "{walltime}"
 lifetime: {lifetime}
-prologue: ["sleep {waste}"]
 log_directory: logs
 shared_directory: shared
 """
@@ -51,9 +46,9 @@ def run(trial: Trial) -> None:
     """
     with one_node(trial) as conf:
         os.environ["SLURM_CONF"] = conf
-        domains = trial.calibrate(UNIT_S)
-        sweep = trial.write_sweep("sweep.yaml", FRAMES, domains)
-        trial.say(f"serial reference of {FRAMES} units")
+        domains = trial.calibrate()
+        sweep = trial.write_sweep("sweep.yaml", trial.units, domains)
+        trial.say(f"serial reference of {trial.units} units")
         expected = trial.reference(sweep, "serial.zarr")
         killed_jobs(trial, expected)
         lifetimes(trial, expected)
@@ -86,20 +81,23 @@ def one_node(trial: Trial) -> Iterator[str]:
 
 
 def killed_jobs(trial: Trial, expected: dict[int, str]) -> None:
-    """Sweep by dask-jobqueue with one scancel, and walltimes that kill every job."""
+    """Sweep by dask-jobqueue with one scancel and one walltime kill."""
     before = set(states(trial))
-    with sweeping(trial, "killed.zarr", "none") as driver:
-        wait_until(lambda: trial.done("killed.zarr") >= 5, PATIENCE_S, "the first units")
-        trial.run("scancel", queued(trial)[0])
+    with sweeping(trial, "killed.zarr", "00:30:00", "none") as driver:
+        await_units(trial, "killed.zarr", CANCEL_AFTER)
+        (first,) = queued(trial)
+        trial.run("scancel", first)
+        await_units(trial, "killed.zarr", 2 * CANCEL_AFTER)
+        shorten(trial, *queued(trial))
         end(driver)
-    report(trial, "dask-jobqueue, scancel and walltime kills", "killed.zarr", expected, before)
+    report(trial, "dask-jobqueue, scancel and a walltime kill", "killed.zarr", expected, before)
     require(trial, before, "CANCELLED", "TIMEOUT")
 
 
 def lifetimes(trial: Trial, expected: dict[int, str]) -> None:
     """Sweep by dask-jobqueue with workers that end before their walltime."""
     before = set(states(trial))
-    with sweeping(trial, "lifetime.zarr", "auto") as driver:
+    with sweeping(trial, "lifetime.zarr", "00:02:00", "auto") as driver:
         end(driver)
     report(trial, "dask-jobqueue, lifetimes below the walltime", "lifetime.zarr", expected, before)
     require(trial, before, "COMPLETED")
@@ -113,14 +111,16 @@ def array(trial: Trial, expected: dict[int, str]) -> None:
     before = set(states(trial))
     trial.run("distbragg", "create", str(trial.folder / "sweep.yaml"), "-o", "array.zarr")
     rounds = 0
-    while trial.done("array.zarr") < FRAMES:
+    while trial.done("array.zarr") < trial.units:
         rounds += 1
-        if rounds > 9:
-            raise FailedError("nine rounds of the job array did not finish the run")
-        submit_array(trial, ARRAY_WASTE_S if rounds == 1 else 0)
+        if rounds > 4:
+            raise FailedError("four rounds of the job array did not finish the run")
+        submit_array(trial)
         if rounds == 1:
-            wait_until(lambda: trial.done("array.zarr") >= 2, PATIENCE_S, "the first units")
-            trial.run("scancel", queued(trial, "--format=%i")[0])
+            await_units(trial, "array.zarr", CANCEL_AFTER)
+            first, second = queued(trial, "--format=%i")
+            trial.run("scancel", first)
+            shorten(trial, second)
         wait_until(lambda: not queued(trial), PATIENCE_S, "the job array")
     report(trial, f"job array, {rounds} submissions", "array.zarr", expected, before, rounds=rounds)
     require(trial, before, "CANCELLED", "TIMEOUT")
@@ -129,7 +129,7 @@ def array(trial: Trial, expected: dict[int, str]) -> None:
 def allocation(trial: Trial, domains: int) -> None:
     """Sweep in one allocation with a scheduler file."""
     before = set(states(trial))
-    sweep = trial.write_sweep("small.yaml", 7, domains)
+    sweep = trial.write_sweep("small.yaml", SMALL_UNITS, domains)
     expected = trial.reference(sweep, "small.zarr")
     trial.run(
         *("sbatch", "--nodes=1", "--cpus-per-task=2", "--mem=4G", "--time=10"),
@@ -141,10 +141,12 @@ def allocation(trial: Trial, domains: int) -> None:
 
 
 @contextmanager
-def sweeping(trial: Trial, name: str, lifetime: str) -> Iterator[subprocess.Popen[bytes]]:
+def sweeping(
+    trial: Trial, name: str, walltime: str, lifetime: str
+) -> Iterator[subprocess.Popen[bytes]]:
     """Start a sweep by dask-jobqueue as a user would."""
     site = trial.folder / f"site-{name}.yaml"
-    site.write_text(SITE_FILE.format(lifetime=lifetime, waste=0 if lifetime == "auto" else WASTE_S))
+    site.write_text(SITE_FILE.format(walltime=walltime, lifetime=lifetime))
     command = ["distbragg", "sweep", "sweep.yaml", "-o", name]
     place = ["--cluster", "slurm", "--site", str(site)]
     with (trial.folder / f"{name}.log").open("wb") as log:
@@ -168,11 +170,22 @@ def end(driver: subprocess.Popen[bytes]) -> None:
         raise FailedError(f"the sweep ended with status {status}")
 
 
-def submit_array(trial: Trial, waste: int) -> None:
-    """Submit the shipped script of a job array, after a while of doing nothing."""
+def await_units(trial: Trial, name: str, units: int) -> None:
+    """Wait until so many units of a run are there."""
+    wait_until(lambda: trial.done(name) >= units, PATIENCE_S, f"{units} units of {name}")
+
+
+def shorten(trial: Trial, *jobs: str) -> None:
+    """Set the walltime of running jobs to SLURM's shortest, 1 min, enforced within another half."""
+    for job in jobs:
+        trial.run("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+
+
+def submit_array(trial: Trial) -> None:
+    """Submit the shipped script of a job array."""
     trial.run(
-        *("sbatch", "--array=1-2", "--ntasks=1", "--cpus-per-task=1", "--mem=2G", "--time=1"),
-        *("--wrap", f"sleep {waste}; exec bash '{SITE}/array.sbatch'"),
+        *("sbatch", "--array=1-2", "--cpus-per-task=1", "--mem=2G", "--time=30"),
+        str(SITE / "array.sbatch"),
         environ={"RUN": str(trial.folder / "array.zarr"), "PARTS": "2"},
     )
 

@@ -43,11 +43,17 @@ class Trial:
     ----------
     folder : Path
         Scratch folder, where commands run.
+    units : int
+        Of the sweep that is tried.
+    unit_s : float
+        Work of a unit, s of one core.
     rows : list
         Name, figures and verdict of each thing tried.
     """
 
     folder: Path
+    units: int = 61
+    unit_s: float = 3.0
     rows: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def say(self, text: str) -> None:
@@ -112,13 +118,14 @@ class Trial:
         """Count the receipts of a run: units rendered, those rendered twice counted twice."""
         return sum(1 for _ in all_receipts(open_run(str(self.folder / name))))
 
-    def calibrate(self, seconds: float) -> int:
-        """Return the number of domains with which a unit takes about so long in one thread.
+    def calibrate(self) -> int:
+        """Return the number of domains with which a unit is as much work as it shall be.
 
         CPU time is measured, and starting taken off: the machine may be busy.
         """
         used = [self._cpu_seconds(count) for count in (1, CALIBRATION_DOMAINS)]
         each = (used[1] - used[0]) / CALIBRATION_FRAMES / CALIBRATION_DOMAINS
+        seconds = self.unit_s
         domains = int(seconds / each) if each > 0 else MAXIMUM_DOMAINS + 1
         if domains > MAXIMUM_DOMAINS:
             raise FailedError(f"a unit of {seconds} s needs {domains} domains here")
