@@ -164,7 +164,7 @@ class JobKeeper:
             return 0
         before = self._known
         self._replace(ended)
-        gone, new = before - listed, set(self.numbers) - before
+        gone, new = before - self._known, self._known - before
         _log.warning("jobs ended: %s; submitted: %s", _listing(gone), _listing(new))
         return missing
 
