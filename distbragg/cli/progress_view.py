@@ -132,7 +132,7 @@ class ProgressView:
         if free is not None:
             facts.append(f"{scaled(free)}B free on disk")
         outside = tracker.outside_kernel
-        if outside is not None and tracker.kernel_s:
+        if outside is not None and tracker.times.kernel:
             facts.append(f"{100 * outside:.0f} % outside the kernel")
         return facts
 

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from distbragg.graph.work import UnitOutcome
+from distbragg.graph.worker_time import WorkerTimes
 
 RECENT_S: Final = 120.0
 """Span of the recent rate, s; longer where it would hold fewer than `RECENT_UNITS` units."""
 
 RECENT_UNITS: Final = 8
+
+RECENT_STEP_S: Final = 0.5
+"""Moments closer than this are one, so that fast units do not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,50 +113,6 @@ EventCallback = Callable[[Event], None]
 
 
 @dataclass
-class WorkerTime:
-    """What one process spent its time on, from its receipts, s.
-
-    Attributes
-    ----------
-    units, frames : int
-    kernel : float
-        Inside the kernel.
-    storage : float
-        Encoding, writing and hashing.
-    busy : float
-        Within units: kernel, storage and the rest of rendering.
-    first, last : float
-        Start of its first unit and end of its last, s since the epoch.
-    """
-
-    units: int = 0
-    frames: int = 0
-    kernel: float = 0.0
-    storage: float = 0.0
-    busy: float = 0.0
-    first: float = float("inf")
-    last: float = float("-inf")
-
-    def add(self, receipt: dict[str, Any]) -> None:
-        """Count one receipt."""
-        storage = float(receipt.get("write_seconds", 0.0))
-        busy = float(receipt.get("render_seconds", 0.0)) + storage
-        end = float(receipt.get("time", 0.0))
-        self.units += 1
-        self.frames += int(receipt.get("frames", 0))
-        self.kernel += float(receipt.get("kernel_seconds", 0.0))
-        self.storage += storage
-        self.busy += busy
-        self.first = min(self.first, end - busy)
-        self.last = max(self.last, end)
-
-    @property
-    def wall(self) -> float:
-        """Seconds from the start of its first unit to the end of its last."""
-        return max(0.0, self.last - self.first)
-
-
-@dataclass
 class ProgressTracker:
     """Counts, rates, time left and the share of time outside the kernel, from events.
 
@@ -176,7 +136,7 @@ class ProgressTracker:
     bytes_done: int = 0
     retries: int = 0
     failures: Counter[str] = field(default_factory=Counter)
-    by_worker: dict[str, WorkerTime] = field(default_factory=dict)
+    times: WorkerTimes = field(default_factory=WorkerTimes)
 
     def __post_init__(self) -> None:
         self.workers = self.started.workers
@@ -227,11 +187,6 @@ class ProgressTracker:
         return max(0.0, self.started.cost - self.cost_done) / pace if pace > 0 else float("inf")
 
     @property
-    def kernel_s(self) -> float:
-        """Seconds inside the kernel, over all finished units."""
-        return sum(worker.kernel for worker in self.by_worker.values())
-
-    @property
     def outside_kernel(self) -> float | None:
         """Share of the workers' time outside the kernel, 0 to 1; None before the first unit.
 
@@ -239,8 +194,7 @@ class ProgressTracker:
         kernels ran in other processes than those that wrote (the graph form), it is all
         workers' time since the start.
         """
-        kernel = self.kernel_s
-        wall = sum(worker.wall for worker in self.by_worker.values())
+        kernel, wall = self.times.kernel, self.times.wall
         if kernel > wall:
             wall = self.elapsed_s * max(1, self.workers)
         return min(1.0, max(0.0, 1.0 - kernel / wall)) if wall > 0 else None
@@ -279,11 +233,13 @@ class ProgressTracker:
             self.steps_done += int(receipt.get("steps", 0))
             self.bytes_done += int(receipt.get("size", 0))
             if "pid" in receipt:
-                self.by_worker.setdefault(worker_name(receipt), WorkerTime()).add(receipt)
+                self.times.add(receipt)
         self._remember()
 
     def _remember(self) -> None:
         recent, now = self._recent, self.clock()
+        if len(recent) > 1 and now - recent[-2][0] < RECENT_STEP_S:
+            recent.pop()
         recent.append((now, self.frames_done, self.cost_done, self.steps_done))
         while len(recent) > RECENT_UNITS and now - recent[1][0] > RECENT_S:
             recent.popleft()
@@ -303,11 +259,6 @@ def each_of(*listeners: EventCallback | None) -> EventCallback | None:
             listener(event)
 
     return tell if present else None
-
-
-def worker_name(receipt: dict[str, Any]) -> str:
-    """Name the process that wrote a receipt."""
-    return f"{receipt.get('host', '?')} {receipt.get('pid', '?')}"
 
 
 def failure_kind(reason: str) -> str:

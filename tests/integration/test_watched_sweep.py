@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import time
 import urllib.request
 from collections import defaultdict
@@ -19,6 +21,17 @@ from distbragg.graph.watch import plugin
 from distbragg.store.ledger import completed_units
 
 from .conftest import digests_of, tiny_sweep
+
+SLOW_DRIVER = """
+import sys, time
+from distbragg.graph.progress import UnitFinished
+from distbragg.run.resume import resume
+def slow(event):
+    if isinstance(event, UnitFinished):
+        print("unit", flush=True)
+        time.sleep(0.7)
+resume(sys.argv[1], cluster=sys.argv[2], on_event=slow)
+"""
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -147,6 +160,26 @@ def test_a_scheduler_that_takes_no_page_still_runs_the_sweep(tmp_path, monkeypat
 def test_registering_the_plugin_again_keeps_the_counts(client, watched):
     client.register_plugin(plugin.WatchPlugin())
     assert len(json.loads(fetch(client, "distbragg/status.json"))["runs"]) == 1
+
+
+@pytest.mark.spec("WAT-7")
+def test_a_driver_that_is_killed_leaves_a_run_that_stopped(client, tmp_path):
+    run = db.create(tiny_sweep(title="killed"), tmp_path / "RUN")
+    command = [sys.executable, "-c", SLOW_DRIVER, str(run.path), client.scheduler.address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
+        for _ in range(2):
+            assert driver.stdout.readline() == "unit\n"
+        assert _state_of(client, run) == "running"
+        driver.kill()
+    deadline = time.monotonic() + 30
+    while _state_of(client, run) == "running" and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert _state_of(client, run) == "stopped"
+
+
+def _state_of(client, run):
+    runs = json.loads(fetch(client, "distbragg/status.json"))["runs"]
+    return next(item["state"] for item in runs if item["run"] == run.run_id[:12])
 
 
 def _span_metrics(name, dask_scheduler):

@@ -175,7 +175,8 @@ def open_feed(
         loop: Any = client.loop
         if client.status != "running" or loop is None:
             return None
-        sent = client.run_on_scheduler(deliver, news, asynchronous=True)
+        told: News = {**news, "client": client.id}
+        sent = client.run_on_scheduler(deliver, told, asynchronous=True)
         return asyncio.run_coroutine_threadsafe(sent, loop.asyncio_loop)
 
     feed = Feed(post, run, disk_free)

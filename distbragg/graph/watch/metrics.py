@@ -66,7 +66,7 @@ def _counters(runs: Iterable[RunTally]) -> Iterator[Metric]:
         for metric, kinds in ((failures, run.failures), (retries, run.retries)):
             for kind, count in sorted(kinds.items()):
                 metric.add_metric([run.run, kind], count)
-        for part, spent in run.seconds().items():
+        for part, spent in run.seconds.items():
             seconds.add_metric([run.run, part], spent)
     yield from (frames, steps, stored, failures, retries, seconds)
 

@@ -20,7 +20,6 @@ from bokeh.models import (
     FactorRange,
     HoverTool,
     LinearColorMapper,
-    NumeralTickFormatter,
     Range1d,
 )
 from bokeh.models.widgets.markups import Div
@@ -33,10 +32,10 @@ from distributed.dashboard.scheduler import template_variables
 from tornado import web
 from tornado.ioloop import IOLoop
 
-from distbragg.graph.progress import WorkerTime
 from distbragg.graph.quantities import counted, duration, scaled
 from distbragg.graph.watch.plugin import PAGE
-from distbragg.graph.watch.tally import RunTally, Tallies
+from distbragg.graph.watch.tally import PARTS, RunTally, Tallies
+from distbragg.graph.worker_time import WorkerTime
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -46,7 +45,10 @@ UPDATE_MS: Final = 1000
 WORKERS_SHOWN: Final = 32
 """Processes whose time is drawn: those with most of it."""
 
-PARTS: Final = ("kernel", "storage", "other", "waiting")
+SILENCE_S: Final = 30.0
+"""Without news for longer than this, the page says so."""
+
+STRETCHES: Final = (*PARTS, "waiting")
 COLOURS: Final = ("#3d8b6e", "#2f6f9f", "#d9a441", "#d9dee4")
 _PICTURE_EDGE: Final = 380
 
@@ -64,8 +66,8 @@ class RunPage:
         self._picture: dict[str, Any] | None = None
         self.head = Div(sizing_mode="stretch_width")
         self.history = ColumnDataSource({"minutes": [], "frames": [], "steps": []})
-        self.workers = ColumnDataSource({name: [] for name in ("worker", "frames", *PARTS)})
-        self.failures = ColumnDataSource({name: [] for name in ("when", "unit", "reason")})
+        self.workers = ColumnDataSource({name: [] for name in ("worker", "frames", *STRETCHES)})
+        self.failures = ColumnDataSource({name: [] for name in ("when", "unit", "fate", "reason")})
         self.image = ColumnDataSource({"image": [], "width": [], "height": []})
         self.caption = Div(sizing_mode="stretch_width")
         self._names = FactorRange()
@@ -74,8 +76,8 @@ class RunPage:
         self._frame = self._picture_figure()
         self._table = self._failure_table()
         left = column(
-            self._rate_figure("frames", "frames / s", "#2f6f9f", "0,0.[00]"),
-            self._rate_figure("steps", "million pixel-steps / s", "#3d8b6e", "0,0.[00]"),
+            self._rate_figure("frames", "frames / s", "#2f6f9f"),
+            self._rate_figure("steps", "million pixel-steps / s", "#3d8b6e"),
             sizing_mode="stretch_width",
         )
         right = column(self._frame, self.caption, width=_PICTURE_EDGE)
@@ -97,13 +99,12 @@ class RunPage:
         self._update_workers(tally)
         self._update_picture(tally)
         self._table.visible = bool(tally.recent)
+        latest = list(reversed(tally.recent))
         self.failures.data = {
-            "when": [
-                f"{duration(max(0.0, tally.clock() - moment))} ago"
-                for moment, *_ in reversed(tally.recent)
-            ],
-            "unit": [unit for _, unit, _, _ in reversed(tally.recent)],
-            "reason": [reason for *_, reason in reversed(tally.recent)],
+            "when": [f"{duration(max(0.0, tally.clock() - item.time))} ago" for item in latest],
+            "unit": [item.unit for item in latest],
+            "fate": [item.fate for item in latest],
+            "reason": [item.reason for item in latest],
         }
 
     def _update_history(self, tally: RunTally) -> None:
@@ -115,15 +116,15 @@ class RunPage:
         }
 
     def _update_workers(self, tally: RunTally) -> None:
-        names = sorted(tally.by_worker, key=lambda name: -tally.by_worker[name].busy)
+        names = sorted(tally.times, key=lambda name: -tally.times[name].busy)
         shown = sorted(names[:WORKERS_SHOWN], reverse=True)
-        shares = [time_shares(tally.by_worker[name]) for name in shown]
+        shares = [time_shares(tally.times[name]) for name in shown]
         self._names.factors = shown
         self._split.height = 130 + 22 * max(1, len(shown))
         self.workers.data = {
             "worker": shown,
-            "frames": [tally.by_worker[name].frames for name in shown],
-            **{part: [share[part] for share in shares] for part in PARTS},
+            "frames": [tally.times[name].frames for name in shown],
+            **{part: [share[part] for share in shares] for part in STRETCHES},
         }
 
     def _update_picture(self, tally: RunTally) -> None:
@@ -142,7 +143,7 @@ class RunPage:
             f"the brightest pixel has {picture['max']:.4g} photons"
         )
 
-    def _rate_figure(self, name: str, title: str, colour: str, form: str) -> Any:  # noqa: ANN401
+    def _rate_figure(self, name: str, title: str, colour: str) -> Any:  # noqa: ANN401
         plot: Any = figure(
             title=title, height=190, sizing_mode="stretch_width", tools="", toolbar_location=None
         )
@@ -157,7 +158,6 @@ class RunPage:
         )
         plot.y_range.start = 0
         plot.xaxis.axis_label = "minutes since the start"
-        plot.yaxis.formatter = NumeralTickFormatter(format=form)
         return plot
 
     def _split_figure(self) -> Any:  # noqa: ANN401
@@ -171,16 +171,18 @@ class RunPage:
             toolbar_location=None,
         )
         plot.hbar_stack(
-            PARTS,
+            STRETCHES,
             y="worker",
             height=0.8,
             color=COLOURS,
             source=self.workers,
-            legend_label=list(PARTS),
+            legend_label=list(STRETCHES),
         )
         plot.add_layout(plot.legend[0], "right")
         tips = [("process", "@worker"), ("frames", "@frames")]
-        plot.add_tools(HoverTool(tooltips=tips + [(part, f"@{part}{{0.0}} %") for part in PARTS]))
+        plot.add_tools(
+            HoverTool(tooltips=tips + [(part, f"@{part}{{0.0}} %") for part in STRETCHES])
+        )
         return plot
 
     def _picture_figure(self) -> Any:  # noqa: ANN401
@@ -212,6 +214,7 @@ class RunPage:
             columns=[
                 TableColumn(field="when", title="failed attempts", width=110),
                 TableColumn(field="unit", title="unit", width=70),
+                TableColumn(field="fate", title="then", width=90),
                 TableColumn(field="reason", title="reason", width=800),
             ],
             height=180,
@@ -288,6 +291,9 @@ def head_html(tally: RunTally | None) -> str:
         facts.append(f"{100 * outside:.0f} % outside the kernel")
     if tally.disk_free is not None:
         facts.append(f"{scaled(tally.disk_free)}B free on disk")
+    silent = tally.clock() - tally.posted
+    if tally.state == "running" and silent > SILENCE_S:
+        facts.append(f"last news {duration(silent)} ago")
     title = tally.title or tally.path or tally.run
     return (
         f"<h2 style='margin:0'>{escape(title)}: {tally.state}</h2>"

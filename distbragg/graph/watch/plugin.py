@@ -44,6 +44,10 @@ class WatchPlugin(SchedulerPlugin):
         self.page = add_page(scheduler, self.tallies)
         add_metrics(self.tallies)
 
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
+        """Notice a driver that was killed."""
+        self.tallies.lose(client)
+
 
 def deliver(news: News, *, dask_scheduler: Scheduler) -> None:
     """Hand news to the plugin; runs on the scheduler."""

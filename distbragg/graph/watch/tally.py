@@ -7,12 +7,15 @@ from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NamedTuple, TypedDict
 
-from distbragg.graph.progress import WorkerTime, worker_name
+from distbragg.graph.worker_time import WorkerTimes
 
 UNIT_SECONDS: Final = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
 """Upper bounds of the histogram of a unit's seconds."""
+
+PARTS: Final = ("kernel", "storage", "other")
+"""What workers' time within units is spent on."""
 
 BINS: Final = 240
 """Most points of the throughput's history; twice as long bins replace them beyond that."""
@@ -33,6 +36,8 @@ class News(TypedDict, total=False):
         12 hex digits of the run's identity.
     path, title : str
     state : {"running", "ended", "stopped"}
+    client : str
+        The driver's name on the scheduler.
     begin : bool
         This execution's first news.
     receipts : list of dict
@@ -49,6 +54,7 @@ class News(TypedDict, total=False):
     path: str
     title: str
     state: str
+    client: str
     begin: bool
     receipts: list[dict[str, Any]]
     failures: list[tuple[int, str, str]]
@@ -104,13 +110,22 @@ class History:
         self.steps = _pairs(self.steps)
 
 
+class FailedAttempt(NamedTuple):
+    """An attempt at a unit that failed, and what was done then: tried again, or set aside."""
+
+    time: float
+    unit: int
+    fate: str
+    reason: str
+
+
 @dataclass
 class RunTally:
     """Counts of one run on this scheduler, over all executions that posted to it.
 
     Attributes
     ----------
-    run, path, title, state : str
+    run, path, title, state, client : str
     frames, steps, bytes : int
         Rendered and stored.
     failures, retries : Counter
@@ -118,9 +133,12 @@ class RunTally:
     unit_seconds : list of int
         Units by the seconds they took: one count for each bound of `UNIT_SECONDS`, one beyond.
     unit_seconds_sum : float
-    by_worker : dict of str to WorkerTime
-    recent : deque of (time, unit, kind, reason)
-        The latest failures and retries.
+    seconds : dict of str to float
+        Workers' seconds within units, by what they were spent on.
+    times : WorkerTimes
+        The same by process, of the present execution.
+    recent : deque of FailedAttempt
+        The latest.
     progress : dict
         Of the latest news: see `ProgressTracker.to_plain`.
     """
@@ -130,6 +148,7 @@ class RunTally:
     path: str = ""
     title: str = ""
     state: str = "running"
+    client: str = ""
     frames: int = 0
     steps: int = 0
     bytes: int = 0
@@ -137,10 +156,9 @@ class RunTally:
     retries: Counter[str] = field(default_factory=Counter)
     unit_seconds: list[int] = field(default_factory=lambda: [0] * (len(UNIT_SECONDS) + 1))
     unit_seconds_sum: float = 0.0
-    by_worker: dict[str, WorkerTime] = field(default_factory=dict)
-    recent: deque[tuple[float, int, str, str]] = field(
-        default_factory=lambda: deque(maxlen=FAILURES_KEPT)
-    )
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys(PARTS, 0.0))
+    times: WorkerTimes = field(default_factory=WorkerTimes)
+    recent: deque[FailedAttempt] = field(default_factory=lambda: deque(maxlen=FAILURES_KEPT))
     progress: dict[str, Any] = field(default_factory=dict)
     disk_free: int | None = None
     picture: dict[str, Any] | None = None
@@ -156,19 +174,23 @@ class RunTally:
         if news.get("begin"):
             # The pause since the last execution is no time of work.
             self.history = History(self.posted)
-            self.by_worker.clear()
+            self.times = WorkerTimes()
         self.path, self.title = news.get("path", self.path), news.get("title", self.title)
         self.state = news.get("state", self.state)
+        self.client = news.get("client", self.client)
         self.progress = news.get("progress", self.progress)
         self.disk_free = news.get("disk_free", self.disk_free)
         self.picture = news.get("picture") or self.picture
         for receipt in news.get("receipts", ()):
             self._count(receipt)
-        told = ((self.failures, news.get("failures")), (self.retries, news.get("retries")))
-        for kinds, events in told:
+        told = (
+            (self.failures, "set aside", news.get("failures")),
+            (self.retries, "tried again", news.get("retries")),
+        )
+        for kinds, fate, events in told:
             for unit, kind, reason in events or ():
                 kinds[kind] += 1
-                self.recent.append((self.posted, unit, kind, reason))
+                self.recent.append(FailedAttempt(self.posted, unit, fate, reason))
 
     def eta_s(self) -> float | None:
         """Seconds left by now; None where unknown."""
@@ -188,18 +210,6 @@ class RunTally:
         units = sum(self.unit_seconds)
         return self.clock() - (self.unit_seconds_sum / units if units else 0.0)
 
-    def seconds(self) -> dict[str, float]:
-        """Workers' seconds in units by what they were spent on."""
-        workers = self.by_worker.values()
-        kernel = sum(item.kernel for item in workers)
-        storage = sum(item.storage for item in workers)
-        busy = sum(item.busy for item in workers)
-        return {
-            "kernel": kernel,
-            "storage": storage,
-            "other": max(0.0, busy - kernel - storage),
-        }
-
     def to_plain(self) -> dict[str, Any]:
         """Return as JSON-able data, without the picture."""
         return {
@@ -213,7 +223,7 @@ class RunTally:
             "failures": dict(self.failures),
             "retries": dict(self.retries),
             "eta_s": self.eta_s(),
-            "seconds": self.seconds(),
+            "seconds": dict(self.seconds),
             "disk_free_bytes": self.disk_free,
             "progress": self.progress,
         }
@@ -229,7 +239,11 @@ class RunTally:
         self.unit_seconds[bisect_left(UNIT_SECONDS, busy)] += 1
         self.unit_seconds_sum += busy
         self.last_unit = max(self.last_unit, end)
-        self.by_worker.setdefault(worker_name(dict(receipt)), WorkerTime()).add(dict(receipt))
+        self.times.add(receipt)
+        kernel, storage = float(receipt["kernel_seconds"]), float(receipt["write_seconds"])
+        spent = (kernel, storage, max(0.0, busy - kernel - storage))
+        for part, seconds in zip(PARTS, spent, strict=True):
+            self.seconds[part] += seconds
         self.history.add(end - busy, end, frames, steps)
 
 
@@ -254,6 +268,12 @@ class Tallies:
     def all(self) -> tuple[RunTally, ...]:
         """Return the runs, the one with the latest news last."""
         return tuple(self._runs.values())
+
+    def lose(self, client: str) -> None:
+        """Mark the runs of a driver that went away without a word as stopped."""
+        for tally in self._runs.values():
+            if tally.client == client and tally.state == "running":
+                tally.state = "stopped"
 
     def latest(self) -> RunTally | None:
         """Return the run with the latest news."""

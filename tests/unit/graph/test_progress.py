@@ -8,6 +8,7 @@ import pytest
 
 from distbragg.graph.progress import (
     RECENT_S,
+    RECENT_STEP_S,
     RECENT_UNITS,
     ProgressTracker,
     RunStarted,
@@ -16,6 +17,7 @@ from distbragg.graph.progress import (
     failure_kind,
 )
 from distbragg.graph.work import UnitOutcome
+from distbragg.graph.worker_time import PROCESSES_KEPT
 
 
 class Clock:
@@ -119,7 +121,7 @@ def test_time_outside_the_kernel_counts_gaps_between_units_of_each_worker():
     # Another process, whose clock is a day behind, adds its own span and nothing else.
     tracker(done(2, **busy(500.0, 510.0, kernel=10.0, pid=2)))
     assert tracker.outside_kernel == pytest.approx(1 - 24 / 30)
-    assert tracker.by_worker["a 1"].storage == pytest.approx(3.0)
+    assert tracker.times["a 1"].storage == pytest.approx(3.0)
 
 
 def test_kernels_of_other_processes_are_compared_with_all_workers_time():
@@ -129,3 +131,18 @@ def test_kernels_of_other_processes_are_compared_with_all_workers_time():
     tracker(done(0, **busy(100.0, 101.0, kernel=30.0)))
     assert tracker.outside_kernel == pytest.approx(1 - 30 / 40)
     assert set(tracker.to_plain()) >= {"eta_s", "outside_kernel", "steps_per_s"}
+
+
+def test_memory_does_not_grow_with_units_or_processes():
+    clock = Clock()
+    tracker = ProgressTracker(RunStarted(10**6, 10**6, 1.0, 2), clock)
+    for unit in range(4 * PROCESSES_KEPT):
+        for part in range(5):
+            clock.now += 0.01
+            start = 10.0 * unit + part
+            tracker(done(unit, **busy(start, start + 1.0, kernel=0.75, pid=unit)))
+    assert len(tracker.times) == PROCESSES_KEPT
+    assert tracker.times.wall == pytest.approx(5.0 * 4 * PROCESSES_KEPT)
+    assert tracker.outside_kernel == pytest.approx(0.25)
+    assert len(tracker._recent) <= RECENT_S / RECENT_STEP_S + RECENT_UNITS
+    assert tracker.frames_per_s == pytest.approx(100, rel=0.01)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distbragg.graph.progress import WorkerTime
 from distbragg.graph.thumbnail import thumbnail
-from distbragg.graph.watch.page import PARTS, WORKERS_SHOWN, RunPage, head_html, time_shares
+from distbragg.graph.watch.page import STRETCHES, WORKERS_SHOWN, RunPage, head_html, time_shares
 from distbragg.graph.watch.tally import Tallies
+from distbragg.graph.worker_time import WorkerTime
 
 from .test_tally import Clock, receipt
 
@@ -45,7 +45,7 @@ def test_page_shows_throughput_workers_failures_and_the_newest_frame(tallies):
     assert "9 of 12 frames" in page.head.text
     assert "1 min 1 s left" in page.head.text
     assert page.workers.data["worker"] == ["a 2", "a 1", "a 0"]
-    assert sum(page.workers.data[part][0] for part in PARTS) == pytest.approx(100)
+    assert sum(page.workers.data[part][0] for part in STRETCHES) == pytest.approx(100)
     assert list(page.failures.data["unit"]) == [7]
     # The first row of an image is at the top of the page, the last row of what bokeh draws.
     (levels,) = page.image.data["image"]
@@ -81,3 +81,10 @@ def test_a_run_that_ended_has_no_time_left(tallies):
     tally = tallies.take({"run": "r", "state": "ended", "progress": {"frames": 1}})
     assert " left" not in head_html(tally)
     assert ": ended" in head_html(tally)
+
+
+def test_a_run_without_news_says_how_long(tallies):
+    tally = tallies.take({"run": "r", "state": "running"})
+    assert "last news" not in head_html(tally)
+    tally.clock.now += 200
+    assert "last news 3 min 20 s ago" in head_html(tally)

@@ -49,11 +49,13 @@ def test_counts_add_up_over_posts_and_executions():
     tally = tallies.latest()
     assert (tally.frames, tally.steps, tally.bytes) == (12, 1200, 28)
     assert tally.retries == tally.failures == {"OSError": 2}
+    assert tally.seconds == {"kernel": 42.0, "storage": 21.0, "other": 21.0}
     assert sum(tally.unit_seconds) == 4
     assert tally.unit_seconds[UNIT_SECONDS.index(3.0)] == 2
     assert tally.unit_seconds[UNIT_SECONDS.index(100.0)] == 2
     assert tally.unit_seconds_sum == pytest.approx(84.0)
-    assert [unit for _, unit, _, _ in tally.recent] == [4, 4, 4, 4]
+    assert [item.unit for item in tally.recent] == [4, 4, 4, 4]
+    assert [item.fate for item in tally.recent] == ["tried again", "set aside"] * 2
     json.dumps(tally.to_plain())
 
 
@@ -61,8 +63,8 @@ def test_time_of_a_worker_is_split_and_its_pauses_are_waiting():
     tallies = Tallies(Clock())
     tallies.take({"run": "r", "receipts": [receipt(4.0, age=6.0), receipt(4.0)]})
     tally = tallies.latest()
-    assert tally.seconds() == {"kernel": 4.0, "storage": 2.0, "other": 2.0}
-    assert tally.by_worker["a 1"].wall == pytest.approx(10.0)
+    assert tally.seconds == {"kernel": 4.0, "storage": 2.0, "other": 2.0}
+    assert tally.times["a 1"].wall == pytest.approx(10.0)
 
 
 def test_time_left_runs_down_between_posts():
@@ -79,6 +81,19 @@ def test_time_left_runs_down_between_posts():
     assert tallies.latest().eta_s() is None
     tallies.take({"run": "r", "state": "ended"})
     assert tallies.latest().eta_s() == 0.0
+
+
+def test_a_run_whose_driver_went_away_has_stopped():
+    tallies = Tallies(Clock())
+    tallies.take({"run": "a", "client": "one", "state": "running"})
+    tallies.take({"run": "b", "client": "two", "state": "running"})
+    tallies.take({"run": "c", "client": "one", "state": "ended"})
+    tallies.lose("one")
+    assert {tally.run: tally.state for tally in tallies.all()} == {
+        "a": "stopped",
+        "b": "running",
+        "c": "ended",
+    }
 
 
 @pytest.mark.spec("WAT-5")
