@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distbragg.fit.render import render_tensor
     from distbragg.models.tables import load_sweep
     from distbragg.run.create import create
+    from distbragg.run.extend import extend
     from distbragg.run.labels import open_labels
     from distbragg.run.plan import plan as dry_run
     from distbragg.run.render import render
@@ -42,6 +43,7 @@ _HOMES = {
     "SweepSpec": "distbragg.spec.sweep",
     "create": "distbragg.run.create",
     "dry_run": "distbragg.run.plan",
+    "extend": "distbragg.run.extend",
     "load_spec": "distbragg.spec.load",
     "load_sweep": "distbragg.models.tables",
     "open_labels": "distbragg.run.labels",
@@ -62,6 +64,7 @@ __all__ = [
     "__version__",
     "create",
     "dry_run",
+    "extend",
     "load_spec",
     "load_sweep",
     "open_labels",

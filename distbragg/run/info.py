@@ -30,6 +30,7 @@ def info(run: RunDirectory | str | Path) -> dict[str, Any]:
         "path": str(directory.path),
         "title": manifest.sweep["experiment"].get("title", ""),
         "run_id": directory.run_id,
+        "generation": len(directory.lineage),
         "dims": dict(layout.dims),
         "panels": layout.panels,
         "shape": list(layout.shape),

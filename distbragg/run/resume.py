@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
@@ -22,6 +23,7 @@ from distbragg.run.prepare import plan_run
 from distbragg.run.result import RunResult
 from distbragg.run.signals import stop_on_terminate
 from distbragg.run.status_cost import planned_costs
+from distbragg.store.extension import apply_extension, pending_extension, sweep_extension
 from distbragg.store.grids import load_grid, save_grid
 from distbragg.store.ledger import completed_units, part_units, record_failure
 from distbragg.store.lock import RunLock
@@ -116,6 +118,7 @@ def resume(
     with stop_on_terminate(), RunLock(directory.state, part=part):
         if part is None:
             sweep_partial(directory.path)
+            directory = finish_extension(directory)
         done = completed_units(directory)
         wanted = part_units(directory, part) if units is None else sorted(units)
         todo = [unit for unit in wanted if unit not in done]
@@ -152,6 +155,14 @@ def check_version(run: RunDirectory) -> None:
         )
 
 
+def finish_extension(run: RunDirectory) -> RunDirectory:
+    """Carry out the rest of an extension that was cut short; the run is held by the caller."""
+    if pending_extension(run.path) is not None:
+        apply_extension(run.path)
+    sweep_extension(run.path)
+    return open_run(run.path)
+
+
 def rebuild_plan(run: RunDirectory) -> SweepPlan:
     """Plan the run again from its specification and check that the manifest says the same.
 
@@ -169,6 +180,9 @@ def rebuild_plan(run: RunDirectory) -> SweepPlan:
     if reflections is None:
         save_grid(run.grids, key, experiment.reflections)
     _, plan = plan_run(run.sweep, experiment)
+    if run.lineage:
+        # Units keep the shape they have: shards cannot be cut anew under frames that are there.
+        plan = replace(plan, unit_shape=run.layout.unit_shape)
     plan_hash = plan.frame.plan_hash
     if plan_hash != run.manifest.plan_hash or plan.unit_shape != run.layout.unit_shape:
         raise RefusedError(

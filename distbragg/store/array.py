@@ -33,8 +33,13 @@ def create_group(
     coordinates: Mapping[str, StoredVariable],
     image_attrs: Mapping[str, Any],
     group_attrs: Mapping[str, Any],
+    *,
+    chunks: Mapping[str, tuple[int, ...]] | None = None,
 ) -> None:
-    """Write the group's metadata and coordinates, with no pixels, to `path`."""
+    """Write the group's metadata and coordinates, with no pixels, to `path`.
+
+    `chunks` are those of coordinates that are not to lie in one chunk.
+    """
     store = LocalStore(path)
     group = zarr.create_group(store, zarr_format=3, attributes=dict(group_attrs))
     itemsize = np.dtype(layout.dtype).itemsize
@@ -59,7 +64,8 @@ def create_group(
         attributes={**image_attrs, **_non_index(coordinates)},
     )
     for name, variable in coordinates.items():
-        _create_coordinate(group, name, variable)
+        whole = tuple(max(1, size) for size in variable.values.shape)
+        _create_coordinate(group, name, variable, (chunks or {}).get(name, whole))
     _consolidate(store)
     _hide_state(path)
 
@@ -74,14 +80,16 @@ def open_reader(path: Path, rules: Mapping[str, ArrayRules]) -> zarr.Array[Any]:
     return zarr.open_array(reading_store(path, rules), path=IMAGES, mode="r", zarr_format=3)
 
 
-def _create_coordinate(group: zarr.Group, name: str, variable: StoredVariable) -> None:
+def _create_coordinate(
+    group: zarr.Group, name: str, variable: StoredVariable, chunks: tuple[int, ...]
+) -> None:
     values = variable.values
     if values.dtype.kind in "UO":
         array = group.create_array(
             name,
             shape=values.shape,
             dtype=str,
-            chunks=values.shape,
+            chunks=chunks,
             dimension_names=variable.dims,
             attributes=dict(variable.attrs),
         )
@@ -91,7 +99,7 @@ def _create_coordinate(group: zarr.Group, name: str, variable: StoredVariable) -
         name,
         shape=values.shape,
         dtype=values.dtype,
-        chunks=tuple(max(1, size) for size in values.shape),
+        chunks=chunks,
         fill_value=fill_value(str(values.dtype)) if values.dtype.kind in "fiu" else None,
         dimension_names=variable.dims,
         attributes=dict(variable.attrs),

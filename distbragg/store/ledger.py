@@ -155,7 +155,7 @@ def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
     doubted = {unit for unit, _ in voided}
     for record in read_records(folder):
         # A receipt of another run or beyond the grid proves nothing about this one.
-        if record.get("run") != run.run_id or not _is_receipt(record, units):
+        if not _is_receipt(record, units) or not run.owns(record.get("run"), record["unit"]):
             continue
         unit = record["unit"]
         if unit in doubted and (unit, receipt_id(record)) in voided:

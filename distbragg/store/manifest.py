@@ -47,6 +47,8 @@ class Manifest:
         Readable facts about the base experiment.
     provenance : dict
         Package versions, host, commit, time: recorded, not compared.
+    parent : dict, optional
+        The generation that this one extends; see `store.generations`.
     """
 
     version: str
@@ -58,6 +60,7 @@ class Manifest:
     numeric_class: dict[str, str]
     summary: dict[str, Any]
     provenance: dict[str, Any]
+    parent: dict[str, Any] | None = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class Manifest:
             "plan": self.plan,
             "physics_hash": self.physics_hash,
             "numeric_class": self.numeric_class,
+            **({} if self.parent is None else {"parent": self.parent}),
         }
 
     @cached_property
@@ -95,15 +99,23 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the document, canonical JSON in UTF-8."""
-        body = {
+        body = {**self._body, "content_hash": self.content_hash}
+        return canonical_json(body).encode()
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of the whole document, hex."""
+        return sha256_bytes(canonical_json(self._body).encode())
+
+    @property
+    def _body(self) -> dict[str, Any]:
+        return {
             "identity": self.identity,
             "compute": self.compute,
             "summary": self.summary,
             "provenance": self.provenance,
             "run_id": self.run_id,
         }
-        body["content_hash"] = sha256_bytes(canonical_json(body).encode())
-        return canonical_json(body).encode()
 
 
 def class_id(numeric_class: Mapping[str, str]) -> str:
@@ -160,7 +172,7 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
             source=source,
             remedy="use the distbragg version that made the run",
         )
-    if not isinstance(identity, dict) or set(identity) != set(_IDENTITY):
+    if not isinstance(identity, dict) or set(identity) - {"parent"} != set(_IDENTITY):
         raise DamageError(f"{source}: identity fields are missing or unknown")
     manifest = Manifest(
         version=str(identity["version"]),
@@ -172,10 +184,20 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
         numeric_class=identity["numeric_class"],
         summary=body["summary"],
         provenance=body["provenance"],
+        parent=_parent(identity, source),
     )
     if manifest.run_id != body["run_id"]:
         raise DamageError(f"{source}: run id does not match the identity")
     return manifest
+
+
+def _parent(identity: Mapping[str, Any], source: str) -> dict[str, Any] | None:
+    parent = identity.get("parent")
+    if parent is None:
+        return None
+    if not isinstance(parent, dict) or type(parent.get("generation")) is not int:
+        raise DamageError(f"{source}: the parent generation cannot be read")
+    return parent
 
 
 def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], limit: int = 4) -> str:

@@ -10,12 +10,15 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.store.array import reading_store
+from distbragg.store.extension import pending_extension
 from distbragg.store.foreign import Checked, check_images, check_metadata
+from distbragg.store.held_over import held_over_units, is_held_over
 from distbragg.store.label import RENDERED
 from distbragg.store.layout import IMAGES, SKIPPED, StackLayout
 from distbragg.store.ledger import Receipt, completed_units
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
+from distbragg.store.zarr_rules import ArrayRules
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -53,8 +56,15 @@ def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
     run = open_run(path)
     checked = check_array(run)
     stack = xr.open_zarr(reading_store(run.path, checked.consolidated or checked.arrays))
+    if run.layout.dims:
+        # An extension that is being put in place may have lengthened the arrays already.
+        name, size = run.layout.dims[0]
+        stack = stack.isel({name: slice(0, size)}) if stack.sizes[name] > size else stack
     done = completed_units(run)
     rendered = rendered_frames(run.layout, done)
+    for unit in held_over_units(run, done):
+        if is_held_over(run, unit):
+            rendered[run.lineage[0].manifest.layout.unit_region(unit)] = True
     missing = int(rendered.size - np.count_nonzero(rendered))
     names = [name for name, _ in run.layout.dims]
     attrs = {"long_name": "frame is in the stack", "flag_meanings": "missing rendered"}
@@ -81,10 +91,19 @@ def check_array(run: RunDirectory) -> Checked:
         They are not on the list, they differ, or they cannot be read.
     """
     checked = check_metadata(run.path)
+    place = f"{run.path}/{IMAGES}"
     for rules in (checked.arrays, checked.consolidated):
         if IMAGES in rules:
-            check_images(rules[IMAGES], run.layout, f"{run.path}/{IMAGES}")
+            check_images(rules[IMAGES], _layout_of(run, rules[IMAGES]), place)
     return checked
+
+
+def _layout_of(run: RunDirectory, images: ArrayRules) -> StackLayout:
+    """Return the layout to compare with: the next generation's while it is put in place."""
+    if images.shape == run.layout.array_shape:
+        return run.layout
+    coming = pending_extension(run.path)
+    return run.layout if coming is None else coming.layout
 
 
 def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any, Any]:

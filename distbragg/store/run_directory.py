@@ -13,6 +13,7 @@ from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import as_mapping
 from distbragg.store.foreign import check_inside
+from distbragg.store.generations import Generation, load_lineage, settled_digest
 from distbragg.store.inputs import resolve_inputs
 from distbragg.store.layout import (
     GRIDS_DIR,
@@ -39,11 +40,14 @@ class RunDirectory:
     manifest : Manifest
     sweep : SweepSpec
         What is rendered, with input files pointing into the run directory.
+    lineage : tuple of Generation
+        What the run held before frames were appended, newest first.
     """
 
     path: Path
     manifest: Manifest
     sweep: SweepSpec
+    lineage: tuple[Generation, ...] = ()
 
     @property
     def run_id(self) -> str:
@@ -83,6 +87,19 @@ class RunDirectory:
         """Path of the stored object of `unit`."""
         return self.path / self.layout.object_name(unit)
 
+    def settled(self, unit: int) -> str | None:
+        """Return the digest of a unit that an earlier generation finished; None for any other."""
+        return settled_digest(self.lineage, unit, self.layout)
+
+    def owns(self, run_id: object, unit: int) -> bool:
+        """Whether a record of that run about that unit speaks of this run."""
+        if run_id == self.run_id:
+            return True
+        return any(
+            run_id == generation.manifest.run_id and generation.settles(unit, self.layout)
+            for generation in self.lineage
+        )
+
     def frame_spec(self, frame: int) -> ExperimentSpec:
         """Build the validated specification of one frame (flat C-order index)."""
         return self.sweep.frame_spec(frame)
@@ -104,7 +121,8 @@ def open_run(path: str | Path) -> RunDirectory:
         if key is not None and key in _cache:
             return _cache[key]
     manifest = load_manifest(absolute)
-    run = RunDirectory(absolute, manifest, _validated_sweep(manifest, absolute))
+    sweep = _validated_sweep(manifest, absolute)
+    run = RunDirectory(absolute, manifest, sweep, load_lineage(absolute, manifest))
     if key is not None:
         with _cache_lock:
             while len(_cache) >= _CACHE_SIZE:

@@ -8,7 +8,6 @@ can be named and not only noticed.
 from __future__ import annotations
 
 import datetime
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from distbragg.errors import DamageError
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes, sha256_file, write_atomic
 from distbragg.store.layout import IMAGES, SEAL_DIGESTS_FILE, SEAL_FILE, STATE_DIR
+from distbragg.store.merkle import merkle_root
 from distbragg.store.run_directory import RunDirectory
 
 SCHEMA = 1
@@ -51,28 +51,6 @@ class Seal:
     files: Mapping[str, str]
     sealed: str
     version: str
-
-
-def merkle_root(digests: Sequence[str]) -> str:
-    """Root of the binary tree over SHA-256 digests (hex), hex.
-
-    Leaves and inner nodes are hashed with different first bytes, and a leaf with its position,
-    so that no node can pass for another; a node without a sibling moves up unchanged
-    (RFC 6962 in its use of the prefixes).
-    """
-    level = [
-        hashlib.sha256(b"\0" + unit.to_bytes(8, "big") + bytes.fromhex(digest)).digest()
-        for unit, digest in enumerate(digests)
-    ]
-    if not level:
-        return sha256_bytes(b"")
-    while len(level) > 1:
-        pairs = [
-            hashlib.sha256(b"\1" + level[i] + level[i + 1]).digest()
-            for i in range(0, len(level) - 1, 2)
-        ]
-        level = pairs + level[2 * len(pairs) :]
-    return level[0].hex()
 
 
 def metadata_digests(run: RunDirectory) -> dict[str, str]:

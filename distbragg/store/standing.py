@@ -53,7 +53,9 @@ def record_repair(
 def repairs(run: RunDirectory) -> tuple[dict[str, Any], ...]:
     """Return the records of all repairs of this run, oldest first."""
     records = read_records(run.state / REPAIRS_DIR)
-    found = [item for item in records if item.get("run") == run.run_id and _is_repair(item)]
+    found = [
+        item for item in records if _is_repair(item) and run.owns(item.get("run"), item["unit"])
+    ]
     return tuple(sorted(found, key=lambda item: float(item["time"])))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from distbragg.errors import DamageError
 from distbragg.store.array import open_reader
 from distbragg.store.files import sha256_file
+from distbragg.store.held_over import held_over_units, is_held_over
 from distbragg.store.labels import has_labels, labels_problem
 from distbragg.store.ledger import Receipt, fold_receipts
 from distbragg.store.open import check_array
@@ -154,7 +155,8 @@ def verify_run(
     array = open_reader(run.path, rules) if level == "deep" else None
     checker = _Checker(run, level, receipts, seal, array)
     damaged: list[Damage] = []
-    expected = range(run.layout.units) if seal is not None else sorted(receipts)
+    settled = {unit for unit in range(run.layout.units) if run.settled(unit)} if run.lineage else ()
+    expected = range(run.layout.units) if seal is not None else sorted({*receipts, *settled})
     for unit in expected:
         found = checker.check(unit)
         if found is not None:
@@ -162,7 +164,8 @@ def verify_run(
         if on_unit is not None:
             on_unit(unit)
     told = {item.unit for item in damaged}
-    orphans = () if in_use else sorted(present.keys() - receipts.keys() - told)
+    held = {unit for unit in held_over_units(run, receipts) if is_held_over(run, unit)}
+    orphans = () if in_use else sorted(present.keys() - receipts.keys() - told - held)
     return VerifyReport(
         path=run.path,
         level=level,
@@ -208,7 +211,7 @@ class _Checker:
         receipts = self._receipts.get(unit, ())
         size = object_size(self._run.object_path(unit))
         if size < 0:
-            vouched = "receipt" if receipts else "seal"
+            vouched = "receipt" if receipts else "seal" if self._seal else "generation"
             return Damage(unit, f"it has a {vouched}, but its object is gone", "missing")
         if not receipts:
             return Damage(unit, "it has an object and no receipt", "unreceipted")
@@ -238,6 +241,10 @@ class _Checker:
         if self._seal is not None and self._seal.digests[unit] != digest:
             said = self._seal.digests[unit][:12]
             problem = f"its bytes have digest {digest[:12]}, the seal says {said}"
+            return Damage(unit, problem, "unsealed")
+        settled = self._run.settled(unit)
+        if settled not in (None, digest):
+            problem = f"its bytes have digest {digest[:12]}, its generation says {settled[:12]}"
             return Damage(unit, problem, "unsealed")
         found = self._pixels(unit, receipts)
         if found is None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.store.files import replace_file, sha256_pieces
+from distbragg.store.held_over import check_grown
 from distbragg.store.labels import store_labels
 from distbragg.store.ledger import append_receipt
 from distbragg.store.manifest import class_id
@@ -125,6 +126,8 @@ class UnitWriter:
             Not all frames of the unit were added.
         EnvironmentFailure
             There is no room.
+        DamageError
+            Frames of an earlier generation came out otherwise.
         """
         layout, unit = self._run.layout, self._unit
         if len(self._sums) != layout.frame_count(unit):
@@ -138,6 +141,7 @@ class UnitWriter:
         encode_seconds, started = self.seconds, time.perf_counter()
         digest, size = sha256_pieces(pieces)
         hashed = time.perf_counter()
+        check_grown(self._run, unit, pieces)
         flush_seconds = replace_file(self._run.object_path(unit), pieces)
         table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
         stored = time.perf_counter()
