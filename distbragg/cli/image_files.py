@@ -28,7 +28,7 @@ class Frame:
 
     Attributes
     ----------
-    image : (slow, fast) array, photons/pixel
+    image : ([panels,] slow, fast) array, photons/pixel
     spec : ExperimentSpec
     experiment : Experiment
     """
@@ -142,9 +142,17 @@ def _write_raw(path: str | Path, frame: Frame) -> None:
 
 
 def _write_png(path: str | Path, frame: Frame) -> None:
-    from distbragg.export.picture import write_picture
+    from distbragg.export.assemble import assemble
+    from distbragg.export.picture import write_assembled, write_picture
 
-    write_picture(path, frame.image, title=frame.spec.title)
+    if frame.image.ndim == 2:
+        write_picture(path, frame.image, title=frame.spec.title)
+        return
+    experiment = frame.experiment
+    picture = assemble(
+        frame.image, experiment.detector.panels, np.asarray(experiment.beam.direction)
+    )
+    write_assembled(path, picture, title=frame.spec.title)
 
 
 def _write_pgm(path: str | Path, frame: Frame) -> None:

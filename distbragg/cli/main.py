@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "card": "a run described as a data set, for people and hubs",
     "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",
     "geometry": "what a geometry file of another program was understood to say",
+    "presets": "the detectors that detector.preset may name",
     "fmodel": "structure factors of an atomic model, as an MTZ file",
     "nanobragg": "nanoBragg's own command line",
     "evidence": "claims measured anew, as bundles with their provenance",

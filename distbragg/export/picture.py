@@ -19,6 +19,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike, NDArray
 
 from distbragg.errors import InputError
+from distbragg.export.assemble import Assembled
 from distbragg.export.files import write_whole
 from distbragg.export.scaling import check_image
 
@@ -85,6 +86,33 @@ def write_picture(path: str | Path, image: ArrayLike, *, title: str = "") -> Non
     )
     axes.set_xlabel("fast (pixel)")
     axes.set_ylabel("slow (pixel)")
+    if title:
+        axes.set_title(title)
+    _color_bar(figure, drawn, axes)
+    _save(figure, path)
+
+
+def write_assembled(path: str | Path, picture: Assembled, *, title: str = "") -> None:
+    """Write all panels of a detector as one PNG, in mm from the beam; gaps are grey.
+
+    Parameters
+    ----------
+    path : path
+    picture : Assembled
+    title : str
+    """
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    axes.set_facecolor("0.6")
+    drawn = axes.imshow(
+        picture.image,
+        cmap=COLOR_MAP,
+        norm=_norm(picture.image),
+        extent=picture.extent,
+        interpolation="nearest",
+    )
+    axes.set_xlabel("right of the beam, seen along it (mm)")
+    axes.set_ylabel("above the beam (mm)")
     if title:
         axes.set_title(title)
     _color_bar(figure, drawn, axes)

@@ -16,6 +16,7 @@ from distbragg.models.build_panels import Surroundings, build_panels
 from distbragg.models.conventions import CONVENTIONS, ConventionRule, Pivot
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.headers import HeaderValues
+from distbragg.models.presets import preset_panels, with_preset
 from distbragg.models.sensor import build_sensor
 from distbragg.models.vectors import (
     Vector,
@@ -125,10 +126,12 @@ def build_detector(
     InputError
         Names the field that cannot be used.
     """
-    detector = spec.detector
     physics = spec.physics
     if geometry is not None:
-        return build_panels(detector, geometry, rule, Surroundings(physics, beam, wavelength))
+        return build_panels(spec.detector, geometry, rule, Surroundings(physics, beam, wavelength))
+    written = spec.detector
+    detector, preset = with_preset(written)
+    spec = spec.model_copy(update={"detector": detector})
     size = panel_size(detector, headers, physics)
     axes = _axes(detector, rule, physics, beam)
     swing = _swing(detector, headers, physics)
@@ -167,6 +170,8 @@ def build_detector(
         sensor=build_sensor(detector.sensor, physics, wavelength),
         active=active_pixels(size.shape, detector.roi, detector.mask_file),
     )
+    if preset is not None:
+        return Detector(panels=preset_panels(panel, preset, written))
     return Detector(panels=(panel,))
 
 

@@ -13,6 +13,7 @@ from typing import Final
 from distbragg.errors import PlanError
 from distbragg.plan.merge import merge_depth
 from distbragg.plan.sweep import MAX_FRAMES, SweepPlan
+from distbragg.read.preset import read_preset
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.detector import DetectorSpec, PanelSpec
 from distbragg.spec.experiment import ExperimentSpec
@@ -243,6 +244,8 @@ def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
     detector = spec.detector
     if detector.geometry_file is not None:
         return 1, 1
+    if detector.preset is not None:
+        return read_preset(detector.preset).extent
     sides = [_sides(_as_single(detector, panel)) for panel in detector.panels or ()]
     if not sides:
         return _sides(detector)

@@ -94,6 +94,9 @@ class DetectorAxesSpec(SpecModel):
 class DetectorSpec(SpecModel):
     """A flat (or curved) panel. Beam-centre fields mean what the convention says they mean.
 
+    `preset` names a common detector, which gives pixels, size and sensor; its gaps are masked,
+    or with `gaps: panels` its modules are panels of their own.
+
     `panels` (in the laboratory frame of the convention) or `geometry_file` (in the file's own
     frame) stand in place of what places and sizes a single panel. Beside them `distance_mm`
     moves all panels along the beam, `xbeam_mm` and `ybeam_mm` across it, `rotation_deg` and
@@ -102,6 +105,8 @@ class DetectorSpec(SpecModel):
     `roi` is first fast, last fast, first slow, last slow pixel, both ends included.
     """
 
+    preset: str | None = None
+    gaps: Literal["mask", "panels"] | None = None
     geometry_file: str | None = None
     geometry_format: GeometryFormat = "auto"
     panels: tuple[PanelSpec, ...] | None = None
@@ -151,9 +156,23 @@ class DetectorSpec(SpecModel):
             )
         if self.roi is not None:
             self._check_roi(self.roi)
+        self._check_preset()
         if self.geometry_file is not None or self.panels is not None:
             self._check_panels()
         return self
+
+    def _check_preset(self) -> None:
+        """Refuse what a preset gives, and gaps without one."""
+        if self.preset is None:
+            if self.gaps is not None:
+                raise refusal("has no effect without a preset", field="gaps", remedy="leave it out")
+            return
+        owners = ("geometry_file", "panels", *_SIZES, "size_fast_mm", "size_slow_mm")
+        for name in owners:
+            if getattr(self, name) is not None:
+                raise refusal("given beside preset", field=name, remedy="keep one of the two")
+        if self.gaps == "panels" and self.curved:
+            raise refusal("panels of their own are flat", field="curved", remedy="leave it out")
 
     def _check_panels(self) -> None:
         """Refuse what places or sizes one panel beside panels that have places of their own."""
