@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from distbragg.errors import DistbraggError, EnvironmentFailure, InputError
+from distbragg.graph.keeping import kept_at, quiet_loss
 from distbragg.graph.sites.joined import check, connection
 from distbragg.graph.sites.keeper import JobKeeper
 from distbragg.graph.sites.local import DASHBOARD_ADDRESS, local_cluster, usable_cores
@@ -173,7 +174,9 @@ def open_site(
 
 def _open(spec: ClusterSpec, stack: ExitStack) -> OpenCluster:
     if isinstance(spec, LocalClusterSpec):
-        return OpenCluster(_client(stack, address=stack.enter_context(local_cluster(spec))))
+        local = stack.enter_context(local_cluster(spec))
+        stack.enter_context(kept_at(local, len(local.worker_spec)))
+        return OpenCluster(_client(stack, address=local))
     if isinstance(spec, QueueClusterSpec):
         cluster = stack.enter_context(queue_cluster(spec))
         client = _client(stack, address=cluster)
@@ -188,6 +191,7 @@ def _open(spec: ClusterSpec, stack: ExitStack) -> OpenCluster:
 def _client(stack: ExitStack, **place: Any) -> Client:  # noqa: ANN401
     from distributed import Client
 
+    stack.enter_context(quiet_loss())
     client: Client = stack.enter_context(
         Client(**place, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
     )

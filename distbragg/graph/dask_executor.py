@@ -10,12 +10,10 @@ and the scheduler, and every future is released as soon as its receipt has arriv
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,6 +22,8 @@ from distributed.comm.core import CommClosedError
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.cluster import WORKER_PATIENCE_S
+from distbragg.graph.flight import Attempt, Flight, Silence, key_of
+from distbragg.graph.limits import limited
 from distbragg.graph.progress import (
     Event,
     EventCallback,
@@ -64,55 +64,6 @@ PICTURE_INTERVAL_S = 5.0
 
 _POLL_S = 0.1
 _WATCH_S = 2.0
-
-
-@dataclass
-class _Attempt:
-    unit: int
-    attempt: int = 0
-    deaths: int = 0
-    tasks: int = 1
-    not_before: float = 0.0
-
-
-@dataclass
-class _Flight:
-    """The state of one `run_units` call."""
-
-    run: str
-    run_hash: str
-    form: Form
-    attempts: int
-    fresh: Iterator[int]
-    retries: deque[_Attempt] = field(default_factory=deque)
-    suspects: deque[_Attempt] = field(default_factory=deque)
-    in_flight: dict[Future[Any], _Attempt] = field(default_factory=dict)
-    context: Context = field(default_factory=copy_context)
-
-    @property
-    def suspect_flies(self) -> bool:
-        return any(item.deaths for item in self.in_flight.values())
-
-    def next_attempt(self) -> _Attempt | None:
-        """Choose what to submit next; None where nothing is left, or one must wait.
-
-        A unit whose worker died shares the blame with whatever else was on that worker.
-        Such suspects fly one at a time, and alone for the last attempt, so that only a
-        unit that kills workers by itself is set aside for it.
-        """
-        if self.suspect_flies and any(self._last(item) for item in self.in_flight.values()):
-            return None
-        rested = self.suspects and time.monotonic() >= self.suspects[0].not_before
-        if rested and not self.suspect_flies:
-            alone = self._last(self.suspects[0])
-            return None if alone and self.in_flight else self.suspects.popleft()
-        if self.retries:
-            return self.retries.popleft()
-        unit = next(self.fresh, None)
-        return None if unit is None else _Attempt(unit)
-
-    def _last(self, item: _Attempt) -> bool:
-        return item.deaths > 0 and item.attempt + 1 >= self.attempts
 
 
 class DaskExecutor:
@@ -156,6 +107,7 @@ class DaskExecutor:
         self._workers = -1
         self._threads = 0
         self._watched = float("-inf")
+        self._silence = Silence()
         self._alone_since: float | None = None
         self._pictured = float("-inf")
 
@@ -173,7 +125,7 @@ class DaskExecutor:
         Whatever ends the iteration (an error, an interrupt, the caller) cancels what is
         in flight; a unit is whole or not there, so the run stays resumable.
         """
-        flight = _Flight(
+        flight = Flight(
             run=run,
             run_hash=self._work.run_hash(run),
             form=form,
@@ -204,38 +156,55 @@ class DaskExecutor:
             flight.context.run(tagged.__exit__, None, None, None)
             self._abandon(flight, completed)
 
-    def _top_up(self, flight: _Flight, completed: as_completed, window: int | None) -> None:
+    def _top_up(self, flight: Flight, completed: as_completed, window: int | None) -> None:
         while self._has_room(flight, window):
             item = flight.next_attempt()
             if item is None:
                 return
+            item.submitted = time.monotonic()
             future = flight.context.run(self._submit, flight, item)
             flight.in_flight[future] = item
             completed.add(future)
 
-    def _has_room(self, flight: _Flight, window: int | None) -> bool:
+    def _has_room(self, flight: Flight, window: int | None) -> bool:
         units = len(flight.in_flight)
         if window:
             return units < window
         tasks = sum(item.tasks for item in flight.in_flight.values())
         return units < MIN_UNITS or tasks < WINDOW_PER_THREAD * self._threads
 
-    def _collect(self, flight: _Flight, completed: as_completed) -> Iterator[UnitOutcome]:
+    def _collect(self, flight: Flight, completed: as_completed) -> Iterator[UnitOutcome]:
         while flight.in_flight and not completed.has_ready():
             with completed.thread_condition:
                 completed.thread_condition.wait(timeout=_POLL_S)
             self._watch_workers(flight.run)
+            if self._silence.lost_track(self._client, busy=self._workers > 0):
+                self._fly_again(flight)
+                return
         for future, result in completed.next_batch(block=False):
+            self._silence.broken()
+            item = flight.in_flight.get(future)
+            if item is None:  # given up, and here after all
+                continue
             try:
-                outcome = self._settle(flight, flight.in_flight[future], future.status, result)
+                outcome = self._settle(flight, item, future.status, result)
             finally:
                 del flight.in_flight[future]
                 future.release()
             if outcome is not None:
                 yield outcome
 
+    def _fly_again(self, flight: Flight) -> None:
+        """Submit what is in flight once more, under other keys; it may run twice."""
+        for future, item in flight.in_flight.items():
+            future.release()
+            item.again += 1
+            flight.retries.append(item)
+            self._tell(UnitRetried(item.unit, item.attempt, "the cluster lost track of it"))
+        flight.in_flight.clear()
+
     def _settle(
-        self, flight: _Flight, item: _Attempt, status: str, result: object
+        self, flight: Flight, item: Attempt, status: str, result: object
     ) -> UnitOutcome | None:
         """Turn a finished future into an outcome; None where the unit is tried again."""
         if status == "finished":
@@ -256,21 +225,26 @@ class DaskExecutor:
             item.deaths += 1
             item.not_before = time.monotonic() + RESTART_PAUSE_S
             reason = f"KilledWorker: the worker died while it rendered unit {item.unit}"
+            limit = self._settings.time_limit_s
+            if limit and time.monotonic() - item.submitted >= limit:
+                reason += f", or took longer than the limit of {limit:g} s"
         if item.attempt >= flight.attempts or isinstance(error, HOPELESS):
             return UnitOutcome(item.unit, "failed", item.attempt, {}, reason)
         (flight.suspects if item.deaths else flight.retries).append(item)
         self._tell(UnitRetried(item.unit, item.attempt, reason))
         return None
 
-    def _submit(self, flight: _Flight, item: _Attempt) -> Future[Any]:
+    def _submit(self, flight: Flight, item: Attempt) -> Future[Any]:
         if flight.form == "unit":
             return self._client.submit(
+                limited,
+                self._settings.time_limit_s,
                 self._work.render_unit,
                 flight.run,
                 item.unit,
                 item.attempt,
                 self._unit_settings(),
-                key=_key("render-unit", flight, str(UnitKey(item.unit)), item),
+                key=key_of("render-unit", flight, str(UnitKey(item.unit)), item),
                 resources=self._resources,
                 retries=0,
             )
@@ -278,13 +252,15 @@ class DaskExecutor:
         item.tasks = sum(len(task.keys) for task in tasks)
         roots = [self._submit_tile(flight, item, task) for task in tasks]
         return self._client.submit(
+            limited,
+            self._settings.time_limit_s,
             self._work.write_unit,
             flight.run,
             item.unit,
             item.attempt,
             roots,
             self._unit_settings(),
-            key=_key("write-unit", flight, str(UnitKey(item.unit)), item),
+            key=key_of("write-unit", flight, str(UnitKey(item.unit)), item),
             retries=0,
         )
 
@@ -300,14 +276,16 @@ class DaskExecutor:
         if self._on_event is not None:
             self._on_event(event)
 
-    def _submit_tile(self, flight: _Flight, item: _Attempt, task: TileTask) -> Future[Any]:
+    def _submit_tile(self, flight: Flight, item: Attempt, task: TileTask) -> Future[Any]:
         items = [
             self._client.submit(
+                limited,
+                self._settings.time_limit_s,
                 self._work.render_partial,
                 flight.run,
                 key,
                 self._settings,
-                key=_key("render-tile", flight, str(key), item),
+                key=key_of("render-tile", flight, str(key), item),
                 resources=self._resources,
                 retries=0,
             )
@@ -319,7 +297,7 @@ class DaskExecutor:
                 self._client.submit(
                     self._work.merge_partials,
                     items[group.start : group.stop],
-                    key=_key(
+                    key=key_of(
                         "merge-partials",
                         flight,
                         f"f{first.frame}-p{first.panel}-t{first.tile}-l{group.level}-g{group.index}",
@@ -364,7 +342,7 @@ class DaskExecutor:
             f"`distbragg resume {run}`"
         )
 
-    def _abandon(self, flight: _Flight, completed: as_completed) -> None:
+    def _abandon(self, flight: Flight, completed: as_completed) -> None:
         """Let go of what is in flight.
 
         Released, not cancelled: the scheduler drops a released task just the same, and a
@@ -374,10 +352,6 @@ class DaskExecutor:
         for future in flight.in_flight:
             future.release()
         flight.in_flight.clear()
-
-
-def _key(prefix: str, flight: _Flight, name: str, item: _Attempt) -> str:
-    return f"{prefix}-{flight.run_hash}-{name}-a{item.attempt}"
 
 
 def dashboard_link(client: Client) -> str:

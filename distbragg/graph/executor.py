@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from distbragg.graph.limits import limited
 from distbragg.graph.progress import EventCallback, UnitFinished, UnitRetried
 from distbragg.graph.work import (
     DEFAULT_ATTEMPTS,
@@ -142,10 +143,11 @@ class SerialExecutor:
         return items[0]
 
     def _call(self, function: Callable[..., T], *arguments: object) -> T:
+        seconds = self._settings.time_limit_s
         if not self._pickle:
-            return function(*arguments)
+            return limited(seconds, function, *arguments)
         function, arguments = pickle.loads(pickle.dumps((function, arguments)))
-        result: T = pickle.loads(pickle.dumps(function(*arguments)))
+        result: T = pickle.loads(pickle.dumps(limited(seconds, function, *arguments)))
         return result
 
     def _emit_retried(self, unit: int, attempt: int, reason: str) -> None:

@@ -43,12 +43,15 @@ class TaskSettings:
         Hand each unit's numbers to Dask's meters.
     picture : bool
         Return a thumbnail of the unit's last frame beside its receipt.
+    time_limit_s : float
+        Longest wall time of one task, s; 0: no limit. See `graph.limits`.
     """
 
     threads: int = 1
     allow_mixed: bool = False
     watch: bool = False
     picture: bool = False
+    time_limit_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

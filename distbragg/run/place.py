@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback, JobsSubmitted, each_of
-from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings
+from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings, Work
 from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
 from distbragg.plan.sweep import SweepPlan
 from distbragg.run.machine import free_disk_bytes, memory_bytes, usable_cores
@@ -68,8 +68,11 @@ def open_place(
     *,
     workers: int | None,
     on_event: EventCallback | None,
+    work: Work | None = None,
 ) -> Iterator[Place]:
     """Yield an executor at `where`, this process if None; the cluster is closed afterwards.
+
+    `work` stands in for rendering, where given.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def open_place(
     """
     if where is None:
         check_memory(run, plan)
-        yield Place(SerialExecutor(settings, on_event=on_event), 1, "", on_event)
+        yield Place(SerialExecutor(settings, work=work, on_event=on_event), 1, "", on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
     from distbragg.graph.dask_executor import DaskExecutor, worker_count
@@ -98,6 +101,7 @@ def open_place(
         executor = DaskExecutor(
             opened.client,
             settings,
+            work=work,
             on_event=told,
             worker_patience_s=opened.patience_s,
             trouble=opened.trouble,

@@ -14,7 +14,7 @@ from distbragg._version import __version__
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.graph.cluster import ClusterSpec
 from distbragg.graph.progress import EventCallback, RunStarted
-from distbragg.graph.work import DEFAULT_ATTEMPTS, TaskSettings, UnitOutcome
+from distbragg.graph.work import DEFAULT_ATTEMPTS, TaskSettings, UnitOutcome, Work
 from distbragg.models.build import build_experiment, reflections_key
 from distbragg.plan.sweep import Form, SweepPlan, choose_form
 from distbragg.run.machine import usable_cores
@@ -32,6 +32,10 @@ from distbragg.store.scan import sweep_partial
 
 Part = tuple[int, int]
 
+SHORTEST_TIMEOUT_S = 3600.0
+SLOWEST_MACHINE = 200.0
+"""How much longer than planned a unit may take: a busy, old core without the native kernel."""
+
 
 class ResumeOptions(TypedDict, total=False):
     """Keyword arguments of `resume`."""
@@ -46,6 +50,8 @@ class ResumeOptions(TypedDict, total=False):
     attempts: int
     allow_mixed: bool
     watch: bool
+    unit_timeout: float | None
+    work: Work | None
 
 
 def resume(
@@ -61,6 +67,8 @@ def resume(
     attempts: int = DEFAULT_ATTEMPTS,
     allow_mixed: bool = False,
     watch: bool = True,
+    unit_timeout: float | None = None,
+    work: Work | None = None,
     units: Collection[int] | None = None,
 ) -> RunResult:
     """Render what is left of a run.
@@ -90,6 +98,10 @@ def resume(
         Let processes of another numeric class render too.
     watch : bool
         On a cluster, feed the dashboard's page, its metrics and Dask's meters.
+    unit_timeout : float, optional
+        Longest time of one attempt at a unit, s. Default: `default_timeout` of the plan.
+    work : Work, optional
+        What is done for each unit, in place of rendering: the seam of fault tests.
     units : collection of int, optional
         Look at these units alone.
 
@@ -128,10 +140,11 @@ def resume(
         plan = rebuild_plan(directory)
         chosen = form or choose_form(plan, directory.sweep.experiment.compute)
         cost = plan.mean_frame_seconds * sum(map(directory.layout.frame_count, todo))
-        settings = TaskSettings(threads or usable_cores(), allow_mixed, watch)
+        limit = default_timeout(plan) if unit_timeout is None else unit_timeout
+        settings = TaskSettings(threads or usable_cores(), allow_mixed, watch, time_limit_s=limit)
         where = choose_place(cluster, workers, len(todo), cost)
         with open_place(
-            directory, plan, where, settings, workers=workers, on_event=on_event
+            directory, plan, where, settings, workers=workers, on_event=on_event, work=work
         ) as place:
             _announce(directory, todo, place.on_event, place)
             outcomes = place.executor.run_units(
@@ -139,6 +152,15 @@ def resume(
             )
             failures, rendered = _collect(directory, outcomes)
     return _result(directory, wanted, failures, rendered, started)
+
+
+def default_timeout(plan: SweepPlan) -> float:
+    """Longest time of one attempt at a unit, s: far beyond what the slowest kernel needs.
+
+    It decides when a unit that will never end is set aside, and nothing else.
+    """
+    planned = plan.frame.nominal_seconds * plan.frames_per_unit
+    return max(SHORTEST_TIMEOUT_S, SLOWEST_MACHINE * planned)
 
 
 def check_version(run: RunDirectory) -> None:

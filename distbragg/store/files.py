@@ -123,9 +123,15 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def no_room(error: OSError, path: Path) -> Exception:
-    """Turn "no space left" into the user's error; hand any other error back."""
+    """Turn "no space left" into the user's error, and any other error into one like it.
+
+    Never into itself: what is returned is raised from `error`, and an error that is its own
+    cause sends whoever follows the causes, as a Dask worker does, round for ever.
+    """
     if error.errno in _NO_ROOM:
         return EnvironmentFailure(
             f"{path}: no space left on the file system; free space, then resume the run"
         )
-    return error
+    if error.errno is None:
+        return type(error)(*error.args)
+    return OSError(error.errno, error.strerror, error.filename)

@@ -32,11 +32,14 @@ class RecordWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         name = f"{_safe_host()}-{os.getpid()}-{uuid.uuid4().hex[:12]}.jsonl"
         self.path = folder / name
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, 0o644)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, flags, 0o644)
+        except OSError as error:
+            raise no_room(error, self.path) from error
         self._lock = threading.Lock()
 
     def append(self, record: dict[str, Any]) -> None:

@@ -117,6 +117,7 @@ def test_unit_whose_worker_died_is_tried_again(client: Client, run: str):
     assert outcomes[DIES_ONCE].attempts == 2
 
 
+@pytest.mark.spec("ENG-19")
 @pytest.mark.cluster
 def test_unit_that_kills_workers_is_set_aside_and_none_is_blamed_for_it(client: Client, run: str):
     executor = DaskExecutor(client, work=FAKE)

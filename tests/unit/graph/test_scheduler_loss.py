@@ -39,6 +39,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     process.wait()
 
 
+@pytest.mark.spec("ENG-20")
 def test_killed_scheduler_ends_the_run_with_a_hint(
     scheduler: tuple[subprocess.Popen[bytes], str],
     tmp_path: Path,
