@@ -95,3 +95,30 @@ def watching(out: Path, pairs: int) -> None:
     from distbragg.evidence.watching import write_bundle
 
     click.echo(write_bundle(out, on_terminal, pairs=pairs))
+
+
+@command.command("overhead")
+@_out_option
+@click.option("--units", type=click.IntRange(min=2), default=60, show_default=True)
+@click.option(
+    "--unit-seconds",
+    type=click.FloatRange(min=0.01),
+    default=5.0,
+    show_default=True,
+    help="Kernel time of a unit; the sweep is made so that units last so long here.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Pairs of executions, on workers and in serial processes.",
+)
+def overhead(out: Path, units: int, unit_seconds: float, pairs: int) -> None:
+    """Workers' time beside the kernel, and two workers against two serial processes.
+
+    The machine must be quiet: a pair renders all units twice on two cores.
+    """
+    from distbragg.evidence.overhead import write_bundle
+
+    click.echo(write_bundle(out, units=units, unit_seconds=unit_seconds, pairs=pairs))
