@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+CHAOS_ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -110,6 +111,14 @@ slurm: $(STAMP) ## Sweeps on a real SLURM of one node into reports/clusters; nee
 .PHONY: netns
 netns: $(STAMP) ## A sweep over three hosts, far apart and parted, into reports/clusters; needs root
 	$(BIN)/python -m tools.cluster_trials netns
+
+.PHONY: chaos
+chaos: $(STAMP) ## Break runs in every way of the fault table, into reports/reliability
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+.PHONY: chaos-nightly
+chaos-nightly: $(STAMP) ## The same with its long rows in full
+	$(BIN)/python -m tests.chaos --nightly $(CHAOS_ARGS)
 
 .PHONY: format
 format: $(STAMP) ## Let ruff repair what it can

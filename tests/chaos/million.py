@@ -1,0 +1,144 @@
+"""Stages of the scale row, each in a process of its own: create, fill, scan, stream.
+
+No unit is rendered: what is measured is everything but the kernel. `fill` stands for the
+workers; it stores an empty object and appends a receipt for every unit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from distbragg.graph.work import TaskSettings, Work
+from distbragg.run.create import create
+from distbragg.spec.sweep import SweepSpec
+from distbragg.store.ledger import append_receipt, remaining_units
+from distbragg.store.run_directory import open_run
+from tests.chaos.sweeps import spec_of
+
+STREAMED = 20_000
+_EMPTY = hashlib.sha256(b"").hexdigest()
+
+
+def million_spec(frames: int, units: int) -> SweepSpec:
+    """Random orientations, as many as frames."""
+    plain = spec_of(1).model_dump(mode="json", exclude_none=True)["experiment"]
+    plain["compute"] = {"frames_per_unit": frames // units}
+    plain["output"] = {"compression_level": 1}
+    axis = {"name": "orientation", "random_orientations": {"count": frames, "seed": 1}}
+    return SweepSpec.model_validate({"experiment": plain, "axes": [axis]})
+
+
+def stage_create(run: Path, frames: int, units: int) -> dict[str, float]:
+    """Create the run from its specification."""
+    spec = million_spec(frames, units)
+    started = time.monotonic()
+    create(spec, run)
+    return {"seconds": time.monotonic() - started}
+
+
+def stage_fill(run: Path, frames: int, units: int) -> dict[str, float]:
+    """Store an empty object and a receipt of it for every unit."""
+    directory = open_run(run)
+    fixed = {
+        "run": directory.run_id,
+        "digest": _EMPTY,
+        "size": 0,
+        "class": directory.manifest.class_id,
+        "frames": frames // units,
+        "sum": 0.0,
+        "max": 0.0,
+        "host": "host",
+        "pid": 1,
+        "attempt": 0,
+        "render_seconds": 1.234567,
+        "kernel_seconds": 1.234567,
+        "write_seconds": 0.123456,
+    }
+    for unit in range(units):
+        path = directory.object_path(unit)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+        append_receipt(directory, {**fixed, "unit": unit, "time": 1.7e9 + unit})
+    return {"units": units}
+
+
+def stage_scan(run: Path, frames: int, units: int) -> dict[str, float]:
+    """Find out what is left to do, as every resume begins."""
+    started = time.monotonic()
+    left = len(remaining_units(open_run(run)))
+    return {"seconds": time.monotonic() - started, "left": left}
+
+
+def stage_stream(run: Path, frames: int, units: int) -> dict[str, float]:
+    """Stream no-op units through a scheduler of another process; count this process's time."""
+    from distbragg.graph.cluster import open_cluster
+    from distbragg.graph.dask_executor import DaskExecutor
+
+    place = run.parent / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    options = ["--host", "127.0.0.1", "--no-dashboard", "--port", "0"]
+    module = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    helpers = [subprocess.Popen([*module, *options, "--scheduler-file", str(place)], **quiet)]
+    try:
+        while not place.exists():
+            time.sleep(0.05)
+        worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
+        worker += ["--scheduler-file", str(place), "--no-dashboard", "--host", "127.0.0.1"]
+        helpers += [subprocess.Popen(worker, cwd=run.parent, **quiet) for _ in range(2)]
+        count = min(units, STREAMED)
+        with open_cluster(str(place)) as client:
+            client.wait_for_workers(2)
+            executor = DaskExecutor(client, work=NOTHING)
+            started = time.process_time()
+            done = sum(1 for _ in executor.run_units(str(run), range(count)))
+            spent = time.process_time() - started
+    finally:
+        for helper in helpers:
+            helper.kill()
+            helper.wait()
+    return {"units": done, "ms_per_unit": 1e3 * spent / done}
+
+
+def run_hash(run: str) -> str:
+    """Name the run in keys."""
+    return hashlib.sha256(run.encode()).hexdigest()[:12]
+
+
+def render_nothing(run: str, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
+    """Return what looks like a receipt."""
+    return {"unit": unit, "attempt": attempt, "digest": _EMPTY, "size": 0, "frames": 1}
+
+
+def _never(*_: object) -> Any:
+    raise AssertionError("the unit form alone is used")
+
+
+NOTHING = Work(
+    run_hash=run_hash,
+    render_unit=render_nothing,
+    expand_unit=_never,
+    render_partial=_never,
+    merge_partials=_never,
+    write_unit=_never,
+)
+
+STAGES = {
+    "create": stage_create,
+    "fill": stage_fill,
+    "scan": stage_scan,
+    "stream": stage_stream,
+}
+
+if __name__ == "__main__":
+    name, path, frame_count, unit_count = sys.argv[1:]
+    report = STAGES[name](Path(path), int(frame_count), int(unit_count))
+    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sys.stdout.write(json.dumps(report) + "\n")
