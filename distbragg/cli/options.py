@@ -71,6 +71,16 @@ def threads_option(function: F) -> F:
     )(function)
 
 
+def timeout_option(function: F) -> F:
+    """Add `--unit-timeout`."""
+    return click.option(
+        "--unit-timeout",
+        type=click.FloatRange(min=0.1),
+        metavar="SECONDS",
+        help="Longest time of one attempt at a unit; default: an hour, or 200 times the plan.",
+    )(function)
+
+
 def cluster_options(function: F) -> F:
     """Add `--cluster`, `--site` and `--workers`; the first two reach the command as one."""
     function = click.option(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from distbragg.cli.options import cluster_options, threads_option, watch_options
+from distbragg.cli.options import cluster_options, threads_option, timeout_option, watch_options
 
 if TYPE_CHECKING:
     from distbragg.spec.cluster import ClusterSpec
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 @click.argument("run", metavar="RUN", type=click.Path())
 @cluster_options
 @threads_option
+@timeout_option
 @click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
 @watch_options
 @click.pass_context
@@ -27,6 +28,7 @@ def command(
     workers: int | None,
     threads: int | None,
     allow_mixed: bool,
+    unit_timeout: float | None,
     watch: bool,
     as_json: bool,
 ) -> None:
@@ -38,5 +40,5 @@ def command(
     from distbragg.cli.running import Place, Telling, run_and_report
     from distbragg.store.run_directory import open_run
 
-    place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
+    place = Place(cluster, workers, threads, allow_mixed=allow_mixed, unit_timeout=unit_timeout)
     context.exit(run_and_report(open_run(run), place, Telling(watch, as_json)))

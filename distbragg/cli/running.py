@@ -25,6 +25,7 @@ class Place:
     threads: int | None = None
     part: tuple[int, int] | None = None
     allow_mixed: bool = False
+    unit_timeout: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ def continue_run(run: RunDirectory, place: Place, telling: Telling | None = None
             threads=place.threads,
             part=place.part,
             allow_mixed=place.allow_mixed,
+            unit_timeout=place.unit_timeout,
             watch=telling.watch,
             on_event=on_event,
         )

@@ -15,6 +15,7 @@ from distbragg.cli.options import (
     root_option,
     set_option,
     threads_option,
+    timeout_option,
     watch_options,
 )
 
@@ -44,6 +45,7 @@ Examples:
 @cluster_options
 @threads_option
 @compute_options
+@timeout_option
 @click.option("--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help.")
 @watch_options
 @click.pass_context
@@ -61,6 +63,7 @@ def command(
     precision: str | None,
     kernel: str | None,
     allow_mixed: bool,
+    unit_timeout: float | None,
     watch: bool,
     as_json: bool,
 ) -> None:
@@ -69,5 +72,5 @@ def command(
     from distbragg.run.create import create
 
     run = create(spec, output, overrides(sets, precision, kernel), root=root, force=force)
-    place = Place(cluster, workers, threads, allow_mixed=allow_mixed)
+    place = Place(cluster, workers, threads, allow_mixed=allow_mixed, unit_timeout=unit_timeout)
     context.exit(run_and_report(run, place, Telling(watch, as_json)))

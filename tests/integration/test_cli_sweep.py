@@ -197,3 +197,16 @@ def test_plan_prints_the_table_of_frames(
     assert len(capsys.readouterr().out.splitlines()) == 5
     assert main(["plan", str(path), "--frames", "3"]) == 2
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_unit_beyond_its_time_limit_is_set_aside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = tiny_plain(sampling={"oversample": 12})
+    spec = tmp_path / "slow.yaml"
+    spec.write_text(yaml.safe_dump({"experiment": slow}))
+    arguments = ["sweep", str(spec), "-o", str(tmp_path / "out.zarr"), "--cluster", "serial"]
+    assert main([*arguments, "--unit-timeout", "0.1"]) == ExitStatus.FAILED_FRAMES
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "out.zarr")]) == 0
+    assert "limit of 0.1 s" in capsys.readouterr().out
