@@ -11,6 +11,7 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
+ACCEPT_ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -101,8 +102,8 @@ fuzz: $(STAMP) ## Feed every reader 2,000 damaged files
 	DISTBRAGG_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/property/test_read_fuzz.py
 
 .PHONY: accept
-accept: $(STAMP) ## Let DIALS find and index an exported series; installs Debian's dials
-	$(BIN)/python -m tools.accept_dials --install
+accept: $(STAMP) ## Let DIALS judge exported frames (minutes); installs Debian's dials
+	$(BIN)/python -m tools.accept_dials --install --report reports/acceptance $(ACCEPT_ARGS)
 
 .PHONY: slurm
 slurm: $(STAMP) ## Sweeps on a real SLURM of one node into reports/clusters; needs root and Debian's slurm

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.models.build_beam import nominal_wavelength
 from distbragg.models.crystal import Crystal, Reflections
-from distbragg.read.structure_factors import read_structure_factors
+from distbragg.read.miller import MillerTable
+from distbragg.read.structure_factors import detect_format, read_structure_factors
 from distbragg.spec.crystal import StructureFactorsSpec
 from distbragg.spec.experiment import ExperimentSpec
 
@@ -44,8 +46,71 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
         bulk_solvent=factors.bulk_solvent,
         solvent_k=factors.solvent_k_e_per_a3,
         solvent_b=factors.solvent_b_angstrom2,
+        wavelength=_anomalous_wavelength(spec),
     )
-    return reflections_from_list(table.indices, table.amplitude, factors.default_f_electrons)
+    # What is expanded to P1 holds every index once; a text list is taken as it stands.
+    listed = _kind(factors) == "hkl"
+    if listed and spec.physics == "exact":
+        _check_repeated(table, factors.file)
+    return reflections_from_list(
+        table.indices, table.amplitude, factors.default_f_electrons, unique=not listed
+    )
+
+
+def _anomalous_wavelength(spec: ExperimentSpec) -> float | None:
+    """Wavelength that f′ and f″ are taken at, Å; None without anomalous scattering.
+
+    Raises
+    ------
+    InputError
+        The file is a list, or the experiment names no wavelength.
+    """
+    factors, beam = spec.structure_factors, spec.beam
+    if not factors.anomalous or factors.file is None:
+        return None
+    if _kind(factors) != "model":
+        raise InputError(
+            "f′ and f″ are added to the atoms of a model; a list holds the pairs it holds",
+            field="structure_factors.anomalous",
+            remedy="leave it out, or give a model",
+        )
+    if beam.wavelength_angstrom is None and beam.energy_ev is None:
+        raise InputError(
+            "f′ and f″ need a wavelength",
+            field="structure_factors.anomalous",
+            remedy="give beam.wavelength_angstrom or beam.energy_ev",
+        )
+    return nominal_wavelength(beam, None)
+
+
+def _kind(factors: StructureFactorsSpec) -> str:
+    if factors.format != "auto" or factors.file is None:
+        return factors.format
+    return detect_format(factors.file)
+
+
+def _check_repeated(table: MillerTable, source: str) -> None:
+    """Refuse a list that gives one reflection two amplitudes; the same one twice is harmless.
+
+    Raises
+    ------
+    InputError
+    """
+    if table.count == 0:
+        return
+    low = table.indices.min(axis=0)
+    shape = table.indices.max(axis=0) - low + 1
+    places = np.ravel_multi_index(tuple((table.indices - low).T), tuple(shape.tolist()))
+    order = np.argsort(places, kind="stable")
+    again = np.flatnonzero(np.diff(places[order]) == 0)
+    differ = table.amplitude[order[again]] != table.amplitude[order[again + 1]]
+    if differ.any():
+        h, k, l = table.indices[order[again[np.flatnonzero(differ)[0]]]].tolist()  # noqa: E741
+        raise InputError(
+            f"reflection {h} {k} {l} is listed with two amplitudes",
+            source=source,
+            remedy="merge the list; physics: nanobragg takes the last, as the C program does",
+        )
 
 
 def _resolution(spec: ExperimentSpec) -> float | None:
@@ -63,7 +128,7 @@ def empty_reflections(default_amplitude: float) -> Reflections:
 
 
 def reflections_from_list(
-    indices: IntArray, amplitude: Float64Array, default_amplitude: float
+    indices: IntArray, amplitude: Float64Array, default_amplitude: float, *, unique: bool = False
 ) -> Reflections:
     """Put listed reflections into their bounding box; the last of a repeated index counts.
 
@@ -73,6 +138,8 @@ def reflections_from_list(
     amplitude : (n,) float, electrons
     default_amplitude : float
         Fills the points that are not listed.
+    unique : bool
+        No index is repeated: nothing is sorted to find out.
     """
     if indices.shape[0] == 0:
         return empty_reflections(default_amplitude)
@@ -80,8 +147,11 @@ def reflections_from_list(
     shape = tuple(int(extent) for extent in indices.max(axis=0) - low + 1)
     flat = np.ravel_multi_index(tuple((indices - low).T), shape)
     box = np.full(shape, default_amplitude, dtype=np.float64)
-    last = _last_of_each(flat)
-    box.reshape(-1)[flat[last]] = amplitude[last]
+    if unique:
+        box.reshape(-1)[flat] = amplitude
+    else:
+        last = _last_of_each(flat)
+        box.reshape(-1)[flat[last]] = amplitude[last]
     box.setflags(write=False)
     origin = (int(low[0]), int(low[1]), int(low[2]))
     return Reflections(box, origin, default_amplitude, interpolate=False)
@@ -128,6 +198,7 @@ def reflections_key(spec: ExperimentSpec) -> str:
         "default": float(factors.default_f_electrons).hex(),
         "dmin": "" if dmin is None else float(dmin).hex(),
         "bulk_solvent": factors.bulk_solvent,
+        **_anomalous_key(spec),
         "solvent": [
             float(factors.solvent_k_e_per_a3).hex(),
             float(factors.solvent_b_angstrom2).hex(),
@@ -137,6 +208,11 @@ def reflections_key(spec: ExperimentSpec) -> str:
     if factors.file is not None:
         digest.update(_file_digest(factors.file))
     return digest.hexdigest()
+
+
+def _anomalous_key(spec: ExperimentSpec) -> dict[str, str]:
+    wavelength = _anomalous_wavelength(spec)
+    return {} if wavelength is None else {"anomalous": wavelength.hex()}
 
 
 def _format_suffix(factors: StructureFactorsSpec) -> str:

@@ -143,6 +143,7 @@ class StructureFactorsSpec(SpecModel):
 
     `default_f_electrons` stands for every reflection not listed. `dmin_angstrom` bounds
     what is computed from a model; the cut on rendered pixels is `sampling.dmin_angstrom`.
+    `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
     """
 
     file: str | None = None
@@ -154,3 +155,4 @@ class StructureFactorsSpec(SpecModel):
     bulk_solvent: bool = True
     solvent_k_e_per_a3: NonNegative = 0.35
     solvent_b_angstrom2: NonNegative = 46.0
+    anomalous: bool = False

@@ -1,0 +1,1 @@
+"""What DIALS, a program none of ours, makes of exported frames."""
