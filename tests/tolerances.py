@@ -99,3 +99,7 @@ of a crystal of 90 cells only the absolute error of Nδ counts, a few 2⁻²⁴ 
 FINISH_DEVICE_RELATIVE = 4e-15
 """Factors per pixel in torch and in numpy: torch's float64 roots on a CPU are not exactly rounded,
 and a solid angle holds the third power of one."""
+
+WORKER_MEMORY_RELATIVE = 0.2
+"""Peak memory of a worker against the plan: the baseline differs by some MB between builds of
+Python and numpy, and how well a frame compresses is only estimated."""

@@ -7,40 +7,40 @@ arithmetic, not by the kernel's out-of-memory killer an hour later.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from distbragg.errors import PlanError
+from distbragg.plan.frame import FramePlan
 from distbragg.plan.merge import merge_depth
-from distbragg.plan.sweep import MAX_FRAMES, SweepPlan
+from distbragg.plan.sweep import MAX_FRAMES, Form, SweepPlan
 from distbragg.read.preset import read_preset
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.detector import DetectorSpec, PanelSpec
 from distbragg.spec.experiment import ExperimentSpec
 
-BASELINE_BYTES: Final = 110_000_000
-"""Resident bytes of a worker before its first unit: interpreter, dask, zarr (measured: 108 to
-112 MB)."""
+BASELINE_BYTES: Final = 96_000_000
+"""Resident bytes of a worker before its first unit: interpreter, dask, zarr, native kernel
+(measured: 95 to 100 MB)."""
 
 TORCH_BYTES: Final = 215_000_000
 """What loading torch adds, where the kernel, photon noise or a correction per pixel needs it
 (measured: 205 to 220 MB with torch 2.13)."""
 
-TILE_PIXEL_BYTES: Final = 16
-"""Bytes per tile pixel beside the sums without torch (measured: native 9, finalizing 16)."""
+TILE_PIXEL_BYTES: Final = 1
+"""Bytes per tile pixel beside the sums in the native kernel: which pixels are active."""
 
 TORCH_PIXEL_BYTES: Final = 32
-"""Bytes per tile pixel beside the sums with torch (measured: finalizing 24, eager 64)."""
+"""Bytes per tile pixel beside the sums where torch renders or corrects (measured: 24 to 64)."""
 
-NOISE_PIXEL_BYTES: Final = 48
-"""Bytes per tile pixel while photon noise is drawn (measured: 45)."""
+BLOCK_BYTES: Final = 5_000_000
+"""Temporaries while pixels are finished, block by block, whatever the frame's size."""
 
-SHARD_RAW_SHARE: Final = 1.3
-"""Bytes held while a shard is encoded, per raw byte: its compressed chunks, twice (measured:
-1.15 to 1.4 on images that compress to half)."""
+ENCODED_SHARE: Final = 0.85
+"""Encoded bytes per raw byte of expected photons (measured: 0.82 of frames with empty corners)."""
 
-SHARD_BYTES: Final = 15_000_000
-"""Bytes held while a shard is encoded, whatever its size."""
+ENCODED_COUNTS_SHARE: Final = 0.5
+"""Encoded bytes per raw byte of counts (measured: 0.2 to 0.45)."""
 
 GRID_COPIES: Final = 2
 """|F| as resolved and in the kernel's own layout."""
@@ -52,7 +52,7 @@ _DEFAULT_SIZE_MM: Final = 102.4
 _DEFAULT_PIXEL_MM: Final = 0.1
 
 _REMEDIES: Final = {
-    "unit_images": ("compute.frames_per_unit", "lower it"),
+    "unit_images": ("detector.pixels_fast", "lower detector.pixels_fast or detector.pixels_slow"),
     "shard_assembly": ("compute.frames_per_unit", "lower it"),
     "frame_sums": ("detector.pixels_fast", "lower detector.pixels_fast or detector.pixels_slow"),
     "tile_sums": ("compute.tile", "give a smaller tile"),
@@ -75,13 +75,15 @@ class MemoryEstimate:
     grid : int
         |F| on its box of indices.
     unit_images : int
-        The unit's frames as they wait to be stored.
+        The frame at work, in the stored type.
     shard_assembly : int
-        The encoded bytes of the shard.
+        The unit's encoded frames.
     frame_sums : int
-        One frame in float64, and its mask.
+        What is held of a whole frame beside its pixels: its mask, and in the graph form the
+        float64 sums of its tiles.
     tile_sums : int
-        Partial sums of a tile in the merge tree, and the kernel's temporaries.
+        Partial sums of a tile in the merge tree, and the temporaries of kernel and finishing.
+    form : {"unit", "graph"}
     """
 
     baseline: int
@@ -91,49 +93,73 @@ class MemoryEstimate:
     frame_sums: int
     tile_sums: int
 
+    form: Form = "unit"
+
     @property
     def total(self) -> int:
-        """Sum of all parts. Rendering and shard encoding do not overlap; the larger counts."""
-        rendering = self.frame_sums + self.tile_sums
-        kept = self.baseline + self.grid + self.unit_images
-        return kept + max(self.shard_assembly, rendering)
+        """Sum of all parts, where the unit form encodes a frame while the next is rendered.
+
+        In the graph form a frame is written when the sums of all its tiles are there.
+        """
+        kept = self.baseline + self.grid + self.frame_sums
+        writing = self.unit_images + self.shard_assembly
+        if self.form == "graph":
+            return kept + max(writing, self.tile_sums)
+        return kept + writing + self.tile_sums
 
     @property
     def largest(self) -> str:
         """Name of the largest part."""
-        return max(
-            (field.name for field in fields(self)), key=lambda name: int(getattr(self, name))
-        )
+        return max(_REMEDIES, key=lambda name: int(getattr(self, name)))
 
 
-def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, in_flight: int = 1) -> MemoryEstimate:
+def predict_peak_bytes(
+    plan: SweepPlan, *, grid_points: int, form: Form = "unit", in_flight: int = 1
+) -> MemoryEstimate:
     """Predict the peak resident bytes of a worker that renders units of `plan`.
+
+    Nothing here is proportional to sources × domains × pixels: the kernel keeps one sum a pixel.
 
     Parameters
     ----------
     plan : SweepPlan
     grid_points : int
         Points of the |F| box.
+    form : {"unit", "graph"}
     in_flight : int
         Units that one process holds at a time.
     """
     frame = plan.frame
     unit_frames = min(plan.frames_per_unit, plan.frames)
-    working_bytes = 8 if plan.bytes_per_pixel == 8 else 4
     raw = unit_frames * frame.pixels * plan.bytes_per_pixel
-    depth = merge_depth(len(frame.chunks), frame.merge_arity)
-    held = 1 + depth * (frame.merge_arity - 1)
-    beside = TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES
-    beside = NOISE_PIXEL_BYTES if frame.photon_noise else beside
-    per_pixel = 8 * held + beside
+    share = ENCODED_COUNTS_SHARE if frame.photon_noise else ENCODED_SHARE
+    per_pixel = 8 * _sums_held(frame)
+    per_pixel += TORCH_PIXEL_BYTES if _torch_renders(frame) else TILE_PIXEL_BYTES
+    steps = frame.shape[0] * frame.shape[1] * frame.sources * sum(frame.samples)
+    masked = frame.steps != steps
+    per_frame = int(masked) + (8 if form == "graph" else 0)
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
-        unit_images=unit_frames * frame.pixels * working_bytes * in_flight,
-        shard_assembly=int(SHARD_RAW_SHARE * raw + SHARD_BYTES) * in_flight,
-        frame_sums=frame.pixels * 9 * in_flight,
-        tile_sums=frame.largest_tile * per_pixel * in_flight,
+        unit_images=frame.pixels * (8 if plan.bytes_per_pixel == 8 else 4) * in_flight,
+        shard_assembly=int(share * raw) * in_flight,
+        frame_sums=frame.pixels * per_frame * in_flight,
+        tile_sums=(frame.largest_tile * per_pixel + BLOCK_BYTES) * in_flight,
+        form=form,
     )
+
+
+def _sums_held(frame: FramePlan) -> int:
+    """Partial sums of one tile that its merge tree holds at a time."""
+    chunks, arity = len(frame.chunks), frame.merge_arity
+    if chunks == 1:
+        return 1
+    return min(chunks + 1, 2 + merge_depth(chunks, arity) * (arity - 1))
+
+
+def _torch_renders(frame: FramePlan) -> bool:
+    # Noise needs torch too, but draws it in blocks.
+    return frame.needs_torch and not frame.photon_noise
 
 
 def memory_limit_bytes(compute: ComputeSpec, machine_bytes: int, workers: int = 1) -> int:
@@ -291,6 +317,6 @@ def _part_to_change(plan: SweepPlan, estimate: MemoryEstimate, memory_bytes: int
     name = estimate.largest
     if name == "tile_sums" and estimate.total - estimate.tile_sums > memory_bytes:
         name = replace(estimate, tile_sums=0).largest
-    if name in {"unit_images", "shard_assembly"} and plan.frames_per_unit == 1:
+    if name == "shard_assembly" and plan.frames_per_unit == 1:
         name = "frame_sums"
     return name

@@ -90,7 +90,9 @@ def summarize(plan: SweepPlan, experiment: Experiment, compute: ComputeSpec) -> 
         tasks=count_tasks(plan, form),
         oversample=experiment.sampling.oversample,
         steps=plan.mean_frame_steps * plan.frames,
-        memory=predict_peak_bytes(plan, grid_points=experiment.reflections.amplitude.size),
+        memory=predict_peak_bytes(
+            plan, grid_points=experiment.reflections.amplitude.size, form=form
+        ),
         bytes_on_disk=plan.frames * plan.frame_bytes,
         nominal_seconds=plan.frames * plan.mean_frame_seconds,
         plan_hash=frame.plan_hash,

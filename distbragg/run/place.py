@@ -13,8 +13,13 @@ from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback, JobsSubmitted, each_of
 from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings, Work
-from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
-from distbragg.plan.sweep import SweepPlan
+from distbragg.plan.memory import (
+    MemoryEstimate,
+    check_fits,
+    memory_limit_bytes,
+    predict_peak_bytes,
+)
+from distbragg.plan.sweep import SweepPlan, choose_form
 from distbragg.run.machine import free_disk_bytes, memory_bytes, usable_cores
 from distbragg.spec.cluster import LocalClusterSpec
 from distbragg.store.run_directory import RunDirectory
@@ -135,7 +140,7 @@ def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: boo
         Memory cannot hold even one.
     """
     compute, machine = run.sweep.experiment.compute, memory_bytes()
-    needed = predict_peak_bytes(plan, grid_points=run.manifest.summary["grid_points"]).total
+    needed = _estimate(run, plan).total
     check_memory(run, plan)
     count = asked
     while count > 1 and needed > memory_limit_bytes(compute, machine, count):
@@ -154,5 +159,10 @@ def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: boo
 def check_memory(run: RunDirectory, plan: SweepPlan) -> None:
     """Refuse a plan that this machine's memory cannot hold; see `plan.memory.check_fits`."""
     limit = memory_limit_bytes(run.sweep.experiment.compute, memory_bytes())
-    estimate = predict_peak_bytes(plan, grid_points=run.manifest.summary["grid_points"])
-    check_fits(plan, estimate, memory_bytes=limit)
+    check_fits(plan, _estimate(run, plan), memory_bytes=limit)
+
+
+def _estimate(run: RunDirectory, plan: SweepPlan) -> MemoryEstimate:
+    form = choose_form(plan, run.sweep.experiment.compute)
+    points = run.manifest.summary["grid_points"]
+    return predict_peak_bytes(plan, grid_points=points, form=form)

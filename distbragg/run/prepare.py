@@ -18,7 +18,7 @@ from distbragg.plan.memory import (
     precheck_spec,
     predict_peak_bytes,
 )
-from distbragg.plan.sweep import SweepPlan, plan_sweep
+from distbragg.plan.sweep import SweepPlan, choose_form, plan_sweep
 from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
 from distbragg.run.survey import survey_sweep
@@ -150,7 +150,9 @@ def check_machine(
     points = prepared.experiment.reflections.amplitude.size
     check_fits(
         prepared.plan,
-        predict_peak_bytes(prepared.plan, grid_points=points),
+        predict_peak_bytes(
+            prepared.plan, grid_points=points, form=choose_form(prepared.plan, compute)
+        ),
         memory_bytes=memory_limit_bytes(compute, memory_bytes(), workers),
         disk_free_bytes=None if out is None or force else free_disk_bytes(out),
     )
