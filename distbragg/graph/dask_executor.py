@@ -178,7 +178,9 @@ class DaskExecutor:
             with completed.thread_condition:
                 completed.thread_condition.wait(timeout=_POLL_S)
             self._watch_workers(flight.run)
-            if self._silence.lost_track(self._client, busy=self._workers > 0):
+            # Without workers, or without one that has the resources, tasks wait rightly.
+            served = self._workers > 0 and not self._resources
+            if self._silence.lost_track(self._client, served=served):
                 self._fly_again(flight)
                 return
         for future, result in completed.next_batch(block=False):

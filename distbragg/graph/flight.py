@@ -106,12 +106,12 @@ class Silence:
         self._since = time.monotonic()
         self._idle_looks = 0
 
-    def lost_track(self, client: Client, *, busy: bool) -> bool:
+    def lost_track(self, client: Client, *, served: bool) -> bool:
         """Whether it has been silent for long and no worker has anything to do, twice in a row.
 
-        `busy` says whether there are workers; without any, tasks wait rightly.
+        `served` says whether there are workers for all tasks; without, tasks wait rightly.
         """
-        if not busy or time.monotonic() - self._since < self._patience:
+        if not served or time.monotonic() - self._since < self._patience:
             return False
         self._since = time.monotonic()
         idle = not any(client.processing().values())

@@ -23,7 +23,7 @@ from typing import Any
 
 from tests.chaos.drive import ROOT
 from tests.chaos.input_cases import CASES, PIECES, Case
-from tests.chaos.table import Row
+from tests.chaos.table import Row, peak_bytes
 
 BATCH = 500
 HANG_S = 2.0
@@ -172,7 +172,7 @@ def batch(name: str, start: int, stop: int, folder: Path) -> None:
             if told:
                 sys.stdout.write(json.dumps({"finding": told, "seed": seed}) + "\n")
         (folder / "progress").write_text(str(stop))
-    tally.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    tally.peak_bytes = peak_bytes()
     sys.stdout.write(json.dumps(vars(tally)) + "\n")
 
 

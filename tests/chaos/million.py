@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import append_receipt, remaining_units
 from distbragg.store.run_directory import open_run
 from tests.chaos.sweeps import spec_of
+from tests.chaos.table import peak_bytes
 
 STREAMED = 20_000
 _EMPTY = hashlib.sha256(b"").hexdigest()
@@ -140,5 +140,5 @@ STAGES = {
 if __name__ == "__main__":
     name, path, frame_count, unit_count = sys.argv[1:]
     report = STAGES[name](Path(path), int(frame_count), int(unit_count))
-    report["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    report["peak_bytes"] = peak_bytes()
     sys.stdout.write(json.dumps(report) + "\n")

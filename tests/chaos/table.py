@@ -75,6 +75,12 @@ class Row:
         return {**asdict(self), "verdict": self.verdict}
 
 
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far; `ru_maxrss` would hold its parent's too."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) * 1024
+
+
 def timed(measure: Callable[[Path], Row], scratch: Path) -> Row:
     """Run one row in a folder of its own and note its wall time."""
     scratch.mkdir(parents=True)

@@ -27,21 +27,26 @@ class Idle:
 def test_silence_is_taken_for_loss_after_two_idle_looks_in_a_row() -> None:
     silence = Silence(patience_s=0.0)
     client: Any = Idle(False, True, False, False)
-    assert [silence.lost_track(client, busy=True) for _ in range(4)] == [False, False, False, True]
+    assert [silence.lost_track(client, served=True) for _ in range(4)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_an_outcome_breaks_the_silence() -> None:
     silence = Silence(patience_s=0.0)
     client: Any = Idle(False, False)
-    assert not silence.lost_track(client, busy=True)
+    assert not silence.lost_track(client, served=True)
     silence.broken()
-    assert not silence.lost_track(client, busy=True)
+    assert not silence.lost_track(client, served=True)
 
 
 def test_nobody_is_asked_within_the_patience_or_without_workers() -> None:
     client: Any = Idle()
-    assert not Silence(patience_s=60.0).lost_track(client, busy=True)
-    assert not Silence(patience_s=0.0).lost_track(client, busy=False)
+    assert not Silence(patience_s=60.0).lost_track(client, served=True)
+    assert not Silence(patience_s=0.0).lost_track(client, served=False)
 
 
 @pytest.mark.spec("ENG-20")
