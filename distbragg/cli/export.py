@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from distbragg.run.export_job import ExportJob
     from distbragg.spec.cluster import ClusterSpec
 
-FORMATS = ("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2")
+FORMATS = ("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt")
 
 HELP = """Write a run's frames as files that other programs read.
 
@@ -25,6 +25,7 @@ HELP = """Write a run's frames as files that other programs read.
   png    .png    pictures with axes
   npy    .npy    numpy
   zarr2  .zarr   Zarr format 2 without shards, for older readers
+  expt   .expt   DIALS experiment lists: geometry and true crystal, no images
 
 Files already there and whole are kept; frames.csv says which frame is where.
 

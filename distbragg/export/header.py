@@ -44,6 +44,10 @@ class PanelHeader:
     thickness : float, mm
         Of the sensor; 0 where none absorbs.
     smv : SmvGeometry
+    mu : float, 1/mm
+        Linear attenuation coefficient of the sensor; 0 where none absorbs.
+    material : str
+        Of the sensor, as NXmx and DIALS name it.
     """
 
     name: str
@@ -56,6 +60,8 @@ class PanelHeader:
     slow: Triple
     thickness: float
     smv: SmvGeometry
+    mu: float = 0.0
+    material: str = "Si"
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[n
     detector = _group(instrument, "detector", "NXdetector")
     detector["description"] = "simulated detector"
     detector["type"] = "PIXEL"
-    detector["sensor_material"] = "Si"
+    detector["sensor_material"] = first.material
     _quantity(detector, "sensor_thickness", max(first.thickness * 1e-3, SURFACE_M), "m")
     _quantity(detector, "distance", first.distance * 1e-3, "m")
     _quantity(detector, "x_pixel_size", first.pixel_size * 1e-3, "m")

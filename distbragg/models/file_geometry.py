@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from distbragg.errors import InputError
 from distbragg.models.conventions import ConventionRule
+from distbragg.models.sensor import known_material
 from distbragg.models.vectors import Vector
 from distbragg.read.geometry.model import (
     FileGeometry,
@@ -14,7 +15,8 @@ from distbragg.read.geometry.model import (
     direction,
 )
 from distbragg.read.geometry.read import read_geometry
-from distbragg.spec.detector import DetectorSpec, PanelSpec
+from distbragg.read.preset import read_preset
+from distbragg.spec.detector import DetectorSpec, Material, PanelSpec
 
 _DEFAULT_SIZE_MM = 102.4
 _DEFAULT_PIXEL_MM = 0.1
@@ -60,6 +62,18 @@ def frame_rule(rule: ConventionRule, geometry: FileGeometry | None) -> Conventio
         spindle=geometry.spindle or across,
         twotheta=geometry.spindle or across,
     )
+
+
+def sensor_material(spec: DetectorSpec, panel: int) -> Material:
+    """Name the material of a panel's sensor: as given, of the preset or file, else silicon."""
+    own = spec.panels[panel].sensor.material if spec.panels is not None else None
+    found = own or spec.sensor.material
+    if found is None and spec.preset is not None:
+        found = known_material(read_preset(spec.preset).material)
+    if found is None and spec.geometry_file is not None:
+        geometry = read_geometry(spec.geometry_file, spec.geometry_format)
+        found = known_material(geometry.panels[panel].material)
+    return found or "Si"
 
 
 def _listed(spec: DetectorSpec, panel: PanelSpec, index: int) -> PanelGeometry:

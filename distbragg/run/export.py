@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -37,7 +37,12 @@ from distbragg.run.export_job import (
     stack_of,
     zarr2_path,
 )
-from distbragg.run.frame_header import frame_geometry, frame_header, inactive_pixels
+from distbragg.run.frame_header import (
+    frame_geometry,
+    frame_header,
+    frame_truth,
+    inactive_pixels,
+)
 from distbragg.run.machine import usable_cores
 from distbragg.run.place import choose_place
 from distbragg.store.run_directory import RunDirectory, open_run
@@ -189,7 +194,7 @@ def export_run(
     contents = contents_of(job)
     _warn_about_geometry(job, contents)
     _open_folder(job)
-    units = range(len(contents.blocks)) if job.format == "nxmx" else contents.frames
+    units = _units(job, contents)
     if job.format == "zarr2":
         from distbragg.export.zarr2 import create_zarr2
 
@@ -205,6 +210,8 @@ def export_run(
                 totals[name] += int(outcome.receipt.get(name, 0))
     lost = sum(frames_of(job, unit) for unit in failures)
     opens = _finish(job, contents, complete=not failures)
+    if job.format == "expt":
+        totals["written"] = len(contents.series)
     return ExportResult(
         out=Path(job.out),
         frames=len(contents.frames) - lost,
@@ -217,6 +224,13 @@ def export_run(
         status=ExitStatus.FAILED_FRAMES if failures or contents.missing else ExitStatus.DONE,
         failures=failures,
     )
+
+
+def _units(job: ExportJob, contents: Contents) -> Sequence[int]:
+    """Units that workers do; experiment lists are written at the end, with no pixels."""
+    if job.format == "expt":
+        return ()
+    return range(len(contents.blocks)) if job.format == "nxmx" else contents.frames
 
 
 @contextmanager
@@ -328,6 +342,10 @@ def _finish(job: ExportJob, contents: Contents, *, complete: bool) -> Path:
     _write_table(job, contents)
     if job.format == "zarr2":
         return zarr2_path(job)
+    if job.format == "expt":
+        for number in range(len(contents.series)):
+            _write_expt(job, contents, number)
+        return _expt_path(job, 0)
     if job.format != "nxmx":
         from distbragg.export.frame_files import FRAME_FORMATS
 
@@ -336,6 +354,18 @@ def _finish(job: ExportJob, contents: Contents, *, complete: bool) -> Path:
         for number in range(len(contents.series)):
             _write_master(job, contents, number)
     return _master_path(job, 0)
+
+
+def _expt_path(job: ExportJob, number: int) -> Path:
+    return Path(job.out) / f"{series_name(job, number)}.expt"
+
+
+def _write_expt(job: ExportJob, contents: Contents, number: int) -> None:
+    from distbragg.export.expt import write_expt
+
+    run, members = open_run(job.run), contents.series[number]
+    header, truth = frame_header(run, members[0]), frame_truth(run, members[0])
+    write_expt(_expt_path(job, number), header, truth, len(members))
 
 
 def _master_path(job: ExportJob, number: int) -> Path:

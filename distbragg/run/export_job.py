@@ -28,8 +28,11 @@ from distbragg.store.run_directory import RunDirectory, open_run
 if TYPE_CHECKING:
     import xarray as xr
 
-ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2"]
+ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"]
 FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
+
+BY_SERIES: Final = ("nxmx", "expt")
+"""Formats whose files are of a series rather than of a frame."""
 
 FRAMES_PER_FILE: Final = 100
 DATA_FILE_BYTES: Final = 1 << 28
@@ -44,7 +47,7 @@ class ExportJob:
     ----------
     run, out : str
         Absolute paths: the run, the folder of the files.
-    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2"}
+    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"}
     prefix : str
         What file names begin with.
     frames : str
@@ -69,12 +72,13 @@ class ExportJob:
     def identity(self) -> dict[str, Any]:
         """Return what decides the content of the files, whichever frames are asked for.
 
-        The data files of NXmx hold many frames, so there the selection belongs to it.
+        The data files of NXmx hold many frames, and an experiment list describes many, so there
+        the selection belongs to it.
         """
         plain = asdict(self)
         for place in ("run", "out"):
             del plain[place]
-        if self.format != "nxmx":
+        if self.format not in BY_SERIES:
             del plain["frames"], plain["compression"]
         return {**plain, "run_id": open_run(self.run).run_id}
 
@@ -128,7 +132,7 @@ def contents_of(job: ExportJob) -> Contents:
     asked = parse_frames(job.frames, directory.layout.frames)
     rendered = np.asarray(stack_of(job.run)["rendered"].values).reshape(-1)
     frames = tuple(frame for frame in asked if rendered[frame])
-    named = frames if job.format == "nxmx" else tuple(range(directory.layout.frames))
+    named = frames if job.format in BY_SERIES else tuple(range(directory.layout.frames))
     series = series_of(directory.sweep, named)
     size = frames_per_file(directory)
     blocks = tuple(

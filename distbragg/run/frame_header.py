@@ -8,12 +8,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.export.expt import Truth
 from distbragg.export.header import FrameHeader, PanelHeader, Triple, imgcif_frame
 from distbragg.export.smv import smv_geometry
 from distbragg.models.build import build_experiment
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.file_geometry import geometry_of, sensor_material
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 
@@ -70,15 +72,34 @@ def rotation_of(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, fl
     """Start and width of a frame's rotation, degrees; the width of a still is 0."""
     angles = experiment.crystal.phi
     step = float(angles[1] - angles[0]) if len(angles) > 1 else 0.0
-    width = spec.goniometer.oscillation_deg
+    file = geometry_of(spec.detector)
+    width, start = spec.goniometer.oscillation_deg, spec.goniometer.phi_deg
+    if file is not None:
+        width = file.oscillation if width is None else width
+        start = file.phi if start is None else start
     if width is None:
-        width = math.degrees(step * len(angles))
-    start = spec.goniometer.phi_deg
+        width = round(math.degrees(step * len(angles)), 9)
     if start is None:
         # `exact` samples the middles of its steps, `nanobragg` their beginnings.
         half = 0.5 * math.radians(width) / len(angles) if spec.physics == "exact" else 0.0
         start = round(math.degrees(float(angles[0]) - half), 9)
     return float(start), float(width)
+
+
+def frame_truth(run: RunDirectory, frame: int) -> Truth:
+    """Return crystal and polarisation of a frame, in the frame of its header."""
+    experiment = frame_geometry(run, frame)[1]
+    turn = imgcif_frame(
+        np.asarray(experiment.beam.direction),
+        np.asarray(experiment.crystal.spindle_axis),
+        np.asarray(experiment.detector.panels[0].fast),
+    )
+    a, b, c = (_triple(turn @ row) for row in np.asarray(experiment.crystal.real_space))
+    return Truth(
+        real_space=(a, b, c),
+        polarization=_triple(turn @ np.asarray(experiment.beam.polarization_axis)),
+        kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
+    )
 
 
 def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
@@ -123,6 +144,8 @@ def _panel(
         slow=_triple(turn @ panel.slow),
         thickness=float(sensor.back[-1]) * _MM_PER_M if sensor.absorbs else 0.0,
         smv=smv,
+        mu=float(sensor.attenuation) / _MM_PER_M if sensor.absorbs else 0.0,
+        material=sensor_material(spec.detector, index),
     )
 
 

@@ -1,0 +1,133 @@
+"""DIALS experiment lists: the geometry and the true crystal of a series, without its images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distbragg.export.files import write_whole
+from distbragg.export.header import COUNT_CUTOFF, FrameHeader, PanelHeader, Triple
+
+_IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a header does not say of the experiment, in the frame of the header.
+
+    Attributes
+    ----------
+    real_space : three triples, Å
+        Cell vectors at spindle angle 0.
+    polarization : 3 floats
+        Direction of the E-vector.
+    kahn_factor : float
+    """
+
+    real_space: tuple[Triple, Triple, Triple]
+    polarization: Triple
+    kahn_factor: float
+
+
+def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int) -> None:
+    """Write an experiment list of one experiment.
+
+    Parameters
+    ----------
+    path : path
+    header : FrameHeader
+        Of the first frame.
+    truth : Truth
+    frames : int
+        In the series. A still has neither goniometer nor scan.
+    """
+    text = json.dumps(experiment_list(header, truth, frames), indent=2)
+    write_whole(path, (text + "\n").encode("ascii"))
+
+
+def experiment_list(header: FrameHeader, truth: Truth, frames: int) -> dict[str, Any]:
+    """Return the experiment list as plain data."""
+    names = ["beam", "detector", "crystal"]
+    models: dict[str, list[Any]] = {
+        "imageset": [],
+        "beam": [_beam(header, truth)],
+        "detector": [{"panels": [_panel(panel, header.counts) for panel in header.panels]}],
+        "goniometer": [],
+        "scan": [],
+        "crystal": [_crystal(truth)],
+        "profile": [],
+        "scaling_model": [],
+    }
+    if header.oscillation != 0.0:
+        names += ["goniometer", "scan"]
+        models["goniometer"].append(
+            {
+                "rotation_axis": list(header.spindle),
+                "fixed_rotation": _IDENTITY,
+                "setting_rotation": _IDENTITY,
+            }
+        )
+        models["scan"].append(
+            {
+                "image_range": [1, frames],
+                "batch_offset": 0,
+                "oscillation": [header.phi, header.oscillation],
+                "exposure_time": [header.exposure] * frames,
+                "epochs": [index * header.exposure for index in range(frames)],
+                "valid_image_ranges": {},
+            }
+        )
+    experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(names, 0)}
+    return {"__id__": "ExperimentList", "experiment": [experiment], **models}
+
+
+def _beam(header: FrameHeader, truth: Truth) -> dict[str, Any]:
+    """DIALS keeps the direction towards the source and the normal of the E-vector's plane."""
+    normal = np.cross(np.array([0.0, 0.0, 1.0]), truth.polarization)
+    length = float(np.linalg.norm(normal))
+    return {
+        "direction": [0.0, 0.0, 1.0],
+        "wavelength": header.wavelength,
+        "divergence": 0.0,
+        "sigma_divergence": 0.0,
+        "polarization_normal": [0.0, 1.0, 0.0] if length == 0.0 else (normal / length).tolist(),
+        "polarization_fraction": 0.5 * (1.0 + truth.kahn_factor),
+        "flux": 0.0,
+        "transmission": 1.0,
+    }
+
+
+def _panel(panel: PanelHeader, counts: bool) -> dict[str, Any]:
+    absorbs = panel.thickness > 0.0 and panel.mu > 0.0
+    strategy = "ParallaxCorrectedPxMmStrategy" if absorbs else "SimplePxMmStrategy"
+    return {
+        "name": panel.name,
+        "type": "SENSOR_PAD",
+        "fast_axis": list(panel.fast),
+        "slow_axis": list(panel.slow),
+        "origin": list(panel.origin),
+        "raw_image_offset": [0, 0],
+        "image_size": [panel.shape[1], panel.shape[0]],
+        "pixel_size": [panel.pixel_size, panel.pixel_size],
+        "trusted_range": [-1.0, float(COUNT_CUTOFF if counts else 1e30)],
+        "thickness": panel.thickness,
+        "material": panel.material if absorbs else "",
+        "mu": panel.mu,
+        "identifier": "",
+        "mask": [],
+        "gain": 1.0,
+        "pedestal": 0.0,
+        "px_mm_strategy": {"type": strategy},
+    }
+
+
+def _crystal(truth: Truth) -> dict[str, Any]:
+    axes = {
+        f"real_space_{name}": list(vector)
+        for name, vector in zip("abc", truth.real_space, strict=True)
+    }
+    return {"__id__": "crystal", **axes, "space_group_hall_symbol": " P 1"}
