@@ -24,7 +24,7 @@ from distbragg.models.sources import (
 from distbragg.models.steps import NOMINAL_ANGLE, Grid, resolve_grid
 from distbragg.models.vectors import Vector, cross, norm, unit
 from distbragg.read.sources import read_sources
-from distbragg.read.spectrum import read_spectrum
+from distbragg.read.spectrum import SHOT_SUFFIXES, read_spectrum
 from distbragg.spec.beam import BeamSpec, DivergenceAxisSpec, SpectrumSpec
 from distbragg.units import (
     angstrom_to_m,
@@ -228,10 +228,41 @@ def _dispersion(spec: BeamSpec) -> Grid:
     )
 
 
+def _spectrum_of_file(spec: SpectrumSpec, path: str) -> tuple[Float64Array, Float64Array]:
+    """Read a table, or one shot of a file of many."""
+    many = path.lower().endswith(SHOT_SUFFIXES)
+    for name in ("shot", "weights_dataset", "channels_dataset", "channels_unit"):
+        if not many and getattr(spec, name) is not None:
+            raise InputError(
+                "goes with a file of many shots",
+                field=f"beam.spectrum.{name}",
+                remedy=f"its name ends with {', '.join(SHOT_SUFFIXES)}",
+            )
+    if not many:
+        return read_spectrum(path)
+    if spec.weights_dataset is None or spec.channels_dataset is None:
+        raise InputError(
+            "a file of many shots needs weights_dataset and channels_dataset",
+            source=path,
+            field="beam.spectrum",
+            remedy="name the two arrays in it",
+        )
+    # Loaded here: few experiments need h5py.
+    from distbragg.read.shots import read_shot
+
+    return read_shot(
+        path,
+        spec.shot or 0,
+        weights=spec.weights_dataset,
+        channels=spec.channels_dataset,
+        unit=spec.channels_unit,
+    )
+
+
 def _spectrum(spec: SpectrumSpec) -> tuple[Float64Array, Float64Array]:
     """Wavelengths (Å) and weights of a spectrum, inline or of a file."""
     if spec.file is not None:
-        return read_spectrum(spec.file)
+        return _spectrum_of_file(spec, spec.file)
     if spec.wavelengths_angstrom is not None:
         lambdas = list(spec.wavelengths_angstrom)
     else:

@@ -55,10 +55,17 @@ class DispersionSpec(SpecModel):
 class SpectrumSpec(SpecModel):
     """Weighted wavelengths: inline lists, or a text/CSV table (wavelength or energy, weight).
 
-    Without `weights` every line of an inline list weighs 1.
+    Without `weights` every line of an inline list weighs 1. An HDF5 or NetCDF-4 file gives the
+    spectra of many shots: `weights_dataset` (shots × channels), `channels_dataset` (wavelengths or
+    photon energies, one for all shots or one each) in `channels_unit` (its `units` attribute where
+    not given), of which the frame takes the row `shot`.
     """
 
     file: str | None = None
+    shot: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    weights_dataset: str | None = None
+    channels_dataset: str | None = None
+    channels_unit: Literal["angstrom", "m", "ev", "kev"] | None = None
     wavelengths_angstrom: tuple[Positive, ...] | None = None
     energies_ev: tuple[Positive, ...] | None = None
     weights: tuple[Finite, ...] | None = None
@@ -72,6 +79,9 @@ class SpectrumSpec(SpecModel):
                         "given beside `file`", field=name, remedy="keep the file or the lists"
                     )
             return self
+        for name in ("shot", "weights_dataset", "channels_dataset", "channels_unit"):
+            if getattr(self, name) is not None:
+                raise refusal("goes with a `file` of many shots", field=name)
         if (self.wavelengths_angstrom is None) == (self.energies_ev is None):
             problem = "needs a file, wavelengths_angstrom or energies_ev, exactly one of them"
             raise refusal(problem)
