@@ -10,7 +10,7 @@ it is sent, and its dashboard asks no password.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -33,7 +33,7 @@ from distbragg.spec.cluster import (
 
 # distributed is loaded where a cluster is opened: a run in this process needs none of it.
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 __all__ = [
     "DASHBOARD_ADDRESS",
@@ -131,7 +131,11 @@ def open_cluster(
 
 @contextmanager
 def open_site(
-    cluster: str | ClusterSpec, *, workers: int | None = None, memory_limit: str | None = None
+    cluster: str | ClusterSpec,
+    *,
+    workers: int | None = None,
+    memory_limit: str | None = None,
+    devices: Sequence[str] = (),
 ) -> Iterator[OpenCluster]:
     """Start or join a cluster, and leave it as it was found.
 
@@ -143,6 +147,8 @@ def open_site(
         Overrides the number of workers to start.
     memory_limit : str, optional
         Overrides the memory limit of a local worker.
+    devices : sequence of str, optional
+        GPUs for local workers, one each; see `sites.gpu.device_names`.
 
     Yields
     ------
@@ -162,7 +168,7 @@ def open_site(
         spec = spec.model_copy(update={"memory_limit": memory_limit})
     with ExitStack() as stack:
         try:
-            opened = _open(spec, stack)
+            opened = _open(spec, stack, devices)
         except DistbraggError:
             raise
         except (OSError, TimeoutError, ValueError, RuntimeError) as error:
@@ -172,9 +178,9 @@ def open_site(
         yield opened
 
 
-def _open(spec: ClusterSpec, stack: ExitStack) -> OpenCluster:
+def _open(spec: ClusterSpec, stack: ExitStack, devices: Sequence[str]) -> OpenCluster:
     if isinstance(spec, LocalClusterSpec):
-        local = stack.enter_context(local_cluster(spec))
+        local = stack.enter_context(_local(spec, devices))
         stack.enter_context(kept_at(local, len(local.worker_spec)))
         return OpenCluster(_client(stack, address=local))
     if isinstance(spec, QueueClusterSpec):
@@ -186,6 +192,14 @@ def _open(spec: ClusterSpec, stack: ExitStack) -> OpenCluster:
     if isinstance(spec, AddressClusterSpec | SchedulerFileClusterSpec):
         return OpenCluster(_client(stack, **connection(spec)))
     raise TypeError(f"{type(spec).__name__} cannot be opened")
+
+
+def _local(spec: LocalClusterSpec, devices: Sequence[str]) -> LocalCluster:
+    if not devices:
+        return local_cluster(spec)
+    from distbragg.graph.sites.gpu import GpuCluster
+
+    return GpuCluster(spec, devices)
 
 
 def _client(stack: ExitStack, **place: Any) -> Client:  # noqa: ANN401

@@ -22,6 +22,7 @@ from distributed.comm.core import CommClosedError
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.cluster import WORKER_PATIENCE_S
+from distbragg.graph.device import RESOURCE
 from distbragg.graph.flight import Attempt, Flight, Silence, key_of
 from distbragg.graph.limits import limited
 from distbragg.graph.progress import (
@@ -364,6 +365,17 @@ def dashboard_link(client: Client) -> str:
     link = str(client.dashboard_link or "")
     host = urlsplit(link).hostname
     return link.replace(host, LOOPBACK, 1) if client.cluster is not None and host else link
+
+
+def gpu_resources(client: Client) -> dict[str, float] | None:
+    """Return what rendering tasks are to ask for: a GPU where any worker declares one.
+
+    A scheduler that somebody else started may have GPU workers that declare nothing; tasks then
+    ask for nothing, and go anywhere.
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    declared = any(worker.get("resources", {}).get(RESOURCE, 0) >= 1 for worker in workers)
+    return {RESOURCE: 1} if declared else None
 
 
 def worker_count(client: Client) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
+from distbragg.graph.device import device_turn
 from distbragg.graph.frame import finish_tile, render_into, render_part, skipped_photons
 from distbragg.graph.labels import UnitLabels
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
@@ -74,9 +75,11 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
         for frame in unit_frames(layout, unit):
             ready = prepare_frame(prepared.directory, frame)
             image = writer.blank()
-            rendered = render_into(
-                image, ready.experiment, ready.plan, prepared.options, frame=frame
-            )
+            # On a GPU another unit of this process is encoded and written meanwhile.
+            with device_turn(prepared.options):
+                rendered = render_into(
+                    image, ready.experiment, ready.plan, prepared.options, frame=frame
+                )
             kernel_seconds += rendered.kernel_seconds
             skipped.append(rendered.skipped)
             steps += ready.plan.steps

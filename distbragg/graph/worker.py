@@ -14,11 +14,17 @@ from typing import Generic, TypeVar
 
 from distbragg.errors import InputError, RefusedError
 from distbragg.graph.work import TaskSettings
-from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
+from distbragg.kernel.options import (
+    KernelOptions,
+    cuda_available,
+    numeric_class,
+    resolve_options,
+)
 from distbragg.models.build import Resolved, build_experiment, reflections_key
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan, plan_frame, shares_plan
+from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.grids import load_grid, save_grid
 from distbragg.store.run_directory import RunDirectory, open_run
@@ -97,12 +103,20 @@ def prepare_run(run: str, settings: TaskSettings) -> PreparedRun:
     compute = directory.sweep.experiment.compute
 
     def resolve() -> tuple[KernelOptions, Mapping[str, str]]:
-        options = resolve_options(compute, settings.threads)
+        options = resolve_options(_compute_here(compute, settings), settings.threads)
         return options, numeric_class(options)
 
     options, ours = _runs.get((run, run_id_of(directory), settings.threads), resolve)
     check_class(directory.manifest.numeric_class, ours, settings.allow_mixed)
     return PreparedRun(directory, options, ours)
+
+
+def _compute_here(compute: ComputeSpec, settings: TaskSettings) -> ComputeSpec:
+    """Let a process without a GPU help a GPU run on its CPU, where classes may be mixed."""
+    if compute.device == "cpu" or not settings.allow_mixed or cuda_available():
+        return compute
+    kernel = "auto" if compute.kernel == "triton" else compute.kernel
+    return compute.model_copy(update={"device": "cpu", "kernel": kernel})
 
 
 def prepare_frame(directory: RunDirectory, frame: int) -> PreparedFrame:

@@ -145,6 +145,13 @@ def cuda_available() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def cuda_devices() -> int:
+    """Count the CUDA devices torch sees here."""
+    import torch
+
+    return int(torch.cuda.device_count())
+
+
 def _require_cuda(device: str) -> None:
     import torch
 

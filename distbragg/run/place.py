@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from distbragg.errors import EnvironmentFailure
 from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback, JobsSubmitted, each_of
 from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings, Work
+from distbragg.kernel.options import cuda_devices
 from distbragg.plan.memory import (
     MemoryEstimate,
     check_fits,
@@ -91,14 +93,20 @@ def open_place(
         yield Place(SerialExecutor(settings, work=work, on_event=on_event), 1, "", on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
-    from distbragg.graph.dask_executor import DaskExecutor, worker_count
+    from distbragg.graph.dask_executor import DaskExecutor, gpu_resources, worker_count
 
     settings = replace(settings, threads=1)
+    device = run.sweep.experiment.compute.device
+    # Where classes may be mixed, workers without a GPU are to help.
+    gpu_only = device != "cpu" and not settings.allow_mixed
+    devices: list[str] = []
     if where.kind == "local":
+        devices = _local_gpus(device)
         asked = workers or where.workers
-        workers = fitting_workers(run, plan, asked or usable_cores(), warn=bool(asked))
+        most = asked or len(devices) or usable_cores()
+        workers = fitting_workers(run, plan, most, warn=bool(asked))
     with (
-        open_site(where, workers=workers) as opened,
+        open_site(where, workers=workers, devices=devices) as opened,
         _watched(opened.client, run, settings, on_event) as (told, link),
     ):
         if opened.jobs and told is not None:
@@ -107,6 +115,7 @@ def open_place(
             opened.client,
             settings,
             work=work,
+            resources=gpu_resources(opened.client) if gpu_only else None,
             on_event=told,
             worker_patience_s=opened.patience_s,
             trouble=opened.trouble,
@@ -129,6 +138,27 @@ def _watched(
     free = partial(free_disk_bytes, run.path)
     with open_feed(client, run.run_id[:RUN_HASH_DIGITS], free) as (feed, link):
         yield each_of(on_event, feed), link
+
+
+def _local_gpus(device: str) -> list[str]:
+    """Name the GPUs for local workers of a run on `device`; none for a run on the CPU.
+
+    Raises
+    ------
+    EnvironmentFailure
+        The run wants a GPU, and there is none.
+    """
+    if device == "cpu":
+        return []
+    from distbragg.graph.sites.gpu import device_names
+
+    count = cuda_devices()
+    if not count:
+        raise EnvironmentFailure(
+            f"compute.device: {device} is not there; resume on a machine with a GPU, or let CPU "
+            "workers of a cluster help with --allow-mixed"
+        )
+    return device_names(device, count)
 
 
 def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: bool) -> int:

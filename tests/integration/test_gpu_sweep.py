@@ -1,0 +1,119 @@
+"""A sweep on a GPU from end to end, and what of it can be had without one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from distbragg.errors import EnvironmentFailure
+from distbragg.graph.work import TaskSettings
+from distbragg.graph.worker import prepare_run
+from distbragg.kernel import options as options_module
+from distbragg.run.create import create
+from distbragg.run.resume import resume
+from distbragg.run.sweep import sweep
+from distbragg.spec.load import parse_sweep
+from tests.tolerances import NATIVE_MIXED_OF_MAXIMUM
+from tests.unit.kernel_triton.kit import interpreted
+
+gpu = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+def small_sweep(frames=2, pixels=(11, 13), **compute):
+    return parse_sweep(
+        {
+            "experiment": {
+                "beam": {"wavelength_angstrom": 1.0},
+                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+                "structure_factors": {"default_f_electrons": 10.0},
+                "detector": {
+                    "distance_mm": 60,
+                    "pixel_size_mm": 2.0,
+                    "pixels_fast": pixels[1],
+                    "pixels_slow": pixels[0],
+                },
+                "sampling": {"oversample": 1},
+                "compute": {"frames_per_unit": 1, **compute},
+            },
+            "axes": [
+                {
+                    "name": "phi",
+                    "path": "goniometer.phi_deg",
+                    "values": [float(n) for n in range(frames)],
+                }
+            ],
+        }
+    )
+
+
+def pixels_of(path):
+    return xr.open_zarr(path)["images"].values
+
+
+@interpreted
+@pytest.mark.spec("ENG-5")
+def test_the_fused_kernel_stores_the_same_bits_in_unit_and_graph_form(tmp_path):
+    spec = small_sweep(kernel="triton", tile=[6, 13])
+    for form in ("unit", "graph"):
+        result = sweep(spec, tmp_path / form, cluster="serial", form=form)
+        assert result.done == 2
+    assert np.array_equal(pixels_of(tmp_path / "unit"), pixels_of(tmp_path / "graph"))
+    sweep(small_sweep(tile=[6, 13]), tmp_path / "cpu", cluster="serial")
+    expected = pixels_of(tmp_path / "cpu")
+    error = np.abs(pixels_of(tmp_path / "unit") - expected).max()
+    assert error <= NATIVE_MIXED_OF_MAXIMUM * expected.max()
+
+
+@pytest.fixture
+def gpu_run(tmp_path, monkeypatch):
+    """A run that was created where a GPU is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(options_module, "_require_cuda", lambda device: None)
+        patch.setattr(options_module, "_cuda_capability", lambda device: "sm_90")
+        run = create(small_sweep(kernel="eager", device="cuda"), tmp_path / "run")
+    monkeypatch.setattr("distbragg.graph.worker.cuda_available", lambda: False)
+    return run
+
+
+@pytest.mark.spec("ENG-21")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_a_process_without_a_gpu_helps_a_gpu_run_only_where_classes_may_be_mixed(gpu_run):
+    with pytest.raises(EnvironmentFailure, match="cuda is not there"):
+        prepare_run(str(gpu_run.path), TaskSettings())
+    prepared = prepare_run(str(gpu_run.path), TaskSettings(allow_mixed=True))
+    assert prepared.options.device == "cpu"
+    assert prepared.numeric_class["device"] == "cpu"
+    result = resume(gpu_run, cluster="serial", allow_mixed=True)
+    assert result.done == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
+def test_local_workers_for_a_gpu_run_without_a_gpu_are_one_clear_line(gpu_run):
+    with pytest.raises(EnvironmentFailure, match=r"compute\.device: cuda is not there") as caught:
+        resume(gpu_run, cluster="local:1")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.cluster
+@pytest.mark.spec("ENG-21")
+@pytest.mark.parametrize("kernel", [pytest.param("triton", marks=gpu)])
+def test_a_sweep_on_one_gpu_worker_equals_the_cpu_within_tolerance(kernel, tmp_path):
+    shapes = {"frames": 6, "pixels": (211, 307)}
+    found = sweep(
+        small_sweep(**shapes, kernel=kernel, device="cuda"), tmp_path / "gpu", cluster="local:1"
+    )
+    assert found.done == 6
+    sweep(small_sweep(**shapes), tmp_path / "cpu", cluster="serial")
+    expected = pixels_of(tmp_path / "cpu")
+    error = np.abs(pixels_of(tmp_path / "gpu") - expected).max()
+    assert error <= NATIVE_MIXED_OF_MAXIMUM * expected.max()
+    again = sweep(
+        small_sweep(**shapes, kernel=kernel, device="cuda"), tmp_path / "again", cluster="serial"
+    )
+    assert again.done == 6
+    assert np.array_equal(pixels_of(tmp_path / "gpu"), pixels_of(tmp_path / "again"))
