@@ -97,7 +97,7 @@ def killed_jobs(trial: Trial, expected: dict[int, str]) -> None:
 def lifetimes(trial: Trial, expected: dict[int, str]) -> None:
     """Sweep by dask-jobqueue with workers that end before their walltime."""
     before = set(states(trial))
-    with sweeping(trial, "lifetime.zarr", "00:02:00", "auto") as driver:
+    with sweeping(trial, "lifetime.zarr", "00:01:00", "auto") as driver:
         end(driver)
     report(trial, "dask-jobqueue, lifetimes below the walltime", "lifetime.zarr", expected, before)
     require(trial, before, "COMPLETED")
