@@ -186,7 +186,8 @@ def write_report(root: Path, name: str, title: str, trial: Trial) -> Path:
     path = root / datetime.now(UTC).strftime(STAMP_FORMAT)
     path.mkdir(parents=True)
     bundle = Bundle(path)
-    bundle.record_command(["make", name])
+    options = ["--units", str(trial.units), "--seconds", f"{trial.unit_s:g}"]
+    bundle.record_command(["python", "-m", "tools.cluster_trials", name, *options])
     bundle.write_json("env.json", environment())
     rows = [
         {"what": what, "figures": figures, "passed": passed} for what, figures, passed in trial.rows
@@ -196,5 +197,8 @@ def write_report(root: Path, name: str, title: str, trial: Trial) -> Path:
         ("trial", "figures", "passed"),
         [(what, figures, "yes" if passed else "no") for what, figures, passed in trial.rows],
     )
-    bundle.write_text("README.md", f"# {title}\n\nWritten by `make {name}`.\n\n{table}")
+    bundle.write_text(
+        "README.md",
+        f"# {title}\n\nWritten by `make {name}`; `commands.txt` has the size of the sweep.\n\n{table}",
+    )
     return path
