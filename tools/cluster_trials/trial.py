@@ -197,8 +197,6 @@ def write_report(root: Path, name: str, title: str, trial: Trial) -> Path:
         ("trial", "figures", "passed"),
         [(what, figures, "yes" if passed else "no") for what, figures, passed in trial.rows],
     )
-    bundle.write_text(
-        "README.md",
-        f"# {title}\n\nWritten by `make {name}`; `commands.txt` has the size of the sweep.\n\n{table}",
-    )
+    told = f"Written by `make {name}`; `commands.txt` has the size of the sweep."
+    bundle.write_text("README.md", f"# {title}\n\n{told}\n\n{table}")
     return path
