@@ -14,6 +14,7 @@ from distbragg.errors import PlanError
 from distbragg.plan.frame import FramePlan
 from distbragg.plan.merge import merge_depth
 from distbragg.plan.sweep import MAX_FRAMES, Form, SweepPlan
+from distbragg.read.geometry.read import read_geometry
 from distbragg.read.preset import read_preset
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.detector import DetectorSpec, PanelSpec
@@ -265,11 +266,13 @@ def precheck_spec(spec: ExperimentSpec, memory_bytes: int) -> int:
 def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
     """Pixels (slow, fast) that the spec asks for, before image headers are read.
 
-    Panels count one below the other. Those of a geometry file are bounded by its reader.
+    Panels count one below the other, those of a geometry file included.
     """
     detector = spec.detector
     if detector.geometry_file is not None:
-        return 1, 1
+        geometry = read_geometry(detector.geometry_file, detector.geometry_format)
+        shapes = [panel.shape for panel in geometry.panels]
+        return len(shapes) * max(slow for slow, _ in shapes), max(fast for _, fast in shapes)
     if detector.preset is not None:
         return read_preset(detector.preset).extent
     sides = [_sides(_as_single(detector, panel)) for panel in detector.panels or ()]

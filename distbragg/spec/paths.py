@@ -103,6 +103,15 @@ def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
     return tuple(parts)
 
 
+def ends_at_group(parts: tuple[str | int, ...]) -> bool:
+    """Whether a path that `split_path` checked ends at a group of fields or a list element."""
+    model: type[SpecModel] | None = ExperimentSpec
+    for part in parts:
+        if isinstance(part, str) and model is not None:
+            model = submodel(model, part)
+    return model is not None
+
+
 def with_value(
     node: Any,  # noqa: ANN401
     parts: tuple[str | int, ...],

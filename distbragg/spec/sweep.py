@@ -19,7 +19,7 @@ from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec, fill_axes
 from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.paths import leaf_paths, split_path, value_at, with_value
+from distbragg.spec.paths import ends_at_group, leaf_paths, split_path, value_at, with_value
 from distbragg.spec.problems import input_error
 from distbragg.spec.suffix import unit_of
 
@@ -258,7 +258,8 @@ def _check_target(axis: AxisSpec, base: ExperimentSpec, *, field: str) -> None:
                 remedy="give detector.pixels_fast and detector.pixels_slow",
             )
     names = ".".join(part for part in parts if isinstance(part, str))
-    if names not in _leaves():
+    within_list = any(isinstance(part, int) for part in parts)
+    if ends_at_group(parts) if within_list else names not in _leaves():
         raise InputError(
             f"{axis.target} is a group of fields", field=field, remedy="name one field of it"
         )

@@ -64,7 +64,11 @@ def _panel_variables(detector: Detector) -> dict[str, StoredVariable]:
     """Name, place, axes, pixel size and pixels of every panel."""
     panels = detector.panels
     vectors = {
-        "origin": ("mm", "outer corner of the panel's first pixel, from the sample", 1e3),
+        "origin": (
+            "mm",
+            "corner of the first pixel from the sample, in the first frame",
+            1e3,
+        ),
         "fast": ("1", "unit vector along which the fast index grows", 1.0),
         "slow": ("1", "unit vector along which the slow index grows", 1.0),
     }

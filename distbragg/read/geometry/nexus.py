@@ -37,7 +37,7 @@ _ANGLES: Final = {"deg": 1.0, "degree": 1.0, "degrees": 1.0, "rad": 180.0 / math
 _WAVELENGTHS: Final = {"angstrom": 1.0, "å": 1.0, "a": 1.0, "nm": 10.0, "m": 1e10}
 _LONGEST_CHAIN: Final = 64
 _MOST_VALUES: Final = 1_000_000
-_LARGEST_MASK: Final = 1 << 28
+_LARGEST_MASK: Final = 1 << 27
 
 Matrix = NDArray[np.float64]
 Node = Any

@@ -11,6 +11,7 @@ from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import plan_frame
+from distbragg.plan.memory import spec_pixels
 from distbragg.spec.load import parse_spec
 from tests.geometry_files import expt, expt_panel
 
@@ -235,3 +236,7 @@ def test_panels_of_one_name_are_told_apart():
     detector = two()
     detector["panels"][1]["name"] = "upper"
     assert [panel.name for panel in build(detector).detector.panels] == ["upper_0", "upper_1"]
+
+
+def test_the_plan_knows_the_size_of_a_files_panels(file):
+    assert spec_pixels(parse_spec({"detector": {"geometry_file": file}})) == (20, 12)

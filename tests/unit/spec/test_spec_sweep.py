@@ -294,3 +294,17 @@ def test_random_orientations_are_those_of_scipy():
     ours = random_quaternions(2000, 5).array
     theirs = Rotation.random(2000, np.random.default_rng(5)).as_quat()
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2 * np.finfo(float).eps)
+
+
+def test_a_field_of_one_panel_can_be_swept():
+    panel = {"origin_mm": [50, 0, 0], "fast": [0, 0, 1], "slow": [0, -1, 0]}
+    values = [[50, 0, 0], [60, 0, 0]]
+    base = {"detector": {"panels": [panel, panel]}}
+    axes = [{"name": "place", "path": "detector.panels.1.origin_mm", "values": values}]
+    sweep = parse_sweep({"experiment": base, "axes": axes})
+    assert sweep.frame_spec(1).detector.panels[1].origin_mm == (60.0, 0.0, 0.0)
+    assert sweep.frame_spec(1).detector.panels[0].origin_mm == (50.0, 0.0, 0.0)
+    for path in ("detector.panels.1", "detector.panels.1.sensor"):
+        axes[0]["path"] = path
+        with pytest.raises(InputError, match="group of fields"):
+            parse_sweep({"experiment": base, "axes": axes})
