@@ -171,9 +171,12 @@ def reflections_of(directory: RunDirectory, spec: ExperimentSpec) -> Reflections
 
 def _prepare_frame(directory: RunDirectory, frame: int) -> PreparedFrame:
     spec = directory.frame_spec(frame)
-    reflections = reflections_of(directory, spec)
     run = str(directory.path), run_id_of(directory)
     latest = _latest.get(run)
+    if latest is not None and _same_table(spec, latest.spec):
+        reflections: Reflections | None = latest.experiment.reflections
+    else:
+        reflections = reflections_of(directory, spec)
     like = None if latest is None else Resolved(latest.spec, latest.experiment)
     experiment = build_experiment(spec, reflections=reflections, frame=frame, like=like)
     if reflections is None:
@@ -188,6 +191,17 @@ def _prepare_frame(directory: RunDirectory, frame: int) -> PreparedFrame:
         _latest.clear()  # one run is at work in a process, at most two for a while
     _latest[run] = ready
     return ready
+
+
+def _same_table(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
+    """Whether all that decides the table of |F| is the very same in both specifications."""
+    return (
+        spec.structure_factors is other.structure_factors
+        and spec.beam is other.beam
+        and spec.sampling is other.sampling
+        and spec.detector is other.detector
+        and spec.header_files is other.header_files
+    )
 
 
 def _check_shape(plan: FramePlan, directory: RunDirectory, frame: int) -> None:

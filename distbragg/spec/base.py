@@ -54,9 +54,15 @@ def _accepts_bool(annotation: Any) -> bool:  # noqa: ANN401
     return annotation in (bool, Any) or any(_accepts_bool(part) for part in get_args(annotation))
 
 
+_NEVER_LISTS = (int, float, str, BaseModel)
+"""What nearly every field holds: told from a list at once, for every field of every frame."""
+
+
 def _holds_bool(value: object) -> bool:
     if isinstance(value, bool):
         return True
+    if value is None or isinstance(value, _NEVER_LISTS):
+        return False
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
     return is_list and any(isinstance(item, bool) for item in value)  # type: ignore[attr-defined]
 
