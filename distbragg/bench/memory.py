@@ -22,6 +22,9 @@ from distbragg.spec.sweep import SweepSpec
 
 POLL_S: Final = 0.02
 SMALL_FRAMES: Final = 64
+GRAPH_CHUNK: Final = 25
+"""Sources of a chunk in the graph form, so that several partial sums of a tile are merged."""
+
 _HIGH_WATER: Final = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 
 
@@ -81,7 +84,7 @@ def measure_memory(inputs: Path, how: How, names: tuple[str, ...]) -> tuple[Peak
     inputs : Path
     how : How
     names : tuple of str
-        Workloads, each on one worker.
+        Workloads, each on one worker, in both forms.
     """
     specs: list[tuple[str, SweepSpec]] = [
         ("small_frames", parse_sweep(sweep_plain(inputs, SMALL_FRAMES), source="small_frames"))
@@ -90,6 +93,9 @@ def measure_memory(inputs: Path, how: How, names: tuple[str, ...]) -> tuple[Peak
         arguments = [*find_workload(name).arguments, *how.flags]
         spec = parse_nanobragg(arguments, base_dir=inputs).spec
         specs.append((name, SweepSpec(experiment=spec)))
+        compute = spec.compute.model_copy(update={"form": "graph", "source_chunk": GRAPH_CHUNK})
+        graph = spec.model_copy(update={"compute": compute})
+        specs.append((f"{name}, graph form", SweepSpec(experiment=graph)))
     return tuple(_measure(name, spec) for name, spec in specs)
 
 
