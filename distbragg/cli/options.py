@@ -48,7 +48,12 @@ def force_option(function: F) -> F:
 
 
 def compute_options(function: F) -> F:
-    """Add `--precision` and `--kernel`."""
+    """Add `--precision`, `--kernel` and `--device`; the last reaches the command as a `--set`."""
+    function = click.option(
+        "--device",
+        metavar="D",
+        help="cpu (default), cuda or cuda:N.",
+    )(_with_device(function))
     function = click.option(
         "--kernel",
         type=click.Choice(KERNELS),
@@ -59,6 +64,19 @@ def compute_options(function: F) -> F:
         type=click.Choice(PRECISIONS),
         help="mixed (default): float64 indices, float32 interference; float64: all of it.",
     )(function)
+
+
+def _with_device(function: F) -> F:
+    """Let a command take `--device` through its `sets`."""
+
+    @functools.wraps(function)
+    def wrapped(
+        *arguments: object, device: str | None, sets: tuple[str, ...], **named: object
+    ) -> object:
+        chosen = sets if device is None else (*sets, f"compute.device={device}")
+        return function(*arguments, sets=chosen, **named)
+
+    return cast(F, wrapped)
 
 
 def threads_option(function: F) -> F:

@@ -7,6 +7,7 @@ import pytest
 import torch
 import xarray as xr
 
+from distbragg.cli.main import main
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.work import TaskSettings
 from distbragg.graph.worker import prepare_run
@@ -117,3 +118,30 @@ def test_a_sweep_on_one_gpu_worker_equals_the_cpu_within_tolerance(kernel, tmp_p
     )
     assert again.done == 6
     assert np.array_equal(pixels_of(tmp_path / "gpu"), pixels_of(tmp_path / "again"))
+
+
+@pytest.mark.spec("CLI-2")
+@pytest.mark.parametrize(
+    ("command", "device", "status", "what"),
+    [
+        ("sweep", "cuda:99", 6, "compute.device: cuda:99 is not there"),
+        ("render", "cuda:99", 6, "compute.device: cuda:99 is not there"),
+        ("create", "tpu", 2, "compute.device"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_line_and_leaves_nothing(
+    command, device, status, what, tmp_path, capsys
+):
+    spec = tmp_path / "one.yaml"
+    spec.write_text(
+        "beam: {wavelength_angstrom: 1.0}\n"
+        "crystal: {cell: [31, 37, 41, 90, 90, 90], cells: [5, 6, 7]}\n"
+        "structure_factors: {default_f_electrons: 10.0}\n"
+        "detector: {distance_mm: 60, pixel_size_mm: 1.0, pixels_fast: 64, pixels_slow: 60}\n"
+    )
+    out = tmp_path / "out.zarr"
+    assert main([command, str(spec), "--device", device, "-o", str(out)]) == status
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert what in captured.err
+    assert [path.name for path in tmp_path.iterdir()] == ["one.yaml"]
