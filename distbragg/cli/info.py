@@ -22,7 +22,9 @@ def command(path: str, sets: tuple[str, ...], as_json: bool) -> None:
 
     For a run everything is read from its directory: no scheduler needs to be alive.
     """
-    if Path(path).is_dir():
+    from distbragg.store.remote import is_url
+
+    if is_url(path) or Path(path).is_dir():
         from distbragg.run.info import info
 
         if sets:

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "seal": "declare a run finished and write down what it holds",
     "report": "one HTML page on how a run went",
     "cluster": "job scripts and certificates of clusters",
+    "publish": "copy a run to an object store",
     "extend": "append frames to a finished run, and render them",
     "card": "a run described as a data set, for people and hubs",
     "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",

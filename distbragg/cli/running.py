@@ -90,7 +90,7 @@ def continue_run(run: RunDirectory, place: Place, telling: Telling | None = None
 def _listener(run: RunDirectory, telling: Telling) -> AbstractContextManager[EventCallback | None]:
     from distbragg.run.machine import free_disk_bytes
 
-    disk_free = partial(free_disk_bytes, run.path)
+    disk_free = partial(free_disk_bytes, run.path) if run.remote is None else None
     if telling.as_json:
         from distbragg.cli.progress_events import ProgressEvents
 
@@ -125,6 +125,10 @@ def report(result: RunResult) -> int:
 
 def how_to_open(path: str) -> str:
     """Return the lines that open a stack in Python."""
+    if "://" in path:
+        return (
+            f"open it with\n  python -c \"import distbragg; print(distbragg.open_stack('{path}'))\""
+        )
     return (
         "open it with\n"
         f"  python -c \"import xarray as xr; print(xr.open_zarr('{path}'))\"\n"

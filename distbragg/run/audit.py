@@ -60,7 +60,7 @@ def audit_units(
     """
     check_version(run)
     settings = TaskSettings(threads or usable_cores())
-    prepare_run(str(run.path), settings)
+    prepare_run(run.place, settings)
     own = run.manifest.class_id
     stated = {
         unit: receipt.digest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from distbragg.store.create import create_run
 from distbragg.store.grids import save_grid
 from distbragg.store.inputs import InputFile, identify_input
 from distbragg.store.provenance import gather_provenance
-from distbragg.store.run_directory import RunDirectory
+from distbragg.store.publish import publish_new
+from distbragg.store.remote import Remote, is_url
+from distbragg.store.run_directory import RunDirectory, refresh_run
 
 
 def create(
@@ -34,8 +37,8 @@ def create(
     Parameters
     ----------
     spec : SweepSpec, ExperimentSpec or path
-    out : path
-        The run directory, which is the Zarr stack.
+    out : path or URL
+        The run directory, which is the Zarr stack; on an object store, s3://bucket/run.zarr.
     overrides : sequence of "dotted.path=value"
         For a specification file.
     root : path, optional
@@ -54,6 +57,8 @@ def create(
     EnvironmentFailure
         There is no room.
     """
+    if is_url(out):
+        return _create_remote(spec, str(out), overrides, root)
     prepared = prepare(spec, overrides, root=root)
     target = Path(out)
     # What is already there was checked when it was made, and fills the disk by itself.
@@ -75,6 +80,19 @@ def create(
     )
     save_grid(run.grids, reflections_key(run.frame_spec(0)), prepared.experiment.reflections)
     return run
+
+
+def _create_remote(
+    spec: SpecLike, url: str, overrides: Sequence[str], root: str | Path | None
+) -> RunDirectory:
+    """Make the run beside its mirror, then put it on the object store, its manifest last."""
+    remote = Remote(url)
+    remote.mirror.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=remote.mirror.parent) as folder:
+        # An object store fills up by nobody's disk.
+        local = create(spec, Path(folder) / remote.mirror.name, overrides, root=root, force=True)
+        publish_new(local, remote)
+    return refresh_run(url)
 
 
 def collect_inputs(sweep: SweepSpec) -> dict[str, InputFile]:

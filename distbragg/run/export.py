@@ -135,7 +135,7 @@ def prepare_export(
 
         compression = best_compression() if format == "nxmx" else "none"
     job = ExportJob(
-        run=str(directory.path),
+        run=directory.place,
         out=str(Path(out or f"{name}_{format}").absolute()),
         format=format,
         prefix=name,

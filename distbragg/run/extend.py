@@ -25,9 +25,9 @@ from distbragg.spec.yaml_text import read_yaml_mapping
 from distbragg.store.create import make_manifest
 from distbragg.store.extension import apply_extension, prepare_extension
 from distbragg.store.generations import parent_of
+from distbragg.store.home import run_lock
 from distbragg.store.inputs import InputFile
 from distbragg.store.ledger import object_digests
-from distbragg.store.lock import RunLock
 from distbragg.store.manifest import Manifest
 from distbragg.store.provenance import gather_provenance
 from distbragg.store.run_directory import RunDirectory, open_run
@@ -73,7 +73,12 @@ def extend(
     """
     directory = run if isinstance(run, RunDirectory) else open_run(run)
     check_version(directory)
-    with RunLock(directory.state):
+    if directory.remote is not None:
+        raise RefusedError(
+            f"{directory.shown}: frames are appended to a run on a file system; extend that one, "
+            "then `distbragg publish` it to the same address"
+        )
+    with run_lock(directory):
         directory = finish_extension(directory)
         sweep = _more_of(directory, more, root)
         if directory.lineage and is_tail(_by_content(directory.sweep), _by_content(sweep)):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distbragg.store.layout import LOCK_FILE
 from distbragg.store.lock import is_alive, read_holder
+from distbragg.store.remote import Remote
+from distbragg.store.remote_lock import holder_of, is_held, lock_age, lock_entries
 from distbragg.store.run_directory import RunDirectory
 
 
@@ -35,6 +38,8 @@ class Holder:
 
 def lock_holders(run: RunDirectory) -> tuple[Holder, ...]:
     """Return the holders of all locks of a run, live and stale."""
+    if run.remote is not None:
+        return tuple(_remote_holders(run.remote))
     found = []
     for path in sorted(run.state.glob(f"{LOCK_FILE}*")):
         holder = read_holder(path)
@@ -51,3 +56,12 @@ def lock_holders(run: RunDirectory) -> tuple[Holder, ...]:
             )
         )
     return tuple(found)
+
+
+def _remote_holders(remote: Remote) -> Iterator[Holder]:
+    for entry in lock_entries(remote):
+        holder = holder_of(remote, entry)
+        if holder is not None:
+            name = entry.key.rpartition("/")[2]
+            part = name.removeprefix(LOCK_FILE).removeprefix(".part-").replace("-of-", "/")
+            yield Holder(part, holder.place, is_held(holder, entry), lock_age(entry))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from distbragg.store.layout import LOCK_FILE
+from distbragg.run.holders import lock_holders
 from distbragg.store.ledger import completed_units, failures
-from distbragg.store.lock import is_alive, read_holder
 from distbragg.store.run_directory import RunDirectory, open_run
 
 
@@ -27,7 +26,7 @@ def info(run: RunDirectory | str | Path) -> dict[str, Any]:
     frames_done = sum(map(layout.frame_count, done))
     failed = {unit: item.reason for unit, item in failures(directory).items() if unit not in done}
     return {
-        "path": str(directory.path),
+        "path": directory.place,
         "title": manifest.sweep["experiment"].get("title", ""),
         "run_id": directory.run_id,
         "generation": len(directory.lineage),
@@ -52,9 +51,4 @@ def info(run: RunDirectory | str | Path) -> dict[str, Any]:
 
 
 def _in_use_by(run: RunDirectory) -> list[str]:
-    holders = []
-    for path in sorted(run.state.glob(f"{LOCK_FILE}*")):
-        holder = read_holder(path)
-        if holder is not None and is_alive(holder, path):
-            holders.append(holder.place)
-    return holders
+    return [holder.place for holder in lock_holders(run) if holder.alive]

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from distbragg.errors import DamageError, ExitStatus
 from distbragg.run.resume import ResumeOptions, check_version, resume
 from distbragg.run.verify import drop_damaged
-from distbragg.store.lock import RunLock
+from distbragg.store.home import run_lock
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.verify import Level, VerifyReport, verify_run
 from distbragg.store.verify_files import FileDamage, set_foreign_aside
@@ -37,7 +37,7 @@ class RepairResult:
     seconds : float
     """
 
-    path: Path
+    path: Path | str
     found: VerifyReport
     repaired: tuple[int, ...] = ()
     failed: dict[int, str] = field(default_factory=dict)
@@ -100,7 +100,7 @@ def repair(
     directory = run if isinstance(run, RunDirectory) else open_run(run)
     started = time.monotonic()
     check_version(directory)
-    with RunLock(directory.state):
+    with run_lock(directory):
         found = verify_run(directory, level, on_unit)
         _check_inputs(directory, found)
         drop_damaged(directory, found)
@@ -110,7 +110,7 @@ def repair(
     if units:
         failed = resume(directory, units=units, **options).failures
     return RepairResult(
-        path=directory.path,
+        path=directory.shown,
         found=found,
         repaired=tuple(unit for unit in units if unit not in failed),
         failed=failed,

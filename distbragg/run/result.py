@@ -14,8 +14,8 @@ class RunResult:
 
     Attributes
     ----------
-    path : Path
-        The run directory.
+    path : Path or str
+        The run directory, or its URL.
     frames : int
         Frames this execution was asked for: the whole run, or its part.
     done : int
@@ -32,7 +32,7 @@ class RunResult:
         Reason by unit that was set aside.
     """
 
-    path: Path
+    path: Path | str
     frames: int
     done: int
     failed: int

@@ -25,8 +25,8 @@ from distbragg.run.signals import stop_on_terminate
 from distbragg.run.status_cost import planned_costs
 from distbragg.store.extension import apply_extension, pending_extension, sweep_extension
 from distbragg.store.grids import load_grid, save_grid
+from distbragg.store.home import run_lock
 from distbragg.store.ledger import completed_units, part_units, record_failure
-from distbragg.store.lock import RunLock
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.scan import sweep_partial
 
@@ -127,8 +127,8 @@ def resume(
     started = time.monotonic()
     check_version(directory)
     _check_part(part)
-    with stop_on_terminate(), RunLock(directory.state, part=part):
-        if part is None:
+    with stop_on_terminate(), run_lock(directory, part):
+        if part is None and directory.remote is None:
             sweep_partial(directory.path)
             directory = finish_extension(directory)
         done = completed_units(directory)
@@ -148,7 +148,7 @@ def resume(
         ) as place:
             _announce(directory, todo, place.on_event, place)
             outcomes = place.executor.run_units(
-                str(directory.path), todo, window=window, form=chosen, attempts=attempts
+                directory.place, todo, window=window, form=chosen, attempts=attempts
             )
             failures, rendered = _collect(directory, outcomes)
     return _result(directory, wanted, failures, rendered, started)
@@ -172,7 +172,7 @@ def check_version(run: RunDirectory) -> None:
     """
     if run.manifest.version != __version__:
         raise RefusedError(
-            f"{run.path}: was created by distbragg {run.manifest.version}, this is {__version__}; "
+            f"{run.shown}: was created by distbragg {run.manifest.version}, this is {__version__}; "
             "continue with that version, or create a new run"
         )
 
@@ -208,7 +208,7 @@ def rebuild_plan(run: RunDirectory) -> SweepPlan:
     plan_hash = plan.frame.plan_hash
     if plan_hash != run.manifest.plan_hash or plan.unit_shape != run.layout.unit_shape:
         raise RefusedError(
-            f"{run.path}: this program plans the run differently (plan {plan_hash[:12]}, "
+            f"{run.shown}: this program plans the run differently (plan {plan_hash[:12]}, "
             f"the run has {run.manifest.plan_hash[:12]}); create a new run"
         )
     return plan
@@ -246,7 +246,7 @@ def _announce(
             dashboard=place.dashboard if place else "",
             frames_of=run.layout.frame_count,
             cost_of=lambda unit: float(costs[unit]),
-            path=str(run.path),
+            path=run.place,
             title=str(run.manifest.sweep["experiment"].get("title", "")),
         )
     )
@@ -264,7 +264,7 @@ def _result(
     frame_count = run.layout.frame_count
     complete = all(unit in done for unit in wanted)
     return RunResult(
-        path=run.path,
+        path=run.shown,
         frames=sum(map(frame_count, wanted)),
         done=sum(frame_count(unit) for unit in wanted if unit in done),
         failed=sum(map(frame_count, failures)),

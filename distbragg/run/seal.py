@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distbragg.errors import DamageError, RefusedError
-from distbragg.store.lock import RunLock
+from distbragg.store.home import run_lock
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.seal import Seal, is_sealed, read_seal, write_seal
 from distbragg.store.verify import VerifyReport, verify_run
@@ -20,7 +20,7 @@ SHOWN = 5
 class SealResult:
     """A run's seal, and whether it was there before (and still holds)."""
 
-    path: Path
+    path: Path | str
     seal: Seal
     already: bool
 
@@ -59,25 +59,25 @@ def seal(
         Something is damaged.
     """
     directory = run if isinstance(run, RunDirectory) else open_run(run)
-    with RunLock(directory.state):
+    with run_lock(directory):
         already = is_sealed(directory)
         report = verify_run(directory, "full", on_unit)
         if not report.sound:
             raise DamageError(
-                f"{directory.path}: {describe(report)}; `distbragg repair {directory.path}` mends "
-                "what rendering can"
+                f"{directory.shown}: {describe(report)}; "
+                f"`distbragg repair {directory.shown}` mends what rendering can"
             )
         missing = [unit for unit in range(report.units) if unit not in report.digests]
         if missing:
             frames = sum(map(directory.layout.frame_count, missing))
             raise RefusedError(
-                f"{directory.path}: {frames} of {directory.layout.frames} frames are missing; "
-                f"`distbragg resume {directory.path}` renders them, then seal"
+                f"{directory.shown}: {frames} of {directory.layout.frames} frames are missing; "
+                f"`distbragg resume {directory.shown}` renders them, then seal"
             )
         present = read_seal(directory)
         if present is None:
             present = write_seal(directory, [report.digests[u] for u in range(report.units)])
-    return SealResult(directory.path, present, already)
+    return SealResult(directory.shown, present, already)
 
 
 def describe(report: VerifyReport) -> str:

@@ -113,7 +113,7 @@ def status(run: RunDirectory | str | Path) -> RunStatus:
     latest = latest_work(works)
     pace = rate(latest, (float(costs[work.unit]) for work in latest))
     return RunStatus(
-        path=str(directory.path),
+        path=directory.place,
         title=str(directory.manifest.sweep["experiment"].get("title", "")),
         state=_state(directory, holders, complete=complete, begun=bool(done or failed)),
         frames=layout.frames,

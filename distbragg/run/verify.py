@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from distbragg.run.holders import lock_holders
-from distbragg.store.labels import labels_path
+from distbragg.store.home import remove_object, run_lock
+from distbragg.store.labels import has_labels, labels_path
 from distbragg.store.ledger import all_receipts
-from distbragg.store.lock import RunLock
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.standing import record_repair
 from distbragg.store.verify import RECEIPT_KINDS, Level, VerifyReport, verify_run
@@ -59,7 +59,7 @@ def verify(
     """
     directory = run if isinstance(run, RunDirectory) else open_run(run)
     if repair:
-        with RunLock(directory.state):
+        with run_lock(directory):
             report = verify_run(directory, level, on_unit)
             drop_damaged(directory, report)
             return report
@@ -89,5 +89,7 @@ def drop_damaged(run: RunDirectory, report: VerifyReport) -> None:
     for item in report.findings:
         records = [receipt.record for receipt in void if receipt.unit == item.unit]
         record_repair(run, item.unit, item.kind, item.problem, records)
-        run.object_path(item.unit).unlink(missing_ok=True)
+        remove_object(run, item.unit)
         labels_path(run.path, item.unit).unlink(missing_ok=True)
+        if run.remote is not None and has_labels(run):
+            run.remote.delete(labels_path(Path(), item.unit).as_posix())

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from distbragg.errors import DamageError
-from distbragg.store.files import sha256_file
+from distbragg.store.home import stored_bytes, stored_digest
 from distbragg.store.run_directory import RunDirectory
 
 
@@ -33,7 +33,7 @@ def is_held_over(run: RunDirectory, unit: int) -> bool:
     if unit >= len(last.digests) or last.settles(unit, run.layout):
         return False
     try:
-        return sha256_file(run.object_path(unit))[0] == last.digests[unit]
+        return stored_digest(run, unit) == last.digests[unit]
     except OSError:
         return False
 
@@ -55,7 +55,7 @@ def check_grown(run: RunDirectory, unit: int, pieces: Sequence[bytes]) -> None:
     """
     if not is_held_over(run, unit):
         return
-    old = run.object_path(unit).read_bytes()
+    old = stored_bytes(run, unit)
     kept = old[: len(old) - len(pieces[-1])]
     if b"".join(pieces[:-1])[: len(kept)] != kept:
         raise DamageError(

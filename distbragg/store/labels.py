@@ -36,12 +36,17 @@ def store_labels(run: RunDirectory, unit: int, data: bytes) -> dict[str, Any]:
         There is no room.
     """
     digest, size = sha256_pieces([data])
-    replace_file(labels_path(run.path, unit), [data])
+    path = labels_path(run.path, unit)
+    replace_file(path, [data])
+    if run.remote is not None:
+        run.remote.put(path.relative_to(run.path).as_posix(), data)
     return {"digest": digest, "size": size}
 
 
 def scan_labels(run: RunDirectory) -> dict[int, int]:
     """Size in bytes of every unit's table that exists, by unit."""
+    if run.remote is not None and has_labels(run):
+        run.remote.sync(f"{LABELS}/")
     try:
         entries = os.scandir(run.path / LABELS)
     except (FileNotFoundError, NotADirectoryError):

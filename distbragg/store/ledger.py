@@ -6,15 +6,13 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from distbragg.errors import DamageError
+from distbragg.store.home import keep_record, kept_records, present_objects
 from distbragg.store.labels import has_labels, labels_fit, scan_labels
 from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR
-from distbragg.store.records import append_record, read_records
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.scan import scan_objects
 from distbragg.store.standing import receipt_id, voided_receipts
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -56,7 +54,7 @@ class Failure:
 
 def append_receipt(run: RunDirectory, record: dict[str, Any]) -> None:
     """Append a receipt to this process's own file."""
-    append_record(run.state / RECEIPTS_DIR, record)
+    keep_record(run, RECEIPTS_DIR, record)
 
 
 def record_failure(
@@ -71,7 +69,7 @@ def record_failure(
         "time": time.time(),
         **details,
     }
-    append_record(run.state / FAILURES_DIR, record)
+    keep_record(run, FAILURES_DIR, record)
     return record
 
 
@@ -99,7 +97,7 @@ def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
 
 def completed_units(run: RunDirectory) -> dict[int, Receipt]:
     """Units with a receipt whose object (and table of spots) has the size the receipt states."""
-    present = scan_objects(run.path, run.layout)
+    present = present_objects(run)
     tables = scan_labels(run) if has_labels(run) else None
     return {
         unit: receipt
@@ -128,7 +126,7 @@ def remaining_units(run: RunDirectory, *, part: tuple[int, int] | None = None) -
 def failures(run: RunDirectory) -> dict[int, Failure]:
     """Return the latest failure of every unit that has one."""
     latest: dict[int, Failure] = {}
-    for record in read_records(run.state / FAILURES_DIR):
+    for record in kept_records(run, FAILURES_DIR):
         if record.get("run") != run.run_id or not _is_failure(record):
             continue
         failure = Failure(
@@ -150,10 +148,9 @@ def object_digests(run: RunDirectory) -> dict[int, str]:
 
 def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
     """Every receipt of this run that no repair has voided, repeated ones too."""
-    folder: Path = run.state / RECEIPTS_DIR
     units, voided = run.layout.units, voided_receipts(run)
     doubted = {unit for unit, _ in voided}
-    for record in read_records(folder):
+    for record in kept_records(run, RECEIPTS_DIR):
         # A receipt of another run or beyond the grid proves nothing about this one.
         if not _is_receipt(record, units) or not run.owns(record.get("run"), record["unit"]):
             continue

@@ -80,15 +80,15 @@ class RunLock:
         self._part = part
         self._heartbeat_s = heartbeat_s
         self._stale_s = stale_s
-        self._path = state / _lock_name(part)
-        self._holder = _this_process()
+        self._path = state / lock_name(part)
+        self._holder = this_process()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="run-lock", daemon=True)
 
     def __enter__(self) -> Self:
         with _guard(self._state):
             for path in sorted(self._state.glob(f"{LOCK_FILE}*")):
-                if path.suffix == ".guard" or not self._excludes(path.name):
+                if path.suffix == ".guard" or not names_exclude(self._part, path.name):
                     continue
                 holder = read_holder(path)
                 if holder is not None and is_alive(holder, path, self._stale_s):
@@ -113,13 +113,6 @@ class RunLock:
         if holder is not None and holder.token == self._holder.token:
             self._path.unlink(missing_ok=True)
 
-    def _excludes(self, name: str) -> bool:
-        if self._part is None or name == LOCK_FILE:
-            return True
-        if not name.endswith(f"-of-{self._part[1]}"):
-            return True
-        return name == self._path.name
-
     def _create(self) -> None:
         body = {name: getattr(self._holder, name) for name in LockHolder.__slots__}
         try:
@@ -140,7 +133,15 @@ class RunLock:
 def read_holder(path: Path) -> LockHolder | None:
     """Return the holder a lock file names; None where the file is gone or torn."""
     try:
-        body: dict[str, Any] = json.loads(read_bounded(path, _LOCK_BYTES))
+        return parse_holder(read_bounded(path, _LOCK_BYTES))
+    except (OSError, ValueError):
+        return None
+
+
+def parse_holder(data: bytes) -> LockHolder | None:
+    """Return the holder that the content of a lock names; None where it is torn."""
+    try:
+        body: dict[str, Any] = json.loads(data)
         return LockHolder(
             token=str(body["token"]),
             host=str(body["host"]),
@@ -148,18 +149,15 @@ def read_holder(path: Path) -> LockHolder | None:
             pid=int(body["pid"]),
             started=float(body["started"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
 def is_alive(holder: LockHolder, path: Path, stale_s: float = STALE_S) -> bool:
     """Whether the holder of the lock file `path` still runs, as far as can be known here."""
-    here = _this_process()
-    if holder.host == here.host:
-        if holder.boot == here.boot:
-            return _process_start(holder.pid) == holder.started
-        if holder.boot.split("/")[0] != here.boot.split("/")[0]:
-            return False
+    known = runs_here(holder)
+    if known is not None:
+        return known
     try:
         age = time.time() - path.stat().st_mtime
     except OSError:
@@ -167,11 +165,31 @@ def is_alive(holder: LockHolder, path: Path, stale_s: float = STALE_S) -> bool:
     return age < stale_s
 
 
-def _lock_name(part: tuple[int, int] | None) -> str:
+def runs_here(holder: LockHolder) -> bool | None:
+    """Whether a holder of this host still runs; None where only a heartbeat can tell."""
+    here = this_process()
+    if holder.host == here.host:
+        if holder.boot == here.boot:
+            return _process_start(holder.pid) == holder.started
+        if holder.boot.split("/")[0] != here.boot.split("/")[0]:
+            return False
+    return None
+
+
+def names_exclude(part: tuple[int, int] | None, name: str) -> bool:
+    """Whether a lock of that name keeps one of `part` from being taken."""
+    if part is None or name == LOCK_FILE:
+        return True
+    return not name.endswith(f"-of-{part[1]}") or name == lock_name(part)
+
+
+def lock_name(part: tuple[int, int] | None) -> str:
+    """Name of the lock of a run, or of one part of it."""
     return LOCK_FILE if part is None else f"{LOCK_FILE}.part-{part[0]}-of-{part[1]}"
 
 
-def _this_process() -> LockHolder:
+def this_process() -> LockHolder:
+    """Return what a lock says of this process."""
     pid = os.getpid()
     return LockHolder(
         token=uuid.uuid4().hex,

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from distbragg.errors import InputError
-from distbragg.store.array import reading_store
 from distbragg.store.extension import pending_extension
 from distbragg.store.foreign import Checked, check_images, check_metadata
 from distbragg.store.held_over import held_over_units, is_held_over
+from distbragg.store.home import bounded_store
 from distbragg.store.label import RENDERED
 from distbragg.store.layout import IMAGES, SKIPPED, StackLayout
 from distbragg.store.ledger import Receipt, completed_units
+from distbragg.store.remote import is_url
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
 from distbragg.store.zarr_rules import ArrayRules
@@ -51,11 +52,11 @@ def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
     # Loaded here: checking a stored array, as `verify` does, needs no xarray.
     import xarray as xr
 
-    if not Path(path).exists():
+    if not is_url(path) and not Path(path).exists():
         raise InputError("does not exist", source=str(path), remedy="check the path")
     run = open_run(path)
     checked = check_array(run)
-    stack = xr.open_zarr(reading_store(run.path, checked.consolidated or checked.arrays))
+    stack = xr.open_zarr(bounded_store(run, checked.consolidated or checked.arrays))
     if run.layout.dims:
         # An extension that is being put in place may have lengthened the arrays already.
         name, size = run.layout.dims[0]

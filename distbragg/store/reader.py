@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import DamageError
-from distbragg.store.array import open_reader
+from distbragg.store.home import open_images
 from distbragg.store.open import check_array
 from distbragg.store.run_directory import RunDirectory, open_run
 
@@ -39,7 +39,7 @@ class FrameReader:
         check_array(self.run)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": str(self.run.path)}
+        return {"path": self.run.place}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.run = open_run(state["path"])
@@ -96,5 +96,5 @@ class FrameReader:
     def _array(self) -> zarr.Array[Any]:
         if self._opened is None or self._opened[0] != os.getpid():
             rules = check_array(self.run).arrays
-            self._opened = (os.getpid(), open_reader(self.run.path, rules))
+            self._opened = (os.getpid(), open_images(self.run, rules))
         return self._opened[1]

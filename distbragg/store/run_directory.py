@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distbragg.errors import DamageError, InputError
@@ -23,9 +23,11 @@ from distbragg.store.layout import (
     StackLayout,
 )
 from distbragg.store.manifest import Manifest, load_manifest
+from distbragg.store.remote import Remote, is_url
 
 _CACHE_SIZE = 8
 _cache: dict[tuple[str, int, int, int], RunDirectory] = {}
+_remotes: dict[str, RunDirectory] = {}
 _cache_lock = threading.Lock()
 
 
@@ -42,12 +44,25 @@ class RunDirectory:
         What is rendered, with input files pointing into the run directory.
     lineage : tuple of Generation
         What the run held before frames were appended, newest first.
+    remote : Remote, optional
+        The object store the run is on; `path` is then a mirror of its state.
     """
 
     path: Path
     manifest: Manifest
     sweep: SweepSpec
     lineage: tuple[Generation, ...] = ()
+    remote: Remote | None = None
+
+    @property
+    def place(self) -> str:
+        """Path or URL by which any process opens the run."""
+        return str(self.path) if self.remote is None else self.remote.url
+
+    @property
+    def shown(self) -> Path | str:
+        """Where the run is, for messages."""
+        return self.path if self.remote is None else self.remote.url
 
     @property
     def run_id(self) -> str:
@@ -115,6 +130,8 @@ def open_run(path: str | Path) -> RunDirectory:
     DamageError
         Its manifest is damaged.
     """
+    if is_url(path):
+        return _open_remote(str(path).rstrip("/"))
     absolute = Path(path).absolute()
     key = _cache_key(absolute)
     with _cache_lock:
@@ -129,6 +146,33 @@ def open_run(path: str | Path) -> RunDirectory:
                 _cache.pop(next(iter(_cache)))
             _cache[key] = run
     return run
+
+
+def refresh_run(path: str | Path) -> RunDirectory:
+    """Open a run, on an object store as it is there now."""
+    if is_url(path):
+        with _cache_lock:
+            _remotes.pop(str(path).rstrip("/"), None)
+    return open_run(path)
+
+
+def _open_remote(url: str) -> RunDirectory:
+    """Open a run on an object store: once in a process, since every task asks for it."""
+    with _cache_lock:
+        known = _remotes.get(url)
+    if known is not None:
+        return known
+    remote = Remote(url)
+    if remote.head(f"{STATE_DIR}/{MANIFEST_FILE}") is None:
+        raise InputError(
+            "is not a distbragg run: there is no .distbragg/manifest.json below it",
+            source=url,
+            remedy="check the address, or make a run there with `distbragg sweep`",
+        )
+    remote.sync()
+    run = replace(open_run(remote.mirror), remote=remote)
+    with _cache_lock:
+        return _remotes.setdefault(url, run)
 
 
 def _validated_sweep(manifest: Manifest, run: Path) -> SweepSpec:

@@ -19,6 +19,7 @@ from distbragg._version import __version__
 from distbragg.errors import DamageError
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes, sha256_file, write_atomic
+from distbragg.store.home import publish_state
 from distbragg.store.layout import IMAGES, SEAL_DIGESTS_FILE, SEAL_FILE, STATE_DIR
 from distbragg.store.merkle import merkle_root
 from distbragg.store.run_directory import RunDirectory
@@ -97,6 +98,7 @@ def write_seal(run: RunDirectory, digests: Sequence[str]) -> Seal:
     # The seal itself comes last: without it the leaves mean nothing.
     write_atomic(run.state / SEAL_DIGESTS_FILE, b"".join(map(bytes.fromhex, digests)))
     write_atomic(run.state / SEAL_FILE, canonical_json(body).encode())
+    publish_state(run, (SEAL_DIGESTS_FILE, SEAL_FILE))
     seal = read_seal(run)
     if seal is None:
         raise DamageError(f"{run.state / SEAL_FILE}: vanished as soon as it was written")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes
+from distbragg.store.home import keep_record, kept_records
 from distbragg.store.layout import REPAIRS_DIR
-from distbragg.store.records import append_record, read_records
 
 if TYPE_CHECKING:
     from distbragg.store.run_directory import RunDirectory
@@ -47,12 +47,12 @@ def record_repair(
         "void": [receipt_id(item) for item in void],
         "time": time.time(),
     }
-    append_record(run.state / REPAIRS_DIR, record)
+    keep_record(run, REPAIRS_DIR, record)
 
 
 def repairs(run: RunDirectory) -> tuple[dict[str, Any], ...]:
     """Return the records of all repairs of this run, oldest first."""
-    records = read_records(run.state / REPAIRS_DIR)
+    records = kept_records(run, REPAIRS_DIR)
     found = [
         item for item in records if _is_repair(item) and run.owns(item.get("run"), item["unit"])
     ]

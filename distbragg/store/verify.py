@@ -13,14 +13,12 @@ import zarr
 from numpy.typing import NDArray
 
 from distbragg.errors import DamageError
-from distbragg.store.array import open_reader
-from distbragg.store.files import sha256_file
 from distbragg.store.held_over import held_over_units, is_held_over
+from distbragg.store.home import open_images, present_objects, stored_digest, stored_size
 from distbragg.store.labels import has_labels, labels_problem
 from distbragg.store.ledger import Receipt, fold_receipts
 from distbragg.store.open import check_array
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.scan import object_size, scan_objects
 from distbragg.store.seal import Seal, read_seal
 from distbragg.store.verify_files import FileDamage, check_files
 
@@ -86,7 +84,7 @@ class VerifyReport:
         Digest of every sound object; empty at level quick.
     """
 
-    path: Path
+    path: Path | str
     level: Level
     units: int
     checked: int
@@ -149,10 +147,10 @@ def verify_run(
     """
     rules = check_array(run).arrays
     # Looked at before the receipts: an object found here has its receipt by then.
-    present = scan_objects(run.path, run.layout)
+    present = present_objects(run)
     receipts = fold_receipts(run)
     seal = read_seal(run)
-    array = open_reader(run.path, rules) if level == "deep" else None
+    array = open_images(run, rules) if level == "deep" else None
     checker = _Checker(run, level, receipts, seal, array)
     damaged: list[Damage] = []
     settled = {unit for unit in range(run.layout.units) if run.settled(unit)} if run.lineage else ()
@@ -167,7 +165,7 @@ def verify_run(
     held = {unit for unit in held_over_units(run, receipts) if is_held_over(run, unit)}
     orphans = () if in_use else sorted(present.keys() - receipts.keys() - told - held)
     return VerifyReport(
-        path=run.path,
+        path=run.shown,
         level=level,
         units=run.layout.units,
         checked=len(expected),
@@ -209,7 +207,7 @@ class _Checker:
     def check(self, unit: int) -> Damage | None:
         """Return what is wrong with a unit's object; None where nothing is."""
         receipts = self._receipts.get(unit, ())
-        size = object_size(self._run.object_path(unit))
+        size = stored_size(self._run, unit)
         if size < 0:
             vouched = "receipt" if receipts else "seal" if self._seal else "generation"
             return Damage(unit, f"it has a {vouched}, but its object is gone", "missing")
@@ -233,7 +231,7 @@ class _Checker:
 
     def _check_bytes(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage | None:
         try:
-            digest, _ = sha256_file(self._run.object_path(unit))
+            digest = stored_digest(self._run, unit)
         except OSError as error:
             return Damage(unit, f"its object cannot be read ({error.strerror})", "unreadable")
         if all(receipt.digest != digest for receipt in receipts):

@@ -12,8 +12,8 @@ import numpy as np
 import zarr
 
 from distbragg.errors import DamageError
-from distbragg.store.array import reading_store
 from distbragg.store.files import PARTIAL, sha256_file
+from distbragg.store.home import bounded_store, foreign_objects, move_foreign
 from distbragg.store.inputs import input_names
 from distbragg.store.label import axis_variables
 from distbragg.store.labels import foreign_labels, labelled_unit
@@ -61,13 +61,14 @@ def set_foreign_aside(run: RunDirectory, files: tuple[FileDamage, ...]) -> tuple
         target = run.state / FOREIGN_DIR / Path(item.name).relative_to(Path(item.name).parts[0])
         while target.exists():
             target = target.with_name(f"{target.name}.again")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (run.path / item.name).rename(target)
+        move_foreign(run, item.name, target)
         moved.append(target.relative_to(run.path).as_posix())
     return tuple(moved)
 
 
 def _foreign(run: RunDirectory) -> Iterator[FileDamage]:
+    for name in foreign_objects(run):
+        yield FileDamage(name, "is no object of this run", "foreign")
     root = run.path / IMAGES / "c"
     for folder, _, names in os.walk(root):
         index = Path(folder).relative_to(root).parts
@@ -104,7 +105,7 @@ def _metadata(run: RunDirectory, seal: Seal) -> Iterator[FileDamage]:
 
 
 def _coordinates(run: RunDirectory, rules: Mapping[str, ArrayRules]) -> Iterator[FileDamage]:
-    store = reading_store(run.path, rules)
+    store = bounded_store(run, rules)
     for name, variable in axis_variables(run.sweep.coordinates()).items():
         try:
             stored = np.asarray(zarr.open_array(store, path=name, mode="r", zarr_format=3)[...])

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.store.files import replace_file, sha256_pieces
+from distbragg.store.files import sha256_pieces
 from distbragg.store.held_over import check_grown
+from distbragg.store.home import replace_object
 from distbragg.store.labels import store_labels
 from distbragg.store.ledger import append_receipt
 from distbragg.store.manifest import class_id
@@ -142,7 +143,7 @@ class UnitWriter:
         digest, size = sha256_pieces(pieces)
         hashed = time.perf_counter()
         check_grown(self._run, unit, pieces)
-        flush_seconds = replace_file(self._run.object_path(unit), pieces)
+        flush_seconds = replace_object(self._run, unit, pieces)
         table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
         stored = time.perf_counter()
         self.seconds += stored - started

@@ -19,7 +19,7 @@ from distbragg.run.repair import repair
 from distbragg.run.seal import seal
 from distbragg.run.status import status
 from distbragg.run.verify import verify
-from distbragg.store import verify as verify_module
+from distbragg.store import home as home_module
 from distbragg.store.files import sha256_file
 from distbragg.store.layout import FOREIGN_DIR, RECEIPTS_DIR, SEAL_DIGESTS_FILE, SEAL_FILE
 from distbragg.store.lock import RunLock
@@ -229,7 +229,7 @@ def test_object_that_cannot_be_read_is_damage(
             raise OSError(5, "Input/output error")
         return sha256_file(path, **options)
 
-    monkeypatch.setattr(verify_module, "sha256_file", failing)
+    monkeypatch.setattr(home_module, "sha256_file", failing)
     assert [(item.unit, item.kind) for item in verify(run).findings] == [(4, "unreadable")]
 
 
