@@ -16,7 +16,7 @@ from distbragg.store.layout import RECEIPTS_DIR
 from distbragg.store.records import read_records
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import sweep_partial
-from tests.chaos.drive import report_of, start, start_command
+from tests.chaos.drive import AGAIN_AT_WORK, report_of, start, start_command
 from tests.chaos.sweeps import digests, new_run, undisturbed
 from tests.chaos.table import Row
 from tests.chaos.work import POINTS, Faults, starts
@@ -35,11 +35,11 @@ def workers_die(
         f"half of {workers} workers × {rounds} in {units} units",
     )
     run = new_run(scratch / "RUN", units)
-    environment = Faults(str(scratch / "log"), pause_s=0.5).save(scratch / "plan.json")
-    every = max(1, units // (4 * (rounds + 1)))
+    environment = Faults(str(scratch / "log"), pause_s=0.2).save(scratch / "plan.json")
+    every = max(1, (units - rounds * AGAIN_AT_WORK) // (rounds + 1))
     options = ["--cluster", f"local:{workers}", "--kill", mode]
     options += ["--rounds", str(rounds), "--every", str(every)]
-    report = report_of(start(run.path, *options, environment=environment), PATIENCE_S)
+    report = report_of(start(run.path, *options, environment=environment), 2 * PATIENCE_S)
     row.equal("exit status", report["status"], 0)
     row.at_least("workers ended", report.get("ended", 0), rounds * (workers // 2))
     begun = starts(scratch / "log")

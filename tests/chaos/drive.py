@@ -26,12 +26,16 @@ from distbragg.run.resume import resume
 from tests.chaos.work import CHAOS
 
 ROOT = Path(__file__).resolve().parents[2]
+AGAIN_AT_WORK = 4
+"""Units that end between the return of all workers and the next strike."""
+
+RETURN_S = 200.0
 MODES = ("kill", "segfault", "graceful")
 
 
 @dataclass
 class Monkey:
-    """Ends half of the workers each time so many units more are done and all workers are up."""
+    """Ends half of the workers each time so many units more are done and all workers are back."""
 
     client: Any
     mode: str
@@ -40,6 +44,7 @@ class Monkey:
     workers: int
     rng: random.Random = field(default_factory=lambda: random.Random(1))
     done: int = 0
+    ready: bool = False
     ended: int = 0
     retries: int = 0
 
@@ -49,13 +54,16 @@ class Monkey:
         if not isinstance(event, UnitFinished):
             return
         self.done += 1
-        if self.rounds and self.done >= self.every and self._all_up():
-            self.rounds -= 1
-            self.done = 0
-            self._strike()
-
-    def _all_up(self) -> bool:
-        return len(self.client.nthreads()) == self.workers
+        if not self.rounds or self.done < self.every:
+            return
+        if not self.ready:
+            # Nothing more is submitted while this waits; a few units later all are at work again.
+            self.client.wait_for_workers(self.workers, timeout=RETURN_S)
+            self.ready, self.done = True, self.every - AGAIN_AT_WORK
+            return
+        self.ready, self.done = False, 0
+        self.rounds -= 1
+        self._strike()
 
     def _strike(self) -> None:
         pids = self.client.run(os.getpid)

@@ -29,7 +29,7 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 
 def million_spec(frames: int, units: int) -> SweepSpec:
     """Random orientations, as many as frames."""
-    plain = spec_of(1).model_dump(mode="json", exclude_none=True)["experiment"]
+    plain = spec_of(1, edge=21).model_dump(mode="json", exclude_none=True)["experiment"]
     plain["compute"] = {"frames_per_unit": frames // units}
     plain["output"] = {"compression_level": 1}
     axis = {"name": "orientation", "random_orientations": {"count": frames, "seed": 1}}
