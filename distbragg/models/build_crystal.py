@@ -51,6 +51,7 @@ logger = logging.getLogger("distbragg")
 _SIZE_AXES: Final = ("a", "b", "c")
 _METRES_PER_ANGSTROM: Final = 1e-10
 _ROUNDING_NOISE: Final = 1e-12
+_LARGEST_SPREAD_DEG: Final = 360.0
 _DOMAINS_KEPT: Final = 2
 """Sets of mosaic domains a process keeps: the frames of a sweep mostly share one."""
 
@@ -238,6 +239,12 @@ def _vector(row: Float64Array) -> Vector:
 
 
 def _mosaic(spec: MosaicSpec, frame: int, generator: Ran1) -> tuple[float, Float64Array]:
+    if spec.spread_deg is not None and spec.spread_deg > _LARGEST_SPREAD_DEG:
+        raise InputError(
+            f"a spread of {spec.spread_deg:g} degrees is more than a whole turn",
+            field="crystal.mosaic.spread_deg",
+            remedy=f"give at most {_LARGEST_SPREAD_DEG:g}",
+        )
     asked = None if spec.spread_deg is None else deg_to_rad(spec.spread_deg)
     spread, count = resolve_domains(asked, spec.domains)
     if spread == 0.0:

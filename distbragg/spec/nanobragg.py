@@ -29,6 +29,9 @@ from distbragg.spec.problems import input_error
 SEEDS = 2**63
 HELP_FLAGS = FLAGS["--help"].names
 
+_LONGEST_SHOWN = 60
+"""Characters of a token that an error shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class NanobraggOutputs:
@@ -115,11 +118,18 @@ def _next_flag(reader: Reader) -> tuple[Flag, str]:
         return flag, token
     if not token.startswith("-"):
         raise InputError(
-            "is no flag", source=token or "''", remedy="arguments follow the flag they belong to"
+            "is no flag",
+            source=_shown(token) or "''",
+            remedy="arguments follow the flag they belong to",
         )
     near = nearest_flag(token)
     remedy = f"did you mean {near}?" if near else "see `distbragg nanobragg --help`"
-    raise InputError("unknown flag", source=token, remedy=remedy)
+    raise InputError("unknown flag", source=_shown(token), remedy=remedy)
+
+
+def _shown(token: str) -> str:
+    """Return a token as an error names it, shortened where it would fill the screen."""
+    return token if len(token) <= _LONGEST_SHOWN else f"{token[:_LONGEST_SHOWN]}…"
 
 
 def _take(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:

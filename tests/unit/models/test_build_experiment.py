@@ -289,3 +289,11 @@ def test_a_wavelength_in_metres_is_refused_because_float64_cannot_hold_its_indic
     with pytest.raises(InputError, match="check their units"):
         build(beam=beam)
     build(beam={"wavelength_angstrom": 1e-4})
+
+
+@pytest.mark.parametrize("spread", [361.0, 1e308])
+def test_mosaic_spread_beyond_a_turn_is_refused(spread):
+    mosaic = {"spread_deg": spread, "domains": 3}
+    crystal = {"cell": CELL, "cells": (6, 6, 6), "mosaic": mosaic}
+    with pytest.raises(InputError, match="more than a whole turn"):
+        build(crystal=crystal)

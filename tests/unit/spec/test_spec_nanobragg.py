@@ -454,3 +454,11 @@ def test_a_run_without_crystal_or_structure_factors_is_refused():
     assert "give -hkl or -default_F" in refused("-N 5", "-cell 10 10 10")
     assert "give -hkl or -default_F" in refused("-default_F 0", "-cell 10 10 10")
     assert refused("-dump F.bin", "-cell 10 10 10 -default_F 3").startswith("-dump: refused")
+
+
+def test_a_long_token_is_shortened_where_it_is_refused():
+    for argv in (["-" + "x" * 5000], ["y" * 5000]):
+        with pytest.raises(InputError) as caught:
+            parse_nanobragg([*SUBJECT.split(), *argv])
+        assert len(str(caught.value)) < 200
+        assert argv[0][:20] in str(caught.value)
