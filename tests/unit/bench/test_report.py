@@ -169,7 +169,6 @@ def test_bench_prints_one_json_object_and_writes_the_image(tmp_path, capsys, mon
         "workload",
         "steps",
         "seconds",
-        "frame_seconds",
         "steps_per_s",
         "kernel",
         "device",
