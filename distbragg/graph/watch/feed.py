@@ -94,7 +94,9 @@ class Feed:
             self._tracker = ProgressTracker(event, self._clock)
             self._news["path"], self._news["title"] = event.path, event.title
             self._news["state"], self._news["begin"] = "running", True
-        elif self._tracker is not None:
+        elif self._tracker is None:
+            return  # jobs are asked for before there is a run to tell of
+        else:
             self._tracker(event)
             self._note(event)
         if self._clock() - self._posted >= POST_INTERVAL_S and self._is_free():

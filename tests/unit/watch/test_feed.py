@@ -7,6 +7,7 @@ from concurrent.futures import Future
 import pytest
 
 from distbragg.graph.progress import (
+    JobsSubmitted,
     PictureTaken,
     RunStarted,
     UnitFinished,
@@ -125,7 +126,9 @@ def test_failures_retries_and_pictures_are_posted_once(clock, post):
 
 
 def test_a_feed_that_was_never_started_posts_nothing(clock, post):
-    Feed(post, "r", clock=clock, patience_s=0.01).close("ended")
+    feed = Feed(post, "r", clock=clock, patience_s=0.01)
+    feed(JobsSubmitted("slurm", ("12",)))
+    feed.close("ended")
     assert post.news == []
 
 
