@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--reports", type=Path, default=ROOT / "reports" / "clusters")
     parser.add_argument("--folder", type=Path, help="scratch folder to keep")
     parser.add_argument("--units", type=int, default=61, help="of the sweep; default 61")
-    parser.add_argument("--seconds", type=float, default=3.0, help="of work a unit; default 3")
+    parser.add_argument("--seconds", type=float, default=4.0, help="of work a unit; default 4")
     options = parser.parse_args()
     run, title = TRIALS[options.name]
     with tempfile.TemporaryDirectory(prefix="distbragg-") as scratch:

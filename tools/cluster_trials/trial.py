@@ -53,7 +53,7 @@ class Trial:
 
     folder: Path
     units: int = 61
-    unit_s: float = 3.0
+    unit_s: float = 4.0
     rows: list[tuple[str, str, bool]] = field(default_factory=list)
 
     def say(self, text: str) -> None:
