@@ -1,4 +1,4 @@
-"""Every row of the fault table at a small size; `make chaos` runs them at theirs."""
+"""Rows of the fault table at a small size; `make chaos` runs them at theirs."""
 
 from __future__ import annotations
 
