@@ -44,15 +44,19 @@ class Row:
 
     def equal(self, name: str, value: float, wanted: float) -> None:
         """Ask for exactly `wanted`."""
-        self.figures.append(Figure(name, value, f"= {wanted:g}", value == wanted))
+        self._judge(name, value, f"= {wanted:g}", value == wanted)
 
     def at_most(self, name: str, value: float, bar: float) -> None:
         """Ask for no more than `bar`."""
-        self.figures.append(Figure(name, round(value, 4), f"≤ {bar:g}", value <= bar))
+        self._judge(name, value, f"≤ {bar:g}", value <= bar)
 
     def at_least(self, name: str, value: float, bar: float) -> None:
         """Ask for no less than `bar`."""
-        self.figures.append(Figure(name, round(value, 4), f"≥ {bar:g}", value >= bar))
+        self._judge(name, value, f"≥ {bar:g}", value >= bar)
+
+    def _judge(self, name: str, value: float, bar: str, holds: bool) -> None:
+        # Plain numbers: numpy's do not go into JSON.
+        self.figures.append(Figure(name, round(float(value), 4), bar, bool(holds)))
 
     def same_bits(self, found: dict[int, str], wanted: dict[int, str]) -> None:
         """Ask for the digests of the undisturbed serial run, unit by unit."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.chaos import deaths, disk, endurance, inputs, machine, poison
@@ -70,3 +72,9 @@ def test_a_row_fails_by_any_figure_and_by_none() -> None:
     assert row.verdict == "FAILS"
     assert "Rows that fail: fault." in summary([row])
     assert Row("other", skipped="why").verdict == "not run"
+
+
+def test_figures_of_any_kind_of_number_go_into_the_record() -> None:
+    row = Row("fault")
+    row.at_most("slope", np.float64(0.25), np.float64(1.0))
+    assert json.loads(json.dumps(row.to_plain()))["figures"][0]["holds"] is True
