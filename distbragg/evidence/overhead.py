@@ -16,10 +16,10 @@ from typing import Any, Final
 from distbragg.errors import EnvironmentFailure
 from distbragg.evidence.bundle import Bundle, markdown_table
 from distbragg.evidence.metered import KERNEL_CPU, METERED, STARTED
+from distbragg.evidence.plain_sweep import plain_sweep
 from distbragg.graph.progress import Event, UnitFinished
 from distbragg.run.create import create
 from distbragg.run.resume import resume
-from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 
 WORKERS: Final = 2
@@ -113,26 +113,7 @@ def executions_of(
 
 def sweep_of(units: int, domains: int) -> SweepSpec:
     """Describe a sweep of so many frames, one in each unit."""
-    experiment = {
-        "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
-        "crystal": {
-            "cell": [79.0, 79.0, 38.0, 90.0, 90.0, 90.0],
-            "cells": [20, 20, 20],
-            "mosaic": {"spread_deg": 0.5, "domains": domains},
-        },
-        "structure_factors": {"default_f_electrons": 100.0},
-        "detector": {
-            "pixels_fast": EDGE,
-            "pixels_slow": EDGE,
-            "pixel_size_mm": 0.1,
-            "distance_mm": 150.0,
-        },
-        "sampling": {"oversample": 1},
-        "compute": {"frames_per_unit": 1, "form": "unit"},
-    }
-    values = {"start": 0.0, "stop": 90.0, "count": units}
-    axes = [{"name": "phi", "path": "goniometer.phi_deg", "linspace": values}]
-    return parse_sweep({"experiment": experiment, "axes": axes}, source="overhead")
+    return plain_sweep("overhead", units=units, domains=domains, edge=EDGE)
 
 
 def domains_for(path: Path, unit_seconds: float) -> int:

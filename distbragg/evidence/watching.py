@@ -16,11 +16,11 @@ import psutil
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.evidence.bundle import Bundle, markdown_table
+from distbragg.evidence.plain_sweep import plain_sweep
 from distbragg.graph.cluster import open_cluster
 from distbragg.graph.progress import EventCallback
 from distbragg.run.create import create
 from distbragg.run.resume import resume
-from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 
 PAIRS: Final = 20
@@ -108,27 +108,7 @@ def measure(
 
 def sweep_of(title: str, units: int) -> SweepSpec:
     """Describe a sweep of so many frames, one in each unit."""
-    experiment = {
-        "title": title,
-        "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
-        "crystal": {
-            "cell": [79.0, 79.0, 38.0, 90.0, 90.0, 90.0],
-            "cells": [20, 20, 20],
-            "mosaic": {"spread_deg": 0.5, "domains": DOMAINS},
-        },
-        "structure_factors": {"default_f_electrons": 100.0},
-        "detector": {
-            "pixels_fast": EDGE,
-            "pixels_slow": EDGE,
-            "pixel_size_mm": 0.1,
-            "distance_mm": 150.0,
-        },
-        "sampling": {"oversample": 1},
-        "compute": {"frames_per_unit": 1, "form": "unit"},
-    }
-    values = {"start": 0.0, "stop": 90.0, "count": units}
-    axes = [{"name": "phi", "path": "goniometer.phi_deg", "linspace": values}]
-    return parse_sweep({"experiment": experiment, "axes": axes}, source="watching")
+    return plain_sweep(title, units=units, domains=DOMAINS, edge=EDGE)
 
 
 def cpu_seconds() -> float:

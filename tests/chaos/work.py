@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 import psutil
@@ -120,20 +121,26 @@ def die(*_: object, **__: object) -> NoReturn:
 
 def arm(point: str) -> None:
     """Make this process die when it reaches `point`; it will not survive to be put right."""
-    from distbragg.store import records, write
+    from distbragg.store import home, records, write
 
     if point == "before-write":
-        write.replace_file = die
+        _put(home, "replace_file", die)
     elif point == "inside-object":
-        write.replace_file = _torn_object
+        _put(home, "replace_file", _torn_object)
     elif point == "before-rename":
         Path.replace = die  # type: ignore[method-assign]
     elif point == "after-rename":
         Path.replace = _then_die(Path.replace)  # type: ignore[method-assign]
     elif point == "before-receipt":
-        write.append_receipt = die
+        _put(write, "append_receipt", die)
     elif point == "inside-receipt":
-        records.os = _TornWrites()
+        _put(records, "os", _TornWrites())
+
+
+def _put(module: ModuleType, name: str, value: object) -> None:
+    if not hasattr(module, name):
+        raise AttributeError(f"{module.__name__} calls no {name} any more: move the point of death")
+    setattr(module, name, value)
 
 
 def _torn_object(path: Path, pieces: Sequence[bytes]) -> NoReturn:
