@@ -31,7 +31,7 @@ from distbragg.run.create import create
 from distbragg.run.repair import repair
 from distbragg.run.resume import resume
 from distbragg.run.verify import verify
-from distbragg.store import records, write
+from distbragg.store import home, records, write
 from distbragg.store.layout import RECEIPTS_DIR
 from distbragg.store.ledger import completed_units
 from distbragg.store.lock import RunLock
@@ -219,7 +219,7 @@ class Breakage(RuleBasedStateMachine):
 
 def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
     """Make storing the object at `path` end in `Killed`, at a point of it."""
-    replace_file, append = write.replace_file, write.append_receipt
+    replace_file, append = home.replace_file, write.append_receipt
 
     def at_object(target: Path, pieces: Any) -> float:
         if target != path:
@@ -242,7 +242,7 @@ def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
         append(run, record)
         raise Killed
 
-    patch.setattr(write, "replace_file", at_object)
+    patch.setattr(home, "replace_file", at_object)
 
 
 def _forget_process() -> None:
