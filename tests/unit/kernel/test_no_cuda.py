@@ -19,7 +19,7 @@ for name in ("is_available", "init", "_lazy_init", "device_count", "current_devi
 
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import numeric_class, resolve_options
-from distbragg.kernel.render_tile import render_tile_in_place
+from distbragg.kernel.render_tile import sum_tile
 from distbragg.spec.compute import ComputeSpec
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
@@ -27,8 +27,8 @@ options = resolve_options(ComputeSpec(kernel=sys.argv[1]), 2)
 numeric_class(options)
 experiment = make_experiment(photon_noise=True)
 tile = whole_tile(experiment)
-numerator = render_tile_in_place(experiment, 0, tile, all_sources(experiment), options)
-finalize_tile(experiment, 0, tile, numerator, frame=0)
+summed = sum_tile(experiment, 0, tile, all_sources(experiment), options, in_place=True)
+finalize_tile(experiment, 0, tile, summed.numerator, frame=0)
 assert "triton" not in sys.modules, "Triton was loaded"
 assert not torch.cuda.is_initialized()
 """
