@@ -86,35 +86,37 @@ def within(ready: Ready, photons: float) -> Ready:
 
 def _gain(full: Ready, photons: float, pairs: int) -> ToleranceGain:
     reduced = within(full, photons)
-    _render(full)
-    _render(reduced)  # the warm-up
-    times: list[tuple[float, float]] = []
-    for _ in range(pairs):
-        before, everything = _render(full)
-        after, sums = _render(reduced)
-        times.append((before, after))
+    everything, sums = _sums(full), _sums(reduced)  # the warm-up
     scale = intensity_scale(full.experiment)
     lost = np.abs(_photons(everything, scale) - _photons(sums, scale)).max()
+    bound, taken = sum(part.skipped for part in sums) * scale, _evaluated(full, sums)
+    # Nothing is held while time is taken: fresh pages would be a part of it.
+    del everything, sums
+    times = [(_seconds(full), _seconds(reduced)) for _ in range(pairs)]
     return ToleranceGain(
         workload=full.workload.name,
         photons=photons,
         seconds=Spread.of(after for _, after in times).median,
         full_seconds=Spread.of(before for before, _ in times).median,
         gain=Spread.of(before / after for before, after in times),
-        left_out=1.0 - _evaluated(full, sums) / full.plan.steps,
-        bound=sum(part.skipped for part in sums) * scale,
+        left_out=1.0 - taken / full.plan.steps,
+        bound=bound,
         lost=float(lost),
     )
 
 
-def _render(ready: Ready) -> tuple[float, list[TileSum]]:
+def _seconds(ready: Ready) -> float:
     started = time.perf_counter()
-    sums = [
+    _sums(ready)
+    return time.perf_counter() - started
+
+
+def _sums(ready: Ready) -> list[TileSum]:
+    return [
         sum_tile(ready.experiment, 0, tile, chunk, ready.options)
         for tile in ready.plan.tiles
         for chunk in ready.plan.chunks
     ]
-    return time.perf_counter() - started, sums
 
 
 def _photons(sums: list[TileSum], scale: float) -> Float64Array:
