@@ -12,7 +12,7 @@ from distbragg.graph import frame
 from distbragg.graph.tasks import RENDERING
 from distbragg.graph.work import TaskSettings
 
-_KERNEL: Final = "render_tile"
+_KERNEL: Final = "sum_tile"
 """The kernel, by the name under which rendering a frame calls it."""
 
 KERNEL_CPU: Final = "kernel_cpu_seconds"
@@ -22,14 +22,14 @@ STARTED: Final = "started"
 
 @dataclass
 class Spent:
-    """Processor time of this thread inside `render_tile`, s."""
+    """Processor time of this thread inside the kernel (`sum_tile`), s."""
 
     seconds: float = 0.0
 
 
 @contextmanager
 def metered_kernel() -> Iterator[Spent]:
-    """Measure the calling thread's processor time in `render_tile` while the block runs.
+    """Measure the calling thread's processor time in `sum_tile` while the block runs.
 
     With one kernel thread, as every worker has, that is all of the kernel's time, and none of
     the time that other processes took the core away.
