@@ -29,6 +29,8 @@ def test_a_real_slurm_runs_a_sweep_by_jobs_and_one_by_array(finished, tmp_path, 
     try:
         with slurm.one_node(trial) as conf:
             monkeypatch.setenv("SLURM_CONF", conf)
+            # Jobs write their output where they are submitted.
+            monkeypatch.chdir(tmp_path)
             by_jobs, by_array = (db.create(tiny_sweep(), tmp_path / n) for n in ("jobs", "array"))
             site = QueueClusterSpec(
                 kind="slurm", cores=1, memory="2GiB", shared_directory=str(tmp_path / "shared")
