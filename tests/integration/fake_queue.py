@@ -6,6 +6,7 @@ they do, as far as dask-jobqueue and distbragg read the answers.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -58,6 +59,13 @@ def end(job: Path) -> None:
 
 
 def submit(queue: Path, arguments: list[str], text: str) -> str:
+    # Workers are submitted at once: without the lock two jobs would take one number.
+    with (queue / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _submit(queue, arguments, text)
+
+
+def _submit(queue: Path, arguments: list[str], text: str) -> str:
     script = queue / f"script-{len(list(queue.iterdir()))}"
     script.write_text(text or Path(arguments[-1]).read_text())
     log = script.with_suffix(".log").open("w")
