@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from distbragg.graph.window import LOOK_S, MIN_UNITS, MOST_PER_THREAD, PER_THREAD, Window
 
 
@@ -34,6 +36,7 @@ def test_a_fixed_window_stays_as_it_is():
     assert allowed(window, threads=40) == 3
 
 
+@pytest.mark.spec("ENG-10")
 def test_units_that_end_faster_than_the_looks_fly_in_greater_numbers_up_to_a_bound():
     window = Window()
     seen = []
