@@ -58,8 +58,8 @@ def build_experiment(
     frame : int
         Index of the frame in its sweep; enters the seed of `mosaic.per_frame` alone.
     like : Resolved, optional
-        Another frame of the same sweep, whose beam and detector are taken over where nothing
-        that decides them differs. The result is the same, sooner.
+        Another frame of the same sweep, of which is taken over what nothing that differs
+        decides: beam and detector, background, reflections. The result is the same, sooner.
 
     Raises
     ------
@@ -90,10 +90,16 @@ def build_experiment(
         physics=spec.physics,
         beam=beam,
         crystal=crystal,
-        reflections=replace(table, interpolate=interpolate),
+        reflections=(
+            table if table.interpolate == interpolate else replace(table, interpolate=interpolate)
+        ),
         detector=detector,
         sampling=build_sampling(spec, beam, crystal, detector),
-        background=build_background(spec),
+        background=(
+            build_background(spec)
+            if like is None or not _same_background(spec, like.spec)
+            else like.experiment.background
+        ),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
     )
 
@@ -109,6 +115,14 @@ def _same_geometry(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
         and spec.detector is other.detector
         and spec.header_files is other.header_files
         and spec.goniometer.spindle_axis == other.goniometer.spindle_axis
+    )
+
+
+def _same_background(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
+    return (
+        spec.physics == other.physics
+        and spec.beam is other.beam
+        and spec.background is other.background
     )
 
 

@@ -52,6 +52,9 @@ _SIZE_AXES: Final = ("a", "b", "c")
 _METRES_PER_ANGSTROM: Final = 1e-10
 _ROUNDING_NOISE: Final = 1e-12
 _LARGEST_SPREAD_DEG: Final = 360.0
+_PROGRAM_START: Final = Ran1(DEFAULT_MOSAIC_SEED)
+"""The generator as the C program starts with it."""
+
 _DOMAINS_KEPT: Final = 2
 """Sets of mosaic domains a process keeps: the frames of a sweep mostly share one."""
 
@@ -82,7 +85,7 @@ def build_crystal(
         Names the field or file that cannot be used.
     """
     physics = spec.physics
-    generator = Ran1(DEFAULT_MOSAIC_SEED)
+    generator = _PROGRAM_START.fork()
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
     vectors = _oriented_lattice(spec, headers, wavelength, generator)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from distbragg.errors import InputError
@@ -18,6 +19,9 @@ from distbragg.units import deg_to_rad
 
 Physics = Literal["exact", "nanobragg"]
 Triad = tuple[Vector, Vector, Vector]
+
+_CELLS_KEPT = 4
+"""Cells a process keeps: the frames of a sweep mostly share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class CellParameters:
     volume: float
 
 
+@lru_cache(maxsize=_CELLS_KEPT)
 def cell_parameters(cell: tuple[float, float, float, float, float, float]) -> CellParameters:
     """Check a cell in Å and degrees.
 
@@ -63,6 +68,7 @@ def cell_parameters(cell: tuple[float, float, float, float, float, float]) -> Ce
     return CellParameters(lengths, (alpha, beta, gamma), volume)
 
 
+@lru_cache(maxsize=_CELLS_KEPT)
 def standard_reciprocal(cell: CellParameters, physics: Physics) -> Triad:
     """Reciprocal vectors, 1/Å, in the standard setting: a* along x, b* in the xy plane."""
     a, b, c = cell.lengths

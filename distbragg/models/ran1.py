@@ -49,6 +49,12 @@ class Ran1:
                 self._table[position] = self._state
         self._last = self._table[0]
 
+    def fork(self) -> Ran1:
+        """Return a generator that goes on from here by itself."""
+        other = Ran1.__new__(Ran1)
+        other._table, other._last, other._state = self._table.copy(), self._last, self._state
+        return other
+
     def uniform(self) -> float:
         """Return the next deviate in (0, 1), a float32 value."""
         self._advance()

@@ -98,8 +98,7 @@ def rotation_about(axis: Vector, angle: float) -> Float64Array:
 
 def apply_matrix(matrix: Float64Array, vector: Vector) -> Vector:
     """Matrix (3, 3) times vector, in scalars."""
-    rows = [
-        float(row[0]) * vector[0] + float(row[1]) * vector[1] + float(row[2]) * vector[2]
-        for row in matrix
-    ]
-    return rows[0], rows[1], rows[2]
+    first, second, third = (
+        row[0] * vector[0] + row[1] * vector[1] + row[2] * vector[2] for row in matrix.tolist()
+    )
+    return first, second, third

@@ -82,8 +82,12 @@ class SpecModel(BaseModel):
     @classmethod
     def _no_boolean_numbers(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
         """Refuse `true` for a number, which Python takes for 1."""
-        if _holds_bool(value) and info.field_name is not None:
-            annotation = cls.model_fields[info.field_name].annotation
-            if not _accepts_bool(annotation):
-                raise refusal("true/false is not a number")
+        if info.field_name is not None:
+            cls.check_no_boolean(info.field_name, value)
         return value
+
+    @classmethod
+    def check_no_boolean(cls, field: str, value: object) -> None:
+        """Refuse a boolean, alone or in a list, for a field that takes none."""
+        if _holds_bool(value) and not _accepts_bool(cls.model_fields[field].annotation):
+            raise refusal("true/false is not a number")

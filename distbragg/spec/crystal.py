@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -59,6 +60,7 @@ def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
     return ""
 
 
+@lru_cache(maxsize=4)
 def check_cell(cell: Cell) -> None:
     """Refuse lengths that are not positive and angles that close no cell."""
     for index, name in enumerate(_LENGTHS):

@@ -6,6 +6,7 @@ order of first appearance. The cost of a sweep is the sum of its axes, never the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,7 @@ from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import ends_at_group, leaf_paths, split_path, value_at, with_value
 from distbragg.spec.problems import input_error
+from distbragg.spec.revise import NotRevisableError, changes_of, revised
 from distbragg.spec.suffix import unit_of
 
 _FIXED = {
@@ -149,17 +151,16 @@ class SweepSpec(SpecModel):
     @property
     def frames(self) -> int:
         """Number of frames: the product of the dimension sizes."""
-        product = 1
-        for _, size in self.dims:
-            product *= size
-        return product
+        return math.prod(size for _, size in self.dims)
 
     def frame_index(self, index: int) -> dict[str, int]:
         """Position along each dimension of a flat C-order frame index."""
-        if not 0 <= index < self.frames:
-            raise InputError(f"there is no frame {index}; the sweep has {self.frames}")
+        dims = self.dims
+        frames = math.prod(size for _, size in dims)
+        if not 0 <= index < frames:
+            raise InputError(f"there is no frame {index}; the sweep has {frames}")
         position: dict[str, int] = {}
-        for name, size in reversed(self.dims):
+        for name, size in reversed(dims):
             index, position[name] = divmod(index, size)
         return position
 
@@ -181,6 +182,11 @@ class SweepSpec(SpecModel):
     def _spec_with(self, values: dict[str, Any], where: str) -> ExperimentSpec:
         if not values:
             return self.experiment
+        try:
+            changes = changes_of({_split(path): value for path, value in values.items()})
+            return revised(self.experiment, changes)
+        except (NotRevisableError, ValueError, InputError):
+            pass  # validated whole, where an error has its place named from the top
         plain: object = self.experiment
         for path, value in values.items():
             plain = with_value(plain, _split(path), value, path=path)
