@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import distbragg.graph.tasks  # noqa: F401  numpy, zarr and the modules of a unit
+from distbragg.graph.allocator import keep_freed_memory
 from distbragg.kernel.native import library
 
 
 def dask_setup(worker: object) -> None:
     """Load the native kernel, or build it: Dask calls this in every worker it starts."""
     del worker
+    keep_freed_memory()
     library.available()

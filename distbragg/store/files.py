@@ -7,7 +7,9 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,9 @@ PARTIAL: Final = ".partial"
 """Suffix of half-written objects, ours and those of zarr's local store."""
 
 _BLOCK = 1 << 20
+_HASHED_AT_ONCE = 1 << 20
+"""Bytes that are hashed sooner than a thread has started."""
+
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -50,6 +55,23 @@ def sha256_pieces(pieces: Iterable[bytes]) -> tuple[str, int]:
         digest.update(piece)
         size += len(piece)
     return digest.hexdigest(), size
+
+
+@contextmanager
+def hashing(pieces: Sequence[bytes]) -> Iterator[Callable[[], tuple[str, int]]]:
+    """Hash `pieces` beside what the block does, which mostly waits for a disk.
+
+    Yields
+    ------
+    callable() -> (str, int)
+        Waits for what `sha256_pieces` returns.
+    """
+    if sum(map(len, pieces)) < _HASHED_AT_ONCE:
+        found = sha256_pieces(pieces)
+        yield lambda: found
+        return
+    with ThreadPoolExecutor(1, "hash") as pool:
+        yield pool.submit(sha256_pieces, pieces).result
 
 
 def replace_file(path: Path, pieces: Iterable[bytes]) -> float:

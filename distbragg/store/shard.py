@@ -57,8 +57,10 @@ class ChunkEncoder:
             for column in range(0, panel.shape[1], fast):
                 yield panel[row : row + slow, column : column + fast]
 
-    def encode(self, tile: NDArray[Any]) -> bytes:
-        """Return the stored bytes of one inner chunk; any thread, no shared state.
+    def encode(self, tile: NDArray[Any]) -> tuple[bytes, bytes]:
+        """Return the stored bytes of one inner chunk, and those of the checksum that follow them.
+
+        Any thread may ask; no state is shared.
 
         Parameters
         ----------
@@ -71,7 +73,7 @@ class ChunkEncoder:
             tile = whole
         with _single_threaded_blosc():
             data: bytes = self._blosc.encode(np.ascontiguousarray(tile, dtype=self._dtype))
-        return data + checksum(data)
+        return data, checksum(data)
 
 
 def shard_index(layout: StackLayout, unit: int, lengths: Sequence[int]) -> bytes:
@@ -82,8 +84,8 @@ def shard_index(layout: StackLayout, unit: int, lengths: Sequence[int]) -> bytes
     layout : StackLayout
     unit : int
     lengths : sequence of int
-        Bytes of the encoded chunks in the order they are stored: frames of the unit, then
-        panels, then tiles, each in C order.
+        Bytes of the encoded chunks, checksums included, in the order they are stored: frames of
+        the unit, then panels, then tiles, each in C order.
     """
     extent = layout.unit_extent(unit)
     per_frame = _chunks_per_frame(layout)

@@ -9,13 +9,14 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.store.files import sha256_pieces
+from distbragg.store.files import hashing
 from distbragg.store.held_over import check_grown
 from distbragg.store.home import replace_object
 from distbragg.store.labels import store_labels
@@ -27,8 +28,10 @@ from distbragg.store.shard import ChunkEncoder, shard_index
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FRAMES_AT_WORK: Final = 2
-"""Frames held at a time where other threads encode: one being filled, one being encoded."""
+    Chunk = tuple[bytes, bytes]
+
+WIDE_FRAMES: Final = frozenset({"float64", "uint32"})
+"""Stored types whose frames are float64 until then: float32 would round counts beyond 2²⁴."""
 
 
 class UnitWriter:
@@ -53,9 +56,10 @@ class UnitWriter:
         self._run, self._unit = run, unit
         self._encoder = ChunkEncoder(run.layout)
         self._pool = ThreadPoolExecutor(threads, "encode") if threads > 1 else None
-        self._chunks: list[bytes] = []
-        self._pending: list[Future[bytes]] = []
-        self._frames: list[NDArray[Any]] = []
+        self._chunks: list[Chunk] = []
+        self._pending: list[Future[Chunk]] = []
+        self._encoding: list[NDArray[Any]] = []
+        self._free: list[NDArray[Any]] = []
         self._sums: list[float] = []
         self._largest = -math.inf
         self.seconds = 0.0
@@ -73,13 +77,11 @@ class UnitWriter:
         Its type holds what is to be stored; its content is undefined. An earlier frame's memory
         is used again once that frame is encoded.
         """
-        held = 1 if self._pool is None else _FRAMES_AT_WORK
-        if len(self._sums) < held:
-            layout = self._run.layout
-            # Counts beyond 2^24 would be rounded in float32.
-            dtype = np.float64 if layout.dtype in {"float64", "uint32"} else np.float32
-            return np.empty((layout.panels, *layout.shape), dtype=dtype)
-        return self._frames.pop(0)
+        if self._free:
+            return self._free.pop()
+        layout = self._run.layout
+        dtype = np.float64 if layout.dtype in WIDE_FRAMES else np.float32
+        return np.empty((layout.panels, *layout.shape), dtype=dtype)
 
     def add(self, frame: NDArray[Any]) -> None:
         """Check, convert and encode the next frame (panels, slow, fast), photons per pixel.
@@ -92,16 +94,17 @@ class UnitWriter:
             Pixels are not finite, or do not fit the stored type.
         """
         with self._timed():
-            stored = to_stored(frame, self._run.layout.dtype, self._unit)
-            self._sums.append(float(stored.sum(dtype=np.float64)))
+            stored, total = to_stored(frame, self._run.layout.dtype, self._unit)
+            self._sums.append(total)
             self._largest = max(self._largest, float(stored.max()))
             tiles = [tile for panel in stored for tile in self._encoder.tiles(panel)]
             if self._pool is None:
                 self._chunks.extend(map(self._encoder.encode, tiles))
+                self._free.append(frame)
             else:
                 self._settle()
                 self._pending = [self._pool.submit(self._encoder.encode, tile) for tile in tiles]
-            self._frames.append(frame)
+                self._encoding = [frame]
 
     def finish(self, info: Mapping[str, Any], labels: bytes | None = None) -> dict[str, Any]:
         """Store the shard and the table of spots, append the receipt, and return that.
@@ -119,7 +122,8 @@ class UnitWriter:
         dict
             A few hundred bytes. Its `write_seconds` are all the time spent in this writer but
             for the receipt's own line; of them `encode_seconds` went into checking, converting
-            and compressing pixels, and `verify_seconds` into hashing and flushing the bytes.
+            and compressing pixels, and `verify_seconds` into flushing the bytes and waiting for
+            their hash.
 
         Raises
         ------
@@ -137,13 +141,16 @@ class UnitWriter:
             )
         with self._timed():
             self._settle()
-            index = shard_index(layout, unit, [len(chunk) for chunk in self._chunks])
-            pieces = [*self._chunks, index]
+            lengths = [len(data) + len(check) for data, check in self._chunks]
+            index = shard_index(layout, unit, lengths)
+            pieces = [*chain.from_iterable(self._chunks), index]
         encode_seconds, started = self.seconds, time.perf_counter()
-        digest, size = sha256_pieces(pieces)
-        hashed = time.perf_counter()
         check_grown(self._run, unit, pieces)
-        flush_seconds = replace_object(self._run, unit, pieces)
+        with hashing(pieces) as hashed:
+            flush_seconds = replace_object(self._run, unit, pieces)
+            waiting = time.perf_counter()
+            digest, size = hashed()
+        verify_seconds = time.perf_counter() - waiting + flush_seconds
         table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
         stored = time.perf_counter()
         self.seconds += stored - started
@@ -154,7 +161,7 @@ class UnitWriter:
                 "digest": digest,
                 "size": size,
                 "encode_seconds": round(encode_seconds, 6),
-                "verify_seconds": round(hashed - started + flush_seconds, 6),
+                "verify_seconds": round(verify_seconds, 6),
                 "write_seconds": round(self.seconds, 6),
             }
         )
@@ -164,7 +171,8 @@ class UnitWriter:
     def _settle(self) -> None:
         """Wait for what is being encoded."""
         self._chunks.extend(chunk.result() for chunk in self._pending)
-        self._pending = []
+        self._free.extend(self._encoding)
+        self._pending, self._encoding = [], []
 
     def _receipt(self, info: Mapping[str, Any]) -> dict[str, Any]:
         numeric_class = info.get("numeric_class", self._run.manifest.numeric_class)
@@ -220,33 +228,42 @@ def write_unit(
         return writer.finish(info)
 
 
-def to_stored(images: NDArray[Any], dtype: str, unit: int) -> NDArray[Any]:
-    """Convert to the stored type, refusing what it cannot hold.
+def to_stored(images: NDArray[Any], dtype: str, unit: int) -> tuple[NDArray[Any], float]:
+    """Convert to the stored type, refusing what it cannot hold; return it with its sum.
 
     Raises
     ------
     InputError
         NaN or infinite pixels, or values beyond the range of `dtype`.
     """
-    if not np.isfinite(images).all():
-        bad = images.size - int(np.count_nonzero(np.isfinite(images)))
+    target = np.dtype(dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if target.kind == "u":
+            _check_finite(images, unit)
+            stored = _to_counts(images, target, unit)
+        else:
+            stored = np.ascontiguousarray(images, dtype=target)
+        total = float(stored.sum(dtype=np.float64))
+    # One pixel that is not finite makes the sum so; to look at each takes longer than the sum.
+    if not math.isfinite(total):
+        _check_finite(images, unit)
+        if not np.isfinite(stored).all():
+            raise InputError(
+                f"unit {unit}: pixels up to {images.max():.3g} do not fit {dtype}",
+                field="output.dtype",
+                remedy="use float64",
+            )
+    return stored, total
+
+
+def _check_finite(images: NDArray[Any], unit: int) -> None:
+    bad = images.size - int(np.count_nonzero(np.isfinite(images)))
+    if bad:
         raise InputError(
             f"unit {unit}: {bad} of {images.size} pixels are not finite, or beyond float32; "
             "nothing was stored",
             remedy="look for an impossible geometry, amplitude or fluence in the specification",
         )
-    target = np.dtype(dtype)
-    if target.kind == "u":
-        return _to_counts(images, target, unit)
-    with np.errstate(over="ignore"):
-        stored = np.ascontiguousarray(images, dtype=target)
-    if stored.dtype != images.dtype and not np.isfinite(stored).all():
-        raise InputError(
-            f"unit {unit}: pixels up to {images.max():.3g} do not fit {dtype}",
-            field="output.dtype",
-            remedy="use float64",
-        )
-    return stored
 
 
 def _to_counts(images: NDArray[Any], target: np.dtype[Any], unit: int) -> NDArray[Any]:

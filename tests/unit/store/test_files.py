@@ -10,7 +10,7 @@ import pytest
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.store import records
-from distbragg.store.files import no_room, replace_file
+from distbragg.store.files import hashing, no_room, replace_file, sha256_bytes
 from distbragg.store.records import append_record
 
 
@@ -60,3 +60,11 @@ def test_no_room_for_a_new_file_of_records_is_no_fault_of_the_unit(
     monkeypatch.setattr(records, "os", Full())
     with pytest.raises(EnvironmentFailure, match="no space"):
         append_record(tmp_path / "receipts", {"unit": 1})
+
+
+@pytest.mark.parametrize("size", [5, 1 << 17])
+def test_hashing_beside_other_work_gives_the_hash(size: int) -> None:
+    pieces = [bytes([number]) * size for number in range(11)]
+    with hashing(pieces) as hashed:
+        found = hashed()
+    assert found == (sha256_bytes(b"".join(pieces)), 11 * size)
