@@ -160,8 +160,8 @@ FLOW: Final = (
         "In the number of steps, which is compared and never divides.",
         (
             Anchor("graph/partial.py", "check_complete", "partial.keys != expected"),
-            Anchor("graph/partial.py", "check_complete", "partial.n_terms != terms"),
-            Anchor("graph/partial.py", "check_complete", "math.isclose(partial.weight"),
+            Anchor("graph/partial.py", "check_counts", "terms != expected"),
+            Anchor("graph/partial.py", "check_counts", "math.isclose(weight"),
         ),
     ),
     Step(

@@ -12,8 +12,8 @@ from distbragg.graph import frame
 from distbragg.graph.tasks import RENDERING
 from distbragg.graph.work import TaskSettings
 
-_KERNEL: Final = "sum_tile"
-"""The kernel, by the name under which rendering a frame calls it."""
+_KERNELS: Final = ("sum_tile", "render_photons")
+"""The kernel, by the names under which rendering frames calls it."""
 
 KERNEL_CPU: Final = "kernel_cpu_seconds"
 STARTED: Final = "started"
@@ -22,33 +22,38 @@ STARTED: Final = "started"
 
 @dataclass
 class Spent:
-    """Processor time of this thread inside the kernel (`sum_tile`), s."""
+    """Processor time of this thread inside the kernel, s."""
 
     seconds: float = 0.0
 
 
 @contextmanager
 def metered_kernel() -> Iterator[Spent]:
-    """Measure the calling thread's processor time in `sum_tile` while the block runs.
+    """Measure the calling thread's processor time in the kernel while the block runs.
 
     With one kernel thread, as every worker has, that is all of the kernel's time, and none of
     the time that other processes took the core away.
     """
     spent = Spent()
-    original: Callable[..., Any] = getattr(frame, _KERNEL)
+    originals: dict[str, Callable[..., Any]] = {name: getattr(frame, name) for name in _KERNELS}
 
-    def measured(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-        started = time.thread_time()
-        try:
-            return original(*arguments, **options)
-        finally:
-            spent.seconds += time.thread_time() - started
+    def metered(original: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+            started = time.thread_time()
+            try:
+                return original(*arguments, **options)
+            finally:
+                spent.seconds += time.thread_time() - started
 
-    setattr(frame, _KERNEL, measured)
+        return measured
+
+    for name, original in originals.items():
+        setattr(frame, name, metered(original))
     try:
         yield spent
     finally:
-        setattr(frame, _KERNEL, original)
+        for name, original in originals.items():
+            setattr(frame, name, original)
 
 
 def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:

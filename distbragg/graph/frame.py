@@ -1,4 +1,4 @@
-"""Rendering one frame in this process: tiles, source chunks, ordered merge, finalize."""
+"""Rendering frames in this process: tiles, source chunks, ordered merge, finalize."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete
+from distbragg.graph.partial import OrderedMerge, PartialImage, check_complete, check_counts
 from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.photons import TilePhotons, finishes_in_kernel, render_photons
 from distbragg.kernel.render_tile import sum_tile
 from distbragg.kernel.scale import intensity_scale
 from distbragg.kernel.terms import count_terms
@@ -23,7 +24,7 @@ from distbragg.kernel.tile_sum import TileSum
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan
-from distbragg.plan.keys import TileKey
+from distbragg.plan.keys import SourceChunk, Tile, TileKey
 
 TileCallback = Callable[[int, int], None]
 """Called after each tile with (tiles done, tiles of the frame)."""
@@ -43,6 +44,27 @@ class FrameFacts:
 
     kernel_seconds: float
     skipped: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FrameJob:
+    """A frame to render, and where to.
+
+    Attributes
+    ----------
+    image : (panels, slow, fast) float32 or float64
+        Every pixel is written; what is too large for its type becomes infinite.
+    experiment : Experiment
+    plan : FramePlan
+        `plan_frame(experiment, …)`.
+    frame : int
+        Flat index of the frame in its sweep; keys the noise.
+    """
+
+    image: NDArray[Any]
+    experiment: Experiment
+    plan: FramePlan
+    frame: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,29 +140,101 @@ def render_into(
     frame: int,
     on_tile: TileCallback | None = None,
 ) -> FrameFacts:
-    """Render one frame into `image`; see `render_frame`.
+    """Render one frame into `image`; see `FrameJob` and `render_frame`."""
+    (facts,) = render_jobs([FrameJob(image, experiment, plan, frame)], options, on_tile)
+    return facts
+
+
+def render_jobs(
+    jobs: Sequence[FrameJob], options: KernelOptions, on_tile: TileCallback | None = None
+) -> list[FrameFacts]:
+    """Render frames of a sweep into their images.
+
+    Small frames cost little more than their kernel where several are given at once. No bit
+    depends on what is rendered together.
 
     Parameters
     ----------
-    image : (panels, slow, fast) float32 or float64
-        Every pixel is written; what is too large for its type becomes infinite.
+    jobs : sequence of FrameJob
+    options : KernelOptions
+    on_tile : callable, optional
+        Called with (tiles done, tiles of the frame).
 
     Returns
     -------
-    FrameFacts
+    list of FrameFacts
+        The kernel's time of frames that one call has rendered is shared out evenly.
+
+    Raises
+    ------
+    AccountingError
+        The partial sums do not add up to the plan.
     """
+    if len({job.plan.plan_hash for job in jobs}) == 1 and all(
+        len(job.plan.chunks) == 1 and finishes_in_kernel(job.experiment, options) for job in jobs
+    ):
+        return _render_finished(jobs, options, on_tile)
+    return [_render_and_finish(job, options, on_tile) for job in jobs]
+
+
+def _render_finished(
+    jobs: Sequence[FrameJob], options: KernelOptions, on_tile: TileCallback | None
+) -> list[FrameFacts]:
+    """Render frames of one plan, tile by tile, where the kernel writes photons itself."""
+    seconds = 0.0
+    skipped = [0.0] * len(jobs)
+    places = _places(jobs[0].plan)
+    for done, (panel, index) in enumerate(places, start=1):
+        started = time.perf_counter()
+        tiles = [_tile_photons(job, panel, index) for job in jobs]
+        left_out = render_photons(tiles, options)
+        seconds += time.perf_counter() - started
+        skipped = [max(pair) for pair in zip(skipped, left_out, strict=True)]
+        if on_tile is not None:
+            on_tile(done, len(places))
+    return [FrameFacts(seconds / len(jobs), most) for most in skipped]
+
+
+def _tile_photons(job: FrameJob, panel: int, index: int) -> TilePhotons:
+    """Name a tile over all its sources, after the proof that this is what its plan asks for."""
+    plan = job.plan
+    tile, chunk = plan.tiles[index], plan.chunks[0]
+    terms = count_terms(job.experiment, panel, tile, chunk)
+    weight = _weight(job.experiment, chunk)
+    check_counts(plan, TileKey(job.frame, panel, index, 0), terms=terms, weight=weight)
+    return TilePhotons(job.experiment, panel, tile, chunk, _window(job.image, panel, tile))
+
+
+def _render_and_finish(
+    job: FrameJob, options: KernelOptions, on_tile: TileCallback | None
+) -> FrameFacts:
+    """Render one frame whose sums are merged, or need more than a factor to be photons."""
+    plan, experiment = job.plan, job.experiment
     seconds = skipped = 0.0
-    places = [(panel, tile) for panel in range(plan.panels) for tile in range(len(plan.tiles))]
+    places = _places(plan)
     with _Finisher(beside=options.threads > 1 and len(places) > 1) as finisher:
         for done, (panel, index) in enumerate(places, start=1):
-            keys = plan.tile_keys(frame, panel, index)
+            keys = plan.tile_keys(job.frame, panel, index)
             partial = render_whole_tile(experiment, plan, options, keys)
             seconds += partial.kernel_seconds
             skipped = max(skipped, skipped_photons(experiment, partial))
-            finisher.do(finish_tile, image, experiment, plan, partial)
+            finisher.do(finish_tile, job.image, experiment, plan, partial)
             if on_tile is not None:
                 on_tile(done, len(places))
     return FrameFacts(seconds, skipped)
+
+
+def _places(plan: FramePlan) -> list[tuple[int, int]]:
+    return [(panel, tile) for panel in range(plan.panels) for tile in range(len(plan.tiles))]
+
+
+def _window(image: NDArray[Any], panel: int, tile: Tile) -> NDArray[Any]:
+    """Return the place (slow, fast) of a tile in its frame."""
+    return image[panel, tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
+
+
+def _weight(experiment: Experiment, chunk: SourceChunk) -> float:
+    return math.fsum(experiment.beam.sources.weight[chunk.start : chunk.stop].tolist())
 
 
 class _Finisher:
@@ -223,10 +317,9 @@ def render_part(
     else:
         # Every pixel is masked: the sum is exactly 0, and no kernel needs to say so.
         summed = TileSum(np.zeros(tile.pixels))
-    weights = experiment.beam.sources.weight[chunk.start : chunk.stop]
     return PartialImage(
         numerator=summed.numerator,
-        weight=math.fsum(weights.tolist()),
+        weight=_weight(experiment, chunk),
         n_terms=terms,
         plan_hash=plan.plan_hash,
         keys=(key,),
@@ -259,12 +352,8 @@ def finish_tile(
     key = partial.keys[0]
     check_complete(partial, plan, key.panel, key.tile)
     tile = plan.tiles[key.tile]
-    rows, columns = (
-        slice(tile.slow_start, tile.slow_stop),
-        slice(tile.fast_start, tile.fast_stop),
-    )
     finalize_into(
-        image[key.panel, rows, columns],
+        _window(image, key.panel, tile),
         experiment,
         key.panel,
         tile,

@@ -120,11 +120,32 @@ def check_complete(partial: PartialImage, plan: FramePlan, panel: int, tile: int
     pixels = plan.tiles[tile].pixels
     if partial.numerator.shape != (pixels,):
         raise AccountingError(f"{where}: {partial.numerator.shape} pixels, expected {pixels}")
-    terms = plan.tile_terms(panel, tile)
-    if partial.n_terms != terms:
-        raise AccountingError(f"{where}: {partial.n_terms} steps summed, expected {terms}")
-    if not math.isclose(partial.weight, plan.weight_sum, rel_tol=WEIGHT_RELATIVE):
-        raise AccountingError(f"{where}: weights sum to {partial.weight}, not {plan.weight_sum}")
+    check_counts(plan, expected[0], terms=partial.n_terms, weight=partial.weight)
+
+
+def check_counts(plan: FramePlan, key: TileKey, *, terms: int, weight: float) -> None:
+    """Prove that a tile's sum has as many steps and as much weight as its plan says.
+
+    Parameters
+    ----------
+    plan : FramePlan
+    key : TileKey
+        Of the tile's first partial.
+    terms : int
+        Steps summed over all its sources, skipped ones included.
+    weight : float
+        Sum of the weights of those sources.
+
+    Raises
+    ------
+    AccountingError
+        It has not.
+    """
+    expected = plan.tile_terms(key.panel, key.tile)
+    if terms != expected:
+        raise AccountingError(f"tile {_place(key)}: {terms} steps summed, expected {expected}")
+    if not math.isclose(weight, plan.weight_sum, rel_tol=WEIGHT_RELATIVE):
+        raise AccountingError(f"tile {_place(key)}: weights sum to {weight}, not {plan.weight_sum}")
 
 
 class OrderedMerge:

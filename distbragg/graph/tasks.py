@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
 from distbragg.graph.device import device_turn
-from distbragg.graph.frame import finish_tile, render_into, render_part, skipped_photons
+from distbragg.graph.frame import FrameJob, finish_tile, render_jobs, render_part, skipped_photons
 from distbragg.graph.labels import UnitLabels
 from distbragg.graph.metering import KERNEL, meter, unit_numbers
 from distbragg.graph.partial import PartialImage, merge
@@ -29,9 +29,10 @@ from distbragg.graph.worker import (
     run_id_of,
 )
 from distbragg.plan.keys import TileKey
+from distbragg.plan.sweep import frames_at_once
 from distbragg.store.layout import SKIPPED, StackLayout
 from distbragg.store.run_directory import open_run
-from distbragg.store.write import UnitWriter
+from distbragg.store.write import WIDE_FRAMES, UnitWriter
 
 
 def run_hash(run: str) -> str:
@@ -72,19 +73,24 @@ def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> di
     labels = UnitLabels(prepared.directory)
     skipped: list[float] = []
     with UnitWriter(prepared.directory, unit, threads=settings.threads) as writer:
-        for frame in unit_frames(layout, unit):
-            ready = prepare_frame(prepared.directory, frame)
-            image = writer.blank()
+        for frames in _groups(layout, unit):
+            # Small frames go through each stage together: a stage that has just run is in the
+            # processor's caches, which the kernel empties of all else.
+            group = [prepare_frame(prepared.directory, frame) for frame in frames]
+            jobs = [
+                FrameJob(writer.blank(), ready.experiment, ready.plan, frame)
+                for frame, ready in zip(frames, group, strict=True)
+            ]
             # On a GPU another unit of this process is encoded and written meanwhile.
             with device_turn(prepared.options):
-                rendered = render_into(
-                    image, ready.experiment, ready.plan, prepared.options, frame=frame
-                )
-            kernel_seconds += rendered.kernel_seconds
-            skipped.append(rendered.skipped)
-            steps += ready.plan.steps
-            labels.add(frame, ready)
-            writer.add(image)
+                rendered = render_jobs(jobs, prepared.options)
+            for frame, ready, job, done in zip(frames, group, jobs, rendered, strict=True):
+                kernel_seconds += done.kernel_seconds
+                skipped.append(done.skipped)
+                steps += ready.plan.steps
+                labels.add(frame, ready)
+                writer.add(job.image)
+            image = jobs[-1].image
         seconds = time.perf_counter() - started - writer.seconds
         facts = _facts(attempt, steps, seconds, kernel_seconds, skipped)
         receipt = _finish(writer, prepared, facts, labels)
@@ -166,6 +172,14 @@ def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
     for part, (_, size) in zip(layout.unit_region(unit), layout.dims, strict=True):
         frames = [head * size + i for head in frames for i in range(part.start, part.stop)]
     return tuple(frames)
+
+
+def _groups(layout: StackLayout, unit: int) -> list[tuple[int, ...]]:
+    """Cut the frames of a unit into those that are rendered together."""
+    frames = unit_frames(layout, unit)
+    bytes_per_pixel = 8 if layout.dtype in WIDE_FRAMES else 4
+    size = frames_at_once(layout.panels * layout.shape[0] * layout.shape[1] * bytes_per_pixel)
+    return [frames[start : start + size] for start in range(0, len(frames), size)]
 
 
 def _finish_frame(

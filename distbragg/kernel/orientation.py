@@ -20,18 +20,15 @@ def domain_vectors(crystal: Crystal) -> Float64Array:
         Components of a, then b, then c; φ outermost.
     """
     axis = _vector(crystal.spindle_axis)
-    rotations = crystal.mosaic_rotations
-    domains = int(rotations.shape[0])
-    table = np.empty((crystal.phi.shape[0], domains, 9), dtype=np.float64)
-    for step, phi in enumerate(crystal.phi.tolist()):
-        for row in range(3):
-            vector = rotate_spindle(_vector(crystal.real_space[row]), axis, phi)
-            for component in range(3):
-                table[step, :, 3 * row + component] = (
-                    rotations[:, component, 0] * vector[0]
-                    + rotations[:, component, 1] * vector[1]
-                    + rotations[:, component, 2] * vector[2]
-                )
+    cell = [_vector(row) for row in crystal.real_space]
+    # (phi steps, 1, vectors, 1), then (domains, 1, components)
+    turned = np.array(
+        [[rotate_spindle(row, axis, phi) for row in cell] for phi in crystal.phi.tolist()]
+    )[:, np.newaxis, :, np.newaxis]
+    rotations = crystal.mosaic_rotations[:, np.newaxis]
+    table: Float64Array = rotations[..., 0] * turned[..., 0]
+    table += rotations[..., 1] * turned[..., 1]
+    table += rotations[..., 2] * turned[..., 2]
     return table.reshape(-1, 9)
 
 

@@ -58,6 +58,8 @@ class FramePlan:
         A process that renders the frame loads torch, for its kernel or for what follows it.
     on_gpu : bool
         The nominal rate is that of a GPU.
+    keeps_no_sums : bool
+        In the unit form the native kernel writes photons; no float64 sums are held.
     """
 
     panels: int
@@ -74,6 +76,7 @@ class FramePlan:
     photon_noise: bool = False
     needs_torch: bool = False
     on_gpu: bool = False
+    keeps_no_sums: bool = False
 
     @property
     def pixels(self) -> int:
@@ -167,6 +170,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         photon_noise=experiment.noise.photon,
         needs_torch=_needs_torch(experiment, compute),
         on_gpu=on_gpu,
+        keeps_no_sums=_keeps_no_sums(experiment, compute, len(chunks)),
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
@@ -201,6 +205,12 @@ def _needs_torch(experiment: Experiment, compute: ComputeSpec) -> bool:
     return experiment.physics == "nanobragg" and any(
         panel.curved or (panel.sensor.absorbs and per_pixel) for panel in experiment.detector.panels
     )
+
+
+def _keeps_no_sums(experiment: Experiment, compute: ComputeSpec, chunks: int) -> bool:
+    """Whether nothing is merged or corrected, where the native kernel is there for `auto`."""
+    plain = experiment.physics == "exact" and not experiment.noise.photon and chunks == 1
+    return plain and compute.device == "cpu" and compute.kernel in {"auto", "native"}
 
 
 def _samples(experiment: Experiment, panel: int) -> int:

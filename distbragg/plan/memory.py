@@ -13,7 +13,7 @@ from typing import Final
 from distbragg.errors import PlanError
 from distbragg.plan.frame import FramePlan
 from distbragg.plan.merge import merge_depth
-from distbragg.plan.sweep import MAX_FRAMES, Form, SweepPlan
+from distbragg.plan.sweep import MAX_FRAMES, Form, SweepPlan, frames_at_once
 from distbragg.read.geometry.read import read_geometry
 from distbragg.read.preset import read_preset
 from distbragg.spec.compute import ComputeSpec
@@ -76,7 +76,7 @@ class MemoryEstimate:
     grid : int
         |F| on its box of indices.
     unit_images : int
-        The frame at work, in the stored type.
+        The frames at work, in the stored type: one, or several small ones.
     shard_assembly : int
         The unit's encoded frames.
     frame_sums : int
@@ -134,15 +134,17 @@ def predict_peak_bytes(
     unit_frames = min(plan.frames_per_unit, plan.frames)
     raw = unit_frames * frame.pixels * plan.bytes_per_pixel
     share = ENCODED_COUNTS_SHARE if frame.photon_noise else ENCODED_SHARE
-    per_pixel = 8 * _sums_held(frame)
+    per_pixel = 0 if frame.keeps_no_sums and form == "unit" else 8 * _sums_held(frame)
     per_pixel += TORCH_PIXEL_BYTES if _torch_renders(frame) else TILE_PIXEL_BYTES
     steps = frame.shape[0] * frame.shape[1] * frame.sources * sum(frame.samples)
     masked = frame.steps != steps
     per_frame = int(masked) + (8 if form == "graph" else 0)
+    image = frame.pixels * (8 if plan.bytes_per_pixel == 8 else 4)
+    at_work = 1 if form == "graph" else min(unit_frames, frames_at_once(image))
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
-        unit_images=frame.pixels * (8 if plan.bytes_per_pixel == 8 else 4) * in_flight,
+        unit_images=image * at_work * in_flight,
         shard_assembly=int(share * raw) * in_flight,
         frame_sums=frame.pixels * per_frame * in_flight,
         tile_sums=(frame.largest_tile * per_pixel + BLOCK_BYTES) * in_flight,

@@ -29,6 +29,13 @@ DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType(
 WISHED_UNITS: Final = 32
 """Units that a sweep of enough frames has at least, so that several workers share a small one."""
 
+GROUP_BYTES: Final = 4 << 20
+"""Frames of up to this many bytes in all are rendered together, and stay in the processor's
+caches until they are stored."""
+
+MOST_FRAMES_AT_ONCE: Final = 16
+"""Each brings an experiment of its own: many tiny ones would hold many of those."""
+
 Form = Literal["unit", "graph"]
 
 _log = logging.getLogger("distbragg")
@@ -176,6 +183,11 @@ def plan_sweep(
             plan.frames_per_unit,
         )
     return plan
+
+
+def frames_at_once(frame_bytes: int) -> int:
+    """Return how many frames of that size before storing a worker renders together."""
+    return max(1, min(MOST_FRAMES_AT_ONCE, GROUP_BYTES // frame_bytes))
 
 
 def choose_form(plan: SweepPlan, compute: ComputeSpec) -> Form:

@@ -442,7 +442,7 @@ def test_units_that_cannot_be_rendered_again_are_told(
         raise ValueError("no light")
 
     delete(run, 1)
-    monkeypatch.setattr(tasks, "render_into", broken)
+    monkeypatch.setattr(tasks, "render_jobs", broken)
     code = main(["repair", str(run.path), "--cluster", "serial", "--json"])
     plain = json.loads(capsys.readouterr().out)
     assert code == ExitStatus.FAILED_FRAMES

@@ -1,12 +1,20 @@
 """The native CPU kernel: one C++ source, built on first use, same contract as `render_tile`.
 
 `available()` tells whether it can be used here and `reason()` why not; neither raises.
-`render_sum` is the kernel itself.
+`render_sum` is the kernel itself, `render_photons` the kernel with the last step done too.
 """
 
 from __future__ import annotations
 
 from distbragg.kernel.native.library import available, build_id, isa, reason
-from distbragg.kernel.native.render import render_numerator, render_sum
+from distbragg.kernel.native.render import render_numerator, render_photons, render_sum
 
-__all__ = ["available", "build_id", "isa", "reason", "render_numerator", "render_sum"]
+__all__ = [
+    "available",
+    "build_id",
+    "isa",
+    "reason",
+    "render_numerator",
+    "render_photons",
+    "render_sum",
+]

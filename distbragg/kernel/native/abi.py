@@ -47,6 +47,10 @@ class Parameters(ctypes.Structure):
             "source_direction source_wavelength source_weight domain_vectors"
             " domain_reciprocals layer_position"
             " layer_front layer_back background_stol background_amplitude amplitude"
-            " squared_f32 squared_f64 active out skipped evaluated",
+            " squared_f32 squared_f64 active numerators photons_f32 photons_f64",
         ),
+        ("photon_scale", _REAL),
+        ("row_stride", _INTEGER),
+        ("skipped", _REAL),
+        ("evaluated", _INTEGER),
     )

@@ -116,7 +116,7 @@ def _open(path: Path) -> ctypes.CDLL:
     opened.distbragg_isa.restype = ctypes.c_char_p
     opened.distbragg_isa.argtypes = ()
     opened.distbragg_render.restype = ctypes.c_int
-    opened.distbragg_render.argtypes = (ctypes.POINTER(Parameters),)
+    opened.distbragg_render.argtypes = (ctypes.POINTER(Parameters), ctypes.c_int64)
     if opened.distbragg_parameter_bytes() != ctypes.sizeof(Parameters):
         raise BuildError("the kernel's parameter block differs from this package's")
     return opened

@@ -56,8 +56,8 @@ class FakeDevice:
         self.most = {"render": 0, "write": 0}
         self.together = 0
         self._lock = threading.Lock()
-        render, finish = tasks.render_into, UnitWriter.finish
-        monkeypatch.setattr(tasks, "render_into", self._slow("render", render, cpu=True))
+        render, finish = tasks.render_jobs, UnitWriter.finish
+        monkeypatch.setattr(tasks, "render_jobs", self._slow("render", render, cpu=True))
         monkeypatch.setattr(UnitWriter, "finish", self._slow("write", finish))
         monkeypatch.setattr(worker, "resolve_options", lambda compute, threads: FAKE)
         monkeypatch.setattr(worker, "numeric_class", lambda options: run.manifest.numeric_class)

@@ -53,6 +53,26 @@ def test_a_task_that_runs_twice_leaves_what_it_left_once(run: RunDirectory):
     assert len(pickle.dumps(first)) < 2000
 
 
+@pytest.mark.spec("ENG-5")
+def test_frames_rendered_together_have_the_bits_of_frames_rendered_alone(
+    run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+):
+    together = tasks.render_unit(str(run.path), 0, 0, SETTINGS)
+    seen: list[int] = []
+    original = tasks.render_jobs
+
+    def counted(jobs, options):
+        seen.append(len(jobs))
+        return original(jobs, options)
+
+    monkeypatch.setattr(tasks, "render_jobs", counted)
+    monkeypatch.setattr(tasks, "frames_at_once", lambda size: 1)
+    alone = tasks.render_unit(str(run.path), 0, 1, SETTINGS)
+    assert seen == [1, 1]
+    assert alone["digest"] == together["digest"]
+    assert alone["sum"] == together["sum"]
+
+
 def test_receipt_times_the_kernel_within_the_task(run: RunDirectory):
     receipt = tasks.render_unit(str(run.path), 1, 2, SETTINGS)
     assert receipt["attempt"] == 2

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "bounds.hpp"
+#include "output.hpp"
 #include "params.hpp"
 #include "samples.hpp"
 
@@ -17,6 +18,12 @@ constexpr int kGroupEdge = 4;                         // of a group, four to a f
 constexpr int kGroupLanes = kGroupEdge * kGroupEdge;  // one vector of float32
 constexpr int kGroups = 4;
 static_assert(kGroupLanes == kStrip && kFieldEdge == 2 * kGroupEdge);
+
+// What of a tile was left out: see Parameters.
+struct LeftOut {
+  double skipped = 0.0;
+  std::int64_t evaluated = 0;
+};
 
 // A source and a domain that may be seen somewhere.
 struct Pair {
@@ -44,7 +51,7 @@ struct Batch {
 class Fields {
  public:
   Fields(const Parameters& p, const SampleSum& samples)
-      : p_(p), samples_(samples), enough_(samples.steps().enough()),
+      : p_(p), samples_(samples), output_(p), enough_(samples.steps().enough()),
         first_row_(p.slow_start / kFieldEdge),
         rows_((p.slow_stop + kFieldEdge - 1) / kFieldEdge - first_row_),
         first_column_(p.fast_start / kFieldEdge),
@@ -53,18 +60,20 @@ class Fields {
     for (std::int64_t d = 0; d < p.domains; ++d) domains_.emplace_back(p, d);
   }
 
-  void render() const {
+  LeftOut render() const {
     auto spaces = samples_.workspaces(rows_);
     share_out(rows_, spaces, [&](std::int64_t row, Workspace& w) { render_row(row, w); });
-    *p_.evaluated = 0;
+    LeftOut left;
     for (const auto& space : spaces) {
-      *p_.skipped = std::max(*p_.skipped, space->skipped);
-      *p_.evaluated += space->evaluated;
+      left.skipped = std::max(left.skipped, space->skipped);
+      left.evaluated += space->evaluated;
     }
+    return left;
   }
 
  private:
   void render_row(std::int64_t row, Workspace& w) const {
+    clear(first_row_ + row);
     Batch fields, groups;
     double rows[kBatch], columns[kBatch];
     for (std::int64_t column = 0; column < columns_; column += kBatch) {
@@ -81,6 +90,13 @@ class Fields {
         render_field(first_row_ + row, first_column_ + column + i, fields, i, groups, w);
       }
     }
+  }
+
+  // What is left out is exactly 0, and so is what is not asked for.
+  void clear(std::int64_t row) const {
+    const std::int64_t first = std::max(row * kFieldEdge, p_.slow_start);
+    const std::int64_t last = std::min((row + 1) * kFieldEdge, p_.slow_stop);
+    for (std::int64_t slow = first; slow < last; ++slow) output_.clear_row(slow - p_.slow_start);
   }
 
   void look_at_fields(Batch& fields) const {
@@ -158,7 +174,7 @@ class Fields {
     }
   }
 
-  // The pixels of a group and their places in the tile, −1 for those that are not asked for;
+  // The pixels of a group and their places in the output, −1 for those that are not asked for;
   // false where none is.
   bool place(std::int64_t row, std::int64_t column, Workspace& w) const {
     const std::int64_t width = p_.fast_stop - p_.fast_start;
@@ -170,9 +186,10 @@ class Fields {
       w.pixel.fast[lane] = static_cast<double>(fast);
       const bool inside = slow >= p_.slow_start && slow < p_.slow_stop && fast >= p_.fast_start &&
                           fast < p_.fast_stop;
-      const std::int64_t flat = (slow - p_.slow_start) * width + fast - p_.fast_start;
-      w.flat[lane] = inside && p_.active[flat] ? flat : -1;
-      any = any || w.flat[lane] >= 0;
+      const std::int64_t down = slow - p_.slow_start, along = fast - p_.fast_start;
+      const bool wanted = inside && p_.active[down * width + along];
+      w.places[lane] = wanted ? output_.place(down, along) : -1;
+      any = any || wanted;
     }
     return any;
   }
@@ -196,8 +213,8 @@ class Fields {
     }
     std::int64_t pixels = 0;
     for (int lane = 0; lane < kGroupLanes; ++lane) {
-      if (w.flat[lane] < 0) continue;
-      p_.out[w.flat[lane]] = w.numerator[lane];
+      if (w.places[lane] < 0) continue;
+      output_.put_one(w.numerator[lane], w.places[lane]);
       ++pixels;
     }
     w.evaluated += pixels * samples_.per_source() * static_cast<std::int64_t>(visible.size());
@@ -205,6 +222,7 @@ class Fields {
 
   const Parameters& p_;
   const SampleSum& samples_;
+  const Output output_;
   const float enough_;
   const std::int64_t first_row_, rows_, first_column_, columns_;
   std::vector<NarrowDomain> domains_;

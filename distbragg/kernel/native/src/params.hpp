@@ -69,9 +69,17 @@ struct Parameters {
   const float* squared_f32;   // (box + 1), mixed precision
   const double* squared_f64;  // (box + 1), float64
   const std::uint8_t* active;  // (slow, fast) of the tile
-  double* out;                 // (slow, fast) of the tile; comes in zeroed
-  double* skipped;             // Σ w · bound of what was left out, of the pixel with most of it
-  std::int64_t* evaluated;     // steps that were not left out; untouched where all were taken
+
+  // Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.
+  double* numerators;
+  float* photons_f32;
+  double* photons_f64;
+  double photon_scale;
+  std::int64_t row_stride;  // numbers from a row of the tile to the next
+
+  // What is told of the call.
+  double skipped;          // Σ w · bound of what was left out, of the pixel with most of it
+  std::int64_t evaluated;  // steps that were not left out; −1 where all were taken
 };
 
 }  // namespace distbragg

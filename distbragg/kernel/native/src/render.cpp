@@ -12,6 +12,7 @@
 
 #include "geometry.hpp"
 #include "fields.hpp"
+#include "output.hpp"
 #include "params.hpp"
 #include "samples.hpp"
 
@@ -21,22 +22,23 @@ namespace {
 // The active pixels of the tile, counted row by row so that a block finds its own.
 class ActivePixels {
  public:
-  explicit ActivePixels(const Parameters& p)
-      : p_(p), width_(p.fast_stop - p.fast_start), start_(1, 0) {
+  ActivePixels(const Parameters& p, const Output& output)
+      : p_(p), output_(output), width_(p.fast_stop - p.fast_start), start_(1, 0) {
     const std::int64_t rows = p.slow_stop - p.slow_start;
     start_.reserve(static_cast<std::size_t>(rows) + 1);
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::uint8_t* active = p.active + row * width_;
       const auto idle = std::count(active, active + width_, std::uint8_t{0});
       start_.push_back(start_.back() + width_ - static_cast<std::int64_t>(idle));
+      if (idle != 0) output.clear_row(row);
     }
   }
 
   std::int64_t count() const { return start_.back(); }
 
-  // The pixels from number `first` on: their numbers on the panel and places in the tile.
+  // The pixels from number `first` on: their numbers on the panel and places in the output.
   // Spare lanes repeat the last pixel: real numbers, never stored. Returns the lanes in use.
-  int list(std::int64_t first, PixelNumbers& pixel, std::int64_t* flat) const {
+  int list(std::int64_t first, PixelNumbers& pixel, std::int64_t* places) const {
     const auto after = std::upper_bound(start_.begin(), start_.end(), first);
     std::int64_t row = (after - start_.begin()) - 1;
     std::int64_t skip = first - start_[static_cast<std::size_t>(row)];
@@ -51,7 +53,7 @@ class ActivePixels {
         if (!full && (!active[column] || skip-- > 0)) continue;
         pixel.slow[lane] = static_cast<double>(p_.slow_start + row);
         pixel.fast[lane] = static_cast<double>(p_.fast_start + column);
-        flat[lane++] = row * width_ + column;
+        places[lane++] = output_.place(row, column);
       }
     }
     for (; lane < kLanes; ++lane) {
@@ -63,17 +65,19 @@ class ActivePixels {
 
  private:
   const Parameters& p_;
+  const Output& output_;
   const std::int64_t width_;
   std::vector<std::int64_t> start_;
 };
 
 // Every pixel and every domain, exact zeros aside: blocks of active pixels, row by row.
 void render_blocks(const Parameters& p, const SampleSum& samples) {
-  const ActivePixels pixels(p);
+  const Output output(p);
+  const ActivePixels pixels(p, output);
   const std::int64_t blocks = (pixels.count() + kLanes - 1) / kLanes;
   auto spaces = samples.workspaces(blocks);
   share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
-    const int count = pixels.list(block * kLanes, w.pixel, w.flat);
+    const int count = pixels.list(block * kLanes, w.pixel, w.places);
     samples.aim_all<kLanes>(w);
     std::fill(w.numerator, w.numerator + kLanes, 0.0);
     for (const Source& source : samples.sources()) {
@@ -82,8 +86,21 @@ void render_blocks(const Parameters& p, const SampleSum& samples) {
         samples.steps().run(q);
       });
     }
-    for (int i = 0; i < count; ++i) p.out[w.flat[i]] = w.numerator[i];
+    output.put(w.numerator, w.places, count);
   });
+}
+
+void render(Parameters& p) {
+  const SampleSum samples(p);
+  p.skipped = 0.0;
+  p.evaluated = -1;
+  if (p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
+    const LeftOut left = Fields(p, samples).render();
+    p.skipped = left.skipped;
+    p.evaluated = left.evaluated;
+  } else {
+    render_blocks(p, samples);
+  }
 }
 
 }  // namespace
@@ -107,15 +124,10 @@ const char* distbragg_isa() {
 #endif
 }
 
-// 0: done; 1: out of memory.
-int distbragg_render(const distbragg::Parameters* parameters) {
+// Renders tiles one after another. 0: done; 1: out of memory.
+int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {
   try {
-    const distbragg::SampleSum samples(*parameters);
-    if (parameters->skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
-      distbragg::Fields(*parameters, samples).render();
-    } else {
-      distbragg::render_blocks(*parameters, samples);
-    }
+    for (std::int64_t i = 0; i < count; ++i) distbragg::render(tiles[i]);
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;

@@ -23,7 +23,7 @@ struct Workspace {
   std::vector<Directions> directions;
   PixelNumbers pixel;
   Scattering scattering;
-  std::int64_t flat[kLanes];
+  std::int64_t places[kLanes];
   alignas(64) double contribution[kLanes];
   alignas(64) double numerator[kLanes];
   double skipped = 0.0;        // greatest of any pixel seen by this thread

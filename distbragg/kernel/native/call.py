@@ -1,0 +1,264 @@
+"""The parameter block of one tile, filled from a resolved experiment."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.constants import TOPHAT_CRYSTAL_CUT
+from distbragg.kernel.native.abi import SHAPES, Parameters
+from distbragg.kernel.native.prepare import (
+    PreparedCrystal,
+    SquaredTable,
+    prepare_crystal,
+    squared_table,
+    uses_double,
+)
+from distbragg.kernel.native.tolerance import (
+    most_of_a_step,
+    most_squared,
+    samples_per_source,
+    skip_limit,
+)
+
+if TYPE_CHECKING:
+    from distbragg.kernel.options import KernelOptions
+    from distbragg.models.arrays import Float64Array
+    from distbragg.models.detector import Panel
+    from distbragg.models.experiment import Experiment
+    from distbragg.plan.keys import SourceChunk, Tile
+
+    Place = tuple[int, Tile, SourceChunk]
+
+_MOST_TABLE_ENTRIES = 2**31 - 1
+
+
+class Call:
+    """A parameter block, with the arrays it points into kept alive.
+
+    Attributes
+    ----------
+    photon_scale : float
+        What numerators are multiplied with where photons are written.
+    """
+
+    def __init__(
+        self,
+        block: Parameters,
+        experiment: Experiment,
+        place: Place,
+        *,
+        double: bool,
+        wavelength: float,
+    ) -> None:
+        self._block = block
+        self._experiment, self._place = experiment, place
+        self._double, self._wavelength = double, wavelength
+        self._alive: list[object] = []
+        self._most_of_a_bound = 0.0
+        self.photon_scale = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        block: Parameters,
+        experiment: Experiment,
+        place: Place,
+        options: KernelOptions,
+        *,
+        like: Self | None = None,
+    ) -> Self:
+        """Fill `block` for one tile × source chunk.
+
+        Parameters
+        ----------
+        block : Parameters
+            Zeroed.
+        experiment : Experiment
+        place : (panel, tile, chunk)
+        options : KernelOptions
+            See `render_sum`.
+        like : Call, optional
+            One filled before with the same options, from which everything is copied that the
+            crystal does not change, where it is the same.
+        """
+        double = uses_double(experiment.crystal, options.precision)
+        if like is not None and like._serves(experiment, place, double=double):
+            call = cls(block, experiment, place, double=double, wavelength=like._wavelength)
+            call._copy(like)
+        else:
+            wavelength = float(experiment.beam.sources.wavelength.min())
+            call = cls(block, experiment, place, double=double, wavelength=wavelength)
+            block.threads = max(1, options.threads)
+            call._everything_but_crystal()
+        call._crystal()
+        return call
+
+    def write_numerators(self, out: Float64Array) -> None:
+        """Let the kernel write un-normalised sums, (tile.pixels,) float64."""
+        tile = self._place[1]
+        self._block.row_stride = tile.fast_stop - tile.fast_start
+        self._point("numerators", out)
+
+    def write_photons(self, out: NDArray[Any], scale: float) -> None:
+        """Let the kernel write sums × scale.
+
+        Parameters
+        ----------
+        out : (slow, fast) float32 or float64
+            Rows are contiguous; they may lie apart, as a tile's do in its frame.
+        scale : float
+        """
+        size = out.itemsize
+        if out.shape != self._place[1].shape or out.strides[1] != size or out.strides[0] % size:
+            raise ValueError(f"cannot write {self._place[1]} to {out.shape}, strides {out.strides}")
+        self._block.row_stride = out.strides[0] // size
+        self._block.photon_scale = self.photon_scale = scale
+        self._point({"f4": "photons_f32", "f8": "photons_f64"}[out.dtype.str[1:]], out)
+
+    @property
+    def skipped(self) -> float:
+        """What was left out of any pixel at most, in the numerator's unit."""
+        return float(self._block.skipped) * self._most_of_a_bound
+
+    @property
+    def evaluated(self) -> int | None:
+        """Steps that the tolerance did not leave out; None where all were taken."""
+        return int(self._block.evaluated) if self._block.evaluated >= 0 else None
+
+    def _serves(self, experiment: Experiment, place: Place, *, double: bool) -> bool:
+        """Whether another experiment differs from this call's in its crystal alone."""
+        own = self._experiment
+        return (
+            self._place == place
+            and self._double == double
+            and own.physics == experiment.physics
+            and own.beam is experiment.beam
+            and own.detector is experiment.detector
+            and own.sampling == experiment.sampling
+            and own.background is experiment.background
+            and own.reflections is experiment.reflections
+            # The background counts the steps of the crystal's loop.
+            and own.crystal.phi.shape == experiment.crystal.phi.shape
+            and own.crystal.mosaic_rotations.shape == experiment.crystal.mosaic_rotations.shape
+        )
+
+    def _copy(self, other: Self) -> None:
+        ctypes.memmove(
+            ctypes.byref(self._block), ctypes.byref(other._block), ctypes.sizeof(Parameters)
+        )
+        self._alive.append(other)
+
+    def _point(self, field: str, array: NDArray[Any]) -> None:
+        """Let a pointer field refer to an array of the field's own type."""
+        self._alive.append(array)
+        setattr(self._block, field, array.__array_interface__["data"][0])
+
+    def _doubles(self, field: str, values: Float64Array) -> None:
+        self._point(field, np.ascontiguousarray(values, dtype=np.float64))
+
+    def _fixed(self, field: str, values: NDArray[Any] | tuple[int, ...]) -> None:
+        """Copy numbers into a fixed-size array field."""
+        getattr(self._block, field)[:] = values if isinstance(values, tuple) else values.tolist()
+
+    def _everything_but_crystal(self) -> None:
+        panel, tile, chunk = self._place
+        block = self._block
+        block.slow_start, block.slow_stop = tile.slow_start, tile.slow_stop
+        block.fast_start, block.fast_stop = tile.fast_start, tile.fast_stop
+        block.source_start, block.source_stop = chunk.start, chunk.stop
+        block.double_precision = self._double
+        self._structure_factors()
+        self._panel(self._experiment.detector.panels[panel], tile)
+        self._beam()
+        self._samples()
+
+    def _structure_factors(self) -> None:
+        block, reflections = self._block, self._experiment.reflections
+        table = self._table()
+        if table.values.size > _MOST_TABLE_ENTRIES:
+            raise MemoryError(f"a structure-factor box of {table.values.size} entries is too large")
+        self._point("squared_f64" if self._double else "squared_f32", table.values)
+        block.table_scale = table.scale
+        self._fixed("box", tuple(n - 1 for n in table.values.shape))
+        self._fixed("origin", reflections.origin)
+        block.interpolate = reflections.interpolate and reflections.amplitude.size > 0
+        block.most_squared = most_squared(table, interpolate=bool(block.interpolate))
+        self._doubles("amplitude", reflections.amplitude)
+
+    def _table(self) -> SquaredTable:
+        return squared_table(self._experiment.reflections, double=self._double)
+
+    def _panel(self, panel: Panel, tile: Tile) -> None:
+        block, sensor = self._block, panel.sensor
+        block.pixel_size, block.close_distance = panel.pixel_size, panel.close_distance
+        block.distance, block.curved = panel.distance, panel.curved
+        block.point_pixel = panel.point_pixel
+        self._fixed("panel_origin", panel.origin)
+        self._fixed("fast", panel.fast)
+        self._fixed("slow", panel.slow)
+        self._fixed("normal", panel.normal)
+        block.layers, block.absorbs = sensor.count, sensor.absorbs
+        block.attenuation = sensor.attenuation
+        self._doubles("layer_position", sensor.position)
+        self._doubles("layer_front", sensor.front)
+        self._doubles("layer_back", sensor.back)
+        rows, columns = (
+            slice(tile.slow_start, tile.slow_stop),
+            slice(tile.fast_start, tile.fast_stop),
+        )
+        self._point("active", np.ascontiguousarray(panel.active[rows, columns]).view(np.uint8))
+
+    def _beam(self) -> None:
+        beam, sampling, block = self._experiment.beam, self._experiment.sampling, self._block
+        self._fixed("beam", beam.direction)
+        self._fixed("polarization_axis", beam.polarization_axis)
+        block.kahn_factor = beam.kahn_factor
+        block.polarization = beam.polarized and sampling.per_sample_polarization
+        self._doubles("source_direction", beam.sources.direction)
+        self._doubles("source_wavelength", beam.sources.wavelength)
+        self._doubles("source_weight", beam.sources.weight)
+
+    def _samples(self) -> None:
+        experiment, block = self._experiment, self._block
+        sampling, background = experiment.sampling, experiment.background
+        block.oversample, block.dmin = sampling.oversample, sampling.dmin
+        block.solid_angle = sampling.per_sample_solid_angle
+        block.capture = sampling.per_sample_capture
+        if experiment.physics == "exact" and background.molecules > 0.0 and background.stol.size:
+            steps = experiment.crystal.phi.size * experiment.crystal.mosaic_rotations.shape[0]
+            block.background_scale = steps * background.molecules
+            block.background_entries = background.stol.size
+        self._doubles("background_stol", background.stol)
+        self._doubles("background_amplitude", background.amplitude)
+
+    def _crystal(self) -> None:
+        """Set the crystal, and what steps are bounded by where a tolerance is set."""
+        crystal, block = self._experiment.crystal, self._block
+        prepared = prepare_crystal(crystal, double=self._double, wavelength=self._wavelength)
+        block.shape = SHAPES[crystal.shape]
+        self._fixed("cells", crystal.cells)
+        block.domains = prepared.vectors.shape[0]
+        self._doubles("domain_vectors", prepared.vectors)
+        self._fixed("metric", prepared.spot.metric)
+        block.spot_scale = prepared.spot.scale
+        block.tophat_cut = TOPHAT_CRYSTAL_CUT
+        block.reach = prepared.reach
+        view = self._experiment.detector.panels[self._place[0]]
+        scale = block.spot_scale * block.table_scale
+        block.skip_below = skip_limit(self._experiment, view, scale)
+        if block.skip_below > 0.0:
+            self._bounds(prepared, view, scale)
+
+    def _bounds(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> None:
+        block, bounds = self._block, prepared.bounds
+        self._doubles("domain_reciprocals", bounds.reciprocals)
+        self._fixed("edge_length", bounds.edge_length)
+        self._fixed("axis_stiffness", bounds.axis_stiffness)
+        block.least_stiffness = bounds.least_stiffness
+        block.index_error, block.offset_error = bounds.index_error, bounds.offset_error
+        samples = samples_per_source(self._experiment, panel)
+        self._most_of_a_bound = most_of_a_step(self._experiment, panel) * scale * samples
