@@ -20,6 +20,7 @@ from distbragg.graph.keeping import kept_at, quiet_loss
 from distbragg.graph.sites.joined import check, connection
 from distbragg.graph.sites.keeper import JobKeeper
 from distbragg.graph.sites.local import DASHBOARD_ADDRESS, local_cluster, usable_cores
+from distbragg.graph.sites.monitors import calm_monitors
 from distbragg.graph.sites.queue import queue_cluster
 from distbragg.spec.cluster import (
     MODELS,
@@ -180,10 +181,12 @@ def open_site(
 
 def _open(spec: ClusterSpec, stack: ExitStack, devices: Sequence[str]) -> OpenCluster:
     if isinstance(spec, LocalClusterSpec):
+        stack.enter_context(calm_monitors())
         local = stack.enter_context(_local(spec, devices))
         stack.enter_context(kept_at(local, len(local.worker_spec)))
         return OpenCluster(_client(stack, address=local))
     if isinstance(spec, QueueClusterSpec):
+        stack.enter_context(calm_monitors())
         cluster = stack.enter_context(queue_cluster(spec))
         client = _client(stack, address=cluster)
         keeper = stack.enter_context(JobKeeper(cluster, spec.kind, spec.jobs))

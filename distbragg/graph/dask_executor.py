@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import nullcontext
-from dataclasses import replace
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +23,7 @@ from distributed.comm.core import CommClosedError
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.cluster import WORKER_PATIENCE_S
 from distbragg.graph.device import RESOURCE
-from distbragg.graph.flight import Attempt, Flight, Silence, key_of
-from distbragg.graph.limits import limited
+from distbragg.graph.flight import Attempt, Flight, Silence
 from distbragg.graph.progress import (
     Event,
     EventCallback,
@@ -34,37 +33,31 @@ from distbragg.graph.progress import (
     WorkersChanged,
 )
 from distbragg.graph.sites.local import LOOPBACK
+from distbragg.graph.submit import Submitter
+from distbragg.graph.window import Window
 from distbragg.graph.work import (
     DEFAULT_ATTEMPTS,
     FATAL,
     HOPELESS,
     PICTURE,
     TaskSettings,
-    TileTask,
     UnitOutcome,
     Work,
     default_work,
     describe_error,
 )
-from distbragg.plan.keys import UnitKey
-from distbragg.plan.merge import merge_levels
 from distbragg.plan.sweep import Form
-
-WINDOW_PER_THREAD = 2
-"""Tasks in flight per worker thread: one at work, one waiting so that no thread idles."""
-
-MIN_UNITS = 2
-"""Units in flight at least: one fills the gap while the other is merged and written."""
 
 RESTART_PAUSE_S = 2.0
 """Wait after a worker's death before its unit is tried again, s: a worker that dies while its
 nanny is still starting it is not started once more."""
 
-PICTURE_INTERVAL_S = 5.0
-"""Time between thumbnails of a watched run, s, however many workers there are."""
+FETCH_S = 10.0
+"""Longest wait for the receipts of units that have ended, s: a worker may have died with them."""
 
 _POLL_S = 0.1
 _WATCH_S = 2.0
+_UNDECIDED = ("pending", "finished", "lost")
 
 
 class DaskExecutor:
@@ -75,8 +68,7 @@ class DaskExecutor:
     client : distributed.Client
     settings : TaskSettings
     resources : mapping of str, optional
-        Worker resources that rendering tasks ask for, such as ``{"GPU": 1}``. Passed to
-        `submit`: annotations on dask arrays lose them.
+        Worker resources that rendering tasks ask for, such as ``{"GPU": 1}``.
     work : Work, optional
         Rendering where not given.
     on_event : callable, optional
@@ -100,8 +92,9 @@ class DaskExecutor:
     ) -> None:
         self._client = client
         self._settings = settings or TaskSettings()
-        self._resources = dict(resources) if resources else None
         self._work = work or default_work()
+        self._submitter = Submitter(client, self._work, self._settings, resources)
+        self._any_worker_serves = not resources
         self._on_event = on_event
         self._patience = worker_patience_s
         self._trouble = trouble
@@ -110,7 +103,6 @@ class DaskExecutor:
         self._watched = float("-inf")
         self._silence = Silence()
         self._alone_since: float | None = None
-        self._pictured = float("-inf")
 
     def run_units(
         self,
@@ -138,17 +130,17 @@ class DaskExecutor:
         # changed between two outcomes.
         tagged = span("distbragg", flight.run_hash) if self._settings.watch else nullcontext()
         flight.context.run(tagged.__enter__)
-        # Receipts are fetched as units end, not one round trip each when their turn comes.
-        completed = as_completed(loop=self._client.loop, with_results=True, raise_errors=False)
+        completed = as_completed(loop=self._client.loop)
+        room = Window(window)
         try:
             while True:
                 self._watch_workers(run)
-                self._top_up(flight, completed, window)
+                self._top_up(flight, completed, room)
                 if not flight.in_flight:
                     if not flight.suspects:
                         return
                     time.sleep(_POLL_S)
-                for outcome in self._collect(flight, completed):
+                for outcome in self._collect(flight, completed, room):
                     self._tell(UnitFinished(outcome))
                     yield outcome
         except (CommClosedError, CancelledError, TimeoutError) as error:
@@ -157,69 +149,115 @@ class DaskExecutor:
             flight.context.run(tagged.__exit__, None, None, None)
             self._abandon(flight, completed)
 
-    def _top_up(self, flight: Flight, completed: as_completed, window: int | None) -> None:
-        while self._has_room(flight, window):
-            item = flight.next_attempt()
+    def _top_up(self, flight: Flight, completed: as_completed, room: Window) -> None:
+        """Submit as many units as there is room for, those of one form in one message."""
+        now = time.monotonic()
+        batch: list[Attempt] = []
+        while self._has_room(flight, room, len(batch)):
+            item = flight.next_attempt(now)
             if item is None:
-                return
-            item.submitted = time.monotonic()
-            future = flight.context.run(self._submit, flight, item)
-            flight.in_flight[future] = item
-            completed.add(future)
+                break
+            item.submitted = now
+            if flight.form == "unit" and not item.deaths:
+                batch.append(item)
+            else:  # the choice of what follows depends on what is cut up, or suspect
+                self._launch(flight, completed, [item])
+        if batch:
+            self._launch(flight, completed, batch)
 
-    def _has_room(self, flight: Flight, window: int | None) -> bool:
-        units = len(flight.in_flight)
-        if window:
-            return units < window
-        tasks = sum(item.tasks for item in flight.in_flight.values())
-        return units < MIN_UNITS or tasks < WINDOW_PER_THREAD * self._threads
+    def _launch(self, flight: Flight, completed: as_completed, items: list[Attempt]) -> None:
+        futures = self._submitter.submit(flight, items)
+        flight.in_flight.update(zip(futures, items, strict=True))
+        self._in_loop(completed.update, futures)
 
-    def _collect(self, flight: Flight, completed: as_completed) -> Iterator[UnitOutcome]:
+    def _has_room(self, flight: Flight, room: Window, waiting: int) -> bool:
+        units = len(flight.in_flight) + waiting
+        tasks = sum(item.tasks for item in flight.in_flight.values()) + waiting
+        return room.has_room(units, tasks, self._threads)
+
+    def _collect(
+        self, flight: Flight, completed: as_completed, room: Window
+    ) -> Iterator[UnitOutcome]:
         while flight.in_flight and not completed.has_ready():
             with completed.thread_condition:
                 completed.thread_condition.wait(timeout=_POLL_S)
             self._watch_workers(flight.run)
-            # Without workers, or without one that has the resources, tasks wait rightly.
-            served = self._workers > 0 and not self._resources
-            if self._silence.lost_track(self._client, served=served):
+            if self._lost_track():
                 self._fly_again(flight)
                 return
-        for future, result in completed.next_batch(block=False):
-            self._silence.broken()
-            item = flight.in_flight.get(future)
-            if item is None:  # given up, and here after all
-                continue
-            try:
-                outcome = self._settle(flight, item, future.status, result)
-            finally:
-                del flight.in_flight[future]
-                future.release()
-            if outcome is not None:
-                yield outcome
+        room.rest()
+        ended = [
+            future for future in completed.next_batch(block=False) if future in flight.in_flight
+        ]
+        receipts = self._fetch(flight, ended)
+        room.took(len(ended), len(flight.in_flight))
+        settled: list[Future[Any]] = []
+        try:
+            for future in ended:
+                result = receipts.get(future.key)
+                if result is None and future.status in _UNDECIDED:
+                    completed.add(future)  # its receipt was lost with a worker; it is made again
+                    continue
+                self._silence.broken()
+                settled.append(future)
+                outcome = self._settle(flight, flight.in_flight.pop(future), future, result)
+                if outcome is not None:
+                    yield outcome
+        finally:
+            self._in_loop(_release, settled)
+        if not settled and self._lost_track():
+            self._fly_again(flight)
+
+    def _fetch(self, flight: Flight, ended: list[Future[Any]]) -> dict[str, Any]:
+        """Fetch what finished units return, in one message; less what is on no worker any more."""
+        finished = {future.key: future for future in ended if future.status == "finished"}
+        if not finished:
+            return {}
+        gather = partial(self._client.gather, finished, errors="skip", asynchronous=True)
+        try:
+            found: dict[str, Any] = self._client.sync(gather, callback_timeout=FETCH_S)
+        except TimeoutError:
+            self._watch_workers(flight.run)
+            return {}
+        return found
+
+    def _in_loop(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call a function that sends the event loop a message for each future from there.
+
+        From this thread every such message would wake the loop by a system call.
+        """
+        loop = self._client.loop
+        if loop is not None:
+            loop.add_callback(function, *arguments)
+
+    def _lost_track(self) -> bool:
+        # Without workers, or without one that has the resources, tasks wait rightly.
+        served = self._workers > 0 and self._any_worker_serves
+        return self._silence.lost_track(self._client, served=served)
 
     def _fly_again(self, flight: Flight) -> None:
         """Submit what is in flight once more, under other keys; it may run twice."""
-        for future, item in flight.in_flight.items():
-            future.release()
+        self._in_loop(_release, list(flight.in_flight))
+        for item in flight.in_flight.values():
             item.again += 1
             flight.retries.append(item)
             self._tell(UnitRetried(item.unit, item.attempt, "the cluster lost track of it"))
         flight.in_flight.clear()
 
     def _settle(
-        self, flight: Flight, item: Attempt, status: str, result: object
+        self, flight: Flight, item: Attempt, future: Future[Any], result: object
     ) -> UnitOutcome | None:
         """Turn a finished future into an outcome; None where the unit is tried again."""
-        if status == "finished":
+        if result is not None:
             if not isinstance(result, dict):
                 raise TypeError(f"a unit returns a plain dict, not {type(result)}")
             picture = result.pop(PICTURE, None)
             if picture is not None:
                 self._tell(PictureTaken(item.unit, picture))
             return UnitOutcome(item.unit, "done", item.attempt + 1, result)
-        error = result[1] if isinstance(result, tuple) and len(result) == 3 else result
-        if status != "error" or not isinstance(error, Exception):
-            raise self._lost(flight.run, f"unit {item.unit} was {status}")
+        error = future.exception() if future.status == "error" else None
+        if not isinstance(error, Exception):
+            raise self._lost(flight.run, f"unit {item.unit} was {future.status}")
         if isinstance(error, FATAL):
             raise error
         item.attempt += 1
@@ -237,82 +275,9 @@ class DaskExecutor:
         self._tell(UnitRetried(item.unit, item.attempt, reason))
         return None
 
-    def _submit(self, flight: Flight, item: Attempt) -> Future[Any]:
-        if flight.form == "unit":
-            return self._client.submit(
-                limited,
-                self._settings.time_limit_s,
-                self._work.render_unit,
-                flight.run,
-                item.unit,
-                item.attempt,
-                self._unit_settings(),
-                key=key_of("render-unit", flight, str(UnitKey(item.unit)), item),
-                resources=self._resources,
-                retries=0,
-            )
-        tasks = self._work.expand_unit(flight.run, item.unit)
-        item.tasks = sum(len(task.keys) for task in tasks)
-        roots = [self._submit_tile(flight, item, task) for task in tasks]
-        return self._client.submit(
-            limited,
-            self._settings.time_limit_s,
-            self._work.write_unit,
-            flight.run,
-            item.unit,
-            item.attempt,
-            roots,
-            self._unit_settings(),
-            key=key_of("write-unit", flight, str(UnitKey(item.unit)), item),
-            retries=0,
-        )
-
-    def _unit_settings(self) -> TaskSettings:
-        """Return the next unit's settings: in a watched run one now and then makes a picture."""
-        now = time.monotonic()
-        if not self._settings.watch or now - self._pictured < PICTURE_INTERVAL_S:
-            return self._settings
-        self._pictured = now
-        return replace(self._settings, picture=True)
-
     def _tell(self, event: Event) -> None:
         if self._on_event is not None:
             self._on_event(event)
-
-    def _submit_tile(self, flight: Flight, item: Attempt, task: TileTask) -> Future[Any]:
-        items = [
-            self._client.submit(
-                limited,
-                self._settings.time_limit_s,
-                self._work.render_partial,
-                flight.run,
-                key,
-                self._settings,
-                key=key_of("render-tile", flight, str(key), item),
-                resources=self._resources,
-                retries=0,
-            )
-            for key in task.keys
-        ]
-        first = task.keys[0]
-        for groups in merge_levels(len(items), task.arity):
-            items = [
-                self._client.submit(
-                    self._work.merge_partials,
-                    items[group.start : group.stop],
-                    key=key_of(
-                        "merge-partials",
-                        flight,
-                        f"f{first.frame}-p{first.panel}-t{first.tile}-l{group.level}-g{group.index}",
-                        item,
-                    ),
-                    retries=0,
-                )
-                if group.stop - group.start > 1
-                else items[group.start]
-                for group in groups
-            ]
-        return items[0]
 
     def _watch_workers(self, run: str) -> None:
         """Follow the number of workers; give up when there has been none for too long."""
@@ -352,9 +317,13 @@ class DaskExecutor:
         cancellation still under way would hit the same keys of a run that is resumed at once.
         """
         completed.clear()
-        for future in flight.in_flight:
-            future.release()
+        self._in_loop(_release, list(flight.in_flight))
         flight.in_flight.clear()
+
+
+def _release(futures: Iterable[Future[Any]]) -> None:
+    for future in futures:
+        future.release()
 
 
 def dashboard_link(client: Client) -> str:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
 from distributed import Client, Future
 
+from distbragg.graph.limits import limited
+from distbragg.graph.work import TaskSettings
 from distbragg.plan.sweep import Form
 
 SILENCE_S = 30.0
@@ -48,6 +50,38 @@ class Attempt:
     again: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class UnitCall:
+    """A unit as it is sent to a worker.
+
+    Attributes
+    ----------
+    time_limit_s : float
+        See `graph.limits`.
+    render : callable
+        `Work.render_unit`.
+    run : str
+    unit, attempt : int
+    settings : TaskSettings
+    """
+
+    time_limit_s: float
+    render: Callable[[str, int, int, TaskSettings], dict[str, Any]]
+    run: str
+    unit: int
+    attempt: int
+    settings: TaskSettings
+
+    def __call__(self) -> dict[str, Any]:
+        """Render the unit and return its receipt."""
+        arguments = self.run, self.unit, self.attempt, self.settings
+        return limited(self.time_limit_s, self.render, *arguments)
+
+    def __dask_tokenize__(self) -> tuple[str, int, int]:
+        """Name the call: Dask would otherwise spell out every field of every unit."""
+        return self.run, self.unit, self.attempt
+
+
 @dataclass
 class Flight:
     """The state of one `run_units` call."""
@@ -67,8 +101,8 @@ class Flight:
         """Whether a unit in flight has cost a worker before."""
         return any(item.deaths for item in self.in_flight.values())
 
-    def next_attempt(self) -> Attempt | None:
-        """Choose what to submit next; None where nothing is left, or one must wait.
+    def next_attempt(self, now: float) -> Attempt | None:
+        """Choose what to submit next at the time `now`; None where nothing is left, or must wait.
 
         A unit whose worker died shares the blame with whatever else was on that worker.
         Such suspects fly one at a time, and alone for the last attempt, so that only a
@@ -76,7 +110,7 @@ class Flight:
         """
         if self.suspect_flies and any(self._last(item) for item in self.in_flight.values()):
             return None
-        rested = self.suspects and time.monotonic() >= self.suspects[0].not_before
+        rested = self.suspects and now >= self.suspects[0].not_before
         if rested and not self.suspect_flies:
             alone = self._last(self.suspects[0])
             return None if alone and self.in_flight else self.suspects.popleft()

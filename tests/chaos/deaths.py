@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from distbragg.graph.dask_executor import WINDOW_PER_THREAD
+from distbragg.graph.window import PER_THREAD as WINDOW_PER_THREAD
 from distbragg.run.resume import resume
 from distbragg.store.layout import RECEIPTS_DIR
 from distbragg.store.records import read_records

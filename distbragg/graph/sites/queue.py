@@ -20,6 +20,7 @@ from distbragg.graph.sites.local import (
     LOOPBACK,
     WORKER_PRELOADS,
 )
+from distbragg.graph.sites.monitors import calm_environment
 from distbragg.graph.sites.security import check_files, is_loopback, security_of
 from distbragg.spec.cluster import QueueClusterSpec, TlsFiles
 
@@ -137,7 +138,7 @@ def arguments(spec: QueueClusterSpec, tls: TlsFiles | None) -> dict[str, Any]:
         "python": spec.python or None,
         "local_directory": spec.local_directory or None,
         "log_directory": _expanded(spec.log_directory) or None,
-        "job_script_prologue": list(spec.prologue),
+        "job_script_prologue": [*exports(), *spec.prologue],
         "job_extra_directives": list(spec.directives),
         "job_directives_skip": list(spec.directives_skip),
         "worker_extra_args": worker_arguments(spec),
@@ -163,6 +164,11 @@ def worker_arguments(spec: QueueClusterSpec) -> list[str]:
         lifetime, stagger = lifetimes(spec.walltime_s)
         given += ["--lifetime", f"{lifetime:g}s", "--lifetime-stagger", f"{stagger:g}s"]
     return [*given, *spec.worker_arguments]
+
+
+def exports() -> list[str]:
+    """Return the lines of a job script that set what workers find in their environment."""
+    return [f"export {name}={value}" for name, value in calm_environment().items()]
 
 
 def lifetimes(walltime_s: float) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from distributed import Client
 
 from distbragg.errors import EnvironmentFailure
+from distbragg.graph import dask_executor
 from distbragg.graph.dask_executor import DaskExecutor
 from distbragg.graph.executor import Executor, SerialExecutor, TaskSettings
 from distbragg.graph.progress import Event, UnitFinished, UnitRetried
@@ -164,3 +166,47 @@ def test_interrupt_cancels_what_is_in_flight(client: Client, run: str):
 
 def _task_names(dask_scheduler: Any) -> list[str]:
     return sorted(map(str, dask_scheduler.tasks))
+
+
+@pytest.mark.spec("ENG-20")
+@pytest.mark.cluster
+def test_a_receipt_that_cannot_be_fetched_is_fetched_later(
+    client: Client, run: str, monkeypatch: pytest.MonkeyPatch
+):
+    fetch, failed = Client.gather, []
+
+    def gather(self: Client, futures: Any, **options: Any) -> Any:
+        if not failed:
+            failed.append(dict(futures))
+            return _nothing(futures)
+        return fetch(self, futures, **options)
+
+    monkeypatch.setattr(Client, "gather", gather)
+    outcomes = list(DaskExecutor(client, work=FAKE).run_units(run, range(7)))
+    assert sorted(outcome.unit for outcome in outcomes) == list(range(7))
+    assert all(outcome.status == "done" and outcome.attempts == 1 for outcome in outcomes)
+    assert len(failed) == 1
+
+
+@pytest.mark.cluster
+def test_a_fetch_that_takes_too_long_is_given_up_and_repeated(
+    client: Client, run: str, monkeypatch: pytest.MonkeyPatch
+):
+    fetch, slow = Client.gather, []
+
+    def gather(self: Client, futures: Any, **options: Any) -> Any:
+        if not slow:
+            slow.append(dict(futures))
+            return asyncio.sleep(60)
+        return fetch(self, futures, **options)
+
+    monkeypatch.setattr(Client, "gather", gather)
+    monkeypatch.setattr(dask_executor, "FETCH_S", 0.2)
+    outcomes = list(DaskExecutor(client, work=FAKE).run_units(run, range(5)))
+    assert sorted(outcome.unit for outcome in outcomes) == list(range(5))
+    assert len(slow) == 1
+
+
+async def _nothing(futures: dict[str, Any]) -> dict[str, Any]:
+    """Answer as Dask does where a worker died with all of these results."""
+    return dict.fromkeys(futures)
