@@ -200,7 +200,11 @@ class DaskExecutor:
                     continue
                 self._silence.broken()
                 settled.append(future)
-                outcome = self._settle(flight, flight.in_flight.pop(future), future, result)
+                item = flight.in_flight.pop(future)
+                deaths = item.deaths
+                outcome = self._settle(flight, item, future, result)
+                if item.deaths > deaths:
+                    room.died()
                 if outcome is not None:
                     yield outcome
         finally:

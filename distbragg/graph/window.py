@@ -23,6 +23,13 @@ MIN_UNITS = 2
 LOOK_S = 0.05
 """Shortest time between two looks, s."""
 
+PROOF = 3
+"""Looks in a row at which many units had ended, before the window grows."""
+
+CAUTION = 20
+"""Looks after a worker's death by which growing is put off: whatever waited on the worker shares
+the blame, so that little should."""
+
 
 class Window:
     """The number of tasks allowed in flight, by how fast units end.
@@ -46,6 +53,8 @@ class Window:
         self._sleep = sleep
         self._per_thread = PER_THREAD
         self._looked = float("-inf")
+        self._hurried = False
+        self._dry = 0
 
     def has_room(self, units: int, tasks: int, threads: int) -> bool:
         """Whether one more unit may fly beside so many units of so many tasks."""
@@ -56,17 +65,28 @@ class Window:
     def rest(self) -> None:
         """Wait until it is time for another look."""
         left = self._looked + LOOK_S - self._clock()
-        if left > 0:
+        self._hurried = left > 0
+        if self._hurried:
             self._sleep(left)
         self._looked = self._clock()
 
     def took(self, ended: int, in_flight: int) -> None:
         """Take note of a look at which `ended` units of `in_flight` had ended.
 
-        Where most had, workers have waited for the driver or will soon, and the window doubles;
-        where few had, it shrinks again.
+        Where half of them had since the last look, at several fast looks in a row, workers wait
+        for the driver or soon will, and the window doubles; where few had, it shrinks again.
         """
-        if 4 * ended >= 3 * in_flight:
+        if self._hurried and 2 * ended >= in_flight:
+            self._dry += 1
+        elif self._dry > 0:
+            self._dry = 0
+        if self._dry >= PROOF:
             self._per_thread = min(2 * self._per_thread, MOST_PER_THREAD)
-        elif 4 * ended < in_flight:
+            self._dry = 0
+        if 8 * ended < in_flight:
             self._per_thread = max(self._per_thread // 2, PER_THREAD)
+
+    def died(self) -> None:
+        """Take note of a worker's death: fly few units for some time."""
+        self._per_thread = PER_THREAD
+        self._dry = -CAUTION

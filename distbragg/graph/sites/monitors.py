@@ -1,9 +1,9 @@
 """Dask's own monitors at a pace that a long kernel can afford.
 
-Every worker samples its task's stack each 10 ms and beats its event loop each 20 ms. Both need
-the interpreter, and on a machine whose cores all render they take their time from the kernel:
-about 4 % of a core for each worker, and as much for the scheduler. Units last seconds here, so a
-tenth of the samples says as much.
+Every worker samples its task's stack each 10 ms, beats its event loop each 20 ms, and reads the
+tables of processes several times a second. All of that needs the interpreter, and on a machine
+whose cores all render it takes its time from the kernel: about 4 % of a core for each worker, and
+as much for the scheduler. Units last seconds here, so a tenth of the samples says as much.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ _CALM: Final[Mapping[str, tuple[str, str]]] = {
     "distributed.worker.profile.interval": ("10ms", "100ms"),
     "distributed.worker.profile.cycle": ("1000ms", "10s"),
     "distributed.admin.tick.interval": ("20ms", "200ms"),
+    "distributed.admin.system-monitor.interval": ("500ms", "2s"),
+    "distributed.worker.memory.monitor-interval": ("100ms", "250ms"),
 }
 """Settings of Dask: its default, and ours."""
 
