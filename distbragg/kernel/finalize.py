@@ -1,7 +1,7 @@
 """From the merged numerator of a tile to photons: everything that is applied once.
 
-torch is loaded only for photon noise, curved panels and capture per pixel: every other frame
-of the native kernel starts a second sooner.
+torch is loaded only for curved panels and capture per pixel, and for photon noise without a
+compiler: every other frame of the native kernel starts a second sooner.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from distbragg.kernel.geometry import (
     sample_rays,
     solid_angle,
 )
+from distbragg.kernel.native import counts as native_counts
 from distbragg.kernel.pixels import active_positions, pixel_coordinates
 from distbragg.kernel.polarization import polarization_factor, polarization_frame
 from distbragg.kernel.scale import background_start, intensity_scale
-from distbragg.models.arrays import BoolArray, Float64Array
+from distbragg.models.arrays import BoolArray, Float64Array, IntArray
 from distbragg.models.detector import SensorLayers
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector
@@ -162,8 +163,6 @@ def _photons(
             photons *= _pixel_factors(experiment, panel, block)
     if not experiment.noise.photon:
         return photons
-    from distbragg.kernel.noise import poisson
-
     view = experiment.detector.panels[panel]
     slow, fast = view.shape
     positions = active_positions(view, block)
@@ -171,8 +170,18 @@ def _photons(
     pixels = panel * slow * fast + rows.astype(np.int64) * fast + columns.astype(np.int64)
     means = photons.reshape(-1)[positions]
     counts = np.zeros(block.pixels)
-    counts[positions] = poisson(means, pixels, seed=experiment.noise.seed, frame=frame)
+    counts[positions] = _draw_counts(means, pixels, seed=experiment.noise.seed, frame=frame)
     return counts.reshape(block.shape)
+
+
+def _draw_counts(means: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
+    """Draw natively where that can be, else with tensors, which give the same counts."""
+    if native_counts.available():
+        return native_counts.draw_counts(means, pixels, seed=seed, frame=frame)
+    # Loads torch, which takes a second and 200 MB.
+    from distbragg.kernel.noise import poisson
+
+    return poisson(means, pixels, seed=seed, frame=frame)
 
 
 def _pixel_factors(experiment: Experiment, panel: int, block: Tile) -> Float64Array:

@@ -4,6 +4,9 @@ Philox4x32-10 (Salmon et al., SC'11) maps a key and a counter to random bits. Th
 the seed; the counter holds pixel, frame and draw. No state is carried from pixel to pixel,
 so tiles, workers and retries cannot change a count. Logarithms and exponentials are the
 package's own polynomials for the same reason.
+
+This is the form for tensors, on any device and without a compiler. The native library does the
+same operations in the same order, pixel by pixel (`native/src/noise.hpp`): the counts are equal.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distbragg.kernel.native.counts import FACTORIALS
 from distbragg.kernel.polynomials import exp, log, sine_cosine
 from distbragg.models.arrays import Float64Array, IntArray
 
@@ -29,8 +33,6 @@ _SMALL_MEAN: Final = 10.0
 
 _NORMAL_MEAN: Final = 1.0e6
 """Above it a rounded normal deviate, as the C program does; the skewness is then below 1e-3."""
-
-_FACTORIALS: Final = tuple(math.lgamma(k + 1.0) for k in range(16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +218,7 @@ def _by_normal(mean: Tensor, stream: _Stream) -> Tensor:
 
 def log_factorial(count: Tensor) -> Tensor:
     """ln(k!) of whole k ≥ 0: a table below 16, Stirling's series above (error < 1e-15 relative)."""
-    table = torch.tensor(_FACTORIALS, dtype=torch.float64, device=count.device)
+    table = torch.tensor(FACTORIALS, dtype=torch.float64, device=count.device)
     known = torch.take(table, count.clamp(max=15.0).to(torch.int64))
     large = count.clamp(min=15.0)
     inverse = 1.0 / large

@@ -199,7 +199,7 @@ def shares_plan(experiment: Experiment, other: Experiment) -> bool:
 
 def _needs_torch(experiment: Experiment, compute: ComputeSpec) -> bool:
     """Whether rendering loads torch, where the native kernel is there for `auto`."""
-    if compute.kernel == "eager" or compute.device != "cpu" or experiment.noise.photon:
+    if compute.kernel == "eager" or compute.device != "cpu":
         return True
     per_pixel = not experiment.sampling.per_sample_capture
     return experiment.physics == "nanobragg" and any(

@@ -25,7 +25,7 @@ BASELINE_BYTES: Final = 96_000_000
 (measured: 95 to 100 MB)."""
 
 TORCH_BYTES: Final = 215_000_000
-"""What loading torch adds, where the kernel, photon noise or a correction per pixel needs it
+"""What loading torch adds, where the kernel or a correction per pixel needs it
 (measured: 205 to 220 MB with torch 2.13)."""
 
 TILE_PIXEL_BYTES: Final = 1
@@ -135,7 +135,7 @@ def predict_peak_bytes(
     raw = unit_frames * frame.pixels * plan.bytes_per_pixel
     share = ENCODED_COUNTS_SHARE if frame.photon_noise else ENCODED_SHARE
     per_pixel = 0 if frame.keeps_no_sums and form == "unit" else 8 * _sums_held(frame)
-    per_pixel += TORCH_PIXEL_BYTES if _torch_renders(frame) else TILE_PIXEL_BYTES
+    per_pixel += TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES
     steps = frame.shape[0] * frame.shape[1] * frame.sources * sum(frame.samples)
     masked = frame.steps != steps
     per_frame = int(masked) + (8 if form == "graph" else 0)
@@ -158,11 +158,6 @@ def _sums_held(frame: FramePlan) -> int:
     if chunks == 1:
         return 1
     return min(chunks + 1, 2 + merge_depth(chunks, arity) * (arity - 1))
-
-
-def _torch_renders(frame: FramePlan) -> bool:
-    # Noise needs torch too, but draws it in blocks.
-    return frame.needs_torch and not frame.photon_noise
 
 
 def memory_limit_bytes(compute: ComputeSpec, machine_bytes: int, workers: int = 1) -> int:

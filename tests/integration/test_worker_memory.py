@@ -18,7 +18,15 @@ EXTRA_BYTES = 12_000_000
 """What 400 times as many steps of a pixel may add: tables of sources and domains, and noise."""
 
 
-def spec_of(pixels: int, frames: int, *, sources: int = 1, domains: int = 1, **compute: Any):
+def spec_of(
+    pixels: int,
+    frames: int,
+    *,
+    sources: int = 1,
+    domains: int = 1,
+    noise: bool = False,
+    **compute: Any,
+):
     experiment = {
         "beam": {
             "wavelength_angstrom": 1.0,
@@ -37,6 +45,7 @@ def spec_of(pixels: int, frames: int, *, sources: int = 1, domains: int = 1, **c
             "pixels_slow": pixels,
         },
         "sampling": {"oversample": 1},
+        "noise": {"photon": noise},
         "compute": compute,
     }
     axes = [
@@ -60,6 +69,7 @@ def peak_of(spec, path) -> int:
     [
         pytest.param(spec_of(301, 40, frames_per_unit=20), id="small frames"),
         pytest.param(spec_of(2501, 2), id="large frames"),
+        pytest.param(spec_of(701, 8, noise=True), id="photon noise"),
         pytest.param(
             spec_of(2003, 1, sources=6, source_chunk=2, form="graph"), id="tiles and source chunks"
         ),

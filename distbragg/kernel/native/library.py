@@ -117,6 +117,17 @@ def _open(path: Path) -> ctypes.CDLL:
     opened.distbragg_isa.argtypes = ()
     opened.distbragg_render.restype = ctypes.c_int
     opened.distbragg_render.argtypes = (ctypes.POINTER(Parameters), ctypes.c_int64)
+    reals, integers = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int64)
+    opened.distbragg_poisson.restype = None
+    opened.distbragg_poisson.argtypes = (
+        reals,
+        integers,
+        ctypes.c_int64,
+        ctypes.c_uint64,
+        ctypes.c_uint64,
+        reals,
+        reals,
+    )
     if opened.distbragg_parameter_bytes() != ctypes.sizeof(Parameters):
         raise BuildError("the kernel's parameter block differs from this package's")
     return opened

@@ -17,6 +17,7 @@ import yaml
 
 import distbragg as db
 from distbragg.errors import InputError, PlanError
+from distbragg.kernel import native
 from distbragg.plan.memory import predict_peak_bytes
 from distbragg.run import machine
 from distbragg.run import place as place_module
@@ -69,6 +70,20 @@ def test_planning_loads_neither_torch_nor_dask_nor_zarr(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason() or "no compiler")
+def test_noisy_frames_of_the_native_kernel_load_no_torch(tmp_path):
+    path = tmp_path / "experiment.yaml"
+    noisy = EXPERIMENT | {"noise": {"photon": True}, "compute": {"kernel": "native"}}
+    path.write_text(yaml.safe_dump(noisy))
+    code = (
+        "import sys; from distbragg.cli.main import main; "
+        f"main(['render', {str(path)!r}, '-o', {str(tmp_path / 'out.zarr')!r}]); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("False")
 
 
 def test_every_public_name_can_be_had():

@@ -12,6 +12,7 @@
 
 #include "geometry.hpp"
 #include "fields.hpp"
+#include "noise.hpp"
 #include "output.hpp"
 #include "params.hpp"
 #include "samples.hpp"
@@ -131,6 +132,16 @@ int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
+  }
+}
+
+// Poisson counts of `count` pixels; `factorials` holds ln(k!) of k < 16.
+void distbragg_poisson(const double* mean, const std::int64_t* pixels, std::int64_t count,
+                       std::uint64_t seed, std::uint64_t frame, const double* factorials,
+                       double* counts) {
+  const distbragg::noise::Stream stream(seed, frame);
+  for (std::int64_t i = 0; i < count; ++i) {
+    counts[i] = distbragg::noise::count_of(mean[i], pixels[i], stream, factorials);
   }
 }
 
