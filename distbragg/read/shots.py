@@ -1,7 +1,9 @@
-"""Spectra of single shots: one row of an array in an HDF5 or NetCDF-4 file."""
+"""Spectra of single shots: one row of an array in an HDF5 or NetCDF-4 file, or in a Zarr store."""
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from typing import Any, Final, Literal
 
 import h5py
@@ -9,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.read.spectrum import ZARR_SUFFIXES
+from distbragg.read.zarr_array import ZarrArray, open_place, open_zarr_array
 from distbragg.units import energy_ev_to_wavelength_angstrom, metres_to_angstrom
 
 MAXIMUM_CHANNELS: Final = 1_000_000
@@ -24,8 +28,17 @@ _UNITS: Final[dict[str, AxisUnit]] = {
     "kev": "kev",
 }
 
-_DAMAGE: Final = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError)
-"""What h5py raises on damaged files."""
+_DAMAGE: Final = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What h5py and the decoders of chunks raise on damaged files."""
 
 Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -59,17 +72,15 @@ def read_shot(
         Names file and dataset: not there, of another shape, not finite, no such shot, no unit,
         or no positive weight at all.
     """
+    zarr = path.lower().endswith(ZARR_SUFFIXES)
+    read = _read_zarr if zarr else _read_hdf5
     try:
-        with h5py.File(path, "r", locking=False) as file:
-            weight = _row(_dataset(file, weights, path), shot, path)
-            axis = _dataset(file, channels, path)
-            values = _row(axis, shot, path)
-            found = unit or _unit_of(axis, path)
+        weight, values, found = read(path, shot, weights, channels, unit)
     except InputError:
         raise
     except _DAMAGE as error:
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"cannot be read as HDF5 ({text})", source=path) from None
+        text, kind = " ".join(str(error).split())[:200], "Zarr" if zarr else "HDF5"
+        raise InputError(f"cannot be read as {kind} ({text})", source=path) from None
     if values.shape != weight.shape:
         raise InputError(
             f"{channels} has {values.size} channels, {weights} has {weight.size}", source=path
@@ -82,6 +93,30 @@ def read_shot(
     if not weight.any():
         raise InputError(f"{weights} has no positive weight in shot {shot}", source=path)
     return _wavelengths(values, found), weight
+
+
+def _read_hdf5(
+    path: str, shot: int, weights: str, channels: str, unit: AxisUnit | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], AxisUnit]:
+    with h5py.File(path, "r", locking=False) as file:
+        weight = _row(_dataset(file, weights, path), shot, path)
+        axis = _dataset(file, channels, path)
+        return weight, _row(axis, shot, path), unit or _unit_of(axis, path)
+
+
+def _read_zarr(
+    path: str, shot: int, weights: str, channels: str, unit: AxisUnit | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], AxisUnit]:
+    place = open_place(path)
+    weight = _row(_few_channels(open_zarr_array(place, weights, path), path), shot, path)
+    axis = _few_channels(open_zarr_array(place, channels, path), path)
+    return weight, _row(axis, shot, path), unit or _unit_of(axis, path)
+
+
+def _few_channels(array: ZarrArray, path: str) -> ZarrArray:
+    if array.shape[-1] > MAXIMUM_CHANNELS:
+        raise InputError(f"{array.name!r} has {array.shape[-1]} channels", source=path)
+    return array
 
 
 def _dataset(file: h5py.File, name: str, path: str) -> Any:  # noqa: ANN401

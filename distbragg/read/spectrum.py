@@ -13,7 +13,8 @@ from distbragg.units import energy_ev_to_wavelength_angstrom, metres_to_angstrom
 
 MAXIMUM_LINES: Final = 10_000_000
 
-SHOT_SUFFIXES: Final = (".h5", ".hdf5", ".nxs", ".cxi", ".nc", ".nc4")
+ZARR_SUFFIXES: Final = (".zarr", ".zarr.zip")
+SHOT_SUFFIXES: Final = (".h5", ".hdf5", ".nxs", ".cxi", ".nc", ".nc4", *ZARR_SUFFIXES)
 """Names of files that hold the spectra of many shots as arrays; see `read.shots`."""
 
 _LARGEST_METRES: Final = 1.0e-6

@@ -55,10 +55,11 @@ class DispersionSpec(SpecModel):
 class SpectrumSpec(SpecModel):
     """Weighted wavelengths: inline lists, or a text/CSV table (wavelength or energy, weight).
 
-    Without `weights` every line of an inline list weighs 1. An HDF5 or NetCDF-4 file gives the
-    spectra of many shots: `weights_dataset` (shots × channels), `channels_dataset` (wavelengths or
-    photon energies, one for all shots or one each) in `channels_unit` (its `units` attribute where
-    not given), of which the frame takes the row `shot`.
+    Without `weights` every line of an inline list weighs 1. An HDF5 or NetCDF-4 file or a Zarr
+    store (a folder `.zarr`, or a ZIP of one, `.zarr.zip`) gives the spectra of many shots:
+    `weights_dataset` (shots × channels), `channels_dataset` (wavelengths or photon energies, one
+    for all shots or one each) in `channels_unit` (its `units` attribute where not given), of which
+    the frame takes the row `shot`.
     """
 
     file: str | None = None

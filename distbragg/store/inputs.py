@@ -14,13 +14,14 @@ from pathlib import Path
 
 from distbragg.errors import InputError
 from distbragg.store.files import no_room, sha256_file
+from distbragg.store.pack import PACKED_SUFFIX, is_packable, pack
 
 _REFERENCE = re.compile(r"input:([0-9a-f]{64})/(?!\.{1,2}$)([^/\0]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One input file.
+    """One input file, or one Zarr folder, which is copied as a ZIP file.
 
     Attributes
     ----------
@@ -51,6 +52,9 @@ def identify_input(path: str | Path, *, field: str = "") -> InputFile:
     """
     source = Path(path)
     try:
+        if is_packable(source):
+            name = source.name + PACKED_SUFFIX
+            return InputFile(source=source.absolute(), sha256=pack(source), name=name)
         # A device or a pipe has no end.
         if source.exists() and not source.is_file():
             raise InputError("is not a file", source=str(source), field=field)
@@ -81,7 +85,10 @@ def copy_inputs(inputs: Mapping[str, InputFile], folder: Path) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            shutil.copyfile(item.source, target)
+            if is_packable(item.source):
+                pack(item.source, target)
+            else:
+                shutil.copyfile(item.source, target)
         except OSError as error:
             raise no_room(error, target) from error
         if sha256_file(target)[0] != item.sha256:
