@@ -122,3 +122,13 @@ def overhead(out: Path, units: int, unit_seconds: float, pairs: int) -> None:
     from distbragg.evidence.overhead import write_bundle
 
     click.echo(write_bundle(out, units=units, unit_seconds=unit_seconds, pairs=pairs))
+
+
+@command.command("rates")
+@_out_option
+@click.option("--repeats", type=click.IntRange(min=1), default=9, show_default=True)
+def rates(out: Path, repeats: int) -> None:
+    """Time reading a million reflections into P1, and photon noise."""
+    from distbragg.evidence.rates import write_bundle
+
+    click.echo(write_bundle(out, repeats=repeats))

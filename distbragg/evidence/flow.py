@@ -192,7 +192,7 @@ FLOW: Final = (
         "counts ~ Poisson(I)",
         "After the division, from a generator keyed by seed, frame and pixel.",
         _NO,
-        (Anchor("kernel/finalize.py", "_photons", "= _draw_counts("),),
+        (Anchor("kernel/finalize.py", "_photons", "= draw_counts("),),
     ),
     Step(
         "Store",

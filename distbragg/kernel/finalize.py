@@ -170,12 +170,15 @@ def _photons(
     pixels = panel * slow * fast + rows.astype(np.int64) * fast + columns.astype(np.int64)
     means = photons.reshape(-1)[positions]
     counts = np.zeros(block.pixels)
-    counts[positions] = _draw_counts(means, pixels, seed=experiment.noise.seed, frame=frame)
+    counts[positions] = draw_counts(means, pixels, seed=experiment.noise.seed, frame=frame)
     return counts.reshape(block.shape)
 
 
-def _draw_counts(means: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
-    """Draw natively where that can be, else with tensors, which give the same counts."""
+def draw_counts(means: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
+    """Draw Poisson counts natively where that can be, else with tensors: the same counts.
+
+    Parameters and returned counts are those of `kernel.noise.poisson`.
+    """
     if native_counts.available():
         return native_counts.draw_counts(means, pixels, seed=seed, frame=frame)
     # Loads torch, which takes a second and 200 MB.
