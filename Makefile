@@ -103,7 +103,7 @@ fuzz: $(STAMP) ## Feed every reader 2,000 damaged files
 
 .PHONY: accept
 accept: $(STAMP) ## Let DIALS judge exported frames (minutes); installs Debian's dials
-	$(BIN)/python -m tools.accept_dials --install --report reports/acceptance $(ACCEPT_ARGS)
+	$(BIN)/python -m tools.accept_dials --install --report reports $(ACCEPT_ARGS)
 
 .PHONY: slurm
 slurm: $(STAMP) ## Sweeps on a real SLURM of one node into reports/clusters; needs root and Debian's slurm

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from distbragg.read.geometry.expt import read_expt
+from distbragg.spec.load import parse_sweep
+from tools import accept_dials
 from tools.accept_dials import main
 from tools.acceptance import dials
 from tools.acceptance.dials import indexed_share, missing_dials, strong_spots
-from tools.acceptance.integration import correlate
-from tools.acceptance.others import shot_of, two_panels
-from tools.acceptance.report import Outcome, write_report
+from tools.acceptance.integration import correlation, pair
+from tools.acceptance.others import (
+    monoclinic_spec,
+    shot_of,
+    stills_spec,
+    two_panel_spec,
+    two_panels,
+)
+from tools.acceptance.outcome import Outcome
+from tools.acceptance.report import write_report
 from tools.acceptance.series import CELL, series_spec
 from tools.acceptance.truth import cell_of, compare
 from tools.acceptance.verdict import Integration, Stills, Verdict
@@ -52,8 +62,9 @@ def test_a_cell_is_read_off_its_reciprocal_basis() -> None:
 def test_every_bar_can_be_missed() -> None:
     assert Verdict(4000, 0.95, 0.0001, 0.01, 0.02).failures() == []
     assert len(Verdict(1999, 0.89, 0.0011, 0.051, 0.051).failures()) == 5
-    assert Integration(10, 0.94, 0.951).failures() == []
-    assert len(Integration(10, 0.94, 0.949).failures()) == 1
+    assert Integration(10, 0.951, 0.951).failures() == []
+    assert len(Integration(10, 0.94, 0.951).failures()) == 1
+    assert len(Integration(10, 0.951, 0.949).failures()) == 1
     assert Stills(20, 15, 20).failures() == []
     assert len(Stills(20, 14, 20).failures()) == 1
 
@@ -80,24 +91,88 @@ def test_figures_are_read_off_the_programs_output() -> None:
     )
     assert indexed_share(table) == pytest.approx(13205 / 15098)
     assert strong_spots("Saved 15100 reflections to strong.refl\n") == 15100
-    assert shot_of(Path("idx-stills_master_00013_indexed.expt")) == 13
+    assert shot_of(Path("idx-stills_master_00013_refined.expt")) == 13
 
 
 def test_observations_of_one_reflection_are_added_up_before_they_are_compared() -> None:
     hkl = np.array([[1, 0, 0], [1, 0, 0], [0, 2, 0], [0, 0, 3], [9, 9, 9]])
     intensity = np.array([1.0, 2.0, 5.0, 1.0, 1e9])
     photons = {(1, 0, 0): 30.0, (0, 2, 0): 50.0, (0, 0, 3): 10.0}
-    correlation, pairs = correlate(hkl, intensity, photons)
-    assert correlation == pytest.approx(1.0)
-    assert pairs == 3
+    pairs = pair(hkl, intensity, photons)
+    assert sorted(map(tuple, pairs.tolist())) == [(10.0, 1.0), (30.0, 3.0), (50.0, 5.0)]
+    assert correlation(pairs) == pytest.approx(1.0)
 
 
-def test_report_names_command_commit_and_every_figure(tmp_path: Path) -> None:
-    outcomes = [Outcome("smv", Verdict(4000, 0.95, 0.0001, 0.01, 0.02), 12.0)]
-    page = (write_report(tmp_path, outcomes, ("smv",)) / "README.md").read_text()
-    assert "tools.accept_dials --install --cases smv" in page
+def test_a_bundle_has_page_figures_pictures_command_and_commit(tmp_path: Path) -> None:
+    outcomes = [
+        Outcome.of("smv", Verdict(4000, 0.95, 0.0001, 0.01, 0.02), 12.0),
+        Outcome.broken("stills", "dials.stills_process stopped", 3.0),
+    ]
+    (tmp_path / "smv.png").write_bytes(b"picture")
+    folder = write_report(tmp_path / "reports", outcomes, tmp_path, "python -m tools.accept_dials")
+    assert folder.parent == tmp_path / "reports" / "acceptance"
+    page = (folder / "summary.md").read_text()
     assert "95.0% indexed" in page
-    assert "accepted" in page
+    assert "missed: dials.stills_process stopped" in page
+    assert "(smv.png)" in page
+    assert "(stills.png)" not in page
+    found = json.loads((folder / "results.json").read_text())["outcomes"]
+    assert [item["failures"] for item in found] == [[], ["dials.stills_process stopped"]]
+    assert (folder / "smv.png").read_bytes() == b"picture"
+    assert (folder / "commands.txt").read_text().endswith("python -m tools.accept_dials\n")
+    assert "git_head" in json.loads((folder / "env.json").read_text())
+
+
+def fake_cases(monkeypatch: pytest.MonkeyPatch, results: dict[str, object]) -> list[str]:
+    """Let cases end as told, without DIALS; the names of those that are run are listed."""
+    ran: list[str] = []
+
+    def judge(folder: Path, name: str, real: Path) -> object:
+        del folder, real
+        ran.append(name)
+        if isinstance(results[name], Exception):
+            raise results[name]
+        return results[name]
+
+    monkeypatch.setattr(accept_dials, "_judge", judge)
+    monkeypatch.setattr(accept_dials, "missing_dials", lambda install: "")
+    return ran
+
+
+def test_accepted_cases_are_not_run_again_and_others_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = Verdict(4000, 0.95, 0.0001, 0.01, 0.02), Verdict(4000, 0.85, 0.0001, 0.01, 0.02)
+    ran = fake_cases(monkeypatch, {"smv": good, "cbf": bad, "nxmx": RuntimeError("no export")})
+    arguments = ["--keep", str(tmp_path), "--cases", "smv", "cbf", "nxmx"]
+    assert main(arguments) == 1
+    table = capsys.readouterr().out
+    assert "accepted" in table
+    assert "missed: less than 90% indexed" in table
+    assert "missed: RuntimeError: no export" in table
+    (tmp_path / "outcomes" / "cbf.json").write_text("{torn")
+    fake_cases(monkeypatch, {"cbf": good, "nxmx": good})
+    assert main(arguments) == 0
+    assert ran == ["smv", "cbf", "nxmx"]
+
+
+def test_a_case_without_its_input_is_missed_out_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = fake_cases(monkeypatch, {})
+    absent = str(tmp_path / "no.mtz")
+    assert main(["--keep", str(tmp_path), "--cases", "monoclinic", "--real", absent]) == 0
+    assert "monoclinic: skipped" in capsys.readouterr().out
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "spec", [series_spec(), two_panel_spec(), monoclinic_spec(Path("f.mtz")), stills_spec()]
+)
+def test_every_case_is_a_valid_sweep_with_noise(spec: dict[str, Any]) -> None:
+    sweep = parse_sweep(spec, source="test")
+    assert sweep.experiment.noise.photon
+    assert sweep.frames in (20, 360)
 
 
 def test_two_panels_are_a_detector_that_can_be_rendered(tmp_path: Path) -> None:

@@ -9,8 +9,11 @@ import yaml
 
 from distbragg.cli.main import main as distbragg
 from tools.acceptance.dials import crystals_of, indexed_share, run_dials, strong_spots
+from tools.acceptance.pictures import draw_spots
 from tools.acceptance.truth import compare, true_reciprocal
-from tools.acceptance.verdict import MINIMUM_SPOTS, Verdict
+from tools.acceptance.verdict import Verdict
+
+PICTURE_FRAME = 10
 
 
 def render(folder: Path, name: str, spec: dict[str, Any]) -> Path:
@@ -36,9 +39,7 @@ def export(run: Path, form: str) -> Path:
     return images
 
 
-def find_and_index(
-    folder: Path, source: str, run: Path, *indexing: str, least_spots: int = MINIMUM_SPOTS
-) -> Verdict:
+def find_and_index(folder: Path, source: str, run: Path, picture: Path) -> Verdict:
     """Import, find spots and index with DIALS's defaults, and compare with the stack's truth.
 
     Parameters
@@ -48,16 +49,16 @@ def find_and_index(
     source : str
         What `dials.import` is given.
     run : Path
-    *indexing : str
-        Further arguments of `dials.index`.
-    least_spots : int
+    picture : Path
+        PNG file to draw: a frame with its spots.
     """
     run_dials(folder, "dials.import", source)
     spots = run_dials(folder, "dials.find_spots", "imported.expt", "nproc=1")
-    index = run_dials(folder, "dials.index", "imported.expt", "strong.refl", *indexing)
+    index = run_dials(folder, "dials.index", "imported.expt", "strong.refl")
     (found, *_) = crystals_of(folder / "indexed.expt")
     errors = compare(found, true_reciprocal(run))
-    return Verdict(strong_spots(spots), indexed_share(index), *errors, least_spots=least_spots)
+    draw_spots(picture, run, folder / "indexed.refl", PICTURE_FRAME)
+    return Verdict(strong_spots(spots), indexed_share(index), *errors)
 
 
 def _run(arguments: list[str]) -> None:

@@ -7,11 +7,14 @@ import os
 import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from tools.acceptance.progress import say
 from tools.acceptance.truth import Matrix
 
 PROGRAMS: Final = (
@@ -23,6 +26,7 @@ PROGRAMS: Final = (
     "dials.stills_process",
 )
 COMMAND_TIMEOUT_S: Final = 3600
+DEBIAN_PYTHON: Final = "/usr/bin/python3"
 
 
 def run_dials(folder: Path, program: str, *arguments: str, log: str = "") -> str:
@@ -34,6 +38,7 @@ def run_dials(folder: Path, program: str, *arguments: str, log: str = "") -> str
         DIALS stopped; its output is in `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
     result = subprocess.run(
         [program, *arguments],
         cwd=folder,
@@ -47,6 +52,7 @@ def run_dials(folder: Path, program: str, *arguments: str, log: str = "") -> str
     name = log or program
     (folder / f"{Path(name).name}.out").write_text(result.stdout, encoding="utf-8")
     result.check_returncode()
+    say(f"{folder.parent.name}/{folder.name}: {name} in {time.monotonic() - started:.0f} s")
     return result.stdout
 
 
@@ -54,6 +60,16 @@ def clean_environment() -> dict[str, str]:
     """Environment without Python's and the linker's settings, which are not for Debian's Python."""
     ours = {"PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH"}
     return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+def read_table(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the columns of a reflection table as arrays, through Debian's Python."""
+    script = str(Path(__file__).with_name("dump_reflections.py"))
+    target = path.with_suffix(".npz")
+    # -I: the script's own folder, which has a module `dials` too, stays off its path.
+    run_dials(path.parent, DEBIAN_PYTHON, "-I", script, path.name, target.name, log="dump")
+    with np.load(target) as table:
+        return {name: table[name] for name in table.files}
 
 
 def strong_spots(output: str) -> int:

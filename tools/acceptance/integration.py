@@ -8,30 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.run.labels import open_labels
-from tools.acceptance.dials import crystals_of, run_dials
+from tools.acceptance.dials import crystals_of, read_table, run_dials
+from tools.acceptance.pictures import draw_correlation
 from tools.acceptance.truth import choice_of_axes, true_reciprocal
 from tools.acceptance.verdict import Integration
 
-DEBIAN_PYTHON = "/usr/bin/python3"
 
-
-def judge_integration(folder: Path, run: Path) -> Integration:
+def judge_integration(folder: Path, run: Path, picture: Path) -> Integration:
     """Refine and integrate an indexed series in `folder`, and correlate with the run's labels."""
     run_dials(folder, "dials.refine", "indexed.expt", "indexed.refl")
     run_dials(folder, "dials.integrate", "refined.expt", "refined.refl", "nproc=1")
-    script = str(Path(__file__).with_name("dump_reflections.py"))
-    run_dials(folder, DEBIAN_PYTHON, script, "integrated.refl", "integrated.npz", log="dump")
     (found, *_) = crystals_of(folder / "integrated.expt")
     choice = choice_of_axes(found, true_reciprocal(run)).astype(np.int64)
-    with np.load(folder / "integrated.npz") as table:
-        columns = {name: table[name] for name in table.files}
+    columns = read_table(folder / "integrated.refl")
     hkl = columns["hkl"] @ choice.T
     photons = photons_by_index(run)
     results = {}
     for kind in ("summed", "fitted"):
         ok = columns[f"{kind}_ok"]
-        results[kind] = correlate(hkl[ok], columns[kind][ok], photons)
-    return Integration(results["summed"][1], results["summed"][0], results["fitted"][0])
+        results[kind] = pair(hkl[ok], columns[kind][ok], photons)
+    draw_correlation(picture, *results["summed"].T)
+    return Integration(
+        len(results["summed"]), correlation(results["summed"]), correlation(results["fitted"])
+    )
+
+
+def correlation(pairs: NDArray[np.float64]) -> float:
+    """Return Pearson's coefficient of rows of two numbers."""
+    return float(np.corrcoef(pairs[:, 0], pairs[:, 1])[0, 1])
 
 
 def photons_by_index(run: Path) -> dict[tuple[int, int, int], float]:
@@ -43,22 +47,30 @@ def photons_by_index(run: Path) -> dict[tuple[int, int, int], float]:
     return {(int(h), int(k), int(l)): float(n) for (h, k, l), n in zip(unique, totals, strict=True)}  # noqa: E741
 
 
-def correlate(
+def pair(
     hkl: NDArray[np.int64],
     intensity: NDArray[np.float64],
     photons: dict[tuple[int, int, int], float],
-) -> tuple[float, int]:
-    """Return the correlation of intensities with photons, and over how many reflections.
+) -> NDArray[np.float64]:
+    """Return rows (photons, intensity) of the reflections that have both.
 
     Observations of one reflection are added up, as the photons are.
+
+    Parameters
+    ----------
+    hkl : (n, 3) int64
+    intensity : (n,) float64
+    photons : dict from hkl to float
+
+    Returns
+    -------
+    (m, 2) float64
     """
     unique, inverse = np.unique(hkl, axis=0, return_inverse=True)
     totals = np.bincount(inverse.ravel(), weights=intensity)
-    pairs = np.array(
-        [
-            (total, photons[key])
-            for (h, k, l), total in zip(unique, totals, strict=True)  # noqa: E741 the field's letter
-            if (key := (int(h), int(k), int(l))) in photons
-        ]
-    )
-    return float(np.corrcoef(pairs.T)[0, 1]), len(pairs)
+    rows = [
+        (photons[key], total)
+        for (h, k, l), total in zip(unique, totals, strict=True)  # noqa: E741 the field's letter
+        if (key := (int(h), int(k), int(l))) in photons
+    ]
+    return np.array(rows, dtype=np.float64).reshape(-1, 2)

@@ -16,6 +16,11 @@ DMIN: Final = 1.9
 B_FACTOR: Final = 10.0
 MEAN_INTENSITY: Final = 3e5
 FORMATS: Final = ("smv", "cbf", "nxmx")
+_SOURCES: Final = {
+    "smv": "template={}/series_####.img",
+    "cbf": "template={}/series_####.cbf",
+    "nxmx": "{}/series_master.h5",
+}
 BACKGROUND_UM: Final = 0.25
 """Edge of the cube of water that scatters a background of some ten photons a pixel. Images without
 any, which no detector takes, show every fragment of three photons: discrete mosaic domains then
@@ -77,18 +82,11 @@ def series_spec() -> dict[str, Any]:
     }
 
 
-def judge_series(folder: Path, formats: tuple[str, ...]) -> dict[str, Verdict]:
-    """Render the series in `folder` and let DIALS judge it in each format."""
+def judge_series(folder: Path, form: str, picture: Path) -> Verdict:
+    """Render the series in `folder`, and let DIALS judge it in one format."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "P1.hkl").exists():
         write_structure_factors(folder / "P1.hkl")
     run = render(folder, "series", series_spec())
-    sources = {
-        "smv": "template={}/series_####.img",
-        "cbf": "template={}/series_####.cbf",
-        "nxmx": "{}/series_master.h5",
-    }
-    return {
-        name: find_and_index(folder / f"dials-{name}", sources[name].format(export(run, name)), run)
-        for name in formats
-    }
+    source = _SOURCES[form].format(export(run, form))
+    return find_and_index(folder / f"dials-{form}", source, run, picture)

@@ -30,8 +30,6 @@ class Verdict:
     length_error : float
         Largest relative error of a cell length.
     angle_error, orientation_error : float, degrees
-    least_spots : int
-        Spots asked for: a small cell has few.
     """
 
     spots: int
@@ -39,12 +37,11 @@ class Verdict:
     length_error: float
     angle_error: float
     orientation_error: float
-    least_spots: int = MINIMUM_SPOTS
 
     def failures(self) -> list[str]:
         """Return the bars that are missed."""
         bars = {
-            f"fewer than {self.least_spots} strong spots": self.spots < self.least_spots,
+            f"fewer than {MINIMUM_SPOTS} strong spots": self.spots < MINIMUM_SPOTS,
             f"less than {MINIMUM_INDEXED:.0%} indexed": self.indexed < MINIMUM_INDEXED,
             "cell lengths": self.length_error > CELL_LENGTH_RELATIVE,
             "cell angles": self.angle_error > CELL_ANGLE_DEG,
@@ -75,8 +72,8 @@ class Integration:
 
     def failures(self) -> list[str]:
         """Return the bars that are missed."""
-        best = max(self.summed, self.fitted)
-        return [f"correlation below {MINIMUM_CORRELATION}"] if best < MINIMUM_CORRELATION else []
+        least = min(self.summed, self.fitted)
+        return [f"correlation below {MINIMUM_CORRELATION}"] if least < MINIMUM_CORRELATION else []
 
     def line(self) -> str:
         """Say it in one line."""
