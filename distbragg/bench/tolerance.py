@@ -35,6 +35,9 @@ class ToleranceGain:
         Median kernel time with it and without.
     gain : Spread
         Their ratio over interleaved pairs.
+    every : Spread
+        Ratio of the time of every step, those that are exactly 0 included, to that with the
+        tolerance.
     left_out : float
         Share of the steps that was left out by the bound.
     bound : float
@@ -48,6 +51,7 @@ class ToleranceGain:
     seconds: float
     full_seconds: float
     gain: Spread
+    every: Spread
     left_out: float
     bound: float
     lost: float
@@ -60,6 +64,7 @@ class ToleranceGain:
             "seconds": self.seconds,
             "full_seconds": self.full_seconds,
             "gain": self.gain.plain(),
+            "gain_over_every_step": self.every.plain(),
             "left_out": self.left_out,
             "bound_photons": self.bound,
             "lost_photons": self.lost,
@@ -92,13 +97,15 @@ def _gain(full: Ready, photons: float, pairs: int) -> ToleranceGain:
     bound, taken = sum(part.skipped for part in sums) * scale, _evaluated(full, sums)
     # Nothing is held while time is taken: fresh pages would be a part of it.
     del everything, sums
-    times = [(_seconds(full), _seconds(reduced)) for _ in range(pairs)]
+    whole = replace(full, options=replace(full.options, every_step=True))
+    times = [(_seconds(whole), _seconds(full), _seconds(reduced)) for _ in range(pairs)]
     return ToleranceGain(
         workload=full.workload.name,
         photons=photons,
-        seconds=Spread.of(after for _, after in times).median,
-        full_seconds=Spread.of(before for before, _ in times).median,
-        gain=Spread.of(before / after for before, after in times),
+        seconds=Spread.of(after for _, _, after in times).median,
+        full_seconds=Spread.of(before for _, before, _ in times).median,
+        gain=Spread.of(before / after for _, before, after in times),
+        every=Spread.of(every / after for every, _, after in times),
         left_out=1.0 - taken / full.plan.steps,
         bound=bound,
         lost=float(lost),

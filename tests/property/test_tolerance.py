@@ -149,6 +149,37 @@ def test_no_tolerance_leaves_the_bits_alone():
 
 
 @pytest.mark.spec("SAM-9")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kind=EXPERIMENTS,
+    shape=st.sampled_from(["tophat", "tophat", "gauss"]),
+    precision=st.sampled_from(["mixed", "float64"]),
+)
+def test_without_a_tolerance_only_exact_zeros_are_left_out(kind, shape, precision):
+    experiment = _make({**kind, "shape": shape})
+    tile, sources = whole_tile(experiment), all_sources(experiment)
+    every = sum_tile(experiment, 0, tile, sources, replace(_options(precision), every_step=True))
+    summed = sum_tile(experiment, 0, tile, sources, _options(precision))
+    assert every.evaluated is None
+    event(f"{shape}, looked for in fields: {summed.evaluated is not None}")
+    assert np.array_equal(summed.numerator, every.numerator)
+    assert summed.skipped == 0.0
+
+
+@pytest.mark.spec("SAM-9")
+def test_narrow_tophat_spots_are_looked_for_without_a_tolerance_too():
+    narrow = make_experiment(
+        shape="tophat", cells=(20, 20, 20), cell=LARGE_CELL, pixel_size=2e-4, distance=0.15
+    )
+    tile, sources = whole_tile(narrow), all_sources(narrow)
+    taken = sum_tile(narrow, 0, tile, sources, _options()).evaluated
+    assert taken is not None
+    assert taken < 0.2 * tile.pixels
+    wide = replace(narrow, crystal=replace(narrow.crystal, fudge=1e-6))
+    assert sum_tile(wide, 0, tile, sources, _options()).evaluated is None
+
+
+@pytest.mark.spec("SAM-9")
 def test_chunks_of_sources_tell_of_what_each_left_out():
     experiment = make_experiment(
         shape="gauss",

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "approx.hpp"
 #include "geometry.hpp"
@@ -131,6 +132,19 @@ struct NarrowDomain {
   }
 };
 
+// A domain that may be seen in some patches: bit i for patch i.
+struct Sighting {
+  std::int32_t domain;
+  std::uint32_t patches;
+};
+
+// What looking for domains of one source in a batch of patches gives.
+struct Sightings {
+  std::vector<Sighting> seen;
+  alignas(64) float least[kBatch];   // clearance of the hidden domain that comes nearest
+  alignas(64) float hidden[kBatch];  // how many are hidden
+};
+
 // The bounds of one shape. A patch has a clearance from the peaks of a domain, which grows as
 // the greatest |F_latt|² falls: SQUARE: the product of the sines squared; else the square of the
 // radius in the shape's own metric.
@@ -168,9 +182,38 @@ class StepBound {
     }
   }
 
+  // Looks for domains, by their numbers, in every patch.
+  void look(const NarrowDomain* domains, const std::int32_t* numbers, std::size_t count,
+            const Patches& all, const SeenPatches& q, Sightings& found) const {
+    alignas(64) float clearance[kBatch], least[kBatch], hidden[kBatch];
+    const float enough = enough_;
+    std::fill(least, least + kBatch, HUGE_VALF);
+    std::fill(hidden, hidden + kBatch, 0.0f);
+    found.seen.clear();
+    for (std::size_t n = 0; n < count; ++n) {
+      clear(domains[numbers[n]], all, q, clearance);
+      int visible = 0;
+#pragma omp simd reduction(| : visible)
+      for (int i = 0; i < kBatch; ++i) {
+        // A NaN counts as visible.
+        const bool far = clearance[i] >= enough;
+        visible |= far ? 0 : 1;
+        least[i] = std::min(least[i], far ? clearance[i] : HUGE_VALF);
+        hidden[i] += far ? 1.0f : 0.0f;
+      }
+      if (visible == 0) continue;
+      std::uint32_t patches = 0;
+      for (int i = 0; i < kBatch; ++i) patches |= clearance[i] >= enough ? 0u : 1u << i;
+      found.seen.push_back({numbers[n], patches});
+    }
+    std::copy(least, least + kBatch, found.least);
+    std::copy(hidden, hidden + kBatch, found.hidden);
+  }
+
+ private:
   // Writes the clearance of each patch from a domain.
-  void operator()(const NarrowDomain& domain, const Patches& all, const SeenPatches& q,
-                  float* clearance) const {
+  DISTBRAGG_INLINE void clear(const NarrowDomain& domain, const Patches& all, const SeenPatches& q,
+                              float* clearance) const {
     const StepBound self = *this;
     const NarrowDomain v = domain;
 #pragma omp simd
@@ -209,7 +252,6 @@ class StepBound {
     }
   }
 
- private:
   static float limit(double cells) {
     return cells > 1.0 ? static_cast<float>(1.0 / (cells * cells)) * kBelow : 1.0f;
   }

@@ -33,11 +33,10 @@ struct Pair {
 // Patches side by side: what may be seen of each, and the bound of what is left out.
 struct Batch {
   Patches patches;
-  SeenPatches seen;
+  SeenPatches from;  // as one source sees them
+  Sightings found;   // of that source
   std::vector<Pair> visible[kBatch];
   double skipped[kBatch];
-  alignas(64) float least[kBatch];  // clearance of what one source leaves out
-  alignas(64) float hidden[kBatch];
 
   void reset() {
     for (auto& pairs : visible) pairs.clear();
@@ -51,13 +50,15 @@ struct Batch {
 class Fields {
  public:
   Fields(const Parameters& p, const SampleSum& samples)
-      : p_(p), samples_(samples), output_(p), enough_(samples.steps().enough()),
-        first_row_(p.slow_start / kFieldEdge),
+      : p_(p), samples_(samples), output_(p), first_row_(p.slow_start / kFieldEdge),
         rows_((p.slow_stop + kFieldEdge - 1) / kFieldEdge - first_row_),
         first_column_(p.fast_start / kFieldEdge),
         columns_((p.fast_stop + kFieldEdge - 1) / kFieldEdge - first_column_) {
     domains_.reserve(static_cast<std::size_t>(p.domains));
-    for (std::int64_t d = 0; d < p.domains; ++d) domains_.emplace_back(p, d);
+    for (std::int64_t d = 0; d < p.domains; ++d) {
+      domains_.emplace_back(p, d);
+      every_.push_back(static_cast<std::int32_t>(d));
+    }
   }
 
   LeftOut render() const {
@@ -102,12 +103,7 @@ class Fields {
   void look_at_fields(Batch& fields) const {
     fields.reset();
     const auto sources = static_cast<std::int32_t>(samples_.sources().size());
-    const auto domains = static_cast<std::int32_t>(domains_.size());
-    for (std::int32_t s = 0; s < sources; ++s) {
-      start_source(s, fields);
-      for (std::int32_t d = 0; d < domains; ++d) look({s, d}, kBatch, fields);
-      end_source(s, fields);
-    }
+    for (std::int32_t s = 0; s < sources; ++s) look(s, every_.data(), every_.size(), kBatch, fields);
   }
 
   void render_field(std::int64_t row, std::int64_t column, const Batch& fields, int field,
@@ -121,11 +117,13 @@ class Fields {
     make_patches(p_, kGroupEdge, rows, columns, groups.patches);
     groups.reset();
     const std::vector<Pair>& pairs = fields.visible[field];
-    for (std::size_t n = 0; n < pairs.size(); ++n) {
+    for (std::size_t n = 0; n < pairs.size();) {
       const std::int32_t source = pairs[n].source;
-      if (n == 0 || pairs[n - 1].source != source) start_source(source, groups);
-      look(pairs[n], kGroups, groups);
-      if (n + 1 == pairs.size() || pairs[n + 1].source != source) end_source(source, groups);
+      w.numbers.clear();
+      for (; n < pairs.size() && pairs[n].source == source; ++n) {
+        w.numbers.push_back(pairs[n].domain);
+      }
+      look(source, w.numbers.data(), w.numbers.size(), kGroups, groups);
     }
     for (int i = 0; i < kGroups; ++i) {
       w.skipped = std::max(w.skipped, fields.skipped[field] + groups.skipped[i]);
@@ -134,42 +132,26 @@ class Fields {
     }
   }
 
-  void start_source(std::int32_t source, Batch& batch) const {
-    see(p_, batch.patches, samples_.sources()[static_cast<std::size_t>(source)], batch.seen);
-    std::fill(batch.least, batch.least + kBatch, HUGE_VALF);
-    std::fill(batch.hidden, batch.hidden + kBatch, 0.0f);
-  }
-
-  // Lists a pair for the patches in which it may be seen.
-  void look(Pair pair, int count, Batch& batch) const {
-    alignas(64) float clearance[kBatch];
-    samples_.steps().clear(domains_[static_cast<std::size_t>(pair.domain)], batch.patches,
-                           batch.seen, clearance);
-    const float enough = enough_;
-    int visible = 0;
-#pragma omp simd reduction(| : visible)
-    for (int i = 0; i < kBatch; ++i) {
-      // A NaN counts as visible.
-      const bool hidden = clearance[i] >= enough;
-      visible |= hidden ? 0 : 1;
-      batch.least[i] = std::min(batch.least[i], hidden ? clearance[i] : HUGE_VALF);
-      batch.hidden[i] += hidden ? 1.0f : 0.0f;
+  // Lists the domains of a source, of those numbered, for the first `count` patches in which they
+  // may be seen. Each hidden one adds no more than the one with the least clearance could.
+  void look(std::int32_t number, const std::int32_t* domains, std::size_t size, int count,
+            Batch& batch) const {
+    const Source& source = samples_.sources()[static_cast<std::size_t>(number)];
+    Sightings& found = batch.found;
+    see(p_, batch.patches, source, batch.from);
+    samples_.steps().look(domains_.data(), domains, size, batch.patches, batch.from, found);
+    for (const Sighting& sighting : found.seen) {
+      for (int i = 0; i < count; ++i) {
+        if (sighting.patches >> i & 1u) batch.visible[i].push_back({number, sighting.domain});
+      }
     }
-    if (visible == 0) return;
-    for (int i = 0; i < count; ++i) {
-      if (!(clearance[i] >= enough)) batch.visible[i].push_back(pair);
-    }
-  }
-
-  // Each hidden domain adds no more than the one with the least clearance could.
-  void end_source(std::int32_t source, Batch& batch) const {
-    const double weight = std::fabs(samples_.sources()[static_cast<std::size_t>(source)].weight);
+    const double weight = std::fabs(source.weight);
     alignas(64) float highest[kBatch];
-    samples_.steps().highest(batch.least, highest);
+    samples_.steps().highest(found.least, highest);
 #pragma omp simd
     for (int i = 0; i < kBatch; ++i) {
-      const double sum = static_cast<double>(batch.hidden[i] > 0.0f ? highest[i] : 0.0f) *
-                         static_cast<double>(batch.hidden[i]);
+      const double sum = static_cast<double>(found.hidden[i] > 0.0f ? highest[i] : 0.0f) *
+                         static_cast<double>(found.hidden[i]);
       batch.skipped[i] = madd(weight, sum, batch.skipped[i]);
     }
   }
@@ -223,9 +205,9 @@ class Fields {
   const Parameters& p_;
   const SampleSum& samples_;
   const Output output_;
-  const float enough_;
   const std::int64_t first_row_, rows_, first_column_, columns_;
   std::vector<NarrowDomain> domains_;
+  std::vector<std::int32_t> every_;  // the number of each
 };
 
 }  // namespace distbragg

@@ -220,10 +220,10 @@ struct StepSum {
   virtual void run(Scattering& q) const = 0;
   // Adds one domain to the first kStrip lanes.
   virtual void add_group(Scattering& q, std::int64_t domain) const = 0;
-  // Clearance of patches from a domain, the clearance that is enough to leave steps out, and
+  // Domains that may be seen in patches, the clearance that is enough to leave steps out, and
   // the greatest step at some clearance; see StepBound.
-  virtual void clear(const NarrowDomain& domain, const Patches& patches, const SeenPatches& seen,
-                     float* clearance) const = 0;
+  virtual void look(const NarrowDomain* domains, const std::int32_t* numbers, std::size_t count,
+                    const Patches& patches, const SeenPatches& seen, Sightings& found) const = 0;
   virtual float enough() const = 0;
   virtual void highest(const float* clearance, float* step) const = 0;
 };
@@ -338,9 +338,9 @@ struct DomainSum final : StepSum {
     }
   }
 
-  void clear(const NarrowDomain& domain, const Patches& patches, const SeenPatches& seen,
-             float* clearance) const override {
-    step_bound(domain, patches, seen, clearance);
+  void look(const NarrowDomain* domains, const std::int32_t* numbers, std::size_t count,
+            const Patches& patches, const SeenPatches& seen, Sightings& found) const override {
+    step_bound.look(domains, numbers, count, patches, seen, found);
   }
 
   void highest(const float* clearance, float* step) const override {

@@ -28,6 +28,7 @@ struct Workspace {
   alignas(64) double numerator[kLanes];
   double skipped = 0.0;        // greatest of any pixel seen by this thread
   std::int64_t evaluated = 0;  // steps of this thread
+  std::vector<std::int32_t> numbers;  // of domains that are looked for
   explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
 };
 
