@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.worker import PreparedFrame
-from distbragg.predict.spots import Spots, predict_spots
 from distbragg.store.labels import has_labels
 from distbragg.store.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from distbragg.predict.spots import Spots
 
 
 class UnitLabels:
@@ -30,6 +33,8 @@ class UnitLabels:
     def add(self, frame: int, ready: PreparedFrame) -> None:
         """Predict the spots of the next frame."""
         if self._wanted:
+            from distbragg.predict.spots import predict_spots  # few runs keep tables
+
             started = time.perf_counter()
             self._frames.append((frame, predict_spots(ready.experiment, self._least)))
             self.seconds += time.perf_counter() - started

@@ -11,8 +11,6 @@ import numpy as np
 from distbragg.errors import InputError
 from distbragg.models.arrays import Float64Array
 from distbragg.models.cell import cell_parameters, measured_cell, standard_reciprocal
-from distbragg.read.columns import read_table
-from distbragg.read.geometry.expt import read_expt
 from distbragg.spec import load
 from distbragg.spec.sweep import SweepSpec
 
@@ -49,6 +47,8 @@ def table_rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
         raise InputError(
             "names no columns of its table", field="table", remedy="give column or columns"
         )
+    from distbragg.read.columns import read_table
+
     table = read_table(str(path), columns)
     return [list(row) for row in zip(*(table[name].tolist() for name in columns), strict=True)]
 
@@ -64,6 +64,8 @@ def crystal_orientations(path: str) -> list[Float64Array]:
     InputError
         An experiment has no crystal.
     """
+    from distbragg.read.geometry.expt import read_expt  # few sweeps have a table of this kind
+
     found: list[Float64Array] = []
     count = 1
     while len(found) < count:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.cluster import ClusterSpec, open_site, parse_cluster
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback, JobsSubmitted, each_of
 from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings, Work
@@ -23,11 +22,12 @@ from distbragg.plan.memory import (
 )
 from distbragg.plan.sweep import SweepPlan, choose_form
 from distbragg.run.machine import free_disk_bytes, memory_bytes, usable_cores
-from distbragg.spec.cluster import LocalClusterSpec
 from distbragg.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from distributed import Client
+
+    from distbragg.spec.cluster import ClusterSpec
 
 SERIAL = "serial"
 CLUSTER_PAYS_S = 20.0
@@ -54,16 +54,15 @@ def choose_place(
     cluster: str | ClusterSpec | None, workers: int | None, units: int, cost: float
 ) -> ClusterSpec | None:
     """Find where to run: a cluster, or None for this process."""
-    if isinstance(cluster, ClusterSpec):
-        return cluster
+    if cluster is None:
+        pays = units > 1 and cost > CLUSTER_PAYS_S and usable_cores() > 1
+        cluster = "local" if (pays if workers is None else workers > 1) else SERIAL
     if cluster == SERIAL:
         return None
-    if cluster is not None:
-        return parse_cluster(cluster)
-    if workers is not None:
-        return LocalClusterSpec() if workers > 1 else None
-    pays = units > 1 and cost > CLUSTER_PAYS_S and usable_cores() > 1
-    return LocalClusterSpec() if pays else None
+    # Loaded here, for a cluster alone, as all of what belongs to one: see `open_place`.
+    from distbragg.graph.cluster import parse_cluster
+
+    return parse_cluster(cluster) if isinstance(cluster, str) else cluster
 
 
 @contextmanager
@@ -93,6 +92,7 @@ def open_place(
         yield Place(SerialExecutor(settings, work=work, on_event=on_event), 1, "", on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
+    from distbragg.graph.cluster import open_site
     from distbragg.graph.dask_executor import DaskExecutor, gpu_resources, worker_count
 
     settings = replace(settings, threads=1)

@@ -6,13 +6,12 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from distbragg._version import __version__
 from distbragg.errors import ExitStatus, InputError, RefusedError
-from distbragg.graph.cluster import ClusterSpec
 from distbragg.graph.progress import EventCallback, RunStarted
 from distbragg.graph.work import DEFAULT_ATTEMPTS, TaskSettings, UnitOutcome, Work
 from distbragg.models.build import build_experiment, reflections_key
@@ -29,6 +28,9 @@ from distbragg.store.home import run_lock
 from distbragg.store.ledger import completed_units, part_units, record_failure
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.scan import sweep_partial
+
+if TYPE_CHECKING:
+    from distbragg.spec.cluster import ClusterSpec
 
 Part = tuple[int, int]
 

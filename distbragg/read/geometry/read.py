@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Final, Literal, get_args
 
 from distbragg.errors import InputError
-from distbragg.read.geometry.crystfel import read_crystfel
-from distbragg.read.geometry.expt import read_expt
-from distbragg.read.geometry.image_header import read_minicbf, read_smv
 from distbragg.read.geometry.model import FileGeometry
-from distbragg.read.geometry.xds import read_xds_inp, read_xparm
 
 GeometryFormat = Literal["expt", "nxmx", "smv", "cbf", "xds", "xparm", "crystfel"]
 FORMATS: Final[tuple[GeometryFormat, ...]] = get_args(GeometryFormat)
@@ -48,22 +45,22 @@ def read_geometry(path: str, format: str = "auto") -> FileGeometry:
 @lru_cache(maxsize=16)
 def _read(path: str, format: str, _identity: tuple[int, int, int]) -> FileGeometry:
     kind = detect_format(path) if format == "auto" else format
-    if kind == "nxmx":
-        # h5py is slow to load, and only NeXus files need it.
-        from distbragg.read.geometry.nexus import read_nxmx
-
-        return read_nxmx(path)
-    return _READERS[kind](path)
+    module, name = _READERS[kind]
+    # Only what a file asks for is loaded: most runs have none, and h5py is slow to load.
+    reader: Callable[[str], FileGeometry] = getattr(import_module(module, __package__), name)
+    return reader(path)
 
 
-_READERS: Final[dict[str, Callable[[str], FileGeometry]]] = {
-    "expt": read_expt,
-    "smv": read_smv,
-    "cbf": read_minicbf,
-    "xds": read_xds_inp,
-    "xparm": read_xparm,
-    "crystfel": read_crystfel,
+_READERS: Final = {
+    "expt": (".expt", "read_expt"),
+    "nxmx": (".nexus", "read_nxmx"),
+    "smv": (".image_header", "read_smv"),
+    "cbf": (".image_header", "read_minicbf"),
+    "xds": (".xds", "read_xds_inp"),
+    "xparm": (".xds", "read_xparm"),
+    "crystfel": (".crystfel", "read_crystfel"),
 }
+"""Module and function that read each format."""
 
 
 def detect_format(path: str) -> GeometryFormat:
