@@ -133,9 +133,13 @@ def plan_rows(summary: PlanSummary) -> list[tuple[str, str]]:
         ("steps", f"{summary.steps:.3g} ({per_frame:.3g} per frame)"),
         ("memory per worker", f"{megabytes(summary.memory_per_worker)} at the peak"),
         ("disk", f"{megabytes(summary.bytes_on_disk)} before compression"),
-        ("nominal time", f"{duration(summary.nominal_seconds)} on one core"),
+        ("nominal time", f"{duration(summary.nominal_seconds)} on one {_processor(summary)}"),
         ("plan", summary.plan_hash[:12]),
     ]
+
+
+def _processor(summary: PlanSummary) -> str:
+    return "core" if summary.device == "cpu" else "GPU"
 
 
 def _print_table(spec: str, summary: PlanSummary) -> None:

@@ -29,10 +29,10 @@ from distbragg.graph.worker import (
     run_id_of,
 )
 from distbragg.plan.keys import TileKey
-from distbragg.plan.sweep import frames_at_once
+from distbragg.plan.sweep import frames_at_once, held_bytes
 from distbragg.store.layout import SKIPPED, StackLayout
 from distbragg.store.run_directory import open_run
-from distbragg.store.write import WIDE_FRAMES, UnitWriter
+from distbragg.store.write import UnitWriter
 
 
 def run_hash(run: str) -> str:
@@ -177,8 +177,8 @@ def unit_frames(layout: StackLayout, unit: int) -> tuple[int, ...]:
 def _groups(layout: StackLayout, unit: int) -> list[tuple[int, ...]]:
     """Cut the frames of a unit into those that are rendered together."""
     frames = unit_frames(layout, unit)
-    bytes_per_pixel = 8 if layout.dtype in WIDE_FRAMES else 4
-    size = frames_at_once(layout.panels * layout.shape[0] * layout.shape[1] * bytes_per_pixel)
+    pixels = layout.panels * layout.shape[0] * layout.shape[1]
+    size = frames_at_once(pixels * held_bytes(layout.dtype))
     return [frames[start : start + size] for start in range(0, len(frames), size)]
 
 

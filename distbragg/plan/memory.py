@@ -139,7 +139,7 @@ def predict_peak_bytes(
     steps = frame.shape[0] * frame.shape[1] * frame.sources * sum(frame.samples)
     masked = frame.steps != steps
     per_frame = int(masked) + (8 if form == "graph" else 0)
-    image = frame.pixels * (8 if plan.bytes_per_pixel == 8 else 4)
+    image = frame.pixels * plan.bytes_held_per_pixel
     at_work = 1 if form == "graph" else min(unit_frames, frames_at_once(image))
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),

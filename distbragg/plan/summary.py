@@ -37,7 +37,9 @@ class PlanSummary:
     bytes_on_disk : int
         Raw, before compression.
     nominal_seconds : float
-        Planned cost of the whole run on one core.
+        Planned cost of the whole run on one core, or one GPU where `device` is not "cpu".
+    device : str
+        As `compute.device` says.
     plan_hash : str
     """
 
@@ -57,6 +59,7 @@ class PlanSummary:
     memory: MemoryEstimate
     bytes_on_disk: int
     nominal_seconds: float
+    device: str
     plan_hash: str
 
     @property
@@ -95,6 +98,7 @@ def summarize(plan: SweepPlan, experiment: Experiment, compute: ComputeSpec) -> 
         ),
         bytes_on_disk=plan.frames * plan.frame_bytes,
         nominal_seconds=plan.frames * plan.mean_frame_seconds,
+        device=compute.device,
         plan_hash=frame.plan_hash,
     )
 

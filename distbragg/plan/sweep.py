@@ -56,6 +56,8 @@ class SweepPlan:
         whole along trailing ones, so that a unit is a run of consecutive frames.
     bytes_per_pixel : int
         Of the stored dtype.
+    bytes_held_per_pixel : int
+        Of a frame until it is stored; see `held_bytes`.
     mean_share : float
         Steps of a frame on average, as a share of the heaviest frame's; an estimate.
     """
@@ -64,6 +66,7 @@ class SweepPlan:
     frame: FramePlan
     unit_shape: tuple[int, ...]
     bytes_per_pixel: int
+    bytes_held_per_pixel: int = 4
     mean_share: float = 1.0
 
     @property
@@ -172,6 +175,7 @@ def plan_sweep(
         frame=frame_plan,
         unit_shape=_unit_shape(tuple(size for _, size in sizes), wished),
         bytes_per_pixel=pixel_bytes,
+        bytes_held_per_pixel=held_bytes(output.dtype),
         mean_share=mean_share,
     )
     if plan.units > MAX_OBJECTS:
@@ -183,6 +187,15 @@ def plan_sweep(
             plan.frames_per_unit,
         )
     return plan
+
+
+def held_bytes(dtype: str) -> int:
+    """Bytes of a pixel until its frame is stored as `dtype`.
+
+    Frames are rendered as float32, but those of uint32 counts as float64: float32 would round
+    counts beyond 2²⁴.
+    """
+    return 8 if dtype in {"float64", "uint32"} else 4
 
 
 def frames_at_once(frame_bytes: int) -> int:

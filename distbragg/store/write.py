@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.plan.sweep import held_bytes
 from distbragg.store.files import hashing
 from distbragg.store.held_over import check_grown
 from distbragg.store.home import replace_object
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     Chunk = tuple[bytes, bytes]
-
-WIDE_FRAMES: Final = frozenset({"float64", "uint32"})
-"""Stored types whose frames are float64 until then: float32 would round counts beyond 2²⁴."""
 
 
 class UnitWriter:
@@ -80,7 +78,7 @@ class UnitWriter:
         if self._free:
             return self._free.pop()
         layout = self._run.layout
-        dtype = np.float64 if layout.dtype in WIDE_FRAMES else np.float32
+        dtype = np.dtype(f"f{held_bytes(layout.dtype)}")
         return np.empty((layout.panels, *layout.shape), dtype=dtype)
 
     def add(self, frame: NDArray[Any]) -> None:

@@ -25,6 +25,7 @@ def spec_of(
     sources: int = 1,
     domains: int = 1,
     noise: bool = False,
+    counts: bool = False,
     **compute: Any,
 ):
     experiment = {
@@ -45,8 +46,9 @@ def spec_of(
             "pixels_slow": pixels,
         },
         "sampling": {"oversample": 1},
-        "noise": {"photon": noise},
+        "noise": {"photon": noise or counts},
         "compute": compute,
+        "output": {"dtype": "uint32" if counts else "float32"},
     }
     axes = [
         {"name": "phi", "path": "goniometer.phi_deg", "values": [0.1 * i for i in range(frames)]}
@@ -70,6 +72,7 @@ def peak_of(spec, path) -> int:
         pytest.param(spec_of(301, 40, frames_per_unit=20), id="small frames"),
         pytest.param(spec_of(2501, 2), id="large frames"),
         pytest.param(spec_of(701, 8, noise=True), id="photon noise"),
+        pytest.param(spec_of(2203, 2, counts=True), id="counts"),
         pytest.param(
             spec_of(2003, 1, sources=6, source_chunk=2, form="graph"), id="tiles and source chunks"
         ),

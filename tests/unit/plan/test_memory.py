@@ -43,6 +43,15 @@ def test_prediction_grows_with_the_frames_of_a_unit():
     assert large.total - small.total > 20 * 1000 * 1000 * 4
 
 
+def test_frames_of_large_counts_are_held_in_twice_the_bytes_that_are_stored():
+    def images(dtype: str) -> int:
+        plan = plan_sweep((), frame_plan(), ComputeSpec(), OutputSpec(dtype=dtype))
+        return predict_peak_bytes(plan, grid_points=1).unit_images
+
+    assert images("uint32") == images("float64") == 2 * images("float32")
+    assert images("uint16") == images("float32")
+
+
 def test_plan_that_fits_passes():
     plan = sweep()
     check_fits(
