@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy.random  # noqa: F401  numpy loads it when it is first asked for
+
 import distbragg.graph.tasks  # noqa: F401  numpy, zarr and the modules of a unit
 from distbragg.graph.allocator import keep_freed_memory
 from distbragg.kernel.native import library
