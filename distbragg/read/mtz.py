@@ -30,11 +30,11 @@ _WORD: Final = 4
 
 
 def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTable:
-    """Read merged amplitudes and expand them to P1, with Friedel mates or anomalous pairs.
+    """Read amplitudes and expand them to P1, with Friedel mates or anomalous pairs.
 
     A pair of columns such as F(+) and F(−) (type G) gives each mate its own amplitude, a
     mate that was not measured the other's; a column of mean amplitudes (type F) gives both
-    mates the same.
+    mates the same. Single observations of an unmerged file are averaged where they are amplitudes.
 
     Parameters
     ----------
@@ -53,11 +53,11 @@ def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTabl
     Raises
     ------
     InputError
-        Not a readable MTZ file, unmerged data, no such column, or a column of something
+        Not a readable MTZ file, unmerged intensities, no such column, or a column of something
         else than amplitudes.
     """
     mtz = _open(path)
-    _check_merged(mtz, path)
+    _check_unmerged(mtz, path)
     label = _choose_column(mtz, column, path)
     with np.errstate(invalid="ignore"):
         data = np.array(mtz, copy=True, dtype=np.float64)
@@ -75,10 +75,12 @@ def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTabl
     )
 
 
-def _check_merged(mtz: gemmi.Mtz, path: str) -> None:
-    if mtz.batches or any(item.type == "Y" for item in mtz.columns):
+def _check_unmerged(mtz: gemmi.Mtz, path: str) -> None:
+    """Refuse single observations that are intensities, as nearly all are."""
+    unmerged = mtz.batches or any(item.type == "Y" for item in mtz.columns)
+    if unmerged and not any(item.type == "F" for item in mtz.columns):
         raise InputError(
-            "the reflections are not merged: single observations, before scaling, are no |F|",
+            "the reflections are not merged: single intensities, before scaling, are no |F|",
             source=path,
             remedy="merge and truncate them first, e.g. aimless and ctruncate",
         )

@@ -43,10 +43,15 @@ def store_labels(run: RunDirectory, unit: int, data: bytes) -> dict[str, Any]:
     return {"digest": digest, "size": size}
 
 
-def scan_labels(run: RunDirectory) -> dict[int, int]:
-    """Size in bytes of every unit's table that exists, by unit."""
+def bring_labels(run: RunDirectory) -> None:
+    """Make the tables in the mirror of a run on an object store those that are there now."""
     if run.remote is not None and has_labels(run):
         run.remote.sync(f"{LABELS}/")
+
+
+def scan_labels(run: RunDirectory) -> dict[int, int]:
+    """Size in bytes of every unit's table that exists, by unit."""
+    bring_labels(run)
     try:
         entries = os.scandir(run.path / LABELS)
     except (FileNotFoundError, NotADirectoryError):

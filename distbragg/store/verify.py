@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from distbragg.errors import DamageError
 from distbragg.store.held_over import held_over_units, is_held_over
 from distbragg.store.home import open_images, present_objects, stored_digest, stored_size
-from distbragg.store.labels import has_labels, labels_problem
+from distbragg.store.labels import bring_labels, has_labels, labels_problem
 from distbragg.store.ledger import Receipt, fold_receipts
 from distbragg.store.open import check_array
 from distbragg.store.run_directory import RunDirectory
@@ -201,6 +201,7 @@ class _Checker:
         self._seal = seal
         self._array = array
         self._labelled = has_labels(run)
+        bring_labels(run)
         self._owners: dict[str, int] | None = None
         self.digests: dict[int, str] = {}
 

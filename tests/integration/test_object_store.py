@@ -133,6 +133,34 @@ def test_run_killed_on_the_way_is_resumed_to_the_same_bytes(
     assert object_digests(open_run(url)) == digests_of(finished)
 
 
+@pytest.mark.spec("LAB-5")
+def test_tables_of_spots_live_beside_the_images(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = {"labels": True, "label_minimum_photons": 0.0}
+    sweep = tiny_sweep(output=labels, detector={"pixel_size_mm": 1.0})
+    here, url = tmp_path / "run.zarr", f"{bucket}/run.zarr"
+    db.sweep(sweep, here, cluster="serial")
+    db.sweep(sweep, url, cluster="serial")
+    names = [f"labels/{unit:07d}.parquet" for unit in range(open_run(here).layout.units)]
+    run = forget_mirror(open_run(url), monkeypatch, tmp_path / "elsewhere")
+    assert run.remote is not None
+    assert [run.remote.get(name) for name in names] == [
+        (here / name).read_bytes() for name in names
+    ]
+    spots, local = db.open_labels(url), db.open_labels(here)
+    assert spots["h"].size > 0
+    for name, column in local.items():
+        np.testing.assert_array_equal(spots[name], column)
+    run.remote.delete(names[0])
+    run.remote.put(names[1], b"other")
+    damaged = verify(url, level="full").damaged
+    assert [(item.unit, item.kind) for item in damaged] == [(0, "labels"), (1, "labels")]
+    assert repair(url, cluster="serial").repaired == (0, 1)
+    assert verify(url, level="deep").sound
+    assert run.remote.get(names[0]) == (here / names[0]).read_bytes()
+
+
 @pytest.mark.spec("OBJ-3")
 def test_damage_is_found_and_repaired(bucket: str, finished: Path) -> None:
     url = f"{bucket}/run.zarr"

@@ -84,7 +84,17 @@ def test_pairs_of_intensities_are_refused_with_the_reason(tmp_path):
             read_structure_factors(path, column=column)
 
 
-def test_unmerged_reflections_are_refused_with_the_reason(tmp_path):
+@pytest.mark.spec("CRY-16")
+def test_unmerged_amplitudes_are_averaged(tmp_path):
+    columns = [("M/ISYM", "Y"), ("BATCH", "B"), ("F", "F")]
+    rows = [[1, 2, 3, 1, 1, 5.0], [1, 2, 3, 2, 7, 6.0], [1, 2, 3, 3, 9, 10.0], [1, 2, 4, 1, 1, 2.0]]
+    found = as_dict(read_structure_factors(write(tmp_path / "a.mtz", columns, rows)))
+    assert found[1, 2, 3] == found[-1, -2, -3] == 7.0
+    assert found[1, 2, 4] == 2.0
+
+
+@pytest.mark.spec("CRY-16")
+def test_unmerged_intensities_are_refused_with_the_reason(tmp_path):
     columns = [("M/ISYM", "Y"), ("I", "J")]
     path = write(tmp_path / "a.mtz", columns, [[1, 2, 3, 1, 5.0], [1, 2, 3, 2, 6.0]])
     with pytest.raises(InputError, match=r"not merged.*aimless"):
