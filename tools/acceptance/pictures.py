@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 import distbragg
 from tools.acceptance.dials import read_table
@@ -18,7 +20,13 @@ from tools.acceptance.dials import read_table
 DISPLAY_GAMMA: Final = 0.5
 DISPLAY_PERCENTILE: Final = 99.8
 RING_POINTS2: Final = 18.0
-DOTS_PER_INCH: Final = 110
+DOTS_PER_INCH: Final = 90
+SHADES: Final = 16
+"""Steps from white to black and to each colour."""
+
+GREEN: Final = (44, 160, 44)
+RED: Final = (214, 39, 40)
+BLUE: Final = (31, 119, 180)
 
 
 def draw_spots(
@@ -44,7 +52,7 @@ def draw_spots(
     if still:
         here[:] = True
     panels = _frame(run, frame)
-    figure = Figure(figsize=(8.0, 8.4), layout="constrained")
+    figure = Figure(figsize=(8.0, 8.4), dpi=DOTS_PER_INCH, layout="constrained")
     places = np.atleast_1d(figure.subplots(len(panels), 1, squeeze=True))
     top = max(float(np.percentile(image, DISPLAY_PERCENTILE)) for image in panels)
     for number, (axes, image) in enumerate(zip(places, panels, strict=True)):
@@ -60,7 +68,7 @@ def draw_spots(
 
 def draw_correlation(path: Path, photons: NDArray[np.float64], fitted: NDArray[np.float64]) -> None:
     """Draw DIALS's summed intensities against the photons of the labels."""
-    figure = Figure(figsize=(6.0, 5.6), layout="constrained")
+    figure = Figure(figsize=(6.0, 5.6), dpi=DOTS_PER_INCH, layout="constrained")
     axes = figure.subplots()
     shown = (photons > 0.0) & (fitted > 0.0)
     axes.loglog(photons[shown], fitted[shown], ",", color="tab:blue")
@@ -72,8 +80,25 @@ def draw_correlation(path: Path, photons: NDArray[np.float64], fitted: NDArray[n
 
 
 def _save(figure: Figure, path: Path) -> None:
+    """Write a PNG of few colours: noise hardly compresses, and bundles are kept for good."""
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=DOTS_PER_INCH, metadata={"Software": None})
+    whole = io.BytesIO()
+    figure.savefig(whole, format="png")
+    drawn = Image.open(whole).convert("RGB")
+    drawn.quantize(palette=_palette(), dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _palette() -> Image.Image:
+    """Shades of grey, green, red and blue, as an image whose palette they are."""
+    steps = [step / (SHADES - 1) for step in range(SHADES)]
+    shades = [
+        [round(255 + (part - 255) * step) for part in color]
+        for color in ((0, 0, 0), GREEN, RED, BLUE)
+        for step in steps
+    ]
+    image = Image.new("P", (1, 1))
+    image.putpalette([part for shade in shades for part in shade])
+    return image
 
 
 def _frame(run: Path, frame: int) -> list[NDArray[np.float64]]:

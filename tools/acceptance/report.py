@@ -26,7 +26,7 @@ WHAT = {
     "cbf": "20° series, CBF",
     "nxmx": "20° series, NXmx",
     "integrate": "20° series, integrated, against the labels",
-    "monoclinic": "5E5Z (P2₁, measured |F|), tilted detector with 2θ, NXmx",
+    "monoclinic": "5E5Z (P2₁, measured amplitudes), tilted detector with 2θ, NXmx",
     "panels": "20° series, two panels from an experiment list, NXmx",
     "stills": "20 stills of random orientation, 1 % bandwidth, known cell",
 }
