@@ -102,6 +102,9 @@ def read_xds_inp(path: str) -> FileGeometry:
     x, y, z = np.cross(normal, beam).tolist()
     wavelength = inp.optional("X-RAY_WAVELENGTH")
     notes = [f"{name} is left aside" for name in _LEFT_ASIDE if name in values]
+    phi, oscillation = inp.optional("STARTING_ANGLE"), inp.optional("OSCILLATION_RANGE")
+    if phi is None and oscillation is not None:
+        phi = 0.0  # XDS's own default
     return check_panels(
         FileGeometry(
             source=path,
@@ -113,8 +116,8 @@ def read_xds_inp(path: str) -> FileGeometry:
             polarization=(x, y, z) if np.linalg.norm((x, y, z)) > 1e-9 else None,
             polarization_fraction=inp.optional("FRACTION_OF_POLARIZATION"),
             spindle=inp.vector("ROTATION_AXIS", (1.0, 0.0, 0.0)),
-            phi=inp.optional("STARTING_ANGLE"),
-            oscillation=inp.optional("OSCILLATION_RANGE"),
+            phi=phi,
+            oscillation=oscillation,
             real_space=_axes_of_cell(inp),
             notes=tuple(notes),
         )

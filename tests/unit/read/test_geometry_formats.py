@@ -69,6 +69,14 @@ def test_xds_counts_pixels_from_one_at_their_centres(tmp_path):
 
 
 @pytest.mark.spec("GEO-16")
+def test_xds_starts_at_zero_where_no_starting_angle_is_given(tmp_path):
+    found = read(tmp_path, files.XDS_INP.replace(b"STARTING_ANGLE= 5", b""))
+    assert (found.phi, found.oscillation) == (0.0, 0.25)
+    still = files.XDS_INP.replace(b"STARTING_ANGLE= 5 OSCILLATION_RANGE= 0.25", b"")
+    assert (read(tmp_path, still).phi, read(tmp_path, still).oscillation) == (None, None)
+
+
+@pytest.mark.spec("GEO-16")
 def test_xparm_says_the_same_as_the_input_that_led_to_it(tmp_path):
     first, second = read(tmp_path, files.XDS_INP), read(tmp_path, files.XPARM)
     assert second.panels[0].origin == first.panels[0].origin
