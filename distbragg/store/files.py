@@ -7,11 +7,10 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from distbragg.errors import EnvironmentFailure
 
@@ -57,27 +56,50 @@ def sha256_pieces(pieces: Iterable[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-@contextmanager
-def hashing(pieces: Sequence[bytes]) -> Iterator[Callable[[], tuple[str, int]]]:
-    """Hash `pieces` beside what the block does, which mostly waits for a disk.
+class PiecesHash:
+    """The hash of `pieces`, made by a thread beside what the caller waits for.
 
-    Yields
-    ------
-    callable() -> (str, int)
-        Waits for what `sha256_pieces` returns.
+    Parameters
+    ----------
+    pieces : sequence of bytes
     """
-    if sum(map(len, pieces)) < _HASHED_AT_ONCE:
-        found = sha256_pieces(pieces)
-        yield lambda: found
-        return
-    with ThreadPoolExecutor(1, "hash") as pool:
-        yield pool.submit(sha256_pieces, pieces).result
+
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        self._pieces = pieces
+        self._future: Future[tuple[str, int]] | None = None
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def start(self) -> None:
+        """Begin, unless it is soon done."""
+        if self._future is None and sum(map(len, self._pieces)) >= _HASHED_AT_ONCE:
+            self._pool = ThreadPoolExecutor(1, "hash")
+            self._future = self._pool.submit(sha256_pieces, self._pieces)
+
+    def result(self) -> tuple[str, int]:
+        """Return what `sha256_pieces` does, made now where it was not begun."""
+        return sha256_pieces(self._pieces) if self._future is None else self._future.result()
 
 
-def replace_file(path: Path, pieces: Iterable[bytes]) -> float:
+def replace_file(
+    path: Path, pieces: Iterable[bytes], on_written: Callable[[], None] | None = None
+) -> float:
     """Write `pieces` to a file of its own, flush it to disk, and rename it to `path`.
 
     A killed writer leaves a file ending in `PARTIAL`, which `scan.sweep_partial` removes.
+
+    Parameters
+    ----------
+    path : Path
+    pieces : iterable of bytes
+    on_written : callable, optional
+        Called when the system has the bytes and the disk has not: what is left is waiting.
 
     Returns
     -------
@@ -95,6 +117,8 @@ def replace_file(path: Path, pieces: Iterable[bytes]) -> float:
         with temporary.open("xb") as handle:
             handle.writelines(pieces)
             handle.flush()
+            if on_written is not None:
+                on_written()
             started = time.perf_counter()
             os.fsync(handle.fileno())
             seconds = time.perf_counter() - started

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,10 +85,16 @@ def stored_bytes(run: RunDirectory, unit: int) -> bytes:
     return run.remote.get(run.layout.object_name(unit))
 
 
-def replace_object(run: RunDirectory, unit: int, pieces: Sequence[bytes]) -> float:
-    """Store a unit's object, whole or not at all; return the seconds of making it durable."""
+def replace_object(
+    run: RunDirectory, unit: int, pieces: Sequence[bytes], on_written: Callable[[], None]
+) -> float:
+    """Store a unit's object, whole or not at all; return the seconds of making it durable.
+
+    `on_written` is called when nothing is left but to wait for the disk or the network.
+    """
     if run.remote is None:
-        return replace_file(run.object_path(unit), pieces)
+        return replace_file(run.object_path(unit), pieces, on_written)
+    on_written()
     started = time.perf_counter()
     run.remote.put(run.layout.object_name(unit), b"".join(pieces))
     return time.perf_counter() - started

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.plan.sweep import held_bytes
-from distbragg.store.files import hashing
+from distbragg.store.files import PiecesHash
 from distbragg.store.held_over import check_grown
 from distbragg.store.home import replace_object
 from distbragg.store.labels import store_labels
@@ -144,10 +144,10 @@ class UnitWriter:
             pieces = [*chain.from_iterable(self._chunks), index]
         encode_seconds, started = self.seconds, time.perf_counter()
         check_grown(self._run, unit, pieces)
-        with hashing(pieces) as hashed:
-            flush_seconds = replace_object(self._run, unit, pieces)
+        with PiecesHash(pieces) as hashed:
+            flush_seconds = replace_object(self._run, unit, pieces, hashed.start)
             waiting = time.perf_counter()
-            digest, size = hashed()
+            digest, size = hashed.result()
         verify_seconds = time.perf_counter() - waiting + flush_seconds
         table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
         stored = time.perf_counter()

@@ -221,9 +221,9 @@ def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
     """Make storing the object at `path` end in `Killed`, at a point of it."""
     replace_file, append = home.replace_file, write.append_receipt
 
-    def at_object(target: Path, pieces: Any) -> float:
+    def at_object(target: Path, pieces: Any, on_written: Any) -> float:
         if target != path:
-            return replace_file(target, pieces)
+            return replace_file(target, pieces, on_written)
         if point == "object":
             target.parent.mkdir(parents=True, exist_ok=True)
             target.with_name(f"{target.name}.torn.partial").write_bytes(b"".join(pieces)[:9])

@@ -143,7 +143,7 @@ def _put(module: ModuleType, name: str, value: object) -> None:
     setattr(module, name, value)
 
 
-def _torn_object(path: Path, pieces: Sequence[bytes]) -> NoReturn:
+def _torn_object(path: Path, pieces: Sequence[bytes], *_: object) -> NoReturn:
     data = b"".join(pieces)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_name(f"{path.name}.torn{PARTIAL}").write_bytes(data[: len(data) // 2])

@@ -10,7 +10,7 @@ import pytest
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.store import records
-from distbragg.store.files import hashing, no_room, replace_file, sha256_bytes
+from distbragg.store.files import PiecesHash, no_room, replace_file, sha256_bytes
 from distbragg.store.records import append_record
 
 
@@ -62,9 +62,15 @@ def test_no_room_for_a_new_file_of_records_is_no_fault_of_the_unit(
         append_record(tmp_path / "receipts", {"unit": 1})
 
 
+@pytest.mark.parametrize("begun", [True, False])
 @pytest.mark.parametrize("size", [5, 1 << 17])
-def test_hashing_beside_other_work_gives_the_hash(size: int) -> None:
+def test_hashing_beside_the_wait_for_the_disk_gives_the_hash(
+    size: int, begun: bool, tmp_path: Path
+) -> None:
     pieces = [bytes([number]) * size for number in range(11)]
-    with hashing(pieces) as hashed:
-        found = hashed()
-    assert found == (sha256_bytes(b"".join(pieces)), 11 * size)
+    with PiecesHash(pieces) as hashed:
+        replace_file(tmp_path / "object", pieces, hashed.start if begun else None)
+        found = hashed.result()
+    data = b"".join(pieces)
+    assert (tmp_path / "object").read_bytes() == data
+    assert found == (sha256_bytes(data), len(data))
