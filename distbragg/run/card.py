@@ -13,7 +13,7 @@ import numpy as np
 from distbragg._version import __version__
 from distbragg.plan.memory import megabytes
 from distbragg.spec.sweep import AxisCoordinate
-from distbragg.store.ledger import completed_units
+from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.seal import read_seal
@@ -138,7 +138,7 @@ def _axis_row(axis: AxisCoordinate) -> tuple[str, ...]:
 
 def _splits(run: RunDirectory, split: Split) -> str:
     parts = split_frames(run, split)
-    rendered = rendered_frames(run.layout, completed_units(run))
+    rendered = rendered_frames(run.layout, done_units(run))
     rows = [
         (part, f"{int((parts == part).sum()):,}", f"{int(((parts == part) & rendered).sum()):,}")
         for part in PARTS

@@ -11,7 +11,7 @@ from distbragg.errors import InputError
 from distbragg.read.columns import Column, read_table
 from distbragg.store.foreign import check_inside
 from distbragg.store.labels import has_labels, labels_path
-from distbragg.store.ledger import completed_units
+from distbragg.store.ledger import done_units
 from distbragg.store.run_directory import open_run
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
         raise InputError(
             "keeps no tables of spots", source=str(run), remedy="create it with output.labels: true"
         )
-    units = sorted(completed_units(directory))
+    units = sorted(done_units(directory))
     if not units:
         raise InputError(
             "has no finished unit yet", source=str(run), remedy="render it with `distbragg resume`"

@@ -25,7 +25,7 @@ from distbragg.run.status_cost import planned_costs
 from distbragg.store.extension import apply_extension, pending_extension, sweep_extension
 from distbragg.store.grids import load_grid, save_grid
 from distbragg.store.home import run_lock
-from distbragg.store.ledger import completed_units, part_units, record_failure
+from distbragg.store.ledger import done_units, part_units, record_failure
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.scan import sweep_partial
 
@@ -131,11 +131,12 @@ def resume(
     _check_part(part)
     with stop_on_terminate(), run_lock(directory, part):
         if part is None and directory.remote is None:
-            sweep_partial(directory.path)
             directory = finish_extension(directory)
-        done = completed_units(directory)
+        done = done_units(directory)
         wanted = part_units(directory, part) if units is None else sorted(units)
         todo = [unit for unit in wanted if unit not in done]
+        if part is None and directory.remote is None:
+            sweep_partial(directory.path, directory.layout, todo)
         if not todo:
             _announce(directory, todo, on_event, None)
             return _result(directory, wanted, {}, 0, started)
@@ -262,7 +263,7 @@ def _result(
     started: float,
 ) -> RunResult:
     """Count what the stack holds now; this reads the ledger, not this process's memory."""
-    done = completed_units(run)
+    done = done_units(run)
     frame_count = run.layout.frame_count
     complete = all(unit in done for unit in wanted)
     return RunResult(

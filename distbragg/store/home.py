@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from distbragg.store.files import replace_file, sha256_file
 from distbragg.store.layout import IMAGES, STATE_DIR
 from distbragg.store.lock import RunLock
-from distbragg.store.records import append_record, encode_record, read_records
+from distbragg.store.records import append_record, encode_record, read_lines
 from distbragg.store.remote_lock import RemoteLock
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import object_size, scan_objects
@@ -118,9 +118,15 @@ def keep_record(run: RunDirectory, folder: str, record: dict[str, Any]) -> None:
 
 def kept_records(run: RunDirectory, folder: str) -> Iterator[dict[str, Any]]:
     """All whole records of `folder` below the run's state."""
+    for record, _ in kept_lines(run, folder):
+        yield record
+
+
+def kept_lines(run: RunDirectory, folder: str) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """All whole records of `folder` below the run's state, each with its JSON."""
     if run.remote is not None:
         run.remote.sync(f"{STATE_DIR}/{folder}/")
-    return read_records(run.state / folder)
+    return read_lines(run.state / folder)
 
 
 def run_lock(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from distbragg.errors import DamageError
-from distbragg.store.home import keep_record, kept_records, present_objects
+from distbragg.store.home import keep_record, kept_lines, kept_records, present_objects
 from distbragg.store.labels import has_labels, labels_fit, scan_labels
 from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR
 from distbragg.store.run_directory import RunDirectory
@@ -31,15 +33,21 @@ class Receipt:
         Bytes of the stored object.
     numeric_class : str
         Class id of the process that rendered it.
-    record : dict
-        The receipt as written, with sums, timings and place.
+    text : bytes
+        The receipt as written, JSON: of a million, dicts would fill gigabytes.
     """
 
     unit: int
     digest: str
     size: int
     numeric_class: str
-    record: dict[str, Any]
+    text: bytes
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The receipt as written, with sums, timings and place; read anew at each call."""
+        record: dict[str, Any] = json.loads(self.text)
+        return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,25 +94,39 @@ def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
     for receipt in all_receipts(run):
         known = folded.setdefault(receipt.unit, {}).setdefault(receipt.numeric_class, receipt)
         if known.digest != receipt.digest:
-            raise DamageError(
-                f"{run.path}: unit {receipt.unit} was rendered twice with different bytes "
-                f"({known.digest[:12]} on {_place(known)}, {receipt.digest[:12]} on "
-                f"{_place(receipt)}): results are not reproducible here; find the faulty "
-                "machine, then create the run anew"
-            )
+            _refuse_twins(run, known, receipt)
     return {unit: tuple(by_class.values()) for unit, by_class in folded.items()}
+
+
+def done_units(run: RunDirectory) -> frozenset[int]:
+    """Units that `completed_units` would have, in a fraction of its memory.
+
+    Raises
+    ------
+    DamageError
+        See `fold_receipts`.
+    """
+    present, tables = _present(run)
+    digests: dict[tuple[int, str], bytes] = {}
+    done = set()
+    for receipt in all_receipts(run):
+        digest = bytes.fromhex(receipt.digest)
+        key = receipt.unit, sys.intern(receipt.numeric_class)
+        if digests.setdefault(key, digest) != digest:
+            fold_receipts(run)  # which says where the two come from
+        if _is_whole(receipt, present, tables):
+            done.add(receipt.unit)
+    return frozenset(done)
 
 
 def completed_units(run: RunDirectory) -> dict[int, Receipt]:
     """Units with a receipt whose object (and table of spots) has the size the receipt states."""
-    present = present_objects(run)
-    tables = scan_labels(run) if has_labels(run) else None
+    present, tables = _present(run)
     return {
         unit: receipt
         for unit, receipts in fold_receipts(run).items()
         for receipt in receipts
-        if present.get(unit) == receipt.size
-        and (tables is None or labels_fit(receipt.record, tables.get(unit)))
+        if _is_whole(receipt, present, tables)
     }
 
 
@@ -119,7 +141,7 @@ def part_units(run: RunDirectory, part: tuple[int, int] | None) -> range:
 
 def remaining_units(run: RunDirectory, *, part: tuple[int, int] | None = None) -> tuple[int, ...]:
     """Units of the run, or of a part of it, still to be rendered, in order."""
-    done = completed_units(run)
+    done = done_units(run)
     return tuple(unit for unit in part_units(run, part) if unit not in done)
 
 
@@ -150,7 +172,7 @@ def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
     """Every receipt of this run that no repair has voided, repeated ones too."""
     units, voided = run.layout.units, voided_receipts(run)
     doubted = {unit for unit, _ in voided}
-    for record in kept_records(run, RECEIPTS_DIR):
+    for record, text in kept_lines(run, RECEIPTS_DIR):
         # A receipt of another run or beyond the grid proves nothing about this one.
         if not _is_receipt(record, units) or not run.owns(record.get("run"), record["unit"]):
             continue
@@ -162,7 +184,7 @@ def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
             digest=record["digest"],
             size=record["size"],
             numeric_class=str(record["class"]),
-            record=record,
+            text=text,
         )
 
 
@@ -184,5 +206,29 @@ def _is_failure(record: dict[str, Any]) -> bool:
     return all(type(value) is int for value in times) and isinstance(moment, int | float)
 
 
+def _present(run: RunDirectory) -> tuple[dict[int, int], dict[int, int] | None]:
+    """Sizes of the objects that are there, and of the tables of spots where the run has them."""
+    return present_objects(run), scan_labels(run) if has_labels(run) else None
+
+
+def _is_whole(
+    receipt: Receipt, present: Mapping[int, int], tables: Mapping[int, int] | None
+) -> bool:
+    """Whether what a receipt states is there, by its size."""
+    unit = receipt.unit
+    if present.get(unit) != receipt.size:
+        return False
+    return tables is None or labels_fit(receipt.record, tables.get(unit))
+
+
+def _refuse_twins(run: RunDirectory, one: Receipt, other: Receipt) -> NoReturn:
+    raise DamageError(
+        f"{run.path}: unit {one.unit} was rendered twice with different bytes "
+        f"({one.digest[:12]} on {_place(one)}, {other.digest[:12]} on {_place(other)}): results "
+        "are not reproducible here; find the faulty machine, then create the run anew"
+    )
+
+
 def _place(receipt: Receipt) -> str:
-    return f"{receipt.record.get('host', '?')} pid {receipt.record.get('pid', '?')}"
+    record = receipt.record
+    return f"{record.get('host', '?')} pid {record.get('pid', '?')}"

@@ -20,6 +20,7 @@ MAX_LINE_BYTES = 1 << 20
 """Longest line read: a record is a few hundred bytes."""
 
 _HEAD, _MIDDLE, _TAIL = b'{"crc32":"', b'","record":', b"}\n"
+_START = len(_HEAD) + 8 + len(_MIDDLE)
 
 _writers: dict[tuple[str, int], RecordWriter] = {}
 _writers_lock = threading.Lock()
@@ -89,11 +90,10 @@ def encode_record(record: dict[str, Any]) -> bytes:
 
 def decode_record(line: bytes) -> dict[str, Any] | None:
     """Return the record of a line; None where the line is torn or changed."""
-    start = len(_HEAD) + 8 + len(_MIDDLE)
     if not (line.startswith(_HEAD) and line.endswith(_TAIL)):
         return None
-    text = line[start : -len(_TAIL)]
-    if line[:start] != b"%s%08x%s" % (_HEAD, zlib.crc32(text), _MIDDLE):
+    text = record_text(line)
+    if line[:_START] != b"%s%08x%s" % (_HEAD, zlib.crc32(text), _MIDDLE):
         return None
     try:
         record = json.loads(text)
@@ -102,8 +102,19 @@ def decode_record(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def record_text(line: bytes) -> bytes:
+    """Return the JSON of a whole line's record."""
+    return line[_START : -len(_TAIL)]
+
+
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:
     """All whole records of a folder, files in name order; torn lines are dropped."""
+    for record, _ in read_lines(folder):
+        yield record
+
+
+def read_lines(folder: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """All whole records of a folder as `read_records` has them, each with its JSON."""
     if not folder.is_dir():
         return
     for path in sorted(folder.glob("*.jsonl")):
@@ -111,7 +122,7 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
             while line := handle.readline(MAX_LINE_BYTES):
                 record = decode_record(line)
                 if record is not None:
-                    yield record
+                    yield record, record_text(line)
 
 
 def _safe_host() -> str:

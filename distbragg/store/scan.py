@@ -7,23 +7,25 @@ the number of objects; `os.scandir` is linear.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from distbragg.store.files import PARTIAL
 from distbragg.store.layout import IMAGES, LABELS, StackLayout
 
+_NOT_THERE = -1
+
 
 def scan_objects(run: Path, layout: StackLayout) -> dict[int, int]:
     """Size in bytes of every unit's object that exists, by unit."""
-    depth = len(layout.array_shape)
-    grid = layout.unit_grid
+    chunks = str(run / IMAGES / "c")
+    below = len(layout.array_shape) - len(layout.dims)
     found: dict[int, int] = {}
-    for index, size in _scan(run / IMAGES / "c", depth, ()):
-        position, rest = index[: len(grid)], index[len(grid) :]
-        inside = all(i < count for i, count in zip(position, grid, strict=True))
-        if inside and not any(rest):
-            found[layout.unit_of_index(position)] = size
+    for unit, folder in _unit_folders(chunks, layout.unit_grid, 0):
+        size = _size_below(folder, below)
+        if size != _NOT_THERE:
+            found[unit] = size
     return found
 
 
@@ -46,21 +48,31 @@ def object_size(path: Path) -> int:
         return -1
 
 
-def sweep_partial(run: Path) -> int:
-    """Remove the half-written files that killed writers left; return how many."""
+def sweep_partial(run: Path, layout: StackLayout, units: Iterable[int]) -> int:
+    """Remove the half-written files that killed writers of `units` left; return how many."""
+    folders = {os.path.dirname(layout.object_name(unit)) for unit in units}
     removed = 0
-    for root in (IMAGES, LABELS):
-        for folder, _, names in os.walk(run / root):
-            for name in names:
-                if name.endswith(PARTIAL):
-                    Path(folder, name).unlink(missing_ok=True)
-                    removed += 1
+    for folder in (*folders, LABELS):
+        for name in _names_in(f"{run}/{folder}"):
+            if name.endswith(PARTIAL):
+                Path(run, folder, name).unlink(missing_ok=True)
+                removed += 1
     return removed
 
 
-def _scan(
-    folder: Path, depth: int, prefix: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, ...], int]]:
+def _names_in(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _unit_folders(folder: str, grid: tuple[int, ...], first: int) -> Iterator[tuple[int, str]]:
+    """Yield every unit that has a folder, with its path; `first` is the unit at its start."""
+    if not grid:
+        yield first, folder
+        return
+    count, rest = grid[0], grid[1:]
     try:
         entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -70,8 +82,24 @@ def _scan(
             # A link is no object: what it leads to was not written by this run.
             if not entry.name.isdecimal() or entry.is_symlink():
                 continue
-            index = (*prefix, int(entry.name))
-            if len(index) < depth:
-                yield from _scan(Path(entry.path), depth, index)
-            elif entry.is_file(follow_symlinks=False):
-                yield index, entry.stat(follow_symlinks=False).st_size
+            position = int(entry.name)
+            if position < count and entry.name == str(position):
+                yield from _unit_folders(f"{folder}/{entry.name}", rest, first * count + position)
+
+
+def _size_below(folder: str, depth: int) -> int:
+    """Size of the object so many levels below a unit's folder, each of them named 0.
+
+    A unit has one object. To look for it takes a call of the system for each level, to list
+    folders of one entry takes three.
+    """
+    path = folder
+    try:
+        for level in range(1, depth + 1):
+            path += "/0"
+            found = os.lstat(path)
+            if not (stat.S_ISREG if level == depth else stat.S_ISDIR)(found.st_mode):
+                return _NOT_THERE
+    except (FileNotFoundError, NotADirectoryError):
+        return _NOT_THERE
+    return found.st_size

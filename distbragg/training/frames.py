@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError, RefusedError
-from distbragg.store.ledger import completed_units
+from distbragg.store.ledger import done_units
 from distbragg.store.open import rendered_frames
 from distbragg.store.reader import FrameReader
 from distbragg.store.run_directory import RunDirectory, open_run
@@ -84,7 +84,7 @@ def select(
     wanted = np.ones([size for _, size in directory.layout.dims], dtype=bool)
     if part is not None:
         wanted = split_frames(directory, split or Split()) == part
-    rendered = rendered_frames(directory.layout, completed_units(directory))
+    rendered = rendered_frames(directory.layout, done_units(directory))
     absent = int(np.count_nonzero(wanted & ~rendered))
     if absent and missing == "refuse":
         raise RefusedError(

@@ -141,7 +141,8 @@ def dies_at_points(
             again = max(again, len(begun) - len(set(begun)))
             found = digests(run.path)
             wrong += sum(found.get(unit) != digest for unit, digest in wanted.items())
-            litter += sweep_partial(run.path) if place == "serial" else 0
+            if place == "serial":
+                litter += sweep_partial(run.path, run.layout, range(run.layout.units))
     row.equal("deaths at their point", deaths, len(points) * len(places))
     row.equal("receipts without their object", lies, 0)
     row.at_most("units rendered again by one death", again, 2 * WINDOW_PER_THREAD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from distbragg.run.status_pace import busy_spans, latest_work, rate, span_seconds, work_of
@@ -10,7 +12,7 @@ from distbragg.store.ledger import Receipt
 
 def receipt(unit: int, end: float, busy: float = 1.0, pid: int = 1) -> Receipt:
     record = {"time": end, "render_seconds": busy - 0.25, "write_seconds": 0.25, "pid": pid}
-    return Receipt(unit, "", 1, "", {**record, "host": "a"})
+    return Receipt(unit, "", 1, "", json.dumps({**record, "host": "a"}).encode())
 
 
 def test_work_is_ordered_by_its_end_and_lasts_as_long_as_rendering_and_writing():

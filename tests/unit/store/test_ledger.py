@@ -11,10 +11,16 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distbragg.errors import EnvironmentFailure
+from distbragg.errors import DamageError, EnvironmentFailure
 from distbragg.store import records
 from distbragg.store.layout import RECEIPTS_DIR, StackLayout
-from distbragg.store.ledger import completed_units, failures, record_failure, remaining_units
+from distbragg.store.ledger import (
+    completed_units,
+    done_units,
+    failures,
+    record_failure,
+    remaining_units,
+)
 from distbragg.store.records import append_record, decode_record, encode_record, read_records
 from distbragg.store.scan import scan_objects, sweep_partial
 from distbragg.store.write import write_unit
@@ -130,7 +136,7 @@ def test_scan_ignores_litter_and_sweep_removes_it(run):
     litter.parent.mkdir(parents=True, exist_ok=True)
     litter.write_bytes(b"half")
     assert list(scan_objects(run.path, run.layout)) == [0]
-    assert sweep_partial(run.path) == 1
+    assert sweep_partial(run.path, run.layout, [1]) == 1
     assert not litter.exists()
     assert list(completed_units(run)) == [0]
     assert not np.isnan(xr.open_zarr(run.path).images[0, 0].values).any()
@@ -165,3 +171,59 @@ def test_units_cover_every_frame_once(dims, cut, block, panels):
         assert layout.unit_of_index(layout.unit_index(unit)) == unit
     assert (covered == 1).all()
     assert len(names) == layout.units
+
+
+@pytest.mark.spec("STK-8")
+def test_the_set_of_done_units_is_that_of_the_receipts_that_hold(run):
+    for unit in (0, 2, 3, 4):
+        write_unit(run, unit, frames_of(run, unit), {})
+    run.object_path(3).unlink()
+    with run.object_path(4).open("ab") as handle:
+        handle.write(b"x")
+    assert done_units(run) == set(completed_units(run)) == {0, 2}
+
+
+@pytest.mark.spec("STK-8")
+@pytest.mark.parametrize("fold", [done_units, completed_units])
+def test_different_bytes_of_one_unit_are_refused_however_receipts_are_read(run, fold):
+    record = write_unit(run, 0, frames_of(run, 0), {})
+    append_record(run.state / RECEIPTS_DIR, {**record, "digest": "0" * 64})
+    with pytest.raises(DamageError, match="unit 0 was rendered twice with different bytes"):
+        fold(run)
+
+
+def test_what_a_receipt_says_is_read_back_as_it_was_written(run):
+    record = write_unit(run, 1, frames_of(run, 1), {"note": "as written"})
+    assert completed_units(run)[1].record == record
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_an_object_behind_a_link_is_none(run, tmp_path, level):
+    write_unit(run, 0, frames_of(run, 0), {})
+    write_unit(run, 1, frames_of(run, 1), {})
+    path = run.object_path(0)
+    linked = (path, *path.parents)[level]
+    elsewhere = tmp_path / "elsewhere"
+    linked.rename(elsewhere)
+    linked.symlink_to(elsewhere)
+    assert list(scan_objects(run.path, run.layout)) == [1]
+
+
+def test_a_folder_or_a_file_in_place_of_the_other_is_no_object(run):
+    for unit in (0, 1, 2):
+        write_unit(run, unit, frames_of(run, unit), {})
+    file, folder = run.object_path(0), run.object_path(1).parent
+    file.unlink()
+    file.mkdir()
+    run.object_path(1).unlink()
+    folder.rmdir()
+    folder.write_bytes(b"a file")
+    assert list(scan_objects(run.path, run.layout)) == [2]
+
+
+def test_another_spelling_of_a_unit_s_number_is_no_object(run):
+    write_unit(run, 0, frames_of(run, 0), {})
+    write_unit(run, 1, frames_of(run, 1), {})
+    first = run.path / "images" / "c" / "0"
+    first.rename(first.with_name("00"))
+    assert all(unit >= run.layout.unit_grid[-1] for unit in scan_objects(run.path, run.layout))
