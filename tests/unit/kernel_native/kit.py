@@ -20,6 +20,7 @@ class Options:
 
     precision: str = "float64"
     threads: int = 1
+    every_step: bool = False
 
 
 def turn(vectors, axis, angle):
