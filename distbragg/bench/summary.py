@@ -113,7 +113,9 @@ def _tolerance_section(report: Report) -> str:
     )
     head = (
         "## Tolerance\n\nBar: 5 times on `gauss_mosaic` at 10⁻³ photons. Without a tolerance exact "
-        "zeros are left out already; what was lost contains the rounding of float32.\n\n"
+        "zeros are left out already. Times are those of the kernel for a frame rendered into "
+        "memory that is there, as frames of a sweep are; what was lost contains the rounding of "
+        "float32.\n\n"
     )
     return head + table(header, rows)
 

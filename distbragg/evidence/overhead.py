@@ -34,7 +34,7 @@ EDGE: Final = 1000
 """Pixels along each edge of a frame; a unit is one frame."""
 
 _PROBE_DOMAINS: Final = 20
-_MARGIN: Final = 1.15
+_MARGIN: Final = 1.3
 """Units are made so much longer than asked for, because machines speed up and down."""
 
 _SERIAL = """

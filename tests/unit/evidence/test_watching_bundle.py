@@ -13,7 +13,7 @@ from distbragg.graph.progress import RunStarted
 
 
 def pairs_of(*extras):
-    return [Pair(10.0 * (1 + extra), 10.0, 5.0, 5.0) for extra in extras]
+    return [Pair(10.0 * (1 + extra), 10.0, 5.0, 5.0, 9.0, 9.0) for extra in extras]
 
 
 @pytest.mark.spec("WAT-9")
@@ -24,10 +24,17 @@ def test_the_verdict_follows_the_median_pair():
 
 
 def test_the_interval_holds_the_median_and_is_the_same_each_time():
-    pairs = pairs_of(*(0.001 * number for number in range(20)))
-    low, high = interval(pairs)
+    extras = [0.001 * number for number in range(20)]
+    low, high = interval(extras)
     assert 0 < low < 0.0095 < high < 0.019
-    assert interval(pairs) == (low, high)
+    assert interval(extras) == (low, high)
+
+
+def test_a_kernel_that_took_longer_by_itself_is_not_what_watching_costs():
+    slower = Pair(cpu_on=11.1, cpu_off=10.0, wall_on=6, wall_off=5, kernel_on=10, kernel_off=9)
+    assert slower.extra == pytest.approx(0.11)
+    assert slower.beside_kernel == pytest.approx(0.01)
+    assert "| … with the kernel's taken as equal, % | 1.00 |" in summary([slower])
 
 
 def test_the_display_is_drawn_on_a_terminal(capsys):
@@ -46,6 +53,7 @@ def test_a_pair_is_measured_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(watching, "measure", lambda *given: measure(*given, units=3))
     path = write_bundle(tmp_path, on_terminal, pairs=1)
     (pair,) = json.loads((path / "pairs.json").read_text())
-    assert min(pair[name] for name in ("cpu_on", "cpu_off", "wall_on", "wall_off")) > 0
+    assert min(value for name, value in pair.items() if name.endswith(("_on", "_off"))) > 0
+    assert pair["kernel_on"] < pair["cpu_on"]
     assert "# What watching costs" in (path / "summary.md").read_text()
     assert (path / "env.json").exists()
