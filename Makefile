@@ -105,6 +105,10 @@ fuzz: $(STAMP) ## Feed every reader 2,000 damaged files
 accept: $(STAMP) ## Let DIALS judge exported frames (minutes); installs Debian's dials
 	$(BIN)/python -m tools.accept_dials --install --report reports $(ACCEPT_ARGS)
 
+.PHONY: accept-ci
+accept-ci: $(STAMP) ## One format of the same, where apt-get can install DIALS: what CI runs
+	$(BIN)/python -m tools.accept_dials --install --cases smv
+
 .PHONY: slurm
 slurm: $(STAMP) ## Sweeps on a real SLURM of one node into reports/clusters; needs root and Debian's slurm
 	$(BIN)/python -m tools.cluster_trials slurm
