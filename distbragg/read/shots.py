@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.read.heaps import check_heaps
 from distbragg.read.spectrum import ZARR_SUFFIXES
 from distbragg.read.zarr_array import ZarrArray, open_place, open_zarr_array
 from distbragg.units import energy_ev_to_wavelength_angstrom, metres_to_angstrom
@@ -98,6 +99,7 @@ def read_shot(
 def _read_hdf5(
     path: str, shot: int, weights: str, channels: str, unit: AxisUnit | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], AxisUnit]:
+    check_heaps(path)
     with h5py.File(path, "r", locking=False) as file:
         weight = _row(_dataset(file, weights, path), shot, path)
         axis = _dataset(file, channels, path)

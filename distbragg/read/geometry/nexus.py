@@ -30,6 +30,7 @@ from distbragg.read.geometry.model import (
     triple,
 )
 from distbragg.read.geometry.rotation import rotation_matrix
+from distbragg.read.heaps import check_heaps
 
 _FRAME: Final = "NeXus's (McStas: beam along +z)"
 _LENGTHS: Final = {"m": 1e3, "mm": 1.0, "cm": 10.0, "um": 1e-3, "µm": 1e-3, "micron": 1e-3}
@@ -52,6 +53,8 @@ def read_nxmx(path: str) -> FileGeometry:
     InputError
         No NeXus file, or a detector whose modules cannot be placed.
     """
+    with _damage_is_input_error(path):
+        check_heaps(path)
     with _damage_is_input_error(path), h5py.File(path, "r") as file:
         return check_panels(_Reader(file, path).geometry())
 
