@@ -67,7 +67,9 @@ def test_jobs_that_end_are_submitted_anew_and_the_bits_are_the_same(
     assert digests_of(run.path) == digests_of(finished)
     assert len(fake_queue.jobs_of(queue)) == 3
     assert sorted(told) == ["100", "101"]
-    assert f"jobs ended: {ended[0].name}; submitted: 102" in caplog.messages
+    # The keeper says so when the batch system's command has ended, maybe after the sweep has.
+    said = f"jobs ended: {ended[0].name}; submitted: 102"
+    wait_until(lambda: said in caplog.messages)
     wait_until(lambda: not any(map(fake_queue.alive, fake_queue.jobs_of(queue).values())))
     assert not list((tmp_path / "shared").iterdir())
 
