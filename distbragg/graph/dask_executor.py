@@ -153,7 +153,9 @@ class DaskExecutor:
         """Submit as many units as there is room for, those of one form in one message."""
         now = time.monotonic()
         batch: list[Attempt] = []
-        while self._has_room(flight, room, len(batch)):
+        units = len(flight.in_flight)
+        tasks = sum(item.tasks for item in flight.in_flight.values())
+        while room.has_room(units, tasks, self._threads):
             item = flight.next_attempt(now)
             if item is None:
                 break
@@ -162,6 +164,7 @@ class DaskExecutor:
                 batch.append(item)
             else:  # the choice of what follows depends on what is cut up, or suspect
                 self._launch(flight, completed, [item])
+            units, tasks = units + 1, tasks + item.tasks
         if batch:
             self._launch(flight, completed, batch)
 
@@ -169,11 +172,6 @@ class DaskExecutor:
         futures = self._submitter.submit(flight, items)
         flight.in_flight.update(zip(futures, items, strict=True))
         self._in_loop(completed.update, futures)
-
-    def _has_room(self, flight: Flight, room: Window, waiting: int) -> bool:
-        units = len(flight.in_flight) + waiting
-        tasks = sum(item.tasks for item in flight.in_flight.values()) + waiting
-        return room.has_room(units, tasks, self._threads)
 
     def _collect(
         self, flight: Flight, completed: as_completed, room: Window
@@ -200,10 +198,9 @@ class DaskExecutor:
                     continue
                 self._silence.broken()
                 settled.append(future)
-                item = flight.in_flight.pop(future)
-                deaths = item.deaths
-                outcome = self._settle(flight, item, future, result)
-                if item.deaths > deaths:
+                deaths = flight.deaths
+                outcome = self._settle(flight, flight.in_flight.pop(future), future, result)
+                if flight.deaths > deaths:
                     room.died()
                 if outcome is not None:
                     yield outcome
@@ -268,6 +265,7 @@ class DaskExecutor:
         reason = describe_error(error)
         if isinstance(error, KilledWorker):
             item.deaths += 1
+            flight.deaths += 1
             item.not_before = time.monotonic() + RESTART_PAUSE_S
             reason = f"KilledWorker: the worker died while it rendered unit {item.unit}"
             limit = self._settings.time_limit_s

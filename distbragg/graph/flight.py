@@ -95,11 +95,13 @@ class Flight:
     suspects: deque[Attempt] = field(default_factory=deque)
     in_flight: dict[Future[Any], Attempt] = field(default_factory=dict)
     context: Context = field(default_factory=copy_context)
+    deaths: int = 0
 
     @property
     def suspect_flies(self) -> bool:
         """Whether a unit in flight has cost a worker before."""
-        return any(item.deaths for item in self.in_flight.values())
+        # Asked for each unit: most runs see no death, and need not go through all in flight.
+        return self.deaths > 0 and any(item.deaths for item in self.in_flight.values())
 
     def next_attempt(self, now: float) -> Attempt | None:
         """Choose what to submit next at the time `now`; None where nothing is left, or must wait.

@@ -173,15 +173,7 @@ def _task_names(dask_scheduler: Any) -> list[str]:
 def test_a_receipt_that_cannot_be_fetched_is_fetched_later(
     client: Client, run: str, monkeypatch: pytest.MonkeyPatch
 ):
-    fetch, failed = Client.gather, []
-
-    def gather(self: Client, futures: Any, **options: Any) -> Any:
-        if not failed:
-            failed.append(dict(futures))
-            return _nothing(futures)
-        return fetch(self, futures, **options)
-
-    monkeypatch.setattr(Client, "gather", gather)
+    failed = answer_first_fetch(monkeypatch, _nothing)
     outcomes = list(DaskExecutor(client, work=FAKE).run_units(run, range(7)))
     assert sorted(outcome.unit for outcome in outcomes) == list(range(7))
     assert all(outcome.status == "done" and outcome.attempts == 1 for outcome in outcomes)
@@ -192,19 +184,25 @@ def test_a_receipt_that_cannot_be_fetched_is_fetched_later(
 def test_a_fetch_that_takes_too_long_is_given_up_and_repeated(
     client: Client, run: str, monkeypatch: pytest.MonkeyPatch
 ):
-    fetch, slow = Client.gather, []
-
-    def gather(self: Client, futures: Any, **options: Any) -> Any:
-        if not slow:
-            slow.append(dict(futures))
-            return asyncio.sleep(60)
-        return fetch(self, futures, **options)
-
-    monkeypatch.setattr(Client, "gather", gather)
+    slow = answer_first_fetch(monkeypatch, lambda futures: asyncio.sleep(60))
     monkeypatch.setattr(dask_executor, "FETCH_S", 0.2)
     outcomes = list(DaskExecutor(client, work=FAKE).run_units(run, range(5)))
     assert sorted(outcome.unit for outcome in outcomes) == list(range(5))
     assert len(slow) == 1
+
+
+def answer_first_fetch(monkeypatch: pytest.MonkeyPatch, answer: Callable[..., Any]) -> list[Any]:
+    """Let `answer` stand for the first fetch of receipts; return what it was asked for."""
+    fetch, asked = Client.gather, []
+
+    def gather(self: Client, futures: Any, **options: Any) -> Any:
+        if not asked:
+            asked.append(dict(futures))
+            return answer(futures)
+        return fetch(self, futures, **options)
+
+    monkeypatch.setattr(Client, "gather", gather)
+    return asked
 
 
 async def _nothing(futures: dict[str, Any]) -> dict[str, Any]:
