@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy.random  # noqa: F401  numpy loads it when it is first asked for
 
 import distbragg.graph.tasks  # noqa: F401  numpy, zarr and the modules of a unit
@@ -14,3 +16,5 @@ def dask_setup(worker: object) -> None:
     del worker
     keep_freed_memory()
     library.available()
+    # The modules stay as long as the process: looking through them takes longer than a frame.
+    gc.freeze()

@@ -135,8 +135,9 @@ def resume(
         done = done_units(directory)
         wanted = part_units(directory, part) if units is None else sorted(units)
         todo = [unit for unit in wanted if unit not in done]
-        if part is None and directory.remote is None:
-            sweep_partial(directory.path, directory.layout, todo)
+        # Other parts of the run may be at work.
+        ours = None if part is None else wanted
+        sweep_partial(directory, ours)
         if not todo:
             _announce(directory, todo, on_event, None)
             return _result(directory, wanted, {}, 0, started)
@@ -154,6 +155,7 @@ def resume(
                 directory.place, todo, window=window, form=chosen, attempts=attempts
             )
             failures, rendered = _collect(directory, outcomes)
+        sweep_partial(directory, ours)  # of workers that were lost on the way
     return _result(directory, wanted, failures, rendered, started)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distbragg.store.files import replace_file, sha256_file
+from distbragg.store.files import sha256_file
 from distbragg.store.layout import IMAGES, STATE_DIR
 from distbragg.store.lock import RunLock
 from distbragg.store.records import append_record, encode_record, read_lines
 from distbragg.store.remote_lock import RemoteLock
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.scan import object_size, scan_objects
+from distbragg.store.spool import FileSpool, RemoteSpool, Spool
 from distbragg.store.zarr_rules import ArrayRules
 
 if TYPE_CHECKING:
@@ -85,19 +85,11 @@ def stored_bytes(run: RunDirectory, unit: int) -> bytes:
     return run.remote.get(run.layout.object_name(unit))
 
 
-def replace_object(
-    run: RunDirectory, unit: int, pieces: Sequence[bytes], on_written: Callable[[], None]
-) -> float:
-    """Store a unit's object, whole or not at all; return the seconds of making it durable.
-
-    `on_written` is called when nothing is left but to wait for the disk or the network.
-    """
+def object_spool(run: RunDirectory, unit: int) -> Spool:
+    """Return what stores a unit's object, whole or not at all."""
     if run.remote is None:
-        return replace_file(run.object_path(unit), pieces, on_written)
-    on_written()
-    started = time.perf_counter()
-    run.remote.put(run.layout.object_name(unit), b"".join(pieces))
-    return time.perf_counter() - started
+        return FileSpool(run.object_path(unit), run.partial_path(unit))
+    return RemoteSpool(run.remote, run.layout.object_name(unit))
 
 
 def remove_object(run: RunDirectory, unit: int) -> None:

@@ -9,9 +9,10 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from distbragg.store.files import PARTIAL, replace_file, sha256_file, sha256_pieces
+from distbragg.store.files import sha256_file
 from distbragg.store.layout import LABELS
 from distbragg.store.run_directory import RunDirectory
+from distbragg.store.spool import FileSpool
 
 SUFFIX: Final = ".parquet"
 _DIGITS: Final = 7
@@ -35,12 +36,13 @@ def store_labels(run: RunDirectory, unit: int, data: bytes) -> dict[str, Any]:
     EnvironmentFailure
         There is no room.
     """
-    digest, size = sha256_pieces([data])
     path = labels_path(run.path, unit)
-    replace_file(path, [data])
+    with FileSpool(path, run.partial_path(unit)) as spool:
+        spool.add([data])
+        done = spool.finish()
     if run.remote is not None:
         run.remote.put(path.relative_to(run.path).as_posix(), data)
-    return {"digest": digest, "size": size}
+    return {"digest": done.digest, "size": done.size}
 
 
 def bring_labels(run: RunDirectory) -> None:
@@ -122,8 +124,6 @@ def foreign_labels(run: RunDirectory) -> tuple[str, ...]:
         sorted(
             name
             for name in os.listdir(folder)
-            if name != "zarr.json"
-            and not name.endswith(PARTIAL)
-            and labelled_unit(run, name) is None
+            if name != "zarr.json" and labelled_unit(run, name) is None
         )
     )

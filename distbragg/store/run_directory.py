@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from distbragg.store.layout import (
     GRIDS_DIR,
     INPUTS_DIR,
     MANIFEST_FILE,
+    PARTIAL_DIR,
     STATE_DIR,
     StackLayout,
 )
@@ -101,6 +103,10 @@ class RunDirectory:
     def object_path(self, unit: int) -> Path:
         """Path of the stored object of `unit`."""
         return self.path / self.layout.object_name(unit)
+
+    def partial_path(self, unit: int) -> Path:
+        """Return a path that nothing else has, for a file of `unit` that is not whole yet."""
+        return self.state / PARTIAL_DIR / f"{unit}.{uuid.uuid4().hex}"
 
     def settled(self, unit: int) -> str | None:
         """Return the digest of a unit that an earlier generation finished; None for any other."""

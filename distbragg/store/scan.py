@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from distbragg.store.files import PARTIAL
-from distbragg.store.layout import IMAGES, LABELS, StackLayout
+from distbragg.store.layout import IMAGES, PARTIAL_DIR, StackLayout
+from distbragg.store.run_directory import RunDirectory
 
 _NOT_THERE = -1
 
@@ -48,23 +48,26 @@ def object_size(path: Path) -> int:
         return -1
 
 
-def sweep_partial(run: Path, layout: StackLayout, units: Iterable[int]) -> int:
-    """Remove the half-written files that killed writers of `units` left; return how many."""
-    folders = {os.path.dirname(layout.object_name(unit)) for unit in units}
-    removed = 0
-    for folder in (*folders, LABELS):
-        for name in _names_in(f"{run}/{folder}"):
-            if name.endswith(PARTIAL):
-                Path(run, folder, name).unlink(missing_ok=True)
-                removed += 1
-    return removed
+def sweep_partial(run: RunDirectory, units: Collection[int] | None = None) -> int:
+    """Remove the half-written files that killed writers left; return how many.
 
-
-def _names_in(folder: str) -> list[str]:
+    Parameters
+    ----------
+    run : RunDirectory
+        Held by the caller.
+    units : collection of int, optional
+        Those of these units alone.
+    """
+    folder = run.state / PARTIAL_DIR
     try:
-        return os.listdir(folder)
+        names = os.listdir(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return []
+        return 0
+    wanted = None if units is None else {str(unit) for unit in units}
+    litter = [name for name in names if wanted is None or name.partition(".")[0] in wanted]
+    for name in litter:
+        (folder / name).unlink(missing_ok=True)
+    return len(litter)
 
 
 def _unit_folders(folder: str, grid: tuple[int, ...], first: int) -> Iterator[tuple[int, str]]:

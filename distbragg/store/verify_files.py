@@ -12,7 +12,7 @@ import numpy as np
 import zarr
 
 from distbragg.errors import DamageError
-from distbragg.store.files import PARTIAL, sha256_file
+from distbragg.store.files import sha256_file
 from distbragg.store.home import bounded_store, foreign_objects, move_foreign
 from distbragg.store.inputs import input_names
 from distbragg.store.label import axis_variables
@@ -73,8 +73,7 @@ def _foreign(run: RunDirectory) -> Iterator[FileDamage]:
     for folder, _, names in os.walk(root):
         index = Path(folder).relative_to(root).parts
         for name in names:
-            # Half-written files of killed writers are litter that the next resume sweeps.
-            if not (name.endswith(PARTIAL) or is_object(run.layout, (*index, name))):
+            if not is_object(run.layout, (*index, name)):
                 below = Path(folder, name).relative_to(run.path).as_posix()
                 yield FileDamage(below, "is no object of this run", "foreign")
     for name in foreign_labels(run):

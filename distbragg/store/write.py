@@ -6,7 +6,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import chain
@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.plan.sweep import held_bytes
-from distbragg.store.files import PiecesHash
 from distbragg.store.held_over import check_grown
-from distbragg.store.home import replace_object
+from distbragg.store.home import object_spool
 from distbragg.store.labels import store_labels
 from distbragg.store.ledger import append_receipt
 from distbragg.store.manifest import class_id
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
 class UnitWriter:
     """Takes the frames of a unit in order, encodes each at once, and stores them as one shard.
 
-    Nothing reaches the disk before `finish`; leaving the context without it stores nothing.
+    Bytes go to a file of the writer's own meanwhile; nothing is seen of the shard before
+    `finish`, and leaving the context without it stores nothing.
 
     Parameters
     ----------
@@ -54,6 +54,7 @@ class UnitWriter:
         self._run, self._unit = run, unit
         self._encoder = ChunkEncoder(run.layout)
         self._pool = ThreadPoolExecutor(threads, "encode") if threads > 1 else None
+        self._spool = object_spool(run, unit)
         self._chunks: list[Chunk] = []
         self._pending: list[Future[Chunk]] = []
         self._encoding: list[NDArray[Any]] = []
@@ -68,6 +69,7 @@ class UnitWriter:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        self._spool.close()
 
     def blank(self) -> NDArray[Any]:
         """Return an array (panels, slow, fast) to be filled and given to `add`.
@@ -97,7 +99,7 @@ class UnitWriter:
             self._largest = max(self._largest, float(stored.max()))
             tiles = [tile for panel in stored for tile in self._encoder.tiles(panel)]
             if self._pool is None:
-                self._chunks.extend(map(self._encoder.encode, tiles))
+                self._keep([self._encoder.encode(tile) for tile in tiles])
                 self._free.append(frame)
             else:
                 self._settle()
@@ -120,8 +122,8 @@ class UnitWriter:
         dict
             A few hundred bytes. Its `write_seconds` are all the time spent in this writer but
             for the receipt's own line; of them `encode_seconds` went into checking, converting
-            and compressing pixels, and `verify_seconds` into flushing the bytes and waiting for
-            their hash.
+            and compressing pixels, and `verify_seconds` into waiting for what is hashed and written
+            beside rendering, and for the disk or the network.
 
         Raises
         ------
@@ -141,14 +143,10 @@ class UnitWriter:
             self._settle()
             lengths = [len(data) + len(check) for data, check in self._chunks]
             index = shard_index(layout, unit, lengths)
-            pieces = [*chain.from_iterable(self._chunks), index]
         encode_seconds, started = self.seconds, time.perf_counter()
-        check_grown(self._run, unit, pieces)
-        with PiecesHash(pieces) as hashed:
-            flush_seconds = replace_object(self._run, unit, pieces, hashed.start)
-            waiting = time.perf_counter()
-            digest, size = hashed.result()
-        verify_seconds = time.perf_counter() - waiting + flush_seconds
+        check_grown(self._run, unit, [*chain.from_iterable(self._chunks), index])
+        self._spool.add([index])
+        done = self._spool.finish()
         table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
         stored = time.perf_counter()
         self.seconds += stored - started
@@ -156,10 +154,10 @@ class UnitWriter:
             self._receipt(info)
             | table
             | {
-                "digest": digest,
-                "size": size,
+                "digest": done.digest,
+                "size": done.size,
                 "encode_seconds": round(encode_seconds, 6),
-                "verify_seconds": round(verify_seconds, 6),
+                "verify_seconds": round(done.waiting, 6),
                 "write_seconds": round(self.seconds, 6),
             }
         )
@@ -168,9 +166,14 @@ class UnitWriter:
 
     def _settle(self) -> None:
         """Wait for what is being encoded."""
-        self._chunks.extend(chunk.result() for chunk in self._pending)
+        self._keep([chunk.result() for chunk in self._pending])
         self._free.extend(self._encoding)
         self._pending, self._encoding = [], []
+
+    def _keep(self, chunks: Sequence[Chunk]) -> None:
+        """Take encoded chunks, the next of the shard."""
+        self._chunks.extend(chunks)
+        self._spool.add(list(chain.from_iterable(chunks)))
 
     def _receipt(self, info: Mapping[str, Any]) -> dict[str, Any]:
         numeric_class = info.get("numeric_class", self._run.manifest.numeric_class)

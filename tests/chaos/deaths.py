@@ -141,12 +141,11 @@ def dies_at_points(
             again = max(again, len(begun) - len(set(begun)))
             found = digests(run.path)
             wrong += sum(found.get(unit) != digest for unit, digest in wanted.items())
-            if place == "serial":
-                litter += sweep_partial(run.path, run.layout, range(run.layout.units))
+            litter += sweep_partial(run)
     row.equal("deaths at their point", deaths, len(points) * len(places))
     row.equal("receipts without their object", lies, 0)
     row.at_most("units rendered again by one death", again, 2 * WINDOW_PER_THREAD)
-    row.equal("half-written files left after resume", litter, 0)
+    row.equal("half-written files left at the end", litter, 0)
     row.equal("units that differ from the undisturbed run", wrong, 0)
     return row
 

@@ -31,11 +31,12 @@ from distbragg.run.create import create
 from distbragg.run.repair import repair
 from distbragg.run.resume import resume
 from distbragg.run.verify import verify
-from distbragg.store import home, records, write
+from distbragg.store import records, write
 from distbragg.store.layout import RECEIPTS_DIR
 from distbragg.store.ledger import completed_units
 from distbragg.store.lock import RunLock
 from distbragg.store.run_directory import open_run
+from distbragg.store.spool import FileSpool
 from tests.chaos.sweeps import new_run, spec_of, undisturbed
 from tests.chaos.table import Row
 
@@ -219,20 +220,22 @@ class Breakage(RuleBasedStateMachine):
 
 def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
     """Make storing the object at `path` end in `Killed`, at a point of it."""
-    replace_file, append = home.replace_file, write.append_receipt
+    publish, append = FileSpool._publish, write.append_receipt
 
-    def at_object(target: Path, pieces: Any, on_written: Any) -> float:
-        if target != path:
-            return replace_file(target, pieces, on_written)
+    def at_object(spool: FileSpool) -> None:
+        if spool.path != path:
+            publish(spool)
+            return
         if point == "object":
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.with_name(f"{target.name}.torn.partial").write_bytes(b"".join(pieces)[:9])
+            # Nobody clears up after a process that was killed.
+            spool.partial.with_name(f"{spool.partial.name}.torn").write_bytes(
+                spool.partial.read_bytes()[:9]
+            )
             raise Killed
-        replace_file(target, pieces)
+        publish(spool)
         if point == "renamed":
             raise Killed
         patch.setattr(write, "append_receipt", at_receipt)
-        return 0.0
 
     def at_receipt(run: Any, record: dict[str, Any]) -> None:
         if point == "receipt":
@@ -242,7 +245,7 @@ def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
         append(run, record)
         raise Killed
 
-    patch.setattr(home, "replace_file", at_object)
+    patch.setattr(FileSpool, "_publish", at_object)
 
 
 def _forget_process() -> None:

@@ -13,17 +13,19 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 
 from distbragg.graph.tasks import RENDERING
 from distbragg.graph.work import TaskSettings
-from distbragg.store.files import PARTIAL
+
+if TYPE_CHECKING:
+    from distbragg.store.spool import FileSpool
 
 VARIABLE = "DISTBRAGG_CHAOS_PLAN"
 """Points of death, in the order in which a unit passes them."""
@@ -121,12 +123,13 @@ def die(*_: object, **__: object) -> NoReturn:
 
 def arm(point: str) -> None:
     """Make this process die when it reaches `point`; it will not survive to be put right."""
-    from distbragg.store import home, records, write
+    from distbragg.store import records, write
+    from distbragg.store.spool import FileSpool
 
     if point == "before-write":
-        _put(home, "replace_file", die)
+        _put(FileSpool, "finish", die)
     elif point == "inside-object":
-        _put(home, "replace_file", _torn_object)
+        _put(FileSpool, "_publish", _torn_object)
     elif point == "before-rename":
         Path.replace = die  # type: ignore[method-assign]
     elif point == "after-rename":
@@ -137,16 +140,14 @@ def arm(point: str) -> None:
         _put(records, "os", _TornWrites())
 
 
-def _put(module: ModuleType, name: str, value: object) -> None:
-    if not hasattr(module, name):
-        raise AttributeError(f"{module.__name__} calls no {name} any more: move the point of death")
-    setattr(module, name, value)
+def _put(owner: ModuleType | type, name: str, value: object) -> None:
+    if not hasattr(owner, name):
+        raise AttributeError(f"{owner.__name__} has no {name} any more: move the point of death")
+    setattr(owner, name, value)
 
 
-def _torn_object(path: Path, pieces: Sequence[bytes], *_: object) -> NoReturn:
-    data = b"".join(pieces)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(f"{path.name}.torn{PARTIAL}").write_bytes(data[: len(data) // 2])
+def _torn_object(spool: FileSpool) -> NoReturn:
+    os.truncate(spool.partial, spool.partial.stat().st_size // 2)
     die()
 
 

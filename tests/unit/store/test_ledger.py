@@ -132,11 +132,12 @@ def test_latest_failure_of_each_unit_is_told(run):
 
 def test_scan_ignores_litter_and_sweep_removes_it(run):
     write_unit(run, 0, frames_of(run, 0), {})
-    litter = run.object_path(1).with_suffix(".abc.partial")
+    litter = run.partial_path(1)
     litter.parent.mkdir(parents=True, exist_ok=True)
     litter.write_bytes(b"half")
     assert list(scan_objects(run.path, run.layout)) == [0]
-    assert sweep_partial(run.path, run.layout, [1]) == 1
+    assert sweep_partial(run, [0, 11]) == 0
+    assert sweep_partial(run, [1]) == 1
     assert not litter.exists()
     assert list(completed_units(run)) == [0]
     assert not np.isnan(xr.open_zarr(run.path).images[0, 0].values).any()

@@ -82,7 +82,7 @@ def test_file_that_a_killed_writer_left_is_removed(run, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         write_unit(run, 0, frames_of(run, 0), {})
     monkeypatch.undo()
-    assert sweep_partial(run.path, run.layout, [0]) == 1
+    assert sweep_partial(run) == 1
     assert completed_units(run) == {}
 
 
