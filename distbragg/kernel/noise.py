@@ -7,6 +7,7 @@ package's own polynomials for the same reason.
 
 This is the form for tensors, on any device and without a compiler. The native library does the
 same operations in the same order, pixel by pixel (`native/src/noise.hpp`): the counts are equal.
+Divisors are tensors: on CUDA, torch multiplies by the rounded reciprocal of a bare number instead.
 """
 
 from __future__ import annotations
@@ -170,7 +171,7 @@ def _by_inversion(mean: Tensor, stream: _Stream) -> Tensor:
     while bool(waiting.any()) and step < 200:
         step += 1
         rest = torch.where(waiting, rest - probability, rest)
-        probability = probability * mean / float(step)
+        probability = probability * mean / torch.full_like(mean[:1], float(step))
         counts = torch.where(waiting, torch.full_like(counts, float(step)), counts)
         waiting = waiting & (rest > probability)
     return counts
@@ -223,8 +224,7 @@ def log_factorial(count: Tensor) -> Tensor:
     large = count.clamp(min=15.0)
     inverse = 1.0 / large
     square = inverse * inverse
-    series = (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - square / 1680.0))) * (
-        inverse
-    )
+    last = square / torch.full_like(square[:1], 1680.0)
+    series = (1.0 / 12.0 - square * (1.0 / 360.0 - square * (1.0 / 1260.0 - last))) * inverse
     stirling = (large + 0.5) * log(large) - large + 0.5 * math.log(2.0 * math.pi) + series
     return torch.where(count < 16.0, known, stirling)

@@ -112,7 +112,8 @@ def _triton_lacks(device: str) -> str:
         return "TRITON_INTERPRET asks for the interpreter; unset it, or take device cpu"
     if triton.capability(device) < triton.OLDEST_CAPABILITY:
         return f"{device} is too old for it; take kernel eager"
-    return ""
+    missing = triton.launcher_lacks()
+    return f"Triton needs {missing}; install it, or take kernel eager" if missing else ""
 
 
 def _choose_for_cpu(compute: ComputeSpec) -> KernelName:

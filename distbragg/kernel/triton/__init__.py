@@ -13,6 +13,7 @@ from distbragg.kernel.triton.library import (
     capability,
     installed,
     interpreter_chosen,
+    launcher_lacks,
     preferred_indices,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "capability",
     "installed",
     "interpreter_chosen",
+    "launcher_lacks",
     "preferred_indices",
 ]

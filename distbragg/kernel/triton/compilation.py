@@ -28,12 +28,32 @@ _CHOICES: Final[dict[str, Any]] = {
     "POLARIZED": True,
     "CUT": False,
     "WITH_BACKGROUND": False,
+    "ONE_WAY": True,
+    "INSIDE": True,
     "BLOCK": 256,
 }
 """A mosaic still of square spots: the compile-time choices of the commonest launch."""
 
 _WARP_THREADS: Final = 64
 """Pixels of a program for each of its warps."""
+
+PIPES: Final = {
+    "float64": ("DADD", "DMUL", "DFMA", "DSETP"),
+    "conversions and reciprocals": ("F2F", "F2I", "I2F", "MUFU"),
+    "float32": ("FADD", "FMUL", "FFMA", "IMAD"),
+    "loads": ("LDG", "LDS", "LDL"),
+    "logic": (
+        "FMNMX", "FSEL", "FSETP", "I2FP", "IADD3", "ISETP", "LEA", "LOP3", "MOV", "PLOP3",
+        "PRMT", "SEL", "SHF", "VIADD", "VIADDMNMX", "VIMNMX",
+    ),
+}  # fmt: skip
+"""Machine instructions by the part of a multiprocessor that carries them out, as Hopper has them;
+the first word of an instruction's name."""
+
+PIPE_CYCLES: Final = {
+    "float64": 2, "conversions and reciprocals": 8, "float32": 1, "loads": 4, "logic": 2,
+}  # fmt: skip
+"""Clock cycles for which an instruction of a warp occupies it, in a quarter of a multiprocessor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +68,14 @@ class Compiled:
         Local memory of one thread that register pressure forced, bytes.
     step_instructions : int
         Machine instructions of the innermost loop with arithmetic, for one thread and step.
+    pipes : dict
+        Of these, how many each of `PIPES` has to do.
     """
 
     registers: int
     spilled_bytes: int
     step_instructions: float
+    pipes: dict[str, float]
 
 
 def compile_kernel(capability: int, changes: Mapping[str, Any] | None = None) -> Compiled:
@@ -123,15 +146,26 @@ def _read(cubin: bytes, tools: Path, pixels_per_thread: float) -> Compiled:
     found = dict(re.findall(r"\b(REG|LOCAL):(\d+)", usage))
     # A few bytes of STACK belong to the calls of divisions and roots; spills are stores to it.
     spilled = 4 * len(re.findall(r"\bSTL\b", code)) + int(found["LOCAL"])
-    return Compiled(int(found["REG"]), spilled, _innermost(code) / pixels_per_thread)
+    body = _innermost(code)
+    pipes = {
+        name: sum(_operation(line) in operations for line in body) / pixels_per_thread
+        for name, operations in PIPES.items()
+    }
+    return Compiled(int(found["REG"]), spilled, len(body) / pixels_per_thread, pipes)
 
 
 def _run(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
-def _innermost(code: str) -> int:
-    """Instructions of the shortest loop that multiplies in earnest."""
+def _operation(line: str) -> str:
+    """First word of an instruction's name, past a predicate."""
+    words = line.split()
+    return words[1 if words[0].startswith("@") else 0].partition(".")[0]
+
+
+def _innermost(code: str) -> list[str]:
+    """Return the instructions of the shortest loop that multiplies in earnest."""
     labels: dict[str, int] = {}
     lines: list[str] = []
     for text in code.splitlines():
@@ -141,11 +175,11 @@ def _innermost(code: str) -> int:
         statement = re.search(r"/\*[0-9a-f]{4,}\*/\s+(.*?);", text)
         if statement:
             lines.append(statement[1])
-    loops: list[int] = []
+    loops: list[list[str]] = []
     for place, line in enumerate(lines):
         jump = re.search(r"BRA.*?`\(\.(L_x_\d+)\)", line)
         start = labels.get(jump[1], place + 1) if jump else place + 1
         body = lines[start : place + 1]
         if sum("FMUL" in item or "DMUL" in item or "FFMA" in item for item in body) > 20:
-            loops.append(len(body))
-    return min(loops, default=0)
+            loops.append(body)
+    return min(loops, key=len, default=[])

@@ -38,7 +38,16 @@ WHOLES = tl.constexpr(10)
 """Length of the block of int32 numbers."""
 
 SOURCE_NUMBERS = tl.constexpr(12)
-"""Of a source: incident direction, 1/λ, weight, E, B, forced polarisation plane."""
+"""Of a source: 1/λ, weight, incident direction, forced polarisation plane, E, B."""
+
+WIDE_NUMBERS = tl.constexpr(10)
+"""From one domain's nine float64 components to the next, a multiple of sixteen bytes."""
+
+SPLIT_NUMBERS = tl.constexpr(28)
+"""The same of the 27 float32 pieces."""
+
+NARROW_NUMBERS = tl.constexpr(12)
+"""The same of the nine float32 components that find out whether a spot is near."""
 
 SQUARE = tl.constexpr(0)
 ROUND = tl.constexpr(1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import sysconfig
 from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
@@ -35,6 +37,19 @@ def interpreter_chosen() -> bool:
 def prepare_cache() -> None:
     """Let Triton keep compiled kernels beside the native ones, for all processes of the user."""
     os.environ.setdefault("TRITON_CACHE_DIR", str(cache_directory().parent / "triton"))
+
+
+def launcher_lacks() -> str:
+    """Say what is missing to build Triton's launcher, once for a user; empty where nothing is.
+
+    Triton compiles a small C extension of Python when a kernel is launched for the first time.
+    """
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "a C compiler (gcc or clang)"
+    scheme = sysconfig.get_default_scheme().replace("posix_local", "posix_prefix")
+    if not Path(sysconfig.get_paths(scheme=scheme)["include"], "Python.h").is_file():
+        return "Python's C headers (Python.h)"
+    return ""
 
 
 def capability(device: str) -> tuple[int, int]:

@@ -21,6 +21,7 @@ from distbragg.kernel.native.abi import SHAPES
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
 from distbragg.kernel.polarization import polarization_frame
 from distbragg.kernel.triton import layout
+from distbragg.kernel.triton.reach import Reach, longest_scattering, reach_of, reached_table
 from distbragg.kernel.triton.split import split_vectors
 from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
@@ -100,8 +101,6 @@ def forget_scenes() -> None:
 
 
 def _make(experiment: Experiment, panel: int, precision: str, device: str, *, split: bool) -> Scene:
-    import triton.language as tl
-
     crystal, view = experiment.crystal, experiment.detector.panels[panel]
     double = uses_double(crystal, precision)
     shortest = float(experiment.beam.sources.wavelength.min())
@@ -109,62 +108,111 @@ def _make(experiment: Experiment, panel: int, precision: str, device: str, *, sp
     # The edge of a top hat is a step: only float64 keeps it where it is.
     wanted = split and not double and crystal.shape != "tophat"
     pieces = split_vectors(prepared.vectors, shortest) if wanted else None
-    table = squared_table(experiment.reflections, double=double)
-    if table.values.size > _MOST_TABLE_ENTRIES:
-        raise MemoryError(f"a structure-factor box of {table.values.size} entries is too large")
+    table = _look_up(experiment, view, prepared.vectors, double=double)
     real = np.float64 if double else np.float32
+    scale = prepared.spot.scale * table.scale
+    background = _background_scale(experiment)
     reals = _reals(experiment, view)
     _put(reals, layout.CELLS, crystal.cells)
     _put(reals, layout.METRIC, prepared.spot.metric)
     _put(reals, layout.REACH_SQUARED, prepared.reach**2)
-    scale = prepared.spot.scale * table.scale
     _put(reals, layout.SCALE, scale)
-    background = _background_scale(experiment)
     _put(reals, layout.BACKGROUND, background / scale)
     if pieces is not None:
         _put(reals, layout.GRID, np.array(pieces.grids))
     stol = experiment.background
     arrays: tuple[NDArray[Any], ...] = (
         reals,
-        _wholes(experiment, view, tuple(n - 1 for n in table.values.shape)),
+        _wholes(experiment, view, table),
         _source_table(experiment.beam),
         _layer_table(view),
-        prepared.vectors if pieces is None else pieces.pieces,
-        prepared.vectors.astype(np.float32),
+        _padded(prepared.vectors, layout.WIDE_NUMBERS)
+        if pieces is None
+        else _padded(pieces.pieces, layout.SPLIT_NUMBERS),
+        _padded(prepared.vectors.astype(np.float32), layout.NARROW_NUMBERS),
         table.values,
         _scaled_amplitude(experiment.reflections, table.scale).astype(real),
         _at_least_one(stol.stol),
         _at_least_one(stol.amplitude),
     )
-    sampling = experiment.sampling
-    samples = view.sensor.count * sampling.oversample**2
-    flags: dict[str, Any] = {
+    flags = _flags(experiment, view, double=double)
+    flags |= {
+        "SPLIT": pieces is not None,
+        "NARROW": prepared.reach > 0.0,
+        "WITH_BACKGROUND": background != 0.0,
+        "INSIDE": table.inside,
+    }
+    tensors = tuple(torch.from_numpy(np.array(array)).to(device) for array in arrays)
+    samples = view.sensor.count * experiment.sampling.oversample**2
+    return Scene(tensors, flags, int(prepared.vectors.shape[0]), samples)
+
+
+def _flags(experiment: Experiment, view: Panel, *, double: bool) -> dict[str, Any]:
+    """Choose what the compiler is told of an experiment."""
+    import triton.language as tl
+
+    crystal, sampling = experiment.crystal, experiment.sampling
+    directions = experiment.beam.sources.direction
+    return {
         "SHAPE": SHAPES[crystal.shape],
         "AXES": sum(1 << axis for axis in range(3) if crystal.cells[axis] > 1.0),
         "REAL": tl.float64 if double else tl.float32,
-        "SPLIT": pieces is not None,
         # δ leaves float64 with a relative error of 2⁻²⁴: short crystals do not show it in Nδ.
         "LONG": double or float(crystal.cells.max()) > SHORT_CELLS,
-        "INTERPOLATE": experiment.reflections.interpolate
-        and experiment.reflections.amplitude.size > 0,
-        "NARROW": prepared.reach > 0.0,
-        "SINGLE": samples == 1,
+        "INTERPOLATE": _interpolates(experiment.reflections),
+        "SINGLE": view.sensor.count * sampling.oversample == 1,
         "CURVED": view.curved,
         "POINT": view.point_pixel,
         "SOLID_ANGLE": sampling.per_sample_solid_angle,
         "CAPTURE": sampling.per_sample_capture and view.sensor.absorbs,
         "POLARIZED": experiment.beam.polarized and sampling.per_sample_polarization,
         "CUT": sampling.dmin > 0.0,
-        "WITH_BACKGROUND": background != 0.0,
+        "ONE_WAY": bool((directions == directions[:1]).all()),
     }
-    tensors = tuple(torch.from_numpy(np.array(array)).to(device) for array in arrays)
-    return Scene(tensors, flags, int(prepared.vectors.shape[0]), samples)
+
+
+def _interpolates(reflections: Reflections) -> bool:
+    return reflections.interpolate and reflections.amplitude.size > 0
+
+
+@dataclass(frozen=True, slots=True)
+class _LookUp:
+    """|F|² / `scale` with border planes, from index `lowest` on; `inside`: no pixel leaves it."""
+
+    values: NDArray[Any]
+    lowest: Reach
+    scale: float
+    inside: bool
+
+
+def _look_up(
+    experiment: Experiment, view: Panel, vectors: Float64Array, *, double: bool
+) -> _LookUp:
+    reflections = experiment.reflections
+    table = squared_table(reflections, double=double)
+    h, k, l = (int(part) for part in reflections.origin)  # noqa: E741
+    found = _LookUp(table.values, (h, k, l), table.scale, inside=False)
+    # The tricubic look-up takes its places from the box of amplitudes.
+    if not _interpolates(reflections):
+        reach = reach_of(vectors, longest_scattering(experiment.beam, view))
+        wide = reached_table(table, found.lowest, reach)
+        if wide is not None:
+            found = _LookUp(*wide, table.scale, inside=True)
+    if found.values.size > _MOST_TABLE_ENTRIES:
+        entries = found.values.size
+        raise MemoryError(f"a structure-factor box of {entries} entries is too large")
+    return found
 
 
 def _put(block: NDArray[Any], place: SupportsIndex, values: float | Float64Array) -> None:
     numbers = np.atleast_1d(np.asarray(values))
     start = operator.index(place)
     block[start : start + numbers.size] = numbers
+
+
+def _padded(rows: NDArray[Any], numbers: SupportsIndex) -> NDArray[Any]:
+    """Lengthen rows with zeros to where the next may begin."""
+    return np.pad(rows, ((0, 0), (0, operator.index(numbers) - rows.shape[1])))
 
 
 def _reals(experiment: Experiment, view: Panel) -> Float64Array:
@@ -186,13 +234,13 @@ def _reals(experiment: Experiment, view: Panel) -> Float64Array:
     return block
 
 
-def _wholes(experiment: Experiment, view: Panel, box: tuple[int, ...]) -> NDArray[np.int32]:
+def _wholes(experiment: Experiment, view: Panel, table: _LookUp) -> NDArray[np.int32]:
     entries = experiment.background.stol.size
     block = np.zeros(operator.index(layout.WHOLES), dtype=np.int32)
     _put(block, layout.OVERSAMPLE, experiment.sampling.oversample)
     _put(block, layout.LAYERS, view.sensor.count)
-    _put(block, layout.BOX, np.array(box))
-    _put(block, layout.LOWEST, np.array(experiment.reflections.origin))
+    _put(block, layout.BOX, np.array(table.values.shape) - 1)
+    _put(block, layout.LOWEST, np.array(table.lowest))
     _put(block, layout.BACKGROUND_ENTRIES, max(1, entries))
     _put(block, layout.SEARCH_STEPS, max(0, entries - 1).bit_length())
     return block
@@ -207,10 +255,10 @@ def _source_table(beam: Beam) -> Float64Array:
     ):
         incident = (-float(direction[0]), -float(direction[1]), -float(direction[2]))
         frame = polarization_frame(incident, (x, y, z))
-        row[0:3] = incident
-        row[3], row[4] = 1.0 / wavelength, weight
-        row[5:8], row[8:11] = frame.electric, frame.magnetic
-        row[11] = 0.0 if any(frame.magnetic) else 1.0
+        row[0], row[1] = 1.0 / wavelength, weight
+        row[2:5] = incident
+        row[5] = 0.0 if any(frame.magnetic) else 1.0
+        row[6:9], row[9:12] = frame.electric, frame.magnetic
     return table
 
 

@@ -94,6 +94,19 @@ def test_counts_are_those_of_the_host_to_the_bit(device):
 
 
 @pytest.mark.spec("ENG-18")
+def test_nothing_is_divided_by_a_bare_number_which_cuda_would_round_otherwise(monkeypatch):
+    divide = torch.Tensor.__truediv__
+
+    def strictly(tensor, other):
+        assert isinstance(other, torch.Tensor), "CUDA multiplies by the reciprocal of a number"
+        return divide(tensor, other)
+
+    monkeypatch.setattr(torch.Tensor, "__truediv__", strictly)
+    mean = 10.0 ** torch.linspace(-2, 8, 500, dtype=torch.float64)
+    assert poisson_counts(mean, torch.arange(500), seed=3, frame=1).max() > 1e7
+
+
+@pytest.mark.spec("ENG-18")
 def test_memory_that_runs_out_halves_the_batches_and_changes_no_bit(monkeypatch):
     experiment, tile, numerator = example("exact", photon_noise=True, pixels=(130, 170))
     tile = Tile(0, 130, 0, 170)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.kernel import native, triton
 from distbragg.kernel import options as options_module
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
+from distbragg.kernel.triton import library
 from distbragg.spec.compute import ComputeSpec
 
 
@@ -117,12 +119,32 @@ def test_a_gpu_that_cannot_run_triton_is_told_why(
         resolve_options(compute, 1)
 
 
+def test_a_machine_that_cannot_build_tritons_launcher_is_told_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _pretend_gpu(monkeypatch, (9, 0), installed=True)
+    monkeypatch.setattr(triton, "launcher_lacks", library.launcher_lacks)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compute = ComputeSpec(device="cuda", kernel="triton")
+    with pytest.raises(EnvironmentFailure, match="needs a C compiler"):
+        resolve_options(compute, 1)
+    assert resolve_options(ComputeSpec(device="cuda"), 1).kernel == "eager"
+    monkeypatch.setenv("CC", "cc")
+    monkeypatch.setattr(library.sysconfig, "get_paths", lambda **_: {"include": str(tmp_path)})
+    with pytest.raises(EnvironmentFailure, match="Python's C headers"):
+        resolve_options(compute, 1)
+    (tmp_path / "Python.h").touch()
+    assert resolve_options(compute, 1).kernel == "triton"
+
+
 def _pretend_gpu(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], *, installed: bool
 ) -> None:
     monkeypatch.setenv("TRITON_INTERPRET", "0")
     monkeypatch.setattr(options_module, "_require_cuda", lambda device: None)
     monkeypatch.setattr(triton, "installed", lambda: installed)
+    monkeypatch.setattr(triton, "launcher_lacks", lambda: "")
     monkeypatch.setattr(triton, "capability", lambda device: capability)
     monkeypatch.setattr("distbragg.kernel.triton.library.capability", lambda device: capability)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from distbragg.kernel.triton.device.geometry import vector
 from distbragg.kernel.triton.device.indices import pieces, split_index, wide_index
 
 
@@ -16,8 +17,9 @@ def split(table, q, grids, whole, head, tail, count: tl.constexpr):
     y1, y2, y3, y4, y5 = pieces(tl.load(q + count + at), grid, finer)
     z1, z2, z3, z4, z5 = pieces(tl.load(q + 2 * count + at), grid, finer)
     n, h, t = split_index(
-        table, (x1, y1, z1), (x2, y2, z2), (x3, y3, z3), (x4, y4, z4), (x5, y5, z5)
-    )
+        vector(table), vector(table + 9), vector(table + 18),
+        (x1, y1, z1), (x2, y2, z2), (x3, y3, z3), (x4, y4, z4), (x5, y5, z5),
+    )  # fmt: skip
     tl.store(whole + at, n)
     tl.store(head + at, h)
     tl.store(tail + at, t)

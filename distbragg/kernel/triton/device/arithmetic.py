@@ -69,7 +69,7 @@ def product_less_turns(x, y):
         shift = constant(12582912.0, x)
     else:
         shift = constant(6755399441055744.0, x)
-    return fma(y, x, -(fma(y, x, shift) - shift))
+    return fma(y, x, shift - fma(y, x, shift))
 
 
 @triton.jit

@@ -14,9 +14,9 @@ from distbragg.kernel.triton.device.arithmetic import constant, fma, product_les
 from distbragg.kernel.triton.device.geometry import (
     background_squared,
     half_length,
-    polarization,
     rays,
     sample_factor,
+    towards,
     vector,
 )
 from distbragg.kernel.triton.device.indices import (
@@ -25,9 +25,11 @@ from distbragg.kernel.triton.device.indices import (
     split_turns,
     wide_index,
 )
+from distbragg.kernel.triton.device.loads import four, two
 from distbragg.kernel.triton.device.step import (
     near_spot,
     nearest_cell,
+    off_zero,
     radius_squared,
     smooth_shape,
     square_shape,
@@ -43,14 +45,20 @@ from distbragg.kernel.triton.layout import (
     LAYERS,
     LOWEST,
     METRIC,
+    NARROW_NUMBERS,
     OVERSAMPLE,
     REACH_SQUARED,
     SCALE,
     SEARCH_STEPS,
     SOURCE_NUMBERS,
+    SPLIT_NUMBERS,
     SQUARE,
     TOPHAT_CUT,
+    WIDE_NUMBERS,
 )
+
+TOGETHER = tl.constexpr(16)
+"""Domains whose terms are added in the step's own type before they go to the exact sum."""
 
 
 @triton.jit
@@ -68,24 +76,34 @@ def wide_step(
     """Nearest indices, distances and squared transform of a step, indices in float64."""
     EXACT: tl.constexpr = tl.float64 == REAL
     x, y, z = q
-    i, u = wide_index(tl.load(domain), tl.load(domain + 1), tl.load(domain + 2), x, y, z, EXACT)
-    j, v = wide_index(tl.load(domain + 3), tl.load(domain + 4), tl.load(domain + 5), x, y, z, EXACT)
-    m, w = wide_index(tl.load(domain + 6), tl.load(domain + 7), tl.load(domain + 8), x, y, z, EXACT)
+    a0, a1 = two(domain)
+    a2, b0 = two(domain + 2)
+    b1, b2 = two(domain + 4)
+    c0, c1 = two(domain + 6)
+    c2 = tl.load(domain + 8)
+    i, u = wide_index(a0, a1, a2, x, y, z, EXACT)
+    j, v = wide_index(b0, b1, b2, x, y, z, EXACT)
+    m, w = wide_index(c0, c1, c2, x, y, z, EXACT)
     deltas = (u.to(REAL), v.to(REAL), w.to(REAL))
     if SHAPE == SQUARE:
         if LONG:
+            far_u, far_v, far_w = off_zero(u, REAL), off_zero(v, REAL), off_zero(w, REAL)
             turns = (
-                product_less_turns(u, cells[0]).to(REAL),
-                product_less_turns(v, cells[1]).to(REAL),
-                product_less_turns(w, cells[2]).to(REAL),
+                product_less_turns(far_u, cells[0]).to(REAL),
+                product_less_turns(far_v, cells[1]).to(REAL),
+                product_less_turns(far_w, cells[2]).to(REAL),
             )
+            value = square_shape((far_u.to(REAL), far_v.to(REAL), far_w.to(REAL)), turns, AXES)
         else:
+            x = off_zero(deltas[0], REAL)
+            y = off_zero(deltas[1], REAL)
+            z = off_zero(deltas[2], REAL)
             turns = (
-                product_less_turns(deltas[0], cells[0].to(REAL)),
-                product_less_turns(deltas[1], cells[1].to(REAL)),
-                product_less_turns(deltas[2], cells[2].to(REAL)),
+                product_less_turns(x, cells[0].to(REAL)),
+                product_less_turns(y, cells[1].to(REAL)),
+                product_less_turns(z, cells[2].to(REAL)),
             )
-        value = square_shape(deltas, turns, cells, AXES)
+            value = square_shape((x, y, z), turns, AXES)
     else:
         value = smooth_shape(radius_squared(u, v, w, metric), tophat_cut, SHAPE, REAL)
     return i, j, m, deltas[0], deltas[1], deltas[2], value
@@ -94,17 +112,29 @@ def wide_step(
 @triton.jit
 def split_step(domain, q, cells, metric, tophat_cut, SHAPE: tl.constexpr, AXES: tl.constexpr):
     """Do what `wide_step` does without float64: `domain` and `q` are pieces."""
-    i, u, up = split_index(domain, q[0], q[1], q[2], q[3], q[4])
-    j, v, vp = split_index(domain + 3, q[0], q[1], q[2], q[3], q[4])
-    m, w, wp = split_index(domain + 6, q[0], q[1], q[2], q[3], q[4])
+    a0, a1, a2, b0 = four(domain)
+    b1, b2, c0, c1 = four(domain + 4)
+    c2, a3, a4, a5 = four(domain + 8)
+    b3, b4, b5, c3 = four(domain + 12)
+    c4, c5, a6, a7 = four(domain + 16)
+    a8, b6, b7, b8 = four(domain + 20)
+    c6, c7, c8, _ = four(domain + 24)
+    a, b, c = (a0, a1, a2), (b0, b1, b2), (c0, c1, c2)
+    i, u, up = split_index(a, (a3, a4, a5), (a6, a7, a8), q[0], q[1], q[2], q[3], q[4])
+    j, v, vp = split_index(b, (b3, b4, b5), (b6, b7, b8), q[0], q[1], q[2], q[3], q[4])
+    m, w, wp = split_index(c, (c3, c4, c5), (c6, c7, c8), q[0], q[1], q[2], q[3], q[4])
     deltas = (u + up, v + vp, w + wp)
     if SHAPE == SQUARE:
+        hair = constant(1e-12, u)
         turns = (
-            split_turns(u, up, cells[0]),
-            split_turns(v, vp, cells[1]),
-            split_turns(w, wp, cells[2]),
+            tl.abs(split_turns(u, up, cells[0])) + hair * cells[0],
+            tl.abs(split_turns(v, vp, cells[1])) + hair * cells[1],
+            tl.abs(split_turns(w, wp, cells[2])) + hair * cells[2],
         )
-        value = square_shape(deltas, turns, cells, AXES)
+        x = off_zero(deltas[0], tl.float32)
+        y = off_zero(deltas[1], tl.float32)
+        z = off_zero(deltas[2], tl.float32)
+        value = square_shape((x, y, z), turns, AXES)
     else:
         radius = radius_squared(deltas[0], deltas[1], deltas[2], metric)
         value = smooth_shape(radius, tophat_cut, SHAPE, tl.float32)
@@ -137,6 +167,7 @@ def domain_sum(
     LONG: tl.constexpr,
     INTERPOLATE: tl.constexpr,
     NARROW: tl.constexpr,
+    INSIDE: tl.constexpr,
 ):
     """Σ over domains of |F|² F_latt² at scattering vectors (x, y, z), float64, scaled.
 
@@ -166,33 +197,38 @@ def domain_sum(
     near_x, near_y, near_z = x.to(tl.float32), y.to(tl.float32), z.to(tl.float32)
     total = tl.zeros(x.shape, tl.float32 if SPLIT else tl.float64)
     lost = tl.zeros(x.shape, tl.float32)
-    for d in range(domains):
-        wanted = True
-        if NARROW:
-            close = near_spot(narrow_vectors + d * 9, near_x, near_y, near_z, coarse, reach_squared)
-            wanted = tl.max(close.to(tl.int32), axis=0) > 0
-        if wanted:
-            if SPLIT:
-                i, j, m, u, v, w, latt = split_step(
-                    vectors + d * 27, q, cells, metric, tophat_cut, SHAPE, AXES
-                )
-            else:
-                i, j, m, u, v, w, latt = wide_step(
-                    vectors + d * 9, q, cells, metric, tophat_cut, SHAPE, AXES, REAL, LONG
-                )
-            cell = nearest_cell(table, lowest, size, i, j, m)
-            if INTERPOLATE:
-                inside, smooth = tricubic_squared(amplitude, lowest, size, i, j, m, u, v, w)
-                cell = tl.where(inside, smooth, cell)
-            # The table is scaled to at most 1, so that the product stays in the float32 range.
-            term = latt * cell
-            if SPLIT:
-                more = term - lost
-                sum_ = total + more
-                lost = (sum_ - total) - more
-                total = sum_
-            else:
-                total += term.to(tl.float64)
+    domain, narrow = vectors, narrow_vectors
+    for first in range(0, domains, TOGETHER):
+        part = tl.zeros(x.shape, REAL)
+        for _ in range(tl.minimum(TOGETHER, domains - first)):
+            wanted = True
+            if NARROW:
+                close = near_spot(narrow, near_x, near_y, near_z, coarse, reach_squared)
+                wanted = tl.max(close.to(tl.int32), axis=0) > 0
+            if wanted:
+                if SPLIT:
+                    i, j, m, u, v, w, latt = split_step(
+                        domain, q, cells, metric, tophat_cut, SHAPE, AXES
+                    )
+                else:
+                    i, j, m, u, v, w, latt = wide_step(
+                        domain, q, cells, metric, tophat_cut, SHAPE, AXES, REAL, LONG
+                    )
+                cell = nearest_cell(table, lowest, size, i, j, m, INSIDE)
+                if INTERPOLATE:
+                    inside, smooth = tricubic_squared(amplitude, lowest, size, i, j, m, u, v, w)
+                    cell = tl.where(inside, smooth, cell)
+                # The table is scaled to at most 1, so that the product stays in float32's range.
+                part += latt * cell
+            domain += SPLIT_NUMBERS if SPLIT else WIDE_NUMBERS
+            narrow += NARROW_NUMBERS
+        if SPLIT:
+            more = part - lost
+            sum_ = total + more
+            lost = (sum_ - total) - more
+            total = sum_
+        else:
+            total += part.to(tl.float64)
     if SPLIT:
         result = total.to(tl.float64) - lost.to(tl.float64)
     else:
@@ -203,7 +239,8 @@ def domain_sum(
 @triton.jit(
     do_not_specialize=[
         "count", "width", "slow_start", "fast_start", "source_start", "source_stop", "domains"
-    ]
+    ],
+    do_not_specialize_on_alignment=["positions"],
 )  # fmt: skip
 def render_block(
     out,
@@ -240,6 +277,8 @@ def render_block(
     POLARIZED: tl.constexpr,
     CUT: tl.constexpr,
     WITH_BACKGROUND: tl.constexpr,
+    ONE_WAY: tl.constexpr,
+    INSIDE: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
     """Add the sources [source_start, source_stop) to the numerators `out` of a tile's pixels.
@@ -264,6 +303,8 @@ def render_block(
         |F|² with border planes, and |F|, scaled to at most 1.
     stol_table, stol_amplitude : float64
         Background.
+    ONE_WAY, INSIDE : bool
+        All sources come from one direction; the table holds every index that a pixel can reach.
     """
     lanes = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     used = lanes < count
@@ -279,12 +320,13 @@ def render_block(
             reals, slow, fast, samples - 1, samples - 1, oversample, tl.load(layers), CURVED
         )
         factor = sample_factor(reals, layers, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE)
+        if ONE_WAY:
+            ux, uy, uz, share = towards(reals, sources, dx, dy, dz, factor, POLARIZED)
     for s in range(source_start, source_stop):
         source = sources + s * SOURCE_NUMBERS
-        ix, iy, iz = vector(source)
-        inverse_wavelength = tl.load(source + 3)
+        inverse_wavelength, weight = two(source)
         contribution = tl.zeros((BLOCK,), tl.float64)
-        for k in range(samples):
+        for k in range(1 if SINGLE else samples):
             if not SINGLE:
                 layer = layers + 3 * (k // (oversample * oversample))
                 sub = k % (oversample * oversample)
@@ -295,12 +337,12 @@ def render_block(
                 factor = sample_factor(
                     reals, layer, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE
                 )
-            x = (dx - ix) * inverse_wavelength
-            y = (dy - iy) * inverse_wavelength
-            z = (dz - iz) * inverse_wavelength
+            if not (SINGLE and ONE_WAY):
+                ux, uy, uz, share = towards(reals, source, dx, dy, dz, factor, POLARIZED)
+            x, y, z = ux * inverse_wavelength, uy * inverse_wavelength, uz * inverse_wavelength
             value = domain_sum(
                 x, y, z, domains, vectors, narrow_vectors, table, amplitude, reals, wholes,
-                SHAPE, AXES, REAL, SPLIT, LONG, INTERPOLATE, NARROW,
+                SHAPE, AXES, REAL, SPLIT, LONG, INTERPOLATE, NARROW, INSIDE,
             )  # fmt: skip
             if CUT:
                 beyond = tl.load(reals + DMIN) * half_length(x, y, z) > constant(0.5, x)
@@ -311,9 +353,6 @@ def render_block(
                     tl.load(wholes + SEARCH_STEPS), half_length(x, y, z),
                 )  # fmt: skip
                 value = fma(tl.load(reals + BACKGROUND), squared, value)
-            share = factor
-            if POLARIZED:
-                share = factor * polarization(reals, source, dx, dy, dz)
             contribution = fma(share, scale * value, contribution)
-        total = fma(tl.load(source + 4), contribution, total)
+        total = fma(weight, contribution, total)
     tl.store(out + place, total, mask=used)

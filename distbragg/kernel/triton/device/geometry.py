@@ -10,6 +10,7 @@ import triton
 import triton.language as tl
 
 from distbragg.kernel.triton.device.arithmetic import constant, exponential, fma, sine_cosine
+from distbragg.kernel.triton.device.loads import two
 from distbragg.kernel.triton.layout import (
     BEAM,
     DISTANCE,
@@ -108,16 +109,28 @@ def sample_factor(
 @triton.jit
 def polarization(reals, source, x, y, z):
     """½(1 + cos²2θ − K cos2ψ sin²2θ) with cos2ψ sin²2θ = (d·E)² − (d·B)²."""
-    ix, iy, iz = vector(source)
-    ex, ey, ez = vector(source + 5)
-    bx, by, bz = vector(source + 8)
+    ix, iy = two(source + 2)
+    iz, forced = two(source + 4)
+    ex, ey = two(source + 6)
+    ez, bx = two(source + 8)
+    by, bz = two(source + 10)
     c = along(x, y, z, ix, iy, iz)
     electric, magnetic = along(x, y, z, ex, ey, ez), along(x, y, z, bx, by, bz)
     # Where the axis lies along the beam there is no plane and ψ is 0: forced is then 1.
-    forced = tl.load(source + 11)
     one = constant(1.0, c)
     plane = fma(electric, electric, -(magnetic * magnetic)) + forced * fma(-c, c, one)
     return constant(0.5, c) * (fma(c, c, one) - tl.load(reals + KAHN) * plane)
+
+
+@triton.jit
+def towards(reals, source, x, y, z, factor, POLARIZED: tl.constexpr):
+    """Scattering vectors times λ of unit vectors from the sample, and the factor of a source."""
+    ix, iy = two(source + 2)
+    iz = tl.load(source + 4)
+    share = factor
+    if POLARIZED:
+        share = factor * polarization(reals, source, x, y, z)
+    return x - ix, y - iy, z - iz, share
 
 
 @triton.jit

@@ -36,16 +36,16 @@ def wide_index(a, b, c, x, y, z, EXACT: tl.constexpr):
 
 
 @triton.jit
-def split_index(table, first_q, second_q, third_q, rest_q, single_q):
+def split_index(first, second, third, first_q, second_q, third_q, rest_q, single_q):
     """Nearest whole number of h, and δ as a sum of two float32, from short float32 pieces.
 
-    `table` points at the three first pieces of a cell vector; second and third pieces are 9 and
-    18 numbers further. `first_q`, `second_q`, `third_q` are pieces of the scattering vector,
-    `rest_q` is the sum of the last two and `single_q` of all three, rounded.
+    `first`, `second`, `third` are the pieces of a cell vector, three numbers each; `first_q`,
+    `second_q`, `third_q` those of the scattering vector. `rest_q` is the sum of the last two and
+    `single_q` of all three, rounded.
     """
-    a1, b1, c1 = tl.load(table), tl.load(table + 1), tl.load(table + 2)
-    a2, b2, c2 = tl.load(table + 9), tl.load(table + 10), tl.load(table + 11)
-    a3, b3, c3 = tl.load(table + 18), tl.load(table + 19), tl.load(table + 20)
+    a1, b1, c1 = first
+    a2, b2, c2 = second
+    a3, b3, c3 = third
     x1, y1, z1 = first_q
     x2, y2, z2 = second_q
     # Products and sums of these two are exact, by the choice of the pieces.
@@ -54,16 +54,16 @@ def split_index(table, first_q, second_q, third_q, rest_q, single_q):
     low = fma(a2, rest_q[0], fma(b2, rest_q[1], c2 * rest_q[2]))
     low = fma(a1, third_q[0], fma(b1, third_q[1], fma(c1, third_q[2], low)))
     low = fma(a3, single_q[0], fma(b3, single_q[1], fma(c3, single_q[2], low)))
-    first, first_whole = rounded(high)
-    high = high - first
+    turns, first_whole = rounded(high)
+    high = high - turns
     # high + middle as a sum and its exact rounding error.
     total = high + middle
     part = total - high
     low = ((high - (total - part)) + (middle - part)) + low
     head = total + low
     tail = low - (head - total)
-    second, second_whole = rounded(head)
-    head = head - second
+    turns, second_whole = rounded(head)
+    head = head - turns
     # ceil(h − ½): of two equally near indices the lower one.
     half = constant(0.5, head)
     zero = constant(0.0, head)

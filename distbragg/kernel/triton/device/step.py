@@ -14,16 +14,14 @@ from distbragg.kernel.triton.device.arithmetic import (
     sin_pi,
     sinc3_squared,
 )
+from distbragg.kernel.triton.device.loads import four
 from distbragg.kernel.triton.layout import GAUSS, ROUND
 
 
 @triton.jit
-def interference(delta, turns, off, off_turns):
-    """sin(πNδ) and sin(πδ), up to the sign that the square drops.
-
-    A tiny distance is added to both: 0/0 becomes N without a branch.
-    """
-    return sin_pi(tl.abs(turns) + off_turns), sin_pi(tl.abs(delta) + off)
+def off_zero(delta, REAL: tl.constexpr):
+    """|δ|, a hair more, so that 0/0 becomes N without a branch; the hair survives in REAL."""
+    return tl.abs(delta) + constant(1e-12 if tl.float32 == REAL else 1e-40, delta)
 
 
 @triton.jit
@@ -34,18 +32,20 @@ def ratio_squared(n1, d1, n2, d2, n3, d3):
 
 
 @triton.jit
-def square_shape(deltas, turns, cells, AXES: tl.constexpr):
-    """Squared transform of a parallelepiped; bit n of AXES: axis n has more than one cell."""
-    u, v, w = deltas
-    off = constant(1e-12 if u.dtype == tl.float32 else 1e-40, u)
-    one = constant(1.0, u)
+def square_shape(deltas, turns, AXES: tl.constexpr):
+    """Squared transform of a parallelepiped; bit n of AXES: axis n has more than one cell.
+
+    `deltas` come from `off_zero`, `turns` are Nδ of the same numbers less their whole turns; of
+    neither does the sign matter.
+    """
+    one = constant(1.0, deltas[0])
     n1, d1, n2, d2, n3, d3 = one, one, one, one, one, one
     if AXES & 1:
-        n1, d1 = interference(u, turns[0], off, off * cells[0].to(u.dtype))
+        n1, d1 = sin_pi(turns[0]), sin_pi(deltas[0])
     if AXES & 2:
-        n2, d2 = interference(v, turns[1], off, off * cells[1].to(u.dtype))
+        n2, d2 = sin_pi(turns[1]), sin_pi(deltas[1])
     if AXES & 4:
-        n3, d3 = interference(w, turns[2], off, off * cells[2].to(u.dtype))
+        n3, d3 = sin_pi(turns[2]), sin_pi(deltas[2])
     return ratio_squared(n1, d1, n2, d2, n3, d3)
 
 
@@ -77,14 +77,17 @@ def place_in(index, lowest, size):
 
 
 @triton.jit
-def nearest_cell(table, lowest, size, i, j, m):
+def nearest_cell(table, lowest, size, i, j, m, INSIDE: tl.constexpr):
     """|F|² at whole indices; the border planes of the table hold the default."""
-    i, j, m = (
-        place_in(i, lowest[0], size[0]),
-        place_in(j, lowest[1], size[1]),
-        place_in(m, lowest[2], size[2]),
-    )
-    return tl.load(table + ((i * (size[1] + 1) + j) * (size[2] + 1) + m))
+    across, along = size[1] + 1, size[2] + 1
+    if INSIDE:
+        # The place of 0, 0, 0 is the same for all pixels, and no work for any.
+        table -= (lowest[0] * across + lowest[1]) * along + lowest[2]
+    else:
+        i = place_in(i, lowest[0], size[0])
+        j = place_in(j, lowest[1], size[1])
+        m = place_in(m, lowest[2], size[2])
+    return tl.load(table + ((i * across + j) * along + m))
 
 
 @triton.jit
@@ -148,8 +151,10 @@ def near_spot(domain, x, y, z, metric, reach_squared):
 
     `domain` points at the nine components in float32; `metric` is the quadratic form.
     """
-    h = fma(tl.load(domain), x, fma(tl.load(domain + 1), y, tl.load(domain + 2) * z))
-    k = fma(tl.load(domain + 3), x, fma(tl.load(domain + 4), y, tl.load(domain + 5) * z))
-    l = fma(tl.load(domain + 6), x, fma(tl.load(domain + 7), y, tl.load(domain + 8) * z))  # noqa: E741
+    a0, a1, a2, b0 = four(domain)
+    b1, b2, c0, c1 = four(domain + 4)
+    h = fma(a0, x, fma(a1, y, a2 * z))
+    k = fma(b0, x, fma(b1, y, b2 * z))
+    l = fma(c0, x, fma(c1, y, tl.load(domain + 8) * z))  # noqa: E741
     u, v, w = h - nearest_even(h), k - nearest_even(k), l - nearest_even(l)
     return radius_squared(u, v, w, metric) < reach_squared

@@ -1,0 +1,86 @@
+"""Triton's compiling launcher without a card: all happens as on an H100 but the launch itself.
+
+Run in a process of its own, where TRITON_INTERPRET is not set. Arguments are bound, typed,
+specialised and compiled to machine code by Triton; a launch is written down instead of made.
+"""
+
+from __future__ import annotations
+
+import re
+
+import torch
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+
+launches = []
+"""What was launched: name, grid, arguments as (type for the launcher, what was given)."""
+
+
+class _Utilities:
+    def get_device_properties(self, device):
+        return {"max_shared_mem": 232_448, "multiprocessor_count": 132}
+
+    def load_binary(self, name, kernel, shared, device):
+        assert kernel[:4] == b"\x7fELF"
+        return None, name, 0, 0, 1024
+
+
+class _Launcher:
+    def __init__(self, source, metadata):
+        self.types = dict(source.signature)
+        self.shared = metadata.shared
+        self.scratch = metadata.global_scratch_size
+        self.name = metadata.name
+
+    def __call__(self, x, y, z, stream, function, packed, details, enter, leave, *arguments):
+        given = [
+            str(item.dtype).removeprefix("torch.") if isinstance(item, torch.Tensor) else item
+            for item in arguments
+        ]
+        launches.append(
+            {
+                "name": self.name,
+                "grid": (x, y, z),
+                "shared": self.shared,
+                "scratch": self.scratch,
+                "arguments": [
+                    (kind, what)
+                    for kind, what in zip(self.types.values(), given, strict=True)
+                    if kind != "constexpr"
+                ],
+            }
+        )
+
+
+class Card:
+    """Stands for an H100 in Triton's eyes."""
+
+    utils = _Utilities()
+    launcher_cls = _Launcher
+
+    def get_current_device(self):
+        return 0
+
+    def get_current_stream(self, device):
+        return 0
+
+    def get_current_target(self):
+        return GPUTarget("cuda", 90, 32)
+
+
+def install():
+    """Let Triton compile for the stand-in from here on."""
+    driver.set_active(Card())
+
+
+def compiled(function):
+    """Kernels that were compiled of a device function so far."""
+    return list(function.device_caches[0][0].values())
+
+
+def parameters(kernel):
+    """Types that the launcher packs, and those of the parameters in PTX but Triton's own two."""
+    head = re.search(r"\.entry \w+\((.*?)\)", kernel.asm["ptx"], re.DOTALL)[1]
+    found = [re.match(r"\s*\.param \.(\w+)", line)[1] for line in head.strip().splitlines()]
+    packed = [kind for kind in kernel.src.signature.values() if kind != "constexpr"]
+    return packed, found[: len(packed)]

@@ -1,0 +1,118 @@
+"""The launches, as on a card: what Triton binds, compiles and would hand over to the driver."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(util.find_spec("triton") is None, reason="Triton is not installed")
+
+PROGRAM = """
+import json, sys
+from tests.unit.kernel_triton import standin
+standin.install()
+from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.triton import render
+from distbragg.kernel.triton.device.fused import render_block
+from distbragg.kernel.triton.peak import measure_peak
+from distbragg.kernel.triton.device.peak import multiply_add
+from distbragg.plan.keys import SourceChunk, Tile
+from tests.unit.kernel_native import kit
+from tests.unit.kernel_triton.kit import WAYS, triton_options
+
+def done():
+    kernels = standin.compiled(render_block) + standin.compiled(multiply_add)
+    return {"compiled": len(kernels), "parameters": [standin.parameters(k) for k in kernels],
+            "launches": list(standin.launches)}
+
+reports = []
+for kind in json.loads(sys.argv[1]):
+    experiment = kit.make_experiment(domains=3, **kind)
+    whole, chunk = kit.whole(experiment)
+    for precision, indices in WAYS:
+        render_tile(experiment, 0, whole, chunk, triton_options(precision, indices))
+reports.append(done())
+# One pixel, one source, odd places, ranges cut at any pixel: no other kernel is needed.
+for tile in (Tile(3, 4, 5, 6), Tile(0, 7, 1, 12)):
+    render_tile(experiment, 0, tile, SourceChunk(1, 2), triton_options())
+real = render.in_batches
+render.in_batches = lambda total, size, work, **more: real(total, 101, work, **more)
+render_tile(experiment, 0, whole, chunk, triton_options())
+render.in_batches = real
+render.MOST_STEPS = whole.pixels * 3
+render_tile(experiment, 0, whole, chunk, triton_options())
+reports.append(done())
+measure_peak("cpu")
+reports.append(done())
+print(json.dumps(reports))
+"""
+
+KINDS = [
+    {"shape": "gauss", "cells": (9, 8, 7)},
+    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "curved": True},
+    {"shape": "square", "cells": (7, 9, 30), "sources": 2},
+]
+
+POINTERS = {"*fp64": "float64", "*fp32": "float32", "*i32": "int32"}
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    ours = ("TRITON_INTERPRET", "TRITON_CACHE_DIR")
+    environment = {k: v for k, v in os.environ.items() if k not in ours}
+    environment["DISTBRAGG_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    answer = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(KINDS)], cwd=Path(__file__).parents[3],
+        capture_output=True, text=True, check=False, env=environment,
+    )  # fmt: skip
+    assert answer.returncode == 0, answer.stderr
+    kept = Path(environment["DISTBRAGG_CACHE_DIR"]) / "triton"
+    assert list(kept.rglob("*.cubin"))
+    return json.loads(answer.stdout)
+
+
+@pytest.mark.spec("ENG-17")
+def test_arguments_are_what_the_compiled_kernel_reads(reports):
+    first = reports[0]
+    assert first["compiled"] == len(KINDS) * 3
+    for launch in reports[-1]["launches"]:
+        for kind, given in launch["arguments"]:
+            if kind in POINTERS:
+                assert given == POINTERS[kind]
+            else:
+                # No bare float: it would be handed over in single precision.
+                assert kind == "i32"
+                assert isinstance(given, int)
+                assert -(2**31) <= given < 2**31
+        assert launch["shared"] <= 1024
+        assert launch["scratch"] == 0
+    for signature, parameters in first["parameters"]:
+        assert [kind[0] == "*" for kind in signature] == [kind == "u64" for kind in parameters]
+        assert [kind == "i32" for kind in signature] == [kind == "u32" for kind in parameters]
+
+
+@pytest.mark.spec("ENG-18")
+def test_no_other_size_place_or_range_makes_the_compiler_run_again(reports):
+    first, second, _ = reports
+    assert second["compiled"] == first["compiled"]
+    assert len(second["launches"]) > len(first["launches"]) + 10
+    counts = [launch["arguments"][2][1] for launch in second["launches"][len(first["launches"]) :]]
+    assert 1 in counts
+    assert 101 in counts
+    for launch in second["launches"]:
+        x, y, z = launch["grid"]
+        assert 1 <= x < 2**31
+        assert (y, z) == (1, 1)
+
+
+def test_the_measurement_of_the_peak_is_launched_as_it_was_compiled(reports):
+    launch = reports[2]["launches"][-1]
+    assert launch["name"] == "multiply_add"
+    assert [kind for kind, _ in launch["arguments"]] == ["*fp32", "i32"]
+    assert reports[2]["compiled"] == reports[1]["compiled"] + 1
