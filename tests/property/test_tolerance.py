@@ -55,6 +55,36 @@ EXPERIMENTS = st.fixed_dictionaries(
     }
 )
 
+SMALL_SPOTS = st.fixed_dictionaries(
+    {
+        "physics": st.sampled_from(["exact", "nanobragg"]),
+        "shape": st.sampled_from(["gauss", "tophat", "tophat"]),
+        "cells": st.tuples(*[st.integers(12, 30)] * 3),
+        "cell": st.sampled_from(
+            [LARGE_CELL, ((30.0, 0, 0), (14.0, 41.0, 0), (-20.0, 13.0, 77.0)), LARGE_CELL[::-1]]
+        ),
+        "box": st.sampled_from([(11, 13, 9), (41, 43, 45)]),
+        "fudge": st.sampled_from([0.001, 0.003, 0.01, 0.1]),
+        "missets": st.tuples(*[st.floats(-3.0, 3.0)] * 3),
+        "interpolate": st.booleans(),
+        "default_amplitude": st.sampled_from([0.0, 3.0]),
+        "phi": st.sampled_from([(0.0,), (0.1, 0.11, 0.3), (1.2,)]),
+        "domains": st.sampled_from([1, 7, 25, 40]),
+        "wavelengths": st.sampled_from([(1.0,), (1.0, 1.03), (0.5, 2.0, 1.1)]),
+        "divergence": st.sampled_from([0.0, 0.01]),
+        # Panels across the edges of areas of 128 x 128 pixels.
+        "pixels": st.sampled_from([(70, 270), (150, 40), (270, 9)]),
+        "pixel_size": st.sampled_from([5e-5, 2e-4, 4e-4]),
+        "distance": st.sampled_from([0.05, 0.15, 1.0]),
+        "tilt": st.tuples(*[st.sampled_from([0.0, 0.3, -0.7, 3.0])] * 3),
+        "layers": st.integers(0, 3),
+        "masked": st.sampled_from([0.0, 0.3]),
+        "oversample": st.integers(1, 2),
+        "molecules": st.sampled_from([0.0, 0.0, 1e6]),
+        "seed": st.integers(0, 1000),
+    }
+)
+
 
 def _options(precision: str = "float64", threads: int = 1) -> KernelOptions:
     return KernelOptions(precision=precision, kernel="native", device="cpu", threads=threads)  # type: ignore[arg-type]
@@ -89,6 +119,41 @@ def test_no_pixel_loses_more_than_is_told_nor_more_than_is_allowed(kind, share):
     event(f"leaves something out: {told > 0.0}, {kind['shape']}")
     assert told <= tolerance
     assert np.abs(full - reduced).max() <= told + rounding
+
+
+@pytest.mark.spec("SAM-9")
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(kind=SMALL_SPOTS, share=st.floats(-9.0, -1.0))
+def test_no_small_spot_is_missed(kind, share):
+    experiment = _make(kind)
+    full, _ = _photons(experiment, replace(_options(), every_step=True))
+    largest = float(full.max())
+    tolerance = largest * 10.0**share
+    reduced, told = _photons(_within(experiment, tolerance), _options())
+    event(f"leaves something out: {told > 0.0}, {kind['shape']}")
+    assert told <= tolerance
+    if kind["shape"] == "tophat":
+        assert np.array_equal(full, reduced)
+    rounding = tolerances.KERNEL_TWIN_FLOAT64_RELATIVE * largest
+    assert np.abs(full - reduced).max() <= told + rounding
+
+
+@pytest.mark.spec("SAM-9")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(kind=SMALL_SPOTS, share=st.floats(-9.0, -1.0))
+def test_small_spots_are_the_same_in_every_tile(kind, share):
+    experiment = _make(kind)
+    full, _ = _photons(experiment, _options("mixed"))
+    within = _within(experiment, float(full.max()) * 10.0**share)
+    whole, sources = whole_tile(within), all_sources(within)
+    image = sum_tile(within, 0, whole, sources, _options("mixed", threads=2)).numerator
+    image = image.reshape(whole.shape)
+    slow, fast = whole.slow_stop, whole.fast_stop
+    for tile in (Tile(0, 1, 0, fast), Tile(1, slow, 0, 3), Tile(1, slow, 3, fast)):
+        part = sum_tile(within, 0, tile, sources, _options("mixed")).numerator
+        rows = slice(tile.slow_start, tile.slow_stop)
+        columns = slice(tile.fast_start, tile.fast_stop)
+        assert np.array_equal(part.reshape(tile.shape), image[rows, columns])
 
 
 @pytest.mark.spec("SAM-9")

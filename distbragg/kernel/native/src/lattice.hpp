@@ -225,6 +225,11 @@ struct StepSum {
   virtual void look(const NarrowDomain* domains, const std::int32_t* numbers, std::size_t count,
                     const Patches& patches, const SeenPatches& seen, Sightings& found) const = 0;
   virtual float enough() const = 0;
+  // Distance of the scattering vector from every lattice point that is enough, 1/Å; infinite
+  // where there is no such distance.
+  virtual double far_enough() const = 0;
+  // Whether the structure factor about a lattice point may be anything but exactly 0.
+  virtual bool scatters(double h, double k, double l) const = 0;
   virtual void highest(const float* clearance, float* step) const = 0;
 };
 
@@ -359,6 +364,16 @@ struct DomainSum final : StepSum {
           std::max(g.radius_squared(0.5, -0.5, 0.5), g.radius_squared(-0.5, 0.5, 0.5)));
     }
     return step_bound.enough() <= furthest ? step_bound.enough() : HUGE_VALF;
+  }
+
+  double far_enough() const override {
+    if constexpr (kShape == kSquare) return HUGE_VAL;
+    return std::sqrt(static_cast<double>(enough())) * static_cast<double>(kAbove) /
+           parameters.least_stiffness;
+  }
+
+  bool scatters(double h, double k, double l) const override {
+    return parameters.interpolate || table.at(h, k, l) != Real(0);
   }
 
   // Shapes whose steps may be skipped are added one by one here too: the same bits either way.

@@ -21,11 +21,14 @@ class Output {
   }
 
   // Rows that are not written whole are cleared first, by the thread that writes the rest.
-  void clear_row(std::int64_t row) const {
-    const std::int64_t first = place(row, 0);
-    if (numerators_ != nullptr) std::fill_n(numerators_ + first, width_, 0.0);
-    if (single_ != nullptr) std::fill_n(single_ + first, width_, 0.0f);
-    if (double_ != nullptr) std::fill_n(double_ + first, width_, 0.0);
+  void clear_row(std::int64_t row) const { clear(row, 0, width_); }
+
+  // Clears `count` pixels of a row.
+  void clear(std::int64_t row, std::int64_t column, std::int64_t count) const {
+    const std::int64_t first = place(row, column);
+    if (numerators_ != nullptr) std::fill_n(numerators_ + first, count, 0.0);
+    if (single_ != nullptr) std::fill_n(single_ + first, count, 0.0f);
+    if (double_ != nullptr) std::fill_n(double_ + first, count, 0.0);
   }
 
   // Writes `count` pixels to their places, which ascend.

@@ -10,8 +10,8 @@
 #include <new>
 #include <vector>
 
+#include "areas.hpp"
 #include "geometry.hpp"
-#include "fields.hpp"
 #include "noise.hpp"
 #include "output.hpp"
 #include "params.hpp"
@@ -96,7 +96,7 @@ void render(Parameters& p) {
   p.skipped = 0.0;
   p.evaluated = -1;
   if (p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
-    const LeftOut left = Fields(p, samples).render();
+    const LeftOut left = Areas(p, samples).render();
     p.skipped = left.skipped;
     p.evaluated = left.evaluated;
   } else {

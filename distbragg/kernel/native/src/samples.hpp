@@ -19,6 +19,11 @@ namespace distbragg {
 // to source; more would leave the second-level cache and are made again.
 constexpr std::int64_t kKeptSamples = 32;
 
+// A source and a domain that may be seen somewhere.
+struct Pair {
+  std::int32_t source, domain;
+};
+
 struct Workspace {
   std::vector<Directions> directions;
   PixelNumbers pixel;
@@ -29,6 +34,8 @@ struct Workspace {
   double skipped = 0.0;        // greatest of any pixel seen by this thread
   std::int64_t evaluated = 0;  // steps of this thread
   std::vector<std::int32_t> numbers;  // of domains that are looked for
+  std::vector<std::uint64_t> hits;    // spots in groups of an area, see spots.hpp
+  std::vector<Pair> pairs;            // of one group
   explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
 };
 
