@@ -16,5 +16,5 @@ def dask_setup(worker: object) -> None:
     del worker
     keep_freed_memory()
     library.available()
-    # The modules stay as long as the process: looking through them takes longer than a frame.
+    # The modules stay as long as the process; see `graph.garbage`.
     gc.freeze()

@@ -94,6 +94,7 @@ def open_place(
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
     from distbragg.graph.cluster import open_site
     from distbragg.graph.dask_executor import DaskExecutor, gpu_resources, worker_count
+    from distbragg.graph.garbage import standing_aside
 
     settings = replace(settings, threads=1)
     device = run.sweep.experiment.compute.device
@@ -108,6 +109,7 @@ def open_place(
     with (
         open_site(where, workers=workers, devices=devices) as opened,
         _watched(opened.client, run, settings, on_event) as (told, link),
+        standing_aside(),
     ):
         if opened.jobs and told is not None:
             told(JobsSubmitted(where.kind, opened.jobs))
