@@ -97,6 +97,17 @@ pytest: $(STAMP) ## The tests alone; PYTEST_ARGS narrows them
 golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Triton's interpreter
 	DISTBRAGG_ALL_GOLDEN=1 TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/golden -k interpreter --timeout 3600
 
+# What a machine with torch, Triton and their own needs lacks of ours.
+GPU_WHEELS := annotated-types bokeh dask distributed donfig fabio gemmi google-crc32c locket numcodecs partd \
+  pydantic pydantic-core tblib tornado typing-inspection xarray xyzservices zarr zict
+GPU_PYTHON ?= 3.12
+GPU_PLATFORMS := $(foreach n,2_28 2_27 2_17,--platform manylinux_$(n)_x86_64) --platform manylinux2014_x86_64
+
+.PHONY: gpu-wheels
+gpu-wheels: $(STAMP) ## Wheels for a GPU machine without a registry, into .whl; GPU_PYTHON is its Python
+	$(PIP) download --quiet --no-deps --only-binary=:all: --python-version $(GPU_PYTHON) --implementation cp \
+	  $(GPU_PLATFORMS) -c constraints.txt -d .whl $(GPU_WHEELS)
+
 .PHONY: fuzz
 fuzz: $(STAMP) ## Feed every reader 2,000 damaged files
 	DISTBRAGG_FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/property/test_read_fuzz.py

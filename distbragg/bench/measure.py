@@ -8,11 +8,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.bench.workloads import Workload
 from distbragg.errors import InputError
-from distbragg.graph.frame import RenderedFrame, render_timed
+from distbragg.graph.frame import RenderedFrame, render_into, render_timed
 from distbragg.kernel.options import KernelOptions, resolve_options
 from distbragg.kernel.triton import Indices
 from distbragg.models.arrays import Float64Array
@@ -66,9 +69,18 @@ class Ready:
     plan: FramePlan
     options: KernelOptions
 
-    def render(self) -> RenderedFrame:
-        """Render it once."""
-        return render_timed(self.experiment, self.plan, self.options, 0)
+    def render(self, into: NDArray[Any] | None = None) -> RenderedFrame:
+        """Render it once, into an image (panels, slow, fast) that is there, or a new one."""
+        if into is None:
+            return render_timed(self.experiment, self.plan, self.options, 0)
+        facts = render_into(into, self.experiment, self.plan, self.options, frame=0)
+        return RenderedFrame(into, facts.kernel_seconds, facts.skipped)
+
+    def blank(self) -> NDArray[Any] | None:
+        """Return an image for all frames on a GPU, in the type that stacks have; None on a CPU."""
+        if self.options.device == "cpu":
+            return None
+        return np.empty((self.plan.panels, *self.plan.shape), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,27 +202,28 @@ def time_workload(ready: Ready, repeats: int | None = None) -> Timing:
     repeats : int, optional
         Default: as many as take about `WISHED_SECONDS`.
     """
-    image = _warm_up(ready)
+    into = ready.blank()
+    image = _warm_up(ready, into)
     count = repeats or repeats_for(image.kernel_seconds)
     gc.collect()
     seconds: list[float] = []
     whole: list[float] = []
     for _ in range(count):
         started = time.perf_counter()
-        image = ready.render()
+        image = ready.render(into)
         whole.append(time.perf_counter() - started)
         seconds.append(image.kernel_seconds)
     timing = summarize(ready, seconds, image.image[0])
     return _with_card(replace(timing, frame_seconds=statistics.median(whole)), ready.options)
 
 
-def _warm_up(ready: Ready) -> RenderedFrame:
+def _warm_up(ready: Ready, into: NDArray[Any] | None) -> RenderedFrame:
     """Render until compilers have run and, on a GPU, clocks have risen."""
-    image = ready.render()
+    image = ready.render(into)
     if ready.options.device != "cpu":
         started = time.perf_counter()
         while time.perf_counter() - started < CARD_WARM_UP_S:
-            image = ready.render()
+            image = ready.render(into)
     return image
 
 

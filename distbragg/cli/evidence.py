@@ -132,3 +132,40 @@ def rates(out: Path, repeats: int) -> None:
     from distbragg.evidence.rates import write_bundle
 
     click.echo(write_bundle(out, repeats=repeats))
+
+
+@command.command("gpu")
+@_out_option
+@click.option("--device", default="cuda", show_default=True, metavar="D", help="cuda or cuda:N")
+@click.option("--quick", is_flag=True, help="Everything once and small: to see that it works.")
+def gpu(out: Path, device: str, quick: bool) -> None:
+    """Measure the fused kernel on the card that is here, beside the bars it has to keep.
+
+    Speed, a frame with photon noise, accuracy, a sweep, shortage of memory, sizes of programs.
+
+    Takes about five minutes on an H100. A part that fails is told, and the others go on; what
+    was found is written after each. With TRITON_INTERPRET=1, --device cpu --quick tries it out
+    without a card.
+    """
+    import tempfile
+
+    from distbragg.bench.gpu import check_card, full_extent, measure_gpu, quick_extent
+    from distbragg.bench.gpu_summary import draw, rows, text
+    from distbragg.bench.workloads import make_inputs
+    from distbragg.evidence.bundle import Bundle, markdown_table
+
+    check_card(device)
+    bundle = Bundle.create(out, "gpu")
+    extent = quick_extent() if quick else full_extent()
+    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
+        inputs = make_inputs(Path(folder)).parent
+        measured = measure_gpu(
+            bundle, inputs, device, extent, lambda line: click.echo(line, err=True)
+        )
+    table = markdown_table(
+        ("what", "measured", "bar", "verdict"), [row.cells for row in rows(measured)]
+    )
+    bundle.write_text("summary.md", text(measured, table))
+    draw(bundle.path / "gpu.png", measured)
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)

@@ -70,14 +70,15 @@ def finish_into(
         def work(start: int, stop: int) -> None:
             if positions is None:
                 places = torch.arange(start, stop, device=device)
+                chosen: Tensor | slice = slice(start, stop)
             else:
-                places = torch.from_numpy(positions[start:stop]).to(device)
-            values = _photons(experiment, panel, tile, places, numerator.values[places])
+                places = chosen = torch.from_numpy(positions[start:stop]).to(device)
+            values = _photons(experiment, panel, tile, places, numerator.values[chosen])
             if experiment.noise.photon:
                 pixels = _panel_pixels(experiment, panel, tile, places)
                 seed = experiment.noise.seed
                 values = poisson_counts(values, pixels, seed=seed, frame=frame)
-            finished[places] = values.to(dtype)
+            finished[chosen] = values.to(dtype)
 
         in_batches(
             total,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,22 +27,41 @@ if TYPE_CHECKING:
     from distbragg.models.experiment import Experiment
     from distbragg.plan.keys import SourceChunk, Tile
 
-PROGRAM_PIXELS: Final = 256
-"""Pixels of one program on a GPU: two for each thread of four warps."""
+
+@dataclass(frozen=True, slots=True)
+class LaunchForm:
+    """Pixels and warps of one program on a GPU: they change speed, and no bit."""
+
+    pixels: int
+    warps: int
+
+
+WIDE_SPOTS: Final = LaunchForm(256, 4)
+"""Two pixels for each thread."""
+
+NARROW_SPOTS: Final = LaunchForm(64, 1)
+"""A program passes over a domain when none of its pixels is near a spot, which one warp decides
+without a barrier."""
 
 INTERPRETED_PIXELS: Final = 4096
-"""The same in the interpreter, whose cost is per operation and not per pixel."""
+"""Pixels of a program in the interpreter, whose cost is per operation and not per pixel."""
 
-WARPS: Final = 4
-
-NARROW_PIXELS: Final = 64
-NARROW_WARPS: Final = 1
-"""The same for narrow spots: a program passes over a domain when none of its pixels is near a
-spot, which one warp decides without a barrier."""
+_forced: LaunchForm | None = None
 
 MOST_STEPS: Final = 1 << 38
 """Steps of one launch, about a second: sources beyond go into the next, so that an interrupt is
 heard and a display's watchdog is not woken. The sum over sources goes on where it stood."""
+
+
+@contextmanager
+def launched_as(form: LaunchForm) -> Iterator[None]:
+    """Launch in another form, to find out which one suits a card."""
+    global _forced
+    _forced, before = form, _forced
+    try:
+        yield
+    finally:
+        _forced = before
 
 
 def render_numerator(
@@ -98,11 +120,8 @@ def _launch_all(
     from distbragg.kernel.triton.device.arithmetic import INTERPRETED
     from distbragg.kernel.triton.device.fused import render_block
 
-    narrow = scene.flags["NARROW"]
-    warps = NARROW_WARPS if narrow else WARPS
-    block = NARROW_PIXELS if narrow else PROGRAM_PIXELS
-    if INTERPRETED.value:
-        block = INTERPRETED_PIXELS
+    form = _forced or (NARROW_SPOTS if scene.flags["NARROW"] else WIDE_SPOTS)
+    block = INTERPRETED_PIXELS if INTERPRETED.value else form.pixels
     total = int(positions.numel())
     together = max(1, MOST_STEPS // max(1, scene.samples * scene.domains * total))
 
@@ -123,7 +142,7 @@ def _launch_all(
                 *scene.tensors,
                 **scene.flags,
                 BLOCK=block,
-                num_warps=warps,
+                num_warps=form.warps,
                 enable_fp_fusion=False,
             )
 
