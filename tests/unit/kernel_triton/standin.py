@@ -1,16 +1,21 @@
 """Triton's compiling launcher without a card: all happens as on an H100 but the launch itself.
 
 Run in a process of its own, where TRITON_INTERPRET is not set. Arguments are bound, typed,
-specialised and compiled to machine code by Triton; a launch is written down instead of made.
+specialised and compiled to machine code by Triton; a launch is written down, and carried out from
+the PTX where that is asked for.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
+from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
+
+from tests.unit.kernel_triton.ptx import Program
 
 launches = []
 """What was launched: name, grid, arguments as (type for the launcher, what was given)."""
@@ -22,7 +27,7 @@ class _Utilities:
 
     def load_binary(self, name, kernel, shared, device):
         assert kernel[:4] == b"\x7fELF"
-        return None, name, 0, 0, 1024
+        return None, _loaded.get("program"), 0, 0, 1024
 
 
 class _Launcher:
@@ -33,6 +38,12 @@ class _Launcher:
         self.name = metadata.name
 
     def __call__(self, x, y, z, stream, function, packed, details, enter, leave, *arguments):
+        if function is not None:
+            kinds = self.types.values()
+            function.run(
+                (x, y, z),
+                [a for a, kind in zip(arguments, kinds, strict=True) if kind != "constexpr"],
+            )
         given = [
             str(item.dtype).removeprefix("torch.") if isinstance(item, torch.Tensor) else item
             for item in arguments
@@ -68,9 +79,19 @@ class Card:
         return GPUTarget("cuda", 90, 32)
 
 
-def install():
-    """Let Triton compile for the stand-in from here on."""
+_loaded = {}
+
+
+def install(*, execute=False):
+    """Let Triton compile for the stand-in from here on; `execute` carries launches out."""
     driver.set_active(Card())
+    if execute:
+        knobs.runtime.kernel_load_start_hook = _read_program
+
+
+def _read_program(module, function, name, files, digest):
+    (path,) = (path for file, path in files.items() if file.endswith(".ptx"))
+    _loaded["program"] = Program(Path(path).read_text())
 
 
 def compiled(function):
