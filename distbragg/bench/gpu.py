@@ -23,8 +23,11 @@ from distbragg.bench.workloads import Workload, load_workloads
 from distbragg.kernel.options import resolve_options
 from distbragg.spec.compute import ComputeSpec
 
-FORMS: Final = ((128, 4), (128, 2), (256, 4), (256, 2), (512, 4), (512, 8), (1024, 8))
-"""Pixels and warps of a program that are tried."""
+FORMS: Final = (
+    (256, 4, 80), (256, 4, None), (256, 4, 72), (256, 4, 64), (128, 2, 80), (128, 4, None),
+    (256, 2, None), (512, 4, None), (512, 8, 80),
+)  # fmt: skip
+"""Pixels, warps and registers of a program that are tried."""
 
 _SHORT_BYTES_PER_PIXEL: Final = 60
 """Memory that a frame with noise is left, where finishing it in one piece takes about 160."""
@@ -260,13 +263,14 @@ def _forms(inputs: Path, device: str, extent: GpuExtent) -> list[dict[str, objec
     ready = prepare(extent.trial, inputs, How(1, "mixed", "triton", device))
     usual = ready.render().image
     found: list[dict[str, object]] = []
-    for pixels, warps in FORMS:
-        with launched_as(LaunchForm(pixels, warps)):
+    for pixels, warps, registers in FORMS:
+        with launched_as(LaunchForm(pixels, warps, registers)):
             timing = time_workload(ready, extent.repeats)
         found.append(
             {
                 "pixels": pixels,
                 "warps": warps,
+                "registers": registers,
                 "steps_per_s": timing.steps_per_s,
                 "same_bits": bool(
                     np.array_equal(timing.image, usual[0].astype(timing.image.dtype))

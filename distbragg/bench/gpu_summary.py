@@ -165,9 +165,10 @@ def text(measured: Measured, table: str) -> str:
     )
     lines = [f"# The fused kernel on {card.get('card', 'an unknown card')}", "", facts, "", table]
     if "forms" in measured.parts:
-        lines += ["", "Programs of other sizes, two pixels a thread of four warps being the usual:"]
+        lines += ["", "Programs of other sizes, the first one being the usual:"]
         lines += [
-            f"- {form['pixels']} pixels, {form['warps']} warps: {form['steps_per_s']:.3e} steps/s"
+            f"- {form['pixels']} pixels, {form['warps']} warps, {form['registers'] or 'free'} "
+            f"registers: {form['steps_per_s']:.3e} steps/s"
             + ("" if form["same_bits"] else ", OTHER BITS")
             for form in measured.parts["forms"]
         ]

@@ -101,6 +101,7 @@ def compile_kernel(capability: int, changes: Mapping[str, Any] | None = None) ->
     if triton.knobs.runtime.interpret:
         raise EnvironmentFailure("Triton interprets here: unset TRITON_INTERPRET to compile")
     from distbragg.kernel.triton.device.fused import render_block
+    from distbragg.kernel.triton.render import launch_form
 
     choices = {**_CHOICES, **(changes or {})}
     real, block = choices["REAL"], int(choices["BLOCK"])
@@ -111,7 +112,11 @@ def compile_kernel(capability: int, changes: Mapping[str, Any] | None = None) ->
     built = triton.compile(
         source,
         target=GPUTarget("cuda", capability, 32),
-        options={"num_warps": warps, "enable_fp_fusion": False},
+        options={
+            "num_warps": warps,
+            "maxnreg": launch_form(choices).registers,
+            "enable_fp_fusion": False,
+        },
     )
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
     pixels_per_thread = block / (32 * warps)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
 
 from distbragg.kernel.device_sum import DeviceSum
+from distbragg.kernel.native.abi import SHAPES
 from distbragg.kernel.pixels import active_positions
 from distbragg.kernel.triton.batches import in_batches
 from distbragg.kernel.triton.clock import DeviceClock, on_device
@@ -30,14 +31,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LaunchForm:
-    """Pixels and warps of one program on a GPU: they change speed, and no bit."""
+    """What one program on a GPU is given: it changes speed, and no bit.
+
+    Attributes
+    ----------
+    pixels, warps : int
+    registers : int or None
+        Most that a thread may take; None leaves it to the compiler.
+    """
 
     pixels: int
     warps: int
+    registers: int | None = None
 
 
 WIDE_SPOTS: Final = LaunchForm(256, 4)
 """Two pixels for each thread."""
+
+SHORT_STEP: Final = LaunchForm(256, 4, 80)
+"""The same where 80 registers suffice without a spill: six programs a multiprocessor, not five."""
 
 NARROW_SPOTS: Final = LaunchForm(64, 1)
 """A program passes over a domain when none of its pixels is near a spot, which one warp decides
@@ -114,13 +126,23 @@ def _positions(view: Panel, tile: Tile, device: torch.device) -> Tensor:
     return torch.from_numpy(active_positions(view, tile).astype(np.int32)).to(device)
 
 
+def launch_form(flags: Mapping[str, Any]) -> LaunchForm:
+    """Choose the form of a launch from the kernel's compile-time choices."""
+    if flags["NARROW"]:
+        return NARROW_SPOTS
+    long = any(flags[name] for name in ("LONG", "SPLIT", "INTERPOLATE"))
+    plain = all(flags[name] for name in ("SINGLE", "ONE_WAY", "INSIDE"))
+    square = flags["SHAPE"] == SHAPES["square"]
+    return SHORT_STEP if square and plain and not long else WIDE_SPOTS
+
+
 def _launch_all(
     scene: Scene, out: Tensor, positions: Tensor, tile: Tile, chunk: SourceChunk
 ) -> None:
     from distbragg.kernel.triton.device.arithmetic import INTERPRETED
     from distbragg.kernel.triton.device.fused import render_block
 
-    form = _forced or (NARROW_SPOTS if scene.flags["NARROW"] else WIDE_SPOTS)
+    form = _forced or launch_form(scene.flags)
     block = INTERPRETED_PIXELS if INTERPRETED.value else form.pixels
     total = int(positions.numel())
     together = max(1, MOST_STEPS // max(1, scene.samples * scene.domains * total))
@@ -143,6 +165,7 @@ def _launch_all(
                 **scene.flags,
                 BLOCK=block,
                 num_warps=form.warps,
+                maxnreg=form.registers,
                 enable_fp_fusion=False,
             )
 

@@ -92,6 +92,7 @@ def make_experiment(
     phi=(0.0, 0.4),
     fudge=1.0,
     sources=3,
+    one_way=False,
     interpolate=False,
     default=3.0,
     dmin=0.0,
@@ -110,6 +111,8 @@ def make_experiment(
     """An experiment with every feature adjustable; defaults use most of them."""
     rng = np.random.default_rng(seed)
     direction = np.array([[-1.0, 0, 0]]) + 0.01 * rng.normal(size=(sources, 3))
+    if one_way:
+        direction[:] = direction[0]
     direction /= np.linalg.norm(direction, axis=1)[:, None]
     weight = 0.5 + rng.random(sources) / 2
     per_sample = physics == "exact"

@@ -14,7 +14,7 @@ from tests.unit.kernel_triton import standin
 standin.install(execute=True)
 
 from distbragg.kernel.render_tile import render_tile  # noqa: E402  after the stand-in
-from distbragg.kernel.triton import reach, render  # noqa: E402
+from distbragg.kernel.triton import pack, reach, render  # noqa: E402
 from distbragg.kernel.triton.peak import measure_peak  # noqa: E402
 from distbragg.plan.keys import Tile  # noqa: E402
 from tests.property.test_triton_kernel import FIXED, check  # noqa: E402
@@ -32,12 +32,17 @@ def compare_with_the_plain_loops():
 
 def change_what_may_change_no_bit():
     """Programs of other sizes, ranges of pixels, clamped places."""
-    experiment = kit.make_experiment(shape="square", domains=19, phi=(0.1,), cells=(7, 5, 3))
+    experiment = kit.make_experiment(
+        shape="square", domains=19, phi=(0.1,), cells=(7, 5, 3), sources=2, one_way=True
+    )
     tile, chunk = kit.whole(experiment)
     usual = render_tile(experiment, 0, tile, chunk, triton_options())
     assert usual.max() > 0.0
-    for form in (render.LaunchForm(64, 1), render.LaunchForm(512, 4), render.LaunchForm(128, 4)):
-        with render.launched_as(form):
+    assert render.launch_form(
+        pack.make_scene(experiment, 0, "mixed", "cpu", split=False).flags
+    ) == (render.SHORT_STEP)
+    for form in ((64, 1, None), (512, 4, None), (128, 4, 64)):
+        with render.launched_as(render.LaunchForm(*form)):
             assert np.array_equal(render_tile(experiment, 0, tile, chunk, triton_options()), usual)
     real = render.in_batches
     render.in_batches = lambda total, size, work, **more: real(total, 157, work, **more)
