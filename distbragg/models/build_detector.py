@@ -11,28 +11,25 @@ from distbragg.errors import InputError
 from distbragg.models.active import active_pixels
 from distbragg.models.arrays import frozen_float64
 from distbragg.models.beam_centre import Centres, resolve_centres
-from distbragg.models.build_beam import Physics, direction_of
+from distbragg.models.build_beam import Physics
 from distbragg.models.build_panels import Surroundings, build_panels
-from distbragg.models.conventions import CONVENTIONS, ConventionRule, Pivot
+from distbragg.models.conventions import ConventionRule, Pivot
 from distbragg.models.detector import Detector, Panel
+from distbragg.models.detector_axes import PARALLEL, PanelAxes, Swing, panel_axes, swing_of
 from distbragg.models.headers import HeaderValues
 from distbragg.models.presets import preset_panels, with_preset
 from distbragg.models.sensor import build_sensor
 from distbragg.models.vectors import (
     Vector,
     combine,
-    cross,
     dot,
-    norm,
-    rotate_about,
     rotate_xyz,
     scale,
-    unit,
 )
 from distbragg.read.geometry.model import FileGeometry
-from distbragg.spec.detector import DetectorAxesSpec, DetectorSpec
+from distbragg.spec.detector import DetectorSpec
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.units import deg_to_rad, mm_to_m
+from distbragg.units import mm_to_m
 
 logger = logging.getLogger("distbragg")
 
@@ -41,7 +38,6 @@ MAXIMUM_PIXELS: Final = 1 << 31
 _DEFAULT_DISTANCE_MM: Final = 100.0
 _DEFAULT_SIZE_MM: Final = 102.4
 _DEFAULT_PIXEL_MM: Final = 0.1
-_PARALLEL: Final = 1e-12
 
 
 def convention_of(spec: ExperimentSpec) -> str:
@@ -79,25 +75,6 @@ class PanelSize:
     slow: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Axes:
-    fast: Vector
-    slow: Vector
-    normal: Vector
-    twotheta: Vector
-
-
-@dataclass(frozen=True, slots=True)
-class _Swing:
-    """Rotations of the detector (rad): about laboratory x, y, z, then 2θ about its axis."""
-
-    angles: Vector
-    twotheta: float
-
-    def turn(self, vector: Vector, axes: _Axes) -> Vector:
-        return rotate_about(rotate_xyz(vector, self.angles), axes.twotheta, self.twotheta)
-
-
 def build_detector(
     spec: ExperimentSpec,
     rule: ConventionRule,
@@ -133,14 +110,14 @@ def build_detector(
     detector, preset = with_preset(written)
     spec = spec.model_copy(update={"detector": detector})
     size = panel_size(detector, headers, physics)
-    axes = _axes(detector, rule, physics, beam)
-    swing = _swing(detector, headers, physics)
+    axes = panel_axes(detector, rule, physics, beam)
+    swing = swing_of(detector, headers, physics)
     ratio = dot(beam, rotate_xyz(axes.normal, swing.angles))
     if detector.pix0_m is not None and physics == "exact":
         origin = _given_origin(detector.pix0_m)
     else:
         origin = _computed_origin(spec, rule, headers, _Frame(size, axes, swing, beam, ratio))
-    turned = _Axes(
+    turned = PanelAxes(
         swing.turn(axes.fast, axes),
         swing.turn(axes.slow, axes),
         swing.turn(axes.normal, axes),
@@ -150,7 +127,7 @@ def build_detector(
     close = dot(origin, normal)
     if close == 0.0:
         raise InputError("the detector plane holds the sample", field="detector.pix0_m")
-    distance = close / ratio if abs(ratio) > _PARALLEL else close
+    distance = close / ratio if abs(ratio) > PARALLEL else close
     if close < 0.0 and physics == "exact":
         # The C program's normal may point at the sample, which makes its images negative.
         normal, close = scale(normal, -1.0), -close
@@ -180,8 +157,8 @@ class _Frame:
     """What the origin is computed from; `ratio` is beam · normal before 2θ."""
 
     size: PanelSize
-    axes: _Axes
-    swing: _Swing
+    axes: PanelAxes
+    swing: Swing
     beam: Vector
     ratio: float
 
@@ -260,56 +237,6 @@ def _one_side(
     return math.ceil(exact), length
 
 
-def _axes(spec: DetectorSpec, rule: ConventionRule, physics: Physics, beam: Vector) -> _Axes:
-    given = spec.axes
-    if (
-        physics == "nanobragg"
-        and rule is not CONVENTIONS["custom"]
-        and any(vector is not None for vector in (given.fast, given.slow, given.normal))
-    ):
-        logger.warning("detector.axes: the convention's own axes replace the given ones")
-        return _Axes(rule.fast, rule.slow, rule.normal, rule.twotheta)
-    fast = direction_of(given.fast or rule.fast, "detector.axes.fast")
-    slow = direction_of(given.slow or rule.slow, "detector.axes.slow")
-    across = cross(fast, slow)
-    if norm(across) < _PARALLEL:
-        raise InputError("the fast and slow axes are parallel", field="detector.axes.slow")
-    if physics == "exact" and dot(beam, across) < 0.0:
-        across = scale(across, -1.0)
-    if abs(dot(fast, slow)) > 1e-6:
-        logger.warning("detector.axes: the fast and slow axes are not at right angles")
-    twotheta = direction_of(given.twotheta or rule.twotheta, "detector.axes.twotheta")
-    return _Axes(fast, slow, _normal(given, across, rule, physics), twotheta)
-
-
-def _normal(
-    given: DetectorAxesSpec, across: Vector, rule: ConventionRule, physics: Physics
-) -> Vector:
-    """Return the panel normal: the convention's, unless axes of the panel itself were given.
-
-    For given axes it is ± fast × slow, whichever looks along the beam: a slow axis that points
-    down would else put the panel behind the sample. nanoBragg keeps its initial x axis there.
-    """
-    if given.normal is None:
-        own = physics == "exact" and (given.fast is not None or given.slow is not None)
-        return unit(across) if own else rule.normal
-    if physics == "nanobragg" and norm(given.normal) != 1.0:
-        logger.warning("detector.axes.normal: not a unit vector; fast × slow is used instead")
-        return unit(across)
-    return direction_of(given.normal, "detector.axes.normal")
-
-
-def _swing(spec: DetectorSpec, headers: HeaderValues, physics: Physics) -> _Swing:
-    twotheta = 0.0 if spec.twotheta_deg is None else deg_to_rad(spec.twotheta_deg)
-    if spec.twotheta_deg is None and headers.twotheta:
-        if physics == "exact":
-            twotheta = headers.twotheta
-        else:
-            logger.warning("TWOTHETA of the image header is not used, as in nanoBragg")
-    x, y, z = spec.rotation_deg
-    return _Swing((deg_to_rad(x), deg_to_rad(y), deg_to_rad(z)), twotheta)
-
-
 def _close_distance(
     spec: DetectorSpec, headers: HeaderValues, physics: Physics, ratio: float
 ) -> float:
@@ -366,10 +293,10 @@ def _pivot(spec: DetectorSpec, rule: ConventionRule, physics: Physics, name: str
     return "sample" if any(value is not None for value in near) else "beam"
 
 
-def _beam_offsets(axes: _Axes, beam: Vector, close: float) -> tuple[float, float]:
+def _beam_offsets(axes: PanelAxes, beam: Vector, close: float) -> tuple[float, float]:
     """Where the beam hits the unrotated panel, from the nearest point, along fast and slow (m)."""
     along = dot(beam, axes.normal)
-    if abs(along) < _PARALLEL:
+    if abs(along) < PARALLEL:
         return 0.0, 0.0
     reach = close / along
     return reach * dot(beam, axes.fast), reach * dot(beam, axes.slow)
@@ -384,7 +311,7 @@ def _origin(centres: Centres, frame: _Frame, close: float, pivot: Pivot) -> Vect
             (close, axes.normal),
         )
         return swing.turn(start, axes)
-    if abs(frame.ratio) < _PARALLEL:
+    if abs(frame.ratio) < PARALLEL:
         raise InputError(
             "the detector plane is parallel to the beam",
             field="detector.rotation_deg",

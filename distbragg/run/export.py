@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import time
@@ -16,7 +14,6 @@ from typing import Any, Final, Literal, NoReturn
 
 import numpy as np
 
-from distbragg._version import __version__
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
@@ -24,31 +21,25 @@ from distbragg.graph.cluster import ClusterSpec, open_site
 from distbragg.graph.executor import Executor, SerialExecutor
 from distbragg.graph.progress import EventCallback, RunStarted
 from distbragg.graph.work import TaskSettings, Work
+from distbragg.run.export_finish import finish_export
 from distbragg.run.export_job import (
     FORMATS,
     Contents,
     ExportFormat,
     ExportJob,
     contents_of,
-    data_path,
     export_unit,
-    frame_path,
-    series_name,
     stack_of,
     zarr2_path,
 )
 from distbragg.run.frame_header import (
-    frame_geometry,
     frame_header,
-    frame_truth,
-    inactive_pixels,
 )
 from distbragg.run.machine import usable_cores
 from distbragg.run.place import choose_place
 from distbragg.store.run_directory import RunDirectory, open_run
 
 RECORD: Final = "export.json"
-TABLE: Final = "frames.csv"
 PIXELS_PER_S: Final = 2e7
 """Pixels a process reads, encodes and writes in a second, to see whether workers pay."""
 
@@ -209,7 +200,7 @@ def export_run(
             for name in totals:
                 totals[name] += int(outcome.receipt.get(name, 0))
     lost = sum(frames_of(job, unit) for unit in failures)
-    opens = _finish(job, contents, complete=not failures)
+    opens = finish_export(job, contents, complete=not failures)
     if job.format == "expt":
         totals["written"] = len(contents.series)
     return ExportResult(
@@ -335,72 +326,3 @@ def _warn_about_geometry(job: ExportJob, contents: Contents) -> None:
             "spindle; this one is not, and readers will take it for one: use --format nxmx",
             job.format.upper(),
         )
-
-
-def _finish(job: ExportJob, contents: Contents, *, complete: bool) -> Path:
-    """Write what needs all files: the table of frames, the masters; return what to open."""
-    _write_table(job, contents)
-    if job.format == "zarr2":
-        return zarr2_path(job)
-    if job.format == "expt":
-        for number in range(len(contents.series)):
-            _write_expt(job, contents, number)
-        return _expt_path(job, 0)
-    if job.format != "nxmx":
-        from distbragg.export.frame_files import FRAME_FORMATS
-
-        return frame_path(job, contents.frames[0], 0, FRAME_FORMATS[job.format].suffix)
-    if complete:
-        for number in range(len(contents.series)):
-            _write_master(job, contents, number)
-    return _master_path(job, 0)
-
-
-def _expt_path(job: ExportJob, number: int) -> Path:
-    return Path(job.out) / f"{series_name(job, number)}.expt"
-
-
-def _write_expt(job: ExportJob, contents: Contents, number: int) -> None:
-    from distbragg.export.expt import write_expt
-
-    run, members = open_run(job.run), contents.series[number]
-    header, truth = frame_header(run, members[0]), frame_truth(run, members[0])
-    write_expt(_expt_path(job, number), header, truth, len(members))
-
-
-def _master_path(job: ExportJob, number: int) -> Path:
-    return Path(job.out) / f"{series_name(job, number)}_master.h5"
-
-
-def _write_master(job: ExportJob, contents: Contents, number: int) -> None:
-    from distbragg.export.nxmx import DataFile, write_master
-
-    run = open_run(job.run)
-    members = contents.series[number]
-    files = [
-        DataFile(data_path(job, block).name, len(frames))
-        for block, (series, frames) in enumerate(contents.blocks)
-        if series == number
-    ]
-    write_master(
-        _master_path(job, number),
-        files,
-        frame_header(run, members[0]),
-        np.array([frame_header(run, frame).phi for frame in members]),
-        inactive_pixels(frame_geometry(run, members[0])[1]),
-        dtype=np.dtype(run.layout.dtype),
-        program=f"distbragg {__version__}",
-    )
-
-
-def _write_table(job: ExportJob, contents: Contents) -> None:
-    """Write which frame went where, with the values of the sweep's axes."""
-    sweep = open_run(job.run).sweep
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    names = [axis.target for axis in sweep.axes]
-    table.writerow(["frame", "series", "position", *names])
-    for frame, place in sorted(contents.place.items()):
-        values = sweep.frame_values(frame)
-        table.writerow([frame, place.series + 1, place.position + 1, *(values[n] for n in names)])
-    write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())
