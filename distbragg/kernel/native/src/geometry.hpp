@@ -11,17 +11,8 @@ namespace distbragg {
 
 // Pixels are worked on in padded blocks of this many lanes, or in groups of fewer, a multiple of
 // the widest vector: loops have no tails, so no pixel ever runs through other machine code than
-// its neighbours. Q and accumulators of a block stay in the first-level cache.
+// its neighbours. Coordinates and accumulators of a block stay in the first-level cache.
 constexpr int kLanes = 256;
-
-struct alignas(64) Directions {
-  double x[kLanes], y[kLanes], z[kLanes];  // unit vector from the sample to the sub-pixel
-  double factor[kLanes];                   // solid angle × capture fraction, where per sample
-};
-
-struct PixelNumbers {
-  double slow[kLanes], fast[kLanes];
-};
 
 struct Vector {
   double x, y, z;
@@ -50,6 +41,45 @@ inline Vector rotate(const Vector& v, const Vector& axis, double angle) {
   return {axis.x * along + v.x * c + side.x * s, axis.y * along + v.y * c + side.y * s,
           axis.z * along + v.z * c + side.z * s};
 }
+
+// How the place of a pixel follows from its coordinates: start + fast · f + slow · s on a flat
+// panel; on a curved one the coordinates are those of its unit vector.
+struct Frame {
+  Vector fast, slow, start;
+
+  // That of a sensor layer.
+  Frame(const Parameters& p, std::int64_t layer) {
+    if (p.curved) {
+      fast = {1.0, 0.0, 0.0};
+      slow = {0.0, 1.0, 0.0};
+      start = {0.0, 0.0, 1.0};
+      return;
+    }
+    const double depth = p.layer_position[layer];
+    fast = load(p.fast);
+    slow = load(p.slow);
+    start = {madd(depth, p.normal[0], p.panel_origin[0]),
+             madd(depth, p.normal[1], p.panel_origin[1]),
+             madd(depth, p.normal[2], p.panel_origin[2])};
+  }
+};
+
+// What the indices of a block are made from: flat panels' pixels of one row, of several, or the
+// unit vectors to a curved panel's.
+enum class Form { kRow, kRows, kCurved };
+
+struct alignas(64) Directions {
+  double x[kLanes], y[kLanes], z[kLanes];    // unit vector from the sample to the sub-pixel
+  double fast[kLanes], slow[kLanes];         // place of the sub-pixel along the panel's axes, m
+  double inverse[kLanes];                    // 1/distance from the sample, 1/m
+  double factor[kLanes];                     // solid angle × capture fraction, where per sample
+  std::int64_t layer;
+  Form form;
+};
+
+struct PixelNumbers {
+  double slow[kLanes], fast[kLanes];
+};
 
 // Wrap the flat position onto a sphere of radius `distance` about the sample: its laboratory
 // y and z are read as arc lengths. Rare, so one pixel at a time with the C library's sine.
@@ -80,6 +110,8 @@ inline void positions(const Parameters& p, const PixelNumbers& pixel, double dep
   for (int i = 0; i < kCount; ++i) {
     const double f = madd(step, madd(pixel.fast[i], n, sub_fast), half);
     const double s = madd(step, madd(pixel.slow[i], n, sub_slow), half);
+    d.fast[i] = f;
+    d.slow[i] = s;
     d.x[i] = madd(f, fx, madd(s, sx, ox));
     d.y[i] = madd(f, fy, madd(s, sy, oy));
     d.z[i] = madd(f, fz, madd(s, sz, oz));
@@ -96,6 +128,7 @@ inline void normalize(const Parameters& p, Directions& d) {
   for (int i = 0; i < kCount; ++i) {
     const double x = d.x[i], y = d.y[i], z = d.z[i];
     const double inverse = 1.0 / std::sqrt(madd(x, x, madd(y, y, z * z)));
+    d.inverse[i] = inverse;
     d.x[i] = x * inverse;
     d.y[i] = y * inverse;
     d.z[i] = z * inverse;
@@ -123,6 +156,10 @@ inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std:
   if (p.curved) bend<kCount>(p, d);
   normalize<kCount>(p, d);
   if (p.absorbs && p.capture) capture<kCount>(p, layer, d);
+  d.layer = layer;
+  // Pixels are listed row by row.
+  const bool one_row = kCount == kLanes && pixel.slow[0] == pixel.slow[kCount - 1];
+  d.form = p.curved ? Form::kCurved : (one_row ? Form::kRow : Form::kRows);
 }
 
 // What of one source is common to all pixels.
@@ -143,32 +180,35 @@ struct Source {
   }
 };
 
+// What one source makes of the pixels of a sample.
 struct alignas(64) Scattering {
-  double x[kLanes], y[kLanes], z[kLanes];  // (d − i)/λ, 1/Å
-  double sum[kLanes];                      // Σ over domains of |F|² F_latt², scaled
-  double kept[kLanes];                     // 1, or 0 beyond the resolution cut
-  double factor[kLanes];                   // all per-sample factors of this source
+  double sum[kLanes];     // Σ over domains of |F|² F_latt², scaled
+  double kept[kLanes];    // 1, or 0 beyond the resolution cut
+  double factor[kLanes];  // all per-sample factors of this source
   float x_single[kLanes], y_single[kLanes], z_single[kLanes];  // for the test of narrow spots
+  // After the arrays, which begin at the borders of vectors.
+  const Directions* directions;
+  const Source* source;
+  std::int64_t source_number;
 };
 
-template <int kCount = kLanes>
-inline void make_scattering(const Source& s, const Directions& d, Scattering& q) {
+// Half of |q|, 1/Å: q = (d − i)/λ.
+DISTBRAGG_INLINE double half_length(const Source& s, double x, double y, double z) {
   const double w = s.inverse_wavelength;
-  const double ix = s.incident.x, iy = s.incident.y, iz = s.incident.z;
-#pragma omp simd
-  for (int i = 0; i < kCount; ++i) {
-    q.x[i] = (d.x[i] - ix) * w;
-    q.y[i] = (d.y[i] - iy) * w;
-    q.z[i] = (d.z[i] - iz) * w;
-  }
+  const double qx = (x - s.incident.x) * w, qy = (y - s.incident.y) * w;
+  const double qz = (z - s.incident.z) * w;
+  return 0.5 * std::sqrt(madd(qx, qx, madd(qy, qy, qz * qz)));
 }
 
 inline void narrow_scattering(Scattering& q) {
+  const Directions& d = *q.directions;
+  const Source s = *q.source;
+  const double w = s.inverse_wavelength;
 #pragma omp simd
   for (int i = 0; i < kLanes; ++i) {
-    q.x_single[i] = static_cast<float>(q.x[i]);
-    q.y_single[i] = static_cast<float>(q.y[i]);
-    q.z_single[i] = static_cast<float>(q.z[i]);
+    q.x_single[i] = static_cast<float>((d.x[i] - s.incident.x) * w);
+    q.y_single[i] = static_cast<float>((d.y[i] - s.incident.y) * w);
+    q.z_single[i] = static_cast<float>((d.z[i] - s.incident.z) * w);
   }
 }
 
@@ -193,11 +233,12 @@ inline void polarize(const Parameters& p, const Source& s, const Directions& d, 
 // Marks pixels inside the resolution cut; false if the block has none.
 template <int kCount = kLanes>
 inline bool cut_resolution(double dmin, Scattering& q) {
+  const Directions& d = *q.directions;
+  const Source s = *q.source;
   int inside = 0;
 #pragma omp simd reduction(| : inside)
   for (int i = 0; i < kCount; ++i) {
-    const double x = q.x[i], y = q.y[i], z = q.z[i];
-    const double stol = 0.5 * std::sqrt(madd(x, x, madd(y, y, z * z)));
+    const double stol = half_length(s, d.x[i], d.y[i], d.z[i]);
     const bool kept = !(dmin * stol > 0.5);
     q.kept[i] = kept ? 1.0 : 0.0;
     inside |= kept ? 1 : 0;
@@ -224,9 +265,9 @@ inline double background_amplitude(const Parameters& p, double stol) {
 template <int kCount = kLanes>
 inline void add_background(const Parameters& p, Scattering& q) {
   const double scale = p.background_scale / (p.spot_scale * p.table_scale);
+  const Directions& d = *q.directions;
   for (int i = 0; i < kCount; ++i) {
-    const double x = q.x[i], y = q.y[i], z = q.z[i];
-    const double stol = 0.5 * std::sqrt(madd(x, x, madd(y, y, z * z)));
+    const double stol = half_length(*q.source, d.x[i], d.y[i], d.z[i]);
     const double amplitude = background_amplitude(p, stol);
     q.sum[i] = madd(scale, amplitude * amplitude, q.sum[i]);
   }

@@ -6,11 +6,14 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "approx.hpp"
 #include "bounds.hpp"
 #include "geometry.hpp"
+#include "indices.hpp"
 #include "params.hpp"
+#include "table.hpp"
 
 namespace distbragg {
 
@@ -21,59 +24,6 @@ constexpr int kStrip = 16;
 // of three sines stays a normal number. Far below what either precision resolves in an index.
 template <class Real>
 constexpr double kOffPeak = sizeof(Real) == sizeof(float) ? 1e-12 : 1e-40;
-
-template <class Real>
-struct Table {
-  const Real* squared;
-  std::uint32_t limit_h, limit_k, limit_l;
-  std::int32_t origin_h, origin_k, origin_l;
-  std::uint32_t stride_h, stride_k;
-
-  explicit Table(const Parameters& p)
-      : limit_h(static_cast<std::uint32_t>(p.box[0])),
-        limit_k(static_cast<std::uint32_t>(p.box[1])),
-        limit_l(static_cast<std::uint32_t>(p.box[2])),
-        origin_h(static_cast<std::int32_t>(p.origin[0])),
-        origin_k(static_cast<std::int32_t>(p.origin[1])),
-        origin_l(static_cast<std::int32_t>(p.origin[2])),
-        stride_h(static_cast<std::uint32_t>((p.box[1] + 1) * (p.box[2] + 1))),
-        stride_k(static_cast<std::uint32_t>(p.box[2] + 1)) {
-    if constexpr (sizeof(Real) == sizeof(float)) {
-      squared = p.squared_f32;
-    } else {
-      squared = p.squared_f64;
-    }
-  }
-
-  // An index below the box wraps to a huge unsigned number and, like one above it, lands on
-  // the border plane that holds the default: no branch and no masked load.
-  DISTBRAGG_INLINE Real at(double h, double k, double l) const {
-    const std::uint32_t i = static_cast<std::uint32_t>(static_cast<std::int32_t>(h) - origin_h);
-    const std::uint32_t j = static_cast<std::uint32_t>(static_cast<std::int32_t>(k) - origin_k);
-    const std::uint32_t m = static_cast<std::uint32_t>(static_cast<std::int32_t>(l) - origin_l);
-    const std::uint32_t a = std::min(i, limit_h);
-    const std::uint32_t b = std::min(j, limit_k);
-    const std::uint32_t c = std::min(m, limit_l);
-    return squared[static_cast<std::int32_t>(a * stride_h + b * stride_k + c)];
-  }
-};
-
-// Cell vectors of one domain, copied so that the compiler may keep them in registers.
-struct Domain {
-  double ax, ay, az, bx, by, bz, cx, cy, cz;
-  explicit Domain(const double* v)
-      : ax(v[0]), ay(v[1]), az(v[2]), bx(v[3]), by(v[4]), bz(v[5]), cx(v[6]), cy(v[7]), cz(v[8]) {}
-};
-
-struct Indices {
-  double h, k, l;
-  DISTBRAGG_INLINE Indices(const Domain& d, double x, double y, double z)
-      : h(madd(d.ax, x, madd(d.ay, y, d.az * z))),
-        k(madd(d.bx, x, madd(d.by, y, d.bz * z))),
-        l(madd(d.cx, x, madd(d.cy, y, d.cz * z))) {}
-};
-
-DISTBRAGG_INLINE double nearest(double h) { return std::ceil(h - 0.5); }
 
 struct Metric {
   double g00, g01, g02, g11, g12, g22;
@@ -145,54 +95,14 @@ struct Lattice {
   }
 };
 
-// Four-point Lagrange weights at −1, 0, 1, 2 for the fraction t in [0, 1).
-inline void cubic_weights(double t, double* w) {
-  const double below = t + 1.0, above = t - 1.0, far = t - 2.0;
-  w[0] = -t * above * far / 6.0;
-  w[1] = below * above * far / 2.0;
-  w[2] = -below * t * far / 2.0;
-  w[3] = below * t * above / 6.0;
-}
-
-// Tricubic |F|² where the 4×4×4 support lies in the box; `fallback` elsewhere.
-inline double tricubic_squared(const Parameters& p, double h, double k, double l,
-                               double fallback) {
-  const double index[3] = {h, k, l};
-  double weight[3][4];
-  std::int64_t first[3];
-  for (int axis = 0; axis < 3; ++axis) {
-    const double low = static_cast<double>(p.origin[axis]);
-    const double range = static_cast<double>(p.box[axis]);
-    // Written so that a NaN falls back too.
-    const bool supported = !(index[axis] - low + 3.0 > range) && index[axis] - 2.0 >= low;
-    if (!supported) return fallback;
-    const double floor = std::floor(index[axis]);
-    cubic_weights(index[axis] - floor, weight[axis]);
-    first[axis] = static_cast<std::int64_t>(floor) - 1 - p.origin[axis];
-  }
-  double value = 0.0;
-  for (int i = 0; i < 4; ++i) {
-    double plane = 0.0;
-    for (int j = 0; j < 4; ++j) {
-      const double* row =
-          p.amplitude + ((first[0] + i) * p.box[1] + first[1] + j) * p.box[2] + first[2];
-      double line = weight[2][0] * row[0];
-      for (int m = 1; m < 4; ++m) line = madd(weight[2][m], row[m], line);
-      plane = madd(weight[1][j], line, plane);
-    }
-    value = madd(weight[0][i], plane, value);
-  }
-  return value * value;
-}
-
 // Whether a step may lie within `reach` of a lattice point, at half the cost of the step.
 struct NearTest {
   float ax, ay, az, bx, by, bz, cx, cy, cz;
   float g00, g01, g02, g11, g12, g22, reach_squared;
 
-  NearTest(const Domain& d, const Parameters& p)
-      : ax(narrow(d.ax)), ay(narrow(d.ay)), az(narrow(d.az)), bx(narrow(d.bx)), by(narrow(d.by)),
-        bz(narrow(d.bz)), cx(narrow(d.cx)), cy(narrow(d.cy)), cz(narrow(d.cz)),
+  NearTest(const double* v, const Parameters& p)
+      : ax(narrow(v[0])), ay(narrow(v[1])), az(narrow(v[2])), bx(narrow(v[3])), by(narrow(v[4])),
+        bz(narrow(v[5])), cx(narrow(v[6])), cy(narrow(v[7])), cz(narrow(v[8])),
         g00(narrow(p.metric[0])), g01(narrow(p.metric[1])), g02(narrow(p.metric[2])),
         g11(narrow(p.metric[3])), g12(narrow(p.metric[4])), g22(narrow(p.metric[5])),
         reach_squared(narrow(p.reach * p.reach)) {}
@@ -238,36 +148,47 @@ struct DomainSum final : StepSum {
   using Shape = Lattice<Real, kShape, kAllAxes>;
 
   const Parameters& parameters;
+  const Domains domains;
   const Table<Real> table;
   const Shape lattice;
   const StepBound<kShape> step_bound;
 
-  explicit DomainSum(const Parameters& p)
-      : parameters(p), table(p), lattice(p), step_bound(p) {}
+  DomainSum(const Parameters& p, const std::vector<Source>& sources)
+      : parameters(p), domains(p, sources), table(p), lattice(p), step_bound(p) {}
 
   // |F|² F_latt². The table is scaled to at most 1, so that the product stays in the range of
   // float32.
+  template <Form kForm>
   static DISTBRAGG_INLINE Real step(const Domain& domain, const Table<Real>& look,
-                                    const Shape& shape, double x, double y, double z) {
-    const Indices at(domain, x, y, z);
-    const double h = nearest(at.h), k = nearest(at.k), l = nearest(at.l);
-    return shape.squared(at.h - h, at.k - k, at.l - l) * look.at(h, k, l);
+                                    const Shape& shape, double one, double two, double three) {
+    const double at_h = index_of<kForm>(domain.h, one, two, three);
+    const double at_k = index_of<kForm>(domain.k, one, two, three);
+    const double at_l = index_of<kForm>(domain.l, one, two, three);
+    const double h = nearest(at_h), k = nearest(at_k), l = nearest(at_l);
+    return shape.squared(at_h - h, at_k - k, at_l - l) * look.at(h, k, l);
+  }
+
+  template <Form kForm>
+  Domain domain_of(std::int64_t number, const Scattering& q) const {
+    Domain domain = domains.of(number, q);
+    if (kForm == Form::kRow) domain.lay_along(q.directions->slow[0]);
+    return domain;
   }
 
   // Lanes [first, first + kCount): sum += the steps of one domain or of two, or = for kFirst.
   // Two share the loads and the sum in float64.
-  template <int kCount, bool kFirst>
+  template <int kCount, bool kFirst, Form kForm>
   DISTBRAGG_INLINE void add(const Domain& one, const Domain* two, Scattering& q, int first) const {
     const Table<Real> look = table;
     const Shape shape = lattice;
-    const double* x = q.x + first;
-    const double* y = q.y + first;
-    const double* z = q.z + first;
+    const Places at(*q.directions, first);
     double* sum = q.sum + first;
+    const Domain domain = one;
     if (two == nullptr) {
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) {
-        const double term = static_cast<double>(step(one, look, shape, x[i], y[i], z[i]));
+        const double term = static_cast<double>(
+            step<kForm>(domain, look, shape, at.one[i], at.two[i], at.three[i]));
         sum[i] = kFirst ? term : sum[i] + term;
       }
       return;
@@ -275,8 +196,8 @@ struct DomainSum final : StepSum {
     const Domain other = *two;
 #pragma omp simd
     for (int i = 0; i < kCount; ++i) {
-      const Real pair = step(one, look, shape, x[i], y[i], z[i]) +
-                        step(other, look, shape, x[i], y[i], z[i]);
+      const Real pair = step<kForm>(domain, look, shape, at.one[i], at.two[i], at.three[i]) +
+                        step<kForm>(other, look, shape, at.one[i], at.two[i], at.three[i]);
       const double term = static_cast<double>(pair);
       sum[i] = kFirst ? term : sum[i] + term;
     }
@@ -284,33 +205,36 @@ struct DomainSum final : StepSum {
 
   // Narrow spots: a float32 test with a margin for its own error (see `reach` in prepare.py)
   // marks the strips that may hold a lane which is not exactly zero; only those are worked on.
-  void add_sparse(const Domain& domain, Scattering& q) const {
+  template <Form kForm>
+  void add_sparse(std::int64_t number, Scattering& q) const {
     alignas(64) std::uint8_t visible[kLanes];
-    const NearTest near(domain, parameters);
+    const NearTest near(parameters.domain_vectors + 9 * number, parameters);
 #pragma omp simd
     for (int i = 0; i < kLanes; ++i) {
       visible[i] = near(q.x_single[i], q.y_single[i], q.z_single[i]) ? 1 : 0;
     }
+    const Domain domain = domain_of<kForm>(number, q);
     for (int strip = 0; strip < kLanes; strip += kStrip) {
       std::uint64_t any[kStrip / 8];
       std::memcpy(any, visible + strip, sizeof any);
-      if (any[0] | any[1]) add<kStrip, false>(domain, nullptr, q, strip);
+      if (any[0] | any[1]) add<kStrip, false, kForm>(domain, nullptr, q, strip);
     }
   }
 
-  template <int kCount>
-  void add_interpolated(const Domain& domain, Scattering& q) const {
+  template <int kCount, Form kForm>
+  void add_interpolated(std::int64_t number, Scattering& q) const {
     alignas(64) double h[kCount], k[kCount], l[kCount], cell[kCount], latt[kCount];
     const Table<Real> look = table;
     const Shape shape = lattice;
+    const Domain domain = domain_of<kForm>(number, q);
+    const Places at(*q.directions, 0);
 #pragma omp simd
     for (int i = 0; i < kCount; ++i) {
-      const Indices at(domain, q.x[i], q.y[i], q.z[i]);
-      const double h0 = nearest(at.h), k0 = nearest(at.k), l0 = nearest(at.l);
-      h[i] = at.h;
-      k[i] = at.k;
-      l[i] = at.l;
-      latt[i] = static_cast<double>(shape.squared(at.h - h0, at.k - k0, at.l - l0));
+      h[i] = index_of<kForm>(domain.h, at.one[i], at.two[i], at.three[i]);
+      k[i] = index_of<kForm>(domain.k, at.one[i], at.two[i], at.three[i]);
+      l[i] = index_of<kForm>(domain.l, at.one[i], at.two[i], at.three[i]);
+      const double h0 = nearest(h[i]), k0 = nearest(k[i]), l0 = nearest(l[i]);
+      latt[i] = static_cast<double>(shape.squared(h[i] - h0, k[i] - k0, l[i] - l0));
       cell[i] = static_cast<double>(look.at(h0, k0, l0));
     }
     const double table_scale = parameters.table_scale, inverse_scale = 1.0 / table_scale;
@@ -322,24 +246,23 @@ struct DomainSum final : StepSum {
   }
 
   void run(Scattering& q) const override {
-    if (!parameters.interpolate && !(parameters.reach > 0.0)) return run_dense(q);
-    std::fill(q.sum, q.sum + kLanes, 0.0);
-    for (std::int64_t d = 0; d < parameters.domains; ++d) {
-      const Domain domain(parameters.domain_vectors + 9 * d);
-      if (parameters.interpolate) {
-        add_interpolated<kLanes>(domain, q);
-      } else {
-        add_sparse(domain, q);
-      }
+    switch (q.directions->form) {
+      case Form::kRow:
+        return run_all<Form::kRow>(q);
+      case Form::kRows:
+        return run_all<Form::kRows>(q);
+      default:
+        return run_all<Form::kCurved>(q);
     }
   }
 
-  void add_group(Scattering& q, std::int64_t index) const override {
-    const Domain domain(parameters.domain_vectors + 9 * index);
+  // The panel is flat, and a group has several rows.
+  void add_group(Scattering& q, std::int64_t number) const override {
     if (parameters.interpolate) {
-      add_interpolated<kStrip>(domain, q);
+      add_interpolated<kStrip, Form::kRows>(number, q);
     } else {
-      add<kStrip, false>(domain, nullptr, q, 0);
+      const Domain domain = domain_of<Form::kRows>(number, q);
+      add<kStrip, false, Form::kRows>(domain, nullptr, q, 0);
     }
   }
 
@@ -379,38 +302,63 @@ struct DomainSum final : StepSum {
   // Shapes whose steps may be skipped are added one by one here too: the same bits either way.
   static constexpr bool kInPairs = kShape == kSquare || kShape == kRound;
 
+  template <Form kForm>
+  void run_all(Scattering& q) const {
+    if (!parameters.interpolate && !(parameters.reach > 0.0)) return run_dense<kForm>(q);
+    std::fill(q.sum, q.sum + kLanes, 0.0);
+    for (std::int64_t d = 0; d < parameters.domains; ++d) {
+      if (parameters.interpolate) {
+        add_interpolated<kLanes, kForm>(d, q);
+      } else {
+        add_sparse<kForm>(d, q);
+      }
+    }
+  }
+
+  template <Form kForm>
   void run_dense(Scattering& q) const {
-    const double* vectors = parameters.domain_vectors;
     const std::int64_t singles = kInPairs ? parameters.domains % 2 : parameters.domains;
     for (std::int64_t d = 0; d < singles; ++d) {
-      const Domain one(vectors + 9 * d);
-      d == 0 ? add<kLanes, true>(one, nullptr, q, 0) : add<kLanes, false>(one, nullptr, q, 0);
+      const Domain one = domain_of<kForm>(d, q);
+      add_block<kForm>(one, nullptr, d == 0, q);
     }
     for (std::int64_t d = singles; d < parameters.domains; d += 2) {
-      const Domain one(vectors + 9 * d), two(vectors + 9 * (d + 1));
-      d == 0 ? add<kLanes, true>(one, &two, q, 0) : add<kLanes, false>(one, &two, q, 0);
+      const Domain one = domain_of<kForm>(d, q);
+      const Domain two = domain_of<kForm>(d + 1, q);
+      add_block<kForm>(one, &two, d == 0, q);
+    }
+  }
+
+  template <Form kForm>
+  void add_block(const Domain& one, const Domain* two, bool first, Scattering& q) const {
+    if constexpr (kForm == Form::kRow) {
+      first ? add<kLanes, true, kForm>(one, two, q, 0) : add<kLanes, false, kForm>(one, two, q, 0);
+    } else {
+      // Rarer, and from 0 on the same bits.
+      if (first) std::fill(q.sum, q.sum + kLanes, 0.0);
+      add<kLanes, false, kForm>(one, two, q, 0);
     }
   }
 };
 
 template <class Real>
-std::unique_ptr<StepSum> make_step_sum_of(const Parameters& p) {
+std::unique_ptr<StepSum> make_step_sum_of(const Parameters& p, const std::vector<Source>& s) {
   const bool all_axes = p.cells[0] > 1.0 && p.cells[1] > 1.0 && p.cells[2] > 1.0;
   switch (p.shape) {
     case kRound:
-      return std::make_unique<DomainSum<Real, kRound, true>>(p);
+      return std::make_unique<DomainSum<Real, kRound, true>>(p, s);
     case kGauss:
-      return std::make_unique<DomainSum<Real, kGauss, true>>(p);
+      return std::make_unique<DomainSum<Real, kGauss, true>>(p, s);
     case kTophat:
-      return std::make_unique<DomainSum<Real, kTophat, true>>(p);
+      return std::make_unique<DomainSum<Real, kTophat, true>>(p, s);
     default:
-      if (all_axes) return std::make_unique<DomainSum<Real, kSquare, true>>(p);
-      return std::make_unique<DomainSum<Real, kSquare, false>>(p);
+      if (all_axes) return std::make_unique<DomainSum<Real, kSquare, true>>(p, s);
+      return std::make_unique<DomainSum<Real, kSquare, false>>(p, s);
   }
 }
 
-inline std::unique_ptr<StepSum> make_step_sum(const Parameters& p) {
-  return p.double_precision ? make_step_sum_of<double>(p) : make_step_sum_of<float>(p);
+inline std::unique_ptr<StepSum> make_step_sum(const Parameters& p, const std::vector<Source>& s) {
+  return p.double_precision ? make_step_sum_of<double>(p, s) : make_step_sum_of<float>(p, s);
 }
 
 }  // namespace distbragg

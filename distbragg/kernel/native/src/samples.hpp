@@ -62,9 +62,8 @@ void share_out(std::int64_t pieces, std::vector<std::unique_ptr<Workspace>>& spa
 class SampleSum {
  public:
   explicit SampleSum(const Parameters& p)
-      : p_(p), steps_(make_step_sum(p)), samples_(p.layers * p.oversample * p.oversample) {
-    for (std::int64_t s = p.source_start; s < p.source_stop; ++s) sources_.emplace_back(p, s);
-  }
+      : p_(p), sources_(make_sources(p)), steps_(make_step_sum(p, sources_)),
+        samples_(p.layers * p.oversample * p.oversample) {}
 
   const std::vector<Source>& sources() const { return sources_; }
   const StepSum& steps() const { return *steps_; }
@@ -137,7 +136,9 @@ class SampleSum {
   template <int kCount, class AddSteps>
   const double* sum_steps(const Source& source, const Directions& directions, Scattering& q,
                           AddSteps add_steps) const {
-    make_scattering<kCount>(source, directions, q);
+    q.directions = &directions;
+    q.source = &source;
+    q.source_number = &source - sources_.data();
     const bool visible = p_.dmin > 0.0 ? cut_resolution<kCount>(p_.dmin, q) : true;
     const bool background = p_.background_scale != 0.0;
     if (!visible && !background) return nullptr;
@@ -156,10 +157,16 @@ class SampleSum {
     return q.factor;
   }
 
+  static std::vector<Source> make_sources(const Parameters& p) {
+    std::vector<Source> sources;
+    for (std::int64_t s = p.source_start; s < p.source_stop; ++s) sources.emplace_back(p, s);
+    return sources;
+  }
+
   const Parameters& p_;
+  const std::vector<Source> sources_;
   const std::unique_ptr<StepSum> steps_;
   const std::int64_t samples_;
-  std::vector<Source> sources_;
 };
 
 }  // namespace distbragg
