@@ -38,7 +38,7 @@ trap 'kill "${workers[@]}" 2>/dev/null; wait' EXIT
 trap 'exit 143' TERM INT
 
 for ((i = 0; i < gpus; i++)); do
-  CUDA_VISIBLE_DEVICES=$i dask worker "${common[@]}" --nthreads 2 --resources GPU=2 --name "$(hostname -s)-gpu$i" &
+  CUDA_VISIBLE_DEVICES=$i dask worker "${common[@]}" --nthreads 3 --resources GPU=3 --name "$(hostname -s)-gpu$i" &
   workers+=($!)
 done
 # An empty list hides every device: these workers cannot take one by mistake.

@@ -111,7 +111,7 @@ def quick_extent() -> GpuExtent:
 
     pair = (small("big_detector", 40, 1), small("exafel", 48, 2))
     return GpuExtent(
-        pair, small("exafel", 64, 1), pair[0], frames=3, edge=24, domains=1, sources=1, repeats=1
+        pair, small("exafel", 64, 1), pair[0], frames=5, edge=24, domains=1, sources=1, repeats=1
     )
 
 

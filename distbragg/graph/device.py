@@ -11,9 +11,9 @@ from distbragg.kernel.options import KernelOptions
 RESOURCE: Final = "GPU"
 """Dask's worker resource of a GPU process; a rendering task asks for 1 of it."""
 
-UNITS_AT_ONCE: Final = 2
-"""Units in a GPU process at a time, and how much of `RESOURCE` it has: while one is encoded and
-written, the next has the device."""
+UNITS_AT_ONCE: Final = 3
+"""Units in a GPU process at a time, and how much of `RESOURCE` it has: while one has the device,
+the others are encoded and written, which takes a core longer than rendering takes a fast GPU."""
 
 _turn = threading.Lock()
 

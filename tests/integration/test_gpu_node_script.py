@@ -48,8 +48,8 @@ def test_one_worker_per_device_and_workers_without_any_beside_them(tmp_path):
                 for place, info in workers.items()
             }
             assert seen == {
-                "gpu0": ("0", {"GPU": 2}),
-                "gpu1": ("1", {"GPU": 2}),
+                "gpu0": ("0", {"GPU": 3}),
+                "gpu1": ("1", {"GPU": 3}),
                 "cpu0": ("", {}),
             }
             assert all(place.startswith("tcp://127.0.0.1:") for place in workers)

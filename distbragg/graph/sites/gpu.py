@@ -31,8 +31,8 @@ START_TIMEOUT_S = 120
 class GpuCluster(LocalCluster):
     """Processes that see one GPU each, in turns where there are more processes than GPUs.
 
-    Each has two task threads and two of the resource GPU: one unit in the kernel, one being
-    encoded and written.
+    Each has as many task threads, and as much of the resource GPU, as it takes units at a time:
+    one in the kernel, the others being encoded and written.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""GPU processes: one GPU each, two units at a time, the kernel one at a time."""
+"""GPU processes: one GPU each, three units at a time, the kernel one at a time."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _count(run, unit, attempt, settings):
 @pytest.mark.cluster
 @pytest.mark.spec("ENG-13")
 @pytest.mark.spec("ENG-21")
-def test_local_gpu_workers_see_one_gpu_each_and_take_two_units():
+def test_local_gpu_workers_see_one_gpu_each_and_take_three_units():
     spec = LocalClusterSpec(workers=2)
     with open_site(spec, devices=["3", "8"]) as opened:
         client = opened.client
