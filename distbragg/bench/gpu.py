@@ -211,7 +211,7 @@ def _sweep(inputs: Path, device: str, extent: GpuExtent) -> dict[str, object]:
         **asdict(found),
         "kernel_share": found.kernel_share,
         "at_once": found.at_once,
-        "held": found.compared.held,
+        "held": found.compared is not None and found.compared.held,
     }
 
 

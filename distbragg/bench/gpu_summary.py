@@ -123,16 +123,19 @@ def _sweep_rows(measured: Measured) -> list[Row]:
     found = measured.parts.get("sweep")
     if found is None:
         return [Row("sweep on one GPU worker", "", "CPU and GPU agree", "not measured")]
+    against = "sweep on one GPU worker against the CPU"
+    bars = f"{BRIGHT_BAR:g}, {OF_MAXIMUM_BAR:g}, {TOTAL_BAR:g}"
     compared = found["compared"]
+    row = Row(against, "", bars, "not measured")
+    if compared is not None:
+        text = (
+            f"bright {compared['bright']:.2e}, of maximum {compared['of_maximum']:.2e}, total "
+            f"{compared['total']:.2e}"
+        )
+        row = Row(against, text, bars, _verdict(found["held"]))
     rate = found["steady"] / found["seconds"]
     return [
-        Row(
-            "sweep on one GPU worker against the CPU",
-            f"bright {compared['bright']:.2e}, of maximum {compared['of_maximum']:.2e}, total "
-            f"{compared['total']:.2e}",
-            f"{BRIGHT_BAR:g}, {OF_MAXIMUM_BAR:g}, {TOTAL_BAR:g}",
-            _verdict(found["held"]),
-        ),
+        row,
         Row(
             "sweep: share of the card's time in the kernel",
             f"{found['kernel_share']:.1%}, {rate:.2f} frames/s, stored",

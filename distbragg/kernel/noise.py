@@ -165,15 +165,18 @@ def _by_inversion(mean: Tensor, stream: _Stream) -> Tensor:
     rest, _ = stream.uniforms(0)
     counts = torch.zeros_like(mean)
     probability = exp(-mean)
-    waiting = rest > probability
-    step = 0
+    open_places = torch.arange(mean.shape[0], device=mean.device)
+    beyond = rest > probability
     # Rounding can leave the cumulative sum a little below 1: past 200 nothing is left to find.
-    while bool(waiting.any()) and step < 200:
-        step += 1
-        rest = torch.where(waiting, rest - probability, rest)
-        probability = probability * mean / torch.full_like(mean[:1], float(step))
-        counts = torch.where(waiting, torch.full_like(counts, float(step)), counts)
-        waiting = waiting & (rest > probability)
+    for step in range(1, 201):
+        kept = beyond.nonzero().squeeze(1)
+        if kept.numel() == 0:
+            break
+        open_places, mean = open_places[kept], mean[kept]
+        rest = rest[kept] - probability[kept]
+        probability = probability[kept] * mean / torch.full_like(mean[:1], float(step))
+        counts[open_places] = float(step)
+        beyond = rest > probability
     return counts
 
 

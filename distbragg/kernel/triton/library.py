@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import sysconfig
+import tempfile
 from functools import lru_cache
 from importlib import metadata, util
 from pathlib import Path
@@ -23,6 +25,8 @@ FULL_RATE_FLOAT64: Final = frozenset({(6, 0), (7, 0), (8, 0), (9, 0), (10, 0)})
 OLDEST_CAPABILITY: Final = (7, 5)
 """Oldest compute capability that Triton compiles for."""
 
+_log = logging.getLogger("distbragg")
+
 
 def installed() -> bool:
     """Whether Triton is there."""
@@ -35,8 +39,22 @@ def interpreter_chosen() -> bool:
 
 
 def prepare_cache() -> None:
-    """Let Triton keep compiled kernels beside the native ones, for all processes of the user."""
-    os.environ.setdefault("TRITON_CACHE_DIR", str(cache_directory().parent / "triton"))
+    """Let Triton keep compiled kernels beside the native ones, for all processes of the user.
+
+    Where that folder cannot be written, as in a container, this process and those that it starts
+    keep them in a temporary one.
+    """
+    if os.environ.get("TRITON_CACHE_DIR"):
+        return
+    folder = cache_directory().parent / "triton"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="distbragg-triton-"))
+        _log.info("compiled GPU kernels are kept in %s: %s", folder, error.strerror)
+    os.environ["TRITON_CACHE_DIR"] = str(folder)
 
 
 def launcher_lacks() -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from distbragg.kernel.triton import library
+
 pytestmark = pytest.mark.skipif(util.find_spec("triton") is None, reason="Triton is not installed")
 
 PROGRAM = """
@@ -116,3 +118,17 @@ def test_the_measurement_of_the_peak_is_launched_as_it_was_compiled(reports):
     assert launch["name"] == "multiply_add"
     assert [kind for kind, _ in launch["arguments"]] == ["*fp32", "i32"]
     assert reports[2]["compiled"] == reports[1]["compiled"] + 1
+
+
+def test_kernels_are_kept_elsewhere_where_the_cache_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("a file, not a folder")
+    monkeypatch.setenv("DISTBRAGG_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("TRITON_CACHE_DIR", "")
+    library.prepare_cache()
+    kept = Path(os.environ["TRITON_CACHE_DIR"])
+    assert kept.parent == tmp_path
+    assert kept.is_dir()
+    library.prepare_cache()
+    assert os.environ["TRITON_CACHE_DIR"] == str(kept)
