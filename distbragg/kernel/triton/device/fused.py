@@ -171,8 +171,9 @@ def domain_sum(
 ):
     """Σ over domains of |F|² F_latt² at scattering vectors (x, y, z), float64, scaled.
 
-    Split indices add up in float32 with the rounding error carried along: all terms are
-    positive, so that the sum is good to a few ulp whatever their number.
+    Up to `TOGETHER` terms are added in their own type: all are positive, so that this costs as
+    many halves of a unit in the last place at most. Their sums are added in float64, or in float32
+    with the rounding error carried along where indices are split.
     """
     INDEX: tl.constexpr = tl.float32 if SPLIT else tl.float64
     cells = three(reals + CELLS, INDEX)
