@@ -206,11 +206,10 @@ class Call:
         self._doubles("layer_position", sensor.position)
         self._doubles("layer_front", sensor.front)
         self._doubles("layer_back", sensor.back)
-        rows, columns = (
-            slice(tile.slow_start, tile.slow_stop),
-            slice(tile.fast_start, tile.fast_stop),
-        )
-        self._point("active", np.ascontiguousarray(panel.active[rows, columns]).view(np.uint8))
+        if not panel.fully_active:
+            rows = slice(tile.slow_start, tile.slow_stop)
+            active = panel.active[rows, tile.fast_start : tile.fast_stop]
+            self._point("active", np.ascontiguousarray(active).view(np.uint8))
 
     def _beam(self) -> None:
         beam, sampling, block = self._experiment.beam, self._experiment.sampling, self._block

@@ -104,6 +104,21 @@ def test_a_mask_changes_no_bit_of_the_pixels_it_leaves(precision):
     assert np.array_equal(_render(masked, tile, chunk, options), np.where(mask, free, 0.0))
 
 
+@pytest.mark.parametrize("tolerance", [0.0, 1e-3])
+def test_a_view_of_one_active_pixel_is_as_good_as_all_of_them(tolerance):
+    listed = kit.make_experiment(**KINDS["gauss"])
+    listed = replace(listed, sampling=replace(listed.sampling, tolerance=tolerance))
+    panel = listed.detector.panels[0]
+    viewed = replace(panel, active=np.broadcast_to(np.True_, panel.active.shape))
+    assert viewed.fully_active
+    assert not panel.fully_active
+    everywhere = replace(listed, detector=replace(listed.detector, panels=(viewed,)))
+    tile, chunk = kit.whole(listed)
+    for part in (tile, Tile(3, 11, 5, 18)):
+        expected = _render(listed, part, chunk, kit.Options("mixed"))
+        assert np.array_equal(_render(everywhere, part, chunk, kit.Options("mixed")), expected)
+
+
 def test_a_tile_without_active_pixels_and_an_empty_chunk_are_zero():
     experiment = kit.make_experiment(mask=np.zeros((23, 37), bool))
     tile, chunk = kit.whole(experiment)

@@ -80,7 +80,8 @@ class Groups {
       const std::int64_t along = first_along + lane % kGroupEdge;
       const bool inside =
           whole || (down >= 0 && down < height && along >= 0 && along < width);
-      const bool wanted = inside && p_.active[down * width + along] != 0;
+      const bool wanted =
+          inside && (p_.active == nullptr || p_.active[down * width + along] != 0);
       w.places[lane] = wanted ? output_.place(down, along) : -1;
       any = any || wanted;
     }

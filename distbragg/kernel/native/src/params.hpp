@@ -68,7 +68,7 @@ struct Parameters {
   const double* amplitude;  // (box) |F|, for the tricubic look-up
   const float* squared_f32;   // (box + 1), mixed precision
   const double* squared_f64;  // (box + 1), float64
-  const std::uint8_t* active;  // (slow, fast) of the tile
+  const std::uint8_t* active;  // (slow, fast) of the tile; null where every pixel is active
 
   // Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.
   double* numerators;

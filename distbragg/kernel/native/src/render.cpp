@@ -28,9 +28,8 @@ class ActivePixels {
     const std::int64_t rows = p.slow_stop - p.slow_start;
     start_.reserve(static_cast<std::size_t>(rows) + 1);
     for (std::int64_t row = 0; row < rows; ++row) {
-      const std::uint8_t* active = p.active + row * width_;
-      const auto idle = std::count(active, active + width_, std::uint8_t{0});
-      start_.push_back(start_.back() + width_ - static_cast<std::int64_t>(idle));
+      const std::int64_t idle = idle_in(row);
+      start_.push_back(start_.back() + width_ - idle);
       if (idle != 0) output.clear_row(row);
     }
   }
@@ -46,12 +45,11 @@ class ActivePixels {
     const int wanted = static_cast<int>(std::min<std::int64_t>(kLanes, count() - first));
     int lane = 0;
     for (; lane < wanted; ++row, skip = 0) {
-      const std::uint8_t* active = p_.active + row * width_;
       const bool full = start_[static_cast<std::size_t>(row) + 1] -
                             start_[static_cast<std::size_t>(row)] == width_;
       const std::int64_t from = full ? skip : 0;
       for (std::int64_t column = from; column < width_ && lane < wanted; ++column) {
-        if (!full && (!active[column] || skip-- > 0)) continue;
+        if (!full && (!p_.active[row * width_ + column] || skip-- > 0)) continue;
         pixel.slow[lane] = static_cast<double>(p_.slow_start + row);
         pixel.fast[lane] = static_cast<double>(p_.fast_start + column);
         places[lane++] = output_.place(row, column);
@@ -65,6 +63,12 @@ class ActivePixels {
   }
 
  private:
+  std::int64_t idle_in(std::int64_t row) const {
+    if (p_.active == nullptr) return 0;
+    const std::uint8_t* active = p_.active + row * width_;
+    return static_cast<std::int64_t>(std::count(active, active + width_, std::uint8_t{0}));
+  }
+
   const Parameters& p_;
   const Output& output_;
   const std::int64_t width_;
