@@ -42,7 +42,7 @@ class BundleLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GpuExtent:
-    """How much is measured; the defaults take about five minutes on an H100.
+    """How much is measured; the defaults take five minutes on an H100, by estimate.
 
     Attributes
     ----------

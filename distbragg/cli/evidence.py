@@ -143,9 +143,9 @@ def gpu(out: Path, device: str, quick: bool) -> None:
 
     Speed, a frame with photon noise, accuracy, a sweep, shortage of memory, sizes of programs.
 
-    Takes about five minutes on an H100. A part that fails is told, and the others go on; what
-    was found is written after each. With TRITON_INTERPRET=1, --device cpu --quick tries it out
-    without a card.
+    By estimate it takes five minutes on an H100. A part that fails is told, and the others go on;
+    what was found is written after each. With TRITON_INTERPRET=1, --device cpu --quick tries it
+    out without a card.
     """
     import tempfile
 
