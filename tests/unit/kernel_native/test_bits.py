@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
 
@@ -102,6 +103,20 @@ def test_a_mask_changes_no_bit_of_the_pixels_it_leaves(precision):
     options = kit.Options(precision)
     free = _render(kit.make_experiment(), tile, chunk, options)
     assert np.array_equal(_render(masked, tile, chunk, options), np.where(mask, free, 0.0))
+
+
+def test_calls_from_several_python_threads_share_nothing():
+    experiments = [kit.make_experiment(seed=seed, **KINDS["square"]) for seed in range(4)]
+    tile, chunk = kit.whole(experiments[0])
+    expected = [_render(one, tile, chunk, kit.Options("mixed")) for one in experiments]
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            jobs = [
+                pool.submit(_render, one, tile, chunk, kit.Options("mixed", threads=3))
+                for one in experiments
+            ]
+            for job, image in zip(jobs, expected, strict=True):
+                assert np.array_equal(job.result(), image)
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1e-3])

@@ -1,14 +1,12 @@
-// Samples and sources of a set of pixels, and the threads that share the sets out.
+// Samples and sources of a set of pixels.
 #pragma once
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <system_error>
-#include <thread>
 #include <vector>
 
+#include "crew.hpp"
 #include "geometry.hpp"
 #include "lattice.hpp"
 #include "params.hpp"
@@ -38,25 +36,6 @@ struct Workspace {
   std::vector<Pair> pairs;            // of one group
   explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
 };
-
-// Calls work(piece, workspace) for every piece, each on one thread.
-template <class Work>
-void share_out(std::int64_t pieces, std::vector<std::unique_ptr<Workspace>>& spaces, Work work) {
-  std::atomic<std::int64_t> next{0};
-  auto take = [&](Workspace& space) {
-    for (std::int64_t piece = next++; piece < pieces; piece = next++) work(piece, space);
-  };
-  std::vector<std::thread> helpers;
-  for (std::size_t t = 1; t < spaces.size(); ++t) {
-    try {
-      helpers.emplace_back(take, std::ref(*spaces[t]));
-    } catch (const std::system_error&) {
-      break;  // no more threads to be had: the others take the pieces
-    }
-  }
-  take(*spaces[0]);
-  for (std::thread& helper : helpers) helper.join();
-}
 
 // What both ways of going through the pixels share: samples, sources and their factors.
 class SampleSum {
