@@ -29,7 +29,8 @@ TORCH_BYTES: Final = 215_000_000
 (measured: 205 to 220 MB with torch 2.13)."""
 
 TILE_PIXEL_BYTES: Final = 1
-"""Bytes per tile pixel beside the sums in the native kernel: which pixels are active."""
+"""Bytes per tile pixel beside the sums in the native kernel, where not all pixels are active:
+which are."""
 
 TORCH_PIXEL_BYTES: Final = 32
 """Bytes per tile pixel beside the sums where torch renders or corrects (measured: 24 to 64)."""
@@ -135,9 +136,9 @@ def predict_peak_bytes(
     raw = unit_frames * frame.pixels * plan.bytes_per_pixel
     share = ENCODED_COUNTS_SHARE if frame.photon_noise else ENCODED_SHARE
     per_pixel = 0 if frame.keeps_no_sums and form == "unit" else 8 * _sums_held(frame)
-    per_pixel += TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES
     steps = frame.shape[0] * frame.shape[1] * frame.sources * sum(frame.samples)
     masked = frame.steps != steps
+    per_pixel += TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES * masked
     per_frame = int(masked) + (8 if form == "graph" else 0)
     image = frame.pixels * plan.bytes_held_per_pixel
     at_work = 1 if form == "graph" else min(unit_frames, frames_at_once(image))
