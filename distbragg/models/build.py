@@ -101,6 +101,7 @@ def build_experiment(
             else like.experiment.background
         ),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
+        notes=table.notes,
     )
 
 

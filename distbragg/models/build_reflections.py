@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -52,9 +53,10 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     listed = _kind(factors) == "hkl"
     if listed and spec.physics == "exact":
         _check_repeated(table, factors.file)
-    return reflections_from_list(
+    box = reflections_from_list(
         table.indices, table.amplitude, factors.default_f_electrons, unique=not listed
     )
+    return replace(box, notes=table.notes)
 
 
 def _anomalous_wavelength(spec: ExperimentSpec) -> float | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from distbragg.models.arrays import Float64Array
+from distbragg.notes import Notes
 
 SpotShape = Literal["square", "round", "gauss", "tophat"]
 
@@ -60,9 +61,12 @@ class Reflections:
         Value outside the box.
     interpolate : bool
         Tricubic look-up where its 4×4×4 support lies inside the box, nearest elsewhere.
+    notes : tuple of Note
+        What the file's reader chose or left out. Not part of the physics.
     """
 
     amplitude: Float64Array
     origin: tuple[int, int, int]
     default_amplitude: float
     interpolate: bool
+    notes: Notes = field(default=(), metadata={"hashed": False})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
+from distbragg.notes import Notes
 
 Physics = Literal["exact", "nanobragg"]
 
@@ -66,7 +67,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """Everything a frame's numbers depend on."""
+    """Everything a frame's numbers depend on, and the notes of what it was resolved from."""
 
     physics: Physics
     beam: Beam
@@ -76,3 +77,4 @@ class Experiment:
     sampling: Sampling
     background: Background
     noise: Noise
+    notes: Notes = field(default=(), metadata={"hashed": False})

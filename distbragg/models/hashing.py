@@ -20,8 +20,8 @@ def physics_hash(experiment: Experiment) -> str:
     """Return the hash (64 hex digits) of everything a frame's numbers depend on.
 
     Equal numbers give equal hashes on every machine and in every process; settings of
-    compute, output and cluster do not enter. Arrays enter by type, shape and little-endian
-    bytes, floats by their exact hexadecimal form (negative zero differs from zero).
+    compute, output and cluster do not enter, nor do notes. Arrays enter by type, shape and
+    little-endian bytes, floats by their exact hexadecimal form (negative zero differs from zero).
     """
     digest = hashlib.sha256(b"distbragg experiment 1\n")
     _update(digest, experiment)
@@ -32,6 +32,8 @@ def _update(digest: hashlib._Hash, value: object) -> None:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         digest.update(f"<{type(value).__name__}".encode("ascii"))
         for field in dataclasses.fields(value):
+            if not field.metadata.get("hashed", True):
+                continue
             digest.update(f" {field.name}=".encode("ascii"))
             _update(digest, getattr(value, field.name))
         digest.update(b">")

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.notes import Notes
 
 MAXIMUM_BOX_POINTS: Final = 1 << 27
 """Largest box of Miller indices: 1 GiB of float64."""
@@ -25,10 +26,13 @@ class MillerTable:
     ----------
     indices : (n, 3) int64
     amplitude : (n,) float64, electrons
+    notes : tuple of Note
+        Which column was read, what was left out or converted.
     """
 
     indices: NDArray[np.int64]
     amplitude: NDArray[np.float64]
+    notes: Notes = ()
 
     @property
     def count(self) -> int:

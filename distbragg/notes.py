@@ -1,0 +1,44 @@
+"""What a resolved input needs said about it: one line each, printed and stored.
+
+A reader or builder that chooses between meanings, leaves something out, or meets a number
+that is probably a mistake says so with a `Note`. `plan`, `info` and `render` print the notes of
+an experiment; a stack stores them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+NoteKind = Literal["note", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line about an input.
+
+    Attributes
+    ----------
+    kind : {"note", "warning"}
+        A note tells which of several meanings was taken; a warning, that a number is probably
+        not what the user meant.
+    place : str
+        The field (`beam.energy_ev`) or file that the line is about.
+    text : str
+        The number, what is odd about it or what was done with it, and what to do.
+    """
+
+    kind: NoteKind
+    place: str
+    text: str
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.place}: {self.text}".split())
+
+
+Notes = tuple[Note, ...]
+
+
+def distinct(*groups: Notes) -> Notes:
+    """Join groups of notes, each line once, in the order of their first appearance."""
+    return tuple(dict.fromkeys(note for group in groups for note in group))
