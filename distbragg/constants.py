@@ -21,15 +21,6 @@ ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM: Final = 12398.42
 DEFAULT_FLUENCE_PHOTONS_PER_M2: Final = 125932015286227086360700780544.0
 """Default fluence, photons/m²: 1/r_e², so that an image is |F|² per steradian."""
 
-ROUND_CRYSTAL_SCALE: Final = 0.723601254558268
-"""Height of the ellipsoid's transform relative to a parallelepiped of equal width (nanoBragg.c)."""
-
-GAUSS_CRYSTAL_WIDTH: Final = 0.63
-"""Divisor in the exponent of the Gaussian spot shape, matching the FWHM of a square crystal."""
-
-TOPHAT_CRYSTAL_CUT: Final = 0.3969
-"""Squared radius (0.63²) inside which a top-hat spot is flat."""
-
 WATER_STRUCTURE_FACTOR_ELECTRONS: Final = 2.57
 """Forward amplitude of liquid water per molecule, electrons (nanoBragg.c `water_F`)."""
 

@@ -77,7 +77,13 @@ NATIVE_MIXED_UNDERFLOW = 1e-34
 float32 relative to its peak, denormal below 1e-38, times at most 10^4 for point pixels near the
 sample. It shows only in images that hold no spot at all."""
 
-PLANE_SECTION_RELATIVE = {"square": 4e-3, "round": 4e-3, "gauss": 1e-6, "tophat": 1e-2}
+PLANE_SECTION_RELATIVE = {
+    "square": 4e-3,
+    "round": 4e-3,
+    "gauss": 1e-6,
+    "gauss_star": 1e-6,
+    "tophat": 5e-3,
+}
 """Plane sections against sums of the transform itself, as a share of the central section: the
 fringes of a crystal of some ten cells that lie in the next lattice point's cell, and the edge of
 the top hat on the grid of the sum."""

@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import TOPHAT_CRYSTAL_CUT
 from distbragg.errors import InputError
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
@@ -22,6 +21,7 @@ from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.shapes import SHAPES
 from distbragg.spec.nanobragg import parse_nanobragg
 
 EDGE_DISTANCE: Final = 1e-9
@@ -173,7 +173,10 @@ def holds_edge_step(experiment: Experiment, slow: int, fast: int) -> bool:
             halves = (abs(abs(h - n) - 0.5) for h, n in zip(step.index, step.nearest, strict=True))
             if min(halves) < EDGE_DISTANCE:
                 return True
-            if tophat and abs(step.radius / TOPHAT_CRYSTAL_CUT - 1.0) < EDGE_DISTANCE:
+            if (
+                tophat
+                and abs(step.radius / SHAPES["tophat"].zero_radius ** 2 - 1.0) < EDGE_DISTANCE
+            ):
                 return True
     return False
 

@@ -105,14 +105,17 @@ def sample_rays(
     along_fast = (fast * oversample + sample.fast) * size + size / 2.0
     along_slow = (slow * oversample + sample.slow) * size + size / 2.0
     depth = float(panel.sensor.position[sample.layer])
-    x, y, z = (
-        along_fast * float(panel.fast[axis])
-        + along_slow * float(panel.slow[axis])
-        + (depth * float(panel.normal[axis]) + placement.origin[axis])
-        for axis in range(3)
-    )
-    if panel.curved:
-        x, y, z = _wrap(placement, (x, y, z))
+    if panel.surface in {"flat", "nanobragg"}:
+        x, y, z = (
+            along_fast * float(panel.fast[axis])
+            + along_slow * float(panel.slow[axis])
+            + (depth * float(panel.normal[axis]) + placement.origin[axis])
+            for axis in range(3)
+        )
+        if panel.surface == "nanobragg":
+            x, y, z = _wrap(placement, (x, y, z))
+    else:
+        x, y, z = _bent(placement, along_fast, along_slow, depth)
     length = torch.sqrt(x * x + y * y + z * z)
     return Rays((x / length, y / length, z / length), length)
 
@@ -133,6 +136,28 @@ def _wrap(placement: Placement, place: Triple) -> Triple:
     return _turn(turned, placement.panel.fast, place[2] / radius)
 
 
+def _bent(placement: Placement, along_fast: Tensor, along_slow: Tensor, depth: float) -> Triple:
+    """Put the points of a flat panel on the surface it is bent to; see `Panel.surface`."""
+    panel, radius = placement.panel, placement.close_distance
+    fast, slow, normal = (
+        torch.tensor(axis, device=along_fast.device)
+        for axis in (panel.fast, panel.slow, panel.normal)
+    )
+    u = along_fast + (placement.origin * fast).sum()
+    v = along_slow + (placement.origin * slow).sum()
+    reach = radius + depth
+    sine_u, cosine_u = torch.sin(u / radius), torch.cos(u / radius)
+    sine_v, cosine_v = torch.sin(v / radius), torch.cos(v / radius)
+    if panel.surface == "sphere":
+        parts = (sine_u * reach, cosine_u * sine_v * reach, cosine_u * cosine_v * reach)
+    elif panel.surface == "cylinder_slow":
+        parts = (sine_u * reach, v, cosine_u * reach)
+    else:
+        parts = (u, sine_v * reach, cosine_v * reach)
+    x, y, z = (parts[0] * fast[i] + parts[1] * slow[i] + parts[2] * normal[i] for i in range(3))
+    return x, y, z
+
+
 def _turn(vector: Triple, axis: Float64Array, angle: Tensor) -> Triple:
     """Rotate vectors about a unit axis, each by its own angle (Rodrigues' formula)."""
     u, v, w = axis.tolist()
@@ -149,7 +174,7 @@ def _turn(vector: Triple, axis: Float64Array, angle: Tensor) -> Triple:
 def solid_angle(placement: Placement, rays: Rays) -> Tensor:
     """Solid angle of each pixel, p²/R² · close_distance/R; 1/R² for a point pixel."""
     value = fixed_solid_angle(placement.panel, rays)
-    if placement.panel.point_pixel:
+    if placement.panel.point_pixel or placement.panel.surface not in {"flat", "nanobragg"}:
         return value
     return value * (placement.close_distance / placement.panel.close_distance)
 

@@ -6,13 +6,14 @@ Twin of `distbragg.kernel.lattice`, whose numbers of cells and reciprocal vector
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from distbragg.constants import GAUSS_CRYSTAL_WIDTH, ROUND_CRYSTAL_SCALE, TOPHAT_CRYSTAL_CUT
 from distbragg.fit.functions import interference, sinc3
-from distbragg.models.crystal import SpotShape
+from distbragg.models.spot_form import spot_form
+from distbragg.shapes import SHAPES, SpotShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Lattice:
 
     Attributes
     ----------
-    shape : {"square", "round", "gauss", "tophat"}
+    shape : SpotShape
+    physics : {"exact", "nanobragg"}
     fudge : float
     cells : (3,) float64
         Na, Nb, Nc, real numbers.
@@ -30,6 +32,7 @@ class Lattice:
     """
 
     shape: SpotShape
+    physics: Literal["exact", "nanobragg"]
     fudge: float
     cells: Tensor
     reciprocal: Tensor
@@ -55,27 +58,28 @@ def lattice_amplitude(lattice: Lattice, offsets: tuple[Tensor, Tensor, Tensor]) 
     (...,) float64
     """
     first, second, third = lattice.cells.unbind()
-    if lattice.shape == "square":
+    row = SHAPES[lattice.shape]
+    if row.transform == "interference":
         return (
             interference(offsets[0], first)
             * interference(offsets[1], second)
             * interference(offsets[2], third)
         )
-    volume = first * second * third
-    if lattice.shape == "round":
-        square = (offsets[0] * first) ** 2 + (offsets[1] * second) ** 2 + (offsets[2] * third) ** 2
-        return volume * ROUND_CRYSTAL_SCALE * sinc3(square * lattice.fudge)
-    radius = _reciprocal_radius_squared(lattice, offsets) * volume**2 * lattice.fudge
-    if lattice.shape == "gauss":
-        return volume * torch.exp(-radius / GAUSS_CRYSTAL_WIDTH)
-    return volume * (radius.detach() < TOPHAT_CRYSTAL_CUT).to(torch.float64)
+    height = first * second * third * row.height
+    square = _radius_squared(lattice, offsets)
+    if row.transform == "sinc3":
+        return height * sinc3(square)
+    if row.transform == "gaussian":
+        return height * torch.exp(square * (-0.5 * row.decay))
+    return height * (square.detach() < row.zero_radius**2).to(torch.float64)
 
 
-def _reciprocal_radius_squared(lattice: Lattice, offsets: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """|δh a* + δk b* + δl c*|², 1/Å²."""
+def _radius_squared(lattice: Lattice, offsets: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """r² = δᵀ S δ."""
+    cells = lattice.cells.unbind()
+    reciprocal = [row.unbind() for row in lattice.reciprocal]
+    form = spot_form(lattice.shape, lattice.physics, lattice.fudge, cells, reciprocal)
     total = torch.zeros_like(offsets[0])
-    for axis in range(3):
-        a_star, b_star, c_star = lattice.reciprocal[:, axis].unbind()
-        part = offsets[0] * a_star + offsets[1] * b_star + offsets[2] * c_star
-        total = total + part * part
+    for offset, row in zip(offsets, form, strict=True):
+        total = total + offset * (offsets[0] * row[0] + offsets[1] * row[1] + offsets[2] * row[2])
     return total

@@ -143,6 +143,7 @@ def _make_scene(
         placement=place_panel(experiment, parameters, panel, device),
         lattice=Lattice(
             crystal.shape,
+            experiment.physics,
             crystal.fudge,
             own_cells if parameters.cells is None else parameters.cells,
             reciprocal,

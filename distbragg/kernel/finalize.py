@@ -222,7 +222,7 @@ def _rays(
     view = experiment.detector.panels[panel]
     oversample = experiment.sampling.oversample
     beam = _triple(experiment.beam.direction)
-    if not view.curved:
+    if view.surface == "flat":
         return sample_rays(view, beam, slow, fast, sample=sample, oversample=oversample)
     import torch
 

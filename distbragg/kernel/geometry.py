@@ -91,13 +91,16 @@ def sample_rays(
     along_fast = (fast * float(oversample) + float(sample.fast)) * size + half
     along_slow = (slow * float(oversample) + float(sample.slow)) * size + half
     depth = float(panel.sensor.position[sample.layer])
-    position: list[Tensor] = []
-    for axis in range(3):
-        part = along_fast * float(panel.fast[axis]) + along_slow * float(panel.slow[axis])
-        position.append(part + depth * float(panel.normal[axis]) + float(panel.origin[axis]))
-    place = (position[0], position[1], position[2])
-    if panel.curved:
-        place = _wrap(panel, beam_direction, place)
+    if panel.surface in {"flat", "nanobragg"}:
+        position: list[Tensor] = []
+        for axis in range(3):
+            part = along_fast * float(panel.fast[axis]) + along_slow * float(panel.slow[axis])
+            position.append(part + depth * float(panel.normal[axis]) + float(panel.origin[axis]))
+        place = (position[0], position[1], position[2])
+        if panel.surface == "nanobragg":
+            place = _wrap(panel, beam_direction, place)
+    else:
+        place = _bent(panel, along_fast, along_slow, depth)
     x, y, z = place
     # A power of one half is a square root in torch and in numpy, correctly rounded.
     length = (x * x + y * y + z * z) ** 0.5
@@ -110,6 +113,29 @@ def _wrap(panel: Panel, beam: tuple[float, float, float], place: Triple) -> Trip
     start = tuple(zero + panel.distance * part for part in beam)
     turned = _turn((start[0], start[1], start[2]), panel.slow, place[1] / panel.distance)
     return _turn(turned, panel.fast, place[2] / panel.distance)
+
+
+def _bent(panel: Panel, along_fast: Tensor, along_slow: Tensor, depth: float) -> Triple:
+    """Put the points of a flat panel on the surface it is bent to; see `Panel.surface`."""
+    from distbragg.kernel.polynomials import sine_cosine
+
+    axes = [[float(part) for part in axis] for axis in (panel.fast, panel.slow, panel.normal)]
+    corner = [float(part) for part in panel.origin]
+    u = along_fast + sum(part * other for part, other in zip(corner, axes[0], strict=True))
+    v = along_slow + sum(part * other for part, other in zip(corner, axes[1], strict=True))
+    radius, reach = panel.close_distance, panel.close_distance + depth
+    sine_u, cosine_u = sine_cosine(u / radius)
+    sine_v, cosine_v = sine_cosine(v / radius)
+    if panel.surface == "sphere":
+        parts = (sine_u * reach, cosine_u * sine_v * reach, cosine_u * cosine_v * reach)
+    elif panel.surface == "cylinder_slow":
+        parts = (sine_u * reach, v + cosine_u * 0.0, cosine_u * reach)
+    else:
+        parts = (u + cosine_v * 0.0, sine_v * reach, cosine_v * reach)
+    x, y, z = (
+        parts[0] * axes[0][i] + parts[1] * axes[1][i] + parts[2] * axes[2][i] for i in range(3)
+    )
+    return x, y, z
 
 
 def _turn(vector: Triple, axis: Float64Array, angle: Tensor) -> Triple:
@@ -130,15 +156,25 @@ def _turn(vector: Triple, axis: Float64Array, angle: Tensor) -> Triple:
 def solid_angle(panel: Panel, rays: Rays) -> Tensor:
     """Return the solid angle of a pixel in steradian: p²/R² · close_distance/R.
 
+    On a panel bent about the sample the cosine to its own normal stands for the last factor.
     A point pixel has 1/R², which is no solid angle but what nanoBragg.c returns.
     """
     if panel.point_pixel:
         return 1.0 / rays.length / rays.length
     area = panel.pixel_size * panel.pixel_size
+    if panel.surface not in {"flat", "nanobragg"}:
+        return area / rays.length / rays.length * cosine_to_normal(panel, rays)
     return area / rays.length / rays.length * panel.close_distance / rays.length
 
 
 def cosine_to_normal(panel: Panel, rays: Rays) -> Tensor:
-    """Return ρ = d·o, the cosine between the rays and the panel normal."""
+    """Return ρ = d·o, the cosine between the rays and the normal of the surface they meet."""
     x, y, z = rays.direction
+    if panel.surface == "sphere":
+        return x * 0.0 + 1.0
+    if panel.surface in {"cylinder_fast", "cylinder_slow"}:
+        # What of the ray runs across the cylinder's axis runs along its normal.
+        axis = panel.slow if panel.surface == "cylinder_slow" else panel.fast
+        along = x * float(axis[0]) + y * float(axis[1]) + z * float(axis[2])
+        return (1.0 - along * along) ** 0.5
     return x * float(panel.normal[0]) + y * float(panel.normal[1]) + z * float(panel.normal[2])

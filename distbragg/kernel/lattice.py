@@ -1,4 +1,4 @@
-"""Transform of the finite crystal at fractional Miller indices: four spot shapes.
+"""Transform of the finite crystal at fractional Miller indices: the spot shapes.
 
 Distances from the nearest lattice point are taken in float64 before anything else, and
 multiples of π are formed only from what is left after whole turns are removed. Signs are
@@ -14,9 +14,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from distbragg.constants import GAUSS_CRYSTAL_WIDTH, ROUND_CRYSTAL_SCALE, TOPHAT_CRYSTAL_CUT
 from distbragg.kernel.polynomials import cos_pi, exp, horner, sin_pi
 from distbragg.models.crystal import Crystal, SpotShape
+from distbragg.shapes import SHAPES
 
 Indices = tuple[Tensor, Tensor, Tensor]
 
@@ -35,17 +35,15 @@ class LatticeShape:
 
     Attributes
     ----------
-    shape : {"square", "round", "gauss", "tophat"}
+    shape : SpotShape
     cells : (float, float, float)
-    fudge : float
-    reciprocal : three (float, float, float), 1/Å
-        a*, b*, c* of the unrotated crystal.
+    form : three (float, float, float)
+        See `Crystal.spot_form`.
     """
 
     shape: SpotShape
     cells: tuple[float, float, float]
-    fudge: float
-    reciprocal: tuple[tuple[float, float, float], ...]
+    form: tuple[tuple[float, float, float], ...]
 
     @property
     def volume(self) -> float:
@@ -56,8 +54,8 @@ class LatticeShape:
 def lattice_shape(crystal: Crystal) -> LatticeShape:
     """Extract the plain numbers of a crystal."""
     cells = crystal.cells.tolist()
-    rows = tuple((row[0], row[1], row[2]) for row in crystal.reciprocal.tolist())
-    return LatticeShape(crystal.shape, (cells[0], cells[1], cells[2]), crystal.fudge, rows)
+    rows = tuple((row[0], row[1], row[2]) for row in crystal.spot_form.tolist())
+    return LatticeShape(crystal.shape, (cells[0], cells[1], cells[2]), rows)
 
 
 def lattice_amplitude(shape: LatticeShape, offsets: Indices, dtype: torch.dtype) -> Tensor:
@@ -75,14 +73,15 @@ def lattice_amplitude(shape: LatticeShape, offsets: Indices, dtype: torch.dtype)
     -------
     (...,) `dtype`
     """
-    if shape.shape == "square":
+    row = SHAPES[shape.shape]
+    if row.transform == "interference":
         return _parallelepiped(shape, offsets, dtype)
-    if shape.shape == "round":
-        return _ellipsoid(shape, offsets, dtype)
-    radius = _reciprocal_radius_squared(shape, offsets)
-    if shape.shape == "gauss":
-        return exp(-(radius / GAUSS_CRYSTAL_WIDTH * shape.fudge), dtype).mul_(shape.volume)
-    return (radius * shape.fudge < TOPHAT_CRYSTAL_CUT).to(dtype).mul_(shape.volume)
+    square, height = _radius_squared(shape, offsets), shape.volume * row.height
+    if row.transform == "sinc3":
+        return sinc3(square, dtype).mul_(height)
+    if row.transform == "gaussian":
+        return exp(square * (-0.5 * row.decay), dtype).mul_(height)
+    return (square < row.zero_radius**2).to(dtype).mul_(height)
 
 
 def _parallelepiped(shape: LatticeShape, offsets: Indices, dtype: torch.dtype) -> Tensor:
@@ -106,18 +105,6 @@ def interference(offset: Tensor, cells: float, dtype: torch.dtype) -> Tensor:
     return above.div_(below).masked_fill_(peak, cells)
 
 
-def _ellipsoid(shape: LatticeShape, offsets: Indices, dtype: torch.dtype) -> Tensor:
-    """N_a N_b N_c · 0.7236 · sinc3(π √(fudge Σ (N δ)²))."""
-    total: Tensor | None = None
-    for offset, cells in zip(offsets, shape.cells, strict=True):
-        term = offset * offset * cells * cells
-        total = term if total is None else total + term
-    if total is None:
-        raise AssertionError("a crystal has three axes")
-    value = sinc3(total * shape.fudge, dtype)
-    return value.mul_(shape.volume * ROUND_CRYSTAL_SCALE)
-
-
 def sinc3(square: Tensor, dtype: torch.dtype) -> Tensor:
     """Return 3 (sin x/x − cos x)/x² up to sign, from (x/π)² in float64."""
     turns = torch.sqrt(square)
@@ -137,15 +124,9 @@ def _sinc3_series(terms: int) -> tuple[float, ...]:
     )
 
 
-def _reciprocal_radius_squared(shape: LatticeShape, offsets: Indices) -> Tensor:
-    """|δh a* + δk b* + δl c*|² (N_a N_b N_c)², 1/Å², float64."""
-    first, second, third = shape.reciprocal
-    total: Tensor | None = None
-    for axis in range(3):
-        part = offsets[0] * first[axis] + offsets[1] * second[axis] + offsets[2] * third[axis]
-        total = part * part if total is None else total + part * part
-    if total is None:
-        raise AssertionError("space has three axes")
-    for cells in shape.cells:
-        total = total * cells * cells
+def _radius_squared(shape: LatticeShape, offsets: Indices) -> Tensor:
+    """r² = δᵀ S δ, float64."""
+    total = torch.zeros_like(offsets[0])
+    for offset, row in zip(offsets, shape.form, strict=True):
+        total += offset * (offsets[0] * row[0] + offsets[1] * row[1] + offsets[2] * row[2])
     return total

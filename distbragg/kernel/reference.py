@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distbragg.constants import GAUSS_CRYSTAL_WIDTH, ROUND_CRYSTAL_SCALE, TOPHAT_CRYSTAL_CUT
 from distbragg.kernel.geometry import SampleIndex, sample_indices
 from distbragg.kernel.orientation import domain_vectors
 from distbragg.kernel.polarization import polarization_frame, polarization_of_ray
@@ -20,8 +19,9 @@ from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Panel, SensorLayers
 from distbragg.models.experiment import Background, Experiment
-from distbragg.models.vectors import Vector, dot, norm, rotate_about, scale
+from distbragg.models.vectors import Vector, combine, dot, norm, rotate_about, scale
 from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.shapes import SHAPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class StepTrace:
     nearest : (int, int, int)
     cell_amplitude, lattice_amplitude : float
     radius : float
-        What is compared with the top-hat edge (0 for other shapes).
+        r² of the spot shape (0 for SQUARE).
     """
 
     phi: int
@@ -165,8 +165,9 @@ def _trace_sample(
         bragg += amplitude * amplitude
     exact = experiment.physics == "exact"
     background = _background(experiment.background, stol) * len(steps) if exact else 0.0
-    omega = _solid_angle(panel, distance)
-    capture = _capture(panel.sensor, sample.layer, dot(direction, _vector(panel.normal)))
+    slope = _slope(panel, position, distance)
+    omega = _solid_angle(panel, distance, slope)
+    capture = _capture(panel.sensor, sample.layer, slope)
     frame = polarization_frame(incident, _vector(beam.polarization_axis))
     polarization = (
         polarization_of_ray(frame, direction, beam.kahn_factor) if beam.polarized else 1.0
@@ -200,6 +201,8 @@ def sample_position(
     along_slow = (pixel[0] * oversample + sample.slow) * size + size / 2.0
     along_fast = (pixel[1] * oversample + sample.fast) * size + size / 2.0
     depth = float(panel.sensor.position[sample.layer])
+    if panel.surface in {"sphere", "cylinder_fast", "cylinder_slow"}:
+        return _bent(panel, along_fast, along_slow, depth)
     x, y, z = (
         along_fast * float(panel.fast[axis])
         + along_slow * float(panel.slow[axis])
@@ -207,11 +210,46 @@ def sample_position(
         + float(panel.origin[axis])
         for axis in range(3)
     )
-    if not panel.curved:
+    if panel.surface == "flat":
         return x, y, z
     start = scale(_vector(experiment.beam.direction), panel.distance)
     turned = rotate_about(start, _vector(panel.slow), y / panel.distance)
     return rotate_about(turned, _vector(panel.fast), z / panel.distance)
+
+
+def _bent(panel: Panel, along_fast: float, along_slow: float, depth: float) -> Vector:
+    """Return the place on a panel that is bent about the sample; see `Panel.surface`."""
+    fast, slow, normal = _vector(panel.fast), _vector(panel.slow), _vector(panel.normal)
+    corner, radius = _vector(panel.origin), panel.close_distance
+    u, v = along_fast + dot(corner, fast), along_slow + dot(corner, slow)
+    reach = radius + depth
+    if panel.surface == "cylinder_slow":
+        angle = u / radius
+        return combine(
+            (reach * math.cos(angle), normal), (reach * math.sin(angle), fast), (v, slow)
+        )
+    angle = v / radius
+    if panel.surface == "cylinder_fast":
+        return combine(
+            (reach * math.cos(angle), normal), (reach * math.sin(angle), slow), (u, fast)
+        )
+    ring = reach * math.cos(u / radius)
+    return combine(
+        (reach * math.sin(u / radius), fast),
+        (ring * math.cos(angle), normal),
+        (ring * math.sin(angle), slow),
+    )
+
+
+def _slope(panel: Panel, position: Vector, distance: float) -> float:
+    """Return the cosine between a ray and the surface it meets."""
+    if panel.surface == "sphere":
+        return 1.0
+    if panel.surface in {"flat", "nanobragg"}:
+        return dot(position, _vector(panel.normal)) / distance
+    axis = panel.slow if panel.surface == "cylinder_slow" else panel.fast
+    share = dot(position, _vector(axis)) / distance
+    return math.sqrt(1.0 - share * share)
 
 
 def _trace_steps(
@@ -239,21 +277,20 @@ def _lattice(crystal: Crystal, offset: Vector) -> tuple[float, float]:
     """Return F_latt (sign dropped) and the value compared with the top-hat edge."""
     cells = crystal.cells.tolist()
     volume = cells[0] * cells[1] * cells[2]
-    if crystal.shape == "square":
+    row = SHAPES[crystal.shape]
+    if row.transform == "interference":
         product = 1.0
         for delta, count in zip(offset, cells, strict=True):
             product *= _interference(delta, count) if count > 1.0 else 1.0
         return product, 0.0
-    if crystal.shape == "round":
-        square = sum((delta * count) ** 2 for delta, count in zip(offset, cells, strict=True))
-        argument = math.sqrt(square * crystal.fudge)
-        return volume * ROUND_CRYSTAL_SCALE * _sinc3(argument), 0.0
-    rows = crystal.reciprocal.tolist()
-    parts = [sum(offset[i] * rows[i][axis] for i in range(3)) for axis in range(3)]
-    radius = sum(part * part for part in parts) * volume * volume * crystal.fudge
-    if crystal.shape == "gauss":
-        return volume * math.exp(-radius / GAUSS_CRYSTAL_WIDTH), 0.0
-    return (volume if radius < TOPHAT_CRYSTAL_CUT else 0.0), radius
+    form, height = crystal.spot_form.tolist(), volume * row.height
+    square = math.fsum(offset[i] * form[i][j] * offset[j] for i in range(3) for j in range(3))
+    square = max(square, 0.0)
+    if row.transform == "sinc3":
+        return height * _sinc3(math.sqrt(square)), square
+    if row.transform == "gaussian":
+        return height * math.exp(-0.5 * row.decay * square), square
+    return (height if square < row.zero_radius**2 else 0.0), square
 
 
 def _interference(delta: float, cells: float) -> float:
@@ -320,9 +357,11 @@ def _background(background: Background, stol: float) -> float:
     return background.molecules * amplitude * amplitude
 
 
-def _solid_angle(panel: Panel, distance: float) -> float:
+def _solid_angle(panel: Panel, distance: float, slope: float) -> float:
     if panel.point_pixel:
         return 1.0 / distance**2
+    if panel.surface not in {"flat", "nanobragg"}:
+        return panel.pixel_size**2 / distance**2 * slope
     return panel.pixel_size**2 / distance**2 * panel.close_distance / distance
 
 

@@ -36,6 +36,7 @@ from distbragg.models.rotations import (
     misset_angles,
     uniform_rotation,
 )
+from distbragg.models.spot_form import check_cells, spot_form
 from distbragg.models.steps import resolve_domains, resolve_phi
 from distbragg.models.vectors import Vector, apply_matrix, norm, rotate_xyz, scale
 from distbragg.read.matrix import read_matrix
@@ -84,20 +85,23 @@ def build_crystal(
     InputError
         Names the field or file that cannot be used.
     """
-    physics = spec.physics
+    physics, shape, fudge = spec.physics, spec.crystal.shape, spec.crystal.fudge
+    check_cells(shape, physics, spec.crystal.cells)
     generator = _PROGRAM_START.fork()
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
     vectors = _oriented_lattice(spec, headers, wavelength, generator)
     (real, reciprocal), spindle = _mounted(spec.goniometer, spindle, beam, vectors)
     spread, rotations = _mosaic(spec.crystal.mosaic, frame, generator)
+    cells = _cells(spec.crystal, spec.beam, real, physics)
     return Crystal(
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
         cell=frozen_float64(measured_cell(real)),
-        cells=frozen_float64(_cells(spec.crystal, spec.beam, real, physics)),
-        shape=spec.crystal.shape,
-        fudge=spec.crystal.fudge,
+        cells=frozen_float64(cells),
+        shape=shape,
+        fudge=fudge,
+        spot_form=frozen_float64(spot_form(shape, physics, fudge, cells, reciprocal)),
         mosaic_spread=spread,
         mosaic_rotations=rotations,
         phi=frozen_float64(phi_values(spec.goniometer, headers, physics)),
@@ -195,7 +199,7 @@ def _mounted(
 
 
 def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> list[float]:
-    """Whole cells along a, b, c: as given, or the sample size rounded up to cells.
+    """Cells along a, b, c: as given, or the sample size rounded up to whole cells.
 
     The beam clips the sample along its second and third axes. Under `physics: exact` only a
     beam whose size was given clips.

@@ -14,7 +14,7 @@ from distbragg.models.beam_centre import Centres, resolve_centres
 from distbragg.models.build_beam import Physics
 from distbragg.models.build_panels import Surroundings, build_panels
 from distbragg.models.conventions import ConventionRule, Pivot
-from distbragg.models.detector import Detector, Panel
+from distbragg.models.detector import Detector, Panel, Surface
 from distbragg.models.detector_axes import PARALLEL, PanelAxes, Swing, panel_axes, swing_of
 from distbragg.models.headers import HeaderValues
 from distbragg.models.presets import preset_panels, with_preset
@@ -142,7 +142,7 @@ def build_detector(
         normal=frozen_float64(normal),
         close_distance=close,
         distance=distance,
-        curved=detector.curved,
+        surface=_surface(detector, physics),
         point_pixel=detector.point_pixel,
         sensor=build_sensor(detector.sensor, physics, wavelength),
         active=active_pixels(size.shape, detector.roi, detector.mask_file),
@@ -322,6 +322,21 @@ def _origin(centres: Centres, frame: _Frame, close: float, pivot: Pivot) -> Vect
         (-centres.slow_beam, swing.turn(axes.slow, axes)),
         (close / frame.ratio, frame.beam),
     )
+
+
+def _surface(spec: DetectorSpec, physics: Physics) -> Surface:
+    """Resolve `curved`: true is a sphere, which the C program bends in its own way."""
+    if spec.curved is False:
+        return "flat"
+    if physics == "exact":
+        return "sphere" if spec.curved is True else spec.curved
+    if spec.curved not in {True, "sphere"}:
+        raise InputError(
+            f"the C program bends no panel to a {spec.curved}",
+            field="detector.curved",
+            remedy="use physics: exact, or curved: true",
+        )
+    return "nanobragg"
 
 
 def _given_origin(pix0: Vector) -> Vector:

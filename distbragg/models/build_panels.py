@@ -164,7 +164,7 @@ def _panel(
         normal=frozen_float64(normal),
         close_distance=close,
         distance=close / ratio if abs(ratio) > _PARALLEL else close,
-        curved=False,
+        surface="flat",
         point_pixel=spec.point_pixel,
         sensor=build_sensor(sensor, around.physics, around.wavelength),
         active=panel_active(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from distbragg.models.arrays import Float64Array
 from distbragg.notes import Notes
+from distbragg.shapes import SpotShape
 
-SpotShape = Literal["square", "round", "gauss", "tophat"]
+__all__ = ["Crystal", "Reflections", "SpotShape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,16 @@ class Crystal:
     real_space : (3, 3) float64, Å
         Rows a, b, c in the laboratory frame (missets applied, phi and mosaic not).
     reciprocal : (3, 3) float64, 1/Å
-        Rows a*, b*, c*, dual to `real_space`; the metric of GAUSS and TOPHAT spots.
+        Rows a*, b*, c*, dual to `real_space`.
     cell : (6,) float64
         a, b, c in Å and alpha, beta, gamma in radians.
     cells : (3,) float64
-        Whole numbers of unit cells Na, Nb, Nc, each at least 1.
-    shape : {"square", "round", "gauss", "tophat"}
+        Numbers of unit cells Na, Nb, Nc, each at least 1; whole for SQUARE.
+    shape : SpotShape
     fudge : float
+    spot_form : (3, 3) float64
+        S, symmetric: r² = δᵀ S δ with δ the distance of h, k, l from the nearest lattice point,
+        and r what the transforms of `distbragg.shapes` depend on. `fudge` is part of it.
     mosaic_spread : float, rad
     mosaic_rotations : (domains, 3, 3) float64
         Rotation matrices applied after the spindle; the first is the identity.
@@ -40,6 +43,7 @@ class Crystal:
     cells: Float64Array
     shape: SpotShape
     fudge: float
+    spot_form: Float64Array
     mosaic_spread: float
     mosaic_rotations: Float64Array
     phi: Float64Array

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from distbragg.models.arrays import BoolArray, Float64Array
 
@@ -36,6 +37,9 @@ class SensorLayers:
         return int(self.position.shape[0])
 
 
+Surface = Literal["flat", "sphere", "cylinder_fast", "cylinder_slow", "nanobragg"]
+
+
 @dataclass(frozen=True, slots=True)
 class Panel:
     """One detector panel.
@@ -55,8 +59,13 @@ class Panel:
     close_distance : float, m
         Distance from the sample to the panel's plane along its normal (signed).
     distance : float, m
-        Distance along the beam; the radius of a curved panel.
-    curved, point_pixel : bool
+        Distance along the beam.
+    surface : {"flat", "sphere", "cylinder_fast", "cylinder_slow", "nanobragg"}
+        A curved panel touches its plane at the foot of the perpendicular from the sample and is
+        bent about the sample with the radius `close_distance`: along both axes, or about an axis
+        through the sample along fast or along slow. `nanobragg`: the C program's arcs about the
+        end of the beam.
+    point_pixel : bool
     sensor : SensorLayers
     active : (slow, fast) bool
         False beyond the panel's own pixels, outside the region of interest and where masked:
@@ -73,7 +82,7 @@ class Panel:
     normal: Float64Array
     close_distance: float
     distance: float
-    curved: bool
+    surface: Surface
     point_pixel: bool
     sensor: SensorLayers
     active: BoolArray

@@ -27,7 +27,7 @@ def with_preset(spec: DetectorSpec) -> tuple[DetectorSpec, Preset | None]:
     if spec.preset is None:
         return spec, None
     preset = read_preset(spec.preset)
-    if preset.segments and (spec.roi is not None or spec.curved):
+    if preset.segments and (spec.roi is not None or spec.curved is not False):
         raise InputError(
             f"{preset.name} has segments of their own places",
             field="detector.roi" if spec.roi is not None else "detector.curved",

@@ -203,7 +203,8 @@ def _needs_torch(experiment: Experiment, compute: ComputeSpec) -> bool:
         return True
     per_pixel = not experiment.sampling.per_sample_capture
     return experiment.physics == "nanobragg" and any(
-        panel.curved or (panel.sensor.absorbs and per_pixel) for panel in experiment.detector.panels
+        panel.surface != "flat" or (panel.sensor.absorbs and per_pixel)
+        for panel in experiment.detector.panels
     )
 
 

@@ -43,7 +43,7 @@ def check_flat(detector: Detector) -> None:
     InputError
         A panel is curved.
     """
-    if any(panel.curved for panel in detector.panels):
+    if any(panel.surface != "flat" for panel in detector.panels):
         raise InputError(
             "spots are predicted on flat panels only",
             field="detector.curved",

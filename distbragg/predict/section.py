@@ -7,8 +7,9 @@ The integral of |F_latt|² over that plane is
 
 with A the autocorrelation of the crystal's shape over the volume of the unit cell
 (projection-slice theorem). For a parallelepiped A is a product of three triangles, for an
-ellipsoid a cubic polynomial; Gaussian and top-hat transforms are integrated directly. The
-integral of G over ε is A(0): Na Nb Nc / V for the first two.
+ellipsoid a cubic polynomial; Gaussian and top-hat transforms are integrated directly: with
+r² = δᵀ S δ and s = (n·a*, n·b*, n·c*) S⁻¹ (n·a*, n·b*, n·c*)ᵀ the plane meets r = ε/√s at nearest,
+and its area scales as 1/(V √(s det S)). The integral of G over ε is A(0).
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from typing import Final
 
 import numpy as np
 
-from distbragg.constants import GAUSS_CRYSTAL_WIDTH, TOPHAT_CRYSTAL_CUT
 from distbragg.models.arrays import Float64Array
+from distbragg.models.cell import Triad, dual
 from distbragg.models.crystal import Crystal
+from distbragg.models.vectors import cross, dot
+from distbragg.shapes import SHAPES
 
 _SERIES_LIMIT: Final = 0.5
 """Phase below which the cosine moments are taken from their power series: the recurrence loses
@@ -38,22 +41,23 @@ class Section:
     """
 
     def __init__(self, crystal: Crystal) -> None:
-        self._shape = crystal.shape
+        self._row = SHAPES[crystal.shape]
         self._cells = crystal.cells
         self._count = float(crystal.cells.prod())
-        self._volume = abs(float(np.linalg.det(crystal.real_space)))
-        self._fudge = float(crystal.fudge)
+        self._volume = abs(_determinant(crystal.real_space))
+        self._inverse = np.array(dual(_rows(crystal.spot_form)))
+        # Volume of r < 1 in units of 4π/3, 1/Å³.
+        self._unit = 1.0 / (math.sqrt(_determinant(crystal.spot_form)) * self._volume)
 
     @property
     def area(self) -> float:
         """A(0), the integral of G over ε, Å⁻³."""
-        if self._shape == "square":
-            return self._count / self._volume
-        if self._shape == "round":
-            return self._count / (self._volume * math.pow(self._fudge, 1.5))
-        if self._shape == "gauss":
-            return self._count**2 * math.pow(math.pi / self._sharpness, 1.5)
-        return self._count**2 * 4.0 / 3.0 * math.pi * math.pow(self._radius_squared, 1.5)
+        square = self._count * self._count * self._unit
+        if self._row.transform == "gaussian":
+            return square * math.pow(math.pi / self._row.decay, 1.5)
+        if self._row.transform == "step":
+            return square * 4.0 / 3.0 * math.pi * self._row.zero_radius**3
+        return square
 
     def width(self, slopes: Float64Array) -> Float64Array:
         """Return the distance ε over which G falls: one fringe, or the width of the bell, 1/Å.
@@ -63,11 +67,11 @@ class Section:
         slopes : (..., 3) float64
             a*·n, b*·n, c*·n, 1/Å.
         """
-        if self._shape in {"square", "round"}:
-            return np.asarray(0.5 / self._reach(slopes))
-        if self._shape == "gauss":
-            return np.full(slopes.shape[:-1], 1.0 / math.sqrt(self._sharpness))
-        return np.full(slopes.shape[:-1], math.sqrt(self._radius_squared))
+        if self._row.transform == "gaussian":
+            return np.asarray(np.sqrt(self._lean(slopes) / self._row.decay))
+        if self._row.transform == "step":
+            return np.asarray(np.sqrt(self._lean(slopes)) * self._row.zero_radius)
+        return np.asarray(0.5 / self._reach(slopes))
 
     def value(self, distance: Float64Array, slopes: Float64Array) -> Float64Array:
         """Return G(ε), Å⁻².
@@ -79,15 +83,16 @@ class Section:
         slopes : (..., 3) float64
             a*·n, b*·n, c*·n, 1/Å.
         """
-        if self._shape == "gauss":
-            bell = np.exp(-self._sharpness * distance * distance)
-            return np.asarray(self._count**2 * math.pi / self._sharpness * bell)
-        if self._shape == "tophat":
-            inside = np.maximum(self._radius_squared - distance * distance, 0.0)
-            return np.asarray(self._count**2 * math.pi * inside)
+        if self._row.transform in {"gaussian", "step"}:
+            lean = self._lean(slopes)
+            square = distance * distance / lean
+            scale = self._count**2 * self._unit * math.pi / np.sqrt(lean)
+            if self._row.transform == "gaussian":
+                return np.asarray(scale / self._row.decay * np.exp(-self._row.decay * square))
+            return np.asarray(scale * np.maximum(self._row.zero_radius**2 - square, 0.0))
         reach = self._reach(slopes)
         moments = cosine_moments(2.0 * math.pi * distance * reach)
-        if self._shape == "round":
+        if self._row.transform == "sinc3":
             overlap = moments[0] - 1.5 * moments[1] + 0.5 * moments[3]
         else:
             overlap = _triangles(np.abs(slopes) * (reach[..., np.newaxis] / self._cells), moments)
@@ -101,27 +106,33 @@ class Section:
         reciprocal : (..., 3, 3) float64, 1/Å
             Rows a*, b*, c*.
         """
-        if self._shape in {"gauss", "tophat"}:
-            return np.broadcast_to(np.eye(3), reciprocal.shape)
-        scaled = reciprocal / self._cells[:, np.newaxis]
-        return np.asarray((scaled[..., :, :, np.newaxis] * scaled[..., :, np.newaxis, :]).sum(-3))
+        spans = (
+            reciprocal[..., :, np.newaxis, :, np.newaxis]
+            * reciprocal[..., np.newaxis, :, np.newaxis, :]
+        )
+        return np.asarray((spans * self._inverse[..., np.newaxis, np.newaxis]).sum((-4, -3)))
 
-    @property
-    def _sharpness(self) -> float:
-        """Factor b of |F_latt|² = N² exp(−b |Δq|²), Å²."""
-        return 2.0 * self._count**2 * self._fudge / GAUSS_CRYSTAL_WIDTH
-
-    @property
-    def _radius_squared(self) -> float:
-        """Squared radius of the top hat, Å⁻²."""
-        return TOPHAT_CRYSTAL_CUT / (self._count**2 * self._fudge)
+    def _lean(self, slopes: Float64Array) -> Float64Array:
+        """Square of the greatest ε at which a plane still meets r = 1, Å⁻²."""
+        rows = (slopes[..., np.newaxis, :] * self._inverse).sum(-1)
+        return np.asarray((slopes * rows).sum(-1))
 
     def _reach(self, slopes: Float64Array) -> Float64Array:
         """Return t beyond which the crystal no longer overlaps itself, Å."""
-        turns = np.abs(slopes) / self._cells
-        if self._shape == "square":
-            return np.asarray(1.0 / turns.max(axis=-1))
-        return np.asarray(math.sqrt(self._fudge) / np.sqrt((turns * turns).sum(axis=-1)))
+        if self._row.transform == "sinc3":
+            return np.asarray(1.0 / np.sqrt(self._lean(slopes)))
+        return np.asarray(1.0 / (np.abs(slopes) / self._cells).max(axis=-1))
+
+
+def _rows(matrix: Float64Array) -> Triad:
+    """Rows of a (3, 3) matrix as plain floats: no linear-algebra library touches their bits."""
+    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
+    return (a, b, c), (d, e, f), (g, h, i)
+
+
+def _determinant(matrix: Float64Array) -> float:
+    first, second, third = _rows(matrix)
+    return dot(first, cross(second, third))
 
 
 def cosine_moments(phase: Float64Array) -> tuple[Float64Array, ...]:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
     MAXIMUM_SEED,
     Auto,
@@ -23,7 +24,7 @@ from distbragg.spec.base import (
 from distbragg.units import deg_to_rad
 
 Cell = tuple[float, float, float, float, float, float]
-_CellCount = Annotated[int, Field(ge=1, le=MAXIMUM_SEED)]
+_CellCount = Annotated[float, Field(ge=1, le=MAXIMUM_SEED)]
 CellCounts = tuple[_CellCount, _CellCount, _CellCount]
 
 _LENGTHS = ("a", "b", "c")
@@ -105,7 +106,8 @@ class CrystalSpec(SpecModel):
     `euler_deg` about `euler_axes` (scipy's names: upper case intrinsic, lower case extrinsic)
     and `u_matrix` (nine numbers, rows first) turn the standard orientation; give one of them.
     `misset_deg: random` draws from `misset_seed`. Where `size_mm` is positive along an axis it
-    sets the number of cells there, whatever `cells` says.
+    sets the number of cells there, whatever `cells` says. Numbers of cells are whole for
+    `shape: square`, and real for the others.
     """
 
     cell: Cell | None = None
@@ -118,7 +120,7 @@ class CrystalSpec(SpecModel):
     u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
     cells: CellCounts | None = None
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
-    shape: Literal["square", "round", "gauss", "tophat"] = "square"
+    shape: SpotShape = "square"
     fudge: Positive = 1.0
     mosaic: MosaicSpec = MosaicSpec()
 

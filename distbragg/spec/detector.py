@@ -21,6 +21,7 @@ from distbragg.spec.base import (
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
 Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]
 GeometryFormat = Literal["auto", "expt", "nxmx", "smv", "cbf", "xds", "xparm", "crystfel"]
+Curve = Literal["sphere", "cylinder_fast", "cylinder_slow"]
 _AXIS_NAMES = ("fast", "slow", "normal", "twotheta")
 _OF_ONE_PANEL = (
     "close_distance_mm",
@@ -103,6 +104,9 @@ class DetectorSpec(SpecModel):
     `twotheta_deg` turn them, and `sensor` replaces the file's, field by field.
 
     `roi` is first fast, last fast, first slow, last slow pixel, both ends included.
+
+    `curved` bends the panel about the sample: true is `sphere`; the axis of `cylinder_slow`
+    runs along slow, that of `cylinder_fast` along fast.
     """
 
     preset: str | None = None
@@ -130,7 +134,7 @@ class DetectorSpec(SpecModel):
     twotheta_deg: Finite | None = None
     axes: DetectorAxesSpec = DetectorAxesSpec()
     pix0_m: Vector3 | None = None
-    curved: bool = False
+    curved: bool | Curve = False
     point_pixel: bool = False
     sensor: SensorSpec = SensorSpec()
     roi: tuple[int, int, int, int] | None = None

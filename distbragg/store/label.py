@@ -185,5 +185,5 @@ def _panel_geometry(panel: Panel) -> dict[str, Any]:
         "pixel_size_mm": panel.pixel_size * 1e3,
         "distance_mm": panel.distance * 1e3,
         "close_distance_mm": panel.close_distance * 1e3,
-        "curved": panel.curved,
+        "surface": panel.surface,
     }

@@ -88,7 +88,9 @@ def test_gradient_of_all_parameters_together(shape):
     check(*image_of(make_experiment(shape=shape, interpolate=True, **EVERYTHING), NAMES))
 
 
-@pytest.mark.parametrize("changes", [{"curved": True}, {"point_pixel": True}, {"oversample": 2}])
+@pytest.mark.parametrize(
+    "changes", [{"surface": "sphere"}, {"point_pixel": True}, {"oversample": 2}]
+)
 @pytest.mark.parametrize("name", ["distance_mm", "beam_centre_mm", "wavelength_angstrom"])
 def test_gradient_of_geometry_on_other_detectors(name, changes):
     check(*image_of(make_experiment(**(EVERYTHING | changes)), (name,)))

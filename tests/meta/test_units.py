@@ -28,6 +28,7 @@ DIMENSIONLESS = {
     "crystal.cell",
     "crystal.quaternion_xyzw",
     "crystal.u_matrix",
+    "crystal.cells",
     "crystal.fudge",
     "detector.axes.fast",
     "detector.panels.fast",

@@ -48,7 +48,7 @@ def choices(draw: st.DrawFn) -> Choice:
         pixels=draw(st.sampled_from([(3, 7), (5, 4), (1, 9)])),
         pixel_size=draw(st.sampled_from([4e-3, 11e-3])),
         tilt=draw(st.sampled_from([(0.0, 0.0, 0.0), (0.1, -0.2, 0.3)])),
-        curved=draw(st.booleans()),
+        surface=draw(st.sampled_from(["flat", "sphere", "cylinder_fast", "cylinder_slow"])),
         point_pixel=draw(st.booleans()),
         layers=layers,
         masked=draw(st.sampled_from([0.0, 0.3, 1.0])),

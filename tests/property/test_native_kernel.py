@@ -33,7 +33,7 @@ EXPERIMENTS = st.fixed_dictionaries(
         "dmin": st.sampled_from([0.0, 2.0, 4.0]),
         "oversample": st.integers(1, 2),
         "layers": st.integers(1, 3),
-        "curved": st.booleans(),
+        "surface": st.sampled_from(["flat", "sphere", "cylinder_fast", "cylinder_slow"]),
         "point": st.booleans(),
         "polarized": st.booleans(),
         "kahn": st.sampled_from([0.0, 0.5, -1.0, 1.0]),

@@ -60,7 +60,7 @@ detectors = maybe(
     pix0_m=vector,
     axes=maybe(fast=direction, slow=direction),
     sensor=maybe(attenuation_length_um=st.one_of(positive, st.just(float("inf")))),
-    curved=st.booleans(),
+    curved=st.sampled_from([False, True, "sphere", "cylinder_fast", "cylinder_slow"]),
     mask_file=text,
 )
 experiments = maybe(

@@ -280,7 +280,10 @@ def test_chunks_of_sources_tell_of_what_each_left_out():
 @pytest.mark.parametrize("curved", [True, False])
 def test_squares_with_large_tails_and_curved_panels_are_rendered_whole(curved):
     experiment = make_experiment(
-        shape="gauss" if curved else "square", cells=(20, 20, 20), curved=curved, domains=5
+        shape="gauss" if curved else "square",
+        cells=(20, 20, 20),
+        surface="sphere" if curved else "flat",
+        domains=5,
     )
     full, _ = _photons(experiment, _options())
     reduced, told = _photons(_within(experiment, float(full.max()) * 1e-15), _options())

@@ -31,7 +31,7 @@ EXPERIMENTS = st.fixed_dictionaries(
         "default": st.sampled_from([0.0, 7.0]),
         "dmin": st.sampled_from([0.0, 2.0, 4.0]),
         "layers": st.sampled_from([1, 1, 2]),
-        "curved": st.booleans(),
+        "surface": st.sampled_from(["flat", "sphere", "cylinder_fast", "cylinder_slow"]),
         "point": st.booleans(),
         "polarized": st.booleans(),
         "kahn": st.sampled_from([0.0, 0.5, -1.0, 1.0]),
@@ -46,7 +46,7 @@ TILES = st.tuples(st.integers(0, 20), st.integers(1, 3), st.integers(0, 34), st.
 )
 
 FIXED = [
-    {"shape": "square", "cells": (7, 90, 1), "layers": 2, "curved": True, "box": (6, 7, 8)},
+    {"shape": "square", "cells": (7, 90, 1), "layers": 2, "surface": "sphere", "box": (6, 7, 8)},
     {"shape": "square", "interpolate": True, "dmin": 2.0, "kahn": -1.0},
     {"shape": "square", "cells": (3, 4, 5), "oversample": 2, "sources": 1, "domains": 1},
     {"shape": "square", "cells": (7, 5, 3), "one_way": True, "sources": 3, "domains": 1},

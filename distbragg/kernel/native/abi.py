@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from distbragg.models.detector import Surface
 
 if TYPE_CHECKING:
     from _ctypes import _CData as _Data
@@ -12,8 +14,9 @@ _INTEGER = ctypes.c_int64
 _REAL = ctypes.c_double
 _ADDRESS = ctypes.c_void_p
 
-SHAPES: Final = {"square": 0, "round": 1, "gauss": 2, "tophat": 3}
-"""`Shape` of `params.hpp`."""
+
+SURFACES: Final = {name: code for code, name in enumerate(get_args(Surface))}
+"""`Surface` of `params.hpp`."""
 
 
 def _names(kind: type[_Data], text: str) -> list[tuple[str, Any]]:
@@ -34,7 +37,7 @@ class Parameters(ctypes.Structure):
         ("interpolate", _INTEGER),
         ("box", _INTEGER * 3),
         ("origin", _INTEGER * 3),
-        *_names(_INTEGER, "oversample layers curved point_pixel absorbs"),
+        *_names(_INTEGER, "oversample layers surface point_pixel absorbs"),
         *_names(_REAL, "pixel_size close_distance distance attenuation"),
         *_names(_REAL * 3, "panel_origin fast slow normal beam"),
         *_names(_INTEGER, "polarization solid_angle capture"),

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import TOPHAT_CRYSTAL_CUT
-from distbragg.kernel.native.abi import SHAPES, Parameters
+from distbragg.kernel.native.abi import SURFACES, Parameters
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
     SquaredTable,
@@ -23,6 +22,7 @@ from distbragg.kernel.native.tolerance import (
     samples_per_source,
     skip_limit,
 )
+from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
@@ -195,7 +195,7 @@ class Call:
     def _panel(self, panel: Panel, tile: Tile) -> None:
         block, sensor = self._block, panel.sensor
         block.pixel_size, block.close_distance = panel.pixel_size, panel.close_distance
-        block.distance, block.curved = panel.distance, panel.curved
+        block.distance, block.surface = panel.distance, SURFACES[panel.surface]
         block.point_pixel = panel.point_pixel
         self._fixed("panel_origin", panel.origin)
         self._fixed("fast", panel.fast)
@@ -238,13 +238,13 @@ class Call:
         """Set the crystal, and what steps are bounded by where a tolerance is set."""
         crystal, block = self._experiment.crystal, self._block
         prepared = prepare_crystal(crystal, double=self._double, wavelength=self._wavelength)
-        block.shape = SHAPES[crystal.shape]
+        block.shape = SHAPES[crystal.shape].code
         self._fixed("cells", crystal.cells)
         block.domains = prepared.vectors.shape[0]
         self._doubles("domain_vectors", prepared.vectors)
         self._fixed("metric", prepared.spot.metric)
         block.spot_scale = prepared.spot.scale
-        block.tophat_cut = TOPHAT_CRYSTAL_CUT
+        block.tophat_cut = SHAPES["tophat"].zero_radius ** 2
         if every_step:
             block.reach = block.skip_below = 0.0
             return

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import GAUSS_CRYSTAL_WIDTH, ROUND_CRYSTAL_SCALE, TOPHAT_CRYSTAL_CUT
 from distbragg.kernel.native.bounds import StepBounds, step_bounds
 from distbragg.kernel.orientation import domain_vectors
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal, Reflections
+from distbragg.shapes import SHAPES
 
 _KEPT_TABLES = 4
 _KEPT_CRYSTALS = 4
@@ -104,13 +104,12 @@ class SpotShapeNumbers:
     Attributes
     ----------
     metric : (6,) float64
-        Upper triangle g00 g01 g02 g11 g12 g22 of G; radius² = |G δ|², δ in index units.
-        ROUND: (x/π)² of sinc3; GAUSS: the exponent of the squared transform; TOPHAT: the
-        number compared with `TOPHAT_CRYSTAL_CUT`.
+        Upper triangle g00 g01 g02 g11 g12 g22 of G with GᵀG = `Crystal.spot_form`, so that
+        r² = |G δ|²; zeros for SQUARE.
     scale : float
         Squared height of the spot, 1 for SQUARE.
     zero_beyond : float
-        Radius beyond which float32 (mixed) results are exactly 0; infinite where there is none.
+        r beyond which results are exactly 0 in the kernel's type; infinite where there is none.
     """
 
     metric: Float64Array
@@ -119,25 +118,30 @@ class SpotShapeNumbers:
 
 
 def spot_shape_numbers(crystal: Crystal, *, double: bool) -> SpotShapeNumbers:
-    """Fold cells, fudge and the widths of the shapes into one quadratic form.
-
-    The formulas are those of nanoBragg.c; see `distbragg.constants` for the widths.
-    """
-    volume = float(np.prod(crystal.cells))
-    if crystal.shape == "square":
+    """Return the numbers of a crystal's spots."""
+    row = SHAPES[crystal.shape]
+    if row.transform == "interference":
         return SpotShapeNumbers(np.zeros(6), 1.0)
-    if crystal.shape == "round":
-        height = volume * ROUND_CRYSTAL_SCALE
-        edges = crystal.cells * np.sqrt(crystal.fudge)
-        return SpotShapeNumbers(np.array([edges[0], 0, 0, edges[1], 0, edges[2]]), height**2)
-    widening = 2.0 / GAUSS_CRYSTAL_WIDTH if crystal.shape == "gauss" else 1.0
-    triangle = np.linalg.cholesky(crystal.reciprocal @ crystal.reciprocal.T).T
-    scaled = triangle * (volume * np.sqrt(crystal.fudge * widening))
-    if crystal.shape == "gauss":
-        beyond = math.sqrt(_EXPONENT_LIMIT_DOUBLE if double else _EXPONENT_LIMIT_SINGLE)
-    else:
-        beyond = math.sqrt(TOPHAT_CRYSTAL_CUT)
-    return SpotShapeNumbers(scaled[np.triu_indices(3)], volume**2, beyond)
+    a, b, c = crystal.cells.tolist()
+    height = a * b * c * row.height
+    beyond = row.zero_radius
+    if row.decay > 0.0:
+        limit = _EXPONENT_LIMIT_DOUBLE if double else _EXPONENT_LIMIT_SINGLE
+        beyond = min(beyond, math.sqrt(limit / row.decay))
+    return SpotShapeNumbers(_triangle(crystal.spot_form.tolist()), height * height, beyond)
+
+
+def _triangle(form: list[list[float]]) -> Float64Array:
+    """Return the upper triangle G of GᵀG = form (Cholesky), by rows.
+
+    In plain sums: what a linear-algebra library gives depends on the processor.
+    """
+    g00 = math.sqrt(form[0][0])
+    g01, g02 = form[0][1] / g00, form[0][2] / g00
+    g11 = math.sqrt(form[1][1] - g01 * g01)
+    g12 = (form[1][2] - g01 * g02) / g11
+    g22 = math.sqrt(form[2][2] - g02 * g02 - g12 * g12)
+    return np.array([g00, g01, g02, g11, g12, g22])
 
 
 def spot_reach(numbers: SpotShapeNumbers, vectors: Float64Array, wavelength: float) -> float:

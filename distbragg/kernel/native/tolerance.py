@@ -33,14 +33,14 @@ def most_squared(table: SquaredTable, *, interpolate: bool) -> float:
 
 def most_of_a_step(experiment: Experiment, panel: Panel) -> float:
     """Greatest product of the factors of one sample: solid angle, polarisation, capture."""
-    if not panel.curved:
+    if panel.surface == "flat":
         planes = [
             abs(float(np.dot(panel.origin, panel.normal)) + float(depth))
             for depth in panel.sensor.position
         ]
         nearest = min(planes)
     else:
-        nearest = abs(panel.distance)
+        nearest = abs(panel.distance if panel.surface == "nanobragg" else panel.close_distance)
     if nearest == 0.0:
         return math.inf
     close = 1.0 if panel.point_pixel else panel.pixel_size**2 * abs(panel.close_distance) / nearest
@@ -72,7 +72,9 @@ def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, narrow: bo
     tolerance = experiment.sampling.tolerance
     only_zero = tolerance <= 0.0
     # The bounds know flat panels only.
-    if panel.curved or (only_zero and not (narrow and experiment.crystal.shape == "tophat")):
+    if panel.surface != "flat" or (
+        only_zero and not (narrow and experiment.crystal.shape == "tophat")
+    ):
         return 0.0
     weights = float(np.abs(experiment.beam.sources.weight).sum())
     domains = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)

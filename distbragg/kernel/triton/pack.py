@@ -16,8 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from distbragg.constants import TOPHAT_CRYSTAL_CUT
-from distbragg.kernel.native.abi import SHAPES
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
 from distbragg.kernel.polarization import polarization_frame
 from distbragg.kernel.triton import layout
@@ -28,6 +26,7 @@ from distbragg.models.beam import Beam
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.shapes import SHAPES
 
 SHORT_CELLS: Final = 64.0
 """Cells along an axis up to which Nδ is formed in float32; off by 2⁻¹⁹ turns at most."""
@@ -154,14 +153,14 @@ def _flags(experiment: Experiment, view: Panel, *, double: bool) -> dict[str, An
     crystal, sampling = experiment.crystal, experiment.sampling
     directions = experiment.beam.sources.direction
     return {
-        "SHAPE": SHAPES[crystal.shape],
+        "SHAPE": SHAPES[crystal.shape].code,
         "AXES": sum(1 << axis for axis in range(3) if crystal.cells[axis] > 1.0),
         "REAL": tl.float64 if double else tl.float32,
         # δ leaves float64 with a relative error of 2⁻²⁴: short crystals do not show it in Nδ.
         "LONG": double or float(crystal.cells.max()) > SHORT_CELLS,
         "INTERPOLATE": _interpolates(experiment.reflections),
         "SINGLE": view.sensor.count * sampling.oversample == 1,
-        "CURVED": view.curved,
+        "CURVED": view.surface != "flat",
         "POINT": view.point_pixel,
         "SOLID_ANGLE": sampling.per_sample_solid_angle,
         "CAPTURE": sampling.per_sample_capture and view.sensor.absorbs,
@@ -230,7 +229,7 @@ def _reals(experiment: Experiment, view: Panel) -> Float64Array:
     _put(block, layout.SOLID, area)
     _put(block, layout.KAHN, experiment.beam.kahn_factor)
     _put(block, layout.DMIN, experiment.sampling.dmin)
-    _put(block, layout.TOPHAT_CUT, TOPHAT_CRYSTAL_CUT)
+    _put(block, layout.TOPHAT_CUT, SHAPES["tophat"].zero_radius ** 2)
     return block
 
 

@@ -37,7 +37,7 @@ def longest_scattering(beam: Beam, view: Panel) -> float:
     """
     sources = beam.sources
     shortest = float(sources.wavelength.min())
-    if view.curved:
+    if view.surface != "flat":
         return 2.0 / shortest
     incident = -np.unique(sources.direction, axis=0)
     slow, fast = (np.array([0.0, n * view.pixel_size]) for n in view.shape)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 
 from distbragg.kernel.device_sum import DeviceSum
-from distbragg.kernel.native.abi import SHAPES
 from distbragg.kernel.pixels import active_positions
 from distbragg.kernel.triton.batches import in_batches
 from distbragg.kernel.triton.clock import DeviceClock, on_device
 from distbragg.kernel.triton.library import prepare_cache
 from distbragg.kernel.triton.memory import is_out_of_memory, release_memory
 from distbragg.kernel.triton.pack import Scene, make_scene
+from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +132,7 @@ def launch_form(flags: Mapping[str, Any]) -> LaunchForm:
         return NARROW_SPOTS
     long = any(flags[name] for name in ("LONG", "SPLIT", "INTERPOLATE"))
     plain = all(flags[name] for name in ("SINGLE", "ONE_WAY", "INSIDE"))
-    square = flags["SHAPE"] == SHAPES["square"]
+    square = flags["SHAPE"] == SHAPES["square"].code
     return SHORT_STEP if square and plain and not long else WIDE_SPOTS
 
 

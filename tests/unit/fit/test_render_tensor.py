@@ -61,10 +61,10 @@ def assert_same(found: torch.Tensor, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("curved", [False, True])
+@pytest.mark.parametrize("surface", ["flat", "sphere", "cylinder_slow"])
 @pytest.mark.parametrize("options", [EAGER, REFERENCE], ids=lambda options: options.kernel)
-def test_equals_the_kernel_with_every_feature_on(shape, curved, options):
-    experiment = make_experiment(shape=shape, curved=curved, cells=(5, 1, 7), **RICH)
+def test_equals_the_kernel_with_every_feature_on(shape, surface, options):
+    experiment = make_experiment(shape=shape, surface=surface, cells=(5, 1, 7), **RICH)
     expected = kernel_image(experiment, options)
     assert expected.max() > 0.0
     assert_same(render_tensor(experiment), expected)

@@ -12,6 +12,7 @@ from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector, Panel, SensorLayers
 from distbragg.models.experiment import Background, Experiment, Noise, Sampling
+from distbragg.models.spot_form import spot_form
 from distbragg.models.vectors import rotate_about, rotate_xyz, rotation_about, unit
 from distbragg.plan.keys import SourceChunk, Tile
 
@@ -24,7 +25,7 @@ class Choice:
 
     physics: str = "exact"
     shape: str = "square"
-    cells: tuple[int, int, int] = (5, 4, 6)
+    cells: tuple[float, float, float] = (5, 4, 6)
     fudge: float = 1.0
     cell: tuple[tuple[float, float, float], ...] = CELL
     missets: tuple[float, float, float] = (0.2, -0.4, 0.7)
@@ -44,7 +45,7 @@ class Choice:
     pixel_size: float = 4.0e-3
     distance: float = 0.08
     tilt: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    curved: bool = False
+    surface: str = "flat"
     point_pixel: bool = False
     layers: int = 0
     masked: float = 0.0
@@ -121,13 +122,22 @@ def _beam(chosen: Choice) -> Beam:
 def _crystal(chosen: Choice) -> Crystal:
     real = np.array([rotate_xyz(vector, chosen.missets) for vector in chosen.cell])  # type: ignore[arg-type]
     lengths = np.sqrt((real**2).sum(axis=1))
+    reciprocal = np.linalg.inv(real).T
+    form = spot_form(
+        chosen.shape,  # type: ignore[arg-type]
+        chosen.physics,  # type: ignore[arg-type]
+        chosen.fudge,
+        chosen.cells,
+        reciprocal.tolist(),
+    )
     return Crystal(
         real_space=frozen_float64(real),
-        reciprocal=frozen_float64(np.linalg.inv(real).T),
+        reciprocal=frozen_float64(reciprocal),
         cell=frozen_float64([*lengths, 1.5, 1.5, 1.5]),
         cells=frozen_float64(chosen.cells),
         shape=chosen.shape,  # type: ignore[arg-type]
         fudge=chosen.fudge,
+        spot_form=frozen_float64(form),
         mosaic_spread=0.02 if chosen.domains > 1 else 0.0,
         mosaic_rotations=frozen_float64(_domains(chosen.domains, chosen.seed)),
         phi=frozen_float64(chosen.phi),
@@ -177,7 +187,7 @@ def _panel(chosen: Choice) -> Panel:
         normal=frozen_float64(normal),
         close_distance=chosen.distance,
         distance=chosen.distance,
-        curved=chosen.curved,
+        surface=chosen.surface,  # type: ignore[arg-type]
         point_pixel=chosen.point_pixel,
         sensor=_sensor(chosen.layers),
         active=active,

@@ -59,15 +59,16 @@ def test_samples_come_layer_first_then_slow_then_fast() -> None:
     assert len(order) == 8
 
 
-def test_curved_panel_keeps_every_pixel_at_its_distance() -> None:
-    experiment = make_experiment(curved=True, pixel_size=1e-2)
+@pytest.mark.parametrize("surface", ["nanobragg", "sphere"])
+def test_curved_panels_keep_their_distance(surface: str) -> None:
+    experiment = make_experiment(surface=surface, pixel_size=1e-2)
     rays = rays_of(experiment, [(0, 0), (12, 16), (5, 3)], SampleIndex(0, 0, 0), 1)
     assert np.allclose(rays.length.numpy(), 0.08, rtol=1e-14)
 
 
 @pytest.mark.spec("GEO-7")
-def test_curved_panel_turns_by_the_arc() -> None:
-    experiment = make_experiment(curved=True, pixel_size=1e-2)
+def test_the_programs_panel_turns_by_the_arc() -> None:
+    experiment = make_experiment(surface="nanobragg", pixel_size=1e-2)
     flat = make_experiment(pixel_size=1e-2)
     pixel = [(3, 14)]
     bent = rays_of(experiment, pixel, SampleIndex(0, 0, 0), 1)

@@ -38,7 +38,8 @@ KINDS = {
     "masked": {"masked": 0.3},
     "nanobragg": {"physics": "nanobragg", "per_sample": (False, False, False), "layers": 2},
     "curved and cut": {
-        "physics": "nanobragg", "per_sample": (False, False, False), "dmin": 2.0, "curved": True,
+        "physics": "nanobragg", "per_sample": (False, False, False), "dmin": 2.0,
+        "surface": "nanobragg",
         "wavelengths": (1.0, 1.3), "weights": (1.0, 0.5), "oversample": 2, "masked": 0.3,
     },
     "water": {"physics": "nanobragg", "per_sample": (False,) * 3, "molecules": 1e4},

@@ -69,8 +69,8 @@ def test_sinc3_joins_its_series_smoothly_and_is_one_at_the_origin(dtype: torch.d
 @pytest.mark.spec("CRY-11")
 @pytest.mark.parametrize("shape", ["gauss", "tophat"])
 @BOTH
-def test_reciprocal_metric_shapes_follow_the_unrotated_cell(shape: str, dtype: torch.dtype) -> None:
-    crystal = make_experiment(shape=shape, cells=(5, 5, 3), fudge=0.8).crystal
+def test_program_shapes_follow_the_unrotated_cell(shape: str, dtype: torch.dtype) -> None:
+    crystal = make_experiment(shape=shape, cells=(5, 5, 3), fudge=0.8, physics="nanobragg").crystal
     found = lattice_amplitude(lattice_shape(crystal), offsets(), dtype).to(torch.float64)
     vectors = np.stack([part.numpy() for part in offsets()], axis=1) @ crystal.reciprocal
     radius = (vectors**2).sum(axis=1) * 75**2 * 0.8
@@ -79,11 +79,25 @@ def test_reciprocal_metric_shapes_follow_the_unrotated_cell(shape: str, dtype: t
     assert 0 < np.count_nonzero(exact > 30.0) < exact.size
 
 
+@pytest.mark.spec("CRY-10")
+@pytest.mark.spec("CRY-11")
+@pytest.mark.parametrize("shape", ["gauss", "tophat"])
+def test_shapes_are_as_wide_as_the_crystal_is_narrow(shape: str) -> None:
+    crystal = make_experiment(shape=shape, cells=(5, 2.5, 3), fudge=0.8).crystal
+    h, k, l = (part.numpy() for part in offsets())  # noqa: E741
+    radius = 0.8 * ((5 * h) ** 2 + (2.5 * k) ** 2 + (3 * l) ** 2)
+    found = lattice_amplitude(lattice_shape(crystal), offsets(), torch.float64).numpy()
+    inside = radius < (3.0 / (4.0 * math.pi)) ** (2.0 / 3.0)
+    exact = 37.5 * (np.exp(-radius * math.pi / 2.0) if shape == "gauss" else inside)
+    assert np.allclose(found, exact, rtol=1e-12)
+    assert 0 < np.count_nonzero(exact > 15.0) < exact.size
+
+
 @pytest.mark.spec("SCL-10")
 def test_tophat_edge_is_decided_in_float64() -> None:
-    crystal = make_experiment(shape="tophat", cells=(1, 1, 1)).crystal
-    edge = math.sqrt(0.3969) / float(np.linalg.norm(crystal.reciprocal[0]))
+    crystal = make_experiment(shape="tophat", cells=(2, 2, 2)).crystal
+    edge = math.cbrt(3.0 / (4.0 * math.pi)) / 2.0
     deltas = torch.tensor([edge * (1.0 - 1e-12), edge * (1.0 + 1e-12)], dtype=torch.float64)
     zero = torch.zeros_like(deltas)
     found = lattice_amplitude(lattice_shape(crystal), (deltas, zero, zero), torch.float32)
-    assert found.tolist() == [1.0, 0.0]
+    assert found.tolist() == [8.0, 0.0]

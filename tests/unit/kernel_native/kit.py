@@ -30,7 +30,9 @@ def turn(vectors, axis, angle):
     return vectors * c + np.cross(axis, vectors) * s + np.outer(vectors @ axis, axis) * (1 - c)
 
 
-def make_crystal(rng, *, shape="square", cells=(7, 5, 9), domains=3, phi=(0.0, 0.4), fudge=1.0):
+def make_crystal(
+    rng, *, shape="square", cells=(7, 5, 9), domains=3, phi=(0.0, 0.4), fudge=1.0, physics="exact"
+):
     a, b, c = 25.0, 31.0, 35.0
     cell = np.array([[a, 0, 0], [0.17 * b, 0.985 * b, 0], [0.09 * c, 0.26 * c, 0.96 * c]])
     for axis, angle in zip(np.eye(3), (0.2, 0.4, 0.5), strict=True):
@@ -46,6 +48,7 @@ def make_crystal(rng, *, shape="square", cells=(7, 5, 9), domains=3, phi=(0.0, 0
         cells=frozen_float64(cells),
         shape=shape,
         fudge=fudge,
+        spot_form=frozen_float64(_form(shape, physics, fudge, np.array(cells), cell)),
         mosaic_spread=0.02,
         mosaic_rotations=frozen_float64(rotations),
         phi=frozen_float64(phi),
@@ -53,7 +56,19 @@ def make_crystal(rng, *, shape="square", cells=(7, 5, 9), domains=3, phi=(0.0, 0
     )
 
 
-def make_panel(shape=(23, 37), *, layers=1, curved=False, point=False, mask=None):
+def _form(shape, physics, fudge, cells, cell):
+    """S of r² = δᵀ S δ; see specs/crystal.md."""
+    reciprocal = np.linalg.inv(cell).T
+    metric, count = reciprocal @ reciprocal.T, np.prod(cells)
+    if physics == "nanobragg" and shape in {"gauss", "tophat"}:
+        width = 0.63 / (2 / np.pi) if shape == "gauss" else 0.3969 / (3 / (4 * np.pi)) ** (2 / 3)
+        return fudge * count**2 / width * metric
+    if shape == "gauss_star":
+        return fudge * (count * np.linalg.det(cell)) ** (2 / 3) * metric
+    return (1.0 if shape == "square" else fudge) * np.diag(cells.astype(float) ** 2)
+
+
+def make_panel(shape=(23, 37), *, layers=1, surface="flat", point=False, mask=None):
     slow, fast = shape
     pixel = 0.8e-3
     absorbs = layers > 1
@@ -71,7 +86,7 @@ def make_panel(shape=(23, 37), *, layers=1, curved=False, point=False, mask=None
         normal=frozen_float64(axes[2]),
         close_distance=float(np.dot(origin, axes[2])),
         distance=0.08,
-        curved=curved,
+        surface=surface,
         point_pixel=point,
         sensor=SensorLayers(
             absorbs=absorbs,
@@ -98,7 +113,7 @@ def make_experiment(
     dmin=0.0,
     oversample=1,
     layers=1,
-    curved=False,
+    surface="flat",
     point=False,
     polarized=True,
     kahn=0.9,
@@ -137,14 +152,16 @@ def make_experiment(
             kahn_factor=kahn,
             polarization_axis=frozen_float64([0.0, 0.1, 0.995]),
         ),
-        crystal=make_crystal(rng, shape=shape, cells=cells, domains=domains, phi=phi, fudge=fudge),
+        crystal=make_crystal(
+            rng, shape=shape, cells=cells, domains=domains, phi=phi, fudge=fudge, physics=physics
+        ),
         reflections=Reflections(
             amplitude=frozen_float64(amplitude),
             origin=(-box[0], -box[1] + 1, -box[2]),
             default_amplitude=default,
             interpolate=interpolate,
         ),
-        detector=Detector((make_panel(layers=layers, curved=curved, point=point, mask=mask),)),
+        detector=Detector((make_panel(layers=layers, surface=surface, point=point, mask=mask),)),
         sampling=Sampling(oversample, dmin, per_sample, per_sample, per_sample),
         background=Background(
             molecules=50.0 if background else 0.0,
@@ -166,16 +183,16 @@ def _f_latt(crystal, d):
                 value *= np.where(near, n, np.sin(n * x) / np.sin(np.where(near, 1, x)))
         return value
     volume = na * nb * nc
+    square = np.einsum("...i,ij,...j", d, crystal.spot_form, d)
     if crystal.shape == "round":
-        x = np.pi * np.sqrt((d**2 * crystal.cells**2).sum(-1) * crystal.fudge)
+        x = np.pi * np.sqrt(square)
         safe = np.maximum(x, 0.1)
         far = 3 * (np.sin(safe) / safe - np.cos(safe)) / safe**2
         near = 1 - x**2 / 10 + x**4 / 280 - x**6 / 15120 + x**8 / 1330560
         return volume * 0.723601254558268 * np.where(x < 0.1, near, far)
-    radius = ((d @ crystal.reciprocal) ** 2).sum(-1) * volume**2
-    if crystal.shape == "gauss":
-        return volume * np.exp(-radius / 0.63 * crystal.fudge)
-    return volume * (radius * crystal.fudge < 0.3969)
+    if crystal.shape == "tophat":
+        return volume * (square < (3 / (4 * np.pi)) ** (2 / 3))
+    return volume * np.exp(-np.pi / 2 * square)
 
 
 def _lagrange(t):
@@ -218,7 +235,7 @@ def _directions(experiment, panel, layer, sub_s, sub_f):
     s = (size / n) * (slow * n + sub_s) + size / (2 * n)
     flat = f[..., None] * panel.fast + s[..., None] * panel.slow + panel.origin
     flat = flat + panel.sensor.position[layer] * panel.normal
-    if panel.curved:
+    if panel.surface == "nanobragg":
         flat = flat.reshape(-1, 3)
         straight = panel.distance * experiment.beam.direction[None]
         flat = np.concatenate(
@@ -231,8 +248,42 @@ def _directions(experiment, panel, layer, sub_s, sub_f):
                 for v in flat
             ]
         ).reshape(*panel.shape, 3)
+    elif panel.surface != "flat":
+        flat = _bent(panel, flat)
     path = np.linalg.norm(flat, axis=-1)
     return flat / path[..., None], path
+
+
+def _bent(panel, flat):
+    """Bend places on a flat panel about the sample; see specs/geometry.md, GEO-7."""
+    n, f, s, radius = panel.normal, panel.fast, panel.slow, panel.close_distance
+    u, v = ((flat @ axis)[..., None] for axis in (f, s))
+    reach = (flat @ n)[..., None]
+    if panel.surface == "cylinder_slow":
+        return reach * (np.cos(u / radius) * n + np.sin(u / radius) * f) + v * s
+    across = np.cos(v / radius) * n + np.sin(v / radius) * s
+    if panel.surface == "cylinder_fast":
+        return reach * across + u * f
+    return reach * (np.sin(u / radius) * f + np.cos(u / radius) * across)
+
+
+def _cosine(panel, d):
+    """Between rays and the normal of the surface they meet."""
+    if panel.surface == "sphere":
+        return np.ones(panel.shape)
+    if panel.surface in {"cylinder_fast", "cylinder_slow"}:
+        axis = panel.slow if panel.surface == "cylinder_slow" else panel.fast
+        return np.linalg.norm(np.cross(d, axis), axis=-1)
+    return d @ panel.normal
+
+
+def _area(panel, d, path):
+    """Pixel seen from the sample, m²; 1 for a point pixel."""
+    if panel.point_pixel:
+        return 1.0
+    if panel.surface in {"flat", "nanobragg"}:
+        return panel.pixel_size**2 * panel.close_distance / path
+    return panel.pixel_size**2 * _cosine(panel, d)
 
 
 def _polarization(beam, incident, d):
@@ -277,12 +328,9 @@ def plain_numerator(experiment):
             if sampling.per_sample_polarization:
                 term = term * _polarization(beam, incident, d)
             if sampling.per_sample_solid_angle:
-                flat = (
-                    1.0 if panel.point_pixel else panel.pixel_size**2 * panel.close_distance / path
-                )
-                term = term * flat / path**2
+                term = term * _area(panel, d, path) / path**2
             if sampling.per_sample_capture and sensor.absorbs:
-                slant = sensor.attenuation / (d @ panel.normal)
+                slant = sensor.attenuation / _cosine(panel, d)
                 term = term * (
                     np.exp(-sensor.front[layer] * slant) - np.exp(-sensor.back[layer] * slant)
                 )

@@ -22,7 +22,7 @@ KINDS = {
     "gauss": {"shape": "gauss", "cells": (14, 16, 13)},
     "tophat": {"shape": "tophat", "cells": (14, 16, 13)},
     "tricubic": {"interpolate": True},
-    "curved": {"curved": True, "dmin": 2.0},
+    "curved": {"surface": "sphere", "dmin": 8.0},
 }
 
 

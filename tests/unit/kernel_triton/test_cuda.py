@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 KINDS = [
-    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "curved": True},
+    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "surface": "sphere"},
     {"shape": "square", "cells": (20, 20, 20), "interpolate": True, "dmin": 2.0, "oversample": 2},
     {"shape": "round", "cells": (12, 9, 14), "point": True, "fudge": 1.7},
     {"shape": "gauss", "cells": (9, 8, 7), "background": False},

@@ -57,7 +57,7 @@ print(json.dumps(reports))
 
 KINDS = [
     {"shape": "gauss", "cells": (9, 8, 7)},
-    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "curved": True},
+    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "surface": "sphere"},
     {"shape": "square", "cells": (7, 9, 30), "sources": 2},
 ]
 

@@ -115,7 +115,7 @@ def test_photons_and_position_are_those_of_a_noise_free_image(name: str, tmp_pat
 @pytest.mark.spec("LAB-3")
 def test_partialities_of_a_passage_add_up_to_one(tmp_path: Path) -> None:
     rotation = {"oscillation_deg": 0.5, "steps": 10}
-    crystal = {"shape": "gauss", "fudge": 0.03}
+    crystal = {"shape": "gauss"}
     start = brightest(tmp_path, crystal=crystal, goniometer={"phi_deg": 0.0, **rotation})
     parts = []
     photons = []

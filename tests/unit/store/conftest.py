@@ -48,7 +48,7 @@ def tiny_experiment(panels: int = 1, shape: tuple[int, int] = SHAPE) -> Experime
             normal=frozen_float64(axes[0]),
             close_distance=0.1,
             distance=0.1,
-            curved=False,
+            surface="flat",
             point_pixel=False,
             sensor=sensor,
             active=active,

@@ -46,6 +46,19 @@ DISTBRAGG_INLINE double sin_pi(double x) {
   return x * p;
 }
 
+// Sine and cosine of an angle in radians, absolute error 1e-15 for |angle| ≤ 10.
+DISTBRAGG_INLINE void sine_cosine(double angle, double& sine, double& cosine) {
+  const double inverse = 0.31830988618379067154;
+  const double half_turns = std::nearbyint(angle * inverse);
+  double rest = madd(half_turns, -3.141592653589793116, angle);
+  rest = madd(half_turns, -1.2246467991473532072e-16, rest) * inverse;
+  rest = rest < -0.5 ? -0.5 : (rest > 0.5 ? 0.5 : rest);
+  const bool odd = std::nearbyint(half_turns * 0.5) * 2.0 != half_turns;
+  const double sign = odd ? -1.0 : 1.0;
+  sine = sign * sin_pi(rest);
+  cosine = sign * sin_pi(0.5 - std::fabs(rest));
+}
+
 // ROUND spots: (3 (sin x / x − cos x) / x²)² at x = π√v, v ≥ 0. With t = √v and r what is left of
 // it when whole turns are taken off this is (r S(r²) − t C(r²))² / v³, where
 //   S(u) = 3/π² sin(πr)/(πr),  C(u) = 3/π² cos(πr),  u = r² ≤ ¼,

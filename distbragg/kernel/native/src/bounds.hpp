@@ -170,8 +170,8 @@ class StepBound {
       return most_ / clearance;
     } else if constexpr (kShape == kGauss) {
       // Never 0: in float64 there is something left where float32 ends.
-      const float limit = ExpLimit<float>::kLowest;
-      return most_ * exp_poly(clearance < -limit ? -clearance : limit) * kAbove;
+      const float limit = ExpLimit<float>::kLowest, exponent = -3.14159f * clearance;
+      return most_ * exp_poly(exponent > limit ? exponent : limit) * kAbove;
     } else if constexpr (kShape == kTophat) {
       return clearance < tophat_cut_ ? most_ : 0.0f;
     } else {

@@ -34,8 +34,9 @@ inline Vector unit(const Vector& v) {
 inline Vector load(const double* v) { return {v[0], v[1], v[2]}; }
 
 // Right-handed rotation of v about the unit vector axis.
-inline Vector rotate(const Vector& v, const Vector& axis, double angle) {
-  const double s = std::sin(angle), c = std::cos(angle);
+DISTBRAGG_INLINE Vector rotate(const Vector& v, const Vector& axis, double angle) {
+  double s, c;
+  sine_cosine(angle, s, c);
   const double along = dot(axis, v) * (1.0 - c);
   const Vector side = cross(axis, v);
   return {axis.x * along + v.x * c + side.x * s, axis.y * along + v.y * c + side.y * s,
@@ -49,7 +50,7 @@ struct Frame {
 
   // That of a sensor layer.
   Frame(const Parameters& p, std::int64_t layer) {
-    if (p.curved) {
+    if (p.surface != kFlat) {
       fast = {1.0, 0.0, 0.0};
       slow = {0.0, 1.0, 0.0};
       start = {0.0, 0.0, 1.0};
@@ -81,20 +82,67 @@ struct PixelNumbers {
   double slow[kLanes], fast[kLanes];
 };
 
-// Wrap the flat position onto a sphere of radius `distance` about the sample: its laboratory
-// y and z are read as arc lengths. Rare, so one pixel at a time with the C library's sine.
+// The C program's curved panel: laboratory y and z of the flat place are read as arc lengths on a
+// sphere of radius `distance` about the sample, from the end of the beam.
 template <int kCount = kLanes>
-inline void bend(const Parameters& p, Directions& d) {
+inline void wrap(const Parameters& p, Directions& d) {
   const Vector beam = load(p.beam), slow = load(p.slow), fast = load(p.fast);
-  const Vector straight = {p.distance * beam.x, p.distance * beam.y, p.distance * beam.z};
+  const double distance = p.distance;
+  const Vector straight = {distance * beam.x, distance * beam.y, distance * beam.z};
+#pragma omp simd
   for (int i = 0; i < kCount; ++i) {
-    const Vector turned = rotate(straight, slow, d.y[i] / p.distance);
-    const Vector bent = rotate(turned, fast, d.z[i] / p.distance);
+    const Vector turned = rotate(straight, slow, d.y[i] / distance);
+    const Vector bent = rotate(turned, fast, d.z[i] / distance);
     d.x[i] = bent.x;
     d.y[i] = bent.y;
     d.z[i] = bent.z;
   }
 }
+
+// Puts a flat panel's samples on the surface it is bent to about the sample, which it touches at
+// the foot of the perpendicular: the place along an axis that is bent, from the foot, is an arc.
+template <int kCount = kLanes>
+inline void bend(const Parameters& p, double depth, Directions& d) {
+  if (p.surface == kNanobragg) return wrap<kCount>(p, d);
+  const Vector fast = load(p.fast), slow = load(p.slow), normal = load(p.normal);
+  const double foot_fast = dot(load(p.panel_origin), fast);
+  const double foot_slow = dot(load(p.panel_origin), slow);
+  const double radius = p.close_distance, reach = radius + depth;
+  const bool bent_fast = p.surface != kCylinderFast, bent_slow = p.surface != kCylinderSlow;
+#pragma omp simd
+  for (int i = 0; i < kCount; ++i) {
+    const double u = d.fast[i] + foot_fast, v = d.slow[i] + foot_slow;
+    double sine_u, cosine_u, sine_v, cosine_v;
+    sine_cosine(bent_fast ? u / radius : 0.0, sine_u, cosine_u);
+    sine_cosine(bent_slow ? v / radius : 0.0, sine_v, cosine_v);
+    const double ring = reach * cosine_u;
+    const double x = bent_fast ? reach * sine_u : u;
+    const double y = bent_slow ? ring * sine_v : v;
+    const double z = ring * cosine_v;
+    d.x[i] = madd(x, fast.x, madd(y, slow.x, z * normal.x));
+    d.y[i] = madd(x, fast.y, madd(y, slow.y, z * normal.y));
+    d.z[i] = madd(x, fast.z, madd(y, slow.z, z * normal.z));
+  }
+}
+
+// Cosine between a ray and the normal of the surface it meets.
+struct Slope {
+  Vector axis;
+  bool sphere, cylinder;
+  explicit Slope(const Parameters& p)
+      : axis(load(p.surface == kCylinderFast   ? p.fast
+                  : p.surface == kCylinderSlow ? p.slow
+                                               : p.normal)),
+        sphere(p.surface == kSphere),
+        cylinder(p.surface == kCylinderFast || p.surface == kCylinderSlow) {}
+  bool about_sample() const { return sphere || cylinder; }
+  DISTBRAGG_INLINE double at(double x, double y, double z) const {
+    const double share = madd(x, axis.x, madd(y, axis.y, z * axis.z));
+    // What of the ray runs across a cylinder's axis runs along its normal.
+    const double across = std::sqrt(madd(-share, share, 1.0));
+    return sphere ? 1.0 : (cylinder ? across : share);
+  }
+};
 
 template <int kCount = kLanes>
 inline void positions(const Parameters& p, const PixelNumbers& pixel, double depth, int sub_slow,
@@ -118,12 +166,15 @@ inline void positions(const Parameters& p, const PixelNumbers& pixel, double dep
   }
 }
 
-// Unit vectors, and the solid angle: pixel²/R² · close distance/R, or 1/R² for a point pixel.
+// Unit vectors, and the solid angle: pixel²/R² · close distance/R, or the cosine to the surface
+// for the last factor where the panel is bent about the sample, or 1/R² for a point pixel.
 template <int kCount = kLanes>
 inline void normalize(const Parameters& p, Directions& d) {
-  const double numerator =
-      p.point_pixel ? 1.0 : p.pixel_size * p.pixel_size * p.close_distance;
+  const Slope slope(p);
   const bool point = p.point_pixel != 0, wanted = p.solid_angle != 0;
+  const bool plain = point || slope.about_sample();
+  const double area = p.pixel_size * p.pixel_size;
+  const double numerator = point ? 1.0 : (plain ? area : area * p.close_distance);
 #pragma omp simd
   for (int i = 0; i < kCount; ++i) {
     const double x = d.x[i], y = d.y[i], z = d.z[i];
@@ -132,20 +183,23 @@ inline void normalize(const Parameters& p, Directions& d) {
     d.x[i] = x * inverse;
     d.y[i] = y * inverse;
     d.z[i] = z * inverse;
-    const double solid_angle = numerator * inverse * inverse * (point ? 1.0 : inverse);
+    const double solid_angle = numerator * inverse * inverse * (plain ? 1.0 : inverse);
     d.factor[i] = wanted ? solid_angle : 1.0;
   }
+  if (!wanted || point || !slope.cylinder) return;
+#pragma omp simd
+  for (int i = 0; i < kCount; ++i) d.factor[i] *= slope.at(d.x[i], d.y[i], d.z[i]);
 }
 
 template <int kCount = kLanes>
 inline void capture(const Parameters& p, std::int64_t layer, Directions& d) {
   const double front = -p.layer_front[layer] * p.attenuation;
   const double back = -p.layer_back[layer] * p.attenuation;
-  const double nx = p.normal[0], ny = p.normal[1], nz = p.normal[2];
+  const Slope slope(p);
 #pragma omp simd
   for (int i = 0; i < kCount; ++i) {
-    const double obliquity = madd(d.x[i], nx, madd(d.y[i], ny, d.z[i] * nz));
-    d.factor[i] *= exp_poly(front / obliquity) - exp_poly(back / obliquity);
+    const double cosine = slope.at(d.x[i], d.y[i], d.z[i]);
+    d.factor[i] *= exp_poly(front / cosine) - exp_poly(back / cosine);
   }
 }
 
@@ -153,13 +207,13 @@ template <int kCount = kLanes>
 inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std::int64_t layer,
                             int sub_slow, int sub_fast, Directions& d) {
   positions<kCount>(p, pixel, p.layer_position[layer], sub_slow, sub_fast, d);
-  if (p.curved) bend<kCount>(p, d);
+  if (p.surface != kFlat) bend<kCount>(p, p.layer_position[layer], d);
   normalize<kCount>(p, d);
   if (p.absorbs && p.capture) capture<kCount>(p, layer, d);
   d.layer = layer;
   // Pixels are listed row by row.
   const bool one_row = kCount == kLanes && pixel.slow[0] == pixel.slow[kCount - 1];
-  d.form = p.curved ? Form::kCurved : (one_row ? Form::kRow : Form::kRows);
+  d.form = p.surface != kFlat ? Form::kCurved : (one_row ? Form::kRow : Form::kRows);
 }
 
 // What of one source is common to all pixels.

@@ -25,6 +25,8 @@ constexpr int kStrip = 16;
 template <class Real>
 constexpr double kOffPeak = sizeof(Real) == sizeof(float) ? 1e-12 : 1e-40;
 
+constexpr double kPi = 3.14159265358979323846;
+
 struct Metric {
   double g00, g01, g02, g11, g12, g22;
   explicit Metric(const Parameters& p)
@@ -87,7 +89,7 @@ struct Lattice {
       if constexpr (kShape == kRound) {
         return sinc3_squared(static_cast<Real>(metric.axes_squared(h, k, l)));
       } else if constexpr (kShape == kGauss) {
-        return exp_poly(static_cast<Real>(-metric.radius_squared(h, k, l)));
+        return exp_poly(static_cast<Real>(-kPi * metric.radius_squared(h, k, l)));
       } else {
         return metric.radius_squared(h, k, l) < tophat_cut ? Real(1) : Real(0);
       }

@@ -6,6 +6,10 @@
 
 namespace distbragg {
 
+enum Surface : std::int64_t {
+  kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4
+};
+
 enum Shape : std::int64_t { kSquare = 0, kRound = 1, kGauss = 2, kTophat = 3 };
 
 struct Parameters {
@@ -40,7 +44,7 @@ struct Parameters {
   std::int64_t origin[3];  // lowest h, k, l
 
   // Panel.
-  std::int64_t oversample, layers, curved, point_pixel, absorbs;
+  std::int64_t oversample, layers, surface, point_pixel, absorbs;
   double pixel_size, close_distance, distance, attenuation;
   double panel_origin[3], fast[3], slow[3], normal[3], beam[3];
 
