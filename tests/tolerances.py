@@ -109,3 +109,12 @@ and a solid angle holds the third power of one."""
 WORKER_MEMORY_RELATIVE = 0.2
 """Peak memory of a worker against the plan: the baseline differs by some MB between builds of
 Python and numpy, and how well a frame compresses is only estimated."""
+
+CLAUSE_FLOAT64_RELATIVE = 1e-9
+"""A bright pixel against a number worked out by hand, float64: the index itself is good to 1e-10."""
+
+CLAUSE_MIXED_RELATIVE = 2e-5
+"""The same in mixed precision: `NATIVE_MIXED_RELATIVE`'s reasons."""
+
+ORACLE_OF_MAXIMUM = 1e-9
+"""A float64 kernel against the oracle, any pixel, as a share of the maximum."""

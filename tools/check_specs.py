@@ -2,7 +2,8 @@
 
 A clause is a heading `### GEO-3 Title` in a file of `specs/`; its tests stand in a
 paragraph that begins with `Tests:` and holds one or more `` `tests/…/test_x.py::test_y` ``.
-A test names a clause with `@pytest.mark.spec("GEO-3")`. Everything is read from the text and
+A test names a clause with `@pytest.mark.spec("GEO-3")`. A clause of the physics is asserted on every
+kernel by a test of `tests/clauses/`, or says `Before the kernel:` why none can see it. Everything is read from the text and
 the syntax tree: nothing is imported, so the check is fast and cannot be fooled by skips.
 """
 
@@ -19,17 +20,27 @@ from pathlib import Path
 
 CLAUSE_HEADING = re.compile(r"^### (?P<id>[A-Z]{3}-\d+) (?P<title>\S.*)$")
 CLAUSE_MENTION = re.compile(r"\b(?:UNI|GEO|CON|CRY|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b")
+PHYSICS = frozenset({"crystal.md", "geometry.md", "sampling.md", "scaling.md"})
+"""Files whose clauses say what a rendered pixel is."""
+
+EVERY_KERNEL = "tests/clauses/"
+BEFORE_THE_KERNEL = re.compile(r"^Before the kernel: \S.*\.$")
+
 TEST_NAME = re.compile(r"`(?P<file>tests/[^`:\s]+\.py)::(?P<test>[^`\s]+)`")
 
 
 @dataclass(frozen=True, slots=True)
 class Clause:
-    """One normative clause: its id, where it stands, and the tests it names."""
+    """One normative clause: its id, where it stands, and the tests it names.
+
+    `before_kernel` is true where the clause says that no kernel sees it.
+    """
 
     identifier: str
     file: Path
     line: int
     tests: tuple[tuple[str, str], ...]
+    before_kernel: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,9 @@ def read_clauses(root: Path) -> tuple[list[Clause], list[str]]:
                     f"{path.relative_to(root)}:{head + 1}: heading is no clause `### XXX-n Title`"
                 )
                 continue
-            clauses.append(Clause(match["id"], path, head + 1, _tests_of(lines[head + 1 : stop])))
+            body = lines[head + 1 : stop]
+            early = any(BEFORE_THE_KERNEL.match(line) for line in body)
+            clauses.append(Clause(match["id"], path, head + 1, _tests_of(body), early))
     return clauses, problems
 
 
@@ -172,6 +185,7 @@ def find_problems(root: Path) -> list[str]:
         *problems,
         *_repeated(root, clauses),
         *_untested(root, clauses),
+        *_not_of_every_kernel(root, clauses),
         *mark_problems,
         *(
             f"{mark.file.relative_to(root)}:{mark.line}: no clause {mark.clause} in specs/"
@@ -207,6 +221,32 @@ def _untested(root: Path, clauses: list[Clause]) -> Iterator[str]:
                 yield f"{place} names {file}, which does not exist"
             elif test not in names[file]:
                 yield f"{place} names {file}::{test}, which does not exist"
+
+
+def _tests_of_every_kernel(root: Path) -> set[tuple[str, str]]:
+    """Tests of `tests/clauses/` that take the `kernel` fixture, as (file, test)."""
+    return {
+        (path.relative_to(root).as_posix(), node.name)
+        for path in sorted((root / EVERY_KERNEL).glob("test_*.py"))
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.FunctionDef) and any(a.arg == "kernel" for a in node.args.args)
+    }
+
+
+def _not_of_every_kernel(root: Path, clauses: list[Clause]) -> Iterator[str]:
+    """Clauses of the physics that no test asserts on every kernel, or that say both."""
+    asked = _tests_of_every_kernel(root)
+    for clause in clauses:
+        if clause.file.name not in PHYSICS:
+            continue
+        everywhere = any(test in asked for test in clause.tests)
+        place = f"{clause.file.relative_to(root)}:{clause.line}: clause {clause.identifier}"
+        if everywhere and clause.before_kernel:
+            yield f"{place} is asserted on kernels, and says that it is decided before them"
+        if not everywhere and not clause.before_kernel:
+            yield (
+                f"{place} names no test of {EVERY_KERNEL}, nor says `Before the kernel:` and why"
+            )
 
 
 def _unknown_mentions(root: Path, known: set[str]) -> Iterator[str]:
