@@ -1,7 +1,7 @@
 """The image, computed a second time from `specs/` alone: plain numpy, slow, float64.
 
-Written from the clauses, not from the package: of distbragg it imports nothing but the records that hold
-a resolved experiment. What several kernels get wrong together shows against it.
+Written from the clauses, not from the package: it imports nothing of distbragg and reads only the
+records of a resolved experiment. What several kernels get wrong together shows against it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ def samples(experiment, panel) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         for i, j in np.ndindex(n, n):
             along_fast = (fast * n + j + 0.5) * view.pixel_size / n
             along_slow = (slow * n + i + 0.5) * view.pixel_size / n
-            flat = view.origin + along_fast[..., None] * view.fast + along_slow[..., None] * view.slow
+            flat = (
+                view.origin + along_fast[..., None] * view.fast + along_slow[..., None] * view.slow
+            )
             yield (layer, *_bent(experiment, view, flat, depth))
 
 
@@ -61,7 +63,9 @@ def _bent(experiment, view, flat, depth):
     radius = view.close_distance
     u, v = ((flat @ view.fast) / radius)[..., None], ((flat @ view.slow) / radius)[..., None]
     if view.surface == "sphere":
-        normal = np.sin(u) * view.fast + np.cos(u) * (np.cos(v) * view.normal + np.sin(v) * view.slow)
+        normal = np.sin(u) * view.fast + np.cos(u) * (
+            np.cos(v) * view.normal + np.sin(v) * view.slow
+        )
         return (radius + depth) * normal, normal
     if view.surface == "cylinder_slow":
         normal = np.cos(u) * view.normal + np.sin(u) * view.fast
@@ -155,9 +159,7 @@ def _cubic(box, at):
     block = box[tuple(slice(start, start + 4) for start in first)]
     for rest in at - first:
         nodes = np.arange(4.0)
-        weights = [
-            np.prod([(rest - m) / (n - m) for m in nodes if m != n]) for n in nodes
-        ]
+        weights = [np.prod([(rest - m) / (n - m) for m in nodes if m != n]) for n in nodes]
         block = np.tensordot(weights, block, axes=1)
     return float(block)
 
@@ -189,9 +191,7 @@ def polarization(beam, incident, direction):
     along = np.cross(incident, across)
     cosine = direction @ incident
     psi = -np.arctan2(direction @ across, direction @ along)
-    return 0.5 * (
-        1 + cosine**2 - beam.kahn_factor * np.cos(2 * psi) * (1 - cosine**2)
-    )
+    return 0.5 * (1 + cosine**2 - beam.kahn_factor * np.cos(2 * psi) * (1 - cosine**2))
 
 
 def background(experiment, stol):

@@ -111,7 +111,7 @@ WORKER_MEMORY_RELATIVE = 0.2
 Python and numpy, and how well a frame compresses is only estimated."""
 
 CLAUSE_FLOAT64_RELATIVE = 1e-9
-"""A bright pixel against a number worked out by hand, float64: the index itself is good to 1e-10."""
+"""A bright pixel against a number worked out by hand, float64: an index is good to 1e-10."""
 
 CLAUSE_MIXED_RELATIVE = 2e-5
 """The same in mixed precision: `NATIVE_MIXED_RELATIVE`'s reasons."""

@@ -2,9 +2,10 @@
 
 A clause is a heading `### GEO-3 Title` in a file of `specs/`; its tests stand in a
 paragraph that begins with `Tests:` and holds one or more `` `tests/…/test_x.py::test_y` ``.
-A test names a clause with `@pytest.mark.spec("GEO-3")`. A clause of the physics is asserted on every
-kernel by a test of `tests/clauses/`, or says `Before the kernel:` why none can see it. Everything is read from the text and
-the syntax tree: nothing is imported, so the check is fast and cannot be fooled by skips.
+A test names a clause with `@pytest.mark.spec("GEO-3")`. A clause of the physics is asserted on
+every kernel by a test of `tests/clauses/`, or says `Before the kernel:` why none can see it.
+Everything is read from the text and the syntax tree: nothing is imported, so the check is fast
+and cannot be fooled by skips.
 """
 
 from __future__ import annotations
@@ -224,7 +225,7 @@ def _untested(root: Path, clauses: list[Clause]) -> Iterator[str]:
 
 
 def _tests_of_every_kernel(root: Path) -> set[tuple[str, str]]:
-    """Tests of `tests/clauses/` that take the `kernel` fixture, as (file, test)."""
+    """Return the tests of `tests/clauses/` that take the `kernel` fixture, as (file, test)."""
     return {
         (path.relative_to(root).as_posix(), node.name)
         for path in sorted((root / EVERY_KERNEL).glob("test_*.py"))

@@ -48,8 +48,8 @@ def test_a_half_integer_index_belongs_to_the_point_below(kernel) -> None:
 
 @pytest.mark.spec("CRY-7")
 def test_the_crystal_turns_about_the_spindle_and_then_by_its_domains(kernel) -> None:
-    # A quarter turn about x takes b (26 Å along y) to z; the domain, a quarter turn about z, takes
-    # what then lies along x to y: a = 13 Å to y, b stays along z, c (39 Å along z) went to −y, then to x.
+    # A quarter turn about x takes b (26 Å along y) to z and c (39 Å along z) to −y; the domain, a
+    # quarter turn about z, takes a (13 Å) from x to y and c from −y to x.
     about_z = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     box = np.zeros((1, 1, 1))
     box[0, 0, 0] = 2.0
@@ -117,7 +117,10 @@ def test_the_radius_adds_the_axes_each_with_its_own_cells(kernel, shape: str) ->
         shape=shape, index=(1.06, 2.05, -1.16), cells=(5.0, 8.0, 2.5), fudge=0.9
     )
     one = kernel.squared_transform(
-        shape=shape, index=(1.0 + math.sqrt(0.41) / 10, 1.0, 1.0), cells=(10.0, 10.0, 1.0), fudge=0.9
+        shape=shape,
+        index=(1.0 + math.sqrt(0.41) / 10, 1.0, 1.0),
+        cells=(10.0, 10.0, 1.0),
+        fudge=0.9,
     )
     assert one > 0.0
     assert several == pytest.approx(one, rel=10 * kernel.relative)
@@ -176,7 +179,11 @@ def test_top_hat_crystal_of_the_c_program(kernel) -> None:
 @pytest.mark.spec("CRY-14")
 def test_points_outside_the_list_have_the_default(kernel) -> None:
     table = reflections(np.full((2, 2, 2), 5.0), (0, 0, 0), default=3.0)
-    for index, expected in (((1.0, 1.0, 1.0), 5.0), ((2.0, 1.0, 1.0), 3.0), ((1.0, -1.0, 1.0), 3.0)):
+    for index, expected in (
+        ((1.0, 1.0, 1.0), 5.0),
+        ((2.0, 1.0, 1.0), 3.0),
+        ((1.0, -1.0, 1.0), 3.0),
+    ):
         found = kernel.pixel(scene(table=table, index=index))
         assert found == pytest.approx(expected**2 * SOLID_ANGLE, rel=kernel.relative)
 

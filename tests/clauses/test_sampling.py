@@ -40,7 +40,9 @@ def test_rotation_by_zero_is_none(kernel) -> None:
 
 
 @pytest.mark.spec("SAM-8")
-@pytest.mark.parametrize(("dmin", "left"), [(2.5495097, 1.0), (2.5495098, 0.0), (2.52, 1.0), (2.58, 0.0)])
+@pytest.mark.parametrize(
+    ("dmin", "left"), [(2.5495097, 1.0), (2.5495098, 0.0), (2.52, 1.0), (2.58, 0.0)]
+)
 def test_resolution_cut(kernel, dmin: float, left: float) -> None:
     # |q| = √26/13 at the default pixel: d = 2.54950976 Å.
     found = kernel.pixel(scene(dmin=dmin)) / SOLID_ANGLE
@@ -71,9 +73,7 @@ def test_the_background_is_not_cut(kernel) -> None:
 def test_sources_are_summed_with_their_weights_directions_and_wavelengths(kernel) -> None:
     # λ = 1 Å along z: |q|²/4 = (1 − 12/13)/2; λ = 2 Å along y: (1 − 4/13)/2/4.
     table = sources(((0, 0, -1), 1.0, 0.5), ((0, -1, 0), 2.0, 0.25))
-    view = dark(
-        scene(beam_of=beam(table), molecules=1.0, stol=(0.0, 1.0), background=(0.0, 1.0))
-    )
+    view = dark(scene(beam_of=beam(table), molecules=1.0, stol=(0.0, 1.0), background=(0.0, 1.0)))
     expected = 0.5 * (1 / 13) / 2 + 0.25 * (9 / 13) / 2 / 4
     assert kernel.pixel(view) / SOLID_ANGLE == pytest.approx(expected, rel=kernel.relative)
 

@@ -18,7 +18,7 @@ GOOD_TEST = f'import pytest\n\n\n{MARK}("GEO-1")\ndef test_points():\n    assert
 
 
 def make_tree(root: Path, spec: str = GOOD_SPEC, test: str = GOOD_TEST) -> Path:
-    for folder, name, text in (("specs", "geometry.md", spec), ("tests", "test_a.py", test)):
+    for folder, name, text in (("specs", "export.md", spec), ("tests", "test_a.py", test)):
         (root / folder).mkdir()
         (root / folder / name).write_text(text, encoding="utf-8")
     return root
@@ -41,7 +41,7 @@ def test_a_consistent_tree_has_no_problem(tmp_path):
         ("::test_points", "::helper", "::helper, which does not exist"),
         ("### GEO-1 Points", "### Points", "heading is no clause"),
         ("Text.", "As GEO-7 says.", "no clause GEO-7"),
-        (GOOD_SPEC, GOOD_SPEC + "\n" + GOOD_SPEC, "GEO-1 stands already at specs/geometry.md:3"),
+        (GOOD_SPEC, GOOD_SPEC + "\n" + GOOD_SPEC, "GEO-1 stands already at specs/export.md:3"),
         (GOOD_SPEC, "# Nothing\n", "no clause found"),
     ],
 )
@@ -84,7 +84,7 @@ def test_exit_status_and_message_follow_the_problems(tmp_path, capsys):
     assert main(["--root", str(root)]) == 0
     (root / "tests" / "test_a.py").unlink()
     assert main(["--root", str(root)]) == 1
-    assert "specs/geometry.md:3: clause GEO-1 names tests/test_a.py" in capsys.readouterr().err
+    assert "specs/export.md:3: clause GEO-1 names tests/test_a.py" in capsys.readouterr().err
 
 
 def test_marked_tests_are_added_to_their_clause(tmp_path):
@@ -92,8 +92,30 @@ def test_marked_tests_are_added_to_their_clause(tmp_path):
     two = unnamed + "\n### GEO-2 Axes\n\nMore.\n\nTests: `tests/test_a.py::test_points`\n"
     root = make_tree(tmp_path, spec=two)
     assert write_tests(root) == ["GEO-1"]
-    assert (root / "specs" / "geometry.md").read_text(encoding="utf-8") == GOOD_SPEC + (
+    assert (root / "specs" / "export.md").read_text(encoding="utf-8") == GOOD_SPEC + (
         "\n### GEO-2 Axes\n\nMore.\n\nTests: `tests/test_a.py::test_points`\n"
     )
     assert write_tests(root) == []
     assert find_problems(root) == []
+
+
+@pytest.mark.parametrize(
+    ("early", "fixture", "problem"),
+    [
+        ("", "kernel", ""),
+        ("Before the kernel: no kernel sees it.\n\n", "tmp_path", ""),
+        ("", "tmp_path", "GEO-1 names no test of tests/clauses/"),
+        ("Before the kernel: no kernel sees it.\n\n", "kernel", "says that it is decided before"),
+    ],
+)
+def test_a_clause_of_the_physics_is_asserted_on_every_kernel_or_says_why_not(
+    tmp_path, early, fixture, problem
+):
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "tests" / "clauses").mkdir(parents=True)
+    spec = GOOD_SPEC.replace("Tests:", early + "Tests:").replace("tests/", "tests/clauses/")
+    (tmp_path / "specs" / "geometry.md").write_text(spec, encoding="utf-8")
+    test = GOOD_TEST.replace("test_points()", f"test_points({fixture})")
+    (tmp_path / "tests" / "clauses" / "test_a.py").write_text(test, encoding="utf-8")
+    problems = find_problems(tmp_path)
+    assert any(problem in line for line in problems) if problem else problems == []
