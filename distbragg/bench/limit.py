@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -15,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.kernel.native.toolchain import BuildError, Toolchain
+from tools.build_native import BuildError, Compiler
 
 SOURCE: Final = Path(__file__).with_name("plain_loop.cpp")
 BLOCK_PIXELS: Final = 1024
@@ -72,13 +71,10 @@ class PlainLoop:
 
 
 def _build(target: Path) -> Callable[..., float]:
-    toolchain = Toolchain.detect()
+    compiler = Compiler.find()
     # The yardstick may contract and drop signs of zero: it is a limit, not a result.
     loose = ("-ffp-contract=fast", "-fno-signed-zeros")
-    command = [*toolchain.compiler, *toolchain.flags, *loose, str(SOURCE), "-o", str(target)]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    if answer.returncode != 0:
-        raise BuildError(f"{toolchain.compiler[0]} failed on {SOURCE.name}")
+    compiler.compile(SOURCE, target, compiler.level_here, loose)
     function = ctypes.CDLL(str(target)).distbragg_plain_loop
     pointer, count = ctypes.c_void_p, ctypes.c_int64
     function.argtypes = (pointer, count, pointer, pointer, pointer, count)

@@ -21,7 +21,7 @@ from distbragg.bench.startup import StartUp, measure_startup
 from distbragg.bench.summary import summary
 from distbragg.bench.tolerance import ToleranceGain, measure_tolerance
 from distbragg.bench.workloads import load_workloads
-from distbragg.kernel.native.toolchain import BuildError
+from tools.build_native import BuildError
 
 BIG: Final = "big_detector"
 MEMORY: Final = ("pink_beam", BIG)

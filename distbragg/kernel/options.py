@@ -60,7 +60,7 @@ class KernelOptions:
 def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
     """Choose the kernel that `compute` asks for.
 
-    `auto` takes the native kernel on the CPU where it can be built, the triton kernel on a GPU
+    `auto` takes the native kernel on the CPU where it is compiled, the triton kernel on a GPU
     where it is installed, else the eager one; what to do for the faster one is then logged in
     one line.
 
@@ -132,12 +132,11 @@ def _choose_for_cpu(compute: ComputeSpec) -> KernelName:
         return "native"
     if compute.kernel == "native":
         raise EnvironmentFailure(
-            f"compute.kernel: the native kernel is not available: {native.reason()}; "
-            "install a C++17 compiler or take kernel eager"
+            f"compute.kernel: the native kernel is not available: {native.reason()}, or take "
+            "kernel eager"
         )
     logger.warning(
-        "rendering with the slower eager kernel (%s); a C++17 compiler (g++ or clang++) on PATH "
-        "gives the native one",
+        "rendering with the slower eager kernel; the native one is not available: %s",
         native.reason(),
     )
     return "eager"

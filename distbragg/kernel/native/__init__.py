@@ -1,4 +1,4 @@
-"""The native CPU kernel: one C++ source, built on first use, same contract as `render_tile`.
+"""The native CPU kernel: C++ compiled with the package, same contract as `render_tile`.
 
 `available()` tells whether it can be used here and `reason()` why not; neither raises.
 `render_sum` is the kernel itself, `render_photons` the kernel with the last step done too.

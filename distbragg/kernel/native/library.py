@@ -1,26 +1,32 @@
-"""The built kernel as a loaded library: once per process, never an exception at look-up."""
+"""The compiled kernel as a loaded library: once per process, never an exception at look-up."""
 
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 from distbragg.kernel.native.abi import Parameters
-from distbragg.kernel.native.toolchain import (
-    BuildError,
-    NoCompilerError,
-    Toolchain,
-    is_sound,
-    make_cache_directory,
-    one_builder,
+from distbragg.kernel.native.record import (
+    OBJECTS,
+    SOURCES,
+    BuildRecord,
+    CompiledObject,
+    cpu_features,
+    read_record,
+    sources_digest,
 )
 
-_log = logging.getLogger("distbragg")
+LEVEL_VARIABLE = "DISTBRAGG_ISA"
+"""Names the instruction-set level to load; unset, the highest that the CPU runs."""
+
 _lock = threading.Lock()
+
+
+class _NotUsable(Exception):
+    """The kernel cannot be used here; the message is one line with its remedy."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,12 @@ _outcome: _Outcome | None = None
 
 
 def available() -> bool:
-    """Whether the native kernel can be used; builds and loads it at the first call."""
+    """Whether the native kernel can be used; loads it at the first call."""
     return _load().library is not None
 
 
 def reason() -> str:
-    """Why the native kernel cannot be used; empty where it can."""
+    """Why the native kernel cannot be used, with the remedy; empty where it can."""
     return _load().reason
 
 
@@ -50,7 +56,7 @@ def build_id() -> str:
 
 
 def isa() -> str:
-    """Instruction-set level the kernel was compiled for; empty where there is no kernel."""
+    """Instruction-set level of the loaded kernel; empty where there is no kernel."""
     return _load().isa
 
 
@@ -73,48 +79,68 @@ def _load() -> _Outcome:
     if _outcome is None:
         with _lock:
             if _outcome is None:
-                _outcome = _build_and_open()
+                _outcome = find_and_open(OBJECTS, SOURCES)
     return _outcome
 
 
-def _build_and_open() -> _Outcome:
+def find_and_open(objects: Path, sources: Path) -> _Outcome:
+    """Open the object of the highest level, or the one asked for, that runs here."""
     try:
-        toolchain = Toolchain.detect()
-        path = toolchain.library_path()
-        opened = _open_cached(path)
-        if opened is None:
-            make_cache_directory(path.parent)
-            with one_builder(path.parent):
-                opened = _open_cached(path)
-                if opened is None:
-                    toolchain.build(path)
-                    opened = _open(path)
-    except (BuildError, OSError, AttributeError) as error:
-        text = " ".join(str(error).split())
-        if not isinstance(error, NoCompilerError):
-            _log.warning("the native kernel could not be built: %s", text)
-        return _Outcome(None, "", "", text)
-    name = opened.distbragg_isa().decode("ascii")
-    return _Outcome(opened, toolchain.build_id, name, "")
+        record = _usable_record(objects, sources)
+        chosen = _choose(record, os.environ.get(LEVEL_VARIABLE, "").strip())
+        opened = _open(objects / chosen.file)
+    except _NotUsable as error:
+        return _Outcome(None, "", "", str(error))
+    return _Outcome(opened, record.build, chosen.level, "")
 
 
-def _open_cached(path: Path) -> ctypes.CDLL | None:
-    """Open what an earlier process built; None if absent, damaged or not ours."""
-    try:
-        status = path.stat()
-        if hasattr(os, "getuid") and status.st_uid not in (os.getuid(), 0):
-            return None
-        return _open(path) if is_sound(path) else None
-    except (OSError, AttributeError, BuildError):
-        return None
+def _usable_record(objects: Path, sources: Path) -> BuildRecord:
+    """Read the record, and refuse one without objects or of other sources than those here."""
+    here = sources_digest(sources)
+    # A checkout is built in place; what was installed without its sources is installed again.
+    remedy = "run `make native`, or python -m tools.build_native" if here else "install it again"
+    record = read_record(objects)
+    if record is None:
+        raise _NotUsable(f"it is not compiled: {remedy}")
+    if record.missing:
+        raise _NotUsable(f"it was not compiled: {record.missing}; mend that, then {remedy}")
+    if here and record.sources != here:
+        raise _NotUsable(f"its sources are not those it was compiled from: {remedy}")
+    return record
+
+
+def _choose(record: BuildRecord, wanted: str) -> CompiledObject:
+    offered = cpu_features()
+    runnable = [each for each in record.objects if offered.issuperset(each.features)]
+    if wanted:
+        runnable = [each for each in runnable if each.level == wanted]
+    if runnable:
+        return runnable[0]
+    built = ", ".join(each.level for each in record.objects)
+    if wanted:
+        raise _NotUsable(
+            f"{LEVEL_VARIABLE} asks for {wanted}, which is not compiled or which this CPU does "
+            f"not run; compiled: {built}"
+        )
+    raise _NotUsable(f"this CPU runs none of the levels compiled: {built}")
 
 
 def _open(path: Path) -> ctypes.CDLL:
-    opened = ctypes.CDLL(str(path))
+    try:
+        opened = ctypes.CDLL(str(path))
+        _declare(opened)
+    except (OSError, AttributeError) as error:
+        text = " ".join(str(error).split())
+        raise _NotUsable(f"its object does not load: {text}") from error
+    if opened.distbragg_parameter_bytes() != ctypes.sizeof(Parameters):
+        raise _NotUsable("its parameter block differs from this package's: install it again")
+    return opened
+
+
+def _declare(opened: ctypes.CDLL) -> None:
+    """Tell ctypes the types of the functions."""
     opened.distbragg_parameter_bytes.restype = ctypes.c_int64
     opened.distbragg_parameter_bytes.argtypes = ()
-    opened.distbragg_isa.restype = ctypes.c_char_p
-    opened.distbragg_isa.argtypes = ()
     opened.distbragg_render.restype = ctypes.c_int
     opened.distbragg_render.argtypes = (ctypes.POINTER(Parameters), ctypes.c_int64)
     reals, integers = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int64)
@@ -128,6 +154,3 @@ def _open(path: Path) -> ctypes.CDLL:
         reals,
         reals,
     )
-    if opened.distbragg_parameter_bytes() != ctypes.sizeof(Parameters):
-        raise BuildError("the kernel's parameter block differs from this package's")
-    return opened

@@ -13,8 +13,6 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Final, Literal
 
-from distbragg.kernel.native.toolchain import cache_directory
-
 Indices = Literal["wide", "split"]
 """How (h, k, l) are computed: in float64, or in exact float32 pieces."""
 
@@ -38,15 +36,27 @@ def interpreter_chosen() -> bool:
     return os.environ.get("TRITON_INTERPRET", "0").strip().lower() in ("1", "true", "on", "yes")
 
 
+def cache_directory() -> Path:
+    """Where compiled GPU kernels are kept: below DISTBRAGG_CACHE_DIR, else the user's cache folder.
+
+    What is compiled for a card depends on the card, so that no wheel can hold it.
+    """
+    chosen = os.environ.get("DISTBRAGG_CACHE_DIR")
+    if chosen:
+        return Path(chosen) / "triton"
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "distbragg" / "triton"
+
+
 def prepare_cache() -> None:
-    """Let Triton keep compiled kernels beside the native ones, for all processes of the user.
+    """Let Triton keep compiled kernels in one folder for all processes of the user.
 
     Where that folder cannot be written, as in a container, this process and those that it starts
     keep them in a temporary one.
     """
     if os.environ.get("TRITON_CACHE_DIR"):
         return
-    folder = cache_directory().parent / "triton"
+    folder = cache_directory()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):

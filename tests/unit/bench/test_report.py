@@ -25,7 +25,7 @@ from distbragg.bench.summary import summary
 from distbragg.bench.workloads import INPUT_FILE, find_workload
 from distbragg.cli.main import main
 from distbragg.errors import EnvironmentFailure
-from distbragg.kernel.native.toolchain import NoCompilerError, find_compiler
+from tools.build_native import Compiler, NoCompilerError
 
 
 def timing(name: str = "mosaic_still") -> Timing:
@@ -138,7 +138,7 @@ def test_c_program_that_fails_or_is_missing_is_an_environment_failure(tmp_path, 
 
 def test_plain_loop_is_built_run_and_removed():
     try:
-        find_compiler()
+        Compiler.find()
     except NoCompilerError:
         pytest.skip("no C++ compiler")
     loop = PlainLoop()

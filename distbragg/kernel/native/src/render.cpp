@@ -115,20 +115,6 @@ extern "C" {
 
 std::int64_t distbragg_parameter_bytes() { return sizeof(distbragg::Parameters); }
 
-const char* distbragg_isa() {
-#if defined(__AVX512F__)
-  return "avx512f";
-#elif defined(__AVX2__) && defined(__FMA__)
-  return "avx2+fma";
-#elif defined(__FMA__)
-  return "fma";
-#elif defined(__ARM_FEATURE_FMA)
-  return "neon";
-#else
-  return "baseline";
-#endif
-}
-
 // Renders tiles one after another. 0: done; 1: out of memory.
 int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {
   try {
