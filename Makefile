@@ -3,12 +3,14 @@
 #   make demo     render the demonstration sweep into demo.zarr and demo.png
 #   make test     every check and every test; what .ci/run calls
 #   make check    the checks alone, without pytest
+#   make wheel    a wheel with the compiled kernel, into dist
 #
 # PYTHON picks the interpreter (3.11 or newer), VENV the environment's folder.
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
+NATIVE_ARGS ?=
 BENCH_ARGS ?=
 CHAOS_ARGS ?=
 ACCEPT_ARGS ?=
@@ -41,6 +43,21 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt --no-build-isolation -e . --group dev
 	$(PIP) install --quiet -c constraints.txt --no-deps dask-kubernetes
 	@touch $@
+
+# Needs no environment, only Python and a C++ compiler; does nothing where nothing has changed.
+.PHONY: native
+native: ## Compile the native kernel in place; NATIVE_ARGS=--here compiles this CPU's level alone
+	$(PYTHON) -m tools.build_native $(NATIVE_ARGS)
+
+# Repaired, a wheel names the oldest C library that it runs with.
+.PHONY: wheel
+wheel: $(STAMP) native ## Build a wheel with the compiled kernel into dist; CXX names the compiler
+	rm -rf build/wheel
+	$(PIP) wheel --quiet --no-deps --no-build-isolation -w build/wheel .
+	mkdir -p dist
+	if test -x $(BIN)/auditwheel; then \
+	  PATH="$(abspath $(BIN)):$$PATH" auditwheel repair -w dist build/wheel/*.whl; \
+	else cp build/wheel/*.whl dist; fi
 
 .PHONY: demo
 demo: $(STAMP) ## Render the demonstration sweep into demo.zarr and demo.png
@@ -90,7 +107,7 @@ docs: $(STAMP) ## Write the generated reference pages anew
 	$(BIN)/python -m tools.generate_reference
 
 .PHONY: pytest
-pytest: $(STAMP) ## The tests alone; PYTEST_ARGS narrows them
+pytest: $(STAMP) native ## The tests alone; PYTEST_ARGS narrows them
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: golden-triton

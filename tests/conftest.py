@@ -1,11 +1,14 @@
-"""What holds for all tests: threads, and how hypothesis draws its examples."""
+"""What holds for all tests: the compiled kernel, threads, how hypothesis draws its examples."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from tools.build_native import BuildError, Compiler
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,3 +21,20 @@ if os.environ.get("CI"):
 # machine with an NVIDIA driver can compile and run; elsewhere the tests interpret.
 if not any(Path(sign).exists() for sign in ("/proc/driver/nvidia/version", "/dev/nvidiactl")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_sessionstart() -> None:
+    """Refuse to begin where the native kernel only waits to be compiled.
+
+    Its tests are skipped where it cannot be used; after a change of its sources that would hide
+    what the change does.
+    """
+    from distbragg.kernel import native
+
+    if native.available():
+        return
+    try:
+        Compiler.find()
+    except BuildError:
+        return
+    pytest.exit(f"the native kernel cannot be used: {native.reason()}", returncode=4)

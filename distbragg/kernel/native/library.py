@@ -98,7 +98,7 @@ def _usable_record(objects: Path, sources: Path) -> BuildRecord:
     """Read the record, and refuse one without objects or of other sources than those here."""
     here = sources_digest(sources)
     # A checkout is built in place; what was installed without its sources is installed again.
-    remedy = "run `make native`, or python -m tools.build_native" if here else "install it again"
+    remedy = "run `make native` (python -m tools.build_native)" if here else "install it again"
     record = read_record(objects)
     if record is None:
         raise _NotUsable(f"it is not compiled: {remedy}")
