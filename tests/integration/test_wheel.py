@@ -80,7 +80,7 @@ def source(tmp_path: Path) -> Path:
     return archive.with_name(archive.name.removesuffix(".tar.gz"))
 
 
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_a_source_distribution_compiles_into_a_wheel_of_its_platform(
     source: Path, tmp_path: Path
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_source_distribution_compiles_into_a_wheel_of_its_platform(
     assert not [name for name in held if "native/src" in name]
 
 
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_without_a_compiler_the_wheel_is_for_every_platform_and_says_why(
     source: Path, tmp_path: Path
 ) -> None:
@@ -111,7 +111,7 @@ def test_without_a_compiler_the_wheel_is_for_every_platform_and_says_why(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not native.available(), reason=native.reason())
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_an_installed_wheel_renders_with_its_kernel_where_there_is_no_compiler(
     tmp_path: Path,
 ) -> None:

@@ -59,7 +59,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_every_level_is_compiled_once_and_recorded(compiler, folder):
     built = build_native.build(folder)
     levels = ["x86-64-v4", "x86-64-v3", "x86-64-v2"]
@@ -109,7 +109,7 @@ def test_other_machines_have_one_level(compiler, folder):
     assert [each.level for each in build_native.build(folder).objects] == ["riscv64"]
 
 
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_without_a_compiler_the_reason_is_recorded_and_told(folder, monkeypatch, tmp_path):
     monkeypatch.delenv("CXX", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -162,7 +162,7 @@ def test_the_command_says_what_there_is_or_why_not(compiler, folder, capsys, mon
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_flags_neither_reorder_sums_nor_leave_contraction_to_the_compiler():
     assert "-ffp-contract=off" in build_native.COMMON_FLAGS
     for machine in ("x86_64", "aarch64", "riscv64"):

@@ -72,7 +72,7 @@ def test_the_parameter_block_has_the_size_the_source_compiles_to():
 
 
 @needs_kernel
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_the_highest_level_that_the_cpu_runs_is_taken_and_reported(monkeypatch, ours):
     monkeypatch.delenv(library.LEVEL_VARIABLE, raising=False)
     monkeypatch.setattr(library, "_outcome", None)
@@ -82,7 +82,7 @@ def test_the_highest_level_that_the_cpu_runs_is_taken_and_reported(monkeypatch, 
 
 
 @needs_kernel
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 @pytest.mark.parametrize("precision", ["mixed", "float64"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_levels_that_fuse_give_the_same_bits_and_others_agree(kind, precision, monkeypatch):
@@ -149,7 +149,7 @@ def test_what_the_build_lacked_is_the_reason(load):
 
 
 @needs_kernel
-@pytest.mark.spec("ENG-22")
+@pytest.mark.spec("ENG-23")
 def test_objects_of_other_sources_are_refused(tmp_path, load):
     sources = tmp_path / "src"
     shutil.copytree(SOURCES, sources)
