@@ -13,11 +13,13 @@ from distbragg.kernel import native
 from distbragg.kernel.native import library
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.record import OBJECTS, SOURCES, cpu_features, read_record
+from tests.tolerances import KERNEL_TWIN_FLOAT64_RELATIVE, NATIVE_MIXED_OF_MAXIMUM
 from tests.unit.kernel_native import kit
 from tools.build_native import Compiler, levels_of
 
 needs_kernel = pytest.mark.skipif(not native.available(), reason=native.reason())
 
+LEVEL_OF_MAXIMUM = {"mixed": NATIVE_MIXED_OF_MAXIMUM, "float64": KERNEL_TWIN_FLOAT64_RELATIVE}
 KINDS = {
     "square": {"oversample": 2, "layers": 2},
     "round": {"shape": "round"},
@@ -97,7 +99,7 @@ def test_levels_that_fuse_give_the_same_bits_and_others_agree(kind, precision, m
     for level in others:
         if level == "x86-64-v2":
             error = np.abs(images[level] - images[first]).max() / images[first].max()
-            assert error < (2e-6 if precision == "mixed" else 2e-12)
+            assert error < LEVEL_OF_MAXIMUM[precision]
         else:
             assert np.array_equal(images[level], images[first])
 
