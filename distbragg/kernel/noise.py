@@ -5,7 +5,7 @@ the seed; the counter holds pixel, frame and draw. No state is carried from pixe
 so tiles, workers and retries cannot change a count. Logarithms and exponentials are the
 package's own polynomials for the same reason.
 
-This is the form for tensors, on any device and where the native kernel is not compiled. The native library does the
+This is the form for tensors, on any device and without compiled code. The native library does the
 same operations in the same order, pixel by pixel (`native/src/noise.hpp`): the counts are equal.
 Divisors are tensors: on CUDA, torch multiplies by the rounded reciprocal of a bare number instead.
 """

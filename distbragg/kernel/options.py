@@ -130,10 +130,11 @@ def _choose_for_cpu(compute: ComputeSpec) -> KernelName:
 
     if native.available():
         return "native"
-    if compute.kernel == "native":
+    # Who asks for a level does not want another kernel.
+    if compute.kernel == "native" or native.level_asked():
         raise EnvironmentFailure(
-            f"compute.kernel: the native kernel is not available: {native.reason()}, or take "
-            "kernel eager"
+            f"compute.kernel: the native kernel is not available: {native.reason()}; "
+            "or take kernel eager"
         )
     logger.warning(
         "rendering with the slower eager kernel; the native one is not available: %s",

@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-from distbragg.kernel.native.library import available, build_id, isa, reason
+from distbragg.kernel.native.library import available, build_id, isa, level_asked, reason
 from distbragg.kernel.native.render import render_numerator, render_photons, render_sum
 
 __all__ = [
     "available",
     "build_id",
     "isa",
+    "level_asked",
     "reason",
     "render_numerator",
     "render_photons",

@@ -60,6 +60,11 @@ def isa() -> str:
     return _load().isa
 
 
+def level_asked() -> str:
+    """Return the level that the environment asks for; empty where it leaves the choice."""
+    return os.environ.get(LEVEL_VARIABLE, "").strip()
+
+
 def library() -> ctypes.CDLL:
     """Return the loaded library.
 
@@ -87,7 +92,7 @@ def find_and_open(objects: Path, sources: Path) -> _Outcome:
     """Open the object of the highest level, or the one asked for, that runs here."""
     try:
         record = _usable_record(objects, sources)
-        chosen = _choose(record, os.environ.get(LEVEL_VARIABLE, "").strip())
+        chosen = _choose(record, level_asked())
         opened = _open(objects / chosen.file)
     except _NotUsable as error:
         return _Outcome(None, "", "", str(error))
@@ -98,7 +103,8 @@ def _usable_record(objects: Path, sources: Path) -> BuildRecord:
     """Read the record, and refuse one without objects or of other sources than those here."""
     here = sources_digest(sources)
     # A checkout is built in place; what was installed without its sources is installed again.
-    remedy = "run `make native` (python -m tools.build_native)" if here else "install it again"
+    again = "install it again (pip install --force-reinstall --no-cache-dir)"
+    remedy = "run `make native` (python -m tools.build_native)" if here else again
     record = read_record(objects)
     if record is None:
         raise _NotUsable(f"it is not compiled: {remedy}")

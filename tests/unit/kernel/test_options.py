@@ -12,6 +12,7 @@ import pytest
 from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.kernel import native, triton
 from distbragg.kernel import options as options_module
+from distbragg.kernel.native import library as native_library
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.kernel.triton import library
 from distbragg.spec.compute import ComputeSpec
@@ -38,6 +39,14 @@ def test_native_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(native, "available", lambda: False)
     with pytest.raises(EnvironmentFailure, match=r"compute\.kernel"):
         resolve_options(ComputeSpec(kernel="native"), 1)
+
+
+@pytest.mark.spec("ENG-23")
+def test_a_level_that_cannot_be_loaded_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTBRAGG_ISA", "avx2")
+    monkeypatch.setattr(native_library, "_outcome", None)
+    with pytest.raises(EnvironmentFailure, match="DISTBRAGG_ISA asks for avx2"):
+        resolve_options(ComputeSpec(), 1)
 
 
 @pytest.mark.parametrize("kernel", ["eager", "reference"])

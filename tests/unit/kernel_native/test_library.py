@@ -26,7 +26,7 @@ KINDS = {
     "gauss": {"shape": "gauss", "cells": (14, 16, 13)},
     "tophat": {"shape": "tophat", "cells": (14, 16, 13)},
     "tricubic": {"interpolate": True},
-    "curved": {"curved": True},
+    "curved": {"surface": "sphere"},
 }
 
 
