@@ -1,0 +1,74 @@
+"""3 × 3 algebra: the textbook results, whatever the leading axes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distbragg.matrices import (
+    apply3,
+    cholesky3,
+    determinant3,
+    dot3,
+    inverse3,
+    matmul3,
+    norm3,
+    orthogonal_part,
+    transposed,
+)
+
+MATRIX = np.array([[2.0, -1.0, 0.5], [0.25, 3.0, -2.0], [1.0, 0.75, 4.0]])
+"""Determinant 2·(12 + 1.5) + 1·(1 + 2) + 0.5·(0.1875 − 3) = 28.59375."""
+
+QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def batch(count: int) -> np.ndarray:
+    return np.random.default_rng(count).normal(size=(count, 3, 3))
+
+
+def test_a_determinant_worked_out_by_hand() -> None:
+    assert float(determinant3(MATRIX)) == 28.59375
+
+
+def test_products_agree_with_linear_algebra_over_leading_axes() -> None:
+    first, second = batch(5)[:, None], batch(4)
+    np.testing.assert_allclose(matmul3(first, second), first @ second, atol=1e-14)
+    np.testing.assert_allclose(matmul3(first, second, MATRIX), first @ second @ MATRIX, atol=1e-13)
+    vectors = batch(5)[:, 0]
+    expected = np.einsum("nij,nj->ni", batch(5), vectors)
+    np.testing.assert_allclose(apply3(batch(5), vectors), expected, atol=1e-14)
+    np.testing.assert_allclose(norm3(vectors) ** 2, dot3(vectors, vectors), rtol=1e-15)
+
+
+def test_a_quarter_turn_carries_x_to_y() -> None:
+    assert apply3(QUARTER, (1.0, 0.0, 0.0)).tolist() == [0.0, 1.0, 0.0]
+
+
+def test_an_inverse_gives_the_identity() -> None:
+    np.testing.assert_allclose(matmul3(batch(6), inverse3(batch(6))), [np.eye(3)] * 6, atol=1e-12)
+
+
+def test_a_triangle_squared_is_its_matrix() -> None:
+    metric = matmul3(batch(6), transposed(batch(6)))
+    lower = cholesky3(metric)
+    assert not np.triu(lower, 1).any()
+    np.testing.assert_allclose(matmul3(lower, transposed(lower)), metric, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(lower, np.linalg.cholesky(metric), rtol=1e-10, atol=1e-12)
+
+
+def test_a_matrix_with_a_negative_direction_has_no_triangle() -> None:
+    with pytest.raises(ValueError, match="not positive definite"):
+        cholesky3(np.diag([1.0, -1.0, 1.0]))
+
+
+def test_the_orthogonal_part_is_that_of_the_singular_values() -> None:
+    rough = QUARTER + 1e-3 * batch(1)[0]
+    left, _, right = np.linalg.svd(rough)
+    found = orthogonal_part(rough)
+    np.testing.assert_allclose(found, left @ right, atol=2e-16 * 4)
+    np.testing.assert_allclose(matmul3(found, transposed(found)), np.eye(3), atol=1e-15)
+
+
+def test_a_rotation_stays_as_it_is() -> None:
+    assert (orthogonal_part(QUARTER) == QUARTER).all()
