@@ -170,7 +170,10 @@ def _require_cuda(device: str) -> None:
 def numeric_class(options: KernelOptions) -> dict[str, str]:
     """Return what the bits of a result depend on besides the plan.
 
-    Two processes whose classes are equal compute equal bits; others agree to tolerance.
+    Two processes whose native classes are equal compute equal bits; others agree to tolerance.
+    What the host computes for the kernels is free of linear-algebra libraries, whose rounding
+    follows the processor (`distbragg.matrices`). `isa` of the torch kernels on a CPU names its
+    family alone: processors of one family whose vector units differ agree to tolerance.
 
     Returns
     -------

@@ -19,9 +19,11 @@ _BLOCK_ELEMENTS: Final = 1 << 20
 def physics_hash(experiment: Experiment) -> str:
     """Return the hash (64 hex digits) of everything a frame's numbers depend on.
 
-    Equal numbers give equal hashes on every machine and in every process; settings of
-    compute, output and cluster do not enter, nor do notes. Arrays enter by type, shape and
-    little-endian bytes, floats by their exact hexadecimal form (negative zero differs from zero).
+    Equal numbers give equal hashes on every machine and in every process, and equal
+    specifications give equal numbers wherever the C library's sine and cosine round alike:
+    matrices are multiplied in plain sums (`distbragg.matrices`). Settings of compute, output
+    and cluster do not enter, nor do notes. Arrays enter by type, shape and little-endian bytes,
+    floats by their exact hexadecimal form (negative zero differs from zero).
     """
     digest = hashlib.sha256(b"distbragg experiment 1\n")
     _update(digest, experiment)

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3, determinant3, matmul3, orthogonal_part, transposed
 from distbragg.models.arrays import Float64Array
 from distbragg.models.rotations import quaternion_matrix
-from distbragg.models.vectors import Vector, cross, dot, norm, rotation_about, unit
+from distbragg.models.vectors import Vector, cross, dot, norm, rotate_about, rotation_about, unit
 from distbragg.spec.crystal import CrystalSpec
 from distbragg.spec.sampling import KappaSpec
 from distbragg.units import deg_to_rad
@@ -59,8 +60,8 @@ def euler_matrix(axes: str, degrees: Vector) -> Float64Array:
         for axis, angle in zip(axes, degrees, strict=True)
     )
     if axes.isupper():
-        return np.asarray(first @ second @ third)
-    return np.asarray(third @ second @ first)
+        return matmul3(first, second, third)
+    return matmul3(third, second, first)
 
 
 def nearest_rotation(matrix: Float64Array) -> Float64Array:
@@ -71,17 +72,16 @@ def nearest_rotation(matrix: Float64Array) -> Float64Array:
     InputError
         It is a reflection, or far from any rotation.
     """
-    far = float(np.abs(matrix.T @ matrix - np.eye(3)).max())
+    far = float(np.abs(matmul3(transposed(matrix), matrix) - np.eye(3)).max())
     if not far <= _ORTHONORMAL:
         raise InputError(
             f"is no rotation: UᵀU differs from the identity by {far:.2g}",
             field="crystal.u_matrix",
             remedy="give U, not UB; nine numbers, rows first",
         )
-    if np.linalg.det(matrix) < 0:
+    if determinant3(matrix) < 0:
         raise InputError("is a reflection, not a rotation", field="crystal.u_matrix")
-    left, _, right = np.linalg.svd(matrix)
-    return np.asarray(left @ right)
+    return orthogonal_part(matrix)
 
 
 def kappa_setting(spec: KappaSpec, omega: Vector, beam: Vector) -> tuple[Float64Array, Vector]:
@@ -107,9 +107,9 @@ def kappa_setting(spec: KappaSpec, omega: Vector, beam: Vector) -> tuple[Float64
     kappa = rotation_about(kappa_axis, deg_to_rad(spec.kappa_deg))
     phi_axis = omega if spec.phi_axis is None else unit(spec.phi_axis)
     if spec.scan == "omega":
-        return np.asarray(kappa @ rotation_about(phi_axis, deg_to_rad(spec.fixed_deg))), omega
-    setting = np.asarray(rotation_about(omega, deg_to_rad(spec.fixed_deg)) @ kappa)
-    x, y, z = (setting @ np.array(phi_axis)).tolist()
+        return matmul3(kappa, rotation_about(phi_axis, deg_to_rad(spec.fixed_deg))), omega
+    setting = matmul3(rotation_about(omega, deg_to_rad(spec.fixed_deg)), kappa)
+    x, y, z = apply3(setting, phi_axis).tolist()
     return setting, (x, y, z)
 
 
@@ -123,5 +123,4 @@ def _kappa_axis(spec: KappaSpec, omega: Vector, beam: Vector) -> Vector:
             field="goniometer.kappa.kappa_axis",
             remedy="give it",
         )
-    x, y, z = (rotation_about(beam, deg_to_rad(spec.alpha_deg)) @ np.array(omega)).tolist()
-    return x, y, z
+    return rotate_about(omega, beam, deg_to_rad(spec.alpha_deg))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from distbragg.errors import InputError
+from distbragg.matrices import inverse3, matmul3, orthogonal_part
 from distbragg.models.arrays import Float64Array
 from distbragg.models.cell import cell_parameters, measured_cell, standard_reciprocal
 from distbragg.spec import load
@@ -85,6 +86,4 @@ def orientation_of(real: Float64Array) -> Float64Array:
     alpha, beta, gamma = (float(np.degrees(angle)) for angle in angles)
     cell = cell_parameters((a, b, c, alpha, beta, gamma))
     standard = np.array(standard_reciprocal(cell, "exact"), dtype=np.float64).T
-    turned = np.linalg.inv(real)
-    left, _, right = np.linalg.svd(turned @ np.linalg.inv(standard))
-    return np.asarray(left @ right)
+    return orthogonal_part(matmul3(inverse3(real), inverse3(standard)))

@@ -2,6 +2,7 @@
 
 Scalars, in one fixed order of operations: the cell vectors decide automatic choices
 (sizes and oversampling are rounded up), so they must not depend on a linear-algebra library.
+Products of matrices are in `distbragg.matrices`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from distbragg.errors import InputError
+from distbragg.matrices import dot3, norm3
 from distbragg.models.arrays import Float64Array, IntArray
 from distbragg.models.experiment import Experiment
 from distbragg.predict.landing import project
@@ -64,7 +65,7 @@ def _listed(experiment: Experiment, span: Span) -> Iterator[tuple[IntArray, Floa
     if table.default_amplitude == 0.0:
         return
     reach = _largest_stol(experiment, span) * 2.0
-    edges = np.linalg.norm(experiment.crystal.real_space, axis=1)
+    edges = norm3(experiment.crystal.real_space)
     limits = np.ceil(edges * reach).astype(np.int64)
     sizes = 2 * limits + 1
     if math.prod(sizes.tolist()) > _MAXIMUM_INDICES:
@@ -87,7 +88,7 @@ def _largest_stol(experiment: Experiment, span: Span) -> float:
         for slow in (0, panel.shape[0]):
             for fast in (0, panel.shape[1]):
                 corner = panel.origin + panel.pixel_size * (slow * panel.slow + fast * panel.fast)
-                cosines.append(float((corner * span.incident).sum() / np.linalg.norm(corner)))
+                cosines.append(float(dot3(corner, span.incident) / norm3(corner)))
     angle = math.acos(max(-1.0, min(cosines))) + span.divergence
     largest = math.sin(min(angle, math.pi) / 2.0) * (span.wave_number + span.wave_numbers)
     cut = experiment.sampling.dmin

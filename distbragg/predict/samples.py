@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from distbragg.matrices import matmul3, norm3, transposed
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import rotation_about
@@ -79,7 +80,7 @@ def blocks(experiment: Experiment) -> Iterator[Block]:
     step = max(1, _SAMPLES // domains)
     for phi in crystal.phi.tolist():
         spindle = rotation_about(_triple(crystal.spindle_axis), phi)
-        turns = np.stack([product(domain, spindle) for domain in crystal.mosaic_rotations])
+        turns = matmul3(crystal.mosaic_rotations, spindle)
         for start in range(0, sources.count, step):
             chosen = slice(start, min(start + step, sources.count))
             count = chosen.stop - start
@@ -101,7 +102,7 @@ def span(experiment: Experiment) -> Span:
     """Return how far the samples of a frame lie apart."""
     sources, crystal = experiment.beam.sources, experiment.crystal
     incident = -sources.direction.sum(axis=0)
-    incident = incident / np.linalg.norm(incident)
+    incident = incident / norm3(incident)
     cosines = np.clip(-(sources.direction * incident).sum(axis=1), -1.0, 1.0)
     wave_numbers = 1.0 / sources.wavelength
     low, high = float(wave_numbers.min()), float(wave_numbers.max())
@@ -116,13 +117,8 @@ def span(experiment: Experiment) -> Span:
         divergence=float(np.arccos(cosines).max()),
         mosaic=float(angles.max()),
         turn=min(0.5 * (last - first), math.pi),
-        reciprocal=product(crystal.reciprocal, middle.T),
+        reciprocal=matmul3(crystal.reciprocal, transposed(middle)),
     )
-
-
-def product(first: Float64Array, second: Float64Array) -> Float64Array:
-    """Matrix product of 3 × 3 matrices as plain sums, which no library rounds its own way."""
-    return np.asarray((first[:, :, np.newaxis] * second[np.newaxis, :, :]).sum(axis=1))
 
 
 def _triple(vector: Float64Array) -> tuple[float, float, float]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3, transposed
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable, check_box
 
 MAXIMUM_LISTED: Final = 50_000_000
@@ -182,5 +183,5 @@ def inverse_d_squared(indices: NDArray[np.int64], cell: gemmi.UnitCell) -> NDArr
     fractional = np.array(cell.frac.mat.tolist(), dtype=np.float64)
     # A damaged cell overflows to values that no resolution keeps.
     with np.errstate(all="ignore"):
-        star = indices.astype(np.float64) @ fractional
+        star = apply3(transposed(fractional), indices)
         return np.asarray((star * star).sum(axis=1))

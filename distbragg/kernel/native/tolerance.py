@@ -14,6 +14,7 @@ import numpy as np
 
 from distbragg.kernel.native.prepare import SquaredTable
 from distbragg.kernel.scale import intensity_scale
+from distbragg.matrices import dot3
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 
@@ -35,7 +36,7 @@ def most_of_a_step(experiment: Experiment, panel: Panel) -> float:
     """Greatest product of the factors of one sample: solid angle, polarisation, capture."""
     if panel.surface == "flat":
         planes = [
-            abs(float(np.dot(panel.origin, panel.normal)) + float(depth))
+            abs(float(dot3(panel.origin, panel.normal)) + float(depth))
             for depth in panel.sensor.position
         ]
         nearest = min(planes)

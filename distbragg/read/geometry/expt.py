@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3, determinant3, matmul3, transposed
 from distbragg.read.geometry.model import (
     MAXIMUM_PANELS,
     FileGeometry,
@@ -90,7 +91,7 @@ def read_expt(path: str, *, experiment: int = 0) -> FileGeometry:
             spindle=axis,
             phi=phi,
             oscillation=oscillation,
-            real_space=_crystal(models["crystal"], setting @ fixed, path),
+            real_space=_crystal(models["crystal"], matmul3(setting, fixed), path),
             notes=tuple(notes),
             experiments=len(experiments),
         )
@@ -199,9 +200,9 @@ def _multi_axis(model: dict[str, Json], path: str) -> tuple[Matrix, Matrix, Trip
     for index, (axis, angle) in enumerate(zip(axes, angles, strict=True)):
         turn = rotation_matrix(direction(axis, path, "a goniometer axis"), angle)
         if index < scan:
-            fixed = turn @ fixed
+            fixed = matmul3(turn, fixed)
         elif index > scan:
-            setting = turn @ setting
+            setting = matmul3(turn, setting)
     return fixed, setting, _turned(setting, axes[scan], path)
 
 
@@ -209,7 +210,7 @@ def _turned(setting: Matrix, axis: Triple, path: str) -> Triple:
     unit = direction(axis, path, "the rotation axis")
     if (setting == np.eye(3)).all():
         return unit
-    x, y, z = (setting @ np.array(unit)).tolist()
+    x, y, z = apply3(setting, unit).tolist()
     return direction((x, y, z), path, "the rotation axis")
 
 
@@ -219,7 +220,7 @@ def _rotation(value: Json, path: str, what: str) -> Matrix:
     if not isinstance(value, list) or len(value) != 9:
         raise InputError(f"{what} is not a list of nine numbers", source=path)
     matrix = np.array([number(item, path, what) for item in value]).reshape(3, 3)
-    if not np.allclose(matrix @ matrix.T, np.eye(3), atol=1e-3):
+    if not np.allclose(matmul3(matrix, transposed(matrix)), np.eye(3), atol=1e-3):
         raise InputError(f"{what} is no rotation", source=path)
     return matrix
 
@@ -232,10 +233,9 @@ def _crystal(
     rows = []
     for axis in "abc":
         name = f"real_space_{axis}"
-        vector = np.array(triple(model.get(name), path, name))
-        x, y, z = (turn @ vector).tolist()
+        x, y, z = apply3(turn, triple(model.get(name), path, name)).tolist()
         rows.append((x, y, z))
-    if not np.linalg.det(np.array(rows)) > 0.0:
+    if not determinant3(np.array(rows)) > 0.0:
         raise InputError("the crystal's axes are left-handed or lie in one plane", source=path)
     return rows[0], rows[1], rows[2]
 
@@ -281,7 +281,7 @@ def _walk(
 
 def _within(parent: tuple[Matrix, Matrix], axes: Matrix, origin: Matrix) -> tuple[Matrix, Matrix]:
     """Axes (columns fast, slow, normal) and origin, mm, in the laboratory."""
-    return parent[0] @ axes, parent[1] + parent[0] @ origin
+    return matmul3(parent[0], axes), parent[1] + apply3(parent[0], origin)
 
 
 def _local_frame(item: dict[str, Json], path: str, what: str) -> tuple[Matrix, Matrix]:

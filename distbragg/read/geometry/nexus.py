@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3, matmul3
 from distbragg.read.geometry.model import (
     MAXIMUM_PANELS,
     FileGeometry,
@@ -186,7 +187,8 @@ class _Reader:
                     value * self._unit(dataset.attrs, "units", _ANGLES, name),
                 )
                 shift = self._offset(dataset, name, _LENGTHS["m"])
-                rotation, translation = turn @ rotation, turn @ translation + shift
+                rotation = matmul3(turn, rotation)
+                translation = apply3(turn, translation) + shift
             elif kind == "translation":
                 unit = self._unit(dataset.attrs, "units", _LENGTHS, name)
                 shift = self._offset(dataset, name, unit)
@@ -248,7 +250,7 @@ class _Reader:
         )
         turn, shift = self._chain(_resolved(_text(fast.attrs.get("depends_on")), fast.name))
         slow_turn, _ = self._chain(_resolved(_text(slow.attrs.get("depends_on")), slow.name))
-        origin = turn @ self._offset(fast, name, fast_unit) + shift
+        origin = apply3(turn, self._offset(fast, name, fast_unit)) + shift
         return PanelGeometry(
             name=name,
             shape=shape,
@@ -315,7 +317,7 @@ def _turned(matrix: Matrix, vector: Triple) -> Triple:
     """Rotate a vector; what is not turned keeps its bits."""
     if (matrix == np.eye(3)).all():
         return vector
-    x, y, z = (matrix @ np.array(vector)).tolist()
+    x, y, z = apply3(matrix, vector).tolist()
     return x, y, z
 
 

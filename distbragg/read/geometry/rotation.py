@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.matrices import matmul3
 from distbragg.read.geometry.model import Triple
 
 
@@ -15,5 +16,5 @@ def rotation_matrix(axis: Triple, degrees: float) -> NDArray[np.float64]:
     x, y, z = axis
     angle = math.radians(degrees)
     skew = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    turned = np.eye(3) + math.sin(angle) * skew + (1.0 - math.cos(angle)) * (skew @ skew)
+    turned = np.eye(3) + math.sin(angle) * skew + (1.0 - math.cos(angle)) * matmul3(skew, skew)
     return np.asarray(turned, dtype=np.float64)

@@ -8,6 +8,7 @@ segment's part is the identity.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3, determinant3
 from distbragg.read.geometry.model import (
     FileGeometry,
     PanelGeometry,
@@ -113,7 +115,7 @@ def read_xds_inp(path: str) -> FileGeometry:
             panels=_panels(detector, path),
             beam=beam,
             wavelength=None if wavelength is None else positive(wavelength, path, "wavelength"),
-            polarization=(x, y, z) if np.linalg.norm((x, y, z)) > 1e-9 else None,
+            polarization=(x, y, z) if math.hypot(x, y, z) > 1e-9 else None,
             polarization_fraction=inp.optional("FRACTION_OF_POLARIZATION"),
             spindle=inp.vector("ROTATION_AXIS", (1.0, 0.0, 0.0)),
             phi=phi,
@@ -294,7 +296,7 @@ def _axes_of_cell(inp: _Input) -> tuple[Triple, Triple, Triple] | None:
 
 
 def _checked_cell(real: tuple[Triple, Triple, Triple], path: str) -> tuple[Triple, Triple, Triple]:
-    if not np.linalg.det(np.array(real)) > 0.0:
+    if not determinant3(np.array(real)) > 0.0:
         raise InputError("the cell's axes are left-handed or lie in one plane", source=path)
     return real
 
@@ -333,9 +335,9 @@ def _panel(
         name=f"segment{index + 1}" if detector.segments else "detector",
         shape=shape,
         pixel_size=pixel,
-        origin=_plain((axes @ (local + corner)).tolist()),
-        fast=_plain((axes @ x_axis).tolist()),
-        slow=_plain((axes @ y_axis).tolist()),
+        origin=_plain(apply3(axes, local + corner).tolist()),
+        fast=_plain(apply3(axes, x_axis).tolist()),
+        slow=_plain(apply3(axes, y_axis).tolist()),
         thickness=detector.thickness,
         attenuation_length=detector.attenuation_length,
         material="Si" if detector.thickness is not None else "",
