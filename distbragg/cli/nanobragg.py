@@ -174,8 +174,8 @@ def _render_run(spec: ExperimentSpec, own: OwnOptions, path: str) -> Path | None
 
 def _draw(image: NDArray[np.floating[Any]], seed: int) -> NDArray[np.float64]:
     """Photon counts of frame 0, the same as `noise.photon` gives in a stack."""
-    from distbragg.kernel.noise import poisson
+    from distbragg.kernel.finalize import draw_counts
 
     means = np.asarray(image, dtype=np.float64).ravel()
-    counts = poisson(means, np.arange(means.size, dtype=np.int64), seed=seed, frame=0)
+    counts = draw_counts(means, np.arange(means.size, dtype=np.int64), seed=seed, frame=0)
     return np.asarray(counts, dtype=np.float64).reshape(image.shape)

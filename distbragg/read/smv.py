@@ -17,6 +17,17 @@ from distbragg.read.text import shown
 MAXIMUM_HEADER_BYTES: Final = 64 * 1024
 MAXIMUM_PIXELS: Final = 1 << 31
 _FIRST_BYTES: Final = 512
+_PIXEL_BYTES: Final = {
+    "unsigned_char": 1,
+    "unsigned_short": 2,
+    "signed_short": 2,
+    "long_integer": 4,
+    "unsigned_long": 4,
+    "signed_long": 4,
+    "float": 4,
+    "double": 8,
+}
+"""Bytes of a pixel by TYPE, where it is known: noisify writes `long_integer` of 32 bits."""
 _PAIR = re.compile(r"^\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
@@ -30,6 +41,8 @@ class SmvHeader:
     header_bytes : int
     shape : (int, int)
         Pixels (slow, fast).
+    pixel_type : str
+        TYPE as written, in lower case; only `unsigned_short` pixels are read.
     big_endian : bool
     values : dict of str to str
         Every keyword in upper case with its value as written; the last one counts.
@@ -38,6 +51,7 @@ class SmvHeader:
     source: str
     header_bytes: int
     shape: tuple[int, int]
+    pixel_type: str
     big_endian: bool
     values: dict[str, str]
 
@@ -56,13 +70,13 @@ class SmvHeader:
 
 
 def read_smv_header(path: str) -> SmvHeader:
-    """Read and check the header of an SMV image.
+    """Read and check the header of an SMV image, whatever the type of its pixels.
 
     Raises
     ------
     InputError
-        Missing file, no SMV header, a header or image size out of bounds, or a file
-        shorter than its header says.
+        Missing file, no SMV header, a header or image size out of bounds, or a file of
+        pixels of a known type that is shorter than its header says.
     """
     file = Path(path)
     try:
@@ -91,8 +105,14 @@ def read_smv_pixels(header: SmvHeader) -> NDArray[np.uint16]:
     Raises
     ------
     InputError
-        The file ends before its last pixel.
+        The pixels are of another type, or the file ends before its last pixel.
     """
+    if header.pixel_type != "unsigned_short":
+        raise InputError(
+            f"pixels of TYPE '{shown(header.pixel_type)}'",
+            source=header.source,
+            remedy="write unsigned_short pixels",
+        )
     slow, fast = header.shape
     try:
         with Path(header.source).open("rb") as handle:
@@ -140,20 +160,17 @@ def _checked(values: dict[str, str], path: str, length: int, size: int) -> SmvHe
     if fast * slow > MAXIMUM_PIXELS:
         raise InputError(f"the header claims {fast} x {slow} pixels", source=path)
     kind = values.get("TYPE", "unsigned_short").lower()
-    if kind != "unsigned_short":
+    promised = length + _PIXEL_BYTES.get(kind, 0) * fast * slow
+    if size < promised:
         raise InputError(
-            f"pixels of TYPE '{shown(kind)}'", source=path, remedy="write unsigned_short pixels"
-        )
-    if size < length + 2 * fast * slow:
-        raise InputError(
-            f"the file has {size} bytes but its header promises {length + 2 * fast * slow}",
+            f"the file has {size} bytes but its header promises {promised}",
             source=path,
             remedy="the file is truncated",
         )
     order = values.get("BYTE_ORDER", "little_endian").lower()
     if order not in ("little_endian", "big_endian"):
         raise InputError(f"unknown BYTE_ORDER '{shown(order)}'", source=path)
-    return SmvHeader(path, length, (slow, fast), order == "big_endian", values)
+    return SmvHeader(path, length, (slow, fast), kind, order == "big_endian", values)
 
 
 def _whole(values: dict[str, str], key: str, path: str) -> int:

@@ -16,15 +16,18 @@ from pydantic import ValidationError
 from distbragg.errors import InputError
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import absolute_files
-from distbragg.spec.nanobragg_flags import FLAGS, Flag, nearest_flag
+from distbragg.spec.nanobragg_flags import FLAGS, Flag
 from distbragg.spec.nanobragg_resolve import Gathered, resolve
 from distbragg.spec.nanobragg_tokens import (
     Reader,
+    found_within,
     leading_number,
+    nearest_flag,
     parse_numbers,
     parse_tile,
 )
 from distbragg.spec.problems import input_error
+from distbragg.units import mm_to_m
 
 SEEDS = 2**63
 HELP_FLAGS = FLAGS["--help"].names
@@ -99,7 +102,7 @@ def parse_nanobragg(argv: Sequence[str], *, base_dir: str | Path | None = None) 
     gathered = Gathered()
     reader = Reader(tuple(argv))
     while reader.more():
-        flag, token = _next_flag(reader)
+        flag, token = _next_flag(reader, gathered)
         _take(flag, token, reader, gathered)
     own = _own_options(gathered)
     outputs = _outputs(gathered)
@@ -108,7 +111,7 @@ def parse_nanobragg(argv: Sequence[str], *, base_dir: str | Path | None = None) 
     return NanobraggCommand(spec, outputs, own, tuple(gathered.warnings))
 
 
-def _next_flag(reader: Reader) -> tuple[Flag, str]:
+def _next_flag(reader: Reader, gathered: Gathered) -> tuple[Flag, str]:
     token = reader.next()
     if token.startswith("--") and "=" in token:
         token, _, value = token.partition("=")
@@ -116,6 +119,10 @@ def _next_flag(reader: Reader) -> tuple[Flag, str]:
     flag = FLAGS.get(token)
     if flag is not None:
         return flag, token
+    within = found_within(token) if token.startswith("-") else ""
+    if within:
+        gathered.warn(f"{_shown(token)} is taken as {within}, which nanoBragg finds in it")
+        return FLAGS[within], within
     if not token.startswith("-"):
         raise InputError(
             "is no flag",
@@ -223,6 +230,12 @@ def _take_vector(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> 
     gathered.convention = "custom"
 
 
+def _take_vector_mm(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
+    metres = [mm_to_m(reader.number(token, "float")) for _ in flag.arguments]
+    gathered.store(flag, metres)
+    gathered.convention = "custom"
+
+
 def _take_pivot(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
     word = reader.text(token)
     for pivot in ("sample", "beam"):
@@ -306,6 +319,7 @@ _HANDLERS: dict[str, Handler] = {
     "dump": _take_dump,
     "convention": _take_convention,
     "vector": _take_vector,
+    "vector_mm": _take_vector_mm,
     "pivot": _take_pivot,
     "detector_abs": _take_detector_abs,
     "img": _take_img,

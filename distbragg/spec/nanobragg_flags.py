@@ -1,12 +1,12 @@
 """The table of nanoBragg's flags: names, arguments, meaning, and what becomes of each.
 
 One row a flag; the parser and the reference documentation are both made from it. Names are
-matched exactly. Later flags override earlier ones.
+matched exactly, else as the program matches them: by a name within the token. Later flags
+override earlier ones.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -65,6 +65,7 @@ _INDEX = "crystal.cells.{}"
 _SIZE = "crystal.size_mm.{}"
 _XYZ = ("X", "Y", "Z")
 _NO_USE = "nanoBragg parses it and never uses it"
+_README = "nanoBragg's README names it, its parser does not: it reads {}"
 
 CRYSTAL = (
     Flag(("-mat", "-matrix"), "MOSFLM orientation matrix, made with the same wavelength",
@@ -149,6 +150,10 @@ DETECTOR = (
          ("detector.size_fast_mm", "detector.size_slow_mm")),
     Flag(("-detsize_f",), "detector size, fast", ("MM",), "mm", ("detector.size_fast_mm",)),
     Flag(("-detsize_s",), "detector size, slow", ("MM",), "mm", ("detector.size_slow_mm",)),
+    Flag(("-detsize_x",), "detector size, fast", ("MM",), "mm", ("detector.size_fast_mm",),
+         kind="exact only", reason=_README.format("-detsize_f")),
+    Flag(("-detsize_y",), "detector size, slow", ("MM",), "mm", ("detector.size_slow_mm",),
+         kind="exact only", reason=_README.format("-detsize_s")),
     Flag(("-detpixels",), "pixels on both sides; wins over -detsize", ("N",), "",
          ("detector.pixels_fast", "detector.pixels_slow"), "int"),
     Flag(("-detpixels_f", "-detpixels_x"), "pixels, fast", ("N",), "",
@@ -188,6 +193,12 @@ DETECTOR = (
          ("detector.axes.slow",), special="vector"),
     Flag(("-odet_vector",), "detector normal; selects the custom convention", _XYZ, "",
          ("detector.axes.normal",), special="vector"),
+    Flag(("-xdet_vector",), "fast axis", _XYZ, kind="ignored",
+         reason=_README.format("-fdet_vector")),
+    Flag(("-ydet_vector",), "slow axis", _XYZ, kind="ignored",
+         reason=_README.format("-sdet_vector")),
+    Flag(("-zdet_vector",), "detector normal", _XYZ, kind="ignored",
+         reason=_README.format("-odet_vector")),
     Flag(("-beam_vector",), "beam direction; selects the custom convention", _XYZ, "",
          ("beam.direction",), special="vector"),
     Flag(("-polar_vector",), "polarisation E-vector; selects the custom convention", _XYZ, "",
@@ -198,6 +209,9 @@ DETECTOR = (
          ("detector.axes.twotheta",), special="vector"),
     Flag(("-pix0_vector",), "outer corner of the first pixel; selects the custom convention",
          _XYZ, "m", ("detector.pix0_m",), special="vector", kind="exact only",
+         reason="nanoBragg always computes the corner anew from pivot and distance"),
+    Flag(("-pix0_vector_mm",), "the same in millimetres", _XYZ, "mm", ("detector.pix0_m",),
+         special="vector_mm", kind="exact only",
          reason="nanoBragg always computes the corner anew from pivot and distance"),
     Flag(("-twotheta",), "detector swing", ("DEG",), "degree", ("detector.twotheta_deg",),
          pivot="sample"),
@@ -250,6 +264,12 @@ BEAM = (
          ("beam.divergence.horizontal.range_mrad",)),
     Flag(("-vdivrange",), "angular range, vertical", ("MRAD",), "mrad",
          ("beam.divergence.vertical.range_mrad",)),
+    Flag(("-hdiv",), "angular range, horizontal", ("MRAD",), "mrad",
+         ("beam.divergence.horizontal.range_mrad",), kind="exact only",
+         reason=_README.format("-hdivrange")),
+    Flag(("-vdiv",), "angular range, vertical", ("MRAD",), "mrad",
+         ("beam.divergence.vertical.range_mrad",), kind="exact only",
+         reason=_README.format("-vdivrange")),
     Flag(("-hdivstep",), "angular step, horizontal", ("MRAD",), "mrad",
          ("beam.divergence.horizontal.step_mrad",)),
     Flag(("-vdivstep",), "angular step, vertical", ("MRAD",), "mrad",
@@ -298,8 +318,8 @@ OUTPUT = (
     Flag(("-scale",), "scale of -intfile; 0: automatic", ("S",), "", ("outputs.scale",)),
     Flag(("-pgmscale",), "scale of -pgmfile; 0: automatic", ("S",), "", ("outputs.pgmscale",),
          special="pgm"),
-    Flag(("-adc", "-adc_offset"), "offset of the SMV images (default 40)", ("ADU",), "ADU",
-         ("outputs.adc",)),
+    Flag(("-adc", "-adc_offset", "-adcoffset"), "offset of the SMV images (default 40)", ("ADU",),
+         "ADU", ("outputs.adc",)),
     Flag(("-seed",), "seed of the photon noise", ("N",), "", ("noise.seed",), "int",
          special="seed"),
     Flag(("-printout",), "print pixel values", kind="ignored",
@@ -345,10 +365,3 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
 FLAGS: dict[str, Flag] = {
     name: flag for flags in GROUPS.values() for flag in flags for name in flag.names
 }
-
-
-def nearest_flag(token: str) -> str:
-    """Return the known flag most like `token`, or an empty string."""
-    lowered = {name.lower(): name for name in FLAGS}
-    match = difflib.get_close_matches(token.lower(), lowered, n=1, cutoff=0.6)
-    return lowered[match[0]] if match else ""

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
 
 from distbragg.errors import InputError
-from distbragg.spec.nanobragg_flags import FLAGS, Flag
+from distbragg.spec.nanobragg_flags import FLAGS, GROUPS, OWN, Flag
 
 _LARGEST_INTEGER = 2**63
+
+_WHOLE_ONLY = frozenset(
+    {"-N", "-MW", "-Q", "-detsize", "-detpixels", "-detector_thick", "-polar", "-mosaic", "-phi"}
+    | {"-phistep", "-hdivstep", "-vdivstep", "-stol", "-4stol"}
+)
+"""Names that nanoBragg compares with their length: it finds them in no longer token."""
+
+_FOUND_WITHIN = tuple(
+    name
+    for flags in GROUPS.values()
+    if flags is not OWN
+    for flag in flags
+    for name in flag.names
+    if name not in _WHOLE_ONLY
+)
+
+_AXES = {"_x": "_f", "_y": "_s"}
+"""Ends of names by which users mean the fast and the slow axis, and nanoBragg's own."""
 
 
 @dataclass(slots=True)
@@ -86,3 +105,22 @@ def parse_tile(text: str, flag: str) -> list[int]:
     if match is None:
         raise InputError(f"{text!r} is no shape", source=flag, remedy="write it as 256x512")
     return [int(match[1]), int(match[2])]
+
+
+def found_within(token: str) -> str:
+    """Return the name that nanoBragg finds within an unknown token, or an empty string.
+
+    The program looks for most names anywhere in a token: `-adc_level` is `-adc` to it. Where a
+    token holds several names the longest one is returned.
+    """
+    return max((name for name in _FOUND_WITHIN if name in token), key=len, default="")
+
+
+def nearest_flag(token: str) -> str:
+    """Return the known flag most like `token`, or an empty string; x is fast and y is slow."""
+    known = (name for name, flag in FLAGS.items() if flag.kind != "ignored")
+    lowered = {name.lower(): name for name in known}
+    meant = token.lower()
+    meant = meant[:-2] + _AXES.get(meant[-2:], meant[-2:])
+    match = difflib.get_close_matches(meant, lowered, n=1, cutoff=0.6)
+    return lowered[match[0]] if match else ""

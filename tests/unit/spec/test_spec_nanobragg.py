@@ -41,7 +41,8 @@ NAMES = """
 -coherent -phi -osc -phistep -phisteps -oversample -oversample_thick -oversample_polar
 -oversample_omega -floatfile -floatimage -intfile -intimage -pgmfile -pgmimage -noisefile
 -noiseimage -nonoise -nopgm -scale -pgmscale -adc -seed -printout -printout_pixel -progress
--noprogress
+-noprogress -matrix -adcoffset -pix0_vector_mm -detsize_x -detsize_y -xdet_vector -ydet_vector
+-zdet_vector -hdiv -vdiv
 """
 
 
@@ -404,12 +405,46 @@ def test_files_are_taken_from_the_current_folder_by_default(tmp_path, monkeypatc
 
 
 @pytest.mark.spec("CLI-6")
+def test_a_name_within_a_token_is_found_as_the_program_finds_it():
+    assert parse("-adcoffset 10").outputs.adc == 10
+    assert not parse("-adcoffset 10").warnings
+    command = parse("-adc_level 10 -distance_mm 80 --seed 3")
+    assert command.outputs.adc == 10
+    assert command.spec.detector.distance_mm == 80
+    assert command.spec.noise.seed == 3
+    assert "-adc_level is taken as -adc, which nanoBragg finds in it" in command.warnings
+    assert len(command.warnings) == 3
+    # The longest name counts; one that the program compares whole is not looked for.
+    assert parse("-mosaic_seeds 3").spec.crystal.mosaic.seed == 3
+    assert "unknown flag" in refused("-phis 3")
+
+
+@pytest.mark.spec("CLI-5")
+def test_flags_that_only_the_readme_of_the_program_names():
+    flags = "-detsize_x 3 -detsize_y 4 -hdiv 5 -vdiv 6 -xdet_vector 1 0 0 -pix0_vector_mm 1 2 3"
+    program = parse(flags)
+    assert program.spec.detector.size_fast_mm is None
+    assert program.spec.beam.divergence.horizontal.range_mrad is None
+    assert program.spec.detector.convention == "custom"
+    assert len(program.warnings) == 6
+    exact = parse(f"{flags} --physics exact")
+    assert (exact.spec.detector.size_fast_mm, exact.spec.detector.size_slow_mm) == (3, 4)
+    assert exact.spec.beam.divergence.vertical.range_mrad == 6
+    assert exact.spec.detector.pix0_m == (0.001, 0.002, 0.003)
+    assert exact.warnings == (
+        "-xdet_vector is ignored: nanoBragg's README names it, its parser does not: "
+        "it reads -fdet_vector",
+    )
+
+
+@pytest.mark.spec("CLI-6")
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
         ("-lamda 1", "-lamda: unknown flag; did you mean -lambda?"),
         ("-dispstep 3", "did you mean -dispsteps?"),
-        ("-hdiv 3", "unknown flag"),
+        ("-detpixel_x 3", "did you mean -detpixels_f?"),
+        ("-det_size_y 3", "did you mean -detsize_s?"),
         ("-mosaicx 3", "unknown flag"),
         ("--thread 3", "did you mean --threads?"),
         ("-qqqqqqqq", "--help"),
