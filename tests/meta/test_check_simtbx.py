@@ -1,0 +1,164 @@
+"""The comparison with simtbx's images, on cases of our own of the same form."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tools.check_simtbx import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCENE: dict[str, Any] = {
+    "beam": {
+        "sources": [{"sample_to_source": [0.0, 0.0, 1.0], "wavelength_A": 1.0, "weight": 1.0}],
+        "kahn_polarization": 0.9,
+        "E_axis": [1.0, 0.0, 0.0],
+        "fluence_photons_per_m2": 1e28,
+    },
+    "panels": [
+        {
+            "fast": [1.0, 0.0, 0.0],
+            "slow": [0.0, -1.0, 0.0],
+            "origin_mm": [3.0, 5.0, -60.0],
+            "pixel_mm": 0.7,
+            "n_fast": 9,
+            "n_slow": 7,
+        }
+    ],
+    "sensor": {"thickness_mm": 0.0, "layers": 1, "attenuation_length_mm": None},
+    "crystal": {
+        "a_A": [21.0, 1.0, -9.0],
+        "b_A": [1.0, 25.0, 4.0],
+        "c_A": [9.0, -3.0, 28.0],
+        "N": [3.0, 2.0, 4.0],
+        "shape": "square",
+        "fudge": 1.0,
+        "hkl": "p1.hkl",
+        "default_F": 7.0,
+    },
+    "mosaic_matrices": None,
+    "spindle": None,
+    "oversample": 1,
+    "spot_scale": 1.0,
+}
+
+
+def polarization(ray: np.ndarray, incident: np.ndarray) -> np.ndarray:
+    """With E along x and the beam along -z: psi = -atan2(d.B, d.E)."""
+    magnetic = np.cross([1.0, 0.0, 0.0], incident)
+    magnetic /= np.linalg.norm(magnetic)
+    electric = np.cross(incident, magnetic)
+    cosine = ray @ incident
+    psi = -np.arctan2(ray @ magnetic, ray @ electric)
+    return (1.0 + cosine**2 - 0.9 * np.cos(2 * psi) * (1.0 - cosine**2)) / 2.0
+
+
+def image_of(scene: dict[str, Any]) -> np.ndarray:
+    """Formula S1 of a square crystal of one amplitude, one sub-pixel, the last source's factor."""
+    panel, crystal = scene["panels"][0], scene["crystal"]
+    i, j = np.mgrid[: panel["n_slow"], : panel["n_fast"]][..., None] + 0.5
+    step = panel["pixel_mm"] * 1e-3
+    origin = np.array(panel["origin_mm"]) * 1e-3
+    place = origin + step * (j * np.array(panel["fast"]) + i * np.array(panel["slow"]))
+    length = np.linalg.norm(place, axis=-1)
+    ray = place / length[..., None]
+    cells = np.array([crystal[f"{axis}_A"] for axis in "abc"])
+    total = np.zeros(length.shape)
+    for source in scene["beam"]["sources"]:
+        incident = -np.array(source["sample_to_source"])
+        index = (ray - incident) / source["wavelength_A"] @ cells.T
+        amplitude = np.prod(np.sin(np.pi * index * crystal["N"]) / np.sin(np.pi * index), axis=-1)
+        total += source["weight"] * (crystal["default_F"] * amplitude) ** 2
+    omega = step**2 * abs(origin[2]) / length**3
+    scale = 7.94079248018965e-30 * scene["beam"]["fluence_photons_per_m2"]
+    return scale * total * omega * polarization(ray, incident)
+
+
+def write_folder(folder: Path) -> Path:
+    """Four cases: one source, two that add up to 2, an image 1 % too bright, and diffuse light."""
+    (folder / "p1.hkl").write_text("0 0 0 50\n90 90 90 7\n", encoding="utf-8")
+    cases = []
+
+    def add(name: str, scene: dict[str, Any], brightness: float = 1.0, **more: Any) -> None:
+        np.save(folder / f"{name}.npy", image_of(scene) * brightness)
+        results = {"image": {"file": f"{name}.npy"}}
+        case = {"name": name, "group": "e", "formula": "S1", "scene": scene, "results": results}
+        cases.append(case | more)
+
+    add("one", SCENE)
+    two = copy.deepcopy(SCENE)
+    two["beam"]["sources"] = [
+        {"sample_to_source": [0.0, 0.0, 1.0], "wavelength_A": 1.0, "weight": 0.5},
+        {"sample_to_source": [0.0, 0.006, 0.999982], "wavelength_A": 1.03, "weight": 1.5},
+    ]
+    for source in two["beam"]["sources"]:
+        towards = np.array(source["sample_to_source"])
+        source["sample_to_source"] = (towards / np.linalg.norm(towards)).tolist()
+    add("two", two)
+    add("bright", SCENE, brightness=1.01, hint=3)
+    add("diffuse", SCENE, diffuse={"gamma_A": [30, 50, 70]})
+    (folder / "cases.json").write_text(json.dumps({"cases": cases}), encoding="utf-8")
+    return folder
+
+
+def test_every_case_gets_its_verdict(tmp_path, capsys):
+    assert main([str(write_folder(tmp_path)), "--json", str(tmp_path / "out.json")]) == 1
+    outcomes = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["outcomes"]
+    found = {outcome["name"]: outcome for outcome in outcomes}
+    assert {name: outcome["verdict"] for name, outcome in found.items()} == {
+        "one": "pass",
+        "two": "pass",
+        "bright": "FAIL",
+        "diffuse": "absent",
+    }
+    assert found["one"]["error"] < 1e-11
+    assert found["two"]["error"] < 1e-11
+    assert found["bright"]["error"] == pytest.approx(0.01 / 1.01, rel=1e-6)
+    assert found["bright"]["reason"] == "not used: hint"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "2 pass, 1 fall short, 1 absent"
+    assert lines[-2].split() == ["absent", "e", "diffuse", "-", "no", "diffuse", "scattering"]
+
+
+def test_a_choice_of_cases_passes(tmp_path):
+    folder = str(write_folder(tmp_path))
+    assert main([folder, "--case", "one", "--case", "diffuse"]) == 0
+    assert main([folder, "--group", "z"]) == 1
+
+
+def test_a_case_that_is_refused_falls_short(tmp_path, capsys):
+    folder = write_folder(tmp_path)
+    document = json.loads((folder / "cases.json").read_text(encoding="utf-8"))
+    document["cases"][0]["scene"]["beam"]["kahn_polarization"] = 3.0
+    del document["cases"][1]["scene"]["oversample"]
+    (folder / "cases.json").write_text(json.dumps(document), encoding="utf-8")
+    assert main([str(folder), "--case", "one", "--case", "two"]) == 1
+    first, second, _ = capsys.readouterr().out.splitlines()
+    assert "FAIL" in first
+    assert "refused: " in first
+    assert second.endswith("the case has no 'oversample'")
+
+
+def test_a_folder_without_cases_is_named(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "no cases.json of cases" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_file_from_anywhere(tmp_path):
+    folder = write_folder(tmp_path)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "tools/check_simtbx.py"), str(folder), "--case", "diffuse"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 pass, 0 fall short, 1 absent")

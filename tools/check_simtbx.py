@@ -1,0 +1,219 @@
+"""Compare distbragg with images of simtbx: a folder of `cases.json`, images and inputs.
+
+Every case is built from its own numbers as a specification, rendered by `distbragg.render` and
+compared with its image. What simtbx does by conventions of its own (one polarisation factor for
+a whole pixel, weights that do not add up to 1) is taken out by the formulas of the folder's
+README. A case that needs what distbragg does not have is listed as such, with the reason.
+
+    python tools/check_simtbx.py DIR [--group e] [--case NAME] [--json FILE]
+
+One line a case: verdict, group, name, worst error relative to the maximum of the image. Exit
+status 1 where a case falls short, 2 where the folder cannot be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+if not __package__:  # run as a file, which finds only what lies beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from distbragg.errors import DistbraggError
+from tools.simtbx.case import SHAPES, Case
+from tools.simtbx.optics import Array, Json
+
+TOLERANCES: Final = dict.fromkeys("acdefg", 1e-6)
+"""Largest difference relative to the maximum of the image, by group."""
+
+ABSENT: Final = {
+    "psf": "no point spread of the kinds of simtbx",
+    "noise": "no noise but photon counting, and no generator of simtbx",
+    "levels": "no noise but photon counting, and no generator of simtbx",
+    "no_Nabc_scale": "no spot without the height of its crystal",
+    "channels": "no scales of reflections by channel of the spectrum",
+    "diffuse": "no diffuse scattering",
+    "eta_deg": "no list of mosaic matrices",
+    "mosaic_spread_deg": "no list of mosaic matrices",
+    "rotate_before_U": "no spindle that acts before the crystal is oriented (defect F5)",
+}
+"""What a case may ask for that distbragg does not have, by the key of the case."""
+
+FORMULAS: Final = ("S1", "S1-nks", "B1", "D1")
+SCENE_KEYS: Final = frozenset(
+    {"beam", "panels", "sensor", "crystal", "mosaic_matrices", "spindle", "oversample"}
+    | {"spot_scale", "point_pixel", "nopolar"}
+)
+USED_KEYS: Final = frozenset(
+    {"name", "group", "formula", "scene", "results", "amorphous", "source", "N_def"}
+    | {"omega_at_centre", "lambda_coefficients", "rot_rad"}
+)
+"""What a case is built from; where it falls short, its other keys are named."""
+TEXT_KEYS: Final = frozenset(
+    {"title", "words", "simtbx_calls", "reproduced_in_plain_numpy", "readback", "defect"}
+)
+
+PANEL_RESULT: Final = re.compile(r"(?:image|panel)\D*(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Verdict on one case; `error` is None where nothing was compared."""
+
+    name: str
+    group: str
+    verdict: Literal["pass", "FAIL", "absent"]
+    error: float | None
+    reason: str = ""
+
+    def line(self) -> str:
+        """Return one line for a reader."""
+        error = "-" if self.error is None else f"{self.error:.1e}"
+        return f"{self.verdict:<6} {self.group}  {self.name:<34} {error:>8}  {self.reason}".rstrip()
+
+
+def why_absent(case: Json) -> str:
+    """Say what a case needs that distbragg, or this tool, does not have; empty where nothing."""
+    scene: Json = case.get("scene") or {}
+    asked = [reason for key, reason in ABSENT.items() if case.get(key)]
+    if asked:
+        return asked[0]
+    if not list(_compared(case)):
+        return "no image to compare"
+    if case["formula"] not in FORMULAS:
+        return f"formula {case['formula']} is not known to this tool"
+    return _why_scene_absent(case, scene)
+
+
+def _why_scene_absent(case: Json, scene: Json) -> str:
+    crystal, phi = scene["crystal"], (scene["spindle"] or {"phi_deg": [0.0]})["phi_deg"]
+    shape, sensor = crystal["shape"], scene["sensor"]
+    steps = scene["oversample"] * sensor["layers"] * len(scene["beam"]["sources"])
+    conditions = (
+        (scene["mosaic_matrices"] is not None, "no list of mosaic matrices"),
+        (any(case.get("N_def", ())), "no correlated numbers of cells"),
+        (
+            case.get("omega_at_centre") and scene["oversample"] > 1,
+            "no solid angle of the centre of a pixel",
+        ),
+        (
+            case["formula"] == "S1-nks" and sensor["thickness_mm"] > 0.0,
+            "no solid angle of the last layer of a sensor",
+        ),
+        (shape not in SHAPES, f"no spot shape {shape}"),
+        (
+            shape == "square" and any(n != round(n) for n in crystal["N"]),
+            "square is refused for broken N: its transform has no limit there (defect E2)",
+        ),
+        (
+            shape == "tophat" and case["formula"].startswith("S1") and steps > 1,
+            "no polarisation of the last step that gave light (defect E3)",
+        ),
+        (
+            len(phi) > 2 and not np.allclose(np.diff(phi, 2), 0.0, atol=1e-9),
+            "no spindle angles at unequal steps",
+        ),
+    )
+    return next((reason for holds, reason in conditions if holds), "")
+
+
+def _compared(case: Json) -> Iterator[tuple[int | None, str]]:
+    """Panel (None: all) and file of every image of a case that distbragg makes."""
+    for name, result in case["results"].items():
+        panel = PANEL_RESULT.fullmatch(name)
+        if name == "image":
+            yield None, result["file"]
+        elif panel:
+            yield int(panel[1]), result["file"]
+
+
+def check(case: Json, folder: Path) -> Outcome:
+    """Build, render and compare one case."""
+    name, group = str(case.get("name", "without a name")), str(case.get("group", "-"))
+    try:
+        reason = why_absent(case)
+        if reason:
+            return Outcome(name, group, "absent", None, reason)
+        with tempfile.TemporaryDirectory(prefix="check-simtbx-") as scratch:
+            image = Case(case, folder, Path(scratch)).render()
+        worst = max(_differences(case, folder, image))
+    except (DistbraggError, ValueError, OSError) as error:
+        return Outcome(name, group, "FAIL", None, f"refused: {error}".splitlines()[0])
+    except (KeyError, IndexError) as error:
+        return Outcome(name, group, "FAIL", None, f"the case has no {error}")
+    if worst <= TOLERANCES.get(group, 1e-6):
+        return Outcome(name, group, "pass", worst, _not_compared(case))
+    return Outcome(name, group, "FAIL", worst, _unused(case))
+
+
+def _not_compared(case: Json) -> str:
+    compared = {file for _, file in _compared(case)}
+    others = [key for key, result in case["results"].items() if result["file"] not in compared]
+    return f"not compared: {', '.join(others)}" if others else ""
+
+
+def _unused(case: Json) -> str:
+    """Name what the case says and this tool does not use: it may be what is missing."""
+    keys = sorted(set(case) - USED_KEYS - TEXT_KEYS)
+    keys += [f"scene.{key}" for key in sorted(set(case["scene"]) - SCENE_KEYS)]
+    return f"not used: {', '.join(keys)}" if keys else ""
+
+
+def _differences(case: Json, folder: Path, image: Array) -> Iterator[float]:
+    """Largest difference over the largest size, of every image of a case; never NaN."""
+    for panel, file in _compared(case):
+        wanted, found = np.load(folder / file), image
+        if panel is not None:
+            found = image.reshape(-1, *image.shape[-2:])[panel]
+            found = found[: wanted.shape[0], : wanted.shape[1]]
+        if found.shape != wanted.shape:
+            raise ValueError(f"{found.shape} pixels, not {wanted.shape}")
+        worst = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+        yield math.inf if math.isnan(worst) else worst
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check every case asked for and print a line for each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folder", type=Path, help="folder with cases.json")
+    parser.add_argument("--group", action="append", help="only cases of this group; repeatable")
+    parser.add_argument("--case", action="append", help="only the case of this name; repeatable")
+    parser.add_argument("--json", type=Path, help="file for the outcomes")
+    options = parser.parse_args(arguments)
+    try:
+        cases = json.loads((options.folder / "cases.json").read_text(encoding="utf-8"))["cases"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.stderr.write(f"check_simtbx: {options.folder}: no cases.json of cases ({error})\n")
+        return 2
+    outcomes: list[Outcome] = []
+    for case in cases:
+        if options.group and case["group"] not in options.group:
+            continue
+        if options.case and case["name"] not in options.case:
+            continue
+        outcomes.append(check(case, options.folder))
+        sys.stdout.write(outcomes[-1].line() + "\n")
+        sys.stdout.flush()
+    verdicts = [outcome.verdict for outcome in outcomes]
+    short = verdicts.count("FAIL")
+    sys.stdout.write(
+        f"{verdicts.count('pass')} pass, {short} fall short, {verdicts.count('absent')} absent\n"
+    )
+    if options.json is not None:
+        text = json.dumps({"outcomes": [asdict(outcome) for outcome in outcomes]}, indent=1)
+        options.json.write_text(text + "\n", encoding="utf-8")
+    return 1 if short or not outcomes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

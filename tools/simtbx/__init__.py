@@ -1,0 +1,1 @@
+"""Cases of simtbx's images, built as specifications of distbragg."""
