@@ -22,6 +22,7 @@ from distbragg.cli.running import Place, Telling, check_cluster, continue_run
 from distbragg.errors import ExitStatus, InputError
 
 if TYPE_CHECKING:
+    from distbragg.models.experiment import Experiment
     from distbragg.spec.experiment import ExperimentSpec
     from distbragg.spec.nanobragg import NanobraggCommand, NanobraggOutputs, OwnOptions
 
@@ -81,57 +82,84 @@ def check_outputs(parsed: NanobraggCommand) -> None:
 
 
 def simulate(parsed: NanobraggCommand) -> bool:
-    """Render the frame and write what was named; False where it could not be rendered."""
+    """Render the frame and write what was named; False where it could not be rendered.
+
+    What nanoBragg says on standard output is said there too.
+    """
+    from distbragg.cli.nanobragg_summary import parameter_lines
+
     spec, own, outputs = parsed.spec, parsed.own, parsed.outputs
+    experiment = geometry_alone(spec)
+    for line in parameter_lines(spec, experiment, noise=outputs.noisefile is not None):
+        click.echo(line)
     named = any(getattr(outputs, flag) is not None for flag in FILE_FLAGS)
     if own.out is not None and not named:
         return _render_run(spec, own, own.out) is not None
     image = _rendered(spec, own)
     if image is None:
         return False
-    if named:
-        write_outputs(image, spec, outputs)
+    write_outputs(image, spec, outputs, experiment)
     return True
 
 
 def write_outputs(
-    image: NDArray[np.floating[Any]], spec: ExperimentSpec, outputs: NanobraggOutputs
+    image: NDArray[np.floating[Any]],
+    spec: ExperimentSpec,
+    outputs: NanobraggOutputs,
+    experiment: Experiment,
 ) -> None:
-    """Write the named image files of one frame.
+    """Write the named image files of one frame, and what nanoBragg says of them.
 
     Parameters
     ----------
     image : (slow, fast) array, photons/pixel
     spec : ExperimentSpec
     outputs : NanobraggOutputs
+    experiment : Experiment
+        Resolved from `spec`; |F| is not needed.
     """
+    from distbragg.cli.nanobragg_summary import noise_line, solid_angle_line, statistics_lines
     from distbragg.export.raw import write_float32, write_pgm
-    from distbragg.export.scaling import count_image, grey_image, integer_image
+    from distbragg.export.scaling import (
+        automatic_scale,
+        count_image,
+        grey_image,
+        image_statistics,
+        integer_image,
+    )
     from distbragg.export.smv import write_smv
 
     # The integer images are made from the single-precision image, as in the program.
     single = image.astype(np.float32)
     slow, fast = single.shape
     region = region_of_interest(spec, (slow, fast))
-    experiment = geometry_alone(spec)
+    inside = np.ones((slow, fast), dtype=np.bool_) if region is None else region
+    active = np.asarray(experiment.detector.panels[0].active)
     header: dict[str, Any] = {
         "geometry": header_geometry(spec, experiment),
         "adc_offset": outputs.adc,
         "date": header_date(),
     }
+    click.echo(f"\n{solid_angle_line(experiment)}")
     if outputs.floatfile is not None:
+        click.echo(f"writing {outputs.floatfile} as {single.size} 4-byte floats")
         write_float32(outputs.floatfile, single)
+    scale = outputs.scale or automatic_scale(single)
+    statistics = image_statistics(single, inside, inside & active)
+    for line in statistics_lines(statistics, experiment, scale):
+        click.echo(line)
     if outputs.intfile is not None:
-        counts = integer_image(single, scale=outputs.scale, offset=outputs.adc, region=region)
+        click.echo(f"writing {outputs.intfile} as 2-byte integers")
+        counts = integer_image(single, scale=scale, offset=outputs.adc, region=region)
         write_smv(outputs.intfile, counts, **header)
     if outputs.pgmfile is not None:
-        active = experiment.detector.panels[0].active
-        levels, scale = grey_image(
-            single, scale=outputs.pgmscale, region=region, counted=np.asarray(active)
-        )
-        write_pgm(outputs.pgmfile, levels, scale)
+        levels, grey = grey_image(single, scale=outputs.pgmscale, region=region, counted=active)
+        click.echo(f"pgm_scale = {grey:g}\nwriting {outputs.pgmfile} as 1-byte integers")
+        write_pgm(outputs.pgmfile, levels, grey)
     if outputs.noisefile is not None:
         photons = _draw(image, spec.noise.seed)
+        click.echo(noise_line(photons, outputs.adc, inside))
+        click.echo(f"writing {outputs.noisefile} as 2-byte integers")
         write_smv(
             outputs.noisefile, count_image(photons, offset=outputs.adc, region=region), **header
         )

@@ -7,6 +7,7 @@ without the ADC offset, as the C program leaves them.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -104,6 +105,59 @@ def count_image(
     return _outside_to_zero(counts, region)
 
 
+@dataclass(frozen=True, slots=True)
+class ImageStatistics:
+    """What nanoBragg says of an image.
+
+    Attributes
+    ----------
+    peak : float, photons
+    brightest : (int, int) or None
+        Pixel (slow, fast) of the peak; None of an image without light.
+    mean, rms : float, photons
+        Over the pixels rendered; the rms about 0.
+    rmsd : float, photons
+        About the mean, over the region of interest.
+    """
+
+    peak: float
+    brightest: tuple[int, int] | None
+    mean: float
+    rms: float
+    rmsd: float
+
+
+def image_statistics(
+    image: ArrayLike, inside: NDArray[np.bool_], rendered: NDArray[np.bool_]
+) -> ImageStatistics:
+    """Return peak, mean and deviations, by nanoBragg's divisors.
+
+    Parameters
+    ----------
+    image : (slow, fast) array, photons
+    inside : (slow, fast) bool
+        Region of interest.
+    rendered : (slow, fast) bool
+        Pixels of it that are not masked.
+    """
+    array = check_image(image)
+    values = array[rendered]
+    count = int(rendered.sum())
+    mean = float(values.sum()) / max(count, 1)
+    about_mean = float(np.square(array[inside] - mean).sum())
+    bright = np.where(rendered, array, 0.0)
+    place = int(bright.argmax())
+    peak = float(bright.reshape(-1)[place])
+    row, column = divmod(place, array.shape[1])
+    return ImageStatistics(
+        peak=max(peak, 0.0),
+        brightest=(row, column) if peak > 0.0 else None,
+        mean=mean,
+        rms=math.sqrt(float(np.square(values).sum()) / max(count - 1, 1)),
+        rmsd=math.sqrt(about_mean / max(int(inside.sum()) - 1, 1)),
+    )
+
+
 def grey_image(
     image: ArrayLike,
     *,
@@ -131,9 +185,7 @@ def grey_image(
     rendered = inside if counted is None else counted
     factor = scale if scale is not None and scale > 0 else 0.0
     if not factor:
-        mean = float(array[rendered].sum()) / max(int(rendered.sum()), 1)
-        squares = float(np.square(array[inside] - mean).sum())
-        rmsd = math.sqrt(squares / max(int(inside.sum()) - 1, 1))
+        rmsd = image_statistics(array, inside, rendered).rmsd
         factor = PGM_SIGMA_LEVEL / rmsd if rmsd > 0 else automatic_scale(array)
     levels = np.clip(array * factor, 0.0, 255.0).astype(np.uint8)
     levels[~inside] = 0

@@ -207,6 +207,14 @@ def _pixel_factors(experiment: Experiment, panel: int, block: Tile) -> Float64Ar
     return result
 
 
+def panel_solid_angle(experiment: Experiment, panel: int) -> float:
+    """Return what the active pixels of a panel subtend, at their first sub-pixels, steradian."""
+    view = experiment.detector.panels[panel]
+    slow, fast = (part.astype(np.float64) for part in np.nonzero(np.asarray(view.active)))
+    rays = _rays(experiment, panel, slow, fast, SampleIndex(0, 0, 0))
+    return float(solid_angle(view, rays).sum())
+
+
 def _rays(
     experiment: Experiment,
     panel: int,

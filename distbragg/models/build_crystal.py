@@ -28,12 +28,10 @@ from distbragg.models.headers import HeaderValues
 from distbragg.models.orientation import given_orientation, kappa_setting
 from distbragg.models.ran1 import Ran1
 from distbragg.models.rotations import (
-    NANOBRAGG_RANDOM_CAP,
     cap_domains,
-    cap_rotation,
     fold_seed,
     gaussian_domains,
-    misset_angles,
+    random_misset,
     uniform_rotation,
 )
 from distbragg.models.spot_form import check_cells, spot_form
@@ -166,8 +164,7 @@ def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran
     if spec.misset_deg == "random":
         seed = 0 if spec.misset_seed is None else spec.misset_seed
         if physics == "nanobragg":
-            generator.reseed(-seed)
-            angles = misset_angles(cap_rotation(NANOBRAGG_RANDOM_CAP, generator))
+            angles = random_misset(seed, generator)
         else:
             matrix = uniform_rotation(seed)
     elif spec.misset_deg is not None:

@@ -97,6 +97,12 @@ def gaussian_domains(spread: float, count: int, seed: int) -> Float64Array:
     return rotations
 
 
+def random_misset(seed: int, generator: Ran1) -> Vector:
+    """Draw the missets (rad) that nanoBragg.c takes for `-misset random` from a seed."""
+    generator.reseed(-seed)
+    return misset_angles(cap_rotation(NANOBRAGG_RANDOM_CAP, generator))
+
+
 def misset_angles(rotation: Float64Array) -> Vector:
     """Return the rotations about x, y, z in turn (rad) that make up a rotation matrix."""
     (_, _, _), (r10, _, _), (r20, r21, r22) = rotation.tolist()
