@@ -16,6 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 Float64Array = NDArray[np.float64]
 
+_JACOBI_SWEEPS: Final = 8
+"""Of a 3 × 3 matrix three or four are enough: the error is squared by each once it is small."""
+
+_RIGHT_ANGLE: Final = 2.0**-56
+
 _NEWTON_STEPS: Final = 12
 """Far more than a matrix needs that is a rotation but for rounding: the error is squared."""
 
@@ -101,6 +106,29 @@ def cholesky3(matrix: Float64Array) -> Float64Array:
             else:
                 lower[..., row, row] = np.sqrt(rest)
     return lower
+
+
+def singular_values3(matrix: Float64Array) -> Float64Array:
+    """Return the singular values of (..., 3, 3) matrices, (..., 3), in no order.
+
+    One-sided Jacobi rotations (G. H. Golub and C. F. Van Loan, *Matrix Computations*, 8.6.3)
+    make the columns orthogonal; their lengths are the values, to full relative precision.
+    """
+    columns = [np.array(matrix[..., :, index], dtype=np.float64) for index in range(3)]
+    for _ in range(_JACOBI_SWEEPS):
+        for first, second in ((0, 1), (0, 2), (1, 2)):
+            one, other = columns[first], columns[second]
+            across = dot3(one, other)
+            # Columns at right angles but for rounding stay as they are.
+            apart = np.abs(across) > _RIGHT_ANGLE * norm3(one) * norm3(other)
+            ratio = (dot3(other, other) - dot3(one, one)) / np.where(apart, 2.0 * across, 1.0)
+            tangent = np.copysign(1.0, ratio) / (np.abs(ratio) + np.sqrt(1.0 + ratio * ratio))
+            tangent = np.where(apart, tangent, 0.0)
+            cosine = 1.0 / np.sqrt(1.0 + tangent * tangent)
+            cosine, sine = cosine[..., None], (cosine * tangent)[..., None]
+            columns[first] = cosine * one - sine * other
+            columns[second] = sine * one + cosine * other
+    return np.stack([norm3(column) for column in columns], axis=-1)
 
 
 def orthogonal_part(matrix: Float64Array) -> Float64Array:

@@ -14,6 +14,7 @@ from distbragg.matrices import (
     matmul3,
     norm3,
     orthogonal_part,
+    singular_values3,
     transposed,
 )
 
@@ -60,6 +61,15 @@ def test_a_triangle_squared_is_its_matrix() -> None:
 def test_a_matrix_with_a_negative_direction_has_no_triangle() -> None:
     with pytest.raises(ValueError, match="not positive definite"):
         cholesky3(np.diag([1.0, -1.0, 1.0]))
+
+
+def test_singular_values_are_the_librarys_even_far_apart() -> None:
+    matrices = np.concatenate([batch(6), [np.eye(3)], [MATRIX @ np.diag([1e-9, 1.0, 1e9])]])
+    expected = np.linalg.svd(matrices, compute_uv=False)[:, ::-1]
+    found = np.sort(singular_values3(matrices), axis=-1)
+    np.testing.assert_allclose(found[:-1], expected[:-1], rtol=1e-12)
+    # Of widely spread values the library has the small ones to the largest's rounding only.
+    assert found[-1].prod() == pytest.approx(float(determinant3(MATRIX)), rel=1e-12)
 
 
 def test_the_orthogonal_part_is_that_of_the_singular_values() -> None:

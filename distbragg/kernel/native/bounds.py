@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from distbragg.matrices import inverse3, matmul3, singular_values3, transposed
 from distbragg.models.arrays import Float64Array
 
 _SINGLE: Final = 2.0**-24
@@ -53,7 +54,7 @@ def step_bounds(vectors: Float64Array, metric: Float64Array, wavelength: float) 
         Shortest wavelength of the sources, Å: |q| ≤ 2/λ.
     """
     cells = vectors.reshape(-1, 3, 3)
-    inverse = np.linalg.inv(cells)
+    inverse = inverse3(cells)
     edges = np.sqrt((cells**2).sum(axis=2)).max(axis=0)
     index_error = 16 * _SINGLE * float(edges.max()) * 2.0 / wavelength
     # Columns of the inverse are a*, b*, c*; an offset is made of at most half of each.
@@ -63,7 +64,7 @@ def step_bounds(vectors: Float64Array, metric: Float64Array, wavelength: float) 
     form[np.triu_indices(3)] = metric
     stiffness, least = np.zeros(3), 0.0
     if np.any(form):
-        stiffness = 1.0 / np.sqrt(np.diag(np.linalg.inv(form.T @ form)))
-        least = float(np.linalg.svd(form @ cells, compute_uv=False)[:, -1].min())
+        stiffness = 1.0 / np.sqrt(np.diag(inverse3(matmul3(transposed(form), form))))
+        least = float(singular_values3(matmul3(form, cells)).min())
     reciprocals = np.ascontiguousarray(inverse.transpose(0, 2, 1)).reshape(-1, 9)
     return StepBounds(reciprocals, edges, stiffness, least, index_error, offset_error)
