@@ -265,6 +265,8 @@ class Case:
         """
         if not self.polarized:
             return np.ones(())
+        if self.formula == "S1" and self.scene["crystal"]["shape"] == "tophat":
+            return self._polarization_of_light()
         last = float(self.sub - 1)
         sample, source, depth = (last, last), self.sources[-1], self.step * (self.layers - 1)
         if self.formula == "D1":
@@ -275,6 +277,36 @@ class Case:
                 for panel in self.panels
             ]
         )
+
+    def _polarization_of_light(self) -> Array:
+        """Return the factor of the last step that gave light: a tophat's is 0 beyond its edge.
+
+        Where a step is lit shows in an image of its layer and source alone, every |F| being 1.
+        """
+        lit = {}
+        for layer, index in product(range(self.layers), range(len(self.sources))):
+            spec, alone = self._unpolarized(), self.sources[index]
+            spec["structure_factors"] = {"default_f_electrons": 1.0, "interpolate": False}
+            spec["beam"].pop("source_file", None)
+            spec["beam"]["wavelength_angstrom"] = alone["wavelength_A"]
+            spec["beam"]["direction"] = [-part for part in alone["sample_to_source"]]
+            spec["detector"]["sensor"] = {}
+            for panel, own in zip(spec["detector"]["panels"], self.panels, strict=True):
+                origin = np.array(own["origin_mm"]) + layer * self.step * normal_of(own)
+                panel["origin_mm"] = origin.tolist()
+            lit[layer, index] = self._sub_pixels(spec) > 0.0
+        factors = []
+        for number, panel in enumerate(self.panels):
+            shape = panel["n_slow"], panel["n_fast"]
+            factor = np.ones(shape)
+            for row, column in product(range(self.sub), repeat=2):
+                for (layer, index), bright in lit.items():
+                    here = bright[number, row :: self.sub, column :: self.sub]
+                    place = positions(panel, (row, column), self.sub, layer * self.step)
+                    factor_here = polarization(self.beam, self.sources[index], place)
+                    factor = np.where(here[: shape[0], : shape[1]], factor_here, factor)
+            factors.append(factor)
+        return self._stacked(factors)
 
     def _image(self, spec: Json) -> Array:
         """Render; the solid angle, by the distance of the front plane, is that of the case."""
