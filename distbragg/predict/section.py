@@ -19,10 +19,9 @@ from typing import Final
 
 import numpy as np
 
+from distbragg.matrices import determinant3, inverse3
 from distbragg.models.arrays import Float64Array
-from distbragg.models.cell import Triad, dual
 from distbragg.models.crystal import Crystal
-from distbragg.models.vectors import cross, dot
 from distbragg.shapes import SHAPES
 
 _SERIES_LIMIT: Final = 0.5
@@ -44,10 +43,10 @@ class Section:
         self._row = SHAPES[crystal.shape]
         self._cells = crystal.cells
         self._count = float(crystal.cells.prod())
-        self._volume = abs(_determinant(crystal.real_space))
-        self._inverse = np.array(dual(_rows(crystal.spot_form)))
+        self._volume = abs(float(determinant3(crystal.real_space)))
+        self._inverse = inverse3(crystal.spot_form)
         # Volume of r < 1 in units of 4π/3, 1/Å³.
-        self._unit = 1.0 / (math.sqrt(_determinant(crystal.spot_form)) * self._volume)
+        self._unit = 1.0 / (math.sqrt(float(determinant3(crystal.spot_form))) * self._volume)
 
     @property
     def area(self) -> float:
@@ -122,17 +121,6 @@ class Section:
         if self._row.transform == "sinc3":
             return np.asarray(1.0 / np.sqrt(self._lean(slopes)))
         return np.asarray(1.0 / (np.abs(slopes) / self._cells).max(axis=-1))
-
-
-def _rows(matrix: Float64Array) -> Triad:
-    """Rows of a (3, 3) matrix as plain floats: no linear-algebra library touches their bits."""
-    (a, b, c), (d, e, f), (g, h, i) = matrix.tolist()
-    return (a, b, c), (d, e, f), (g, h, i)
-
-
-def _determinant(matrix: Float64Array) -> float:
-    first, second, third = _rows(matrix)
-    return dot(first, cross(second, third))
 
 
 def cosine_moments(phase: Float64Array) -> tuple[Float64Array, ...]:
