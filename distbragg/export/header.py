@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.export.smv import SmvGeometry
+from distbragg.matrices import dot3, norm3
 
 Triple = tuple[float, float, float]
 
@@ -110,8 +111,8 @@ def imgcif_frame(
         Unit vectors. A spindle along the beam gives no x axis; the fast axis does then.
     """
     for axis in (spindle, fast):
-        across = axis - (axis @ beam) * beam
-        length = float(np.linalg.norm(across))
+        across = axis - float(dot3(axis, beam)) * beam
+        length = float(norm3(across))
         if length > _ALONG:
             x = across / length
             return np.stack([x, np.cross(-beam, x), -beam])
@@ -126,7 +127,7 @@ def is_square(header: FrameHeader) -> bool:
     """
     for panel in header.panels:
         fast, slow = np.array(panel.fast), np.array(panel.slow)
-        if header.oscillation != 0.0 and abs(np.array(header.spindle) @ fast - 1.0) > _ALONG:
+        if header.oscillation != 0.0 and abs(float(dot3(header.spindle, fast)) - 1.0) > _ALONG:
             return False
         if abs(np.cross(fast, slow)[2] + 1.0) > _ALONG:
             return False

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.export.files import write_whole
+from distbragg.matrices import dot3
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 
@@ -87,7 +88,7 @@ def smv_geometry(
         raise InputError(f"unknown detector convention {convention!r}", field="convention")
     plate = experiment.detector.panels[panel]
     beam = np.asarray(experiment.beam.direction)
-    ratio = float(beam @ plate.normal)
+    ratio = float(dot3(beam, plate.normal))
     if ratio == 0.0 or not math.isfinite(ratio):
         raise InputError("the panel is parallel to the beam: SMV has no beam centre for it")
     distance = plate.close_distance / ratio
@@ -95,8 +96,8 @@ def smv_geometry(
     if experiment.physics == "nanobragg":
         distance = plate.distance
     impact = distance * beam - plate.origin
-    fast, slow = float(impact @ plate.fast), float(impact @ plate.slow)
-    closest = -float(plate.origin @ plate.fast), -float(plate.origin @ plate.slow)
+    fast, slow = float(dot3(impact, plate.fast)), float(dot3(impact, plate.slow))
+    closest = -float(dot3(plate.origin, plate.fast)), -float(dot3(plate.origin, plate.slow))
     size_slow = plate.pixels[0] * plate.pixel_size
     return SmvGeometry(
         pixel_size=plate.pixel_size * MM_PER_M,
@@ -125,7 +126,7 @@ def _beam_center(convention: str, panel: Panel, impact: NDArray[np.float64]) -> 
     `impact` is where the direct beam meets the panel's plane, from the sample.
     """
     place = impact - panel.origin
-    fast, slow = float(place @ panel.fast), float(place @ panel.slow)
+    fast, slow = float(dot3(place, panel.fast)), float(dot3(place, panel.slow))
     if convention == "mosflm":
         return slow - 0.5 * panel.pixel_size, fast - 0.5 * panel.pixel_size
     if convention == "denzo":

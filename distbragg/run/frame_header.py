@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from distbragg.export.expt import Truth
 from distbragg.export.header import FrameHeader, PanelHeader, Triple, imgcif_frame
 from distbragg.export.smv import smv_geometry
+from distbragg.matrices import apply3, dot3
 from distbragg.models.build import build_experiment
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
@@ -58,7 +59,7 @@ def frame_header(run: RunDirectory, frame: int) -> FrameHeader:
         wavelength=float(experiment.beam.wavelength),
         phi=rotation[0],
         oscillation=rotation[1],
-        spindle=_triple(turn @ spindle),
+        spindle=_triple(apply3(turn, spindle)),
         panels=tuple(
             _panel(spec, experiment, index, turn, rotation) for index in range(len(panels))
         ),
@@ -94,10 +95,10 @@ def frame_truth(run: RunDirectory, frame: int) -> Truth:
         np.asarray(experiment.crystal.spindle_axis),
         np.asarray(experiment.detector.panels[0].fast),
     )
-    a, b, c = (_triple(turn @ row) for row in np.asarray(experiment.crystal.real_space))
+    a, b, c = (_triple(apply3(turn, row)) for row in np.asarray(experiment.crystal.real_space))
     return Truth(
         real_space=(a, b, c),
-        polarization=_triple(turn @ np.asarray(experiment.beam.polarization_axis)),
+        polarization=_triple(apply3(turn, experiment.beam.polarization_axis)),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )
 
@@ -127,7 +128,7 @@ def _panel(
         panel=index,
     )
     beam = np.asarray(experiment.beam.direction)
-    distance = panel.close_distance / float(beam @ panel.normal)
+    distance = panel.close_distance / float(dot3(beam, panel.normal))
     impact = distance * beam - panel.origin
     sensor = panel.sensor
     return PanelHeader(
@@ -136,12 +137,12 @@ def _panel(
         pixel_size=panel.pixel_size * _MM_PER_M,
         distance=distance * _MM_PER_M,
         beam=(
-            float(impact @ panel.fast) / panel.pixel_size,
-            float(impact @ panel.slow) / panel.pixel_size,
+            float(dot3(impact, panel.fast)) / panel.pixel_size,
+            float(dot3(impact, panel.slow)) / panel.pixel_size,
         ),
-        origin=_triple(turn @ panel.origin * _MM_PER_M),
-        fast=_triple(turn @ panel.fast),
-        slow=_triple(turn @ panel.slow),
+        origin=_triple(apply3(turn, panel.origin) * _MM_PER_M),
+        fast=_triple(apply3(turn, panel.fast)),
+        slow=_triple(apply3(turn, panel.slow)),
         thickness=float(sensor.back[-1]) * _MM_PER_M if sensor.absorbs else 0.0,
         smv=smv,
         mu=float(sensor.attenuation) / _MM_PER_M if sensor.absorbs else 0.0,
