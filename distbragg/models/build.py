@@ -21,8 +21,9 @@ from distbragg.models.build_sampling import build_background, build_sampling
 from distbragg.models.conventions import CONVENTIONS
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Noise
-from distbragg.models.file_geometry import frame_rule, geometry_of
+from distbragg.models.file_geometry import file_notes, frame_rule, geometry_of, shot_of
 from distbragg.models.headers import ingest_headers, with_geometry
+from distbragg.notes import distinct
 from distbragg.spec.experiment import ExperimentSpec
 
 __all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key"]
@@ -68,7 +69,7 @@ def build_experiment(
     """
     if frame < 0:
         raise InputError(f"frame {frame} is negative")
-    geometry = geometry_of(spec.detector)
+    geometry = geometry_of(spec.detector, shot=shot_of(spec.beam))
     headers = with_geometry(ingest_headers(spec), geometry)
     rule = frame_rule(CONVENTIONS[convention_of(spec)], geometry)
     wavelength = nominal_wavelength(spec.beam, headers.wavelength)
@@ -101,7 +102,7 @@ def build_experiment(
             else like.experiment.background
         ),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
-        notes=table.notes,
+        notes=distinct(table.notes, file_notes(spec.beam, geometry)),
     )
 
 

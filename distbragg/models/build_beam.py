@@ -21,10 +21,11 @@ from distbragg.models.sources import (
     make_sources,
     weight_rule,
 )
+from distbragg.models.spectrum import resolve_spectrum, spectrum_of
 from distbragg.models.steps import NOMINAL_ANGLE, Grid, resolve_grid
 from distbragg.models.vectors import Vector, cross, norm, unit
 from distbragg.read.sources import read_sources
-from distbragg.read.spectrum import SHOT_SUFFIXES, read_spectrum
+from distbragg.read.spectrum import Spectrum
 from distbragg.spec.beam import BeamSpec, DivergenceAxisSpec, SpectrumSpec
 from distbragg.units import (
     angstrom_to_m,
@@ -71,7 +72,9 @@ def build_beam(
     axis = _polarization_axis(spec, rule, direction, kahn_factor)
     wavelength = nominal_wavelength(spec, headers.wavelength)
     return Beam(
-        sources=_build_sources(spec, physics, direction, axis, wavelength),
+        sources=_build_sources(
+            spec, physics, direction, axis, wavelength, of_file=headers.spectrum
+        ),
         wavelength=wavelength,
         direction=frozen_float64(direction),
         fluence=resolve_fluence(spec, physics),
@@ -175,7 +178,13 @@ def beam_size_m(spec: BeamSpec) -> float:
 
 
 def _build_sources(
-    spec: BeamSpec, physics: Physics, direction: Vector, axis: Vector, wavelength: float
+    spec: BeamSpec,
+    physics: Physics,
+    direction: Vector,
+    axis: Vector,
+    wavelength: float,
+    *,
+    of_file: Spectrum | None,
 ) -> Sources:
     weights = weight_rule(spec.weights, physics)
     if spec.source_file is not None:
@@ -198,8 +207,9 @@ def _build_sources(
         _divergence(spec.divergence.vertical, "beam.divergence.vertical"),
         round_off=spec.divergence.shape == "round",
     )
-    if spec.spectrum is not None:
-        lambdas, line_weights = _spectrum(spec.spectrum)
+    spectrum = spectrum_of(spec, of_file)
+    if spectrum is not None:
+        lambdas, line_weights = spectrum.wavelength, spectrum.weight
     else:
         lambdas = dispersed_wavelengths(wavelength, _dispersion(spec))
         line_weights = np.ones(lambdas.shape[0], dtype=np.float64)
@@ -228,50 +238,11 @@ def _dispersion(spec: BeamSpec) -> Grid:
     )
 
 
-def _spectrum_of_file(spec: SpectrumSpec, path: str) -> tuple[Float64Array, Float64Array]:
-    """Read a table, or one shot of a file of many."""
-    many = path.lower().endswith(SHOT_SUFFIXES)
-    for name in ("shot", "weights_dataset", "channels_dataset", "channels_unit"):
-        if not many and getattr(spec, name) is not None:
-            raise InputError(
-                "goes with a file of many shots",
-                field=f"beam.spectrum.{name}",
-                remedy=f"its name ends with {', '.join(SHOT_SUFFIXES)}",
-            )
-    if not many:
-        return read_spectrum(path)
-    if spec.weights_dataset is None or spec.channels_dataset is None:
-        raise InputError(
-            "a file of many shots needs weights_dataset and channels_dataset",
-            source=path,
-            field="beam.spectrum",
-            remedy="name the two arrays in it",
-        )
-    # Loaded here: few experiments need h5py.
-    from distbragg.read.shots import read_shot
-
-    return read_shot(
-        path,
-        spec.shot or 0,
-        weights=spec.weights_dataset,
-        channels=spec.channels_dataset,
-        unit=spec.channels_unit,
-    )
-
-
 def _spectrum(spec: SpectrumSpec) -> tuple[Float64Array, Float64Array]:
-    """Wavelengths (Å) and weights of a spectrum, inline or of a file."""
-    if spec.file is not None:
-        return _spectrum_of_file(spec, spec.file)
-    if spec.wavelengths_angstrom is not None:
-        lambdas = list(spec.wavelengths_angstrom)
-    else:
-        lambdas = [energy_ev_to_wavelength_angstrom(e) for e in spec.energies_ev or ()]
-    weights = [1.0] * len(lambdas) if spec.weights is None else list(spec.weights)
-    if len(weights) != len(lambdas) or not lambdas:
+    """Wavelengths (Å) and weights of a spectrum of the specification."""
+    found = resolve_spectrum(spec)
+    if found is None:
         raise InputError(
-            f"{len(lambdas)} lines but {len(weights)} weights",
-            field="beam.spectrum.weights",
-            remedy="give one weight a line",
+            "the geometry file states no wavelength of its shots", field="beam.spectrum.shot"
         )
-    return np.array(lambdas, dtype=np.float64), np.array(weights, dtype=np.float64)
+    return found.wavelength, found.weight

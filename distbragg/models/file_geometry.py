@@ -7,7 +7,9 @@ from dataclasses import replace
 from distbragg.errors import InputError
 from distbragg.models.conventions import ConventionRule
 from distbragg.models.sensor import known_material
+from distbragg.models.spectrum import resolve_spectrum, takes_file_spectrum
 from distbragg.models.vectors import Vector
+from distbragg.notes import Note, Notes
 from distbragg.read.geometry.model import (
     FileGeometry,
     PanelGeometry,
@@ -16,34 +18,97 @@ from distbragg.read.geometry.model import (
 )
 from distbragg.read.geometry.read import read_geometry
 from distbragg.read.preset import read_preset
+from distbragg.spec.beam import BeamSpec
 from distbragg.spec.detector import DetectorSpec, Material, PanelSpec
 
 _DEFAULT_SIZE_MM = 102.4
 _DEFAULT_PIXEL_MM = 0.1
 
 
-def geometry_of(spec: DetectorSpec) -> FileGeometry | None:
+def geometry_of(spec: DetectorSpec, *, shot: int | None = None) -> FileGeometry | None:
     """Return the panels of a geometry file or of the specification's list; None for neither.
+
+    Parameters
+    ----------
+    spec : DetectorSpec
+    shot : int, optional
+        Whose wavelength or spectrum is taken of a file of many (`shot_of`).
 
     Raises
     ------
     InputError
-        A file that cannot be read, or panels that cannot be rendered.
+        A file that cannot be read or has no such shot, panels that cannot be rendered, or a
+        distance or beam centre that neither file nor specification states.
     """
     if spec.geometry_file is not None:
         geometry = read_geometry(spec.geometry_file, spec.geometry_format)
-        if not geometry.distance_stated and spec.distance_mm is None:
+        given = {
+            "distance_mm": geometry.distance_stated or spec.distance_mm is not None,
+            "xbeam_mm": geometry.centre_stated or spec.xbeam_mm is not None,
+            "ybeam_mm": geometry.centre_stated or spec.ybeam_mm is not None,
+        }
+        missing = [name for name, known in given.items() if not known]
+        if missing:
             raise InputError(
-                "the file does not state the distance",
+                "the file does not state the "
+                + ("distance" if missing[0] == "distance_mm" else "beam centre"),
                 source=spec.geometry_file,
-                field="detector.distance_mm",
+                field=f"detector.{missing[0]}",
                 remedy="give it in the specification",
             )
-        return geometry
+        return geometry if shot is None else _of_shot(geometry, shot)
+    if shot is not None:
+        raise InputError(
+            "names a shot of no file",
+            field="beam.spectrum.shot",
+            remedy="give beam.spectrum.file, or an NXmx master as detector.geometry_file",
+        )
     if spec.panels is None:
         return None
     panels = tuple(_listed(spec, panel, index) for index, panel in enumerate(spec.panels))
     return check_panels(FileGeometry(source="", format="panels", frame="laboratory", panels=panels))
+
+
+def shot_of(spec: BeamSpec) -> int | None:
+    """Return the shot of the geometry file that a specification asks for, or None."""
+    spectrum = spec.spectrum
+    return None if spectrum is None or not spectrum.of_geometry_file else spectrum.shot
+
+
+def file_notes(spec: BeamSpec, geometry: FileGeometry | None) -> Notes:
+    """Return what the readers of a geometry file and of a spectrum have to say."""
+    found: list[Note] = []
+    if geometry is not None:
+        found += [Note("note", geometry.source, text) for text in geometry.notes]
+        if geometry.spectrum is not None and not takes_file_spectrum(spec):
+            found.append(Note("note", geometry.source, "the spectrum of the file is left aside: "
+                              "the specification gives the wavelength"))  # fmt: skip
+    if spec.spectrum is not None and spec.source_file is None:
+        spectrum = resolve_spectrum(spec.spectrum)
+        found += () if spectrum is None else spectrum.notes
+    return tuple(found)
+
+
+def _of_shot(geometry: FileGeometry, shot: int) -> FileGeometry:
+    """Return a geometry with the beam of one shot of its file."""
+    if geometry.format != "nxmx":
+        raise InputError(
+            "the geometry file has no shots",
+            source=geometry.source,
+            field="beam.spectrum.shot",
+            remedy="leave it out, or give beam.spectrum.file",
+        )
+    # Loaded here: few experiments need h5py.
+    from distbragg.read.geometry.nexus_beam import read_nexus_beam
+
+    beam = read_nexus_beam(geometry.source, shot)
+    beside = tuple(note for note in geometry.notes if "beam.spectrum.shot" not in note)
+    return replace(
+        geometry,
+        wavelength=beam.wavelength,
+        spectrum=beam.spectrum,
+        notes=tuple(dict.fromkeys((*beside, *(note.text for note in beam.notes)))),
+    )
 
 
 def frame_rule(rule: ConventionRule, geometry: FileGeometry | None) -> ConventionRule:

@@ -9,6 +9,7 @@ from distbragg.errors import InputError
 from distbragg.models.vectors import Vector
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.smv import SmvHeader, read_smv_header
+from distbragg.read.spectrum import Spectrum
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sampling import HeaderFile
 from distbragg.units import deg_to_rad, mm_to_m
@@ -29,6 +30,7 @@ class HeaderValues:
     kahn_factor : float
     real_space : three vectors, Å
         Cell vectors a, b, c at spindle angle 0.
+    spectrum : Spectrum
     """
 
     wavelength: float | None = None
@@ -45,6 +47,7 @@ class HeaderValues:
     shape: tuple[int, int] | None = None
     kahn_factor: float | None = None
     real_space: tuple[Vector, Vector, Vector] | None = None
+    spectrum: Spectrum | None = None
 
 
 _DEFAULT_PIXEL_MM = 0.1
@@ -78,6 +81,7 @@ def with_geometry(values: HeaderValues, geometry: FileGeometry | None) -> Header
         "oscillation": _radians(geometry.oscillation),
         "kahn_factor": None if share is None else min(1.0, max(-1.0, 2.0 * share - 1.0)),
         "real_space": geometry.real_space,
+        "spectrum": geometry.spectrum,
     }
     return replace(values, **{key: value for key, value in found.items() if value is not None})  # type: ignore[arg-type]
 

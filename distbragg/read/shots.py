@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
 from distbragg.read.heaps import check_heaps
-from distbragg.read.spectrum import ZARR_SUFFIXES
+from distbragg.read.spectrum import ZARR_SUFFIXES, Spectrum, first_of_many, usable_weights
+from distbragg.read.spectrum_columns import quantity_and_unit
+from distbragg.read.units import SpectralUnit, spectral_unit, unit_attribute
 from distbragg.read.zarr_array import ZarrArray, open_place, open_zarr_array
-from distbragg.units import energy_ev_to_wavelength_angstrom, metres_to_angstrom
 
 MAXIMUM_CHANNELS: Final = 1_000_000
-
-AxisUnit = Literal["angstrom", "m", "ev", "kev"]
-
-_UNITS: Final[dict[str, AxisUnit]] = {
-    "angstrom": "angstrom",
-    "angstroms": "angstrom",
-    "å": "angstrom",
-    "m": "m",
-    "ev": "ev",
-    "kev": "kev",
-}
 
 _DAMAGE: Final = (
     OSError,
@@ -41,30 +32,31 @@ _DAMAGE: Final = (
 )
 """What h5py and the decoders of chunks raise on damaged files."""
 
-Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
+_Read = tuple[NDArray[np.float64], NDArray[np.float64], SpectralUnit, Notes]
+"""Weights, values and the unit of the values."""
 
 
 def read_shot(
-    path: str, shot: int, *, weights: str, channels: str, unit: AxisUnit | None = None
+    path: str, shot: int | None, *, weights: str, channels: str, unit: str | None = None
 ) -> Spectrum:
     """Read the spectrum of one shot.
 
     Parameters
     ----------
     path : str
-    shot : int
-        Row of the array of weights, from 0.
+    shot : int or None
+        Row of the array of weights, from 0; None takes the first, and a note says so.
     weights : str
         Dataset (shots, channels), or (channels,) for a single shot.
     channels : str
         Dataset of wavelengths or photon energies, (channels,) or (shots, channels).
-    unit : {"angstrom", "m", "ev", "kev"}, optional
-        Of `channels`; its `units` attribute where not given.
+    unit : str, optional
+        Of `channels`; that of its `units` attribute or of its name (`energy_kev`) where not
+        given.
 
     Returns
     -------
-    wavelength : (channels,) float64, Å
-    weight : (channels,) float64
+    Spectrum
         Channels of a negative weight, as a baseline leaves them, count as 0.
 
     Raises
@@ -76,7 +68,7 @@ def read_shot(
     zarr = path.lower().endswith(ZARR_SUFFIXES)
     read = _read_zarr if zarr else _read_hdf5
     try:
-        weight, values, found = read(path, shot, weights, channels, unit)
+        weight, values, found, notes = read(path, shot, weights, channels, unit)
     except InputError:
         raise
     except _DAMAGE as error:
@@ -88,31 +80,31 @@ def read_shot(
         )
     if not (np.isfinite(values).all() and (values > 0.0).all()):
         raise InputError(f"{channels} holds values that are not positive numbers", source=path)
-    if not np.isfinite(weight).all():
-        raise InputError(f"{weights} is not finite in shot {shot}", source=path)
-    weight = np.maximum(weight, 0.0)
-    if not weight.any():
-        raise InputError(f"{weights} has no positive weight in shot {shot}", source=path)
-    return _wavelengths(values, found), weight
+    weight, more = usable_weights(weight, path, f"{weights} in shot {shot or 0}")
+    return Spectrum(found.angstroms(values.tolist()), weight, (*notes, *more))
 
 
-def _read_hdf5(
-    path: str, shot: int, weights: str, channels: str, unit: AxisUnit | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], AxisUnit]:
+def _read_hdf5(path: str, shot: int | None, weights: str, channels: str, unit: str | None) -> _Read:
     check_heaps(path)
     with h5py.File(path, "r", locking=False) as file:
-        weight = _row(_dataset(file, weights, path), shot, path)
-        axis = _dataset(file, channels, path)
-        return weight, _row(axis, shot, path), unit or _unit_of(axis, path)
+        return _rows(
+            _dataset(file, weights, path), _dataset(file, channels, path), shot, unit, path
+        )
 
 
-def _read_zarr(
-    path: str, shot: int, weights: str, channels: str, unit: AxisUnit | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], AxisUnit]:
+def _read_zarr(path: str, shot: int | None, weights: str, channels: str, unit: str | None) -> _Read:
     place = open_place(path)
-    weight = _row(_few_channels(open_zarr_array(place, weights, path), path), shot, path)
+    weight = _few_channels(open_zarr_array(place, weights, path), path)
     axis = _few_channels(open_zarr_array(place, channels, path), path)
-    return weight, _row(axis, shot, path), unit or _unit_of(axis, path)
+    return _rows(weight, axis, shot, unit, path)
+
+
+def _rows(weight: Any, axis: Any, shot: int | None, unit: str | None, path: str) -> _Read:  # noqa: ANN401
+    """Return the row of a shot of both arrays, whatever holds them."""
+    found, notes = _unit_of(axis, unit, path)
+    if shot is None and weight.ndim > 1 and weight.shape[0] > 1:
+        notes = (*notes, first_of_many(path, weight.shape[0]))
+    return _row(weight, shot or 0, path), _row(axis, shot or 0, path), found, notes
 
 
 def _few_channels(array: ZarrArray, path: str) -> ZarrArray:
@@ -170,24 +162,43 @@ def _row(dataset: Any, shot: int, path: str) -> NDArray[np.float64]:  # noqa: AN
     return np.asarray(dataset[shot], dtype=np.float64)
 
 
-def _unit_of(dataset: Any, path: str) -> AxisUnit:  # noqa: ANN401
-    text = dataset.attrs.get("units", "")
-    text = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
-    found = _UNITS.get(text.strip().lower())
-    if found is None:
+def _unit_of(dataset: Any, given: str | None, path: str) -> tuple[SpectralUnit, Notes]:  # noqa: ANN401
+    """Return the unit of an axis: as given, of its attribute, or of its name, which must agree."""
+    name = str(dataset.name).rpartition("/")[2]
+    text = unit_attribute(dataset.attrs)
+    stated = None if text is None else spectral_unit(text)
+    named = None
+    try:
+        quantity, named = quantity_and_unit(name, path)
+    except InputError:
+        quantity = None
+    remedy = "give one of angstrom, nm, m, ev, kev, j"
+    if given is not None:
+        unit = spectral_unit(given)
+        if unit is None:
+            raise InputError(f"the unit '{given}'", source=path,
+                             field="beam.spectrum.channels_unit", remedy=remedy)  # fmt: skip
+        if stated is None or _same(stated, unit):
+            return unit, ()
+        said = f"{name} is taken in {unit.name} as asked for; the file says {stated.name}"
+        return unit, (Note("warning", path, said),)
+    unit = stated if text is not None else named
+    if unit is None:
         raise InputError(
-            f"{dataset.name} says no unit that is known ({text[:20]!r})",
+            f"{dataset.name} says no unit that is known ({(text or '')[:20]!r})",
             source=path,
             field="beam.spectrum.channels_unit",
-            remedy=f"give one of {', '.join(sorted(set(_UNITS.values())))}",
+            remedy=remedy,
         )
-    return found
+    if (named is not None and not _same(named, unit)) or quantity not in (None, unit.quantity):
+        raise InputError(
+            f"the name {name} and its unit {unit.name} contradict one another",
+            source=path,
+            field="beam.spectrum.channels_unit",
+            remedy=remedy,
+        )
+    return unit, ()
 
 
-def _wavelengths(values: NDArray[np.float64], unit: AxisUnit) -> NDArray[np.float64]:
-    if unit == "angstrom":
-        return values
-    if unit == "m":
-        return np.array([metres_to_angstrom(value) for value in values.tolist()])
-    factor = 1000.0 if unit == "kev" else 1.0
-    return np.array([energy_ev_to_wavelength_angstrom(value * factor) for value in values.tolist()])
+def _same(first: SpectralUnit, second: SpectralUnit) -> bool:
+    return first.quantity == second.quantity and first.factor == second.factor

@@ -109,12 +109,16 @@ def data_lines(path: str, *, comment: str = "#", limit: int = MAXIMUM_TEXT_BYTES
     InputError
         As `read_text`.
     """
-    text = read_text(path, limit)
-    for number, raw in enumerate(re.split(r"\r\n|\n|\r", text), start=1):
+    for number, raw in enumerate(split_lines(read_text(path, limit)), start=1):
         content = raw.split(comment, 1)[0].strip(" \t,;\f\v")
         if content:
             fields = tuple(part for part in _SEPARATORS.split(content) if part)
             yield Line(path, number, fields)
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of a text whose ends are LF, CRLF or CR."""
+    return re.split(r"\r\n|\n|\r", text)
 
 
 def shown(text: str) -> str:

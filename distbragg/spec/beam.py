@@ -59,17 +59,24 @@ class SpectrumSpec(SpecModel):
     store (a folder `.zarr`, or a ZIP of one, `.zarr.zip`) gives the spectra of many shots:
     `weights_dataset` (shots × channels), `channels_dataset` (wavelengths or photon energies, one
     for all shots or one each) in `channels_unit` (its `units` attribute where not given), of which
-    the frame takes the row `shot`.
+    the frame takes the row `shot`. Without these names the file is read as NeXus: its NXbeam gives
+    the spectrum. `shot` alone is that of an NXmx master given as `detector.geometry_file`.
     """
 
     file: str | None = None
     shot: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     weights_dataset: str | None = None
     channels_dataset: str | None = None
-    channels_unit: Literal["angstrom", "m", "ev", "kev"] | None = None
+    channels_unit: Literal["angstrom", "nm", "m", "ev", "kev", "j"] | None = None
     wavelengths_angstrom: tuple[Positive, ...] | None = None
     energies_ev: tuple[Positive, ...] | None = None
     weights: tuple[Finite, ...] | None = None
+
+    @property
+    def of_geometry_file(self) -> bool:
+        """Whether only the shot is given, of the geometry file."""
+        lists = (self.file, self.wavelengths_angstrom, self.energies_ev, self.weights)
+        return self.shot is not None and lists == (None,) * 4
 
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
@@ -80,6 +87,13 @@ class SpectrumSpec(SpecModel):
                         "given beside `file`", field=name, remedy="keep the file or the lists"
                     )
             return self
+        datasets = (self.weights_dataset, self.channels_dataset, self.channels_unit)
+        if self.of_geometry_file and datasets == (None, None, None):
+            return self
+        self._check_inline()
+        return self
+
+    def _check_inline(self) -> None:
         for name in ("shot", "weights_dataset", "channels_dataset", "channels_unit"):
             if getattr(self, name) is not None:
                 raise refusal("goes with a `file` of many shots", field=name)
@@ -91,7 +105,6 @@ class SpectrumSpec(SpecModel):
             raise refusal("the list of wavelengths or energies is empty")
         if self.weights is not None:
             self._check_weights(self.weights, lines)
-        return self
 
     @staticmethod
     def _check_weights(weights: tuple[float, ...], lines: int) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.read.spectrum import Spectrum
 
 Triple = tuple[float, float, float]
 
@@ -21,6 +22,9 @@ MAXIMUM_MM: Final = 1e9
 """Largest coordinate: a thousand kilometres is a damaged file."""
 
 MAXIMUM_PIXELS: Final = 1 << 31
+ASSUMED_DISTANCE_MM: Final = 100.0
+"""Where panels stand until a distance is given that their file does not state."""
+
 _UNIT: Final = 1e-12
 _RIGHT_ANGLE: Final = 0.05
 
@@ -94,8 +98,10 @@ class FileGeometry:
         Start of the first frame, width of a frame.
     real_space : three triples, Å
         Cell vectors a, b, c at spindle angle 0 in the file's frame.
-    distance_stated : bool
-        False: the panels stand at an assumed distance.
+    distance_stated, centre_stated : bool
+        False: the panels stand at an assumed distance, or with the beam at their middle.
+    spectrum : Spectrum or None
+        Of the first shot, where the file has one; `wavelength` is its nominal one.
     experiments : int
         How many the file lists, this one among them.
     notes : tuple of str
@@ -115,6 +121,8 @@ class FileGeometry:
     oscillation: float | None = None
     real_space: tuple[Triple, Triple, Triple] | None = None
     distance_stated: bool = True
+    centre_stated: bool = True
+    spectrum: Spectrum | None = None
     notes: tuple[str, ...] = ()
     experiments: int = 1
 

@@ -67,11 +67,11 @@ def test_channels_may_be_wavelengths_of_each_shot_and_a_baseline_counts_as_nothi
     with h5py.File(shots, "a") as file:
         file["wavelengths"] = np.tile(np.linspace(1.0, 1.1, 11), (7, 1)) * np.arange(1, 8)[:, None]
         file["dark"] = WEIGHTS - 0.3
-    wavelength, weight = read_shot(
-        str(shots), 2, weights="dark", channels="wavelengths", unit="angstrom"
-    )
-    np.testing.assert_allclose(wavelength, 3 * np.linspace(1.0, 1.1, 11))
-    np.testing.assert_allclose(weight, np.maximum(WEIGHTS[2] - 0.3, 0.0))
+    found = read_shot(str(shots), 2, weights="dark", channels="wavelengths", unit="angstrom")
+    np.testing.assert_allclose(found.wavelength, 3 * np.linspace(1.0, 1.1, 11))
+    np.testing.assert_allclose(found.weight, np.maximum(WEIGHTS[2] - 0.3, 0.0))
+    (note,) = found.notes
+    assert "of 11 weights of dark in shot 2 are negative" in note.text
 
 
 @pytest.mark.spec("SRC-23")
@@ -147,7 +147,7 @@ def test_damaged_files_are_refused_or_read(position: int, flip: int) -> None:
         data[position % len(data)] ^= flip
         path.write_bytes(bytes(data))
         try:
-            wavelength, weight = read_shot(str(path), 1, weights="w", channels="e", unit="ev")
+            found = read_shot(str(path), 1, weights="w", channels="e", unit="ev")
         except InputError:
             return
-        assert wavelength.shape == weight.shape
+        assert found.wavelength.shape == found.weight.shape

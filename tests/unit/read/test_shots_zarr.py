@@ -33,9 +33,10 @@ def write_store(path: Path, version: int = 3, **weights: Any) -> Path:
 
 
 def read(path: Path, shot: int = 4, **names: str) -> tuple[np.ndarray, np.ndarray]:
-    return read_shot(
+    found = read_shot(
         str(path), shot, **{"weights": "run/spectra", "channels": "/run/energy", **names}
     )
+    return found.wavelength, found.weight
 
 
 @pytest.fixture

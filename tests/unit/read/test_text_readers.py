@@ -140,8 +140,8 @@ def test_sources_that_cannot_be_are_refused(tmp_path, line):
 )
 def test_spectra_by_name_and_by_size(tmp_path, content, wavelength, weight):
     found = read_spectrum(put(tmp_path, content))
-    np.testing.assert_allclose(found[0], wavelength, rtol=1e-14)
-    np.testing.assert_array_equal(found[1], weight)
+    np.testing.assert_allclose(found.wavelength, wavelength, rtol=1e-14)
+    np.testing.assert_array_equal(found.weight, weight)
 
 
 @pytest.mark.spec("SRC-10")

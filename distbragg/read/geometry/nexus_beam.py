@@ -1,0 +1,279 @@
+"""The beam of a NeXus file: one wavelength, a spectrum, or either for every shot.
+
+NXmx gives `incident_wavelength` four meanings by its shape and by what stands beside it: a
+number; channels with `incident_wavelength_weights`; one value a shot; channels and weights a
+shot. A `variant` names another field, often the spectrum from which a number was calibrated.
+NXbeam's `incident_energy` is read alike.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
+from distbragg.read.geometry.model import Triple
+from distbragg.read.geometry.nexus_file import NexusFile, Node, open_nexus, text
+from distbragg.read.spectrum import Spectrum, first_of_many, unit_by_size, usable_weights
+from distbragg.read.units import Quantity, SpectralUnit, spectral_unit, unit_attribute
+
+_FIELDS: Final[tuple[tuple[str, tuple[tuple[str, Quantity], ...]], ...]] = (
+    ("NXbeam", (("incident_wavelength", "wavelength"), ("incident_energy", "energy"))),
+    ("NXmonochromator", (("wavelength", "wavelength"), ("energy", "energy"))),
+)
+_ASIDE: Final = ("flux", "total_flux", "incident_beam_size", "incident_beam_divergence", "profile")
+_LONGEST_VARIANTS: Final = 8
+_DISAGREE: Final = 5e-3
+_STOKES: Final = ("incident_polarization_stokes", "incident_polarisation_stokes")
+
+
+@dataclass(slots=True)
+class NexusBeam:
+    """What a file says of the beam of one shot.
+
+    Attributes
+    ----------
+    wavelength : float, Å, or None
+    spectrum : Spectrum or None
+    polarization : 3 floats or None
+        Direction of the E-vector.
+    fraction : float or None
+        Share polarised along it.
+    notes : list of Note
+    """
+
+    wavelength: float | None = None
+    spectrum: Spectrum | None = None
+    polarization: Triple | None = None
+    fraction: float | None = None
+    notes: list[Note] = field(default_factory=list)
+
+    def as_spectrum(self, path: str) -> Spectrum:
+        """Return the spectrum; a single wavelength is one of one channel.
+
+        Raises
+        ------
+        InputError
+            The file says no wavelength.
+        """
+        notes: Notes = tuple(self.notes)
+        if self.spectrum is not None:
+            return Spectrum(self.spectrum.wavelength, self.spectrum.weight, notes)
+        if self.wavelength is None:
+            raise InputError(
+                "there is neither an NXbeam with a wavelength nor weights_dataset and "
+                "channels_dataset, a file of many shots needs one of them",
+                source=path,
+                field="beam.spectrum",
+                remedy="name the two arrays in it",
+            )
+        return Spectrum(np.array([self.wavelength]), np.ones(1), notes)
+
+
+def read_nexus_beam(path: str, shot: int | None) -> NexusBeam:
+    """Read the beam of one shot of the first entry of a NeXus file.
+
+    Parameters
+    ----------
+    path : str
+    shot : int or None
+        Counted from 0; None takes the first, and a note says so.
+
+    Raises
+    ------
+    InputError
+        No NeXus file, no such shot, or values that are no spectrum.
+    """
+    with open_nexus(path) as file:
+        entries = file.of_class(file.file, "NXentry")
+        if not entries:
+            return NexusBeam()
+        instrument = file.first(entries[0][1], "NXinstrument")
+        return beam_of(file, entries[0][1], instrument, shot)
+
+
+def beam_of(file: NexusFile, entry: Node, instrument: Node, shot: int | None) -> NexusBeam:
+    """Read the beam of one shot of an open file; see `read_nexus_beam`."""
+    reader = _Reader(file, shot)
+    parents = (instrument, *(sample for _, sample in file.of_class(entry, "NXsample")))
+    for nx_class, fields in _FIELDS:
+        for parent in parents:
+            for name, group in file.of_class(parent, nx_class):
+                present = [item for item in fields if file.stored(group, item[0]) is not None]
+                if not present:
+                    continue
+                if nx_class != "NXbeam":
+                    reader.note(f"the wavelength is that of {name}, an {nx_class}")
+                reader.read(group, *present[0])
+                reader.look_beside(group, present)
+                return reader.checked()
+    return reader.checked()
+
+
+class _Reader:
+    """Reads one NXbeam."""
+
+    def __init__(self, file: NexusFile, shot: int | None) -> None:
+        self.file, self.shot = file, shot
+        self.found = NexusBeam()
+        self.shots = 1
+
+    def checked(self) -> NexusBeam:
+        """Return what was found.
+
+        Raises
+        ------
+        InputError
+            A shot was asked for that the file does not have.
+        """
+        if self.shot is not None and self.shot >= self.shots:
+            raise InputError(
+                f"there is no shot {self.shot}; the beam is given for {self.shots}",
+                source=self.file.path,
+                field="beam.spectrum.shot",
+            )
+        return self.found
+
+    def note(self, words: str) -> None:
+        """Add a note on the file."""
+        self.found.notes.append(Note("note", self.file.path, words))
+
+    def read(self, group: Node, name: str, quantity: Quantity) -> None:
+        """Read wavelength and spectrum from a field and its variants."""
+        values = self._dataset(group, name)
+        channels, weights = self._with_weights(group, name)
+        if weights is None:
+            self.found.wavelength = self._single(values, name, quantity)
+        else:
+            label = str(channels.name).rpartition("/")[2]
+            spectrum = self._spectrum(channels, weights, label, quantity)
+            self.found.notes.extend(spectrum.notes)
+            if channels.name == values.name:
+                self.found.wavelength = _mean(spectrum)
+            else:
+                self.found.wavelength = self._single(values, name, quantity)
+                self.note(f"the spectrum is that of the variant {label}; {name} is its nominal one")
+            if spectrum.wavelength.size > 1:
+                self.found.spectrum = spectrum
+        if self.shot is None and self.shots > 1:
+            self.found.notes.append(first_of_many(self.file.path, self.shots))
+
+    def look_beside(self, group: Node, present: Sequence[tuple[str, Quantity]]) -> None:
+        """Read the polarisation, and say what is left aside."""
+        for other, quantity in present[1:]:
+            values = self._dataset(group, other)
+            unit = self._unit(values, other, quantity, self._row(values, other, 1))
+            second = unit.angstrom(float(self._row(values, other, 1)[0]))
+            first = self.found.wavelength or second
+            if abs(second - first) > _DISAGREE * first:
+                self.note(f"{other} says {second:.6g} Å, {present[0][0]} {first:.6g} Å: the latter "
+                          "is used")  # fmt: skip
+        for name in _STOKES:
+            values = self.file.stored(group, name)
+            if isinstance(values, h5py.Dataset) and values.size >= 4:
+                self._polarization(values, name)
+        spread = f"{present[0][0]}_spread"
+        aside = [name for name in (spread, *_ASIDE) if self.file.stored(group, name) is not None]
+        if aside:
+            self.note(f"left aside: {', '.join(aside)}; beam gives flux, size and dispersion")
+
+    def _dataset(self, group: Node, name: str) -> Node:
+        found = self.file.stored(group, name)
+        if not isinstance(found, h5py.Dataset):
+            raise InputError(f"{name} is no field of numbers", source=self.file.path)
+        return found
+
+    def _with_weights(self, group: Node, name: str) -> tuple[Node, Node]:
+        """Return channels and their weights, of the field itself or along its variants."""
+        values = self._dataset(group, name)
+        for _ in range(_LONGEST_VARIANTS):
+            weights = self.file.stored(group, f"{name}_weights")
+            if weights is None:
+                weights = self.file.stored(group, f"{name}_weight")
+            if weights is not None:
+                return values, weights
+            name = text(values.attrs.get("variant"))
+            if not name:
+                break
+            values = self._dataset(group, name)
+        return values, None
+
+    def _row(self, dataset: Node, what: str, dimensions: int) -> NDArray[np.float64]:
+        """Values of the shot: a row of an array that has one dimension more than a shot's."""
+        if dataset.ndim < dimensions or dataset.size == 1:
+            return self.file.array(dataset, what).reshape(-1)
+        if dataset.ndim > dimensions:
+            raise InputError(f"{what} has {dataset.ndim} dimensions", source=self.file.path)
+        self.shots = max(self.shots, dataset.shape[0])
+        chosen = self.shot or 0
+        if not 0 <= chosen < dataset.shape[0]:
+            raise InputError(
+                f"there is no shot {chosen}; {what} has {dataset.shape[0]}",
+                source=self.file.path,
+                field="beam.spectrum.shot",
+            )
+        row = dataset[chosen]
+        if np.asarray(row).dtype.kind not in "iuf":
+            raise InputError(f"{what} holds no number", source=self.file.path)
+        return np.asarray(row, dtype=np.float64).reshape(-1)
+
+    def _single(self, values: Node, name: str, quantity: Quantity) -> float:
+        """Return the one wavelength of the shot, Å."""
+        row = self._row(values, name, 1)
+        found = self._unit(values, name, quantity, row).angstrom(float(row[0]))
+        if not (math.isfinite(found) and row[0] > 0.0):
+            raise InputError(f"{name} is {row[0]:g}", source=self.file.path)
+        return found
+
+    def _spectrum(self, channels: Node, weights: Node, name: str, quantity: Quantity) -> Spectrum:
+        values = self._row(channels, name, 2)
+        if not (np.isfinite(values).all() and (values > 0.0).all()):
+            raise InputError(f"{name} holds values that are not positive numbers",
+                             source=self.file.path)  # fmt: skip
+        # Where the channels stay, a single shot's weights may lie in one dimension.
+        weight = self._row(weights, f"{name}_weights", 2)
+        if weight.shape != values.shape:
+            raise InputError(
+                f"{name} has {values.size} channels, its weights {weight.size}",
+                source=self.file.path,
+            )
+        unit = self._unit(channels, name, quantity, values)
+        weight, notes = usable_weights(weight, self.file.path, f"{name} in shot {self.shot or 0}")
+        return Spectrum(unit.angstroms(values.tolist()), weight, notes)
+
+    def _unit(
+        self, dataset: Node, name: str, quantity: Quantity, values: NDArray[np.float64]
+    ) -> SpectralUnit:
+        word = unit_attribute(dataset.attrs)
+        if word is None:
+            unit = unit_by_size(values.tolist(), quantity, self.file.path, name)
+            self.note(f"{name} says no unit: it is taken in {unit.name} by its size")
+            return unit
+        found = spectral_unit(word)
+        if found is None:
+            raise self.file.unknown_unit(name, word)
+        return found
+
+    def _polarization(self, values: Node, name: str) -> None:
+        """Read the Stokes vector I, Q, U, V, with Q along the horizontal x axis."""
+        row = self._row(values, name, 2)
+        intensity, along, between = (float(value) for value in row[:3])
+        share = math.hypot(along, between) / intensity if intensity > 0.0 else math.inf
+        if share > 1.0 + 1e-6:
+            self.note(f"{name} is no Stokes vector of a beam and is left aside")
+            return
+        angle = 0.5 * math.atan2(between, along)
+        self.found.fraction = 0.5 * (1.0 + min(1.0, share))
+        self.found.polarization = (math.cos(angle), math.sin(angle), 0.0)
+
+
+def _mean(spectrum: Spectrum) -> float:
+    shares = spectrum.weight / spectrum.weight.max()
+    return math.fsum((spectrum.wavelength * shares).tolist()) / math.fsum(shares.tolist())
