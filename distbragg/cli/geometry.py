@@ -41,13 +41,12 @@ def command(path: str, form: str, as_json: bool) -> None:
 def geometry_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Lay the facts out as pairs of name and text."""
     centre = facts["beam_centre"]
-    where = "" if centre["on_panel"] else ", which the beam does not meet"
     distance = facts["distance_mm"]
     rows = [
         ("format", facts["format"]),
         ("laboratory frame", facts["frame"]),
         ("beam travels along", _vector(facts["beam"])),
-        ("wavelength", _number(facts["wavelength_angstrom"], "Å")),
+        ("wavelength", _wavelength(facts)),
         ("E-vector along", _vector(facts["polarization"])),
         ("polarised share", _number(facts["polarization_fraction"], "")),
         ("spindle", _vector(facts["spindle"])),
@@ -58,8 +57,15 @@ def geometry_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if len(facts["panels"]) > SHOWN_PANELS:
         rows.append(("", f"and {len(facts['panels']) - SHOWN_PANELS} more (--json shows all)"))
-    rows += [
-        ("distance", _number(distance, "mm along the beam")),
+    rows.append(("distance", _number(distance, "mm along the beam")))
+    return rows + _centre_rows(centre) + [("note", note) for note in facts["notes"]]
+
+
+def _centre_rows(centre: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if centre is None:
+        return [("beam centre", "not given")]
+    where = "" if centre["on_panel"] else ", which the beam does not meet"
+    return [
         ("beam centre", f"of panel {centre['panel']}{where}"),
         ("  DIALS, fast slow", f"{_vector(centre['dials_px'], 2)} px"),
         ("", f"{_vector(centre['dials_mm'], 3)} mm"),
@@ -68,7 +74,12 @@ def geometry_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("  DENZO X Y", f"{_vector(centre['denzo_mm'], 3)} mm"),
         ("  adxv X Y", f"{_vector(centre['adxv_mm'], 3)} mm"),
     ]
-    return rows + [("note", note) for note in facts["notes"]]
+
+
+def _wavelength(facts: dict[str, Any]) -> str:
+    channels = facts["spectrum_channels"]
+    words = _number(facts["wavelength_angstrom"], "Å")
+    return words if channels is None else f"{words}, a spectrum of {channels} channels"
 
 
 def _panel_row(panel: dict[str, Any]) -> tuple[str, str]:

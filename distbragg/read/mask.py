@@ -36,8 +36,16 @@ def read_mask(path: str) -> NDArray[np.bool_]:
         raise InputError(f"cannot be read ({error})", source=path) from error
     if magic == _NPY_MAGIC:
         return _read_npy(path)
-    pixels: NDArray[np.bool_] = read_smv_pixels(read_smv_header(path)) != 0
-    return pixels
+    if not magic.startswith(b"{"):
+        raise InputError(
+            "neither an .npy array nor an SMV image",
+            source=path,
+            remedy="save the mask with numpy.save: 0 where a pixel is not to be rendered",
+        )
+    pixels = read_smv_pixels(read_smv_header(path))
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError("the mask holds NaN or infinite values", source=path)
+    return np.asarray(pixels != 0)
 
 
 def _read_npy(path: str) -> NDArray[np.bool_]:

@@ -1,4 +1,4 @@
-"""SMV (ADSC) images: a bounded reader of our own for header and unsigned-short pixels."""
+"""SMV (ADSC) images: a bounded reader of our own for headers and pixels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +17,21 @@ from distbragg.read.text import shown
 MAXIMUM_HEADER_BYTES: Final = 64 * 1024
 MAXIMUM_PIXELS: Final = 1 << 31
 _FIRST_BYTES: Final = 512
-_PIXEL_BYTES: Final = {
-    "unsigned_char": 1,
-    "unsigned_short": 2,
-    "signed_short": 2,
-    "long_integer": 4,
-    "unsigned_long": 4,
-    "signed_long": 4,
-    "float": 4,
-    "double": 8,
+_PIXELS: Final = {
+    **dict.fromkeys(("unsigned_short", "unsigned short int", "unsigned_short_int"), "u2"),
+    **dict.fromkeys(("short", "short_int", "signed_short", "short int"), "i2"),
+    **dict.fromkeys(("unsigned_char", "unsigned char"), "u1"),
+    **dict.fromkeys(("signed_char", "signed char"), "i1"),
+    **dict.fromkeys(("long_integer", "signed_long", "long_int", "long int", "int"), "i4"),
+    **dict.fromkeys(
+        ("unsigned_long", "unsigned_int", "unsigned_integer", "unsigned long int", "unsigned int"),
+        "u4",
+    ),
+    **dict.fromkeys(("float", "float ieee", "float_ieee"), "f4"),
+    "double": "f8",
 }
-"""Bytes of a pixel by TYPE, where it is known: noisify writes `long_integer` of 32 bits."""
+"""Kinds of pixels by the names that ADSC, d*TREK and nanoBragg's programs give them."""
+
 _PAIR = re.compile(r"^\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
@@ -41,9 +45,9 @@ class SmvHeader:
     header_bytes : int
     shape : (int, int)
         Pixels (slow, fast).
-    pixel_type : str
-        TYPE as written, in lower case; only `unsigned_short` pixels are read.
     big_endian : bool
+    pixels : str
+        Kind of the pixels as NumPy writes it, such as u2; empty for one that is not known.
     values : dict of str to str
         Every keyword in upper case with its value as written; the last one counts.
     """
@@ -51,8 +55,8 @@ class SmvHeader:
     source: str
     header_bytes: int
     shape: tuple[int, int]
-    pixel_type: str
     big_endian: bool
+    pixels: str
     values: dict[str, str]
 
     def number(self, *keys: str) -> float | None:
@@ -70,13 +74,13 @@ class SmvHeader:
 
 
 def read_smv_header(path: str) -> SmvHeader:
-    """Read and check the header of an SMV image, whatever the type of its pixels.
+    """Read and check the header of an SMV image.
 
     Raises
     ------
     InputError
-        Missing file, no SMV header, a header or image size out of bounds, or a file of
-        pixels of a known type that is shorter than its header says.
+        Missing file, no SMV header, a header or image size out of bounds, or a file
+        shorter than its header says. What kind its pixels are of does not matter.
     """
     file = Path(path)
     try:
@@ -95,35 +99,36 @@ def read_smv_header(path: str) -> SmvHeader:
     return _checked(_pairs(content), path, length, size)
 
 
-def read_smv_pixels(header: SmvHeader) -> NDArray[np.uint16]:
+def read_smv_pixels(header: SmvHeader) -> NDArray[Any]:
     """Read the pixels of an image whose header was read.
 
     Returns
     -------
-    (slow, fast) uint16
+    (slow, fast) of the kind the header names, in the byte order of this machine
 
     Raises
     ------
     InputError
-        The pixels are of another type, or the file ends before its last pixel.
+        The file ends before its last pixel, or its pixels are of a kind that is not known.
     """
-    if header.pixel_type != "unsigned_short":
+    slow, fast = header.shape
+    if not header.pixels:
         raise InputError(
-            f"pixels of TYPE '{shown(header.pixel_type)}'",
+            f"pixels of TYPE '{shown(header.values.get('TYPE', ''))}'",
             source=header.source,
             remedy="write unsigned_short pixels",
         )
-    slow, fast = header.shape
+    kind = np.dtype((">" if header.big_endian else "<") + header.pixels)
     try:
         with Path(header.source).open("rb") as handle:
             handle.seek(header.header_bytes)
-            content = handle.read(2 * slow * fast)
+            content = handle.read(kind.itemsize * slow * fast)
     except OSError as error:
         raise InputError(f"cannot be read ({error})", source=header.source) from error
-    if len(content) != 2 * slow * fast:
+    if len(content) != kind.itemsize * slow * fast:
         raise InputError("the file ends before its last pixel", source=header.source)
-    order = ">u2" if header.big_endian else "<u2"
-    return np.frombuffer(content, dtype=order).astype(np.uint16).reshape(slow, fast)
+    pixels = np.frombuffer(content, dtype=kind).astype(kind.newbyteorder("="))
+    return pixels.reshape(slow, fast)
 
 
 def _header_length(start: bytes, path: str) -> int:
@@ -159,9 +164,11 @@ def _checked(values: dict[str, str], path: str, length: int, size: int) -> SmvHe
     slow = _whole(values, "SIZE2", path)
     if fast * slow > MAXIMUM_PIXELS:
         raise InputError(f"the header claims {fast} x {slow} pixels", source=path)
-    kind = values.get("TYPE", "unsigned_short").lower()
-    promised = length + _PIXEL_BYTES.get(kind, 0) * fast * slow
-    if size < promised:
+    named = values.get("TYPE", values.get("DATA_TYPE", "unsigned_short")).strip().lower()
+    kind = _PIXELS.get(named, "")
+    promised = length + (np.dtype(kind).itemsize if kind else 0) * fast * slow
+    # A compressed image is shorter than its pixels; it is not one that is cut off.
+    if size < promised and values.get("COMPRESSION", "none").strip().lower() == "none":
         raise InputError(
             f"the file has {size} bytes but its header promises {promised}",
             source=path,
@@ -170,7 +177,7 @@ def _checked(values: dict[str, str], path: str, length: int, size: int) -> SmvHe
     order = values.get("BYTE_ORDER", "little_endian").lower()
     if order not in ("little_endian", "big_endian"):
         raise InputError(f"unknown BYTE_ORDER '{shown(order)}'", source=path)
-    return SmvHeader(path, length, (slow, fast), kind, order == "big_endian", values)
+    return SmvHeader(path, length, (slow, fast), order == "big_endian", kind, values)
 
 
 def _whole(values: dict[str, str], key: str, path: str) -> int:

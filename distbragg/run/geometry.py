@@ -44,13 +44,16 @@ def describe_geometry(path: str, format: str = "auto") -> dict[str, Any]:
         "frame": geometry.frame,
         "panels": [_panel(panel, beam) for panel in geometry.panels],
         "distance_mm": spot.distance if geometry.distance_stated else None,
-        "beam_centre": {
+        "beam_centre": None
+        if not geometry.centre_stated
+        else {
             "panel": geometry.panels[spot.panel].name,
             "on_panel": spot.on_panel,
             **_centres(geometry.panels[spot.panel], spot),
         },
         "beam": list(beam),
         "wavelength_angstrom": geometry.wavelength,
+        "spectrum_channels": None if geometry.spectrum is None else geometry.spectrum.weight.size,
         "polarization": None if geometry.polarization is None else list(geometry.polarization),
         "polarization_fraction": geometry.polarization_fraction,
         "spindle": None if geometry.spindle is None else list(geometry.spindle),

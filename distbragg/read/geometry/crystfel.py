@@ -1,52 +1,60 @@
-"""CrystFEL geometry files: panels by corner and direction vectors, bad regions, camera length.
+"""CrystFEL geometry files: panels by corner and direction vectors, camera length, beam.
 
 CrystFEL's frame has the beam along +z and y upwards; corners count in pixels, the camera length
 in metres. Properties given before a panel's first line are the defaults of the panels after it.
+A value that is no number is a place in the data files. Definition: crystfel_geometry(5).
 """
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from distbragg.errors import InputError
+from distbragg.read.geometry.crystfel_masks import bad_region, masked
 from distbragg.read.geometry.model import (
+    ASSUMED_DISTANCE_MM,
     MAXIMUM_PANELS,
     FileGeometry,
     PanelGeometry,
-    Rectangle,
     Triple,
     check_panels,
     count,
     direction,
     number,
+    parsed_number,
     positive,
 )
+from distbragg.read.spectrum import unit_by_size
 from distbragg.read.text import read_text, shown
-from distbragg.units import energy_ev_to_wavelength_angstrom
+from distbragg.read.units import EV, length_mm, spectral_unit
 
 MAXIMUM_BYTES: Final = 1 << 24
-ASSUMED_CLEN_M: Final = 0.1
 _FRAME: Final = "CrystFEL's (beam along +z, y upwards)"
 _NUMBER = r"[-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TERM = re.compile(rf"\s*({_NUMBER}|[-+])?\s*([xyz])")
-_LENGTHS: Final = {"": 1.0, "m": 1.0, "mm": 1e-3}
-_ENERGIES: Final = {"": 1.0, "ev": 1.0, "kev": 1e3, "mev": 1e6}
+_TERM = re.compile(rf"\s*({_NUMBER}|[-+])?\s*\*?\s*([xyz])")
+_SIZED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
 _MAXIMUM_BAD: Final = 1000
-_MAXIMUM_MASKED: Final = 1 << 28
-_BLOCK_PIXELS: Final = 1 << 20
-_NEEDED: Final = ("fs", "ss", "corner_x", "corner_y", "min_fs", "max_fs", "min_ss", "max_ss", "res")
+_NEEDED: Final = ("fs", "ss", "corner_x", "corner_y", "min_fs", "max_fs", "min_ss", "max_ss")
+_UNIT_PIXEL: Final = 1e-3
+_VOLTS: Final = {"": 1.0, "v": 1.0, "kv": 1e3}
+_ELECTRON: Final = (12.2642598, 9.7847554e-7)
+"""λ = a/√(V (1 + b V)) Å: a = h/√(2 m e), b = e/(2 m c²) of an electron (CODATA 2018)."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Bad:
-    """A bad region: bounds by name, and the panel it is confined to, empty for all."""
-
-    bounds: dict[str, float]
-    panel: str
+_MASKS = re.compile(r"mask(\d_file|\d_data|\d_goodbits|\d_badbits|_file|_good|_bad)?$")
+_COUNTS: Final = ("adu_per_photon", "adu_per_eV", "max_adu", "saturation_map", "flag_equal",
+                  "flag_lessthan", "flag_morethan")  # fmt: skip
+_WITHOUT_EFFECT = re.compile(
+    r"data|dim\d+|name|peak_(list(_type)?|info_location)|saturation_map_file|photon_energy_scale|"
+    r"(rigid_)?group_\S*|(min|max)_[fs]s|no_index|mask_edge_pixels|fs|ss|corner_[xy]|res|"
+    r"pixel_pitch|clen|coffset|badrow_direction|beam_center_[xy]"
+)
+_READ_AT_TOP: Final = frozenset(
+    ("photon_energy", "wavelength", "electron_voltage", "bandwidth", "detector_shift_x",
+     "detector_shift_y")
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +79,33 @@ def read_crystfel(path: str) -> FileGeometry:
         raise InputError("the file describes no panel", source=path)
     notes: list[str] = []
     top = contents.top
-    shift = tuple(_length(top.get(f"detector_shift_{axis}"), path) or 0.0 for axis in "xy")
-    made: dict[str, tuple[PanelGeometry, tuple[int, int]]] = {}
+    shift = [_length(top.get(f"detector_shift_{axis}"), path) for axis in "xy"]
+    for axis, found in zip("xy", shift, strict=True):
+        if found is None and f"detector_shift_{axis}" in top:
+            notes.append(f"detector_shift_{axis} stands in the data files: 0 is taken")
+    bad = [bad_region(values, path) for values in contents.bad.values()]
+    panels: list[PanelGeometry] = []
     assumed = False
     for name, values in contents.panels.items():
-        clen = _length(values.get("clen"), path)
+        clen = _length(values.get("clen", top.get("clen")), path)
         assumed = assumed or clen is None
-        made[name] = _panel(name, values, ASSUMED_CLEN_M if clen is None else clen, shift, path)
+        place = (shift[0] or 0.0, shift[1] or 0.0, ASSUMED_DISTANCE_MM if clen is None else clen)
+        panel, first = _panel(name, values, place, path)
+        panels.append(masked(panel, first, bad, values, path))
     if assumed:
         notes.append("clen is not a number in the file: the distance must be given")
-    bad = [_bad_region(values, path) for values in contents.bad.values()]
+    strange = {region.panel for region in bad} - {"", *contents.panels}
+    notes += [f"a bad region lies in '{shown(name)}', which is no panel" for name in strange]
+    wavelength = _wavelength(top, notes, path)
+    notes += _left_aside(contents, path)
     return check_panels(
         FileGeometry(
             source=path,
             format="crystfel",
             frame=_FRAME,
-            panels=tuple(_masked(panel, first, bad, path) for panel, first in made.values()),
+            panels=tuple(panels),
             beam=(0.0, 0.0, 1.0),
-            wavelength=_wavelength(top, notes, path),
+            wavelength=wavelength,
             polarization=(1.0, 0.0, 0.0),
             distance_stated=not assumed,
             notes=tuple(notes),
@@ -109,9 +126,7 @@ def _contents(text: str, path: str) -> _Contents:
         if not sign or not key:
             raise InputError(f"'{shown(content)}' is no assignment", source=f"{path}:{line_number}")
         name, slash, prop = key.partition("/")
-        if key.startswith(("rigid_group", "group_", "/")):
-            continue
-        if not slash:
+        if not slash or not name:
             top[key] = defaults[key] = value
         elif name.startswith("bad"):
             bad.setdefault(name, {})[prop] = value
@@ -123,34 +138,57 @@ def _contents(text: str, path: str) -> _Contents:
 
 
 def _panel(
-    name: str, values: dict[str, str], clen: float, shift: tuple[float, ...], path: str
+    name: str, values: dict[str, str], place: Triple, path: str
 ) -> tuple[PanelGeometry, tuple[int, int]]:
-    """Return a panel, and the (fast, slow) index of its first pixel in the file's images."""
-    place = f"{path}: {shown(name)}"
+    """Return a panel, and the (fast, slow) index of its first pixel in the file's images.
+
+    `place` is the shift in x and y and the camera length, mm.
+    """
+    source = f"{path}: {shown(name)}"
     for needed in _NEEDED:
         if needed not in values:
             raise InputError(f"panel '{shown(name)}' has no {needed}", source=path)
-    numbers = {key: _number(values[key], place, key) for key in _NEEDED[2:]}
-    pixel = 1e3 / positive(numbers["res"], place, "res")
-    offset = _length(values.get("coffset"), path) or 0.0
+    numbers = {key: parsed_number(values[key], source, key) for key in _NEEDED[2:]}
+    unit = _pixel_mm(name, values, path)
+    fast, slow = (_vector(values[side], source, side) for side in ("fs", "ss"))
+    lengths = math.hypot(*fast), math.hypot(*slow)
+    if abs(lengths[0] - lengths[1]) > _UNIT_PIXEL * lengths[0]:
+        raise InputError(
+            f"fs and ss are {lengths[0]:g} and {lengths[1]:g} long",
+            source=source,
+            remedy="only square pixels can be rendered",
+        )
+    # Vectors that are of length 1 but for their last digits leave the pixel as it is written.
+    pixel = unit if abs(lengths[0] - 1.0) <= _UNIT_PIXEL else unit * lengths[0]
     corner = (
-        numbers["corner_x"] * pixel + shift[0] * 1e3,
-        numbers["corner_y"] * pixel + shift[1] * 1e3,
-        (clen + offset) * 1e3,
+        numbers["corner_x"] * unit + place[0],
+        numbers["corner_y"] * unit + place[1],
+        place[2] + (_length(values.get("coffset"), path) or 0.0),
     )
     shape = tuple(
-        count(numbers[f"max_{side}"] - numbers[f"min_{side}"] + 1, place, f"max_{side}")
+        count(numbers[f"max_{side}"] - numbers[f"min_{side}"] + 1, source, f"max_{side}")
         for side in ("ss", "fs")
     )
     panel = PanelGeometry(
         name=name[:80],
         shape=(shape[0], shape[1]),
-        pixel_size=positive(pixel, place, "1/res"),
+        pixel_size=positive(pixel, source, "1/res"),
         origin=corner,
-        fast=direction(_vector(values["fs"], place, "fs"), place, "fs"),
-        slow=direction(_vector(values["ss"], place, "ss"), place, "ss"),
+        fast=direction(fast, source, "fs"),
+        slow=direction(slow, source, "ss"),
     )
     return panel, (int(numbers["min_fs"]), int(numbers["min_ss"]))
+
+
+def _pixel_mm(name: str, values: dict[str, str], path: str) -> float:
+    """Return the length that corners count in, mm: 1/res, or pixel_pitch."""
+    source = f"{path}: {shown(name)}"
+    if "res" in values:
+        return 1e3 / positive(parsed_number(values["res"], source, "res"), source, "res")
+    pitch = _length(values.get("pixel_pitch"), path)
+    if pitch is None:
+        raise InputError(f"panel '{shown(name)}' has no res", source=path)
+    return positive(pitch, source, "pixel_pitch")
 
 
 def _vector(text: str, place: str, what: str) -> Triple:
@@ -172,116 +210,67 @@ def _vector(text: str, place: str, what: str) -> Triple:
     return vector
 
 
-def _number(text: str, place: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"{what} '{shown(text)}' is not a number", source=place) from error
-    return number(value, place, what)
+def _sized(text: str | None, what: str, path: str) -> tuple[float, str] | None:
+    """Split a value into number and unit; None for one that stands in the data files."""
+    match = None if text is None else _SIZED.fullmatch(text)
+    return None if match is None else (parsed_number(match[1], path, what), match[2].strip())
 
 
 def _length(text: str | None, path: str) -> float | None:
-    """Return a length in metres, or None where it stands in the data files."""
-    if text is None or text.startswith("/") or not text:
+    """Return a length, mm, or None where it stands in the data files; without a unit in m."""
+    found = _sized(text, "a length", path)
+    if found is None:
         return None
-    value, _, unit = text.partition(" ")
-    factor = _LENGTHS.get(unit.strip().lower())
-    if factor is None:
-        raise InputError(f"'{shown(text)}' is no length in m or mm", source=path)
-    return _number(value, path, "a length") * factor
+    unit = length_mm(found[1] or "m")
+    if unit is None:
+        raise InputError(f"'{shown(text or '')}' is no length in m or mm", source=path)
+    return found[0] * unit
 
 
 def _wavelength(top: dict[str, str], notes: list[str], path: str) -> float | None:
-    """Return the wavelength, Å, where the file states it or a photon energy."""
-    energy, wavelength = top.get("photon_energy"), top.get("wavelength")
-    text = energy if energy is not None else wavelength
-    if text is None or not text or text.startswith("/"):
-        notes.append("the photon energy is not a number in the file")
+    """Return the wavelength, Å, where the file states it, a photon energy or a voltage."""
+    names = [name for name in ("photon_energy", "wavelength", "electron_voltage") if name in top]
+    if len(names) > 1:
+        raise InputError(f"{' and '.join(names)} are given", source=path, remedy="keep one")
+    name = names[0] if names else "photon_energy"
+    found = _sized(top.get(name), name, path)
+    if found is None:
+        notes.append(f"{name} is not a number in the file: the wavelength must be given")
         return None
-    value, _, unit = text.partition(" ")
-    size = positive(_number(value, path, "the photon energy"), path, "the photon energy")
-    if energy is not None:
-        factor = _ENERGIES.get(unit.strip().lower())
-        if factor is None:
-            raise InputError(f"photon_energy '{shown(text)}' has no known unit", source=path)
-        return energy_ev_to_wavelength_angstrom(size * factor)
-    factor = {"m": 1e10, "a": 1.0, "": 1e10}.get(unit.strip().lower())
-    if factor is None:
-        raise InputError(f"wavelength '{shown(text)}' has no known unit", source=path)
-    return positive(size * factor, path, "wavelength")
+    size = positive(found[0], path, name)
+    if name == "electron_voltage":
+        volts = _VOLTS.get(found[1].lower())
+        if volts is None:
+            raise InputError(f"{name} '{shown(top[name])}' has no known unit", source=path)
+        notes.append("the beam is one of electrons: the image is that of X-rays of its wavelength")
+        return _ELECTRON[0] / math.sqrt(size * volts * (1.0 + _ELECTRON[1] * size * volts))
+    unit = spectral_unit(found[1]) if found[1] else EV
+    if name == "wavelength" and not found[1]:
+        unit = unit_by_size([size], "wavelength", path, name)
+        notes.append(f"wavelength says no unit: {size:g} is taken as {unit.name} by its size")
+    if unit is None or (unit.quantity == "energy") != (name == "photon_energy"):
+        raise InputError(f"{name} '{shown(top[name])}' has no known unit", source=path)
+    return positive(unit.angstrom(size), path, "wavelength")
 
 
-def _bad_region(values: dict[str, str], path: str) -> _Bad:
-    bounds = {
-        name: _number(values[name], path, f"a bad region's {name}")
-        for side in ("x", "y", "fs", "ss")
-        for name in (f"min_{side}", f"max_{side}")
-        if name in values
-    }
-    complete = [
-        {f"min_{a}", f"max_{a}", f"min_{b}", f"max_{b}"} <= set(bounds)
-        for a, b in (("x", "y"), ("fs", "ss"))
-    ]
-    if not any(complete):
-        raise InputError("a bad region lacks one of its four bounds", source=path)
-    return _Bad(bounds, values.get("panel", ""))
-
-
-def _masked(
-    panel: PanelGeometry, first: tuple[int, int], regions: list[_Bad], path: str
-) -> PanelGeometry:
-    areas: list[Rectangle] = []
-    mask: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] | None = None
-    for region in regions:
-        if region.panel not in ("", panel.name):
-            continue
-        bounds = region.bounds
-        if "min_fs" in bounds:
-            areas.append(
-                Rectangle(
-                    int(bounds["min_ss"]) - first[1], int(bounds["max_ss"]) - first[1] + 1,
-                    int(bounds["min_fs"]) - first[0], int(bounds["max_fs"]) - first[0] + 1,
-                )
-            )  # fmt: skip
-        elif _may_touch(panel, bounds, path):
-            mask = _outside(panel, bounds) if mask is None else mask & _outside(panel, bounds)
-    return replace(panel, masked=tuple(areas), mask=mask)
-
-
-def _may_touch(panel: PanelGeometry, bounds: dict[str, float], path: str) -> bool:
-    """Whether a region of the laboratory meets the rectangle around a panel."""
-    if panel.shape[0] * panel.shape[1] > _MAXIMUM_MASKED:
-        raise InputError(f"panel '{shown(panel.name)}' is too large for a mask", source=path)
-    corners = [
-        [
-            panel.origin[axis] / panel.pixel_size + f * panel.fast[axis] + s * panel.slow[axis]
-            for f in (0, panel.shape[1])
-            for s in (0, panel.shape[0])
-        ]
-        for axis in range(2)
-    ]
-    return all(
-        min(places) < bounds[f"max_{name}"] and max(places) > bounds[f"min_{name}"]
-        for places, name in zip(corners, "xy", strict=True)
+def _left_aside(contents: _Contents, path: str) -> list[str]:
+    """Say what the file holds that bears on its images and is not read."""
+    given = set(contents.top).union(*contents.panels.values())
+    notes = []
+    if masks := sorted(name for name in given if _MASKS.match(name)):
+        notes.append(f"left aside: {', '.join(masks)}; detector.mask_file gives a mask")
+    if counts := sorted(given & set(_COUNTS)):
+        notes.append(f"left aside, since images are in photons: {', '.join(counts)}")
+    if "bandwidth" in contents.top:
+        width = parsed_number(contents.top["bandwidth"], path, "bandwidth")
+        if width > 1e-7:
+            notes.append(f"bandwidth {width:g} (standard deviation of the wavelength over itself) "
+                         "is left aside: beam.dispersion or beam.spectrum gives it")  # fmt: skip
+    unknown = sorted(
+        shown(name)
+        for name in given - _READ_AT_TOP - set(_COUNTS)
+        if not _WITHOUT_EFFECT.fullmatch(name) and not _MASKS.match(name)
     )
-
-
-def _outside(
-    panel: PanelGeometry, bounds: dict[str, float]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-    """Pixels whose centres lie outside a region of the laboratory, bounds in pixels."""
-    slow_count, fast_count = panel.shape
-    inside = np.ones(panel.shape, dtype=np.bool_)
-    fast = (np.arange(fast_count) + 0.5)[np.newaxis, :]
-    rows = max(1, _BLOCK_PIXELS // fast_count)
-    for start in range(0, slow_count, rows):
-        block = inside[start : start + rows]
-        slow = (np.arange(start, start + block.shape[0]) + 0.5)[:, np.newaxis]
-        for axis, name in enumerate("xy"):
-            place = (
-                panel.origin[axis] / panel.pixel_size
-                + fast * panel.fast[axis]
-                + slow * panel.slow[axis]
-            )
-            block &= (place > bounds[f"min_{name}"]) & (place < bounds[f"max_{name}"])
-    return ~inside
+    if unknown:
+        notes.append(f"not known and left aside: {', '.join(unknown[:20])}")
+    return notes

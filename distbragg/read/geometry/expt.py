@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.matrices import apply3, determinant3, matmul3, transposed
+from distbragg.read.geometry.expt_notes import expt_notes
 from distbragg.read.geometry.model import (
     MAXIMUM_PANELS,
     FileGeometry,
@@ -75,6 +76,7 @@ def read_expt(path: str, *, experiment: int = 0) -> FileGeometry:
     notes = []
     if len(experiments) > 1:
         notes.append(f"experiment {experiment} of {len(experiments)} is used")
+    notes += expt_notes(models, _imageset(document, chosen))
     fixed, setting, axis = _goniometer(models["goniometer"], path)
     phi, oscillation = _scan(models["scan"], path)
     beam, wavelength, polarization, fraction = _beam(models["beam"], path)
@@ -120,8 +122,20 @@ def _model(
     models = _list(document, name, path)
     whole = isinstance(index, int) and not isinstance(index, bool)
     if not whole or not 0 <= index < len(models):
-        raise InputError(f"the experiment names no {name} of the list", source=path)
+        raise InputError(
+            f"the experiment names no {name} of the list",
+            source=path,
+            remedy="models in files of their own are not read: write the list anew with DIALS",
+        )
     return _mapping(models[index], f"a {name}", path)
+
+
+def _imageset(document: dict[str, Json], experiment: dict[str, Json]) -> dict[str, Json]:
+    """Return the images of an experiment, of which only the names of its tables matter."""
+    sets, index = document.get("imageset"), experiment.get("imageset")
+    if not isinstance(sets, list) or not isinstance(index, int) or not 0 <= index < len(sets):
+        return {}
+    return sets[index] if isinstance(sets[index], dict) else {}
 
 
 def _mapping(value: Json, what: str, path: str) -> dict[str, Json]:
@@ -159,7 +173,10 @@ def _beam(
 
 
 def _scan(model: dict[str, Json] | None, path: str) -> tuple[float | None, float | None]:
-    """Start and width of the first frame, degrees, from either form dxtbx has written."""
+    """Start and width of the first frame, degrees, from every form dxtbx has written.
+
+    Newer ones hold a table of `properties`, with `oscillation_width` where there is one image.
+    """
     if model is None:
         return None, None
     oscillation = model.get("oscillation")
@@ -171,6 +188,11 @@ def _scan(model: dict[str, Json] | None, path: str) -> tuple[float | None, float
     if not isinstance(angles, list) or not angles:
         return None, None
     start = number(angles[0], path, "oscillation")
+    widths = properties.get("oscillation_width") if isinstance(properties, dict) else None
+    if isinstance(widths, list) and widths:
+        widths = widths[0]
+    if widths is not None and not isinstance(widths, list):
+        return start, number(widths, path, "oscillation_width")
     width = number(angles[1], path, "oscillation") - start if len(angles) > 1 else 0.0
     return start, width
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.read.spectrum import Spectrum
+from distbragg.read.text import shown
 
 Triple = tuple[float, float, float]
 
@@ -27,6 +29,7 @@ ASSUMED_DISTANCE_MM: Final = 100.0
 
 _UNIT: Final = 1e-12
 _RIGHT_ANGLE: Final = 0.05
+_FORTRAN: Final = re.compile(r"^([-+]?[\d.]+)[dD]([-+]?\d+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,22 @@ def number(value: Any, source: str, what: str) -> float:  # noqa: ANN401 foreign
     if not abs(value) <= MAXIMUM_MM:
         raise InputError(f"{what} is {value:g}, out of any detector's range", source=source)
     return float(value)
+
+
+def parsed_number(text: str, source: str, what: str) -> float:
+    """Return a number that a text file writes, the exponents of Fortran included.
+
+    Raises
+    ------
+    InputError
+        Text that is none, or one that is not finite or out of bounds.
+    """
+    word = text.strip()
+    try:
+        value = float(_FORTRAN.sub(r"\1e\2", word))
+    except ValueError as error:
+        raise InputError(f"{what} '{shown(word)}' is not a number", source=source) from error
+    return number(value, source, what)
 
 
 def positive(value: Any, source: str, what: str) -> float:  # noqa: ANN401 foreign data

@@ -77,7 +77,10 @@ def plain_panel(
         "detector_distance"
     )
     _say_swing(file, detector)
-    good = None if mask is None or mask.shape != shape or not mask.any() else mask == 0
+    if mask is not None and mask.shape != shape:
+        file.notes.append("the pixel mask has another size than the detector and is left aside")
+        mask = None
+    good = None if mask is None or not mask.any() else mask == 0
     panel = PanelGeometry(
         name="detector",
         shape=shape,

@@ -76,6 +76,14 @@ def detect_format(path: str) -> GeometryFormat:
             start = handle.read(_FIRST_BYTES)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", source=path) from error
+    for pattern, what, remedy in _OTHERS:
+        if pattern.search(start):
+            raise InputError(
+                f"is {what}, no geometry file",
+                source=path,
+                field="detector.geometry_file",
+                remedy=remedy,
+            )
     for kind, pattern in _SIGNS:
         if pattern.search(start):
             return kind
@@ -86,6 +94,46 @@ def detect_format(path: str) -> GeometryFormat:
         remedy=f"known are {', '.join(FORMATS)}; detector.geometry_format forces one",
     )
 
+
+_OTHERS: Final[tuple[tuple[re.Pattern[bytes], str, str], ...]] = (
+    (
+        re.compile(rb"\*{5}\s+(?:XYCORR|INIT|COLSPOT|IDXREF|DEFPIX|INTEGRATE|CORRECT)\s+\*{5}"),
+        "a report of XDS",
+        "give GXPARM.XDS (refined by CORRECT), XPARM.XDS or XDS.INP",
+    ),
+    (
+        re.compile(rb"\A!FORMAT=XDS_ASCII|\A!OUTPUT_FILE=INTEGRATE"),
+        "a list of reflections of XDS",
+        "give GXPARM.XDS, XPARM.XDS or XDS.INP",
+    ),
+    (
+        re.compile(rb"\ACrystFEL stream format"),
+        "a CrystFEL stream",
+        "give the geometry between its lines 'Begin geometry file' and 'End geometry file'",
+    ),
+    (
+        re.compile(rb"\A(?:II\*\0|MM\0\*)"),
+        "a TIFF image (MarCCD, Rayonix, Pilatus)",
+        "use `dials.import` and its imported.expt",
+    ),
+    (
+        re.compile(rb"(?im)^poni1\s*:"),
+        "a PONI file of pyFAI",
+        "give detector.panels, or distance and beam centre",
+    ),
+    (
+        re.compile(rb"\AFORMAT\s*:"),
+        "a Bruker image",
+        "use `dials.import` and its imported.expt",
+    ),
+    (
+        re.compile(rb"dials::af::reflection_table"),
+        "a table of reflections of DIALS",
+        "give its .expt",
+    ),
+    (re.compile(rb"\A(?:\x1f\x8b|BZh|\xfd7zXZ)"), "a compressed file", "unpack it first"),
+)
+"""Files that are no geometry but are given for one, by what they hold."""
 
 _SIGNS: Final[tuple[tuple[GeometryFormat, re.Pattern[bytes]], ...]] = (
     ("nxmx", re.compile(re.escape(_HDF5))),

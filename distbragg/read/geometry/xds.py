@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.matrices import apply3, determinant3
 from distbragg.read.geometry.model import (
+    ASSUMED_DISTANCE_MM,
     FileGeometry,
     PanelGeometry,
     Rectangle,
@@ -28,16 +29,18 @@ from distbragg.read.geometry.model import (
     count,
     direction,
     number,
+    parsed_number,
     positive,
     square_pixel,
 )
-from distbragg.read.text import read_text, shown
+from distbragg.read.geometry.xds_masks import trusted_pixels
+from distbragg.read.text import read_text
 
 MAXIMUM_BYTES: Final = 1 << 22
 _MAXIMUM_AREAS: Final = 10_000
 _FRAME: Final = "the file's own (XDS: usually the beam along +z, the spindle along +x)"
 _KEYWORD = re.compile(r"([A-Z][A-Z0-9_.'()/-]*)=")
-_LEFT_ASIDE: Final = ("UNTRUSTED_ELLIPSE", "UNTRUSTED_QUADRILATERAL", "MASK_FILE", "X-GEO_CORR")
+_LEFT_ASIDE: Final = ("MASK_FILE", "X-GEO_CORR", "Y-GEO_CORR", "DARK_CURRENT_IMAGE")
 _TABLES: Final = 43
 """Numbers of XPARM.XDS before those of its segments."""
 
@@ -72,6 +75,8 @@ class _Detector:
     attenuation_length: float | None = None
     segments: list[_Segment] = field(default_factory=list)
     masked: list[Rectangle] = field(default_factory=list)
+    ellipses: list[list[float]] = field(default_factory=list)
+    quadrilaterals: list[list[float]] = field(default_factory=list)
 
 
 def read_xds_inp(path: str) -> FileGeometry:
@@ -84,15 +89,21 @@ def read_xds_inp(path: str) -> FileGeometry:
     """
     values = _parameters(read_text(path, MAXIMUM_BYTES))
     inp = _Input(path, values)
+    distance = inp.optional("DETECTOR_DISTANCE")
     detector = _Detector(
         size=(inp.whole("NX"), inp.whole("NY")),
         pixel=(inp.above_zero("QX"), inp.above_zero("QY")),
-        org=(inp.one("ORGX"), inp.one("ORGY")),
-        distance=inp.one("DETECTOR_DISTANCE"),
+        org=(
+            _or(inp.optional("ORGX"), (inp.whole("NX") + 1) / 2),
+            _or(inp.optional("ORGY"), (inp.whole("NY") + 1) / 2),
+        ),
+        distance=_or(distance, ASSUMED_DISTANCE_MM),
         x_axis=inp.vector("DIRECTION_OF_DETECTOR_X-AXIS", (1.0, 0.0, 0.0)),
         y_axis=inp.vector("DIRECTION_OF_DETECTOR_Y-AXIS", (0.0, 1.0, 0.0)),
         segments=_segments(inp),
         masked=[_untrusted(area, path) for area in inp.all("UNTRUSTED_RECTANGLE", 4)],
+        ellipses=inp.all("UNTRUSTED_ELLIPSE", 4),
+        quadrilaterals=inp.all("UNTRUSTED_QUADRILATERAL", 8),
     )
     thickness = inp.optional("SENSOR_THICKNESS")
     silicon = inp.optional("SILICON")
@@ -103,7 +114,7 @@ def read_xds_inp(path: str) -> FileGeometry:
     normal = inp.vector("POLARIZATION_PLANE_NORMAL", (0.0, 1.0, 0.0))
     x, y, z = np.cross(normal, beam).tolist()
     wavelength = inp.optional("X-RAY_WAVELENGTH")
-    notes = [f"{name} is left aside" for name in _LEFT_ASIDE if name in values]
+    notes = _left_aside(inp)
     phi, oscillation = inp.optional("STARTING_ANGLE"), inp.optional("OSCILLATION_RANGE")
     if phi is None and oscillation is not None:
         phi = 0.0  # XDS's own default
@@ -121,6 +132,8 @@ def read_xds_inp(path: str) -> FileGeometry:
             phi=phi,
             oscillation=oscillation,
             real_space=_axes_of_cell(inp),
+            distance_stated=distance is not None,
+            centre_stated=inp.optional("ORGX") is not None and inp.optional("ORGY") is not None,
             notes=tuple(notes),
         )
     )
@@ -137,7 +150,7 @@ def read_xparm(path: str) -> FileGeometry:
     head, _, body = read_text(path, MAXIMUM_BYTES).partition("\n")
     if "XPARM" not in head:
         raise InputError("not an XPARM.XDS", source=path, remedy="its first line says XPARM.XDS")
-    numbers = [_parsed(word, path, "a value") for word in body.split()[:_MOST_NUMBERS]]
+    numbers = [parsed_number(word, path, "a value") for word in body.split()[:_MOST_NUMBERS]]
     if len(numbers) < _TABLES:
         raise InputError("the file ends before its last table", source=path)
     segments = int(positive(numbers[26], path, "the number of segments"))
@@ -183,7 +196,9 @@ class _Input:
     def all(self, name: str, size: int) -> list[list[float]]:
         """Every occurrence of a parameter of `size` numbers."""
         found = self.values.get(name, [])[:_MAXIMUM_AREAS]
-        rows = [[_parsed(word, self.path, name) for word in text.split()[:size]] for text in found]
+        rows = [
+            [parsed_number(word, self.path, name) for word in text.split()[:size]] for text in found
+        ]
         if any(len(row) < size for row in rows):
             raise InputError(f"{name}= needs {size} numbers", source=self.path)
         return rows
@@ -225,12 +240,21 @@ def _parameters(text: str) -> dict[str, list[str]]:
     return values
 
 
-def _parsed(word: str, path: str, what: str) -> float:
-    try:
-        value = float(word)
-    except ValueError as error:
-        raise InputError(f"{what}: '{shown(word)}' is not a number", source=path) from error
-    return number(value, path, what)
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _left_aside(inp: _Input) -> list[str]:
+    """Say what bears on the image and is not read."""
+    notes = [f"{name} is left aside" for name in _LEFT_ASIDE if name in inp.values]
+    started, data = inp.optional("STARTING_FRAME"), inp.optional("DATA_RANGE")
+    if started is not None and data is not None and started != data:
+        notes.append(f"the rotation starts at STARTING_FRAME= {started:g}, not at DATA_RANGE=")
+    if "UNIT_CELL_CONSTANTS" in inp.values and "UNIT_CELL_A-AXIS" not in inp.values:
+        cell = inp.values["UNIT_CELL_CONSTANTS"][-1].split()
+        if any(word.strip("0.") for word in cell):
+            notes.append("UNIT_CELL_CONSTANTS has no orientation and is left aside: crystal.cell")
+    return notes
 
 
 def _plain(values: Sequence[float]) -> Triple:
@@ -342,6 +366,7 @@ def _panel(
         attenuation_length=detector.attenuation_length,
         material="Si" if detector.thickness is not None else "",
         masked=tuple(_shifted(area, first_x - 1, first_y - 1) for area in detector.masked),
+        mask=trusted_pixels(segment.area, detector.ellipses, detector.quadrilaterals),
     )
 
 
