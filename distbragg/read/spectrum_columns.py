@@ -127,6 +127,7 @@ def _named(names: list[str], place: str) -> Columns | None:
     """Return the columns of a list of names, or None if one is not understood."""
     values: list[tuple[int, Quantity | None, SpectralUnit | None]] = []
     weights: list[int] = []
+    names = _joined_names(names)
     for index, name in enumerate(names):
         if _is_weight(name):
             weights.append(index)
@@ -139,6 +140,22 @@ def _named(names: list[str], place: str) -> Columns | None:
         return None
     ((value, quantity, unit),) = values
     return Columns(value, weights[0] if weights else None, quantity, unit)
+
+
+def _joined_names(names: list[str]) -> list[str]:
+    """Join the words of one name that blanks part: `photon energy`, `wavelength nm`."""
+    joined: list[str] = []
+    before = ""
+    for name in names:
+        if all(word.casefold() in _ASIDE for word in _words(name)):
+            before += f"{name} "
+        elif joined and joined[-1].casefold() in _QUANTITIES and spectral_unit(name) is not None:
+            joined[-1] = f"{joined[-1]} {before}{name}"
+            before = ""
+        else:
+            joined.append(f"{before}{name}")
+            before = ""
+    return joined
 
 
 def _words(name: str) -> list[str]:
@@ -189,7 +206,7 @@ def _from_comments(comments: list[str], fields: int, path: str) -> Columns:
     plain = Columns(0, 1 if fields >= _COLUMNS else None)
     for comment in reversed(comments):
         names = _names(comment)
-        columns = _named(names, path) if len(names) == fields else None
+        columns = _named(names, path) if len(_joined_names(names)) == fields else None
         if columns is not None:
             said = Note("note", path, f"the columns are those of the comment '{shown(comment)}'")
             return replace(columns, notes=(said,))

@@ -120,7 +120,7 @@ def _contents(text: str, path: str) -> _Contents:
     defaults: dict[str, str] = {}
     for line_number, line in enumerate(text.splitlines(), start=1):
         content = line.split(";", 1)[0].strip()
-        if not content:
+        if not content or content.startswith("#"):
             continue
         key, sign, value = (part.strip() for part in content.partition("="))
         if not sign or not key:

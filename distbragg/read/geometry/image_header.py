@@ -235,7 +235,11 @@ def _cbf_header(path: str) -> str:
         raise InputError(f"cannot be read ({error})", source=path) from error
     if not start.startswith(b"###CBF"):
         raise InputError("not a CBF image", source=path, remedy="one begins with ###CBF")
-    text = start.split(_CBF_BINARY, 1)[0].decode("latin-1")
+    head = start.split(_CBF_BINARY, 1)[0]
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError:
+        text = head.decode("latin-1")
     if "_array_data.header_contents" not in text:
         raise InputError(
             "the CBF image has no mini header",

@@ -159,3 +159,51 @@ def test_the_identity_is_not_multiplied_in(tmp_path):
     (panel,) = read(tmp_path, document).panels
     assert panel.fast == tuple(odd)
     assert panel.origin == (0.1, 0.2, -0.3)
+
+
+@pytest.mark.spec("GEO-22")
+@pytest.mark.parametrize(
+    ("scan", "expected"),
+    [
+        ({"properties": {"oscillation": [10.0], "oscillation_width": [0.5]}}, (10.0, 0.5)),
+        ({"properties": {"oscillation": [10.0], "oscillation_width": 0.5}}, (10.0, 0.5)),
+        ({"properties": {"oscillation": [10.0, 10.5]}}, (10.0, 0.5)),
+        ({"properties": {"oscillation": [10.0, 10.5], "oscillation_width": []}}, (10.0, 0.5)),
+        ({"oscillation": [10.0, 0.5]}, (10.0, 0.5)),
+        ({"properties": {"oscillation": [10.0]}}, (10.0, 0.0)),
+    ],
+)
+def test_a_scan_of_one_image_keeps_its_width(tmp_path, scan, expected):
+    found = read(tmp_path, expt(scan=[{"image_range": [1, 1], **scan}]))
+    assert (found.phi, found.oscillation) == expected
+    assert any("taken as a still" in note for note in found.notes) == (expected[1] == 0.0)
+
+
+@pytest.mark.spec("SRC-27")
+def test_a_polychromatic_beam_says_no_wavelength(tmp_path):
+    beam = {"direction": [0, 0, 1], "wavelength_range": [1.0, 6.0], "__id__": "polychromatic"}
+    found = read(tmp_path, expt(beam=[beam]))
+    assert found.wavelength is None
+    assert any("1.0 to 6.0 Å" in note for note in found.notes)
+
+
+def test_what_a_list_says_beside_its_geometry_is_told(tmp_path):
+    document = expt()
+    document["crystal"][0].update(A_at_scan_points=[[0.0] * 9], ML_half_mosaicity_deg=0.1)
+    document["beam"][0].update(
+        probe="electron", divergence=0.1, flux=1e12, s0_at_scan_points=[[0, 0, -1]]
+    )
+    document["goniometer"][0]["setting_rotation_at_scan_points"] = [IDENTITY]
+    document["imageset"] = [{"mask": "bad.pickle", "gain": None, "dx": "dx.pickle"}]
+    document["experiment"][0]["imageset"] = 0
+    document["detector"][0]["panels"][0].update(
+        gain=2.0, px_mm_strategy={"type": "OffsetParallaxCorrectedPxMmStrategy"}
+    )
+    text = "\n".join(read(tmp_path, document).notes)
+    for part in (
+        "A_at_scan_points", "ML_half_mosaicity_deg 0.1", "'electron'", "divergence 0.1", "flux 1e+12",
+        "s0_at_scan_points", "setting_rotation_at_scan_points", "bad.pickle", "dx.pickle",
+        "gain and pedestal", "px_mm_strategy",
+    ):  # fmt: skip
+        assert part in text, part
+    assert read(tmp_path, expt()).notes == ()

@@ -69,6 +69,32 @@ def test_a_value_that_is_no_number_is_refused_when_it_is_asked_for(tmp_path):
             header.number(key)
 
 
+@pytest.mark.parametrize(
+    ("kind", "dtype"),
+    [("long_integer", "<i4"), ("unsigned_long", "<u4"), ("float", "<f4"), ("unsigned_char", "u1")],
+)
+def test_pixels_of_other_kinds(tmp_path, kind, dtype):
+    values = np.arange(15, dtype=dtype).reshape(3, 5) * 100
+    text = HEADER.replace("unsigned_short", kind) + "}\f"
+    header = read_smv_header(put(tmp_path, text, values.tobytes()))
+    np.testing.assert_array_equal(read_smv_pixels(header), values)
+    np.testing.assert_array_equal(read_mask(header.source), values != 0)
+
+
+def test_the_header_of_pixels_of_an_unknown_kind_is_read_but_not_the_pixels(tmp_path):
+    header = read_smv_header(put(tmp_path, HEADER.replace("unsigned_short", "mad") + "}\f"))
+    assert header.shape == (3, 5)
+    with pytest.raises(InputError, match="TYPE 'mad'"):
+        read_smv_pixels(header)
+
+
+def test_a_mask_that_is_a_picture_is_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "mask.png"
+    path.write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(InputError, match=r"numpy\.save"):
+        read_mask(str(path))
+
+
 def test_masks_of_both_kinds(tmp_path):
     pixels = np.array([[0, 1, 2, 0, 9]] * 3, dtype="<u2")
     image = put(tmp_path, HEADER + "}", pixels.tobytes())

@@ -1,0 +1,184 @@
+"""XDS inputs and the headers of images: masks, units, fields left to the specification."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distbragg.errors import InputError
+from distbragg.read.geometry.model import FileGeometry
+from distbragg.read.geometry.read import read_geometry
+from tests.geometry_files import MINI_CBF, SMV, XDS_INP
+
+
+def read(tmp_path: Path, content: bytes) -> FileGeometry:
+    path = tmp_path / "file.dat"
+    path.write_bytes(content)
+    return read_geometry(str(path))
+
+
+def changed(tmp_path: Path, content: bytes, old: bytes, new: bytes) -> FileGeometry:
+    assert old in content
+    return read(tmp_path, content.replace(old, new))
+
+
+@pytest.mark.spec("GEO-16")
+def test_untrusted_ellipses_and_quadrilaterals_take_the_pixels_inside(tmp_path: Path) -> None:
+    """XDS counts from 1: the ellipse of 2 to 6 along x and 3 to 7 along y is the circle about
+    (4, 5) of radius 2, whose border does not belong to it."""
+    (panel,) = read(tmp_path, XDS_INP + b"UNTRUSTED_ELLIPSE= 2 6 3 7\n").panels
+    assert panel.mask is not None
+    y, x = np.mgrid[1:11, 1:25]
+    np.testing.assert_array_equal(~panel.mask, (x - 4) ** 2 + (y - 5) ** 2 < 4)
+    slanted = b"UNTRUSTED_QUADRILATERAL= 14.5 2.5 18.5 2.5 20.5 6.5 16.5 6.5\n"
+    (panel,) = read(tmp_path, XDS_INP + slanted).panels
+    assert panel.mask is not None
+    left = 14.5 + (y - 2.5) / 2
+    np.testing.assert_array_equal(
+        ~panel.mask, (y > 2.5) & (y < 6.5) & (x >= left) & (x < left + 4)
+    )
+    (panel,) = read(tmp_path, XDS_INP + b"UNTRUSTED_ELLIPSE= 0 0 0 0\n").panels
+    assert panel.mask is None
+
+
+@pytest.mark.spec("GEO-18")
+@pytest.mark.parametrize(
+    ("left_out", "distance", "centre"),
+    [
+        (b"DETECTOR_DISTANCE= 60", False, True),
+        (b"ORGX= 12.5 ORGY= 5.5", True, False),
+        (b"ORGY= 5.5", True, False),
+    ],
+)
+def test_an_xds_input_may_leave_distance_and_centre_out(
+    tmp_path: Path, left_out: bytes, distance: bool, centre: bool
+) -> None:
+    found = changed(tmp_path, XDS_INP, left_out, b"")
+    assert (found.distance_stated, found.centre_stated) == (distance, centre)
+
+
+@pytest.mark.spec("SRC-27")
+def test_an_xds_input_without_a_wavelength_says_none(tmp_path: Path) -> None:
+    assert changed(tmp_path, XDS_INP, b"X-RAY_WAVELENGTH=1.1", b"").wavelength is None
+
+
+def test_numbers_as_fortran_writes_them(tmp_path: Path) -> None:
+    found = changed(tmp_path, XDS_INP, b"DETECTOR_DISTANCE= 60", b"DETECTOR_DISTANCE= 0.6D+02")
+    assert found.panels[0].origin[2] == 60.0
+
+
+def test_what_an_xds_input_says_beside_its_geometry_is_told(tmp_path: Path) -> None:
+    plain = XDS_INP.split(b"UNIT_CELL_A-AXIS")[0]
+    found = read(
+        tmp_path,
+        plain + b"X-GEO_CORR= x.cbf\nSTARTING_FRAME= 5\nDATA_RANGE= 1 100\n"
+        b"UNIT_CELL_CONSTANTS= 40 40 60 90 90 90\n",
+    )
+    text = "\n".join(found.notes)
+    for part in ("X-GEO_CORR", "STARTING_FRAME= 5", "UNIT_CELL_CONSTANTS"):
+        assert part in text
+    assert read(tmp_path, plain + b"UNIT_CELL_CONSTANTS= 0 0 0 0 0 0\n").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\n ***** CORRECT *****  (VERSION Jan 10, 2022)\n ORGX= 3\n", "a report of XDS"),
+        (b"!FORMAT=XDS_ASCII MERGE=FALSE\n!NX= 3\n", "list of reflections of XDS"),
+        (b"CrystFEL stream format 2.3\nq/min_fs = 0\n", "a CrystFEL stream"),
+        (b"II*\0rest", "a TIFF image"),
+        (b"# Nota\nDistance: 0.1\nPoni1: 0.1\n", "a PONI file"),
+        (b"FORMAT :100\n", "a Bruker image"),
+        (b"\x83\xaadials::af::reflection_table", "reflections of DIALS"),
+        (b"\x1f\x8b\x08", "a compressed file"),
+    ],
+)
+def test_files_that_are_no_geometry_are_refused_by_their_name(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, content)
+
+
+@pytest.mark.spec("GEO-19")
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"0.19018 m", b"190.18 mm"),
+        (b"172e-6 m x 172e-6 m", b"0.172 mm x 0.172 mm"),
+        (b"172e-6 m x 172e-6 m", b"172 um x 172 um"),
+        (b"(7.50, 4.25) pixels", b"(1.29, 0.731) mm"),
+        (b"0.9795 A", b"0.09795 nm"),
+        (b"0.9795 A", b"0.9795"),
+        (b"0.9795 A", "0.9795 Å".encode()),
+        (b"0.9795 A", b"0.9795 Angstrom"),
+        (b"Wavelength 0.9795 A", b"Photon_energy 12657.907 eV"),
+        (b"Wavelength 0.9795 A", b"Energy 12.657907 keV"),
+        (b"0.000320 m", b"0.32 mm"),
+        (b"0.000320 m", b"320 um"),
+        (b"Start_angle 5.0000 deg.\n# Angle_increment 0.2500",
+         b"Omega 5.0000 deg.\n# Omega_increment 0.2500"),
+    ],
+)  # fmt: skip
+def test_mini_headers_say_the_same_in_other_units(tmp_path: Path, old: bytes, new: bytes) -> None:
+    found, plain = changed(tmp_path, MINI_CBF, old, new), read(tmp_path, MINI_CBF)
+    np.testing.assert_allclose(found.panels[0].origin, plain.panels[0].origin, rtol=1e-12)
+    assert found.panels[0].pixel_size == pytest.approx(plain.panels[0].pixel_size)
+    assert found.panels[0].thickness == pytest.approx(plain.panels[0].thickness)
+    assert found.wavelength == pytest.approx(0.9795, rel=1e-6)
+    assert (found.phi, found.oscillation) == (5.0, 0.25)
+
+
+@pytest.mark.spec("GEO-19")
+def test_units_of_mini_headers_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    for old, new in ((b"0.9795 A", b"0.9795 furlong"), (b"0.19018 m", b"0.19 parsec"),
+                     (b"0.9795 A", b"0.9795 eV")):  # fmt: skip
+        with pytest.raises(InputError, match="no known unit"):
+            changed(tmp_path, MINI_CBF, old, new)
+
+
+@pytest.mark.spec("GEO-18")
+@pytest.mark.parametrize(
+    ("content", "line", "distance", "centre"),
+    [
+        (MINI_CBF, b"# Beam_xy (7.50, 4.25) pixels\n", True, False),
+        (MINI_CBF, b"# Detector_distance 0.19018 m\n", False, True),
+        (SMV, b"BEAM_CENTER_X=0.12;\nBEAM_CENTER_Y=0.23;\n", True, False),
+        (SMV, b"DISTANCE=100;\n", False, True),
+    ],
+)
+def test_headers_may_leave_distance_and_centre_out(
+    tmp_path: Path, content: bytes, line: bytes, distance: bool, centre: bool
+) -> None:
+    found = changed(tmp_path, content, line, b" " * len(line))
+    assert (found.distance_stated, found.centre_stated) == (distance, centre)
+
+
+@pytest.mark.spec("SRC-27")
+def test_headers_without_a_wavelength_or_with_one_of_0_say_none(tmp_path: Path) -> None:
+    assert changed(tmp_path, MINI_CBF, b"# Wavelength 0.9795 A\n", b"").wavelength is None
+    assert changed(tmp_path, MINI_CBF, b"0.9795 A", b"0.0 A").wavelength is None
+    assert changed(tmp_path, SMV, b"WAVELENGTH=1.2;", b"               ").wavelength is None
+
+
+def test_what_a_mini_header_says_of_a_moved_detector_is_told(tmp_path: Path) -> None:
+    for line, part in (
+        (b"# Detector_2theta 10.0 deg.\n", "Detector_2theta"),
+        (b"# Detector_Voffset 0.05 m\n", "Detector_Voffset"),
+        (b"# Oscillation_axis X, CCW\n", "'X, CCW'"),
+    ):
+        found = changed(tmp_path, MINI_CBF, b"# Polarization 0.990\n", line)
+        assert part in "\n".join(found.notes)
+    usual = b"# Detector_2theta 0.0 deg.\n# Detector_Voffset 0.0 m\n# Oscillation_axis X, CW\n"
+    assert changed(tmp_path, MINI_CBF, b"# Polarization 0.990\n", usual).notes == ()
+
+
+@pytest.mark.parametrize("kind", ["long_integer", "signed_long", "unsigned_long", "float"])
+def test_an_image_of_other_pixels_gives_its_header(tmp_path: Path, kind: str) -> None:
+    content = SMV.replace(b"unsigned_short", kind.encode())[: len(SMV) - 24]
+    head = content.split(b"}")[0] + b"}\f"
+    found = read(tmp_path, head.ljust(512) + bytes(4 * 12))
+    assert found.panels[0].shape == (3, 4)
+    assert found.wavelength == 1.2
