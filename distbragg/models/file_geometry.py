@@ -41,7 +41,7 @@ def geometry_of(spec: DetectorSpec, *, shot: int | None = None) -> FileGeometry 
         distance or beam centre that neither file nor specification states.
     """
     if spec.geometry_file is not None:
-        geometry = read_geometry(spec.geometry_file, spec.geometry_format)
+        geometry = read_geometry(spec.geometry_file, spec.geometry_format, spec.geometry_experiment)
         given = {
             "distance_mm": geometry.distance_stated or spec.distance_mm is not None,
             "xbeam_mm": geometry.centre_stated or spec.xbeam_mm is not None,
@@ -136,7 +136,7 @@ def sensor_material(spec: DetectorSpec, panel: int) -> Material:
     if found is None and spec.preset is not None:
         found = known_material(read_preset(spec.preset).material)
     if found is None and spec.geometry_file is not None:
-        geometry = read_geometry(spec.geometry_file, spec.geometry_format)
+        geometry = read_geometry(spec.geometry_file, spec.geometry_format, spec.geometry_experiment)
         found = known_material(geometry.panels[panel].material)
     return found or "Si"
 

@@ -268,7 +268,9 @@ def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
     """
     detector = spec.detector
     if detector.geometry_file is not None:
-        geometry = read_geometry(detector.geometry_file, detector.geometry_format)
+        geometry = read_geometry(
+            detector.geometry_file, detector.geometry_format, detector.geometry_experiment
+        )
         shapes = [panel.shape for panel in geometry.panels]
         return len(shapes) * max(slow for slow, _ in shapes), max(fast for _, fast in shapes)
     if detector.preset is not None:

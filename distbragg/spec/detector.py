@@ -99,9 +99,10 @@ class DetectorSpec(SpecModel):
     or with `gaps: panels` its modules are panels of their own.
 
     `panels` (in the laboratory frame of the convention) or `geometry_file` (in the file's own
-    frame) stand in place of what places and sizes a single panel. Beside them `distance_mm`
-    moves all panels along the beam, `xbeam_mm` and `ybeam_mm` across it, `rotation_deg` and
-    `twotheta_deg` turn them, and `sensor` replaces the file's, field by field.
+    frame; of several experiments the one numbered `geometry_experiment`) stand in place of what
+    places and sizes a single panel. Beside them `distance_mm` moves all panels along the beam,
+    `xbeam_mm` and `ybeam_mm` across it, `rotation_deg` and `twotheta_deg` turn them, and `sensor`
+    replaces the file's, field by field.
 
     `roi` is first fast, last fast, first slow, last slow pixel, both ends included.
 
@@ -113,6 +114,7 @@ class DetectorSpec(SpecModel):
     gaps: Literal["mask", "panels"] | None = None
     geometry_file: str | None = None
     geometry_format: GeometryFormat = "auto"
+    geometry_experiment: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     panels: tuple[PanelSpec, ...] | None = None
 
     convention: Convention | None = None
@@ -163,6 +165,8 @@ class DetectorSpec(SpecModel):
         self._check_preset()
         if self.geometry_file is not None or self.panels is not None:
             self._check_panels()
+        if self.geometry_experiment is not None and self.geometry_file is None:
+            raise refusal("goes with a geometry_file of experiments", field="geometry_experiment")
         return self
 
     def _check_preset(self) -> None:

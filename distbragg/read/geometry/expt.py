@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -44,29 +46,28 @@ Matrix = NDArray[np.float64]
 Json = Any
 
 
-def read_expt(path: str, *, experiment: int = 0) -> FileGeometry:
+def read_expt(path: str, *, experiment: int | None = None) -> FileGeometry:
     """Read one experiment of a DIALS experiment list.
 
     Parameters
     ----------
     path : str
-    experiment : int
-        Which of the list.
+    experiment : int, optional
+        Which of the list; the first where not given, and of several a note says so.
 
     Raises
     ------
     InputError
         No such file, no experiment list, or a model that cannot be rendered.
     """
-    document = _document(path)
+    document = _document(path, _identity(path))
     experiments = _list(document, "experiment", path)
     if not experiments:
         raise InputError("the experiment list is empty", source=path)
-    if experiment >= len(experiments):
-        raise InputError(
-            f"there is no experiment {experiment} among {len(experiments)}", source=path
-        )
-    chosen = _mapping(experiments[experiment], "an experiment", path)
+    index = experiment or 0
+    if index >= len(experiments):
+        raise InputError(f"there is no experiment {index} among {len(experiments)}", source=path)
+    chosen = _mapping(experiments[index], "an experiment", path)
     models = {
         name: _model(document, chosen, name, path)
         for name in ("beam", "detector", "goniometer", "scan", "crystal")
@@ -74,8 +75,11 @@ def read_expt(path: str, *, experiment: int = 0) -> FileGeometry:
     if models["detector"] is None:
         raise InputError("the experiment has no detector", source=path)
     notes = []
-    if len(experiments) > 1:
-        notes.append(f"experiment {experiment} of {len(experiments)} is used")
+    if len(experiments) > 1 and experiment is None:
+        notes.append(
+            f"experiment 0 of {len(experiments)} is used; detector.geometry_experiment chooses "
+            "another"
+        )
     notes += expt_notes(models, _imageset(document, chosen))
     fixed, setting, axis = _goniometer(models["goniometer"], path)
     phi, oscillation = _scan(models["scan"], path)
@@ -100,7 +104,17 @@ def read_expt(path: str, *, experiment: int = 0) -> FileGeometry:
     )
 
 
-def _document(path: str) -> dict[str, Json]:
+def _identity(path: str) -> tuple[int, int, int]:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return 0, 0, 0  # Reading says what is wrong.
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+@lru_cache(maxsize=1)
+def _document(path: str, _identity: tuple[int, int, int]) -> dict[str, Json]:
+    """Return the list; remembered, since its experiments are asked for one by one."""
     try:
         document = json.loads(read_text(path, MAXIMUM_BYTES))
     except (ValueError, RecursionError) as error:

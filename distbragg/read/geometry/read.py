@@ -19,7 +19,7 @@ _FIRST_BYTES: Final = 1 << 16
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 
 
-def read_geometry(path: str, format: str = "auto") -> FileGeometry:
+def read_geometry(path: str, format: str = "auto", experiment: int | None = None) -> FileGeometry:
     """Read a geometry file.
 
     Remembered while the file keeps its size and time: a sweep asks once per frame.
@@ -29,6 +29,8 @@ def read_geometry(path: str, format: str = "auto") -> FileGeometry:
     path : str
     format : str
         One of `FORMATS`, or "auto": by content.
+    experiment : int, optional
+        Which one of a DIALS experiment list, from 0; the first where not given, and a note.
 
     Raises
     ------
@@ -39,12 +41,25 @@ def read_geometry(path: str, format: str = "auto") -> FileGeometry:
         status = Path(path).stat()
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", source=path) from error
-    return _read(path, format, (status.st_size, status.st_mtime_ns, status.st_ino))
+    return _read(path, format, experiment, (status.st_size, status.st_mtime_ns, status.st_ino))
 
 
 @lru_cache(maxsize=16)
-def _read(path: str, format: str, _identity: tuple[int, int, int]) -> FileGeometry:
+def _read(
+    path: str, format: str, experiment: int | None, _identity: tuple[int, int, int]
+) -> FileGeometry:
     kind = detect_format(path) if format == "auto" else format
+    if experiment is not None:
+        if kind != "expt":
+            raise InputError(
+                "the geometry file lists no experiments",
+                source=path,
+                field="detector.geometry_experiment",
+                remedy="leave it out",
+            )
+        from distbragg.read.geometry.expt import read_expt
+
+        return read_expt(path, experiment=experiment)
     module, name = _READERS[kind]
     # Only what a file asks for is loaded: most runs have none, and h5py is slow to load.
     reader: Callable[[str], FileGeometry] = getattr(import_module(module, __package__), name)

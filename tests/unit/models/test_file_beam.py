@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,14 @@ from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.spec.load import parse_spec
 from distbragg.spec.sweep import SweepSpec
-from tests.geometry_files import CRYSTFEL, MINI_CBF, XDS_INP
+from tests.geometry_files import CRYSTFEL, MINI_CBF, XDS_INP, expt
 from tests.nexus_files import spectrum_master
 
 CHANNELS = [0.95, 1.0, 1.05]
 SHOTS = [[1.0, 2.0, 1.0], [3.0, 1.0, -0.001]]
 
 
-def document(
-    file: str, beam: dict[str, Any] | None = None, **detector: Any
-) -> dict[str, Any]:
+def document(file: str, beam: dict[str, Any] | None = None, **detector: Any) -> dict[str, Any]:
     return {
         "beam": beam or {},
         "crystal": {"cell": [40, 40, 40, 90, 90, 90]},
@@ -146,3 +145,16 @@ def test_notes_of_a_geometry_reach_the_experiment(tmp_path: Path) -> None:
     (note,) = build(str(path)).notes
     assert (note.kind, note.place) == ("note", str(path))
     assert "max_adu" in note.text
+
+
+@pytest.mark.spec("GEO-16")
+def test_the_specification_chooses_an_experiment_of_a_list(tmp_path: Path) -> None:
+    content = expt()
+    content["beam"].append({**content["beam"][0], "wavelength": 0.9})
+    content["experiment"].append({**content["experiment"][0], "beam": 1})
+    path = tmp_path / "x.expt"
+    path.write_text(json.dumps(content))
+    assert build(str(path)).beam.wavelength == 1.1
+    assert build(str(path), geometry_experiment=1).beam.wavelength == 0.9
+    with pytest.raises(InputError, match="geometry_experiment"):
+        parse_spec({"detector": {"geometry_experiment": 1}})

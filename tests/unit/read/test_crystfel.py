@@ -71,9 +71,7 @@ def test_an_edge_of_masked_pixels_runs_round_every_panel_that_has_one(tmp_path: 
         ("wavelength = 1.3", 1.3),
     ],
 )
-def test_energy_and_wavelength_in_their_units(
-    tmp_path: Path, line: str, wavelength: float
-) -> None:
+def test_energy_and_wavelength_in_their_units(tmp_path: Path, line: str, wavelength: float) -> None:
     found = changed(tmp_path, "photon_energy = 9.4 keV", line)
     assert found.wavelength == pytest.approx(wavelength, rel=1e-12)
     assert ("by its size" in told(found)) == (line == "wavelength = 1.3")

@@ -11,7 +11,8 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.read.geometry.expt import read_expt
 from distbragg.read.geometry.model import FileGeometry
-from tests.geometry_files import IDENTITY, expt, expt_panel
+from distbragg.read.geometry.read import read_geometry
+from tests.geometry_files import IDENTITY, XDS_INP, expt, expt_panel
 
 SIXTY = np.sqrt(0.75)
 
@@ -201,9 +202,36 @@ def test_what_a_list_says_beside_its_geometry_is_told(tmp_path):
     )
     text = "\n".join(read(tmp_path, document).notes)
     for part in (
-        "A_at_scan_points", "ML_half_mosaicity_deg 0.1", "'electron'", "divergence 0.1", "flux 1e+12",
+        "A_at_scan_points", "ML_half_mosaicity_deg 0.1", "'electron'", "divergence 0.1",
+        "flux 1e+12",
         "s0_at_scan_points", "setting_rotation_at_scan_points", "bad.pickle", "dx.pickle",
         "gain and pedestal", "px_mm_strategy",
     ):  # fmt: skip
         assert part in text, part
     assert read(tmp_path, expt()).notes == ()
+
+
+@pytest.mark.spec("GEO-16")
+def test_one_of_several_experiments_is_chosen(tmp_path):
+    document = expt()
+    document["beam"].append({**document["beam"][0], "wavelength": 0.9})
+    document["experiment"].append({**document["experiment"][0], "beam": 1})
+    path = tmp_path / "x.expt"
+    path.write_text(json.dumps(document))
+    first = read_geometry(str(path))
+    assert first.wavelength == 1.1
+    assert any("experiment 0 of 2 is used" in note for note in first.notes)
+    second = read_geometry(str(path), "auto", 1)
+    assert (second.wavelength, second.notes) == (0.9, ())
+    with pytest.raises(InputError, match="no experiment 2 among 2"):
+        read_geometry(str(path), "auto", 2)
+    (tmp_path / "XDS.INP").write_bytes(XDS_INP)
+    with pytest.raises(InputError, match="lists no experiments"):
+        read_geometry(str(tmp_path / "XDS.INP"), "auto", 0)
+
+
+def test_models_in_files_of_their_own_are_refused(tmp_path):
+    document = expt()
+    document["experiment"][0]["beam"] = "beam.json"
+    with pytest.raises(InputError, match="files of their own are not read"):
+        read(tmp_path, document)

@@ -36,9 +36,7 @@ def test_untrusted_ellipses_and_quadrilaterals_take_the_pixels_inside(tmp_path: 
     (panel,) = read(tmp_path, XDS_INP + slanted).panels
     assert panel.mask is not None
     left = 14.5 + (y - 2.5) / 2
-    np.testing.assert_array_equal(
-        ~panel.mask, (y > 2.5) & (y < 6.5) & (x >= left) & (x < left + 4)
-    )
+    np.testing.assert_array_equal(~panel.mask, (y > 2.5) & (y < 6.5) & (x >= left) & (x < left + 4))
     (panel,) = read(tmp_path, XDS_INP + b"UNTRUSTED_ELLIPSE= 0 0 0 0\n").panels
     assert panel.mask is None
 
