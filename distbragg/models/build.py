@@ -102,7 +102,7 @@ def build_experiment(
             else like.experiment.background
         ),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
-        notes=distinct(table.notes, file_notes(spec.beam, geometry)),
+        notes=distinct(table.notes, file_notes(spec.beam, geometry, float(beam.wavelength))),
     )
 
 

@@ -16,6 +16,7 @@ from distbragg.models.build_panels import Surroundings, build_panels
 from distbragg.models.conventions import ConventionRule, Pivot
 from distbragg.models.detector import Detector, Panel, Surface
 from distbragg.models.detector_axes import PARALLEL, PanelAxes, Swing, panel_axes, swing_of
+from distbragg.models.file_geometry import is_wavelength_of
 from distbragg.models.headers import HeaderValues
 from distbragg.models.presets import preset_panels, with_preset
 from distbragg.models.sensor import build_sensor
@@ -105,7 +106,8 @@ def build_detector(
     """
     physics = spec.physics
     if geometry is not None:
-        return build_panels(spec.detector, geometry, rule, Surroundings(physics, beam, wavelength))
+        around = Surroundings(physics, beam, wavelength, is_wavelength_of(geometry, wavelength))
+        return build_panels(spec.detector, geometry, rule, around)
     written = spec.detector
     detector, preset = with_preset(written)
     spec = spec.model_copy(update={"detector": detector})

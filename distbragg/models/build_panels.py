@@ -36,11 +36,15 @@ _RIGHT_ANGLE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all panels of a detector share: beam (unit vector), wavelength (Å), physics."""
+    """What all panels of a detector share: beam (unit vector), wavelength (Å), physics.
+
+    `same_wavelength` tells that the wavelength is that of their geometry file.
+    """
 
     physics: Physics
     beam: Vector
     wavelength: float
+    same_wavelength: bool = True
 
 
 def build_panels(
@@ -152,7 +156,12 @@ def _panel(
     if abs(dot(panel.fast, panel.slow)) > _RIGHT_ANGLE:
         logger.warning("the fast and slow axes of panel '%s' are not at right angles", panel.name)
     ratio = dot(around.beam, normal)
-    sensor = merged_sensor(spec.sensor, panel, None if listed is None else listed.sensor)
+    sensor = merged_sensor(
+        spec.sensor,
+        panel,
+        None if listed is None else listed.sensor,
+        same_wavelength=around.same_wavelength,
+    )
     return Panel(
         name=panel.name,
         shape=shape,

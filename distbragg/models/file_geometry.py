@@ -21,6 +21,7 @@ from distbragg.read.preset import read_preset
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.detector import DetectorSpec, Material, PanelSpec
 
+_SAME_WAVELENGTH = 1e-3
 _DEFAULT_SIZE_MM = 102.4
 _DEFAULT_PIXEL_MM = 0.1
 
@@ -75,10 +76,25 @@ def shot_of(spec: BeamSpec) -> int | None:
     return None if spectrum is None or not spectrum.of_geometry_file else spectrum.shot
 
 
-def file_notes(spec: BeamSpec, geometry: FileGeometry | None) -> Notes:
-    """Return what the readers of a geometry file and of a spectrum have to say."""
+def is_wavelength_of(geometry: FileGeometry, wavelength: float) -> bool:
+    """Whether a wavelength (Å) is the one that a geometry file states, or it states none."""
+    stated = geometry.wavelength
+    return stated is None or abs(wavelength - stated) <= _SAME_WAVELENGTH * stated
+
+
+def file_notes(spec: BeamSpec, geometry: FileGeometry | None, wavelength: float) -> Notes:
+    """Return what the readers of a geometry file and of a spectrum have to say.
+
+    `wavelength` is the nominal one of the experiment, Å.
+    """
     found: list[Note] = []
     if geometry is not None:
+        if not is_wavelength_of(geometry, wavelength) and any(
+            panel.attenuation_length is not None and known_material(panel.material) is None
+            for panel in geometry.panels
+        ):
+            said = f"the sensor's attenuation is that of {geometry.wavelength:g} Å"
+            found.append(Note("warning", geometry.source, f"{said}: detector.sensor gives another"))
         found += [Note("note", geometry.source, text) for text in geometry.notes]
         if geometry.spectrum is not None and not takes_file_spectrum(spec):
             found.append(Note("note", geometry.source, "the spectrum of the file is left aside: "

@@ -87,13 +87,19 @@ def build_sensor(spec: SensorSpec, physics: Physics, wavelength: float) -> Senso
 
 
 def merged_sensor(
-    whole: SensorSpec, panel: PanelGeometry, own: SensorSpec | None = None
+    whole: SensorSpec,
+    panel: PanelGeometry,
+    own: SensorSpec | None = None,
+    *,
+    same_wavelength: bool = True,
 ) -> SensorSpec:
     """Return the sensor of one panel: its own fields, else the detector's, else the file's.
 
-    An attenuation length of the file is that of its own material: it gives way to a material
-    of the specification. A file that names a thickness alone states no absorption, nor does one
-    that names less than a micrometre: such thicknesses stand for none in files that must have one.
+    An attenuation length of the file is that of its own material at its own wavelength: it gives
+    way to a material of the specification, and at another wavelength (not `same_wavelength`) to
+    the material that the file names, where that is known. A file that names a thickness alone
+    states no absorption, nor does one that names less than a micrometre: such thicknesses stand
+    for none in files that must have one.
     """
     own = SensorSpec() if own is None else own
     attenuation = _first(own.attenuation_length_um, whole.attenuation_length_um)
@@ -101,6 +107,8 @@ def merged_sensor(
     if attenuation is None and material is None:
         attenuation = None if panel.attenuation_length is None else panel.attenuation_length * 1e3
         material = known_material(panel.material)
+        if material is not None and not same_wavelength:
+            attenuation = None
     thickness = _first(own.thickness_um, whole.thickness_um)
     stated = 0.0 if panel.thickness is None else panel.thickness
     if thickness is None and stated >= _THINNEST_MM and (attenuation or material):

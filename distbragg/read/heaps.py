@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,12 @@ def check_heaps(path: str) -> None:
                 if looked > MOST_OBJECTS:
                     raise InputError("has more pieces of text than are read", source=path)
                 at = data.find(_MARK, at + len(_MARK))
+
+
+def load_filters() -> None:
+    """Let h5py read what is compressed by the filters of detectors, where they are installed."""
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401
 
 
 def _objects(data: mmap.mmap, start: int, path: str) -> int:

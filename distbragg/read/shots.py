@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.heaps import check_heaps
+from distbragg.read.heaps import check_heaps, load_filters
 from distbragg.read.spectrum import ZARR_SUFFIXES, Spectrum, first_of_many, usable_weights
 from distbragg.read.spectrum_columns import quantity_and_unit
 from distbragg.read.units import SpectralUnit, spectral_unit, unit_attribute
@@ -86,6 +86,7 @@ def read_shot(
 
 def _read_hdf5(path: str, shot: int | None, weights: str, channels: str, unit: str | None) -> _Read:
     check_heaps(path)
+    load_filters()
     with h5py.File(path, "r", locking=False) as file:
         return _rows(
             _dataset(file, weights, path), _dataset(file, channels, path), shot, unit, path

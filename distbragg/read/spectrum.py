@@ -165,10 +165,11 @@ def first_of_many(source: str, shots: int) -> Note:
 
 
 def _parse(line: Line, columns: Columns) -> tuple[float, float]:
-    expected = 1 if columns.weight is None else 2
-    if len(line.fields) != expected:
+    if len(line.fields) != columns.count:
         raise InputError(
-            f"{len(line.fields)} columns where the first line has {expected}", source=line.place
+            f"{len(line.fields)} columns where the first line has {columns.count}",
+            source=line.place,
+            remedy="name the columns in a first line" if len(line.fields) > 2 else "",
         )
     value = parse_number(line.fields[columns.value], line, "wavelength or energy")
     if value <= 0.0:

@@ -48,6 +48,8 @@ class Columns:
     value : int
     weight : int or None
         None: every line weighs 1.
+    count : int
+        Of all columns; of more than two, whose names say which is which, the rest is left aside.
     quantity : {"wavelength", "energy"} or None
     unit : SpectralUnit or None
     notes : tuple of Note
@@ -55,6 +57,7 @@ class Columns:
 
     value: int
     weight: int | None
+    count: int
     quantity: Quantity | None = None
     unit: SpectralUnit | None = None
     notes: Notes = ()
@@ -133,13 +136,17 @@ def _named(names: list[str], place: str) -> Columns | None:
             weights.append(index)
             continue
         found = _classified(name, place)
-        if found is None:
+        if found is not None:
+            values.append((index, *found))
+        elif len(names) <= _COLUMNS:
             return None
-        values.append((index, *found))
-    if len(names) > _COLUMNS or len(values) != 1:
+    if len(values) != 1 or len(weights) > 1 or (len(names) > _COLUMNS and not weights):
         return None
     ((value, quantity, unit),) = values
-    return Columns(value, weights[0] if weights else None, quantity, unit)
+    others = [name for i, name in enumerate(names) if i not in (value, *weights)]
+    aside = ", ".join(shown(name) for name in others)
+    notes = (Note("note", place, f"columns left aside: {aside}"),) if others else ()
+    return Columns(value, weights[0] if weights else None, len(names), quantity, unit, notes)
 
 
 def _joined_names(names: list[str]) -> list[str]:
@@ -203,13 +210,13 @@ def _joined(word: str) -> tuple[Quantity, SpectralUnit] | None:
 
 def _from_comments(comments: list[str], fields: int, path: str) -> Columns:
     """Columns of a table without names: those that the last comment of names gives."""
-    plain = Columns(0, 1 if fields >= _COLUMNS else None)
+    plain = Columns(0, 1 if fields >= _COLUMNS else None, min(fields, _COLUMNS))
     for comment in reversed(comments):
         names = _names(comment)
         columns = _named(names, path) if len(_joined_names(names)) == fields else None
         if columns is not None:
             said = Note("note", path, f"the columns are those of the comment '{shown(comment)}'")
-            return replace(columns, notes=(said,))
+            return replace(columns, notes=(said, *columns.notes))
     return plain
 
 

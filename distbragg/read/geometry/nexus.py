@@ -6,7 +6,6 @@ which describe the detector by its centre and distance alone, are read by `nexus
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -36,6 +35,7 @@ from distbragg.read.geometry.nexus_file import (
     turned,
 )
 from distbragg.read.geometry.nexus_plain import plain_panel, plain_rotation, setting_energy
+from distbragg.read.heaps import load_filters
 
 _FRAME: Final = "NeXus's (McStas: beam along +z)"
 _LARGEST_MASK: Final = 1 << 27
@@ -178,8 +178,7 @@ def _one_mask(file: NexusFile, detector: Node, name: str) -> Mask | None:
         raise InputError("pixel_mask is no image of whole numbers", source=file.path)
     if not 0 < member.size <= _LARGEST_MASK:
         raise InputError(f"the pixel mask has {member.size} pixels", source=file.path)
-    with suppress(ImportError):
-        import hdf5plugin  # noqa: F401  (what masks of EIGER detectors are compressed with)
+    load_filters()
     try:
         return np.asarray(np.asarray(member[()]) != 0)
     except OSError:

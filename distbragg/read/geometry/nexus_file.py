@@ -24,6 +24,7 @@ from distbragg.read.units import angle_deg, length_mm, unit_attribute
 _LONGEST_CHAIN: Final = 64
 _MOST_VALUES: Final = 1_000_000
 _MM_PER_METRE: Final = 1e3
+_UNIT_LENGTH: Final = 1e-3
 
 Matrix = NDArray[np.float64]
 Node = Any
@@ -195,7 +196,6 @@ class NexusFile:
         rotation, translation = np.eye(3), np.zeros(3)
         for name, dataset in self.axes(start):
             kind = text(dataset.attrs.get("transformation_type"))
-            vector = np.array(self.axis(dataset, name))
             value = 0.0 if name == skip_values_of else self._at_first(dataset, name)
             if kind == "rotation":
                 angle = value * self.angle_unit(dataset.attrs, name)
@@ -205,10 +205,26 @@ class NexusFile:
             elif kind == "translation":
                 unit = self.length_unit(dataset.attrs, name)
                 shift = self.offset(dataset, name, unit)
-                translation = translation + vector * value * unit + shift
+                translation = translation + self._way(dataset, name) * value * unit + shift
             else:
                 raise InputError(f"{name} is neither rotation nor translation", source=self.path)
         return rotation, translation
+
+    def _way(self, dataset: Node, name: str) -> Matrix:
+        """Return the vector of a translation; one of no length stands for none.
+
+        NeXus asks for unit length. One of another length is taken as it stands, as other
+        programs take it, and a note says so.
+        """
+        vector = np.asarray(dataset.attrs["vector"], dtype=np.float64).reshape(-1)
+        length = float(np.linalg.norm(vector))
+        if vector.size == 3 and length == 0.0:
+            return np.zeros(3)
+        unit = np.array(self.axis(dataset, name))
+        if abs(length - 1.0) <= _UNIT_LENGTH:
+            return unit
+        self.notes.append(f"the vector of {name} is {length:g} long: it is taken as it stands")
+        return unit * length
 
     def _at_first(self, dataset: Node, name: str) -> float:
         """Return the value of an axis; of one that moves, the first."""

@@ -364,7 +364,10 @@ def _panel(
         slow=_plain(apply3(axes, y_axis).tolist()),
         thickness=detector.thickness,
         attenuation_length=detector.attenuation_length,
-        material="Si" if detector.thickness is not None else "",
+        # SILICON= may state the absorption of any sensor: only without it is one of silicon meant.
+        material=(
+            "Si" if detector.thickness is not None and detector.attenuation_length is None else ""
+        ),
         masked=tuple(_shifted(area, first_x - 1, first_y - 1) for area in detector.masked),
         mask=trusted_pixels(segment.area, detector.ellipses, detector.quadrilaterals),
     )

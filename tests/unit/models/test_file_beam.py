@@ -14,7 +14,7 @@ from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.spec.load import parse_spec
 from distbragg.spec.sweep import SweepSpec
-from tests.geometry_files import CRYSTFEL, MINI_CBF, XDS_INP, expt
+from tests.geometry_files import CRYSTFEL, MINI_CBF, XDS_INP, expt, expt_panel
 from tests.nexus_files import spectrum_master
 
 CHANNELS = [0.95, 1.0, 1.05]
@@ -158,3 +158,24 @@ def test_the_specification_chooses_an_experiment_of_a_list(tmp_path: Path) -> No
     assert build(str(path), geometry_experiment=1).beam.wavelength == 0.9
     with pytest.raises(InputError, match="geometry_experiment"):
         parse_spec({"detector": {"geometry_experiment": 1}})
+
+
+@pytest.mark.spec("GEO-13")
+def test_the_attenuation_of_a_file_is_that_of_its_wavelength(tmp_path: Path) -> None:
+    """Silicon at 22.5 keV: 3.17 cm²/g (NIST XCOM, interpolated) times 2.33 g/cm³ is 0.74 /mm."""
+    panels = [
+        expt_panel("a", [0, 0, -50], thickness=0.32, mu=4.0, material="Si"),
+        expt_panel("b", [9, 0, -50], thickness=0.32, mu=4.0),
+    ]
+    path = tmp_path / "s.expt"
+    path.write_text(json.dumps(expt(panels)))
+    same = build(str(path))
+    assert [p.sensor.attenuation for p in same.detector.panels] == [4000.0, 4000.0]
+    assert same.notes == ()
+    other = build(str(path), {"wavelength_angstrom": 0.55})
+    first, second = other.detector.panels
+    assert first.sensor.attenuation == pytest.approx(740.0, rel=0.02)
+    assert second.sensor.attenuation == 4000.0
+    (note,) = other.notes
+    assert note.kind == "warning"
+    assert "attenuation is that of 1.1 Å" in note.text

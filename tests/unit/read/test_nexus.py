@@ -335,3 +335,20 @@ def test_an_axis_that_moves_and_a_stride_are_not_passed_over(tmp_path: Path) -> 
         file[DETECTOR]["module0"]["data_stride"] = [2, 2]
     with pytest.raises(InputError, match="data_stride"):
         read_geometry(str(path))
+
+
+def test_vectors_of_no_length_and_of_another_length_than_one(tmp_path: Path) -> None:
+    path = tmp_path / "m.h5"
+    write_nexus(str(path))
+    plain = read_geometry(str(path)).panels[0].origin
+    with h5py.File(path, "a") as file:
+        for index in range(2):
+            offset = file[DETECTOR][f"module{index}"]["module_offset"]
+            offset.attrs["vector"] = [0.0, 0.0, 0.0]
+    found = read_geometry(str(path))
+    assert (found.panels[0].origin, found.notes) == (plain, ())
+    with h5py.File(path, "a") as file:
+        file[DETECTOR]["transformations"]["z"].attrs["vector"] = [0.0, 0.0, 2.0]
+    found = read_geometry(str(path))
+    assert found.panels[0].origin[2] == pytest.approx(120.0)
+    assert any("2 long" in note for note in found.notes)

@@ -56,6 +56,16 @@ def test_the_unit_that_a_name_or_comment_gives_is_believed(tmp_path: Path, conte
     np.testing.assert_array_equal(found.weight, [1.0, 2.0])
 
 
+def test_more_columns_are_left_aside_where_names_tell_them_apart(tmp_path: Path) -> None:
+    found = read(tmp_path, "pixel,energy_ev,intensity,flag\n7,12398.42,2,0\n8,6199.21,3,0\n")
+    np.testing.assert_allclose(found.wavelength, [1.0, 2.0])
+    np.testing.assert_array_equal(found.weight, [2.0, 3.0])
+    assert "columns left aside: pixel, flag" in texts(found)
+    for names in ("", "energy_ev,wavelength_nm,weight\n", "energy_ev,a,b\n"):
+        with pytest.raises(InputError):
+            read(tmp_path, f"{names}1,1,1\n")
+
+
 @pytest.mark.spec("SRC-25")
 @pytest.mark.parametrize(
     ("content", "wavelength", "said"),
@@ -173,3 +183,13 @@ def test_the_first_shot_is_told_where_none_is_chosen(tmp_path: Path) -> None:
     (note,) = read_shot(str(path), None, weights="w", channels="energy_ev").notes
     assert "shot 0 of 4 is used" in note.text
     assert read_shot(str(path), 0, weights="w", channels="energy_ev").notes == ()
+
+
+def test_spectra_compressed_as_detectors_do_are_read(tmp_path: Path) -> None:
+    hdf5plugin = pytest.importorskip("hdf5plugin")
+    path = tmp_path / "shots.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("w", data=np.ones((4, 3)), **hdf5plugin.Bitshuffle(cname="lz4"))
+        file["energy_ev"] = [9000.0, 9001.0, 9002.0]
+    found = read_shot(str(path), 2, weights="w", channels="energy_ev")
+    np.testing.assert_array_equal(found.weight, [1.0, 1.0, 1.0])
