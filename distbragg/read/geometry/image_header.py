@@ -20,6 +20,7 @@ from distbragg.read.geometry.model import (
     count,
     number,
     positive,
+    positive_or_none,
     square_pixel,
 )
 from distbragg.read.smv import SmvHeader, read_smv_header
@@ -50,8 +51,7 @@ def read_smv(path: str) -> FileGeometry:
     """
     header = read_smv_header(path)
     pixel = positive(_needed(header, "PIXEL_SIZE"), path, "PIXEL_SIZE")
-    away = header.number("DISTANCE")
-    distance = None if away is None else positive(away, path, "DISTANCE")
+    distance = positive_or_none(header.number("DISTANCE"), path, "DISTANCE")
     orgx, orgy = header.number("ORGX", "XDS_ORGX"), header.number("ORGY", "XDS_ORGY")
     along, across = header.number("BEAM_CENTER_Y"), header.number("BEAM_CENTER_X")
     centre, notes = None, []
@@ -66,7 +66,6 @@ def read_smv(path: str) -> FileGeometry:
         )
     if abs(header.number("TWOTHETA") or 0.0) > _TILT:
         notes.append("TWOTHETA is left aside: give detector.twotheta_deg and its axis")
-    wavelength = header.number("WAVELENGTH")
     return _square(
         path,
         "smv",
@@ -74,7 +73,7 @@ def read_smv(path: str) -> FileGeometry:
         pixel=pixel,
         distance=distance,
         centre=centre,
-        wavelength=None if wavelength is None else positive(wavelength, path, "WAVELENGTH"),
+        wavelength=positive_or_none(header.number("WAVELENGTH"), path, "WAVELENGTH"),
         phi=header.number("OSC_START", "PHI"),
         oscillation=header.number("OSC_RANGE"),
         notes=notes,
@@ -163,7 +162,8 @@ class _MiniHeader:
         found = self.find(rf"{name}\s+{_NUMBER}[ \t]*({_WORD})?")
         if found is None:
             return None
-        return positive(self.parsed(found[1]) * self.unit(found[2] or "m", name), self.path, name)
+        value = self.parsed(found[1]) * self.unit(found[2] or "m", name)
+        return positive_or_none(value, self.path, name)
 
     def centre(self, pixel: float) -> tuple[float, float] | None:
         """Return the beam centre from the corner, mm; it counts in pixels unless it says more."""
@@ -185,8 +185,8 @@ class _MiniHeader:
                 raise InputError(
                     f"{name} has no known unit ('{shown(found[2])}')", source=self.path
                 )
-            value = self.parsed(found[1])
-            if value > 0.0:  # Detectors that were told none write 0.
+            value = positive_or_none(self.parsed(found[1]), self.path, name)
+            if value is not None:
                 return positive(unit.angstrom(value), self.path, name)
         return None
 

@@ -189,6 +189,17 @@ def positive(value: Any, source: str, what: str) -> float:  # noqa: ANN401 forei
     return result
 
 
+def positive_or_none(value: float | None, source: str, what: str) -> float | None:
+    """Return a positive number, or None for one that is missing or 0: programs told none write 0.
+
+    Raises
+    ------
+    InputError
+        A negative number.
+    """
+    return positive(value, source, what) if value else None
+
+
 def count(value: Any, source: str, what: str) -> int:  # noqa: ANN401 foreign data
     """Return a number of pixels.
 

@@ -123,7 +123,7 @@ class _Reader:
     def __init__(self, file: NexusFile, shot: int | None) -> None:
         self.file, self.shot = file, shot
         self.found = NexusBeam()
-        self.shots = 1
+        self.shots, self.varies = 1, False
 
     def checked(self) -> NexusBeam:
         """Return what was found.
@@ -162,17 +162,17 @@ class _Reader:
                 self.note(f"the spectrum is that of the variant {label}; {name} is its nominal one")
             if spectrum.wavelength.size > 1:
                 self.found.spectrum = spectrum
-        if self.shot is None and self.shots > 1:
+        if self.shot is None and self.varies:
             self.found.notes.append(first_of_many(self.file.path, self.shots))
 
     def look_beside(self, group: Node, present: Sequence[tuple[str, Quantity]]) -> None:
         """Read the polarisation, and say what is left aside."""
         for other, quantity in present[1:]:
             values = self._dataset(group, other)
-            unit = self._unit(values, other, quantity, self._row(values, other, 1))
-            second = unit.angstrom(float(self._row(values, other, 1)[0]))
-            first = self.found.wavelength or second
-            if abs(second - first) > _DISAGREE * first:
+            second, first = self._single(values, other, quantity), self.found.wavelength
+            if first is None:
+                self.found.wavelength = second
+            elif second is not None and abs(second - first) > _DISAGREE * first:
                 self.note(f"{other} says {second:.6g} Å, {present[0][0]} {first:.6g} Å: the latter "
                           "is used")  # fmt: skip
         for name in _STOKES:
@@ -212,6 +212,8 @@ class _Reader:
         if dataset.ndim > dimensions:
             raise InputError(f"{what} has {dataset.ndim} dimensions", source=self.file.path)
         self.shots = max(self.shots, dataset.shape[0])
+        if dimensions > 1 or np.ptp(self.file.array(dataset, what)) != 0.0:
+            self.varies = True
         chosen = self.shot or 0
         if not 0 <= chosen < dataset.shape[0]:
             raise InputError(
@@ -224,9 +226,11 @@ class _Reader:
             raise InputError(f"{what} holds no number", source=self.file.path)
         return np.asarray(row, dtype=np.float64).reshape(-1)
 
-    def _single(self, values: Node, name: str, quantity: Quantity) -> float:
-        """Return the one wavelength of the shot, Å."""
+    def _single(self, values: Node, name: str, quantity: Quantity) -> float | None:
+        """Return the one wavelength of the shot, Å; 0 stands for one that was not told."""
         row = self._row(values, name, 1)
+        if row[0] == 0.0:
+            return None
         found = self._unit(values, name, quantity, row).angstrom(float(row[0]))
         if not (math.isfinite(found) and row[0] > 0.0):
             raise InputError(f"{name} is {row[0]:g}", source=self.file.path)

@@ -47,7 +47,7 @@ def open_nexus(path: str) -> Iterator[NexusFile]:
     except InputError:
         raise
     except (
-        OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError,
+        OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError, ArithmeticError,
         IndexError, MemoryError, UnicodeError, NotImplementedError, RecursionError,
     ) as error:  # fmt: skip
         reason = " ".join(str(error).split())[:120]

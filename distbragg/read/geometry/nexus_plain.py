@@ -20,6 +20,7 @@ from distbragg.read.geometry.model import (
     count,
     direction,
     positive,
+    positive_or_none,
     square_pixel,
 )
 from distbragg.read.geometry.nexus_file import NexusFile, Node, text
@@ -61,17 +62,14 @@ def plain_panel(
     fast, slow = _directions(file, detector)
     distance = None
     for name in ("detector_distance", "distance"):
-        distance = file.length(detector, name) if distance is None else distance
+        if distance is None:
+            distance = positive_or_none(file.length(detector, name), file.path, name)
     centre = [_centre(file, detector, f"beam_center_{side}", pixel) for side in "xy"]
     stated = distance is not None, centre[0] is not None and centre[1] is not None
     across = shape[1] * pixel / 2.0 if centre[0] is None else centre[0]
     down = shape[0] * pixel / 2.0 if centre[1] is None else centre[1]
     place = -across * np.array(fast) - down * np.array(slow)
-    place[2] += (
-        ASSUMED_DISTANCE_MM
-        if distance is None
-        else positive(distance, file.path, "detector_distance")
-    )
+    place[2] += ASSUMED_DISTANCE_MM if distance is None else distance
     file.notes.append(
         "there is no NXdetector_module: the panel stands square to the beam at beam_center and "
         "detector_distance"

@@ -31,6 +31,7 @@ from distbragg.read.geometry.model import (
     number,
     parsed_number,
     positive,
+    positive_or_none,
     square_pixel,
 )
 from distbragg.read.geometry.xds_masks import trusted_pixels
@@ -89,7 +90,7 @@ def read_xds_inp(path: str) -> FileGeometry:
     """
     values = _parameters(read_text(path, MAXIMUM_BYTES))
     inp = _Input(path, values)
-    distance = inp.optional("DETECTOR_DISTANCE")
+    distance = inp.optional("DETECTOR_DISTANCE") or None
     detector = _Detector(
         size=(inp.whole("NX"), inp.whole("NY")),
         pixel=(inp.above_zero("QX"), inp.above_zero("QY")),
@@ -113,7 +114,6 @@ def read_xds_inp(path: str) -> FileGeometry:
     beam = inp.vector("INCIDENT_BEAM_DIRECTION", (0.0, 0.0, 1.0))
     normal = inp.vector("POLARIZATION_PLANE_NORMAL", (0.0, 1.0, 0.0))
     x, y, z = np.cross(normal, beam).tolist()
-    wavelength = inp.optional("X-RAY_WAVELENGTH")
     notes = _left_aside(inp)
     phi, oscillation = inp.optional("STARTING_ANGLE"), inp.optional("OSCILLATION_RANGE")
     if phi is None and oscillation is not None:
@@ -125,7 +125,7 @@ def read_xds_inp(path: str) -> FileGeometry:
             frame=_FRAME,
             panels=_panels(detector, path),
             beam=beam,
-            wavelength=None if wavelength is None else positive(wavelength, path, "wavelength"),
+            wavelength=positive_or_none(inp.optional("X-RAY_WAVELENGTH"), path, "wavelength"),
             polarization=(x, y, z) if math.hypot(x, y, z) > 1e-9 else None,
             polarization_fraction=inp.optional("FRACTION_OF_POLARIZATION"),
             spindle=inp.vector("ROTATION_AXIS", (1.0, 0.0, 0.0)),

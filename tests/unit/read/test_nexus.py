@@ -60,9 +60,11 @@ def test_wavelengths_without_weights_are_one_for_each_shot(tmp_path: Path) -> No
     found = read_geometry(path)
     assert (found.wavelength, found.spectrum) == (0.97, None)
     assert any("shot 0 of 3" in note for note in found.notes)
-    # One value in an array is no matter of shots.
-    single = read_geometry(spectrum_master(tmp_path / "s.h5", [0.98]))
-    assert (single.wavelength, single.notes) == (0.98, ())
+    # One value, or the same for every image of a series, leaves nothing to choose.
+    for same in ([0.98], [0.98, 0.98, 0.98]):
+        single = read_geometry(spectrum_master(tmp_path / "s.h5", same))
+        assert (single.wavelength, single.notes) == (0.98, ())
+    assert read_nexus_beam(str(tmp_path / "s.h5"), 2).wavelength == 0.98
 
 
 @pytest.mark.spec("GEO-20")
@@ -352,3 +354,15 @@ def test_vectors_of_no_length_and_of_another_length_than_one(tmp_path: Path) -> 
     found = read_geometry(str(path))
     assert found.panels[0].origin[2] == pytest.approx(120.0)
     assert any("2 long" in note for note in found.notes)
+
+
+@pytest.mark.spec("SRC-27")
+def test_a_wavelength_of_0_in_a_master_is_one_that_was_not_told(tmp_path: Path) -> None:
+    fields = {"incident_wavelength": (0.0, "angstrom")}
+    assert read_geometry(with_beam(tmp_path / "m.h5", fields)).wavelength is None
+    beside = {**fields, "incident_energy": (12398.42, "eV")}
+    assert read_geometry(with_beam(tmp_path / "n.h5", beside)).wavelength == pytest.approx(1.0)
+    path = dectris_master(tmp_path / "d.h5")
+    with h5py.File(path, "a") as file:
+        file[DETECTOR]["detector_distance"][...] = 0.0
+    assert not read_geometry(path).distance_stated

@@ -180,3 +180,25 @@ def test_an_image_of_other_pixels_gives_its_header(tmp_path: Path, kind: str) ->
     found = read(tmp_path, head.ljust(512) + bytes(4 * 12))
     assert found.panels[0].shape == (3, 4)
     assert found.wavelength == 1.2
+
+
+@pytest.mark.spec("GEO-18")
+@pytest.mark.parametrize(
+    ("content", "old", "new"),
+    [
+        (MINI_CBF, b"0.19018 m", b"0.0 m"),
+        (SMV, b"DISTANCE=100;", b"DISTANCE=000;"),
+        (XDS_INP, b"DETECTOR_DISTANCE= 60", b"DETECTOR_DISTANCE= 0"),
+    ],
+)
+def test_a_distance_of_0_is_one_that_was_not_told(
+    tmp_path: Path, content: bytes, old: bytes, new: bytes
+) -> None:
+    assert not changed(tmp_path, content, old, new).distance_stated
+
+
+@pytest.mark.spec("SRC-27")
+def test_a_wavelength_of_0_is_one_that_was_not_told(tmp_path: Path) -> None:
+    assert changed(tmp_path, SMV, b"WAVELENGTH=1.2;", b"WAVELENGTH=0.0;").wavelength is None
+    found = changed(tmp_path, XDS_INP, b"X-RAY_WAVELENGTH=1.1", b"X-RAY_WAVELENGTH=0")
+    assert found.wavelength is None
