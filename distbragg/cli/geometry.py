@@ -20,8 +20,11 @@ _FORMATS: tuple[str, ...] = GeometryFormat.__args__  # type: ignore[attr-defined
     "--format", "form", type=click.Choice(_FORMATS), default="auto", show_default=True,
     help="Take the file for this, whatever it looks like.",
 )  # fmt: skip
+@click.option(
+    "--experiment", type=click.IntRange(min=0), help="Which one of a DIALS experiment list.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
-def command(path: str, form: str, as_json: bool) -> None:
+def command(path: str, form: str, experiment: int | None, as_json: bool) -> None:
     """Print the panels, distance and beam centre of a geometry file of another program.
 
     The beam centre is printed in every convention, so that it can be compared with what the
@@ -29,7 +32,7 @@ def command(path: str, form: str, as_json: bool) -> None:
     """
     from distbragg.run.geometry import describe_geometry
 
-    facts = describe_geometry(path, form)
+    facts = describe_geometry(path, form, experiment)
     if as_json:
         click.echo(json.dumps(facts, indent=2))
         return

@@ -15,27 +15,30 @@ from distbragg.read.geometry.read import read_geometry
 _ALONG_Z: Vector = (0.0, 0.0, 1.0)
 
 
-def describe_geometry(path: str, format: str = "auto") -> dict[str, Any]:
+def describe_geometry(
+    path: str, format: str = "auto", experiment: int | None = None
+) -> dict[str, Any]:
     """Describe a geometry file as plain data.
 
     Parameters
     ----------
     path : str
-    format : str
+    format, experiment
         As `read_geometry`.
 
     Returns
     -------
     dict
-        `panels` (each with place, size and distances), `beam_centre` by convention, beam,
-        rotation, cell, notes. Lengths are in mm, angles in degrees.
+        `panels` (each with place, size and distances), `beam_centre` by convention (None where
+        the file does not state it), beam, rotation, cell, notes. Lengths are in mm, angles in
+        degrees.
 
     Raises
     ------
     InputError
         The file cannot be used.
     """
-    geometry = read_geometry(path, format)
+    geometry = read_geometry(path, format, experiment)
     beam = geometry.beam or _ALONG_Z
     spot = beam_spot(geometry.panels, beam)
     return {

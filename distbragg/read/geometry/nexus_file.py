@@ -6,6 +6,7 @@ innermost axis outwards.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -217,7 +218,7 @@ class NexusFile:
         programs take it, and a note says so.
         """
         vector = np.asarray(dataset.attrs["vector"], dtype=np.float64).reshape(-1)
-        length = float(np.linalg.norm(vector))
+        length = math.hypot(*vector.tolist())
         if vector.size == 3 and length == 0.0:
             return np.zeros(3)
         unit = np.array(self.axis(dataset, name))
