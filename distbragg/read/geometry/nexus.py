@@ -36,6 +36,7 @@ from distbragg.read.geometry.nexus_file import (
 )
 from distbragg.read.geometry.nexus_plain import plain_panel, plain_rotation, setting_energy
 from distbragg.read.heaps import load_filters
+from distbragg.read.text import shown
 
 _FRAME: Final = "NeXus's (McStas: beam along +z)"
 _LARGEST_MASK: Final = 1 << 27
@@ -237,6 +238,11 @@ def _scan(file: NexusFile, dataset: Node) -> tuple[float, float | None]:
 
 def _say_what_is_left(file: NexusFile, entry: Node, detector: Node) -> None:
     """Add notes on what bears on an image and is not read."""
+    for parent in (entry, detector.parent):
+        for _, source in file.of_class(parent, "NXsource"):
+            probe = text(file.scalar(source, "probe"))
+            if probe.lower() not in ("", "x-ray", "xray", "x-rays", "photon"):
+                file.notes.append(f"the probe is '{shown(probe)}': the image is that of X-rays")
     for _, sample in file.of_class(entry, "NXsample"):
         names = [name for name in ("unit_cell", "orientation_matrix", "ub_matrix")
                  if file.stored(sample, name) is not None]  # fmt: skip

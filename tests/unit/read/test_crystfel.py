@@ -198,3 +198,61 @@ def test_panels_of_a_stacked_array_stand_by_their_own_corners(tmp_path: Path) ->
     np.testing.assert_allclose(second.fast, [math.cos(0.25), math.sin(0.25), 0.0], atol=1e-9)
     assert (first.masked, second.masked) == ((), (Rectangle(0, 64, 0, 2),))
     assert found.notes == ()
+
+
+EIGER = """; Manually optimized with hdfsee
+;clen = 0.288
+clen = 0.186
+photon_energy = 12000
+adu_per_photon = 1
+res = 13333.3   ; 75 micron pixel size
+dim0 = %
+dim1 = ss
+dim2 = fs
+data = /entry/data/data
+rigid_group_d0 = panel0
+rigid_group_collection_det = d0
+panel0/min_fs = 0
+panel0/min_ss = 0
+panel0/max_fs = 47
+panel0/max_ss = 61
+panel0/corner_x = -23.6
+panel0/corner_y = -30.5
+panel0/fs = +1.000000x +0.000000y
+panel0/ss = +0.000000x +1.000000y
+"""
+
+EPIX = """photon_energy = /LCLS/photon_energy_eV
+clen = /LCLS/detector_1/EncoderValue
+coffset = 0.580
+res = 10000
+adu_per_eV = 0.001
+q0a0/corner_x = -38.4
+q0a0/corner_y = 10.5
+q0a0/fs = +1.0x
+q0a0/ss = -1.0 y
+q0a0/min_fs = 0
+q0a0/max_fs = 38
+q0a0/min_ss = 0
+q0a0/max_ss = 35
+q0a0/no_index = 0
+badrow/panel = q0a0
+badrow/min_fs = 0
+badrow/max_fs = 38
+badrow/min_ss = 35
+badrow/max_ss = 35
+"""
+
+
+def test_files_as_people_write_them(tmp_path: Path) -> None:
+    found = read(tmp_path, EIGER)
+    (panel,) = found.panels
+    assert panel.shape == (62, 48)
+    np.testing.assert_allclose(panel.origin, [-1.7700044, -2.2875057, 186.0], rtol=1e-6)
+    assert found.wavelength == pytest.approx(12398.42 / 12000)
+    assert found.notes == ("left aside, since images are in photons: adu_per_photon",)
+    found = read(tmp_path, "# written by a script\n" + EPIX)
+    (panel,) = found.panels
+    assert panel.slow == (0.0, -1.0, 0.0)
+    assert panel.masked == (Rectangle(35, 36, 0, 39),)
+    assert (found.wavelength, found.distance_stated) == (None, False)

@@ -202,9 +202,13 @@ def test_what_is_left_aside_of_a_beam_and_a_sample_is_told(tmp_path: Path) -> No
     )
     with h5py.File(path, "a") as file:
         file["entry/sample/unit_cell"] = [40.0, 40.0, 40.0, 90.0, 90.0, 90.0]
+        source = file.create_group("entry/source")
+        source.attrs["NX_class"] = "NXsource"
+        source["probe"] = "electron"
     notes = "\n".join(read_geometry(path).notes)
     assert "incident_wavelength_spread, total_flux" in notes
     assert "unit_cell" in notes
+    assert "the probe is 'electron'" in notes
 
 
 @pytest.mark.spec("GEO-21")

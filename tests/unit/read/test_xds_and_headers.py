@@ -41,6 +41,28 @@ def test_untrusted_ellipses_and_quadrilaterals_take_the_pixels_inside(tmp_path: 
     assert panel.mask is None
 
 
+WHOLE_XDS_INP = (
+    XDS_INP
+    + b"""NAME_TEMPLATE_OF_DATA_FRAMES=/data/x_????.cbf CBF
+ DATA_RANGE=1 3600  SPOT_RANGE=1 900  BACKGROUND_RANGE=1 10  STARTING_FRAME=1
+ SPACE_GROUP_NUMBER=0   ! unknown
+ INCLUDE_RESOLUTION_RANGE=50 0  TRUSTED_REGION=0.00 1.2
+ VALUE_RANGE_FOR_TRUSTED_DETECTOR_PIXELS= 6000. 30000.
+ STRONG_PIXEL= 4 MINIMUM_NUMBER_OF_PIXELS_IN_A_SPOT=3
+ NUMBER_OF_PROFILE_GRID_POINTS_ALONG_ALPHA/BETA=13
+ REFINE(IDXREF)=CELL BEAM ORIENTATION AXIS ! DISTANCE POSITION
+ MINIMUM_ZETA=0.05 BEAM_DIVERGENCE= 0.1 REFLECTING_RANGE= 0.5
+"""
+)
+
+
+def test_what_only_processes_data_changes_nothing(tmp_path: Path) -> None:
+    plain, whole = read(tmp_path, XDS_INP), read(tmp_path, WHOLE_XDS_INP)
+    assert whole.notes == plain.notes == ()
+    assert whole.panels[0].origin == plain.panels[0].origin
+    assert (whole.phi, whole.oscillation, whole.wavelength) == (5.0, 0.25, 1.1)
+
+
 @pytest.mark.spec("GEO-18")
 @pytest.mark.parametrize(
     ("left_out", "distance", "centre"),
@@ -202,3 +224,41 @@ def test_a_wavelength_of_0_is_one_that_was_not_told(tmp_path: Path) -> None:
     assert changed(tmp_path, SMV, b"WAVELENGTH=1.2;", b"WAVELENGTH=0.0;").wavelength is None
     found = changed(tmp_path, XDS_INP, b"X-RAY_WAVELENGTH=1.1", b"X-RAY_WAVELENGTH=0")
     assert found.wavelength is None
+
+
+PILATUS_LINES = b"""# 2020-01-01T10:00:00.000
+# Exposure_time 0.0990000 s
+# Exposure_period 0.1000000 s
+# Tau = 0 s
+# Count_cutoff 1009869 counts
+# Threshold_setting: 6329 eV
+# Gain_setting: autog (vrf = 1.000)
+# N_excluded_pixels = 1164
+# Excluded_pixels: badpix_mask.tif
+# Energy_range (0, 0) eV
+# Detector_Voffset 0.00000 m
+# Flux 0.000000
+# Filter_transmission 0.1000
+# Detector_2theta 0.0000 deg.
+# Kappa 0.0000 deg.
+# Phi 0.0000 deg.
+# Phi_increment 0.0000 deg.
+# Omega 7.0000 deg.
+# Omega_increment 0.1000 deg.
+# Chi 0.0000 deg.
+# Oscillation_axis OMEGA
+# N_oscillations 1
+"""
+
+
+def test_a_mini_header_with_all_that_detectors_write_reads_as_the_short_one(
+    tmp_path: Path,
+) -> None:
+    """The threshold is no photon energy; the scan's own angles win over those of an axis."""
+    whole = MINI_CBF.replace(b"# Wavelength", PILATUS_LINES + b"# Wavelength")
+    for content in (whole, whole.replace(b"\n", b"\r\n")):
+        found, plain = read(tmp_path, content), read(tmp_path, MINI_CBF)
+        assert found.notes == ()
+        assert found.panels[0].origin == plain.panels[0].origin
+        assert (found.phi, found.oscillation, found.wavelength) == (5.0, 0.25, 0.9795)
+        assert found.panels[0].thickness == pytest.approx(0.32)
