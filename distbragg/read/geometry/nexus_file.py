@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3, matmul3
 from distbragg.read.geometry.model import MAXIMUM_PANELS, Triple, direction, number, triple
 from distbragg.read.geometry.rotation import rotation_matrix
 from distbragg.read.heaps import check_heaps
@@ -202,7 +203,8 @@ class NexusFile:
                 angle = value * self.angle_unit(dataset.attrs, name)
                 turn = rotation_matrix(self.axis(dataset, name), angle)
                 shift = self.offset(dataset, name, None)
-                rotation, translation = turn @ rotation, turn @ translation + shift
+                rotation = matmul3(turn, rotation)
+                translation = apply3(turn, translation) + shift
             elif kind == "translation":
                 unit = self.length_unit(dataset.attrs, name)
                 shift = self.offset(dataset, name, unit)
@@ -254,7 +256,7 @@ def turned(matrix: Matrix, vector: Triple) -> Triple:
     """Rotate a vector; what is not turned keeps its bits."""
     if (matrix == np.eye(3)).all():
         return vector
-    x, y, z = (matrix @ np.array(vector)).tolist()
+    x, y, z = apply3(matrix, vector).tolist()
     return x, y, z
 
 

@@ -81,11 +81,14 @@ def test_pixels_of_other_kinds(tmp_path, kind, dtype):
     np.testing.assert_array_equal(read_mask(header.source), values != 0)
 
 
-def test_the_header_of_pixels_of_an_unknown_kind_is_read_but_not_the_pixels(tmp_path):
-    header = read_smv_header(put(tmp_path, HEADER.replace("unsigned_short", "mad") + "}\f"))
-    assert header.shape == (3, 5)
-    with pytest.raises(InputError, match="TYPE 'mad'"):
-        read_smv_pixels(header)
+@pytest.mark.parametrize("kind", ["long_integer", "unsigned_long", "float", "mad_pixels"])
+def test_a_header_is_read_whatever_the_type_of_the_pixels(tmp_path, kind):
+    path = put(tmp_path, HEADER.replace("unsigned_short", kind) + "PHI=2;\n}", bytes(60))
+    header = read_smv_header(path)
+    assert (header.shape, header.number("PHI")) == ((3, 5), 2.0)
+    if kind == "mad_pixels":
+        with pytest.raises(InputError, match=f"TYPE '{kind}'"):
+            read_smv_pixels(header)
 
 
 def test_a_mask_that_is_a_picture_is_refused_with_the_way_out(tmp_path):
