@@ -138,7 +138,7 @@ def _given_cell(spec: ExperimentSpec) -> CellParameters | None:
     if cell is None and spec.crystal.matrix_file is None:
         factors = spec.structure_factors
         if factors.file is not None:
-            cell = file_cell(factors.file, factors.format)
+            cell = file_cell(factors.file, factors.format, factors.column)
     return None if cell is None else cell_parameters(cell)
 
 

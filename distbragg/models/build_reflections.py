@@ -16,13 +16,20 @@ from distbragg.errors import InputError
 from distbragg.models.arrays import Float64Array, IntArray
 from distbragg.models.build_beam import nominal_wavelength
 from distbragg.models.crystal import Crystal, Reflections
+from distbragg.notes import Note, Notes
 from distbragg.read.miller import MillerTable
-from distbragg.read.structure_factors import detect_format, read_structure_factors
+from distbragg.read.structure_factors import (
+    WITHOUT_CELL,
+    detect_format,
+    read_structure_factors,
+)
 from distbragg.spec.crystal import StructureFactorsSpec
 from distbragg.spec.experiment import ExperimentSpec
 
 _INTERPOLATE_UP_TO: Final = 2
 _BLOCK: Final = 1 << 20
+_AS_IT_STANDS: Final = ("hkl", "hklf4", "hklf3")
+"""Text lists, which are of the P1 cell unless a space group is given."""
 
 
 def build_reflections(spec: ExperimentSpec) -> Reflections:
@@ -44,19 +51,30 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
         format=factors.format,
         column=factors.column,
         dmin=_resolution(spec),
+        intensities=factors.intensities,
+        space_group=factors.space_group,
         bulk_solvent=factors.bulk_solvent,
         solvent_k=factors.solvent_k_e_per_a3,
         solvent_b=factors.solvent_b_angstrom2,
         wavelength=_anomalous_wavelength(spec),
     )
     # What is expanded to P1 holds every index once; a text list is taken as it stands.
-    listed = _kind(factors) == "hkl"
+    kind = _kind(factors)
+    listed = kind in _AS_IT_STANDS and factors.space_group is None
     if listed and spec.physics == "exact":
         _check_repeated(table, factors.file)
     box = reflections_from_list(
         table.indices, table.amplitude, factors.default_f_electrons, unique=not listed
     )
-    return replace(box, notes=table.notes)
+    return replace(box, notes=(*table.notes, *_uncut(factors, kind)))
+
+
+def _uncut(factors: StructureFactorsSpec, kind: str) -> Notes:
+    """Say that a list without a cell is not cut at the resolution asked for."""
+    if factors.dmin_angstrom is None or kind not in WITHOUT_CELL or factors.file is None:
+        return ()
+    text = "the list names no cell and is kept whole: structure_factors.dmin_angstrom is not used"
+    return (Note("note", factors.file, text),)
 
 
 def _anomalous_wavelength(spec: ExperimentSpec) -> float | None:
@@ -200,6 +218,7 @@ def reflections_key(spec: ExperimentSpec) -> str:
         "default": float(factors.default_f_electrons).hex(),
         "dmin": "" if dmin is None else float(dmin).hex(),
         "bulk_solvent": factors.bulk_solvent,
+        **_list_key(factors),
         **_anomalous_key(spec),
         "solvent": [
             float(factors.solvent_k_e_per_a3).hex(),
@@ -210,6 +229,12 @@ def reflections_key(spec: ExperimentSpec) -> str:
     if factors.file is not None:
         digest.update(_file_digest(factors.file))
     return digest.hexdigest()
+
+
+def _list_key(factors: StructureFactorsSpec) -> dict[str, str]:
+    """Fields that are seldom given: absent they leave the identity as it was without them."""
+    key = {} if factors.space_group is None else {"space_group": factors.space_group}
+    return key if factors.intensities == "refuse" else {**key, "intensities": factors.intensities}
 
 
 def _anomalous_key(spec: ExperimentSpec) -> dict[str, str]:

@@ -3,27 +3,72 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
+from distbragg.read.groups import Group
+from distbragg.read.intensities import IntensityRule, refused_intensities, roots
+from distbragg.read.labels import is_amplitude, is_intensity
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable, check_box
-from distbragg.read.text import Line, data_lines, parse_number, read_bytes
+from distbragg.read.symmetry import listed_amplitudes
+from distbragg.read.text import (
+    LATIN_MARK,
+    Line,
+    as_text,
+    parse_number,
+    read_bytes,
+    shown,
+    data_lines_of,
+)
 
 MAXIMUM_REFLECTIONS: Final = 50_000_000
 _COLUMNS: Final = (4, 5, 6)
-_NAMES = ("h", "k", "l", "F")
+_INDICES: Final = ("h", "k", "l")
+_HEAD_BYTES: Final = 1 << 14
+_SEPARATORS: Final = re.compile(r"[\s,;]+")
+_WAY_OUT: Final = "ctruncate or phenix.french_wilson"
 
 
-def read_hkl(path: str) -> MillerTable:
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Which column is |F|, what the file calls it, and how many columns a line may have."""
+
+    position: int = 3
+    label: str = "F"
+    widths: tuple[int, ...] = _COLUMNS
+    names: tuple[str, ...] = ()
+
+
+def read_hkl(
+    path: str,
+    *,
+    column: str | None = None,
+    intensities: IntensityRule = "refuse",
+    group: Group | None = None,
+) -> MillerTable:
     """Read a text list of reflections of the P1 cell.
 
     Four columns h, k, l, F separated by white space or commas; a fifth and sixth (standard
     deviation, phase) are accepted and not used. `#` starts a comment; blank lines, CRLF and a last
-    line without an end are accepted. Where an index is listed twice the last line counts.
+    line without an end are accepted. Where an index is listed twice the last line counts. A line of
+    names `h k l …`, first or in a comment, is believed.
+
+    Parameters
+    ----------
+    path : str
+    column : str, optional
+        Name of the column of |F|, of a list that names its columns.
+    intensities : {"refuse", "root"}
+        What to do where the names say that the column holds intensities.
+    group : Group, optional
+        Expands the list; without it the list is taken as it stands.
 
     Returns
     -------
@@ -34,18 +79,96 @@ def read_hkl(path: str) -> MillerTable:
     ------
     InputError
         Names file and line: wrong number of columns, not a number, NaN, infinite,
-        a fractional index, or indices that span too large a box.
+        a fractional index, or indices that span too large a box; no such column, intensities.
     """
-    table = _read_fast(path)
-    if table is None:
-        table = _read_slow(path)
-    check_box(table.indices, path)
-    return table
-
-
-def _read_fast(path: str) -> MillerTable | None:
-    """Read a regular file through numpy's own parser; None sends the caller to the slow one."""
     content = read_bytes(path)
+    names, content = _names(content)
+    layout = _layout(names, column, path)
+    if is_intensity(layout.label) and intensities == "refuse":
+        raise refused_intensities(f"column '{layout.label}'", path, _WAY_OUT)
+    table = _read_fast(content, layout)
+    if table is None:
+        table = _read_slow(content, layout, path)
+    check_box(table.indices, path)
+    amplitude, notes = table.amplitude, _notes(content, layout, table.amplitude, path)
+    if is_intensity(layout.label):
+        amplitude, notes = roots(amplitude, layout.label, path)
+    if group is None:
+        return MillerTable(table.indices, amplitude, notes)
+    return listed_amplitudes(
+        table.indices, np.abs(amplitude), cell=None, group=group, dmin=None, source=path,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _names(content: bytes) -> tuple[tuple[str, ...], bytes]:
+    """Find the line that names the columns; where it is no comment it is made one."""
+    head = content[:_HEAD_BYTES].decode("latin-1").removeprefix(LATIN_MARK)
+    for line in re.split(r"\r\n|\n|\r", head):
+        words = [word for word in _SEPARATORS.split(line.strip().lstrip("#!").strip()) if word]
+        if [word.lower().strip("\"'") for word in words[:3]] == list(_INDICES) and words[3:]:
+            names = tuple(word.strip("\"'") for word in words)
+            if line.lstrip().startswith("#"):
+                return names, content
+            return names, content.replace(line.encode("latin-1"), b"#", 1)
+        if line.strip() and not line.lstrip().startswith("#"):
+            break
+    return (), content
+
+
+def _layout(names: tuple[str, ...], column: str | None, path: str) -> _Layout:
+    if not names:
+        if column is not None:
+            raise InputError(
+                "the list does not name its columns",
+                source=path,
+                field="structure_factors.column",
+                remedy="leave it out, or write a first line such as '# h k l F sigma'",
+            )
+        return _Layout()
+    widths = tuple(sorted({*_COLUMNS, len(names)}))
+    lower = [name.lower() for name in names]
+    if column is not None:
+        if column.lower() not in lower[3:]:
+            raise InputError(
+                f"no column '{shown(column)}'",
+                source=path,
+                field="structure_factors.column",
+                remedy=f"it has {' '.join(names[3:])}",
+            )
+        position = 3 + lower[3:].index(column.lower())
+        return _Layout(position, names[position], widths, names)
+    found = [position for position in range(3, len(names)) if is_amplitude(names[position])]
+    position = found[0] if found else 3
+    return _Layout(position, names[position], widths, names)
+
+
+def _notes(content: bytes, layout: _Layout, amplitude: NDArray[np.float64], path: str) -> Notes:
+    """Say which column was taken where that is not plain, and of amplitudes below zero."""
+    notes: list[Note] = []
+    if layout.names:
+        notes.append(Note("note", path, f"column {layout.label} is |F|"))
+    elif _width(content) > _COLUMNS[0]:
+        text = (
+            "the fourth of more than four columns without names is taken as |F| in electrons; for "
+            "F² and σ give structure_factors.format: hklf4"
+        )
+        notes.append(Note("warning", path, text))
+    negative = int((amplitude < 0.0).sum())
+    if negative:
+        text = f"{negative} amplitudes are negative: only squares count; are they intensities?"
+        notes.append(Note("warning", path, text))
+    return tuple(notes)
+
+
+def _width(content: bytes) -> int:
+    """Columns of the first line of data."""
+    line = next(data_lines_of(content[:_HEAD_BYTES].decode("latin-1"), ""), None)
+    return 0 if line is None else len(line.fields)
+
+
+def _read_fast(content: bytes, layout: _Layout) -> MillerTable | None:
+    """Read a regular file through numpy's own parser; None sends the caller to the slow one."""
     if b"\0" in content or b"," in content or b";" in content:
         return None
     # numpy sets aside room for as many rows as it may read.
@@ -57,26 +180,31 @@ def _read_fast(path: str) -> MillerTable | None:
             values = np.loadtxt(io.BytesIO(content), comments="#", ndmin=2, max_rows=rows)
     except (ValueError, UnicodeDecodeError):
         return None
-    return _from_values(values)
+    return _from_values(values, layout)
 
 
-def _from_values(values: NDArray[np.float64]) -> MillerTable | None:
+def _from_values(values: NDArray[np.float64], layout: _Layout) -> MillerTable | None:
     rows, columns = values.shape
-    if columns not in _COLUMNS or rows == 0 or rows > MAXIMUM_REFLECTIONS:
+    if (
+        columns not in layout.widths
+        or columns <= layout.position
+        or rows == 0
+        or rows > MAXIMUM_REFLECTIONS
+    ):
         return None
-    if not np.isfinite(values).all():
+    if not np.isfinite(values[:, [0, 1, 2, layout.position]]).all():
         return None
     indices = values[:, :3]
     if (np.abs(indices) > MAXIMUM_INDEX).any() or (indices != np.rint(indices)).any():
         return None
-    return MillerTable(indices.astype(np.int64), values[:, 3].copy())
+    return MillerTable(indices.astype(np.int64), values[:, layout.position].copy())
 
 
-def _read_slow(path: str) -> MillerTable:
+def _read_slow(content: bytes, layout: _Layout, path: str) -> MillerTable:
     indices: list[tuple[int, int, int]] = []
     amplitudes: list[float] = []
-    for line in data_lines(path):
-        h, k, ell, amplitude = _parse_line(line)
+    for line in data_lines_of(as_text(content, path), path):
+        h, k, ell, amplitude = _parse_line(line, layout)
         indices.append((h, k, ell))
         amplitudes.append(amplitude)
         if len(amplitudes) > MAXIMUM_REFLECTIONS:
@@ -90,15 +218,18 @@ def _read_slow(path: str) -> MillerTable:
     )
 
 
-def _parse_line(line: Line) -> tuple[int, int, int, float]:
-    if len(line.fields) not in _COLUMNS:
+def _parse_line(line: Line, layout: _Layout) -> tuple[int, int, int, float]:
+    if len(line.fields) not in layout.widths or len(line.fields) <= layout.position:
         raise InputError(
-            f"{len(line.fields)} columns", source=line.place, remedy="expected 'h k l F'"
+            f"{len(line.fields)} columns",
+            source=line.place,
+            remedy=f"expected '{' '.join(layout.names) or 'h k l F'}'",
         )
     numbers = [
-        parse_number(text, line, name) for text, name in zip(line.fields, _NAMES, strict=False)
+        parse_number(line.fields[position], line, name)
+        for position, name in ((0, "h"), (1, "k"), (2, "l"), (layout.position, layout.label))
     ]
-    for value, name in zip(numbers[:3], _NAMES, strict=False):
+    for value, name in zip(numbers[:3], _INDICES, strict=True):
         if value != round(value):
             raise InputError(
                 f"index {name} = {value:g} is not a whole number",

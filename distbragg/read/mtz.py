@@ -8,28 +8,40 @@ from typing import Final
 
 import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.read.miller import MillerTable
+from distbragg.notes import Note, Notes
+from distbragg.read.groups import (
+    Group,
+    chosen_group,
+    listed_operations,
+    named_group,
+    numbered_group,
+)
+from distbragg.read.intensities import IntensityRule, roots
+from distbragg.read.labels import scale_notes
+from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
+from distbragg.read.mtz_columns import INTENSITIES, choose_column, first_choice, pair_of
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
 from distbragg.read.text import read_bytes, shown
 
-_PREFERRED: Final = (
-    "F",
-    "FP",
-    "FOBS",
-    "F-OBS",
-    "F-OBS-FILTERED",
-    "FMEAN",
-    "FC",
-    "FCALC",
-    "F-MODEL",
-)
 _RECORD: Final = 80
 _WORD: Final = 4
+_BIG_ENDIAN: Final = 0x11
 
 
-def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTable:
+_UNMERGED: Final = "merge and truncate them first, e.g. aimless and ctruncate"
+
+
+def read_mtz(
+    path: str,
+    *,
+    column: str | None,
+    dmin: float | None,
+    intensities: IntensityRule = "refuse",
+    group: Group | None = None,
+) -> MillerTable:
     """Read amplitudes and expand them to P1, with Friedel mates or anomalous pairs.
 
     A pair of columns such as F(+) and F(−) (type G) gives each mate its own amplitude, a
@@ -45,6 +57,11 @@ def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTabl
         pair). Where not given: a pair if the file has one, else F by its usual names.
     dmin : float, optional
         Å; reflections of smaller spacing are left out.
+    intensities : {"refuse", "root"}
+        Whether a column of intensities (type J, or a pair of type K) may be named, or be taken
+        where there is no other.
+    group : Group, optional
+        In place of the symmetry of the file.
 
     Returns
     -------
@@ -58,21 +75,93 @@ def read_mtz(path: str, *, column: str | None, dmin: float | None) -> MillerTabl
     """
     mtz = _open(path)
     _check_unmerged(mtz, path)
-    label = _choose_column(mtz, column, path)
+    label = choose_column(mtz, column, intensities, path)
     with np.errstate(invalid="ignore"):
         data = np.array(mtz, copy=True, dtype=np.float64)
-    columns = [item.label for item in mtz.columns]
+    labels = [item.label for item in mtz.columns]
     indices = _indices(data, path)
-    plus, minus = _pair_of(label, columns) or (label, label)
+    plus, minus = pair_of(label, labels) or (label, label)
+    values, mates, notes = _amplitudes(mtz, data, (plus, minus), path)
+    if group is None:
+        group, doubts = _group(mtz, path)
+        notes += doubts
     return listed_amplitudes(
         indices,
-        data[:, columns.index(plus)],
-        cell=mtz.cell,
-        spacegroup=mtz.spacegroup,
+        values,
+        cell=_cell_of(mtz, plus),
+        group=group,
         dmin=dmin,
         source=path,
-        mates=None if minus == plus else data[:, columns.index(minus)],
+        mates=mates,
+        notes=(*_choice_notes(mtz, plus, minus, path), *notes),
     )
+
+
+def _amplitudes(
+    mtz: gemmi.Mtz, data: NDArray[np.float64], pair: tuple[str, str], path: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Notes]:
+    """|F| of the first column, of its mates where the pair is one, and what was done."""
+    labels = [item.label for item in mtz.columns]
+    found: list[NDArray[np.float64]] = []
+    notes: Notes = ()
+    for label in dict.fromkeys(pair):
+        place = labels.index(label)
+        values = data[:, place]
+        if np.isfinite(mtz.valm):
+            values = np.where(values == mtz.valm, np.nan, values)
+        if mtz.columns[place].type in INTENSITIES:
+            values, more = roots(values, f"{label} (type {mtz.columns[place].type})", path)
+            notes += more
+        found.append(values)
+    return found[0], found[1] if len(found) > 1 else None, notes
+
+
+def _choice_notes(mtz: gemmi.Mtz, plus: str, minus: str, path: str) -> Notes:
+    """Say which column is |F|, and where it is probably not in electrons."""
+    column = mtz.column_with_label(plus)
+    which = plus if plus == minus else f"{plus} and {minus}"
+    text = f"column {which} (type {column.type}) is |F|"
+    if len(mtz.datasets) > 2:
+        text += f", of dataset {shown(column.dataset.dataset_name)}"
+    notes = [Note("note", path, text)]
+    if column.type == "F" and any(item.type == "D" for item in mtz.columns):
+        text = "anomalous differences (type D) are not applied: both mates are the mean"
+        notes.append(Note("note", path, text))
+    if mtz.batches or any(item.type == "Y" for item in mtz.columns):
+        notes.append(Note("warning", path, "unmerged: observations of one reflection are averaged"))
+    if _cell_of(mtz, plus).parameters != mtz.cell.parameters:
+        notes.append(Note("note", path, "the cell is that of the column's dataset, not the file's"))
+    others = [item.label for item in mtz.columns if item.type == "F"]
+    return (*notes, *scale_notes(plus, others, path))
+
+
+def _cell_of(mtz: gemmi.Mtz, label: str) -> gemmi.UnitCell:
+    """Cell of the dataset that a column belongs to; the file's where that names none."""
+    cell = mtz.get_cell(mtz.column_with_label(label).dataset_id)
+    return cell if cell.is_crystal() else mtz.cell
+
+
+def _group(mtz: gemmi.Mtz, path: str) -> tuple[Group | None, Notes]:
+    """Symmetry of the operators (SYMM), else of the name or number (SYMINF)."""
+    number = mtz.spacegroup_number
+    candidates: list[tuple[str, Group | None]] = [
+        ("the operators (SYMM)", listed_operations(_operators(path), path)),
+        ("the name (SYMINF)", named_group(mtz.spacegroup_name, mtz.cell)),
+        ("number", numbered_group(number, mtz.cell)),
+    ]
+    return chosen_group(candidates, path)
+
+
+def _operators(path: str) -> list[str]:
+    """Operators of the SYMM records, of which gemmi keeps the count alone."""
+    content = read_bytes(path)
+    header = content[_header_start(content) :]
+    records = [header[place : place + _RECORD] for place in range(0, len(header), _RECORD)]
+    return [
+        record[len("SYMM") :].decode("latin-1").strip()
+        for record in records
+        if record.upper().startswith(b"SYMM")
+    ]
 
 
 def _check_unmerged(mtz: gemmi.Mtz, path: str) -> None:
@@ -82,33 +171,23 @@ def _check_unmerged(mtz: gemmi.Mtz, path: str) -> None:
         raise InputError(
             "the reflections are not merged: single intensities, before scaling, are no |F|",
             source=path,
-            remedy="merge and truncate them first, e.g. aimless and ctruncate",
+            remedy=_UNMERGED,
         )
 
 
-def _pair_of(label: str, columns: list[str]) -> tuple[str, str] | None:
-    """Both labels of the anomalous pair that `label` belongs to, F(hkl) first."""
-    for plus, minus in (("(+)", "(-)"), ("+", "-"), ("PLUS", "MINUS")):
-        for sign in (plus, minus):
-            if label.upper().endswith(sign):
-                stem = label[: len(label) - len(sign)]
-                found = [
-                    [item for item in columns if item.upper() == (stem + end).upper()]
-                    for end in (plus, minus)
-                ]
-                if found[0] and found[1]:
-                    return found[0][0], found[1][0]
-    return None
-
-
-def mtz_cell(path: str) -> CellSix:
-    """Return the unit cell (Å, degrees) of an MTZ file.
+def mtz_cell(path: str, column: str | None = None) -> CellSix:
+    """Return the unit cell (Å, degrees) of an MTZ file, of the dataset of a column if named.
 
     Raises
     ------
     InputError
     """
-    return cell_six(_open(path).cell, path)
+    mtz = _open(path)
+    labels = [item.label for item in mtz.columns]
+    if column not in labels:
+        # Without a column the reader's choice decides, with the same rule.
+        column = first_choice(mtz)
+    return cell_six(mtz.cell if column is None else _cell_of(mtz, column), path)
 
 
 def _open(path: str) -> gemmi.Mtz:
@@ -130,12 +209,7 @@ def _check_sizes(content: bytes, path: str) -> None:
     )
     if len(content) < 5 * _WORD or content[:4] != b"MTZ ":
         raise problem
-    stamp = content[2 * _WORD]
-    order = ">" if stamp == 0x11 else "<"
-    (offset,) = struct.unpack(f"{order}i", content[_WORD : 2 * _WORD])
-    if offset == -1:
-        (offset,) = struct.unpack(f"{order}q", content[3 * _WORD : 5 * _WORD])
-    start = (offset - 1) * _WORD
+    start = _header_start(content)
     if not 5 * _WORD <= start <= len(content) - _RECORD:
         raise problem
     if b"MTZENDOFHEADERS" not in content[start:]:
@@ -148,84 +222,19 @@ def _check_sizes(content: bytes, path: str) -> None:
         raise problem
 
 
-def _choose_column(mtz: gemmi.Mtz, column: str | None, path: str) -> str:
-    types = {item.label: item.type for item in mtz.columns}
-    labels = list(types)
-    pairs = [label for label in labels if types[label] == "G" and _pair_of(label, labels)]
-    measured = [label for label in pairs if _is_first(label) and _has_values(mtz, label)]
-    amplitudes = [label for label, kind in types.items() if kind == "F"]
-    if column is not None:
-        return _named_column(column, types, amplitudes + pairs, path)
-    if measured:
-        return _preferred(measured)
-    if not amplitudes:
-        raise InputError(
-            "no column of amplitudes (type F, or a pair of type G)",
-            source=path,
-            remedy=_advice("J" if {"J", "K"} & set(types.values()) else ""),
-        )
-    return _preferred(amplitudes)
+def _header_start(content: bytes) -> int:
+    """Place of the header's first record, as the first words of the file say."""
+    order = ">" if content[2 * _WORD] == _BIG_ENDIAN else "<"
+    (offset,) = struct.unpack(f"{order}i", content[_WORD : 2 * _WORD])
+    if offset == -1:
+        (offset,) = struct.unpack(f"{order}q", content[3 * _WORD : 5 * _WORD])
+    return (int(offset) - 1) * _WORD
 
 
-def _is_first(label: str) -> bool:
-    return _stem(label) != label.upper()
-
-
-def _has_values(mtz: gemmi.Mtz, label: str) -> bool:
-    return bool(np.isfinite(np.array(mtz.column_with_label(label), dtype=np.float64)).any())
-
-
-def _named_column(column: str, types: dict[str, str], known: list[str], path: str) -> str:
-    field = "structure_factors.column"
-    if column not in types:
-        raise InputError(
-            f"no column '{shown(column)}'",
-            source=path,
-            field=field,
-            remedy=f"columns of amplitudes: {' '.join(known) or 'none'}",
-        )
-    if types[column] == "G" and column not in known:
-        raise InputError(
-            f"column '{shown(column)}' is one half of an anomalous pair, the other is not there",
-            source=path,
-            field=field,
-            remedy="give a file with both, or a column of mean amplitudes",
-        )
-    if types[column] not in ("F", "G"):
-        raise InputError(
-            f"column '{shown(column)}' has type {types[column]}, not F (amplitudes)",
-            source=path,
-            field=field,
-            remedy=_advice(types[column]),
-        )
-    return column
-
-
-def _preferred(labels: list[str]) -> str:
-    """Return the first label that has a usual name, less the sign of a pair; else the first."""
-    by_name = {_stem(label): label for label in reversed(labels)}
-    return next((by_name[name] for name in _PREFERRED if name in by_name), labels[0])
-
-
-def _stem(label: str) -> str:
-    return re.sub(r"(\(\+\)|\+|PLUS)$", "", label.upper())
-
-
-def _advice(kind: str) -> str:
-    if kind in ("J", "K"):
-        return (
-            "intensities are not amplitudes: weak ones need a truncation step "
-            "(French and Wilson), e.g. ctruncate"
-        )
-    return "give a file with amplitudes"
-
-
-def _indices(
-    data: np.ndarray[tuple[int, ...], np.dtype[np.float64]], path: str
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def _indices(data: NDArray[np.float64], path: str) -> NDArray[np.int64]:
     indices = data[:, :3]
     if not np.isfinite(indices).all() or (indices != np.rint(indices)).any():
         raise InputError("a Miller index is not a whole number", source=path)
-    if np.abs(indices).max() > 2**20:
+    if np.abs(indices).max() > MAXIMUM_INDEX:
         raise InputError("a Miller index is out of range", source=path)
     return indices.astype(np.int64)

@@ -1,17 +1,23 @@
-"""Structure-factor amplitudes of SF-mmCIF files."""
+"""Structure-factor amplitudes of CIF: SF-mmCIF, and the .fcf of SHELXL and its kin."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-import gemmi
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.read.cif import PARSER_ERRORS, open_cif
-from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
+from distbragg.notes import Note, Notes
+from distbragg.read.cif import open_cif
+from distbragg.read.groups import Group
+from distbragg.read.intensities import IntensityRule, refused_intensities, roots
+from distbragg.read.labels import scale_notes
+from distbragg.read.miller import MillerTable
+from distbragg.read.refln_block import ReflectionBlock, reflection_blocks
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
-from distbragg.read.text import read_text, shown
+from distbragg.read.text import shown
 
 _AMPLITUDES: Final = (
     "F_meas_au",
@@ -19,24 +25,26 @@ _AMPLITUDES: Final = (
     "F_calc_au",
     "F_calc",
     "pdbx_F_calc_with_solvent",
+    "A_calc",
+    "F_squared_calc",
 )
+"""In the order of choice. `A_calc` stands for the modulus of A_calc and B_calc."""
+
 _PAIR: Final = ("pdbx_F_plus", "pdbx_F_minus")
-_INTENSITIES: Final = ("intensity_meas", "F_squared_meas", "intensity_calc", "F_squared_calc")
+_INTENSITIES: Final = ("intensity_meas", "F_squared_meas", "intensity_calc")
+_WAY_OUT: Final = "ctruncate or phenix.french_wilson"
+_LEFT_OUT: Final = {"x": "not used", "-": "systematically absent"}
+_SETS: Final = ("crystal_id", "wavelength_id")
 
 
-def holds_reflections(path: str) -> bool:
-    """Tell whether a CIF lists reflections rather than atoms.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
-    """
-    text = read_text(path)
-    return "_refln.index_h" in text or "_refln.index_k" in text
-
-
-def read_sfcif(path: str, *, column: str | None, dmin: float | None) -> MillerTable:
+def read_sfcif(
+    path: str,
+    *,
+    column: str | None,
+    dmin: float | None,
+    intensities: IntensityRule = "refuse",
+    group: Group | None = None,
+) -> MillerTable:
     """Read merged amplitudes of the first block that has them, expanded to P1.
 
     `pdbx_F_plus` and `pdbx_F_minus` together give each Friedel mate its own amplitude and are
@@ -50,96 +58,154 @@ def read_sfcif(path: str, *, column: str | None, dmin: float | None) -> MillerTa
         Tag without `_refln.`, such as `F_meas_au`; found by its usual names where not given.
     dmin : float, optional
         Å; reflections of smaller spacing are left out.
+    intensities : {"refuse", "root"}
+    group : Group, optional
+        In place of the symmetry of the file.
 
     Raises
     ------
     InputError
         Not a readable file, no amplitudes (intensities are refused), unmerged data.
     """
-    blocks = _blocks(path)
-    block, label = _choose(blocks, column, path)
-    try:
-        indices = np.array(block.make_miller_array(), dtype=np.int64)
-        amplitude = np.array(block.make_float_array(label), dtype=np.float64)
-        mates = (
-            np.array(block.make_float_array(_PAIR[1]), dtype=np.float64)
-            if label == _PAIR[0]
-            else None
-        )
-    except PARSER_ERRORS as error:
-        raise InputError(f"damaged reflections ({shown(str(error))})", source=path) from error
-    if indices.ndim != 2 or indices.shape[0] != amplitude.shape[0]:
+    blocks = reflection_blocks(open_cif(path), path)
+    block, label = _choose(blocks, column, intensities, path)
+    indices = block.indices()
+    amplitude, mates, notes = _values(block, label)
+    if amplitude.shape[0] != indices.shape[0]:
         raise InputError("reflections without three indices each", source=path)
-    if indices.size and np.abs(indices).max() > MAXIMUM_INDEX:
-        raise InputError("a Miller index is out of range", source=path)
-    cell_six(block.cell, path)
+    keep, more = _kept(block, indices)
+    notes = (*_choice_notes(blocks, block, label), *notes, *more)
+    cell = next((b.cell() for b in (block, *blocks) if b.cell().is_crystal()), block.cell())
+    cell_six(cell, path)
+    if group is None:
+        group, doubts = _group(block, blocks)
+        notes += doubts
     return listed_amplitudes(
-        indices,
-        amplitude,
-        cell=block.cell,
-        spacegroup=block.spacegroup,
+        indices[keep],
+        amplitude[keep],
+        cell=cell,
+        group=group,
         dmin=dmin,
         source=path,
-        mates=mates,
+        mates=None if mates is None else mates[keep],
+        notes=notes,
     )
 
 
 def sfcif_cell(path: str) -> CellSix:
-    """Return the unit cell (Å, degrees) of an SF-mmCIF file.
+    """Return the unit cell (Å, degrees) of a CIF of reflections.
 
     Raises
     ------
     InputError
     """
-    return cell_six(_blocks(path)[0].cell, path)
+    blocks = reflection_blocks(open_cif(path), path)
+    cells = [block.cell() for block in blocks]
+    return cell_six(next((cell for cell in cells if cell.is_crystal()), cells[0]), path)
 
 
-def _blocks(path: str) -> list[gemmi.ReflnBlock]:
-    document = open_cif(path)
-    try:
-        blocks = [block for block in gemmi.as_refln_blocks(document) if block]
-    except PARSER_ERRORS as error:
-        raise InputError(f"damaged reflections ({shown(str(error))})", source=path) from error
-    if not blocks:
-        raise InputError("the CIF lists no reflections", source=path)
-    return blocks
+def _group(block: ReflectionBlock, blocks: Sequence[ReflectionBlock]) -> tuple[Group | None, Notes]:
+    """Symmetry of the block, or of the first that names one: later blocks often do not."""
+    for candidate in (block, *blocks):
+        group, notes = candidate.group()
+        if group is not None:
+            return group, notes
+    return None, ()
 
 
 def _choose(
-    blocks: list[gemmi.ReflnBlock], column: str | None, path: str
-) -> tuple[gemmi.ReflnBlock, str]:
-    wanted = _AMPLITUDES if column is None else (column.removeprefix("_refln."),)
-    if wanted[0] in _INTENSITIES:
-        raise _intensities(path)
+    blocks: list[ReflectionBlock], column: str | None, intensities: IntensityRule, path: str
+) -> tuple[ReflectionBlock, str]:
+    named = column is not None
+    label = "" if column is None else column.removeprefix("_refln.").removeprefix("_refln_")
+    if label in _INTENSITIES and intensities == "refuse":
+        raise refused_intensities(label, path, _WAY_OUT)
+    extra = _INTENSITIES if intensities == "root" else ()
+    wanted = (label,) if named else (*_AMPLITUDES, *extra)
     for block in blocks:
-        labels = set(block.column_labels())
-        asked = column is None or wanted[0] in _PAIR
-        if asked and set(_PAIR) <= labels and block.is_merged() and _has_values(block):
+        labels = set(block.labels())
+        if (not named or label in _PAIR) and set(_PAIR) <= labels and _has_values(block):
             return block, _PAIR[0]
-        for label in wanted:
-            if label in _PAIR:
-                continue
-            if label in labels and block.is_merged():
-                return block, label
-    labels = {label for block in blocks for label in block.column_labels()}
-    if column is None and labels & set(_INTENSITIES):
-        raise _intensities(path)
+        for candidate in wanted:
+            if candidate in labels and candidate not in _PAIR:
+                _check_readable(candidate, labels, path)
+                return block, candidate
+    known = list(dict.fromkeys(name for block in blocks for name in block.labels()))
+    if not named and set(known) & set(_INTENSITIES):
+        found = next(name for name in known if name in _INTENSITIES)
+        raise refused_intensities(found, path, _WAY_OUT)
+    usable = [name for name in known if name in (*_AMPLITUDES, *_PAIR)]
     raise InputError(
-        "no merged amplitudes" if column is None else f"no merged column '{shown(column)}'",
+        f"no merged column '{shown(label)}'" if named else "no merged amplitudes",
         source=path,
         field="structure_factors.column",
-        remedy=f"known tags: {' '.join(_AMPLITUDES)}",
+        remedy=f"known tags: {' '.join(_AMPLITUDES)}; the file has {' '.join(usable) or 'none'}",
     )
 
 
-def _has_values(block: gemmi.ReflnBlock) -> bool:
-    values = np.array(block.make_float_array(_PAIR[0]), dtype=np.float64)
-    return bool(np.isfinite(values).any())
+def _check_readable(label: str, labels: set[str], path: str) -> None:
+    known = (*_AMPLITUDES, *_INTENSITIES)
+    if label not in known and not label.startswith(("F_", "pdbx_F")):
+        raise InputError(
+            f"column '{shown(label)}' is no amplitude",
+            source=path,
+            field="structure_factors.column",
+            remedy=f"known tags: {' '.join(_AMPLITUDES)}",
+        )
+    if label == "A_calc" and "B_calc" not in labels:
+        raise InputError("A_calc without B_calc", source=path, remedy="give a file with both")
 
 
-def _intensities(path: str) -> InputError:
-    return InputError(
-        "intensities, no amplitudes",
-        source=path,
-        remedy="weak intensities need a truncation step (French and Wilson) to become |F|",
-    )
+def _has_values(block: ReflectionBlock) -> bool:
+    return bool(np.isfinite(block.numbers(_PAIR[0])).any())
+
+
+def _values(
+    block: ReflectionBlock, label: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Notes]:
+    """Amplitudes, those of the mates of a pair, and what was done to get them."""
+    values = block.numbers(label)
+    if label == _PAIR[0]:
+        return values, block.numbers(_PAIR[1]), ()
+    if label == "A_calc":
+        return np.hypot(values, block.numbers("B_calc")), None, ()
+    if label in (*_INTENSITIES, "F_squared_calc"):
+        amplitude, notes = roots(values, label, block.path)
+        return amplitude, None, notes
+    return values, None, ()
+
+
+def _kept(block: ReflectionBlock, indices: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Notes]:
+    """Tell the reflections that count: of the first crystal and wavelength, not marked unused."""
+    keep = np.ones(indices.shape[0], dtype=bool)
+    notes: list[Note] = []
+    labels = block.labels()
+    for name in _SETS:
+        values = np.array(block.text(name)) if name in labels else np.array([])
+        if np.unique(values).size > 1 and values.shape == keep.shape:
+            keep &= values == values[0]
+            others = " ".join(sorted({shown(value) for value in values.tolist()}))
+            text = f"{name} {shown(str(values[0]))} of {others} is read"
+            notes.append(Note("warning", block.path, text))
+    for name in ("status", "observed_status"):
+        marks = np.array(block.text(name)) if name in labels else np.array([])
+        for mark, meaning in _LEFT_OUT.items():
+            marked = (marks == mark) if marks.shape == keep.shape else np.zeros_like(keep)
+            if marked.any():
+                text = f"{int(marked.sum())} reflections of {name} {mark} ({meaning}) are left out"
+                notes.append(Note("note", block.path, text))
+                keep &= ~marked
+    _, counts = np.unique(indices[keep], axis=0, return_counts=True)
+    if (counts > 1).any():
+        text = f"{int((counts > 1).sum())} reflections are listed repeatedly and averaged"
+        notes.append(Note("warning", block.path, text))
+    return keep, tuple(notes)
+
+
+def _choice_notes(blocks: Sequence[ReflectionBlock], block: ReflectionBlock, label: str) -> Notes:
+    name = " and ".join(_PAIR) if label in _PAIR else label
+    text = f"_refln{block.separator}{name} is |F|"
+    if len(blocks) > 1:
+        text += f", of block {shown(block.name)} ({len(blocks)} blocks list reflections)"
+    others = [other for other in block.labels() if other in _AMPLITUDES]
+    return (Note("note", block.path, text), *scale_notes(label, others, block.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import gemmi
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.matrices import apply3, transposed
+from distbragg.notes import Note, Notes
+from distbragg.read.groups import Group, operations_of, symbol_of
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable, check_box
 
 MAXIMUM_LISTED: Final = 50_000_000
@@ -31,9 +34,9 @@ def cell_six(cell: gemmi.UnitCell, source: str) -> CellSix:
     values = tuple(float(value) for value in cell.parameters)
     if not all(np.isfinite(values)) or not cell.is_crystal() or cell.volume <= 0.0:
         raise InputError(
-            "the file names no unit cell of a crystal",
+            "the file names no unit cell of a crystal (a cell of 1 1 1 stands for none)",
             source=source,
-            remedy="give a crystal structure, or crystal.cell with a text list",
+            remedy="write the cell into the file, or give crystal.cell with a text list",
         )
     a, b, c, alpha, beta, gamma = values
     return a, b, c, alpha, beta, gamma
@@ -42,12 +45,13 @@ def cell_six(cell: gemmi.UnitCell, source: str) -> CellSix:
 def expand_to_p1(
     indices: NDArray[np.int64],
     amplitude: NDArray[np.float64],
-    spacegroup: gemmi.SpaceGroup,
+    group: Group,
     source: str,
     *,
     mates: NDArray[np.float64] | None = None,
+    listed_mates: bool = False,
 ) -> MillerTable:
-    """Expand by the rotations of a space group, and by Friedel's law or with the mates given.
+    """Expand by the rotations of a group, and by Friedel's law or with the mates given.
 
     Where two listed reflections are equivalent their amplitudes are averaged.
 
@@ -58,6 +62,9 @@ def expand_to_p1(
     mates : (n,) float64, optional
         |F(−h −k −l)| of each, where it differs from |F(h k l)|; NaN in either means not
         measured, and the other stands for both.
+    listed_mates : bool
+        Where (h k l) and (−h −k −l) are both listed and no rotation takes one to the other, each
+        keeps its own amplitude; else they are averaged.
 
     Raises
     ------
@@ -66,13 +73,16 @@ def expand_to_p1(
     """
     denominator = int(gemmi.Op.DEN)
     rotations = [
-        np.array(op.rot, dtype=np.int64) // denominator for op in spacegroup.operations().sym_ops
+        np.array(op.rot, dtype=np.int64) // denominator for op in operations_of(group).sym_ops
     ]
     if indices.shape[0] * len(rotations) * 2 > MAXIMUM_LISTED:
         raise InputError(f"more than {MAXIMUM_LISTED} reflections in P1", source=source)
     if indices.shape[0] and int(np.abs(indices).max()) > MAXIMUM_INDEX:
         raise InputError(f"a Miller index exceeds {MAXIMUM_INDEX}", source=source)
     images = [*rotations, *(-rotation for rotation in rotations)]
+    if mates is None and listed_mates:
+        whole = _averaged(indices, rotations, np.tile(amplitude, len(rotations)), source)
+        return _with_mates(whole)
     if mates is None:
         values = np.tile(amplitude, len(images))
     else:
@@ -80,6 +90,26 @@ def expand_to_p1(
         minus = np.where(np.isnan(mates), amplitude, mates)
         values = np.concatenate([np.tile(plus, len(rotations)), np.tile(minus, len(rotations))])
     return _averaged(indices, images, values, source)
+
+
+def _with_mates(table: MillerTable) -> MillerTable:
+    """Add (−h −k −l) of every (h k l) whose mate is not listed, with the same amplitude."""
+    extent = np.abs(table.indices).max(axis=0)
+    shape = 2 * extent + 1
+    strides = np.array([shape[1] * shape[2], shape[2], 1], dtype=np.int64)
+    places = (table.indices + extent) @ strides
+    opposite = (extent - table.indices) @ strides
+    # The places ascend, as `_averaged` leaves them.
+    nearest = np.minimum(np.searchsorted(places, opposite), places.shape[0] - 1)
+    alone = places[nearest] != opposite
+    if not alone.any():
+        return table
+    keys = np.concatenate([places, opposite[alone]])
+    order = np.argsort(keys)
+    return MillerTable(
+        _unravel(keys[order], extent),
+        np.concatenate([table.amplitude, table.amplitude[alone]])[order],
+    )
 
 
 def _averaged(
@@ -139,23 +169,29 @@ def listed_amplitudes(
     indices: NDArray[np.int64],
     amplitude: NDArray[np.float64],
     *,
-    cell: gemmi.UnitCell,
-    spacegroup: gemmi.SpaceGroup | None,
+    cell: gemmi.UnitCell | None,
+    group: Group | None,
     dmin: float | None,
     source: str,
     mates: NDArray[np.float64] | None = None,
+    notes: Notes = (),
 ) -> MillerTable:
     """Check a merged list, cut it at `dmin` (Å) and expand it; NaN means not measured.
 
-    `mates` (n,) are |F(−h −k −l)| of a list of anomalous pairs.
+    `mates` (n,) are |F(−h −k −l)| of a list of anomalous pairs. Mates that are listed as
+    reflections of their own keep their own amplitudes. Without a cell nothing is cut.
 
     Raises
     ------
     InputError
         No usable reflection, a negative or infinite amplitude, no space group.
     """
-    if spacegroup is None:
-        raise InputError("the file names no known space group", source=source)
+    if group is None:
+        raise InputError(
+            "the file names no known space group",
+            source=source,
+            remedy="give structure_factors.space_group",
+        )
     both = amplitude[:, None] if mates is None else np.stack([amplitude, mates], axis=1)
     keep = ~np.isnan(both).all(axis=1)
     if (both < 0.0).any() or np.isinf(both).any():
@@ -164,18 +200,32 @@ def listed_amplitudes(
             source=source,
             remedy="choose a column of amplitudes with structure_factors.column",
         )
-    if dmin is not None:
+    missing = int((~keep).sum())
+    if missing:
+        notes += (Note("note", source, f"{missing} of {keep.shape[0]} reflections have no value"),)
+    if dmin is not None and cell is not None:
         keep &= inverse_d_squared(indices, cell) <= 1.0 / (dmin * dmin)
     indices, both = indices[keep], both[keep]
     if indices.shape[0] == 0:
         raise InputError("no reflection with an amplitude", source=source)
-    return expand_to_p1(
+    table = expand_to_p1(
         indices,
         both[:, 0],
-        spacegroup,
+        group,
         source,
         mates=None if mates is None else both[:, 1],
+        listed_mates=True,
     )
+    return replace(table, notes=(*notes, *_metric_notes(cell, group, source)))
+
+
+def _metric_notes(cell: gemmi.UnitCell | None, group: Group, source: str) -> Notes:
+    if cell is None or not isinstance(group, gemmi.SpaceGroup):
+        return ()
+    if cell.is_compatible_with_spacegroup(group):
+        return ()
+    text = f"the cell does not have the symmetry of {symbol_of(group)}: is the setting right?"
+    return (Note("warning", source, text),)
 
 
 def inverse_d_squared(indices: NDArray[np.int64], cell: gemmi.UnitCell) -> NDArray[np.float64]:

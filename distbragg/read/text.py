@@ -16,6 +16,9 @@ from distbragg.errors import InputError
 MAXIMUM_TEXT_BYTES: Final = 1 << 30
 """Largest text file read, after decompression."""
 
+LATIN_MARK: Final = "\xef\xbb\xbf"
+"""The byte order mark of UTF-8, read as Latin-1."""
+
 _BLOCK_BYTES: Final = 1 << 20
 _SEPARATORS = re.compile(r"[\s,;]+")
 _SHOWN_CHARACTERS = 40
@@ -69,6 +72,27 @@ def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
     return content
 
 
+def read_head(path: str, size: int) -> bytes:
+    """Return the first `size` bytes of a file, decompressed; fewer of a shorter one.
+
+    Raises
+    ------
+    InputError
+        As `read_bytes`, but for a size.
+    """
+    file = Path(path)
+    try:
+        if file.is_file():
+            if path.lower().endswith(".gz"):
+                with gzip.open(file, "rb") as compressed:
+                    return compressed.read(size)
+            with file.open("rb") as handle:
+                return handle.read(size)
+    except (EOFError, zlib.error, OSError, ValueError):
+        pass
+    return read_bytes(path)[:size]
+
+
 def _read_blocks(handle: BinaryIO | gzip.GzipFile, limit: int) -> bytes:
     """Read until the end, or until more than `limit` bytes are there.
 
@@ -89,7 +113,16 @@ def read_text(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> str:
     InputError
         As `read_bytes`, and for bytes that are no text.
     """
-    content = read_bytes(path, limit)
+    return as_text(read_bytes(path, limit), path)
+
+
+def as_text(content: bytes, path: str) -> str:
+    """Decode the content of a file; binary content is refused.
+
+    Raises
+    ------
+    InputError
+    """
     if b"\0" in content:
         raise InputError("the file is binary, not text", source=path)
     try:
@@ -109,7 +142,12 @@ def data_lines(path: str, *, comment: str = "#", limit: int = MAXIMUM_TEXT_BYTES
     InputError
         As `read_text`.
     """
-    for number, raw in enumerate(split_lines(read_text(path, limit)), start=1):
+    yield from data_lines_of(read_text(path, limit), path, comment=comment)
+
+
+def data_lines_of(text: str, path: str, *, comment: str = "#") -> Iterator[Line]:
+    """Yield the data lines of a text as `data_lines` does."""
+    for number, raw in enumerate(split_lines(text), start=1):
         content = raw.split(comment, 1)[0].strip(" \t,;\f\v")
         if content:
             fields = tuple(part for part in _SEPARATORS.split(content) if part)

@@ -143,16 +143,24 @@ class CrystalSpec(SpecModel):
 
 
 class StructureFactorsSpec(SpecModel):
-    """Where |F| comes from: text HKL, MTZ, SF-mmCIF, or a model (PDB, mmCIF, small-molecule CIF).
+    """Where |F| comes from: a list of reflections, or a model (PDB, mmCIF, small-molecule CIF).
 
+    `format` is told by the file's content and name unless it is given; `hklf4` and `hklf3` are
+    the lists of SHELX, which cannot be told apart. `intensities: root` takes |F| as the root of an
+    intensity where a list has no amplitudes; else such a list is refused. `space_group` (symbol or
+    number) is the symmetry of a list, in place of what the file says.
     `default_f_electrons` stands for every reflection not listed. `dmin_angstrom` bounds
     what is computed from a model; the cut on rendered pixels is `sampling.dmin_angstrom`.
     `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
     """
 
     file: str | None = None
-    format: Literal["auto", "hkl", "mtz", "sf-mmcif", "model"] = "auto"
+    format: Literal[
+        "auto", "hkl", "hklf4", "hklf3", "crystfel", "xds", "mtz", "sf-mmcif", "model"
+    ] = "auto"
     column: str | None = None
+    intensities: Literal["refuse", "root"] = "refuse"
+    space_group: str | None = None
     default_f_electrons: Finite = 0.0
     interpolate: bool | Auto = "auto"
     dmin_angstrom: Positive | None = None

@@ -1,0 +1,186 @@
+"""Symmetry as files spell it: operators, Hall, Hermann-Mauguin, number, point group."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+import gemmi
+
+from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
+from distbragg.read.text import shown
+
+Group = gemmi.SpaceGroup | gemmi.GroupOps
+"""A tabulated setting, or operators of one that is not."""
+
+_HIGHEST_NUMBER: Final = 230
+_LARGEST_GROUP: Final = 192
+
+_OLD_NAMES: Final = {"P 1-": "P -1", "P1-": "P -1", "P 1BAR": "P -1"}
+
+_POINT_GROUPS: Final = {
+    "1": "P 1",
+    "-1": "P -1",
+    "2": "P 1 1 2",
+    "m": "P 1 1 m",
+    "2/m": "P 1 1 2/m",
+    "-3m1": "P -3 m 1",
+    "321": "P 3 2 1",
+    "3m1": "P 3 m 1",
+    "-31m": "P -3 1 m",
+    "312": "P 3 1 2",
+    "31m": "P 3 1 m",
+    "32": "R 3 2:R",
+    "3m": "R 3 m:R",
+    "-3m": "R -3 m:R",
+}
+"""Point groups of CrystFEL whose symbol alone is no space group's, with the unique axis c."""
+
+
+def operations_of(group: Group) -> gemmi.GroupOps:
+    """Operators of a space group, or the operators themselves."""
+    return group.operations() if isinstance(group, gemmi.SpaceGroup) else group
+
+
+def symbol_of(group: Group) -> str:
+    """Name of a group for a message."""
+    if isinstance(group, gemmi.SpaceGroup):
+        return str(group.xhm())
+    return f"{len(group.sym_ops)} operators of no tabulated setting"
+
+
+def named_group(name: str, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGroup | None:
+    """Find a space group by Hermann-Mauguin symbol (any setting, old names), Hall symbol or number.
+
+    A symbol of a rhombohedral group without `:H` or `:R` is told by the angles of the cell.
+    """
+    text = " ".join(re.sub(r"\(.*\)\s*$", "", name.strip().strip("'\"")).split())
+    text = _OLD_NAMES.get(text.upper(), text)
+    if not text or text in ("?", "."):
+        return None
+    if re.fullmatch(r"\d{1,3}", text):
+        return numbered_group(int(text), cell)
+    angles = (cell.alpha, cell.gamma) if cell is not None and cell.is_crystal() else (0.0, 0.0)
+    for spelling in (text, text.replace("_", "")):
+        found = gemmi.find_spacegroup_by_name(spelling, *angles)
+        if found is not None:
+            return found
+    return hall_group(text)
+
+
+def numbered_group(number: int, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGroup | None:
+    """Find the standard setting of a number; a rhombohedral one by the cell's angles."""
+    if not 1 <= number <= _HIGHEST_NUMBER:
+        return None
+    group = gemmi.find_spacegroup_by_number(number)
+    if cell is not None and cell.is_crystal() and group.ext in ("H", "R"):
+        return gemmi.find_spacegroup_by_name(group.hm, cell.alpha, cell.gamma) or group
+    return group
+
+
+def hall_group(symbol: str) -> gemmi.SpaceGroup | None:
+    """Find a tabulated setting by its Hall symbol."""
+    operations = hall_operations(symbol)
+    return None if operations is None else gemmi.find_spacegroup_by_ops(operations)
+
+
+def hall_operations(symbol: str) -> gemmi.GroupOps | None:
+    """Operators of a Hall symbol; None where it is none."""
+    try:
+        return gemmi.symops_from_hall(symbol.strip().strip("'\""))
+    except (RuntimeError, ValueError):
+        return None
+
+
+def listed_operations(triplets: Sequence[str], source: str) -> Group | None:
+    """Group of listed operators such as `-x,y+1/2,-z`; completed where only generators stand.
+
+    Raises
+    ------
+    InputError
+        No operator, or operators that make no group.
+    """
+    if not triplets:
+        return None
+    try:
+        # One operator spelled twice would count twice.
+        spelled = {gemmi.Op(_triplet(text)).wrap().triplet() for text in triplets}
+        operations = gemmi.GroupOps([gemmi.Op(text) for text in sorted(spelled)])
+        if len(triplets) <= _LARGEST_GROUP:
+            operations.add_missing_elements()
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"damaged symmetry operators ({shown(str(error))})", source=source
+        ) from error
+    if len(operations.sym_ops) * len(operations.cen_ops) > _LARGEST_GROUP:
+        raise InputError("the symmetry operators make no space group", source=source)
+    return gemmi.find_spacegroup_by_ops(operations) or operations
+
+
+def _triplet(text: str) -> str:
+    return re.sub(r"\s+", "", text.strip("'\"")).lower()
+
+
+def chosen_group(candidates: Sequence[tuple[str, Group | None]], source: str) -> tuple[
+    Group | None, Notes
+]:  # fmt: skip
+    """Take the first group known of several spellings; warn of one that differs from it.
+
+    Parameters
+    ----------
+    candidates : sequence of (spelling, group)
+        The most explicit first: operators, Hall symbol, Hermann-Mauguin symbol, number.
+    source : str
+    """
+    known = [(name, group) for name, group in candidates if group is not None]
+    if not known:
+        return None, ()
+    name, group = known[0]
+    notes = [
+        Note(
+            "warning",
+            source,
+            f"{name} give {symbol_of(group)}, {other} {symbol_of(differing)}: the first is used",
+        )
+        for other, differing in known[1:]
+        if not _agree(other, group, differing)
+    ]
+    return group, tuple(notes[:1])
+
+
+def _agree(spelling: str, group: Group, other: Group) -> bool:
+    if (
+        spelling == "number"
+        and isinstance(group, gemmi.SpaceGroup)
+        and isinstance(other, gemmi.SpaceGroup)
+    ):
+        return bool(group.number == other.number)
+    return bool(operations_of(group) == operations_of(other))
+
+
+def point_group(symbol: str) -> gemmi.GroupOps | None:
+    """Operators of a point group as CrystFEL writes it: `4/mmm`, `2/m_uab`, `321_H`, `-3m_R`.
+
+    `_uaX` names the unique axis (c where it is not named), `_H` and `_R` the lattice of a
+    trigonal group.
+    """
+    match = re.fullmatch(r"(-?[\dm/-]+?)(?:_(H|R))?(?:_ua([abc]))?", symbol.strip())
+    if match is None:
+        return None
+    core, lattice, axis = match.groups()
+    if lattice == "R" and core in ("3", "-3"):
+        found = gemmi.find_spacegroup_by_name(f"R {core}:R")
+    elif core in _POINT_GROUPS:
+        found = gemmi.find_spacegroup_by_name(_POINT_GROUPS[core])
+    else:
+        parts = re.findall(r"-?\d(?:/m)?|m", core)
+        found = gemmi.find_spacegroup_by_name(" ".join(["P", *parts]))
+    if found is None:
+        return None
+    operations = found.operations()
+    turn = {"a": "z,x,y", "b": "y,z,x"}.get(axis or "c")
+    if turn is not None:
+        operations.change_basis_forward(gemmi.Op(turn))
+    return operations
