@@ -78,6 +78,8 @@ def command(
         solvent_k=solvent_k,
         solvent_b=solvent_b,
     )
+    for note in result.notes:
+        click.echo(f"{note.kind}: {note}", err=True)
     click.echo(
         f"{result.path}: {result.reflections} reflections to {dmin:g} Å, "
         f"{result.spacegroup}, F(000) = {result.f000:.1f} electrons"

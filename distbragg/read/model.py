@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import gemmi
@@ -14,13 +13,12 @@ from numpy.typing import NDArray
 
 from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM
 from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
 from distbragg.read.cif import PARSER_ERRORS
 from distbragg.read.miller import MAXIMUM_BOX_POINTS, MillerTable
 from distbragg.read.model_file import load_model
 from distbragg.read.symmetry import CellSix, cell_six, expand_to_p1, inverse_d_squared
 from distbragg.read.text import shown
-
-logger = logging.getLogger("distbragg")
 
 DEFAULT_DMIN: Final = 2.0
 """Resolution, Å, to which |F| is computed where none is asked for."""
@@ -62,6 +60,8 @@ class ModelFactors:
         a, b, c (Å), α, β, γ (degrees).
     spacegroup : str
         Extended Hermann-Mauguin symbol.
+    notes : tuple of Note
+        What was left out of the model, added to it or chosen.
     """
 
     indices: NDArray[np.int64]
@@ -69,6 +69,7 @@ class ModelFactors:
     mates: NDArray[np.complex128]
     cell: CellSix
     spacegroup: str
+    notes: Notes = ()
 
 
 def read_model(
@@ -85,7 +86,8 @@ def read_model(
     Macromolecules: X-ray density of every atom with its occupancy and B factor on a grid,
     a Fourier transform, and (where asked for) a flat bulk solvent k·exp(−B s²/4)·F_mask
     between the molecules. Small-molecule CIF: direct summation. All by gemmi, with the
-    symmetry of the file; the first model of several.
+    symmetry of the file, strict non-crystallographic symmetry included; the first model of
+    several. Dummy and unknown atoms are left out.
 
     Parameters
     ----------
@@ -110,20 +112,23 @@ def read_model(
         Not a readable model, no unit cell, space group or atoms, unknown elements, or a
         resolution too fine to compute.
     """
+    notes: Notes = ()
     if dmin is None:
         dmin = DEFAULT_DMIN
-        logger.warning(
-            "structure_factors.dmin_angstrom: not given; |F| of the model reaches %g Å", dmin
-        )
+        text = f"not given; |F| of the model reaches {dmin:g} Å"
+        notes = (Note("note", "structure_factors.dmin_angstrom", text),)
     _check_range(dmin, wavelength)
-    loaded = load_model(path)
+    model = load_model(path)
+    loaded = model.content
     solvent = _Solvent(solvent_k, solvent_b) if bulk_solvent and solvent_k > 0.0 else None
     try:
         if isinstance(loaded, gemmi.SmallStructure):
-            return _direct(loaded, dmin, wavelength, path)
-        return _by_transform(loaded, dmin, solvent, wavelength=wavelength, path=path)
+            table = _direct(loaded, dmin, wavelength, path)
+        else:
+            table = _by_transform(loaded, dmin, solvent, wavelength=wavelength, path=path)
     except PARSER_ERRORS as error:
         raise InputError(f"|F| cannot be computed ({shown(str(error))})", source=path) from error
+    return replace(table, notes=(*notes, *model.notes))
 
 
 def model_factors(
@@ -154,10 +159,11 @@ def model_factors(
         As of `read_model`.
     """
     _check_range(dmin, wavelength)
-    loaded = load_model(path)
+    model = load_model(path)
+    loaded = model.content
     solvent = _Solvent(solvent_k, solvent_b) if bulk_solvent and solvent_k > 0.0 else None
     try:
-        indices, group = _asymmetric_part(loaded, dmin, path)
+        indices = _asymmetric_part(loaded.cell, model.group, dmin, path)
         if isinstance(loaded, gemmi.SmallStructure):
             normal, absorbed = _summed(loaded, indices, dmin, wavelength, path)
         else:
@@ -172,21 +178,18 @@ def model_factors(
         values=normal + 1j * absorbed,
         mates=np.conj(normal - 1j * absorbed),
         cell=cell_six(loaded.cell, path),
-        spacegroup=group.xhm(),
+        spacegroup=model.group.xhm(),
+        notes=model.notes,
     )
 
 
 def _asymmetric_part(
-    loaded: gemmi.Structure | gemmi.SmallStructure, dmin: float, path: str
-) -> tuple[NDArray[np.int64], gemmi.SpaceGroup]:
-    _check_box_of(loaded.cell, dmin, path)
-    if isinstance(loaded, gemmi.SmallStructure):
-        group = loaded.spacegroup
-    else:
-        group = loaded.find_spacegroup()
-    listed = gemmi.make_miller_array(loaded.cell, group, dmin)
+    cell: gemmi.UnitCell, group: gemmi.SpaceGroup, dmin: float, path: str
+) -> NDArray[np.int64]:
+    _check_box_of(cell, dmin, path)
+    listed = gemmi.make_miller_array(cell, group, dmin)
     indices = np.array(listed, dtype=np.int64).reshape(-1, 3)
-    return np.concatenate([np.zeros((1, 3), dtype=np.int64), indices]), group
+    return np.concatenate([np.zeros((1, 3), dtype=np.int64), indices])
 
 
 def _check_range(dmin: float, wavelength: float | None) -> None:
@@ -207,7 +210,7 @@ def model_cell(path: str) -> CellSix:
     ------
     InputError
     """
-    return cell_six(load_model(path).cell, path)
+    return cell_six(load_model(path).content.cell, path)
 
 
 def _sphere(cell: gemmi.UnitCell, dmin: float, path: str) -> NDArray[np.int64]:

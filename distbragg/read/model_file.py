@@ -2,110 +2,130 @@
 
 from __future__ import annotations
 
-import logging
-import math
+from dataclasses import dataclass
 
 import gemmi
 
 from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
+from distbragg.read.atom_sites import mmcif_notes, read_small_sites
 from distbragg.read.cif import PARSER_ERRORS, open_cif
-from distbragg.read.symmetry import cell_six
+from distbragg.read.groups import Group, named_group, symbol_of
+from distbragg.read.pdb_records import check_cell_frame, scan_pdb
+from distbragg.read.recognise import looks_like_cif
+from distbragg.read.refln_block import block_group
+from distbragg.read.screen import check_sites, screen_structure
+from distbragg.read.symmetry import cell_six, metric_notes
 from distbragg.read.text import read_text, shown
 
-logger = logging.getLogger("distbragg")
 
-_COORDINATE_COLUMNS = 54
-"""Columns of an ATOM record up to the end of its z coordinate (PDB format 3.3)."""
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model with a cell, a space group, and atoms of known elements at known places.
+
+    Attributes
+    ----------
+    content : gemmi.Structure or gemmi.SmallStructure
+        Of a structure, the first model, with the copies of strict symmetry.
+    group : gemmi.SpaceGroup
+    notes : tuple of Note
+    """
+
+    content: gemmi.Structure | gemmi.SmallStructure
+    group: gemmi.SpaceGroup
+    notes: Notes
 
 
-def load_model(path: str) -> gemmi.Structure | gemmi.SmallStructure:
-    """Return the model of a file, with a cell, a space group, and atoms at known places.
+def load_model(path: str) -> LoadedModel:
+    """Open a model and leave out what is no atom.
 
     Raises
     ------
     InputError
-        Not a readable model, or one that lacks any of these.
+        Not a readable model, or one that lacks a cell, a space group or known atoms.
     """
-    name = path.lower().removesuffix(".gz")
-    if name.endswith((".cif", ".mmcif")):
-        loaded = _load_cif(path)
-    else:
-        text = read_text(path)
-        _check_pdb_end(text, path)
-        try:
-            loaded = gemmi.read_pdb_string(text)
-        except PARSER_ERRORS as error:
-            raise InputError(
-                f"not a readable PDB file ({shown(str(error))})", source=path
-            ) from error
-    cell_six(loaded.cell, path)
-    if isinstance(loaded, gemmi.Structure):
-        _check_structure(loaded, path)
-    else:
-        _check_small(loaded, path)
-    return loaded
-
-
-def _check_pdb_end(text: str, path: str) -> None:
-    """Refuse a last atom without its coordinates; tell of a deposited entry without END."""
-    lines = text.rstrip().splitlines()
-    last = lines[-1] if lines else ""
-    if last.startswith(("ATOM", "HETATM")) and len(last) < _COORDINATE_COLUMNS:
-        raise InputError(
-            "the last atom has no coordinates: the file is truncated",
-            source=f"{path}:{len(lines)}",
-            remedy="fetch the file again",
-        )
-    if lines and lines[0].startswith("HEADER") and last.split()[:1] != ["END"]:
-        logger.warning("%s: no END record; is the file truncated?", path)
-
-
-def _load_cif(path: str) -> gemmi.Structure | gemmi.SmallStructure:
-    document = open_cif(path)
+    text = read_text(path)
+    if looks_like_cif(path, text):
+        return _load_cif(path)
+    text, notes, unknown = scan_pdb(text, path)
     try:
-        for block in document:
-            if block.find_loop("_atom_site.Cartn_x"):
-                return gemmi.make_structure_from_block(block)
-            if block.find_loop("_atom_site_fract_x"):
-                return gemmi.make_small_structure_from_block(block)
+        structure = gemmi.read_pdb_string(text)
+    except PARSER_ERRORS as error:
+        raise InputError(f"not a readable PDB file ({shown(str(error))})", source=path) from error
+    cell_six(structure.cell, path)
+    notes += check_cell_frame(structure, path)
+    group = named_group(structure.spacegroup_hm, structure.cell)
+    return _of_structure(structure, group, notes, unknown, path)
+
+
+def _load_cif(path: str) -> LoadedModel:
+    document = open_cif(path)
+    found = [
+        block
+        for block in document
+        if block.find_loop("_atom_site.Cartn_x") or block.find_loop("_atom_site_fract_x")
+    ]
+    if not found:
+        raise InputError(
+            "the CIF holds no atoms",
+            source=path,
+            remedy="expected _atom_site.Cartn_x or _atom_site_fract_x",
+        )
+    block = found[0]
+    notes: Notes = ()
+    if len(found) > 1:
+        text = f"block {shown(block.name)}, the first of {len(found)} with atoms, is used"
+        notes += (Note("note", path, text),)
+    try:
+        if block.find_loop("_atom_site.Cartn_x"):
+            return _of_mmcif(block, notes, path)
+        return _of_small(block, notes, path)
     except PARSER_ERRORS as error:
         raise InputError(f"a damaged model ({shown(str(error))})", source=path) from error
+
+
+def _of_mmcif(block: gemmi.cif.Block, notes: Notes, path: str) -> LoadedModel:
+    structure = gemmi.make_structure_from_block(block)
+    cell_six(structure.cell, path)
+    group, doubts = block_group(block, structure.cell, path)
+    more, unknown = mmcif_notes(block, structure, path)
+    notes = (*notes, *doubts, *more, *check_cell_frame(structure, path))
+    return _of_structure(structure, group, notes, unknown, path)
+
+
+def _of_structure(
+    structure: gemmi.Structure, group: Group | None, notes: Notes, unknown: int, path: str
+) -> LoadedModel:
+    """Finish a macromolecule; `unknown` atoms of its first model are marked as such."""
+    space_group = _tabulated(group, structure.spacegroup_hm, path)
+    structure.spacegroup_hm = space_group.xhm()
+    notes += screen_structure(structure, unknown, path)
+    notes += metric_notes(structure.cell, space_group, path)
+    return LoadedModel(structure, space_group, notes)
+
+
+def _of_small(block: gemmi.cif.Block, notes: Notes, path: str) -> LoadedModel:
+    small = gemmi.make_small_structure_from_block(block)
+    cell_six(small.cell, path)
+    notes += read_small_sites(block, small, path)
+    group, doubts = block_group(block, small.cell, path)
+    small.spacegroup = _tabulated(group, small.spacegroup_hm, path)
+    notes += (*doubts, *check_sites(small, path))
+    if block.find_value("_cell_modulation_dimension") not in (None, "0", "?", "."):
+        text = "a modulated structure: its average is used, without satellites"
+        notes += (Note("warning", path, text),)
+    notes += metric_notes(small.cell, small.spacegroup, path)
+    return LoadedModel(small, small.spacegroup, notes)
+
+
+def _tabulated(group: Group | None, name: str, path: str) -> gemmi.SpaceGroup:
+    if isinstance(group, gemmi.SpaceGroup):
+        return group
+    problem = f"unknown space group '{shown(name)}'"
+    if group is not None:
+        problem = f"{symbol_of(group)}, which a model cannot have"
     raise InputError(
-        "the CIF holds no atoms", source=path, remedy="expected _atom_site records of a model"
+        problem,
+        source=path,
+        remedy="write a Hermann-Mauguin symbol of the tables into the file, e.g. P 21 21 21",
     )
-
-
-def _check_structure(structure: gemmi.Structure, path: str) -> None:
-    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
-        raise InputError("the file holds no atoms", source=path)
-    if structure.find_spacegroup() is None:
-        raise InputError(f"unknown space group '{shown(structure.spacegroup_hm)}'", source=path)
-    if len(structure) > 1:
-        logger.warning("%s: the first of %d models is used", path, len(structure))
-    for count, item in enumerate(structure[0].all(), start=1):
-        atom = item.atom
-        numbers = (atom.pos.x, atom.pos.y, atom.pos.z, atom.b_iso, atom.occ)
-        if not all(math.isfinite(value) for value in numbers):
-            raise InputError(f"atom {count} is not at a finite place", source=path)
-        if atom.element.atomic_number == 0:
-            raise InputError(
-                f"atom {count} has no known element",
-                source=path,
-                remedy="fill in the element column",
-            )
-
-
-def _check_small(small: gemmi.SmallStructure, path: str) -> None:
-    if len(small.sites) == 0:
-        raise InputError("the file holds no atoms", source=path)
-    if small.spacegroup is None:
-        raise InputError(f"unknown space group '{shown(small.spacegroup_hm)}'", source=path)
-    for count, site in enumerate(small.sites, start=1):
-        numbers = (site.fract.x, site.fract.y, site.fract.z, site.u_iso, site.occ)
-        if not all(math.isfinite(value) for value in numbers):
-            raise InputError(
-                f"atom {count} lacks coordinates", source=path,
-                remedy="remove atoms without a place",
-            )  # fmt: skip
-        if site.element.atomic_number == 0:
-            raise InputError(f"atom {count} has no known element", source=path)

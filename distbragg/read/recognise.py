@@ -98,11 +98,18 @@ def detect_format(path: str) -> Kind:
         if mark in head[:256]:
             raise InputError(f"this is {what}", source=path, remedy=remedy)
     text = head.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").removeprefix(LATIN_MARK)
-    if name.endswith(_CIF_SUFFIXES) or re.search(r"(?mi)^data_\S*\s*$", text):
+    if looks_like_cif(path, text):
         return _kind_of_cif(path)
     if name.endswith(_MODEL_SUFFIXES) or _PDB.search(text):
         return "model"
     return _kind_of_list(text, path)
+
+
+def looks_like_cif(path: str, text: str) -> bool:
+    """Tell a CIF by its name, or by a line that opens a data block."""
+    if path.lower().removesuffix(".gz").endswith(_CIF_SUFFIXES):
+        return True
+    return re.search(r"(?mi)^data_\S*\s*$", text[:_HEAD_BYTES]) is not None
 
 
 def _kind_of_cif(path: str) -> Kind:

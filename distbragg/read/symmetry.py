@@ -216,10 +216,11 @@ def listed_amplitudes(
         mates=None if mates is None else both[:, 1],
         listed_mates=True,
     )
-    return replace(table, notes=(*notes, *_metric_notes(cell, group, source)))
+    return replace(table, notes=(*notes, *metric_notes(cell, group, source)))
 
 
-def _metric_notes(cell: gemmi.UnitCell | None, group: Group, source: str) -> Notes:
+def metric_notes(cell: gemmi.UnitCell | None, group: Group, source: str) -> Notes:
+    """Warn of a cell that its space group does not allow."""
     if cell is None or not isinstance(group, gemmi.SpaceGroup):
         return ()
     if cell.is_compatible_with_spacegroup(group):

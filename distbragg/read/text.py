@@ -165,6 +165,11 @@ def shown(text: str) -> str:
     return clean if len(clean) <= _SHOWN_CHARACTERS else clean[:_SHOWN_CHARACTERS] + "…"
 
 
+def counted(number: int, singular: str, plural: str = "") -> str:
+    """Write a number with its noun."""
+    return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
 def parse_number(text: str, line: Line, name: str) -> float:
     """Return a finite number.
 

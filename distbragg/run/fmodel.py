@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distbragg.errors import InputError
+from distbragg.notes import Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +21,15 @@ class FmodelResult:
     spacegroup : str
     f000 : float, electrons
         |F(000)|, the bulk solvent included.
+    notes : tuple of Note
+        What was left out of the model, added to it or chosen.
     """
 
     path: Path
     reflections: int
     spacegroup: str
     f000: float
+    notes: Notes = ()
 
 
 def fmodel(
@@ -89,5 +93,9 @@ def fmodel(
     )
     write_mtz(target, factors, wavelength=wavelength)
     return FmodelResult(
-        target, factors.indices.shape[0], factors.spacegroup, float(abs(factors.values[0]))
+        target,
+        factors.indices.shape[0],
+        factors.spacegroup,
+        float(abs(factors.values[0])),
+        factors.notes,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from distbragg.errors import DamageError
 from distbragg.models.crystal import Reflections
+from distbragg.notes import Note
 from distbragg.store.files import no_room, read_bounded, sha256_file
 
 _ARRAY = "amplitude.npy"
@@ -51,6 +52,7 @@ def save_grid(folder: Path, key: str, reflections: Reflections) -> Path:
             "default_amplitude": float(reflections.default_amplitude),
             "interpolate": bool(reflections.interpolate),
             "sha256": sha256_file(temporary / _ARRAY)[0],
+            "notes": [[note.kind, note.place, note.text] for note in reflections.notes],
         }
         (temporary / _META).write_text(json.dumps(meta, sort_keys=True))
         # Another process may have finished the same grid meanwhile; its content is the same.
@@ -85,9 +87,14 @@ def load_grid(folder: Path, key: str) -> Reflections | None:
             origin=(h, k, l),
             default_amplitude=float(meta["default_amplitude"]),
             interpolate=bool(meta["interpolate"]),
+            notes=tuple(_note(*entry) for entry in meta.get("notes", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DamageError(f"{target}: grid cannot be read ({error})") from error
+
+
+def _note(kind: str, place: str, text: str) -> Note:
+    return Note("warning" if kind == "warning" else "note", str(place), str(text))
 
 
 def _map(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from distbragg.errors import DamageError, InputError
+from distbragg.notes import Note
 from distbragg.store.grids import load_grid, save_grid
 from distbragg.store.label import label_images
 from distbragg.store.open import open_stack
@@ -83,13 +84,18 @@ def test_grid_is_mapped_read_only_and_equal(tmp_path):
     reflections = tiny_experiment().reflections
     amplitude = np.random.default_rng(0).random((5, 4, 3))
     full = type(reflections)(
-        amplitude=amplitude, origin=(-2, 0, 1), default_amplitude=3.0, interpolate=True
+        amplitude=amplitude,
+        origin=(-2, 0, 1),
+        default_amplitude=3.0,
+        interpolate=True,
+        notes=(Note("warning", "a.mtz", "F is a measured |F|"), Note("note", "a.mtz", "é")),
     )
     for key, grid in (("full", full), ("empty", reflections)):
         save_grid(tmp_path, key, grid)
         save_grid(tmp_path, key, grid)
         found = load_grid(tmp_path, key)
         np.testing.assert_array_equal(found.amplitude, grid.amplitude)
+        assert found.notes == grid.notes
         assert not found.amplitude.flags.writeable
         assert found.amplitude.shape == grid.amplitude.shape
         assert (found.origin, found.default_amplitude, found.interpolate) == (

@@ -1,0 +1,185 @@
+"""What of a model is an atom: copies by strict symmetry, dummies, unknown atoms, odd values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import gemmi
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from distbragg.errors import InputError
+from distbragg.notes import Note, Notes
+from distbragg.read.pdb_records import NO_ATOMS
+from distbragg.read.text import counted
+
+_SAME_PLACE: Final = 0.5
+"""Å within which a copy of an atom is one that is already listed."""
+
+_SHARE: Final = 0.25
+"""Share of atoms on others' places that no two molecules reach."""
+
+_B_OF_U: Final = 8.0 * math.pi**2
+
+
+def screen_structure(structure: gemmi.Structure, unknown: int, path: str) -> Notes:
+    """Leave out what is no atom, and add the copies of strict symmetry, in the first model.
+
+    Parameters
+    ----------
+    structure : gemmi.Structure
+        Changed in place.
+    unknown : int
+        Atoms of the first model that the file itself calls unknown; one more without an
+        element is an error.
+    path : str
+
+    Raises
+    ------
+    InputError
+        No atoms, an atom without a known element or at no finite place.
+    """
+    if len(structure) == 0 or structure[0].count_atom_sites() == 0:
+        raise InputError("the file holds no atoms", source=path)
+    notes: Notes = ()
+    if len(structure) > 1:
+        text = f"the first of {len(structure)} models is used"
+        notes += (Note("warning", path, text),)
+        while len(structure) > 1:
+            del structure[1]
+    notes += _leave_out(structure, unknown, path)
+    if structure[0].count_atom_sites() == 0:
+        raise InputError("the file holds no atoms of known elements", source=path)
+    notes += _expand_strict(structure, path)
+    atoms = [item.atom for item in structure[0].all()]
+    for count, atom in enumerate(atoms, start=1):
+        numbers = (atom.pos.x, atom.pos.y, atom.pos.z, atom.b_iso, atom.occ)
+        if not all(math.isfinite(value) for value in numbers):
+            raise InputError(f"atom {count} is not at a finite place", source=path)
+    return notes + _value_notes(
+        [atom.occ for atom in atoms],
+        [atom.b_iso for atom in atoms],
+        sum(atom.charge != 0 for atom in atoms),
+        path,
+    )
+
+
+def _leave_out(structure: gemmi.Structure, unknown: int, path: str) -> Notes:
+    """Remove dummies and unknown atoms; refuse an element that is missing by mistake."""
+    dummies = nameless = of_residue = 0
+    for chain in structure[0]:
+        for residue in chain:
+            for position in reversed(range(len(residue))):
+                nothing = residue[position].element.atomic_number == 0
+                if residue.name == "DUM":
+                    dummies += 1
+                elif nothing or residue.name in NO_ATOMS:
+                    nameless += 1
+                else:
+                    continue
+                of_residue += residue.name in NO_ATOMS
+                del residue[position]
+    if nameless + dummies > of_residue + unknown:
+        raise InputError(
+            f"{counted(nameless + dummies - of_residue - unknown, 'atom')} of no known element",
+            source=path,
+            remedy="fill in the element column",
+        )
+    structure.remove_empty_chains()
+    return left_out(dummies, nameless, path)
+
+
+def left_out(dummies: int, nameless: int, path: str) -> Notes:
+    """Say how many dummy and unknown atoms a model does without."""
+    notes = []
+    if dummies:
+        notes.append(Note("note", path, f"left out: {counted(dummies, 'dummy atom')}"))
+    if nameless:
+        text = f"left out: {counted(nameless, 'atom')} of unknown element (X, UNX)"
+        notes.append(Note("warning", path, text))
+    return tuple(notes)
+
+
+def _expand_strict(structure: gemmi.Structure, path: str) -> Notes:
+    """Add the copies by strict non-crystallographic symmetry that are not listed."""
+    missing = [operator for operator in structure.ncs if not operator.given]
+    if not missing:
+        return ()
+    places = np.array([item.atom.pos.tolist() for item in structure[0].all()])
+    tree = cKDTree(places)
+    listed = sum(_is_listed(tree, places, operator) for operator in missing)
+    if listed:
+        for operator in structure.ncs:
+            operator.given = operator.given or _is_listed(tree, places, operator)
+        copies = counted(listed, "copy", "copies")
+        text = f"already listed, not added again: {copies} by strict symmetry (MTRIX)"
+        notes: Notes = (Note("warning", path, text),)
+        if listed == len(missing):
+            return notes
+    else:
+        notes = ()
+    structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
+    copies = counted(len(missing) - listed, "copy", "copies")
+    return (*notes, Note("note", path, f"added: {copies} by strict symmetry (MTRIX)"))
+
+
+def _is_listed(tree: cKDTree, places: NDArray[np.float64], operator: gemmi.NcsOp) -> bool:
+    """Tell whether images of the atoms lie on atoms."""
+    matrix = np.array(operator.tr.mat.tolist())
+    images = places @ matrix.T + np.array(operator.tr.vec.tolist())
+    distance, _ = tree.query(images)
+    return bool((np.asarray(distance) < _SAME_PLACE).mean() > _SHARE)
+
+
+def check_sites(small: gemmi.SmallStructure, path: str) -> Notes:
+    """Check the sites of a small molecule.
+
+    Raises
+    ------
+    InputError
+        No atoms, or a site without coordinates.
+    """
+    if len(small.sites) == 0:
+        raise InputError("the file holds no atoms", source=path)
+    for count, site in enumerate(small.sites, start=1):
+        numbers = (site.fract.x, site.fract.y, site.fract.z, site.u_iso, site.occ)
+        if not all(math.isfinite(value) for value in numbers):
+            raise InputError(
+                f"atom {count} lacks coordinates",
+                source=path,
+                remedy="remove atoms without a place",
+            )
+    return _value_notes(
+        [site.occ for site in small.sites],
+        [_B_OF_U * (site.u_iso or max(site.aniso.elements_pdb()[:3])) for site in small.sites],
+        sum(site.charge != 0 for site in small.sites),
+        path,
+    )
+
+
+def _value_notes(
+    occupancy: Sequence[float], b_factor: Sequence[float], ions: int, path: str
+) -> Notes:
+    """Tell of occupancies and displacement parameters that are probably mistakes, and of ions."""
+    notes: list[Note] = []
+    odd = sum(not 0.0 <= value <= 1.0 for value in occupancy)
+    if odd:
+        text = f"{counted(odd, 'atom')} of occupancy below 0 or above 1"
+        notes.append(Note("warning", path, text))
+    empty = sum(value == 0.0 for value in occupancy)
+    if empty:
+        notes.append(Note("note", path, f"{counted(empty, 'atom')} of occupancy 0: no scattering"))
+    negative = sum(value < 0.0 for value in b_factor)
+    if negative:
+        text = f"{counted(negative, 'atom')} of negative displacement parameter"
+        notes.append(Note("warning", path, text))
+    still = sum(value == 0.0 for value in b_factor)
+    if still:
+        text = f"{counted(still, 'atom')} without displacement parameter, or of 0: at rest"
+        notes.append(Note("warning", path, text))
+    if ions:
+        notes.append(Note("note", path, f"{counted(ions, 'ion')}: form factor of the neutral atom"))
+    return tuple(notes)

@@ -1,0 +1,190 @@
+"""Sites of small-molecule CIF: dummies, isotopes, displacement as U, B or β, symmetry, blocks."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import gemmi
+import numpy as np
+import pytest
+
+from distbragg.errors import InputError
+from distbragg.read.miller import MillerTable
+from distbragg.read.structure_factors import read_structure_factors
+
+CELL = (5.1, 6.2, 7.3, 90.0, 101.5, 90.0)
+P21C = (
+    "loop_\n_space_group_symop_operation_xyz\n'x, y, z'\n'-x, y+1/2, -z+1/2'\n'-x, -y, -z'\n"
+    "'x, -y-1/2, z-1/2'\n"
+)
+U_SIX = (0.02, 0.03, 0.05, 0.005, -0.002, 0.001)
+TENSOR = ("11", "22", "33", "12", "13", "23")
+B_OF_U = 8.0 * math.pi**2
+
+
+def cif(columns: str, *rows: str, symmetry: str = P21C, more: str = "", name: str = "t") -> str:
+    names = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
+    head = "".join(f"_cell_{n} {v}\n" for n, v in zip(names, CELL, strict=True))
+    tags = ["label", "type_symbol", "fract_x", "fract_y", "fract_z", *columns.split()]
+    loop = "loop_\n" + "".join(f"_atom_site_{tag}\n" for tag in tags)
+    return f"data_{name}\n{head}{symmetry}{loop}" + "\n".join(rows) + "\n" + more
+
+
+def read(folder: Path, content: str) -> MillerTable:
+    path = folder / "a.cif"
+    path.write_text(content)
+    return read_structure_factors(str(path), dmin=1.2)
+
+
+def told(table: MillerTable) -> str:
+    return " ".join(f"[{note.kind}] {note.text}" for note in table.notes)
+
+
+def f000(table: MillerTable) -> float:
+    return float(table.amplitude[(table.indices == 0).all(axis=1)][0])
+
+
+CARBON = "C1 C 0.1 0.2 0.3"
+PLAIN = cif("U_iso_or_equiv", f"{CARBON} 0.03")
+
+
+@pytest.mark.spec("CRY-43")
+@pytest.mark.parametrize(
+    ("columns", "row", "note"),
+    [
+        ("U_iso_or_equiv calc_flag", "Cg1 C 0.5 0.5 0.5 0 dum", "[note] left out: 1 dummy atom"),
+        ("U_iso_or_equiv calc_flag", "Cg1 ? 0.5 0.5 0.5 0 dum", "[note] left out: 1 dummy atom"),
+        ("U_iso_or_equiv calc_flag", "Q1 Q 0.5 0.4 0.5 0.05 d", "left out: 1 atom of unknown"),
+        ("U_iso_or_equiv calc_flag", "X1 X 0.5 0.4 0.5 0.05 d", "left out: 1 atom of unknown"),
+    ],
+)
+def test_dummy_sites_are_left_out(tmp_path, columns, row, note):
+    table = read(tmp_path, cif(columns, f"{CARBON} 0.03 d", row))
+    np.testing.assert_array_equal(table.amplitude, read(tmp_path, PLAIN).amplitude)
+    assert note in told(table)
+
+
+@pytest.mark.spec("CRY-43")
+@pytest.mark.parametrize(
+    ("symbol", "number"),
+    [("D", 1), ("T", 1), ("2H", 1), ("13C", 6), ("Cval", 6), ("Siva", 14), ("Fe3+", 26),
+     ("O2-", 8), ("O-2", 8), ("CL", 17), ("Cl1-", 17)],
+)  # fmt: skip
+def test_isotopes_valences_and_ions_are_their_element(tmp_path, symbol, number):
+    table = read(tmp_path, cif("U_iso_or_equiv", f"A1 {symbol} 0.1 0.2 0.3 0.03"))
+    assert f000(table) == pytest.approx(4 * number, rel=1e-3)
+    ion = symbol in ("Fe3+", "O2-", "Cl1-")
+    assert ("form factor of the neutral atom" in told(table)) == ion
+
+
+@pytest.mark.spec("CRY-43")
+@pytest.mark.parametrize("symbol", ["?", "Ow", "Qq", "C/N", "'Fe,Ni'"])
+def test_sites_of_no_element_are_refused_by_their_label(tmp_path, symbol):
+    with pytest.raises(InputError, match=r"atom 2 \(A2\) has no known element"):
+        read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", f"A2 {symbol} 0.5 0.2 0.3 0.03"))
+
+
+def anisotropic(name: str, values: list[float]) -> str:
+    tags = "".join(f"_atom_site_aniso_{name}_{ij}\n" for ij in TENSOR)
+    return f"loop_\n_atom_site_aniso_label\n{tags}C1 " + " ".join(f"{v:.9f}" for v in values) + "\n"
+
+
+@pytest.mark.spec("CRY-43")
+def test_isotropic_displacement_as_u_or_b(tmp_path):
+    as_b = read(tmp_path, cif("B_iso_or_equiv", f"{CARBON} {0.03 * B_OF_U:.9f}"))
+    np.testing.assert_allclose(as_b.amplitude, read(tmp_path, PLAIN).amplitude, rtol=1e-7)
+    none = read(tmp_path, cif("occupancy", f"{CARBON} 1"))
+    assert "[warning] 1 atom without displacement parameter, or of 0" in told(none)
+    assert told(read(tmp_path, PLAIN)) == ""
+
+
+@pytest.mark.spec("CRY-43")
+def test_anisotropic_displacement_as_u_b_or_beta(tmp_path):
+    star = gemmi.UnitCell(*CELL).reciprocal()
+    lengths = (star.a, star.b, star.c)
+    beta = [
+        2 * math.pi**2 * u * lengths[int(ij[0]) - 1] * lengths[int(ij[1]) - 1]
+        for u, ij in zip(U_SIX, TENSOR, strict=True)
+    ]
+    forms = {"U": list(U_SIX), "B": [B_OF_U * u for u in U_SIX], "beta": beta}
+    tables = [
+        read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", more=anisotropic(name, values)))
+        for name, values in forms.items()
+    ]
+    for table in tables[1:]:
+        np.testing.assert_allclose(table.amplitude, tables[0].amplitude, rtol=1e-5, atol=1e-9)
+    assert np.abs(tables[0].amplitude - read(tmp_path, PLAIN).amplitude).max() > 0.1
+    # exp(-(β11 h² + … + 2 β12 h k + …)) of one atom at the origin of P1.
+    single = cif("U_iso_or_equiv", "C1 C 0 0 0 0.03", symmetry="_symmetry_space_group_name_H-M P1\n",
+                 more=anisotropic("beta", beta))  # fmt: skip
+    still = cif("U_iso_or_equiv", "C1 C 0 0 0 0", symmetry="_symmetry_space_group_name_H-M P1\n")
+    table, rest = read(tmp_path, single), read(tmp_path, still)
+    h, k, l = table.indices.T  # noqa: E741
+    exponent = beta[0] * h**2 + beta[1] * k**2 + beta[2] * l**2
+    exponent += 2 * (beta[3] * h * k + beta[4] * h * l + beta[5] * k * l)
+    np.testing.assert_allclose(table.amplitude / rest.amplitude, np.exp(-exponent), rtol=1e-5)
+
+
+@pytest.mark.spec("CRY-43")
+@pytest.mark.parametrize(
+    "symmetry",
+    [
+        "_symmetry_space_group_name_H-M 'P 21/c'\n",
+        "_symmetry_space_group_name_H-M 'P 1 21/c 1'\n",
+        "_space_group_name_H-M_alt 'P 1 21/c 1'\n",
+        "_space_group_name_Hall '-P 2ybc'\n",
+        "_symmetry_space_group_name_Hall '-P 2ybc'\n",
+        "_symmetry_Int_Tables_number 14\n",
+        "_space_group_IT_number 14\n",
+        "loop_\n_symmetry_equiv_pos_as_xyz\nx,y,z\n-x,1/2+y,1/2-z\n-x,-y,-z\nx,1/2-y,1/2+z\n",
+        "loop_\n_symmetry_equiv_pos_site_id\n_symmetry_equiv_pos_as_xyz\n1 x,y,z\n"
+        "2 -x,.5+y,.5-z\n3 -x,-y,-z\n4 x,.5-y,.5+z\n",
+    ],
+)
+def test_symmetry_in_every_spelling(tmp_path, symmetry):
+    table = read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=symmetry))
+    np.testing.assert_allclose(table.amplitude, read(tmp_path, PLAIN).amplitude, atol=1e-9)
+
+
+@pytest.mark.spec("CRY-43")
+def test_operators_win_over_the_symbol_and_it_is_told(tmp_path):
+    symmetry = P21C + "_symmetry_space_group_name_H-M 'P 1'\n"
+    table = read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=symmetry))
+    assert f000(table) == pytest.approx(24, rel=1e-3)
+    assert "the listed operators give P 1 21/c 1, the symbol P 1" in told(table)
+
+
+@pytest.mark.spec("CRY-43")
+def test_symmetry_that_is_unknown_or_of_no_setting_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"unknown space group ''.*Hermann-Mauguin"):
+        read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=""))
+    odd = "loop_\n_space_group_symop_operation_xyz\nx,y,z\n-x+1/8,y+1/2,-z+1/8\n"
+    with pytest.raises(InputError, match="2 operators of no tabulated setting"):
+        read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=odd))
+
+
+@pytest.mark.spec("CRY-43")
+def test_special_positions_count_once(tmp_path):
+    table = read(tmp_path, cif("U_iso_or_equiv occupancy", "Fe1 Fe 0 0 0 0.03 1"))
+    assert f000(table) == pytest.approx(2 * 26, rel=1e-3)
+
+
+@pytest.mark.spec("CRY-43")
+def test_standard_uncertainties_in_brackets_are_read_over(tmp_path):
+    table = read(tmp_path, cif("U_iso_or_equiv", "C1 C 0.1(2) 0.20(1) 0.300(4) 0.030(5)"))
+    np.testing.assert_array_equal(table.amplitude, read(tmp_path, PLAIN).amplitude)
+
+
+@pytest.mark.spec("CRY-43")
+def test_block_of_several_is_told(tmp_path):
+    two = PLAIN + cif("U_iso_or_equiv", "N1 N 0.1 0.2 0.3 0.03", name="second")
+    table = read(tmp_path, "data_global\n_a 1\n" + two)
+    assert f000(table) == pytest.approx(24, rel=1e-3)
+    assert "block t, the first of 2 with atoms, is used" in told(table)
+
+
+@pytest.mark.spec("CRY-43")
+def test_modulated_structure_is_told(tmp_path):
+    table = read(tmp_path, PLAIN + "_cell_modulation_dimension 1\n")
+    assert "[warning] a modulated structure" in told(table)
