@@ -67,7 +67,7 @@ def named_group(name: str, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGro
         found = gemmi.find_spacegroup_by_name(spelling, *angles)
         if found is not None:
             return found
-    return hall_group(text)
+    return hall_group(name)
 
 
 def numbered_group(number: int, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGroup | None:
@@ -89,7 +89,8 @@ def hall_group(symbol: str) -> gemmi.SpaceGroup | None:
 def hall_operations(symbol: str) -> gemmi.GroupOps | None:
     """Operators of a Hall symbol; None where it is none."""
     try:
-        return gemmi.symops_from_hall(symbol.strip().strip("'\""))
+        # A quote at the end is part of a symbol: -P 3 2" is not -P 3 2.
+        return gemmi.symops_from_hall(symbol.strip())
     except (RuntimeError, ValueError):
         return None
 

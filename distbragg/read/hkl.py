@@ -138,7 +138,16 @@ def _layout(names: tuple[str, ...], column: str | None, path: str) -> _Layout:
             )
         position = 3 + lower[3:].index(column.lower())
         return _Layout(position, names[position], widths, names)
-    found = [position for position in range(3, len(names)) if is_amplitude(names[position])]
+    places = range(3, len(names))
+    found = [place for place in places if is_amplitude(names[place])]
+    found += [place for place in places if is_intensity(names[place])]
+    if not found and len(names) > _COLUMNS[0]:
+        raise InputError(
+            f"none of its columns is named |F|: {shown(' '.join(names[3:]))}",
+            source=path,
+            field="structure_factors.column",
+            remedy="name the one that is",
+        )
     position = found[0] if found else 3
     return _Layout(position, names[position], widths, names)
 

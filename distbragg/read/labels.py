@@ -18,11 +18,12 @@ _ELECTRONS: Final = ("F_meas", "F_squared_meas")
 
 _AMPLITUDE: Final = re.compile(
     r"(?i)^\|?(f|fp|fo|fobs|f[-_]?obs.*|fmean|f[-_]?meas.*|fc|fcalc|f[-_]?calc.*|f[-_]?model"
-    r"|famp|amplitudes?|fpart|famplitude)\|?$"
+    r"|famp|amplitudes?|ftot|famplitude)\|?(?:[\[({].*)?$"
 )
 _INTENSITY: Final = re.compile(
     r"(?i)^(i|io|iobs|i[-_]?obs|imean|i[-_]?mean|intensity.*|iint|ipr|f2|f\^2|f\*\*2|\|f\|\^2"
-    r"|\|f\|\*\*2|fo2|fo\^2|fo\*\*2|fsq.*|f[-_]?sq.*|f[-_]?squared.*|icalc|i[-_]?calc)$"
+    r"|\|f\|\*\*2|f[oc]2|f[oc]\^2|f[oc]\*\*2|f[oc]?sq.*|f[-_]?sq.*|f[-_]?squared.*|i[-_]?calc)"
+    r"(?:[\[({].*)?$"
 )
 
 
@@ -68,5 +69,5 @@ def _advice(label: str, others: Sequence[str]) -> str:
     calculated = [name for name in others if is_calculated(name) and name != label]
     if not calculated:
         return "; a model, or a column of calculated amplitudes, is in electrons"
-    best = next((name for name in calculated if "ALL" in name.upper()), calculated[0])
+    best = max(calculated, key=lambda name: ("ALL_LS" in name.upper(), "ALL" in name.upper()))
     return f"; calculated, in electrons: {' '.join(calculated)} (structure_factors.column: {best})"

@@ -76,6 +76,9 @@ def _load_cif(path: str) -> LoadedModel:
     if len(found) > 1:
         text = f"block {shown(block.name)}, the first of {len(found)} with atoms, is used"
         notes += (Note("note", path, text),)
+    if any(len(b.find_values("_refln_index_h")) for b in document):
+        text = "the file lists reflections too: structure_factors.format: sf-mmcif reads them"
+        notes += (Note("note", path, text),)
     try:
         if block.find_loop("_atom_site.Cartn_x"):
             return _of_mmcif(block, notes, path)

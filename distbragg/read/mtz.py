@@ -22,7 +22,13 @@ from distbragg.read.groups import (
 from distbragg.read.intensities import IntensityRule, roots
 from distbragg.read.labels import scale_notes
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
-from distbragg.read.mtz_columns import INTENSITIES, choose_column, first_choice, pair_of
+from distbragg.read.mtz_columns import (
+    INTENSITIES,
+    choose_column,
+    first_choice,
+    is_unmerged,
+    pair_of,
+)
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
 from distbragg.read.text import read_bytes, shown
 
@@ -127,7 +133,7 @@ def _choice_notes(mtz: gemmi.Mtz, plus: str, minus: str, path: str) -> Notes:
     if column.type == "F" and any(item.type == "D" for item in mtz.columns):
         text = "anomalous differences (type D) are not applied: both mates are the mean"
         notes.append(Note("note", path, text))
-    if mtz.batches or any(item.type == "Y" for item in mtz.columns):
+    if is_unmerged(mtz):
         notes.append(Note("warning", path, "unmerged: observations of one reflection are averaged"))
     if _cell_of(mtz, plus).parameters != mtz.cell.parameters:
         notes.append(Note("note", path, "the cell is that of the column's dataset, not the file's"))
@@ -166,8 +172,7 @@ def _operators(path: str) -> list[str]:
 
 def _check_unmerged(mtz: gemmi.Mtz, path: str) -> None:
     """Refuse single observations that are intensities, as nearly all are."""
-    unmerged = mtz.batches or any(item.type == "Y" for item in mtz.columns)
-    if unmerged and not any(item.type == "F" for item in mtz.columns):
+    if is_unmerged(mtz) and not any(item.type == "F" for item in mtz.columns):
         raise InputError(
             "the reflections are not merged: single intensities, before scaling, are no |F|",
             source=path,

@@ -35,10 +35,18 @@ _TYPES: Final = {
     "M": "a standard deviation of I(+) or I(-)",
     "P": "a phase",
     "Q": "a standard deviation",
+    "R": "a real number of no stated kind",
     "W": "a weight or figure of merit",
     "A": "phase probabilities",
     "I": "a whole number or free flag",
 }
+
+
+def is_unmerged(mtz: gemmi.Mtz) -> bool:
+    """Whether the file lists single observations; ISYM alone is left by truncation."""
+    return bool(mtz.batches) or any(
+        item.type == "Y" and item.label.upper().startswith("M") for item in mtz.columns
+    )
 
 
 def pair_of(label: str, columns: list[str]) -> tuple[str, str] | None:

@@ -12,6 +12,9 @@ from distbragg.read.text import LATIN_MARK, read_head, read_text
 Kind = Literal["hkl", "mtz", "sf-mmcif", "model", "hklf4", "hklf3", "crystfel", "xds"]
 
 _HEAD_BYTES: Final = 1 << 16
+_MAP_PLACE: Final = 208
+"""Byte of the word MAP in the header of CCP4 and MRC maps."""
+
 _MODEL_SUFFIXES: Final = (".pdb", ".ent", ".pdb1")
 _CIF_SUFFIXES: Final = (".cif", ".mmcif", ".fcf")
 _CCP4: Final = "merge and truncate them first, e.g. aimless and ctruncate, and give the MTZ"
@@ -94,6 +97,10 @@ def detect_format(path: str) -> Kind:
     name = path.lower().removesuffix(".gz")
     if head.startswith(b"MTZ ") or name.endswith(".mtz"):
         return "mtz"
+    if head[_MAP_PLACE : _MAP_PLACE + 4] == b"MAP ":
+        raise InputError(
+            "this is a map of CCP4", source=path, remedy="gemmi map2sf writes its F as MTZ"
+        )
     for mark, what, remedy in _BINARY:
         if mark in head[:256]:
             raise InputError(f"this is {what}", source=path, remedy=remedy)

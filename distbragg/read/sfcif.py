@@ -31,7 +31,8 @@ _AMPLITUDES: Final = (
 """In the order of choice. `A_calc` stands for the modulus of A_calc and B_calc."""
 
 _PAIR: Final = ("pdbx_F_plus", "pdbx_F_minus")
-_INTENSITIES: Final = ("intensity_meas", "F_squared_meas", "intensity_calc")
+_INTENSITY_PAIR: Final = ("pdbx_I_plus", "pdbx_I_minus")
+_INTENSITIES: Final = (*_INTENSITY_PAIR, "intensity_meas", "F_squared_meas", "intensity_calc")
 _WAY_OUT: Final = "ctruncate or phenix.french_wilson"
 _LEFT_OUT: Final = {"x": "not used", "-": "systematically absent"}
 _SETS: Final = ("crystal_id", "wavelength_id")
@@ -75,6 +76,9 @@ def read_sfcif(
         raise InputError("reflections without three indices each", source=path)
     keep, more = _kept(block, indices)
     notes = (*_choice_notes(blocks, block, label), *notes, *more)
+    if any(b.block.find_loop("_atom_site.Cartn_x") for b in blocks):
+        text = "the file holds atoms too: structure_factors.format: model computes |F| of them"
+        notes += (Note("note", path, text),)
     cell = next((b.cell() for b in (block, *blocks) if b.cell().is_crystal()), block.cell())
     cell_six(cell, path)
     if group is None:
@@ -129,7 +133,7 @@ def _choose(
         for candidate in wanted:
             if candidate in labels and candidate not in _PAIR:
                 _check_readable(candidate, labels, path)
-                return block, candidate
+                return block, _INTENSITY_PAIR[0] if candidate in _INTENSITY_PAIR else candidate
     known = list(dict.fromkeys(name for block in blocks for name in block.labels()))
     if not named and set(known) & set(_INTENSITIES):
         found = next(name for name in known if name in _INTENSITIES)
@@ -152,8 +156,11 @@ def _check_readable(label: str, labels: set[str], path: str) -> None:
             field="structure_factors.column",
             remedy=f"known tags: {' '.join(_AMPLITUDES)}",
         )
-    if label == "A_calc" and "B_calc" not in labels:
-        raise InputError("A_calc without B_calc", source=path, remedy="give a file with both")
+    for pair in (("A_calc", "B_calc"), _INTENSITY_PAIR):
+        if label in pair and not set(pair) <= labels:
+            raise InputError(
+                f"{pair[0]} or {pair[1]} alone", source=path, remedy="give a file with both"
+            )
 
 
 def _has_values(block: ReflectionBlock) -> bool:
@@ -167,6 +174,10 @@ def _values(
     values = block.numbers(label)
     if label == _PAIR[0]:
         return values, block.numbers(_PAIR[1]), ()
+    if label == _INTENSITY_PAIR[0]:
+        plus, notes = roots(values, label, block.path)
+        minus, more = roots(block.numbers(_INTENSITY_PAIR[1]), _INTENSITY_PAIR[1], block.path)
+        return plus, minus, notes + more
     if label == "A_calc":
         return np.hypot(values, block.numbers("B_calc")), None, ()
     if label in (*_INTENSITIES, "F_squared_calc"):
@@ -203,7 +214,8 @@ def _kept(block: ReflectionBlock, indices: NDArray[np.int64]) -> tuple[NDArray[n
 
 
 def _choice_notes(blocks: Sequence[ReflectionBlock], block: ReflectionBlock, label: str) -> Notes:
-    name = " and ".join(_PAIR) if label in _PAIR else label
+    pair = next((pair for pair in (_PAIR, _INTENSITY_PAIR) if label in pair), (label,))
+    name = " and ".join(pair)
     text = f"_refln{block.separator}{name} is |F|"
     if len(blocks) > 1:
         text += f", of block {shown(block.name)} ({len(blocks)} blocks list reflections)"

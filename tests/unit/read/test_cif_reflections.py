@@ -96,6 +96,16 @@ def test_measured_intensities_alone_are_refused_or_their_root(tmp_path):
 
 
 @pytest.mark.spec("CRY-41")
+def test_pairs_of_intensities_are_refused_or_their_roots(tmp_path):
+    content = sf("pdbx_I_plus pdbx_I_minus", "1 2 3 25 36\n1 2 4 ? 16\n")
+    with pytest.raises(InputError, match="pdbx_I_plus holds intensities"):
+        read(tmp_path, content, "r.cif")
+    found = as_dict(read(tmp_path, content, "r.cif", intensities="root"))
+    assert (found[1, 2, 3], found[-1, -2, -3]) == (5.0, 6.0)
+    assert found[1, 2, 4] == found[-1, -2, -4] == 4.0
+
+
+@pytest.mark.spec("CRY-41")
 @pytest.mark.parametrize(
     ("label", "warned"),
     [
@@ -230,7 +240,7 @@ def test_listed_mates_of_a_chiral_crystal_keep_their_own_amplitudes(tmp_path):
         (sf("F_calc", "1 2 3 4\n").replace("_refln.", "_diffrn_refln."), "unmerged"),
         (sf("phase_calc", "1 2 3 4\n"), "no merged amplitudes"),
         (sf("F_calc", "1 2 3 4\n", "loop_\n_space_group_symop.operation_xyz\n'x,y'\n"), "damaged"),
-        (sf("A_calc", "1 2 3 4\n"), "A_calc without B_calc"),
+        (sf("A_calc", "1 2 3 4\n"), "A_calc or B_calc alone"),
     ],
 )
 def test_unusable_lists_are_refused_with_the_place(tmp_path, content, problem):
@@ -249,4 +259,8 @@ def test_a_column_that_is_no_amplitude_is_refused_by_name(tmp_path):
 def test_atoms_win_where_core_tags_list_both(tmp_path):
     atoms = "loop_\n_atom_site_label\n_atom_site_fract_x\nC1 0.1\n"
     assert detect_format(put(tmp_path, cif("F_calc", "1 2 3 4\n") + atoms, "x.cif")) == "model"
+    row = "loop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\n"
+    both = cif("F_calc", "1 2 3 4\n") + row + "C1 0.1 0.2 0.3\n"
+    assert "lists reflections too" in told(read(tmp_path, both, "x.cif", dmin=2.0))
+    assert set(as_dict(read(tmp_path, both, "x.cif", format="sf-mmcif")).values()) == {4.0}
     assert detect_format(put(tmp_path, sf("F_calc", "1 2 3 4\n"), "r1abcsf.ent")) == "sf-mmcif"

@@ -196,6 +196,14 @@ def test_unmerged_amplitudes_are_told(tmp_path):
 
 
 @pytest.mark.spec("CRY-42")
+def test_isym_of_a_truncated_file_does_not_make_it_unmerged(tmp_path):
+    path = write(tmp_path / "a.mtz", "F:F DANO:D ISYM:Y", [1, 2, 3, 7, 1, 0])
+    assert "unmerged" not in told(read_structure_factors(path))
+    path = write(tmp_path / "b.mtz", "IMEAN:J ISYM:Y", [1, 2, 3, 49, 0])
+    assert set(read_structure_factors(path, intensities="root").amplitude) == {7.0}
+
+
+@pytest.mark.spec("CRY-42")
 def test_content_tells_an_mtz_of_another_name(tmp_path):
     path = write(tmp_path / "a.mtz", "FC:F", [1, 2, 3, 7])
     other = Path(path).rename(tmp_path / "reflections.hkl")

@@ -211,6 +211,29 @@ def test_column_of_a_list_without_names_is_refused(tmp_path):
 
 
 @pytest.mark.spec("CRY-40")
+@pytest.mark.parametrize(
+    ("names", "taken"),
+    [
+        ("h k l m d F(electrons)", 3.0),
+        ("h k l mult |F| sigma", 2.0),
+        ("h k l value", 1.0),
+        ("h k l Fcalc Fobs phi", 1.0),
+    ],
+)
+def test_column_is_found_by_its_name(tmp_path, names, taken):
+    row = " ".join(["1 0 0", *"123"[: len(names.split()) - 3]])
+    assert as_dict(read(tmp_path, f"# {names}\n{row}\n"))[1, 0, 0] == taken
+
+
+@pytest.mark.spec("CRY-40")
+def test_names_without_an_amplitude_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"none of its columns is named \|F\|: mult d_spacing"):
+        read(tmp_path, "h k l mult d_spacing\n1 0 0 8 2.5\n")
+    with pytest.raises(InputError, match="'I' holds intensities"):
+        read(tmp_path, "h k l mult d_spacing I\n1 0 0 8 2.5 100\n")
+
+
+@pytest.mark.spec("CRY-40")
 def test_negative_amplitudes_of_a_plain_list_are_told(tmp_path):
     table = read(tmp_path, "1 0 0 -5\n2 0 0 5\n")
     assert as_dict(table)[1, 0, 0] == -5.0
@@ -360,6 +383,7 @@ def test_unusable_lists_of_xds_are_refused(tmp_path, old, new, problem):
         ("3 4 1\nnH\nnK\nnL\nfIntensity\n", "data.ref", "d\\*TREK"),
         ("TITL x in P1\nCELL 0.71 5 6 7 90 90 90\n", "x.ins", "instructions of SHELX"),
         ("\x89HDF\r\n\x1a\n", "x.h5", "HDF5"),
+        ("\0" * 208 + "MAP ", "x.mrc", "map of CCP4"),
         ("\x84dials::af::reflection_table", "x.refl", "dials.merge"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
+from distbragg.read.groups import named_group
 from distbragg.read.miller import MillerTable
 from distbragg.read.structure_factors import read_structure_factors
 
@@ -116,9 +117,10 @@ def test_anisotropic_displacement_as_u_b_or_beta(tmp_path):
         np.testing.assert_allclose(table.amplitude, tables[0].amplitude, rtol=1e-5, atol=1e-9)
     assert np.abs(tables[0].amplitude - read(tmp_path, PLAIN).amplitude).max() > 0.1
     # exp(-(β11 h² + … + 2 β12 h k + …)) of one atom at the origin of P1.
-    single = cif("U_iso_or_equiv", "C1 C 0 0 0 0.03", symmetry="_symmetry_space_group_name_H-M P1\n",
-                 more=anisotropic("beta", beta))  # fmt: skip
-    still = cif("U_iso_or_equiv", "C1 C 0 0 0 0", symmetry="_symmetry_space_group_name_H-M P1\n")
+    p1 = "_symmetry_space_group_name_H-M P1\n"
+    tensor = anisotropic("beta", beta)
+    single = cif("U_iso_or_equiv", "C1 C 0 0 0 0.03", symmetry=p1, more=tensor)
+    still = cif("U_iso_or_equiv", "C1 C 0 0 0 0", symmetry=p1)
     table, rest = read(tmp_path, single), read(tmp_path, still)
     h, k, l = table.indices.T  # noqa: E741
     exponent = beta[0] * h**2 + beta[1] * k**2 + beta[2] * l**2
@@ -145,6 +147,12 @@ def test_anisotropic_displacement_as_u_b_or_beta(tmp_path):
 def test_symmetry_in_every_spelling(tmp_path, symmetry):
     table = read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=symmetry))
     np.testing.assert_allclose(table.amplitude, read(tmp_path, PLAIN).amplitude, atol=1e-9)
+
+
+@pytest.mark.spec("CRY-43")
+def test_quote_at_the_end_of_a_hall_symbol_is_part_of_it():
+    assert named_group('-P 3 2"').hm == "P -3 m 1"
+    assert named_group("-P 3 2").hm == "P -3 1 m"
 
 
 @pytest.mark.spec("CRY-43")
