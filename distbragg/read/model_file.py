@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import gemmi
 
@@ -17,6 +18,16 @@ from distbragg.read.refln_block import block_group
 from distbragg.read.screen import check_sites, screen_structure
 from distbragg.read.symmetry import cell_six, metric_notes
 from distbragg.read.text import read_text, shown
+
+_NEEDED: Final = (
+    "id",
+    "type_symbol",
+    "label_alt_id",
+    "label_asym_id",
+    "Cartn_y",
+    "Cartn_z",
+)
+"""Columns without which gemmi reads no atom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +100,13 @@ def _load_cif(path: str) -> LoadedModel:
 
 def _of_mmcif(block: gemmi.cif.Block, notes: Notes, path: str) -> LoadedModel:
     structure = gemmi.make_structure_from_block(block)
+    if len(structure) == 0:
+        lacking = [name for name in _NEEDED if not len(block.find_values(f"_atom_site.{name}"))]
+        raise InputError(
+            f"the atoms lack columns of mmCIF: {' '.join(lacking)}",
+            source=path,
+            remedy="write them, or give a PDB",
+        )
     cell_six(structure.cell, path)
     group, doubts = block_group(block, structure.cell, path)
     more, unknown = mmcif_notes(block, structure, path)

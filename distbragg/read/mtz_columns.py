@@ -98,8 +98,10 @@ def first_choice(mtz: gemmi.Mtz) -> str | None:
     pairs = [label for label in labels if types[label] == "G" and pair_of(label, labels)]
     measured = [label for label in pairs if _is_first(label) and _has_values(mtz, label)]
     amplitudes = [label for label, kind in types.items() if kind == "F"]
-    if measured or amplitudes:
-        return _preferred(measured or amplitudes)
+    filled = [label for label in amplitudes if _has_values(mtz, label)]
+    for labels in (measured, filled, amplitudes):
+        if labels:
+            return _preferred(labels)
     return None
 
 

@@ -15,6 +15,9 @@ _HEAD_BYTES: Final = 1 << 16
 _MAP_PLACE: Final = 208
 """Byte of the word MAP in the header of CCP4 and MRC maps."""
 
+_SLACK: Final = 8
+"""Bytes of framing that may stand before a word."""
+
 _MODEL_SUFFIXES: Final = (".pdb", ".ent", ".pdb1")
 _CIF_SUFFIXES: Final = (".cif", ".mmcif", ".fcf")
 _CCP4: Final = "merge and truncate them first, e.g. aimless and ctruncate, and give the MTZ"
@@ -60,7 +63,7 @@ _FOREIGN: Final = (
         "convert and truncate it: scalepack2mtz and ctruncate, and give the MTZ",
     ),
     _Foreign(
-        re.compile(r"\A\s*\d{1,3}\s+[PCIFRHABpcifrhab]\S*\s*\n"),
+        re.compile(r"\A\s*\d{1,3}[ \t]+[PCIFRHABpcifrhab]\S*\s*\n"),
         "an unmerged list of SCALEPACK: intensities",
         _CCP4,
     ),
@@ -73,14 +76,27 @@ _FOREIGN: Final = (
 )
 """In the order of trying; patterns look at the first 64 kB."""
 
+_UNPACK: Final = "unpack it; gzip is read, by the suffix .gz"
 _BINARY: Final = (
     (b"\x89HDF\r\n\x1a\n", "HDF5", "export merged amplitudes as MTZ, or a text list 'h k l F'"),
+    (b"BZh", "compressed by bzip2", _UNPACK),
+    (b"\xfd7zXZ", "compressed by xz", _UNPACK),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", _UNPACK),
+    (b"PK\x03\x04", "a zip archive", _UNPACK),
+    (b"\x1f\x8b", "compressed by gzip", "name it .gz"),
+    (b"<!DOCTYPE", "a web page", "fetch the file itself"),
+    (b"<html", "a web page", "fetch the file itself"),
+)
+_MARKED: Final = (
+    (_MAP_PLACE, b"MAP ", "a map of CCP4", "gemmi map2sf writes its F as MTZ"),
     (
+        1,
         b"dials::af::reflection_table",
         "a reflection table of DIALS: unmerged intensities",
         "dials.merge writes merged and truncated amplitudes as MTZ",
     ),
 )
+"""Word at a place after the start."""
 
 
 def detect_format(path: str) -> Kind:
@@ -95,21 +111,31 @@ def detect_format(path: str) -> Kind:
     """
     head = read_head(path, _HEAD_BYTES)
     name = path.lower().removesuffix(".gz")
+    _refuse_foreign_bytes(head, path)
     if head.startswith(b"MTZ ") or name.endswith(".mtz"):
         return "mtz"
-    if head[_MAP_PLACE : _MAP_PLACE + 4] == b"MAP ":
-        raise InputError(
-            "this is a map of CCP4", source=path, remedy="gemmi map2sf writes its F as MTZ"
-        )
-    for mark, what, remedy in _BINARY:
-        if mark in head[:256]:
-            raise InputError(f"this is {what}", source=path, remedy=remedy)
     text = head.decode("latin-1").replace("\r\n", "\n").replace("\r", "\n").removeprefix(LATIN_MARK)
     if looks_like_cif(path, text):
         return _kind_of_cif(path)
     if name.endswith(_MODEL_SUFFIXES) or _PDB.search(text):
         return "model"
     return _kind_of_list(text, path)
+
+
+def _refuse_foreign_bytes(head: bytes, path: str) -> None:
+    start = head.lstrip()
+    found = [
+        (what, remedy)
+        for mark, what, remedy in _BINARY
+        if start[: len(mark)].lower() == mark.lower()
+    ]
+    found += [
+        (what, remedy)
+        for place, mark, what, remedy in _MARKED
+        if mark in head[place : place + len(mark) + _SLACK]
+    ]
+    for what, remedy in found:
+        raise InputError(f"this is {what}", source=path, remedy=remedy)
 
 
 def looks_like_cif(path: str, text: str) -> bool:

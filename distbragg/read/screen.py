@@ -24,6 +24,12 @@ _SHARE: Final = 0.25
 
 _B_OF_U: Final = 8.0 * math.pi**2
 
+_SMALLEST_B: Final = 1.0
+"""Å², below which atoms of macromolecules do not lie, not even near 0 K."""
+
+_LARGEST_U: Final = 0.5
+"""Å², a displacement of 0.7 Å, at which small molecules do not diffract to atomic resolution."""
+
 
 def screen_structure(structure: gemmi.Structure, unknown: int, path: str) -> Notes:
     """Leave out what is no atom, and add the copies of strict symmetry, in the first model.
@@ -59,9 +65,14 @@ def screen_structure(structure: gemmi.Structure, unknown: int, path: str) -> Not
         numbers = (atom.pos.x, atom.pos.y, atom.pos.z, atom.b_iso, atom.occ)
         if not all(math.isfinite(value) for value in numbers):
             raise InputError(f"atom {count} is not at a finite place", source=path)
+    factors = [atom.b_iso for atom in atoms]
+    middle = float(np.median(factors))
+    if 0.0 < middle < _SMALLEST_B:
+        text = f"half of the B factors are below {middle:.3g} Å²: are they U?"
+        notes += (Note("warning", path, text),)
     return notes + _value_notes(
         [atom.occ for atom in atoms],
-        [atom.b_iso for atom in atoms],
+        factors,
         sum(atom.charge != 0 for atom in atoms),
         path,
     )
@@ -152,9 +163,15 @@ def check_sites(small: gemmi.SmallStructure, path: str) -> Notes:
                 source=path,
                 remedy="remove atoms without a place",
             )
-    return _value_notes(
+    displacement = [site.u_iso or max(site.aniso.elements_pdb()[:3]) for site in small.sites]
+    middle = float(np.median(displacement))
+    notes: Notes = ()
+    if middle > _LARGEST_U:
+        text = f"half of the displacement parameters U are above {middle:.3g} Å²: are they B?"
+        notes = (Note("warning", path, text),)
+    return notes + _value_notes(
         [site.occ for site in small.sites],
-        [_B_OF_U * (site.u_iso or max(site.aniso.elements_pdb()[:3])) for site in small.sites],
+        [_B_OF_U * value for value in displacement],
         sum(site.charge != 0 for site in small.sites),
         path,
     )

@@ -29,7 +29,7 @@ _TERMINATOR: Final = re.compile(
 )
 _FIXED_LINE: Final = re.compile(
     r"(?=.{28})(?: *-?\d+)(?<=^.{4})(?: *-?\d+)(?<=^.{8})(?: *-?\d+)(?<=^.{12})"
-    r"(?: *-?\d*\.\d*)(?<=^.{20})(?: *-?\d*\.\d*)(?<=^.{28})(?: *-?\d+)?\s*$"
+    r"(?: *-?\d*\.\d*)(?<=^.{20})(?: *-?\d*\.\d*)(?<=^.{28})(?: *-?\d+)?(?:\s.*)?$"
 )
 
 
@@ -42,7 +42,7 @@ def evidence_of_shelx(content: bytes) -> str:
     if _TERMINATOR.search(content):
         return "it ends with a line of zeros"
     lines = content[: 1 << 14].decode("latin-1").splitlines()[:_HEAD_LINES]
-    lines = [line for line in lines if line.strip()]
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
     if lines and all(_FIXED_LINE.match(line) for line in lines[:-1] or lines):
         return "its columns are fixed (3I4,2F8.2)"
     return ""
@@ -77,11 +77,10 @@ def read_shelx(path: str, kind: Literal["hklf4", "hklf3"], group: Group | None) 
         the overlaps of HKLF 5).
     """
     text = as_text(read_bytes(path), path)
-    lines = [line for line in text.splitlines() if line.strip()]
-    fixed = bool(lines) and _FIXED_LINE.match(lines[0]) is not None
+    fixed = any(_FIXED_LINE.match(line) is not None for line in text.splitlines()[:_HEAD_LINES])
     rows: list[tuple[int, int, int, float, int]] = []
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
+        if not line.strip() or line.startswith("#"):
             continue
         row = _row(line, f"{path}:{number}", fixed=fixed)
         if row[:3] == (0, 0, 0):

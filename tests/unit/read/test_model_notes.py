@@ -274,6 +274,18 @@ def test_missing_displacement_is_told(tmp_path):
     assert "[warning] 1 atom of negative displacement" in told(negative)
 
 
+@pytest.mark.spec("CRY-43")
+def test_b_factors_that_are_probably_u_are_told(tmp_path):
+    table = read(tmp_path, PDB.replace(" 20.00 ", "  0.25 "))
+    assert "[warning] half of the B factors are below 0.25 Å²: are they U?" in told(table)
+
+
+@pytest.mark.spec("CRY-43")
+def test_columns_that_mmcif_requires_are_named(tmp_path):
+    with pytest.raises(InputError, match="lack columns of mmCIF: label_alt_id;"):
+        read(tmp_path, mmcif().replace("_atom_site.label_alt_id", "_atom_site.other"), "a.cif")
+
+
 ANISOU = "ANISOU    1  CA  ALA A   1     1000   3000   5000    500   -200    100       C  \n"
 U_SIX = (0.1, 0.3, 0.5, 0.05, -0.02, 0.01)
 

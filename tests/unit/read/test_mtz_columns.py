@@ -63,6 +63,12 @@ def test_an_empty_pair_leaves_the_mean(tmp_path):
     assert as_dict(read_structure_factors(path))[-1, -2, -3] == 11.0
 
 
+def test_an_empty_column_is_passed_over(tmp_path):
+    columns = [("F", "F"), ("FC", "F")]
+    path = write(tmp_path / "a.mtz", columns, [[1, 2, 3, NAN, 2.0], [1, 2, 4, NAN, 3.0]])
+    assert as_dict(read_structure_factors(path))[1, 2, 3] == 2.0
+
+
 def test_the_usual_name_wins_among_pairs(tmp_path):
     columns = [(f"{stem}({sign})", "G") for stem in ("FX", "FP") for sign in "+-"]
     path = write(tmp_path / "a.mtz", columns, [[1, 2, 3, 1.0, 2.0, 3.0, 4.0]])

@@ -94,6 +94,8 @@ def read(folder: Path, content: str, name: str = "list.hkl", **options: Any) -> 
         HKLF4.rsplit("\n", 2)[0] + "\n",
         "1 0 0 400 1.2\n0 1 0 100 1.2\n0 0 0 0 0\n",
         HKLF4 + "\n_exptl_crystal 1\n",
+        "# from SADABS\n   1   0   0  400.00    1.20   1 0.12345-0.23456\n",
+        "   1   0   0  400.00    1.20   1  1.5418\n",
         "-100 -12-130 9999.99 1234.56\n  -1   0   0    4.00    1.00\n",
     ],
 )
@@ -384,6 +386,11 @@ def test_unusable_lists_of_xds_are_refused(tmp_path, old, new, problem):
         ("TITL x in P1\nCELL 0.71 5 6 7 90 90 90\n", "x.ins", "instructions of SHELX"),
         ("\x89HDF\r\n\x1a\n", "x.h5", "HDF5"),
         ("\0" * 208 + "MAP ", "x.mrc", "map of CCP4"),
+        ("BZh91AY", "x.mtz.bz2", "bzip2; unpack it"),
+        ("PK\x03\x04", "x.zip", "zip archive"),
+        ("\x1f\x8b\x08", "x.hkl", r"gzip; name it \.gz"),
+        ("<!doctype html><html>", "1abc.pdb", "a web page"),
+        ("<html>", "1abc.cif", "a web page"),
         ("\x84dials::af::reflection_table", "x.refl", "dials.merge"),
     ],
 )

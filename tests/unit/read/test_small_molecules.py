@@ -95,6 +95,8 @@ def anisotropic(name: str, values: list[float]) -> str:
 def test_isotropic_displacement_as_u_or_b(tmp_path):
     as_b = read(tmp_path, cif("B_iso_or_equiv", f"{CARBON} {0.03 * B_OF_U:.9f}"))
     np.testing.assert_allclose(as_b.amplitude, read(tmp_path, PLAIN).amplitude, rtol=1e-7)
+    swapped = read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 2.4"))
+    assert "[warning] half of the displacement parameters U are above 2.4" in told(swapped)
     none = read(tmp_path, cif("occupancy", f"{CARBON} 1"))
     assert "[warning] 1 atom without displacement parameter, or of 0" in told(none)
     assert told(read(tmp_path, PLAIN)) == ""
