@@ -61,12 +61,12 @@ def load_model(path: str) -> LoadedModel:
     text, notes, unknown = scan_pdb(text, path)
     try:
         structure = gemmi.read_pdb_string(text)
+        cell_six(structure.cell, path)
+        notes += check_cell_frame(structure, path)
+        group = named_group(structure.spacegroup_hm, structure.cell)
+        return _of_structure(structure, group, notes, unknown, path)
     except PARSER_ERRORS as error:
         raise InputError(f"not a readable PDB file ({shown(str(error))})", source=path) from error
-    cell_six(structure.cell, path)
-    notes += check_cell_frame(structure, path)
-    group = named_group(structure.spacegroup_hm, structure.cell)
-    return _of_structure(structure, group, notes, unknown, path)
 
 
 def _load_cif(path: str) -> LoadedModel:

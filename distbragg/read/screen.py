@@ -59,12 +59,13 @@ def screen_structure(structure: gemmi.Structure, unknown: int, path: str) -> Not
     notes += _leave_out(structure, unknown, path)
     if structure[0].count_atom_sites() == 0:
         raise InputError("the file holds no atoms of known elements", source=path)
-    notes += _expand_strict(structure, path)
     atoms = [item.atom for item in structure[0].all()]
     for count, atom in enumerate(atoms, start=1):
         numbers = (atom.pos.x, atom.pos.y, atom.pos.z, atom.b_iso, atom.occ)
         if not all(math.isfinite(value) for value in numbers):
             raise InputError(f"atom {count} is not at a finite place", source=path)
+    notes += _expand_strict(structure, path)
+    atoms = [item.atom for item in structure[0].all()]
     factors = [atom.b_iso for atom in atoms]
     middle = float(np.median(factors))
     if 0.0 < middle < _SMALLEST_B:
@@ -121,10 +122,10 @@ def _expand_strict(structure: gemmi.Structure, path: str) -> Notes:
         return ()
     places = np.array([item.atom.pos.tolist() for item in structure[0].all()])
     tree = cKDTree(places)
-    listed = sum(_is_listed(tree, places, operator) for operator in missing)
+    listed = sum(_is_listed(tree, places, operator, path) for operator in missing)
     if listed:
         for operator in structure.ncs:
-            operator.given = operator.given or _is_listed(tree, places, operator)
+            operator.given = operator.given or _is_listed(tree, places, operator, path)
         copies = counted(listed, "copy", "copies")
         text = f"already listed, not added again: {copies} by strict symmetry (MTRIX)"
         notes: Notes = (Note("warning", path, text),)
@@ -137,10 +138,15 @@ def _expand_strict(structure: gemmi.Structure, path: str) -> Notes:
     return (*notes, Note("note", path, f"added: {copies} by strict symmetry (MTRIX)"))
 
 
-def _is_listed(tree: cKDTree, places: NDArray[np.float64], operator: gemmi.NcsOp) -> bool:
+def _is_listed(
+    tree: cKDTree, places: NDArray[np.float64], operator: gemmi.NcsOp, path: str
+) -> bool:
     """Tell whether images of the atoms lie on atoms."""
     matrix = np.array(operator.tr.mat.tolist())
-    images = places @ matrix.T + np.array(operator.tr.vec.tolist())
+    with np.errstate(all="ignore"):
+        images = places @ matrix.T + np.array(operator.tr.vec.tolist())
+    if not np.isfinite(images).all():
+        raise InputError("a copy by strict symmetry (MTRIX) is at no finite place", source=path)
     distance, _ = tree.query(images)
     return bool((np.asarray(distance) < _SAME_PLACE).mean() > _SHARE)
 

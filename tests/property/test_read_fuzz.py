@@ -74,6 +74,69 @@ _refln.F_meas_au
 """
 
 
+SHELX = b"""\
+   1   0   0  400.00    1.20   1
+   0   1   0  -10.00    1.20   1
+   0   0   0    0.00    0.00
+"""
+
+CRYSTFEL_LIST = b"""CrystFEL reflection list version 2.0
+Symmetry: 4/m_uab
+   h    k    l          I    phase   sigma(I)   nmeas
+   0    0    4     144.00        -      10.19      17
+   1    0    4      25.00        -       1.19      17
+End of reflections
+"""
+
+XDS_LIST = b"""!FORMAT=XDS_ASCII    MERGE=TRUE    FRIEDEL'S_LAW=FALSE
+!SPACE_GROUP_NUMBER=   96
+!UNIT_CELL_CONSTANTS=    78.500    78.500    37.800  90.000  90.000  90.000
+!ITEM_H=1
+!ITEM_K=2
+!ITEM_L=3
+!ITEM_IOBS=4
+!ITEM_SIGMA(IOBS)=5
+!END_OF_HEADER
+     1     2     4  1.600E+01  3.1E+00
+     2     1     5  2.500E+01 -3.1E+00
+!END_OF_DATA
+"""
+
+FCF = b"""data_t
+_cell_length_a 5.1
+_cell_length_b 6.2
+_cell_length_c 7.3
+_cell_angle_alpha 90
+_cell_angle_beta 101.5
+_cell_angle_gamma 90
+loop_
+_space_group_symop_operation_xyz
+'x, y, z'
+'-x, y+1/2, -z+1/2'
+loop_
+_refln_index_h
+_refln_index_k
+_refln_index_l
+_refln_F_squared_calc
+_refln_observed_status
+1 1 0 10.1 o
+0 1 1 7.2 x
+"""
+
+STRICT = PDB.replace(
+    b"ATOM      1",
+    b"MTRIX1   2 -1.000000  0.000000  0.000000        5.00000\n"
+    b"MTRIX2   2  0.000000 -1.000000  0.000000        6.00000\n"
+    b"MTRIX3   2  0.000000  0.000000  1.000000        3.00000\n"
+    b"SCALE1      0.083333  0.000000  0.016199        0.10000\n"
+    b"SCALE2      0.000000  0.066667  0.000000        0.00000\n"
+    b"SCALE3      0.000000  0.000000  0.059925        0.00000\n"
+    b"HETATM    9  UNK UNX A   9       3.000   3.000   3.000  1.00 30.00           X\n"
+    b"ATOM      1",
+    1,
+)
+
+
 def read_source_table(path):
     return read_sources(path, beam_direction=(1.0, 0.0, 0.0), wavelength_m=1e-10)
 
@@ -81,6 +144,11 @@ def read_source_table(path):
 def read_factors(path):
     file_cell(path)
     return read_structure_factors(path, dmin=4.0)
+
+
+def read_roots(path):
+    file_cell(path)
+    return read_structure_factors(path, intensities="root")
 
 
 CASES = {
@@ -94,6 +162,11 @@ CASES = {
     "small": (read_factors, "a.cif", CIF),
     "pdb": (read_factors, "a.pdb", PDB),
     "sf-cif": (read_factors, "a.cif", SF_CIF),
+    "fcf": (read_roots, "a.fcf", FCF),
+    "strict": (read_factors, "a.pdb", STRICT),
+    "shelx": (partial(read_structure_factors, format="hklf4", space_group="P 2"), "a.hkl", SHELX),
+    "crystfel-list": (read_roots, "a.hkl", CRYSTFEL_LIST),
+    "xds-list": (read_roots, "a.hkl", XDS_LIST),
     "expt": (partial(read_geometry, format="expt"), "a.expt", json.dumps(expt()).encode()),
     "xds": (partial(read_geometry, format="xds"), "XDS.INP", XDS_SEGMENTS),
     "xparm": (partial(read_geometry, format="xparm"), "XPARM.XDS", XPARM),
