@@ -10,7 +10,7 @@ import gemmi
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.pdb_records import UNKNOWN_ELEMENTS, residual_note
+from distbragg.read.pdb_records import NO_ATOMS, UNKNOWN_ELEMENTS, residual_note
 from distbragg.read.screen import left_out
 from distbragg.read.text import counted, shown
 
@@ -32,7 +32,7 @@ def mmcif_notes(block: gemmi.cif.Block, structure: gemmi.Structure, path: str) -
     -------
     notes : tuple of Note
     unknown : int
-        Atoms of the first model that the file calls unknown (type X).
+        Atoms of the first model that the file calls unknown (type X), unless their residue does.
 
     Raises
     ------
@@ -50,7 +50,11 @@ def mmcif_notes(block: gemmi.cif.Block, structure: gemmi.Structure, path: str) -
 def _unknown_of_mmcif(block: gemmi.cif.Block, structure: gemmi.Structure, path: str) -> int:
     if len(structure) == 0:
         return 0
-    lost = {item.atom.serial for item in structure[0].all() if item.atom.element.atomic_number == 0}
+    lost = {
+        item.atom.serial
+        for item in structure[0].all()
+        if item.atom.element.atomic_number == 0 and item.residue.name not in NO_ATOMS
+    }
     if not lost:
         return 0
     symbols = _by_serial(block, "_atom_site.type_symbol")

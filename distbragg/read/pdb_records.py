@@ -38,7 +38,8 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
         line numbers in columns 73 to 80).
     notes : tuple of Note
     unknown : int
-        Atoms of the first model whose element field says that they are unknown.
+        Atoms of the first model whose element field, not their residue, says that they are
+        unknown.
 
     Raises
     ------
@@ -58,7 +59,7 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
             guessed += line[_RESIDUE].strip() not in NO_ATOMS
             lines[number - 1] = line[: _ELEMENT.start]
         elif symbol.upper() in UNKNOWN_ELEMENTS:
-            unknown += models == 0
+            unknown += models == 0 and line[_RESIDUE].strip() not in NO_ATOMS
         elif gemmi.Element(symbol).atomic_number == 0:
             raise InputError(
                 f"unknown element '{shown(symbol)}'",

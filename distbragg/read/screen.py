@@ -1,4 +1,4 @@
-"""What of a model is an atom: copies by strict symmetry, dummies, unknown atoms, odd values."""
+"""What of a model is an atom: dummies and unknown atoms are left out, odd values told."""
 
 from __future__ import annotations
 
@@ -8,19 +8,12 @@ from typing import Final
 
 import gemmi
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
 from distbragg.read.pdb_records import NO_ATOMS
+from distbragg.read.strict_symmetry import expand_strict
 from distbragg.read.text import counted
-
-_SAME_PLACE: Final = 0.5
-"""Å within which a copy of an atom is one that is already listed."""
-
-_SHARE: Final = 0.25
-"""Share of atoms on others' places that no two molecules reach."""
 
 _B_OF_U: Final = 8.0 * math.pi**2
 
@@ -64,7 +57,7 @@ def screen_structure(structure: gemmi.Structure, unknown: int, path: str) -> Not
         numbers = (atom.pos.x, atom.pos.y, atom.pos.z, atom.b_iso, atom.occ)
         if not all(math.isfinite(value) for value in numbers):
             raise InputError(f"atom {count} is not at a finite place", source=path)
-    notes += _expand_strict(structure, path)
+    notes += expand_strict(structure, path)
     atoms = [item.atom for item in structure[0].all()]
     factors = [atom.b_iso for atom in atoms]
     middle = float(np.median(factors))
@@ -113,42 +106,6 @@ def left_out(dummies: int, nameless: int, path: str) -> Notes:
         text = f"left out: {counted(nameless, 'atom')} of unknown element (X, UNX)"
         notes.append(Note("warning", path, text))
     return tuple(notes)
-
-
-def _expand_strict(structure: gemmi.Structure, path: str) -> Notes:
-    """Add the copies by strict non-crystallographic symmetry that are not listed."""
-    missing = [operator for operator in structure.ncs if not operator.given]
-    if not missing:
-        return ()
-    places = np.array([item.atom.pos.tolist() for item in structure[0].all()])
-    tree = cKDTree(places)
-    listed = sum(_is_listed(tree, places, operator, path) for operator in missing)
-    if listed:
-        for operator in structure.ncs:
-            operator.given = operator.given or _is_listed(tree, places, operator, path)
-        copies = counted(listed, "copy", "copies")
-        text = f"already listed, not added again: {copies} by strict symmetry (MTRIX)"
-        notes: Notes = (Note("warning", path, text),)
-        if listed == len(missing):
-            return notes
-    else:
-        notes = ()
-    structure.expand_ncs(gemmi.HowToNameCopiedChain.Dup)
-    copies = counted(len(missing) - listed, "copy", "copies")
-    return (*notes, Note("note", path, f"added: {copies} by strict symmetry (MTRIX)"))
-
-
-def _is_listed(
-    tree: cKDTree, places: NDArray[np.float64], operator: gemmi.NcsOp, path: str
-) -> bool:
-    """Tell whether images of the atoms lie on atoms."""
-    matrix = np.array(operator.tr.mat.tolist())
-    with np.errstate(all="ignore"):
-        images = places @ matrix.T + np.array(operator.tr.vec.tolist())
-    if not np.isfinite(images).all():
-        raise InputError("a copy by strict symmetry (MTRIX) is at no finite place", source=path)
-    distance, _ = tree.query(images)
-    return bool((np.asarray(distance) < _SAME_PLACE).mean() > _SHARE)
 
 
 def check_sites(small: gemmi.SmallStructure, path: str) -> Notes:

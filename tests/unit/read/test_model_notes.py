@@ -160,7 +160,20 @@ def test_copies_that_are_listed_though_not_said_to_be_are_not_added_twice(tmp_pa
     copies = "".join(atom(i + 10, place) for i, place in enumerate(COPIES))
     table = read(tmp_path, CRYST1 + MTRIX.format(" ") + ATOMS + copies + "END\n")
     assert f000(table) == pytest.approx(8 * 4 * 6, rel=F000_SHARE)
-    assert "[warning] already listed, not added again: 1 copy" in told(table)
+    assert "[warning] already in the cell, not added again: 1 copy" in told(table)
+
+
+@pytest.mark.spec("CRY-43")
+def test_copies_that_the_space_group_makes_are_not_added(tmp_path):
+    # x + 1/2, 1/2 - y, -z of P 21 21 21, moved by a lattice vector.
+    rows = ((1, 0, 0, 45.0), (0, -1, 0, 16.0), (0, 0, -1, 28.0))
+    matrix = "".join(
+        f"MTRIX{i}   2{a:10.6f}{b:10.6f}{c:10.6f}     {shift:10.5f}\n"
+        for i, (a, b, c, shift) in enumerate(rows, start=1)
+    )
+    table = read(tmp_path, CRYST1 + matrix + ATOMS + "END\n")
+    assert f000(table) == pytest.approx(4 * 4 * 6, rel=F000_SHARE)
+    assert "already in the cell" in told(table)
 
 
 @pytest.mark.spec("CRY-43")
@@ -211,6 +224,9 @@ def test_an_element_that_does_not_exist_is_refused_with_its_line(tmp_path):
         read(tmp_path, CRYST1 + atom(1, PLACES[0]) + atom(2, PLACES[1], element="QQ"))
     with pytest.raises(InputError, match="1 atom of no known element; fill in"):
         read(tmp_path, CRYST1 + ATOMS + atom(9, (3, 3, 3), name="??1 ", element="  "))
+    unknown = atom(8, (4, 4, 4), name=" UNK", residue="UNX", element=" X")
+    with pytest.raises(InputError, match="1 atom of no known element; fill in"):
+        read(tmp_path, CRYST1 + ATOMS + unknown + atom(9, (3, 3, 3), name="??1 ", element="  "))
     with pytest.raises(InputError, match="no atoms of known elements"):
         read(tmp_path, CRYST1 + atom(1, PLACES[0], residue="UNX", element=" X"))
 
