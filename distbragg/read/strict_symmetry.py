@@ -68,7 +68,7 @@ class _Occupied:
             own @ (np.array(op.rot) / gemmi.Op.DEN).T + np.array(op.tran) / gemmi.Op.DEN
             for op in structure.find_spacegroup().operations()
         ]
-        self._tree = cKDTree(_wrapped(np.concatenate(images)), boxsize=[1.0, 1.0, 1.0])
+        self._tree = cKDTree(_wrapped(np.concatenate(images)), boxsize=np.ones(3))
 
     def holds(self, operator: gemmi.NcsOp) -> bool:
         """Tell whether images of the atoms lie on atoms."""
