@@ -33,6 +33,7 @@ _COLUMNS: Final = (4, 5, 6)
 _INDICES: Final = ("h", "k", "l")
 _HEAD_BYTES: Final = 1 << 14
 _SEPARATORS: Final = re.compile(r"[\s,;]+")
+_SPEAKS_OF_INTENSITY: Final = re.compile(r"(?i)#.*(\bintensit(y|ies)\b|\bF(\^|\*\*)2|F²|\bFsq)")
 _WAY_OUT: Final = "ctruncate or phenix.french_wilson"
 
 
@@ -82,7 +83,7 @@ def read_hkl(
         a fractional index, or indices that span too large a box; no such column, intensities.
     """
     content = read_bytes(path)
-    names, content = _names(content)
+    names, content = _names(content, column)
     layout = _layout(names, column, path)
     if is_intensity(layout.label) and intensities == "refuse":
         raise refused_intensities(f"column '{layout.label}'", path, _WAY_OUT)
@@ -101,19 +102,32 @@ def read_hkl(
     )  # fmt: skip
 
 
-def _names(content: bytes) -> tuple[tuple[str, ...], bytes]:
-    """Find the line that names the columns; where it is no comment it is made one."""
-    head = content[:_HEAD_BYTES].decode("latin-1").removeprefix(LATIN_MARK)
-    for line in re.split(r"\r\n|\n|\r", head):
-        words = [word for word in _SEPARATORS.split(line.strip().lstrip("#!").strip()) if word]
-        if [word.lower().strip("\"'") for word in words[:3]] == list(_INDICES) and words[3:]:
-            names = tuple(word.strip("\"'") for word in words)
-            if line.lstrip().startswith("#"):
+def _names(content: bytes, column: str | None) -> tuple[tuple[str, ...], bytes]:
+    """Find the line that names the columns; where it is no comment it is made one.
+
+    A comment that begins `h k l` somewhere counts where it names |F|, an intensity, or the
+    column asked for; other comments are prose.
+    """
+    for line in _head_lines(content):
+        comment = line.lstrip().startswith("#")
+        words = [word.strip("\"'") for word in _SEPARATORS.split(line.strip(" \t#!")) if word]
+        lower = [word.lower() for word in words]
+        starts = [at for at in range(len(words) - 3) if lower[at : at + 3] == list(_INDICES)]
+        if comment and starts:
+            names = tuple(words[starts[0] :])
+            asked = column is not None and column.lower() in lower
+            if asked or any(is_amplitude(name) or is_intensity(name) for name in names[3:]):
                 return names, content
-            return names, content.replace(line.encode("latin-1"), b"#", 1)
-        if line.strip() and not line.lstrip().startswith("#"):
+        elif starts[:1] == [0]:
+            return tuple(words), content.replace(line.encode("latin-1"), b"#", 1)
+        if line.strip() and not comment:
             break
     return (), content
+
+
+def _head_lines(content: bytes) -> list[str]:
+    head = content[:_HEAD_BYTES].decode("latin-1").removeprefix(LATIN_MARK)
+    return re.split(r"\r\n|\n|\r", head)
 
 
 def _layout(names: tuple[str, ...], column: str | None, path: str) -> _Layout:
@@ -163,6 +177,10 @@ def _notes(content: bytes, layout: _Layout, amplitude: NDArray[np.float64], path
             "F² and σ give structure_factors.format: hklf4"
         )
         notes.append(Note("warning", path, text))
+    spoken = [line for line in _head_lines(content) if _SPEAKS_OF_INTENSITY.search(line)]
+    if spoken and not layout.names:
+        text = f"a comment speaks of intensities ('{shown(spoken[0].strip())}'), yet F is read"
+        notes.append(Note("warning", path, f"{text}; name the columns: # h k l I"))
     negative = int((amplitude < 0.0).sum())
     if negative:
         text = f"{negative} amplitudes are negative: only squares count; are they intensities?"

@@ -9,10 +9,11 @@ from typing import Final
 from distbragg.notes import Note, Notes
 
 _CALCULATED: Final = re.compile(
-    r"(?i)^(fc|fc_.*|fcalc.*|f[-_]?calc.*|f[-_]?model.*|a_calc|f_squared_calc|pdbx_f_calc.*)"
+    r"(?i)^(fc\w*|f[-_]?calc.*|f[-_]?model.*|a_calc|f_squared_calc|pdbx_f_calc.*)"
     r"(\(\+\)|\(-\)|\+|-|plus|minus)?$"
 )
 _MAP: Final = re.compile(r"(?i)^(pdbx_)?(.*fofc.*|.*fwt.*|.*delfwt.*|ph?del.*)$")
+_PART: Final = re.compile(r"(?i)^(?!.*with_solvent).*(mask|bulk|solv|part)")
 _ELECTRONS: Final = ("F_meas", "F_squared_meas")
 """Tags that the CIF dictionaries define in electrons; `F_meas_au` is in arbitrary units."""
 
@@ -55,6 +56,9 @@ def scale_notes(label: str, others: Sequence[str], source: str) -> Notes:
     """
     if _MAP.match(label):
         text = f"{label} holds coefficients of a map, weighted: no |F| of the crystal"
+        return (Note("warning", source, text + _advice(label, others)),)
+    if _PART.search(label):
+        text = f"{label} is of a part of the crystal, such as its solvent"
         return (Note("warning", source, text + _advice(label, others)),)
     if is_calculated(label) or label in _ELECTRONS:
         return ()

@@ -23,6 +23,7 @@ from distbragg.read.intensities import IntensityRule, roots
 from distbragg.read.labels import scale_notes
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
 from distbragg.read.mtz_columns import (
+    AMPLITUDES,
     INTENSITIES,
     choose_column,
     first_choice,
@@ -137,7 +138,7 @@ def _choice_notes(mtz: gemmi.Mtz, plus: str, minus: str, path: str) -> Notes:
         notes.append(Note("warning", path, "unmerged: observations of one reflection are averaged"))
     if _cell_of(mtz, plus).parameters != mtz.cell.parameters:
         notes.append(Note("note", path, "the cell is that of the column's dataset, not the file's"))
-    others = [item.label for item in mtz.columns if item.type == "F"]
+    others = [item.label for item in mtz.columns if item.type in AMPLITUDES]
     return (*notes, *scale_notes(plus, others, path))
 
 

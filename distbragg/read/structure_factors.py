@@ -23,6 +23,8 @@ CellSix = tuple[float, float, float, float, float, float]
 WITHOUT_CELL: Final = ("hkl", "hklf4", "hklf3", "crystfel")
 """Formats that name no unit cell."""
 
+_ONE_COLUMN: Final = ("hklf4", "hklf3", "crystfel", "xds")
+
 
 @dataclass(frozen=True, slots=True)
 class _Options:
@@ -101,6 +103,13 @@ def read_structure_factors(
         column, dmin, intensities, space_group, bulk_solvent, solvent_k, solvent_b, wavelength
     )
     kind = detect_format(path) if format == "auto" else format
+    if column is not None and kind in _ONE_COLUMN:
+        raise InputError(
+            f"a list of this format ({kind}) has one column of amplitudes or intensities",
+            source=path,
+            field="structure_factors.column",
+            remedy="leave it out",
+        )
     if kind in ("hkl", "hklf4", "hklf3"):
         return _read_text(path, kind, options, decided=format != "auto")
     from distbragg.read.cif import damage_is_input_error

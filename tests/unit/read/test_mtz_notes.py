@@ -82,7 +82,8 @@ def test_notes_of_the_file_reach_the_experiment(tmp_path):
     [
         ("FP", "measured"), ("F-obs-filtered", "measured"), ("FOBS", "measured"),
         ("FWT", "coefficients of a map"), ("2FOFCWT", "coefficients of a map"),
-        ("FC", ""), ("FC_ALL", ""), ("F-model", ""), ("FMODEL", ""), ("FCALC", ""),
+        ("FC", ""), ("FC_ALL", ""), ("F-model", ""), ("FMODEL", ""), ("FCALC", ""), ("FCtot", ""),
+        ("F-mask", "part of the crystal"), ("FPART", "part of the crystal"),
     ],
 )  # fmt: skip
 def test_what_the_label_says_of_the_scale(tmp_path, label, warning):

@@ -219,11 +219,14 @@ def test_column_of_a_list_without_names_is_refused(tmp_path):
         ("h k l m d F(electrons)", 3.0),
         ("h k l mult |F| sigma", 2.0),
         ("h k l value", 1.0),
+        ("columns: h k l sigma F", 2.0),
+        ("written for h k l of P1", 1.0),
         ("h k l Fcalc Fobs phi", 1.0),
     ],
 )
 def test_column_is_found_by_its_name(tmp_path, names, taken):
-    row = " ".join(["1 0 0", *"123"[: len(names.split()) - 3]])
+    row = " ".join(["1 0 0", *"123"[: max(1, len(names.split("h k l")[1].split()))]])
+    row = "1 0 0 1" if "of P1" in names else row
     assert as_dict(read(tmp_path, f"# {names}\n{row}\n"))[1, 0, 0] == taken
 
 
@@ -233,6 +236,20 @@ def test_names_without_an_amplitude_are_refused(tmp_path):
         read(tmp_path, "h k l mult d_spacing\n1 0 0 8 2.5\n")
     with pytest.raises(InputError, match="'I' holds intensities"):
         read(tmp_path, "h k l mult d_spacing I\n1 0 0 8 2.5 100\n")
+
+
+@pytest.mark.spec("CRY-40")
+@pytest.mark.parametrize("comment", ["# merged intensities", "# F^2 of shelx", "1 0 0 5 # F**2"])
+def test_a_comment_that_speaks_of_intensities_is_told(tmp_path, comment):
+    table = read(tmp_path, f"{comment}\n2 0 0 4\n")
+    assert "[warning] a comment speaks of intensities" in told(table)
+
+
+@pytest.mark.spec("CRY-40")
+def test_column_of_a_format_that_has_one_is_refused(tmp_path):
+    for content, format in ((HKLF4, "hklf4"), (CRYSTFEL, "auto"), (XDS, "auto")):
+        with pytest.raises(InputError, match=r"column: a list of this format"):
+            read(tmp_path, content, format=format, column="I", intensities="root")
 
 
 @pytest.mark.spec("CRY-40")
