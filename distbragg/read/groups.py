@@ -56,18 +56,36 @@ def named_group(name: str, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGro
 
     A symbol of a rhombohedral group without `:H` or `:R` is told by the angles of the cell.
     """
-    text = " ".join(re.sub(r"\(.*\)\s*$", "", name.strip().strip("'\"")).split())
+    text = " ".join(name.strip().strip("'\"").split())
     text = _OLD_NAMES.get(text.upper(), text)
     if not text or text in ("?", "."):
         return None
     if re.fullmatch(r"\d{1,3}", text):
         return numbered_group(int(text), cell)
     angles = (cell.alpha, cell.gamma) if cell is not None and cell.is_crystal() else (0.0, 0.0)
-    for spelling in (text, text.replace("_", "")):
+    for spelling in _spellings(text):
         found = gemmi.find_spacegroup_by_name(spelling, *angles)
         if found is not None:
             return found
     return hall_group(name)
+
+
+def _spellings(text: str) -> list[str]:
+    """Ways to write a symbol, as it stands first: P2(1)/c, P 2_1/c, R -3 m HR, F d -3 m Z."""
+    plain = re.sub(r"\((\d)\)", r"\1", text).replace("_", "")
+    # What is in brackets after a space is a remark, such as (standard).
+    plain = re.sub(r"\s+\([^)]*\)$", "", plain)
+    found = [text, plain]
+    flag = re.search(r"\s*(?:(O1|S)|(O2|Z)|(HR?)|(R))$", plain)
+    if flag is not None:
+        choice = next(ext for ext, hit in zip("12HR", flag.groups(), strict=True) if hit)
+        found.append(f"{plain[: flag.start()]} :{choice}")
+    return found
+
+
+def names_origin(symbol: str) -> bool:
+    """Whether a symbol says which of two origins it means."""
+    return re.search(r"(:\s*[12]|S|Z|O[12])\s*$", symbol.strip("'\" ")) is not None
 
 
 def numbered_group(number: int, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGroup | None:
@@ -124,9 +142,9 @@ def _triplet(text: str) -> str:
     return re.sub(r"\s+", "", text.strip("'\"")).lower()
 
 
-def chosen_group(candidates: Sequence[tuple[str, Group | None]], source: str) -> tuple[
-    Group | None, Notes
-]:  # fmt: skip
+def chosen_group(
+    candidates: Sequence[tuple[str, Group | None]], source: str
+) -> tuple[Group | None, Notes]:
     """Take the first group known of several spellings; warn of one that differs from it.
 
     Parameters
@@ -143,19 +161,35 @@ def chosen_group(candidates: Sequence[tuple[str, Group | None]], source: str) ->
         Note(
             "warning",
             source,
-            f"{name} give {symbol_of(group)}, {other} {symbol_of(differing)}: the first is used",
+            f"{symbol_of(group)} by {name}, {symbol_of(differing)} by {other}: the first is used",
         )
         for other, differing in known[1:]
         if not _agree(other, group, differing)
     ]
+    if name == "number":
+        notes.append(
+            Note("note", source, f"the standard setting of its number: {symbol_of(group)}")
+        )
     return group, tuple(notes[:1])
 
 
+def origin_notes(group: Group | None, symbol: str, source: str) -> Notes:
+    """Warn of a symbol that alone names the group and does not say which of two origins."""
+    if not isinstance(group, gemmi.SpaceGroup) or group.ext != "1" or names_origin(symbol):
+        return ()
+    text = (
+        f"{symbol_of(group)}, the first of two origins, is taken: list the operators, or write "
+        f"'{group.hm} :2' for the other"
+    )
+    return (Note("warning", source, text),)
+
+
 def _agree(spelling: str, group: Group, other: Group) -> bool:
+    """Whether two groups are one; a number names no setting, a symbol often no origin."""
     if (
-        spelling == "number"
-        and isinstance(group, gemmi.SpaceGroup)
+        isinstance(group, gemmi.SpaceGroup)
         and isinstance(other, gemmi.SpaceGroup)
+        and (spelling == "number" or group.hm == other.hm)
     ):
         return bool(group.number == other.number)
     return bool(operations_of(group) == operations_of(other))

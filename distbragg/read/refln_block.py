@@ -19,6 +19,7 @@ from distbragg.read.groups import (
     listed_operations,
     named_group,
     numbered_group,
+    origin_notes,
 )
 from distbragg.read.miller import MAXIMUM_INDEX
 from distbragg.read.text import shown
@@ -156,7 +157,7 @@ def block_cell(block: gemmi.cif.Block) -> gemmi.UnitCell:
 def block_group(
     block: gemmi.cif.Block, cell: gemmi.UnitCell, path: str
 ) -> tuple[Group | None, Notes]:
-    """Symmetry of a block of any dictionary.
+    """Symmetry of a block of any dictionary, the origin included.
 
     Operators come before a Hall symbol, a Hermann-Mauguin symbol and a number; one that
     contradicts the one used is told.
@@ -179,7 +180,10 @@ def block_group(
         ("the symbol", named_group(symbol, cell) if symbol else None),
         ("number", numbered_group(int(number), cell) if number.isdecimal() else None),
     )
-    return chosen_group(candidates, path)
+    group, notes = chosen_group(candidates, path)
+    if all(found is None for _, found in candidates[:2]):
+        notes += origin_notes(group, symbol, path)
+    return group, notes
 
 
 def _operators(block: gemmi.cif.Block) -> list[str]:

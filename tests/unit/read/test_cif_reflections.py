@@ -176,7 +176,7 @@ def test_spellings_that_contradict_each_other_are_told(tmp_path):
     symmetry = "_symmetry.space_group_name_H-M 'P 1'\n" + SYMOPS
     table = read(tmp_path, sf("F_calc", "1 2 3 10\n", symmetry), "r.cif")
     assert len(as_dict(table)) == 4
-    assert "[warning] the listed operators give P 1 21/c 1, the symbol P 1" in told(table)
+    assert "[warning] P 1 21/c 1 by the listed operators, P 1 by the symbol" in told(table)
     table = read(tmp_path, sf("F_calc", "1 2 3 10\n", "_space_group.IT_number 19\n"), "r.cif")
     assert "the cell does not have the symmetry of P 21 21 21" in told(table)
 

@@ -179,7 +179,7 @@ def test_operators_that_contradict_the_name_are_told(tmp_path):
     patched(path, b"-X,Y,-Z", b" X,Y, Z")
     table = read_structure_factors(path)
     assert len(as_dict(table)) == 2
-    assert "[warning] the operators (SYMM) give P 1, the name (SYMINF) P 1 2 1" in told(table)
+    assert "[warning] P 1 by the operators (SYMM), P 1 2 1 by the name (SYMINF)" in told(table)
 
 
 @pytest.mark.spec("CRY-42")

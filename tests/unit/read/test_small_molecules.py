@@ -158,11 +158,41 @@ def test_quote_at_the_end_of_a_hall_symbol_is_part_of_it():
 
 
 @pytest.mark.spec("CRY-43")
+@pytest.mark.parametrize(
+    ("symbol", "found"),
+    [
+        ("P2(1)/c", "P 1 21/c 1"), ("P2(1)2(1)2(1)", "P 21 21 21"), ("P 2_1/n", "P 1 21/n 1"),
+        ("Pna2(1)", "P n a 21"), ("P 6(5) 2 2", "P 65 2 2"), ("P 21 21 2 (a)", "P 21212(a)"),
+        ("P 21/c (standard)", "P 1 21/c 1"), ("Fd-3m", "F d -3 m:1"), ("F d -3 m Z", "F d -3 m:2"),
+        ("Fd-3mS", "F d -3 m:1"), ("I 41/a m d O2", "I 41/a m d:2"), ("R -3 m HR", "R -3 m:H"),
+        ("R -3 c R", "R -3 c:R"), ("C m c e", "C m c a"), ("Pa3", "P a -3"), ("zzz", None),
+    ],
+)  # fmt: skip
+def test_symbols_as_programs_write_them(symbol, found):
+    group = named_group(symbol)
+    assert (None if group is None else group.xhm()) == found
+
+
+@pytest.mark.spec("CRY-43")
+def test_setting_that_a_symbol_or_number_leaves_open_is_told(tmp_path):
+    for symmetry, text in (
+        ("_symmetry_Int_Tables_number 14\n", "[note] the standard setting of its number: P 1 21/c"),
+        ("_symmetry_space_group_name_H-M 'P n n n'\n", "[warning] P n n n:1, the first of two"),
+        ("_symmetry_space_group_name_H-M 'P n n n :2'\n", ""),
+        ("_symmetry_space_group_name_H-M 'P n n n'\n_space_group_name_Hall '-P 2ab 2bc'\n", ""),
+    ):
+        content = cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=symmetry)
+        content = content.replace("101.5", "90") if "n n n" in symmetry else content
+        assert told(read(tmp_path, content)).startswith(text)
+        assert bool(told(read(tmp_path, content))) == bool(text)
+
+
+@pytest.mark.spec("CRY-43")
 def test_operators_win_over_the_symbol_and_it_is_told(tmp_path):
     symmetry = P21C + "_symmetry_space_group_name_H-M 'P 1'\n"
     table = read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=symmetry))
     assert f000(table) == pytest.approx(24, rel=1e-3)
-    assert "the listed operators give P 1 21/c 1, the symbol P 1" in told(table)
+    assert "P 1 21/c 1 by the listed operators, P 1 by the symbol" in told(table)
 
 
 @pytest.mark.spec("CRY-43")
