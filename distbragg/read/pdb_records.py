@@ -9,6 +9,7 @@ import gemmi
 import numpy as np
 
 from distbragg.errors import InputError
+from distbragg.matrices import matmul3
 from distbragg.notes import Note, Notes
 from distbragg.read.text import counted, shown
 
@@ -118,7 +119,7 @@ def check_cell_frame(structure: gemmi.Structure, path: str) -> Notes:
     expected = np.array(plain.frac.mat.tolist())
     # Damaged numbers overflow to a metric that agrees with none.
     with np.errstate(all="ignore"):
-        metric, wanted = own @ own.T, expected @ expected.T
+        metric, wanted = matmul3(own, own.T), matmul3(expected, expected.T)
         agrees = np.abs(metric - wanted).max() <= _METRIC_RELATIVE * np.abs(wanted).max()
     if agrees:
         text = "SCALEn place the atoms in another frame than CRYST1 alone would, and are used"

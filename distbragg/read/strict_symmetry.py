@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from distbragg.errors import InputError
+from distbragg.matrices import apply3
 from distbragg.notes import Note, Notes
 from distbragg.read.text import counted
 
@@ -65,7 +66,7 @@ class _Occupied:
         self._reach = _SAME_PLACE / max(cell.a, cell.b, cell.c)
         own = self._fractional(self._places)
         images = [
-            own @ (np.array(op.rot) / gemmi.Op.DEN).T + np.array(op.tran) / gemmi.Op.DEN
+            apply3(np.array(op.rot) / gemmi.Op.DEN, own) + np.array(op.tran) / gemmi.Op.DEN
             for op in structure.find_spacegroup().operations()
         ]
         self._tree = cKDTree(_wrapped(np.concatenate(images)), boxsize=np.ones(3))
@@ -75,13 +76,13 @@ class _Occupied:
         step = max(1, self._places.shape[0] // _SAMPLE)
         matrix = np.array(operator.tr.mat.tolist())
         with np.errstate(all="ignore"):
-            images = self._places[::step] @ matrix.T + np.array(operator.tr.vec.tolist())
+            images = apply3(matrix, self._places[::step]) + np.array(operator.tr.vec.tolist())
         distance, _ = self._tree.query(_wrapped(self._fractional(images)))
         return bool((np.asarray(distance) < self._reach).mean() > _SHARE)
 
     def _fractional(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(all="ignore"):
-            found = places @ self._frac.T + self._shift
+            found = apply3(self._frac, places) + self._shift
         if not np.isfinite(found).all():
             raise InputError(
                 "a copy by strict symmetry (MTRIX) is at no finite place", source=self._path
