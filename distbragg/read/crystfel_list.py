@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.groups import Group, point_group, symbol_of
+from distbragg.read.groups import Group, overruled, point_group, symbol_of
 from distbragg.read.intensities import IntensityRule, refused_intensities, roots
 from distbragg.read.labels import is_amplitude, is_intensity
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
@@ -51,14 +51,13 @@ def read_crystfel_list(
     """
     text = read_text(path)
     header = _header(text, path)
+    group, doubts = overruled(group, point_group(header.symmetry), (), path)
     if group is None:
-        group = point_group(header.symmetry)
-        if group is None:
-            raise InputError(
-                f"unknown point group '{shown(header.symmetry)}'",
-                source=path,
-                remedy="give structure_factors.space_group",
-            )
+        raise InputError(
+            f"unknown point group '{shown(header.symmetry)}'",
+            source=path,
+            remedy="give structure_factors.space_group",
+        )
     label = header.columns[3]
     if is_intensity(label) and intensities == "refuse":
         raise refused_intensities(
@@ -71,6 +70,7 @@ def read_crystfel_list(
         Note("note", path, f"column {label} of CrystFEL, expanded by {_name(header, group)}"),
         Note("warning", path, "measured: the scale is arbitrary unless it was put on one"),
     )
+    notes += doubts
     if is_intensity(label):
         values, more = roots(values, label, path)
         notes += more

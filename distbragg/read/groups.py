@@ -173,6 +173,29 @@ def chosen_group(
     return group, tuple(notes[:1])
 
 
+def overruled(given: Group | None, own: Group | None, own_notes: Notes, source: str) -> tuple[
+    Group | None, Notes
+]:  # fmt: skip
+    """Take the symmetry that the specification gives, and warn where a list names another.
+
+    Parameters
+    ----------
+    given : Group, optional
+        Of `structure_factors.space_group`.
+    own : Group, optional
+        What the file names, with the notes on it.
+    """
+    if given is None:
+        return own, own_notes
+    if own is None or operations_of(given).has_same_rotations(operations_of(own)):
+        return given, ()
+    text = (
+        f"expanded by {symbol_of(given)} of structure_factors.space_group; the file names "
+        f"{symbol_of(own)}"
+    )
+    return given, (Note("warning", source, text),)
+
+
 def origin_notes(group: Group | None, symbol: str, source: str) -> Notes:
     """Warn of a symbol that alone names the group and does not say which of two origins."""
     if not isinstance(group, gemmi.SpaceGroup) or group.ext != "1" or names_origin(symbol):

@@ -18,6 +18,7 @@ from distbragg.read.groups import (
     listed_operations,
     named_group,
     numbered_group,
+    overruled,
 )
 from distbragg.read.intensities import IntensityRule, roots
 from distbragg.read.labels import scale_notes
@@ -89,9 +90,8 @@ def read_mtz(
     indices = _indices(data, path)
     plus, minus = pair_of(label, labels) or (label, label)
     values, mates, notes = _amplitudes(mtz, data, (plus, minus), path)
-    if group is None:
-        group, doubts = _group(mtz, path)
-        notes += doubts
+    group, doubts = overruled(group, *_group(mtz, path), path)
+    notes += doubts
     return listed_amplitudes(
         indices,
         values,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
 from distbragg.read.cif import open_cif
-from distbragg.read.groups import Group
+from distbragg.read.groups import Group, overruled
 from distbragg.read.intensities import IntensityRule, refused_intensities, roots
 from distbragg.read.labels import scale_notes
 from distbragg.read.miller import MillerTable
@@ -81,9 +81,8 @@ def read_sfcif(
         notes += (Note("note", path, text),)
     cell = next((b.cell() for b in (block, *blocks) if b.cell().is_crystal()), block.cell())
     cell_six(cell, path)
-    if group is None:
-        group, doubts = _group(block, blocks)
-        notes += doubts
+    group, doubts = overruled(group, *_group(block, blocks), path)
+    notes += doubts
     return listed_amplitudes(
         indices[keep],
         amplitude[keep],

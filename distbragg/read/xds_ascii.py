@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.groups import Group, numbered_group, symbol_of
+from distbragg.read.groups import Group, numbered_group, overruled, symbol_of
 from distbragg.read.intensities import IntensityRule, refused_intensities, roots
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
@@ -53,12 +53,12 @@ def read_xds_ascii(
         raise refused_intensities("IOBS of this merged list of XDS", path, _WAY_OUT)
     cell = _cell(fields, path)
     number = fields.get("SPACE_GROUP_NUMBER", "")
-    if group is None and number.isdecimal():
-        group = numbered_group(int(number), cell)
+    own = numbered_group(int(number), cell) if number.isdecimal() else None
+    group, doubts = overruled(group, own, (), path)
     table, sigma = _rows(text, fields, path)
     rejected = sigma < 0.0
     amplitude, notes = roots(np.where(rejected, np.nan, table[:, 3]), "IOBS", path)
-    notes += _notes(int(rejected.sum()), group, path)
+    notes += (*doubts, *_notes(int(rejected.sum()), group, path))
     indices = table[:, :3]
     if (np.abs(indices) > MAXIMUM_INDEX).any() or (indices != np.rint(indices)).any():
         raise InputError("a Miller index is not a whole number in range", source=path)
@@ -76,7 +76,7 @@ def read_xds_ascii(
 def _notes(rejected: int, group: Group | None, path: str) -> Notes:
     notes = [Note("warning", path, "measured: the scale is arbitrary unless it was put on one")]
     if group is not None:
-        notes.append(Note("note", path, f"expanded by {symbol_of(group)}, of its number"))
+        notes.append(Note("note", path, f"expanded by {symbol_of(group)}"))
     if rejected:
         notes.append(Note("note", path, f"{rejected} misfits (negative σ) are left out"))
     return tuple(notes)

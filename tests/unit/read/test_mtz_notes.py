@@ -185,7 +185,11 @@ def test_operators_that_contradict_the_name_are_told(tmp_path):
 @pytest.mark.spec("CRY-42")
 def test_space_group_of_the_specification_wins(tmp_path):
     path = write(tmp_path / "a.mtz", "FC:F", [1, 2, 3, 7])
-    assert len(as_dict(read_structure_factors(path, space_group="P 2 2 2"))) == 8
+    table = read_structure_factors(path, space_group="P 2 2 2")
+    assert len(as_dict(table)) == 8
+    assert "[warning] expanded by P 2 2 2 of structure_factors.space_group" in told(table)
+    assert "the file names P 1 2 1" in told(table)
+    assert "expanded" not in told(read_structure_factors(path, space_group="P 21"))
 
 
 @pytest.mark.spec("CRY-42")
