@@ -16,7 +16,7 @@ from distbragg.read.intensities import IntensityRule, refused_intensities, roots
 from distbragg.read.labels import is_amplitude, is_intensity
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
 from distbragg.read.symmetry import listed_amplitudes
-from distbragg.read.text import Line, parse_number, read_text, shown, data_lines_of
+from distbragg.read.text import Line, data_lines_of, parse_number, read_text, shown
 
 _WAY_OUT: Final = (
     "get_hkl --output-format=mtz (or CrystFEL's create-mtz) and ctruncate, and give the MTZ"

@@ -22,10 +22,10 @@ from distbragg.read.text import (
     LATIN_MARK,
     Line,
     as_text,
+    data_lines_of,
     parse_number,
     read_bytes,
     shown,
-    data_lines_of,
 )
 
 MAXIMUM_REFLECTIONS: Final = 50_000_000

@@ -15,7 +15,7 @@ from distbragg.read.groups import Group, numbered_group, overruled, symbol_of
 from distbragg.read.intensities import IntensityRule, refused_intensities, roots
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
-from distbragg.read.text import parse_number, read_text, data_lines_of
+from distbragg.read.text import data_lines_of, parse_number, read_text
 
 _WAY_OUT: Final = (
     "XDSCONV with OUTPUT_FILE=x.hkl CCP4_I+F and f2mtz, or pointless, aimless and ctruncate, "
