@@ -23,11 +23,11 @@ from pydantic.fields import FieldInfo
 
 from distbragg.cli.main import COMMANDS, cli
 from distbragg.errors import ExitStatus
-from distbragg.evidence.flow import flow_markdown
 from distbragg.spec.axis import AxisSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.nanobragg_flags import GROUPS, Flag
 from distbragg.spec.schema import experiment_schema, sweep_schema
+from tools.evidence.flow import flow_markdown
 from tools.nanobragg_mapping import PAGE as MAPPING_PAGE
 from tools.nanobragg_mapping import mapping_page
 

@@ -12,7 +12,7 @@ from distbragg.cli.options import KERNELS, PRECISIONS
 from distbragg.errors import InputError
 
 if TYPE_CHECKING:
-    from distbragg.bench.measure import How, Timing
+    from distbragg.run.bench import How, Timing
 
 HELP = """Time a workload in memory, or write the whole report of speed.
 
@@ -108,7 +108,7 @@ def command(
     if show:
         _list_workloads()
     if make_inputs is not None:
-        from distbragg.bench.workloads import make_inputs as write_inputs
+        from distbragg.run.workloads import make_inputs as write_inputs
 
         click.echo(write_inputs(make_inputs))
     how = _how(threads, precision, kernel, device, indices or "", noise=noise, tolerance=tolerance)
@@ -134,14 +134,14 @@ def _how(
     noise: bool,
     tolerance: float,
 ) -> How:
-    from distbragg.bench.measure import How
+    from distbragg.run.bench import How
     from distbragg.run.machine import usable_cores
 
     return How(threads or usable_cores(), precision, kernel, device, indices, noise, tolerance)
 
 
 def _list_workloads() -> None:
-    from distbragg.bench.workloads import load_workloads
+    from distbragg.run.workloads import load_workloads
 
     for name, workload in load_workloads().items():
         note = "  (meant for a GPU)" if workload.gpu_only else ""
@@ -157,8 +157,8 @@ def _time_one(
     floatfile: Path | None,
     as_json: bool,
 ) -> None:
-    from distbragg.bench.measure import prepare, time_workload
-    from distbragg.bench.workloads import check_inputs, find_workload
+    from distbragg.run.bench import prepare, time_workload
+    from distbragg.run.workloads import check_inputs, find_workload
 
     found = find_workload(name)
     if floatfile is not None:
@@ -192,9 +192,9 @@ def _line(timing: Timing) -> str:
 def _report(inputs: Path | None, how: How, out: Path, *, quick: bool) -> None:
     import tempfile
 
-    from distbragg.bench.report import QUICK, Extent, write_report
-    from distbragg.bench.workloads import check_inputs, make_inputs
-    from distbragg.evidence.bundle import Bundle
+    from distbragg.run.workloads import check_inputs, make_inputs
+    from tools.bench.report import QUICK, Extent, write_report
+    from tools.evidence.bundle import Bundle
 
     with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
         if inputs is None:

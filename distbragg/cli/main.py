@@ -38,7 +38,6 @@ COMMANDS: Final = {
     "presets": "the detectors that detector.preset may name",
     "fmodel": "structure factors of an atomic model, as an MTZ file",
     "nanobragg": "nanoBragg's own command line",
-    "evidence": "claims measured anew, as bundles with their provenance",
     "bench": "speed: one workload, or the whole report",
     "demo": "a garnet in 36 frames, to see that everything works",
 }

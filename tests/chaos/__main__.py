@@ -15,9 +15,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from distbragg.evidence.bundle import Bundle
 from tests.chaos import deaths, disk, endurance, inputs, machine, poison
 from tests.chaos.table import Row, summary, timed
+from tools.evidence.bundle import Bundle
 
 Measure = Callable[[Path], Row]
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distbragg.evidence.bundle import markdown_table
+from tools.evidence.bundle import markdown_table
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distbragg.evidence.golden import (
-    GoldenCase,
-    compare,
-    golden_cases,
-    holds_edge_step,
-    markdown_table,
-)
 from distbragg.kernel import native
 from distbragg.kernel.options import KernelOptions
 from tests.tolerances import (
@@ -27,6 +20,13 @@ from tests.tolerances import (
 )
 from tests.unit.kernel.experiments import make_experiment
 from tests.unit.kernel_triton.kit import interpreted, triton_options
+from tools.evidence.golden import (
+    GoldenCase,
+    compare,
+    golden_cases,
+    holds_edge_step,
+    markdown_table,
+)
 
 DATA = Path(__file__).parent / "data"
 CASES = golden_cases(DATA)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 import distbragg as db
-from distbragg.bench.memory import ChildrenWatch
 from distbragg.run.plan import plan
 from distbragg.spec.load import parse_sweep
 from tests.tolerances import WORKER_MEMORY_RELATIVE
+from tools.bench.memory import ChildrenWatch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

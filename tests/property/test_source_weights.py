@@ -12,8 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distbragg.evidence.reproducibility import max_ulp
-from distbragg.evidence.weighted import (
+from distbragg.kernel import native
+from distbragg.kernel.options import KernelOptions, cuda_available
+from tests.tolerances import CHUNKED_SOURCES_ULP, WEIGHTED_SOURCES_RELATIVE
+from tools.evidence.reproducibility import max_ulp
+from tools.evidence.weighted import (
     SourceTable,
     largest_relative,
     render_image,
@@ -21,9 +24,6 @@ from distbragg.evidence.weighted import (
     table_of,
     with_sources,
 )
-from distbragg.kernel import native
-from distbragg.kernel.options import KernelOptions, cuda_available
-from tests.tolerances import CHUNKED_SOURCES_ULP, WEIGHTED_SOURCES_RELATIVE
 
 PLACES = pytest.mark.parametrize(
     "place",

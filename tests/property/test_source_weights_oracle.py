@@ -8,7 +8,13 @@ import math
 import numpy as np
 import pytest
 
-from distbragg.evidence.weighted import (
+from distbragg.kernel import native
+from distbragg.kernel.options import KernelOptions, cuda_available
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment
+from distbragg.spec.load import parse_spec
+from tests.tolerances import KERNEL_TWIN_FLOAT64_RELATIVE, WEIGHTED_SOURCES_RELATIVE
+from tools.evidence.weighted import (
     SourceTable,
     largest_relative,
     lit_alone,
@@ -19,12 +25,6 @@ from distbragg.evidence.weighted import (
     table_of,
     with_sources,
 )
-from distbragg.kernel import native
-from distbragg.kernel.options import KernelOptions, cuda_available
-from distbragg.models.build import build_experiment
-from distbragg.models.experiment import Experiment
-from distbragg.spec.load import parse_spec
-from tests.tolerances import KERNEL_TWIN_FLOAT64_RELATIVE, WEIGHTED_SOURCES_RELATIVE
 
 PLACES = pytest.mark.parametrize(
     "place",

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from distbragg.evidence.bundle import Bundle, git_head, markdown_table
 from tools.acceptance.dials import version
 from tools.acceptance.outcome import Outcome
 from tools.acceptance.series import BACKGROUND_UM
@@ -20,6 +19,7 @@ from tools.acceptance.verdict import (
     MINIMUM_STILLS,
     ORIENTATION_DEG,
 )
+from tools.evidence.bundle import Bundle, git_head, markdown_table
 
 WHAT = {
     "smv": "20° series, SMV",

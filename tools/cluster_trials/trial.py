@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import yaml
 
-from distbragg.evidence.bundle import STAMP_FORMAT, Bundle, environment, markdown_table
 from distbragg.store.ledger import all_receipts, completed_units, object_digests
 from distbragg.store.run_directory import open_run
+from tools.evidence.bundle import STAMP_FORMAT, Bundle, environment, markdown_table
 
 BIN: Final = Path(sys.executable).parent
 ROOT: Final = Path(__file__).resolve().parents[2]

@@ -7,10 +7,10 @@ import json
 import pytest
 import torch
 
-from distbragg.bench.measure import How, prepare, time_workload
-from distbragg.bench.workloads import Workload, make_inputs
 from distbragg.cli.main import main
 from distbragg.errors import InputError
+from distbragg.run.bench import How, prepare, time_workload
+from distbragg.run.workloads import Workload, make_inputs
 from tests.unit.kernel_triton.kit import interpreted
 
 SMALL = (

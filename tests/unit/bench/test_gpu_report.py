@@ -9,14 +9,14 @@ import re
 import numpy as np
 import pytest
 
-from distbragg.bench import gpu, gpu_scenes, gpu_summary
-from distbragg.bench.gpu import Measured, measure_gpu, quick_extent
-from distbragg.bench.gpu_scenes import Difference, difference, scenes
-from distbragg.bench.measure import How, prepare
-from distbragg.bench.workloads import make_inputs
 from distbragg.cli.main import main
 from distbragg.errors import AccountingError
+from distbragg.run.bench import How, prepare
+from distbragg.run.workloads import make_inputs
 from tests.unit.kernel_triton.kit import interpreted
+from tools.bench import gpu, gpu_scenes, gpu_summary
+from tools.bench.gpu import Measured, measure_gpu, quick_extent
+from tools.bench.gpu_scenes import Difference, difference, scenes
 
 
 @pytest.fixture(scope="module")

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distbragg.bench.c_program import find_program
-from distbragg.bench.end_to_end import EndToEnd
-from distbragg.bench.figures import draw_scaling, draw_throughput
-from distbragg.bench.limit import PlainLoop
-from distbragg.bench.measure import How, Timing
-from distbragg.bench.memory import PeakMemory
-from distbragg.bench.pairs import PairedTiming, Spread
-from distbragg.bench.report import Report
-from distbragg.bench.scaling import Curve
-from distbragg.bench.small_frames import SmallFrames, measure_small_frames
-from distbragg.bench.startup import StartUp, import_times
-from distbragg.bench.summary import summary
-from distbragg.bench.workloads import INPUT_FILE, find_workload
 from distbragg.cli.main import main
 from distbragg.errors import EnvironmentFailure
+from distbragg.run.bench import How, Timing
+from distbragg.run.workloads import INPUT_FILE, find_workload
+from tools.bench.c_program import find_program
+from tools.bench.end_to_end import EndToEnd
+from tools.bench.figures import draw_scaling, draw_throughput
+from tools.bench.limit import PlainLoop
+from tools.bench.memory import PeakMemory
+from tools.bench.pairs import PairedTiming, Spread
+from tools.bench.report import Report
+from tools.bench.scaling import Curve
+from tools.bench.small_frames import SmallFrames, measure_small_frames
+from tools.bench.startup import StartUp, import_times
+from tools.bench.summary import summary
 from tools.build_native import Compiler, NoCompilerError
 
 
@@ -160,7 +160,7 @@ def test_small_frames_counts_every_frame_from_the_receipts(tmp_path):
 def test_bench_prints_one_json_object_and_writes_the_image(tmp_path, capsys, monkeypatch):
     (tmp_path / INPUT_FILE).write_text("0 0 1 10\n0 0 -1 10\n")
     tiny = find_workload("mosaic_still").with_arguments("tiny", {"-detpixels": 9}, 0)
-    monkeypatch.setattr("distbragg.bench.workloads.find_workload", lambda _: tiny)
+    monkeypatch.setattr("distbragg.run.workloads.find_workload", lambda _: tiny)
     arguments = ["--workload", "tiny", "--inputs", str(tmp_path), "--threads", "1", "--json"]
     image = tmp_path / "image.bin"
     assert main(["bench", *arguments, "--repeats", "1", "--floatfile", str(image)]) == 0

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from distbragg.bench import tolerance
-from distbragg.bench.measure import How
-from distbragg.bench.workloads import Workload, find_workload, make_inputs
 from distbragg.kernel import native
+from distbragg.run.bench import How
+from distbragg.run.workloads import Workload, find_workload, make_inputs
+from tools.bench import tolerance
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 

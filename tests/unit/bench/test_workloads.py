@@ -6,17 +6,17 @@ import math
 
 import pytest
 
-from distbragg.bench.measure import How, prepare, repeats_for, time_workload
-from distbragg.bench.workloads import (
+from distbragg.errors import InputError
+from distbragg.models.build import build_experiment
+from distbragg.plan.frame import plan_frame
+from distbragg.run.bench import How, prepare, repeats_for, time_workload
+from distbragg.run.workloads import (
     INPUT_FILE,
     check_inputs,
     find_workload,
     load_workloads,
     make_inputs,
 )
-from distbragg.errors import InputError
-from distbragg.models.build import build_experiment
-from distbragg.plan.frame import plan_frame
 from distbragg.spec.nanobragg import parse_nanobragg
 
 

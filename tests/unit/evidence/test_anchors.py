@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from distbragg.evidence.anchors import Anchor, AnchorError
-from distbragg.evidence.flow import FLOW, flow_markdown
+from tools.evidence.anchors import Anchor, AnchorError
+from tools.evidence.flow import FLOW, flow_markdown
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "explanation" / "source-weights.md"

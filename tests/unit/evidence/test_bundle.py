@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.evidence.bundle import Bundle, environment, markdown_table
+from tools.evidence.bundle import Bundle, environment, markdown_table
 
 MOMENT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.evidence import live_parity as module
-from distbragg.evidence.bundle import Bundle
-from distbragg.evidence.live_parity import compare_images, live_parity
 from distbragg.kernel.options import KernelOptions
-from distbragg.run.c_program import c_binary
+from tools.c_program import c_binary
+from tools.evidence import live_parity as module
+from tools.evidence.bundle import Bundle
+from tools.evidence.live_parity import compare_images, live_parity
 
 EAGER = KernelOptions("float64", "eager", "cpu", 1)
 NAMES = {"name": "n", "physics": "exact", "files": "f"}

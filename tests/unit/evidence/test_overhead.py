@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distbragg.evidence import overhead
 from distbragg.run.create import create
+from tools.evidence import overhead
 
 
 def test_a_serial_execution_tells_kernel_storage_and_wall_time_apart(tmp_path: Path) -> None:

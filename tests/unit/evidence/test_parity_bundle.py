@@ -11,9 +11,9 @@ import pytest
 
 from distbragg.cli.main import main
 from distbragg.errors import InputError
-from distbragg.evidence import parity, reproducibility
-from distbragg.evidence.golden import golden_cases
-from distbragg.evidence.parity import within_bars, write_bundle
+from tools.evidence import parity, reproducibility
+from tools.evidence.golden import golden_cases
+from tools.evidence.parity import within_bars, write_bundle
 
 DATA = Path(__file__).parents[2] / "golden" / "data"
 NAMES = ("cubic_default_F", "sourcefile")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distbragg.bench import report
 from distbragg.cli.main import main
+from tools.bench import report
 
 
 @pytest.mark.parametrize(("options", "quick"), [(["--quick"], True), ([], False)])

@@ -8,9 +8,9 @@ from pathlib import Path
 import gemmi
 import pytest
 
-from distbragg.evidence import rates
-from distbragg.evidence.rates import SPACE_GROUPS, Rate, write_bundle, write_unique
 from distbragg.read.structure_factors import read_structure_factors
+from tools.evidence import rates
+from tools.evidence.rates import SPACE_GROUPS, Rate, write_bundle, write_unique
 
 
 @pytest.mark.parametrize("spacegroup", SPACE_GROUPS)

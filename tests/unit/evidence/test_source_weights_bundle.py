@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from distbragg.cli.main import main
-from distbragg.evidence import source_weights, source_weights_text, weight_measures
-from distbragg.evidence.checkout import (
+from tools.evidence import source_weights, source_weights_text, weight_measures
+from tools.evidence.checkout import (
     ClauseTests,
     checkout_root,
     clause_tests,
@@ -19,8 +19,8 @@ from distbragg.evidence.checkout import (
     pytest_command,
     run_pytest,
 )
-from distbragg.evidence.live_parity import LiveParity, LiveRow
-from distbragg.evidence.weighted import pink_beam
+from tools.evidence.live_parity import LiveParity, LiveRow
+from tools.evidence.weighted import pink_beam
 
 FILES = {
     *("normalization_flow.md", "strategy.md", "tests.md", "summary.md", "commands.txt"),
@@ -62,7 +62,7 @@ def test_prose_keeps_within_a_hundred_columns(small, tmp_path):
 
 
 def test_the_numbers_of_one_picture_are_the_same_bytes_again(small, tmp_path):
-    from distbragg.evidence.figures import draw_spectrum
+    from tools.evidence.figures import draw_spectrum
 
     for name in ("a.png", "b.png"):
         draw_spectrum(tmp_path / name, pink_beam((18, 19))[1])

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from distbragg.cli.terminal import on_terminal
-from distbragg.evidence import watching
-from distbragg.evidence.watching import Pair, interval, measure, summary, write_bundle
 from distbragg.graph.progress import RunStarted
+from tools.evidence import watching
+from tools.evidence.terminal import on_terminal
+from tools.evidence.watching import Pair, interval, measure, summary, write_bundle
 
 
 def pairs_of(*extras):

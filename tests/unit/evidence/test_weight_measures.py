@@ -7,23 +7,23 @@ import dataclasses
 import numpy as np
 import pytest
 
-from distbragg.evidence import weight_measures, weight_rules, weighted
-from distbragg.evidence.weight_measures import (
+from distbragg.kernel.options import KernelOptions
+from tools.evidence import weight_measures, weight_rules, weighted
+from tools.evidence.weight_measures import (
     RELATIVE_BAR,
     ULP_BAR,
     chunk_rows,
     oracle_rows,
     property_rows,
 )
-from distbragg.evidence.weight_rules import RuleImage, rule_rows, rule_set
-from distbragg.evidence.weighted import (
+from tools.evidence.weight_rules import RuleImage, rule_rows, rule_set
+from tools.evidence.weighted import (
     SourceTable,
     largest_relative,
     pink_beam,
     single_source_sum,
     table_of,
 )
-from distbragg.kernel.options import KernelOptions
 
 EAGER = KernelOptions("float64", "eager", "cpu", 1)
 

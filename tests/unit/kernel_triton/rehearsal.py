@@ -16,15 +16,15 @@ from tests.unit.kernel_triton import pretended, standin
 pretended.install()
 standin.install(execute=True)
 
-from distbragg.bench.measure import How, prepare, time_workload  # noqa: E402  after the stand-ins
-from distbragg.bench.workloads import load_workloads, make_inputs  # noqa: E402
 from distbragg.kernel.options import numeric_class, resolve_options  # noqa: E402
 from distbragg.kernel.triton import peak  # noqa: E402
-from distbragg.kernel.triton.card import card_facts  # noqa: E402
 from distbragg.kernel.triton.memory import memory_limited  # noqa: E402
+from distbragg.run.bench import How, prepare, time_workload  # noqa: E402  after the stand-ins
 from distbragg.run.sweep import sweep  # noqa: E402
+from distbragg.run.workloads import load_workloads, make_inputs  # noqa: E402
 from distbragg.spec.compute import ComputeSpec  # noqa: E402
 from tests.integration.test_gpu_sweep import small_sweep  # noqa: E402
+from tools.bench.card import card_facts  # noqa: E402
 
 
 def take_the_fused_kernel_for_a_card():
