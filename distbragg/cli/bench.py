@@ -1,4 +1,4 @@
-"""`distbragg bench`: one workload timed, or everything that is said about speed."""
+"""`distbragg bench`: one workload timed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,21 @@ from distbragg.errors import InputError
 if TYPE_CHECKING:
     from distbragg.run.bench import How, Timing
 
-HELP = """Time a workload in memory, or write the whole report of speed.
+HELP = """Time a workload in memory.
 
 \b
 Examples:
   distbragg bench --make-inputs inputs
   distbragg bench --workload mosaic_still --inputs inputs --threads 2 --json
-  NB_C_BIN=path/of/nanoBragg distbragg bench --report --inputs inputs
 
 --workload renders once to warm up, then repeatedly, and prints the median time inside the
-kernel; steps that are skipped because they are exactly zero count as done. --report runs every
-workload in turns with the C program that the environment variable NB_C_BIN names, and writes
-REPORTS/performance/UTC-STAMP with a table, JSON and figures.
+kernel; steps that are skipped because they are exactly zero count as done.
 """
 
 
 @click.command("bench", help=HELP)
 @click.option("--workload", metavar="NAME", help="Workload to time; --list names them.")
 @click.option("--list", "show", is_flag=True, help="List the workloads.")
-@click.option("--report", is_flag=True, help="Measure everything and write the report.")
 @click.option(
     "--make-inputs",
     type=click.Path(file_okay=False, path_type=Path),
@@ -43,7 +39,7 @@ REPORTS/performance/UTC-STAMP with a table, JSON and figures.
     "--inputs",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Folder of the reflection list; --report makes one of its own where not given.",
+    help="Folder of the reflection list; default: the current one.",
 )
 @click.option(
     "--threads",
@@ -75,20 +71,10 @@ REPORTS/performance/UTC-STAMP with a table, JSON and figures.
     help="Also write the image as raw float32, as nanoBragg's -floatfile.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="reports",
-    show_default=True,
-    metavar="REPORTS",
-    help="Folder of all reports.",
-)
-@click.option("--quick", is_flag=True, help="With --report: everything once and small.")
 def command(
     *,
     workload: str | None,
     show: bool,
-    report: bool,
     make_inputs: Path | None,
     inputs: Path | None,
     threads: int | None,
@@ -101,43 +87,27 @@ def command(
     repeats: int | None,
     floatfile: Path | None,
     as_json: bool,
-    out: Path,
-    quick: bool,
 ) -> None:
-    """Time a workload in memory, or write the whole report of speed."""
+    """Time a workload in memory."""
     if show:
         _list_workloads()
     if make_inputs is not None:
         from distbragg.run.workloads import make_inputs as write_inputs
 
         click.echo(write_inputs(make_inputs))
-    how = _how(threads, precision, kernel, device, indices or "", noise=noise, tolerance=tolerance)
     if workload is not None:
+        from distbragg.run.bench import How
+        from distbragg.run.machine import usable_cores
+
+        cores = threads or usable_cores()
+        how = How(cores, precision, kernel, device, indices or "", noise, tolerance)
         _time_one(workload, inputs, how, repeats=repeats, floatfile=floatfile, as_json=as_json)
-    if report:
-        _report(inputs, how, out, quick=quick)
-    if not (show or report or make_inputs or workload):
+    if not (show or make_inputs or workload):
         raise InputError(
             "nothing is asked for",
             source="bench",
-            remedy="give --workload NAME, --report, --make-inputs FOLDER or --list",
+            remedy="give --workload NAME, --make-inputs FOLDER or --list",
         )
-
-
-def _how(
-    threads: int | None,
-    precision: str,
-    kernel: str,
-    device: str,
-    indices: str,
-    *,
-    noise: bool,
-    tolerance: float,
-) -> How:
-    from distbragg.run.bench import How
-    from distbragg.run.machine import usable_cores
-
-    return How(threads or usable_cores(), precision, kernel, device, indices, noise, tolerance)
 
 
 def _list_workloads() -> None:
@@ -187,22 +157,3 @@ def _line(timing: Timing) -> str:
         f"{timing.precision}, {timing.device}, {timing.threads} threads, "
         f"{timing.frame_seconds:.4g} s a frame{card}"
     )
-
-
-def _report(inputs: Path | None, how: How, out: Path, *, quick: bool) -> None:
-    import tempfile
-
-    from distbragg.run.workloads import check_inputs, make_inputs
-    from tools.bench.report import QUICK, Extent, write_report
-    from tools.evidence.bundle import Bundle
-
-    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
-        if inputs is None:
-            inputs = Path(folder)
-            make_inputs(inputs)
-        ready = check_inputs(inputs)
-        bundle = Bundle.create(out, "performance")
-        extent = QUICK if quick else Extent()
-        write_report(bundle, ready, how, extent, say=lambda text: click.echo(text, err=True))
-    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
-    click.echo(bundle.path)

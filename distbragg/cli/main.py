@@ -38,7 +38,8 @@ COMMANDS: Final = {
     "presets": "the detectors that detector.preset may name",
     "fmodel": "structure factors of an atomic model, as an MTZ file",
     "nanobragg": "nanoBragg's own command line",
-    "bench": "speed: one workload, or the whole report",
+    "bench": "the speed of one workload in memory",
+    "selftest": "does this machine render what the C program renders",
     "demo": "a garnet in 36 frames, to see that everything works",
 }
 """Command name → purpose; each lives in `distbragg.cli.<name>` as `command`."""
@@ -145,7 +146,12 @@ class WarningLines(logging.Handler):
             click.echo(f"distbragg: warning: {text}", err=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    command: click.Command = cli,
+    name: str = "distbragg",
+) -> int:
     """Run the command line and return its exit status.
 
     Every error meant for the user becomes one line on standard error; any other exception
@@ -155,6 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ----------
     arguments : sequence of str, optional
         Default: those of the process.
+    command : click.Command, optional
+        Another command line than the package's: the tools of the source tree.
+    name : str, optional
+        What `command` is called in its help.
     """
     state = State()
     handler = WarningLines()
@@ -162,9 +172,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger.addHandler(handler)
     propagate, logger.propagate = logger.propagate, False
     try:
-        status = cli.main(
+        status = command.main(
             args=None if arguments is None else list(arguments),
-            prog_name="distbragg",
+            prog_name=name,
             obj=state,
             standalone_mode=False,
         )

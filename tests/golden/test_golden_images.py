@@ -66,7 +66,7 @@ def test_float64_reproduces_the_program(case: GoldenCase, kernel: str) -> None:
 @EVERY_CASE
 def test_mixed_precision_keeps_its_bars(case: GoldenCase, kernel: str) -> None:
     row = compare(case, options(kernel, "mixed"), GOLDEN_MIXED_RELATIVE)
-    assert row.relative_bright <= GOLDEN_MIXED_RELATIVE
+    assert row.bright <= GOLDEN_MIXED_RELATIVE
     assert row.of_maximum <= GOLDEN_MIXED_OF_MAXIMUM
     assert row.total <= GOLDEN_MIXED_TOTAL
     assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
@@ -90,7 +90,7 @@ def test_fused_gpu_kernel_keeps_the_bars_through_the_interpreter(case: GoldenCas
     assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels
     for indices in ("wide", "split"):
         row = compare(case, triton_options("mixed", indices), GOLDEN_MIXED_RELATIVE)
-        assert row.relative_bright <= GOLDEN_MIXED_RELATIVE
+        assert row.bright <= GOLDEN_MIXED_RELATIVE
         assert row.of_maximum <= GOLDEN_MIXED_OF_MAXIMUM
         assert row.total <= GOLDEN_MIXED_TOTAL
         assert row.edge_pixels <= GOLDEN_EDGE_PIXELS * row.pixels

@@ -1,29 +1,25 @@
-"""`distbragg evidence`: claims measured anew, each as a bundle with its provenance."""
+"""`python -m tools.evidence TOPIC`: a claim measured anew, as a bundle with its provenance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from distbragg.cli.main import main
+
+_out_option = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="reports",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder of all topics; the bundle is FOLDER/TOPIC/UTC-STAMP, never overwritten.",
+)
 
 
-def _out_option(function: F) -> F:
-    """Add `--out`."""
-    return click.option(
-        "--out",
-        type=click.Path(file_okay=False, path_type=Path),
-        default="reports",
-        show_default=True,
-        metavar="FOLDER",
-        help="Folder of all topics; the bundle is FOLDER/TOPIC/UTC-STAMP, never overwritten.",
-    )(function)
-
-
-@click.group("evidence")
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def command() -> None:
     """Measure a claim anew and write what was found as a bundle.
 
@@ -75,17 +71,6 @@ def reproducibility(out: Path) -> None:
     click.echo(write_bundle(out))
 
 
-@command.command("performance")
-@_out_option
-@click.option("--quick", is_flag=True, help="Everything once and small: to see that it works.")
-@click.pass_context
-def performance(context: click.Context, out: Path, quick: bool) -> None:
-    """Speed of every workload beside the C program; the same as `distbragg bench --report`."""
-    from distbragg.cli.bench import command as bench
-
-    context.invoke(bench, report=True, out=out, quick=quick)
-
-
 @command.command("watching")
 @_out_option
 @click.option("--pairs", type=click.IntRange(min=1), default=20, show_default=True)
@@ -134,38 +119,5 @@ def rates(out: Path, repeats: int) -> None:
     click.echo(write_bundle(out, repeats=repeats))
 
 
-@command.command("gpu")
-@_out_option
-@click.option("--device", default="cuda", show_default=True, metavar="D", help="cuda or cuda:N")
-@click.option("--quick", is_flag=True, help="Everything once and small: to see that it works.")
-def gpu(out: Path, device: str, quick: bool) -> None:
-    """Measure the fused kernel on the card that is here, beside the bars it has to keep.
-
-    Speed, a frame with photon noise, accuracy, a sweep, shortage of memory, sizes of programs.
-
-    By estimate it takes five minutes on an H100. A part that fails is told, and the others go on;
-    what was found is written after each. With TRITON_INTERPRET=1, --device cpu --quick tries it
-    out without a card.
-    """
-    import tempfile
-
-    from distbragg.run.workloads import make_inputs
-    from tools.bench.gpu import check_card, full_extent, measure_gpu, quick_extent
-    from tools.bench.gpu_summary import draw, rows, text
-    from tools.evidence.bundle import Bundle, markdown_table
-
-    check_card(device)
-    bundle = Bundle.create(out, "gpu")
-    extent = quick_extent() if quick else full_extent()
-    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
-        inputs = make_inputs(Path(folder)).parent
-        measured = measure_gpu(
-            bundle, inputs, device, extent, lambda line: click.echo(line, err=True)
-        )
-    table = markdown_table(
-        ("what", "measured", "bar", "verdict"), [row.cells for row in rows(measured)]
-    )
-    bundle.write_text("summary.md", text(measured, table))
-    draw(bundle.path / "gpu.png", measured)
-    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
-    click.echo(bundle.path)
+if __name__ == "__main__":
+    sys.exit(main(command=command, name="python -m tools.evidence"))

@@ -1,21 +1,24 @@
-"""Places in the code, found by symbol and text, so that a line number is never written by hand."""
+"""The places in the code that the page on normalisation names, found by symbol and text."""
 
 from __future__ import annotations
 
 import ast
-import textwrap
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import distbragg
+from tools.evidence.checkout import ROOT
 
-PACKAGE: Final = Path(distbragg.__file__).resolve().parent
-_CODE_WIDTH: Final = 64
+PAGE: Final = ROOT / "docs" / "explanation" / "normalization-flow.md"
+
+_ITEM: Final = re.compile(
+    r"- \[(?P<file>[\w./]+)\]\(\.\./\.\./distbragg/(?P=file)\) `(?P<symbol>\w+)`: `(?P<text>.+)`"
+)
 
 
 class AnchorError(LookupError):
-    """The code no longer holds what an anchor names."""
+    """The code no longer holds what the page names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +30,14 @@ class Anchor:
     file : str
         Path from the package's folder, `models/sources.py`.
     symbol : str
-        Function or class that holds the line, dotted; empty: the whole file.
-    fragment : str
-        Text that exactly one line of it holds; empty: the line of its definition.
+        Function or class of a Python file that holds the line; elsewhere a name in the file.
+    text : str
+        What exactly one line of it holds.
     """
 
     file: str
-    symbol: str = ""
-    fragment: str = ""
-
-    @property
-    def path(self) -> str:
-        """Path from the root of the source tree."""
-        return f"distbragg/{self.file}"
+    symbol: str
+    text: str
 
     def line(self) -> int:
         """Find the line, counted from 1.
@@ -47,54 +45,54 @@ class Anchor:
         Raises
         ------
         AnchorError
-            The symbol or the text is not there, or the text is there twice.
+            The file, the symbol or the text is not there, or the text is there twice.
         """
-        path = PACKAGE / self.file
+        path = ROOT / "distbragg" / self.file
         if not path.is_file():
-            raise AnchorError(f"{self.path} does not exist")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        first, last = 1, len(lines)
-        if self.symbol:
-            first, last = _extent(path, self.symbol)
-        if not self.fragment:
-            return first
-        held = [n for n in range(first, last + 1) if self.fragment in lines[n - 1]]
+            raise AnchorError(f"{self.file} does not exist")
+        code = path.read_text(encoding="utf-8")
+        lines = code.splitlines()
+        first, last = self._extent(code) if path.suffix == ".py" else (1, len(lines))
+        if not re.search(rf"\b{self.symbol}\b", code):
+            raise AnchorError(f"{self.file} has no {self.symbol}")
+        held = [n for n in range(first, last + 1) if self.text in lines[n - 1]]
         if len(held) != 1:
-            where = f"{self.path}:{self.symbol}" if self.symbol else self.path
-            raise AnchorError(f"{where}: {len(held)} lines hold {self.fragment!r}, not one")
+            where = f"{self.file}, {self.symbol}"
+            raise AnchorError(f"{where}: {len(held)} lines hold {self.text!r}, not one")
         return held[0]
 
-    def code(self) -> str:
-        """Return the line itself, shortened."""
-        lines = (PACKAGE / self.file).read_text(encoding="utf-8").splitlines()
-        return textwrap.shorten(lines[self.line() - 1], _CODE_WIDTH, placeholder=" …")
-
-    def text(self) -> str:
-        """Return the place as `distbragg/models/sources.py:55`."""
-        return f"{self.path}:{self.line()}"
-
-    def link(self, up: str) -> str:
-        """Return a Markdown link; `up` leads from the page to the root of the source tree."""
-        line = self.line()
-        return f"[{self.file}:{line}]({up}{self.path}#L{line})"
+    def _extent(self, code: str) -> tuple[int, int]:
+        """First and last line of a function or class of a Python file."""
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == self.symbol:
+                return node.lineno, node.end_lineno or node.lineno
+        raise AnchorError(f"{self.file} has no {self.symbol}")
 
 
-def _extent(path: Path, symbol: str) -> tuple[int, int]:
-    """First and last line of a function or class."""
-    scope: list[ast.stmt] = ast.parse(path.read_text(encoding="utf-8")).body
-    found: ast.stmt | None = None
-    for name in symbol.split("."):
-        found = next(
-            (
-                node
-                for node in scope
-                if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name
-            ),
-            None,
+def anchor_of(line: str) -> Anchor | None:
+    """Read an item of the page; None where the line is none.
+
+    Raises
+    ------
+    AnchorError
+        The line links to code in another form.
+    """
+    if not line.startswith("- ["):
+        return None
+    match = _ITEM.fullmatch(line)
+    if match is None:
+        raise AnchorError(
+            f"not of the form - [file](../../distbragg/file) `symbol`: `text`: {line}"
         )
-        if not isinstance(found, ast.FunctionDef | ast.ClassDef):
-            raise AnchorError(f"distbragg/{path.relative_to(PACKAGE)} has no {symbol}")
-        scope = found.body
-    if found is None or found.end_lineno is None:
-        raise AnchorError(f"distbragg/{path.relative_to(PACKAGE)} has no {symbol}")
-    return found.lineno, found.end_lineno
+    return Anchor(match["file"], match["symbol"], match["text"])
+
+
+def flow_with_lines(page: Path = PAGE) -> str:
+    """Return the page with line numbers in place of links, for a bundle that lies anywhere."""
+    lines: list[str] = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        anchor = anchor_of(line)
+        if anchor is not None:
+            line = f"- `distbragg/{anchor.file}:{anchor.line()}`: `{anchor.text}`"
+        lines.append(re.sub(r"\[([^]]+)\]\([\w-]+\.md\)", r"\1", line))
+    return "\n".join(lines)

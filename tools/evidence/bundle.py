@@ -61,7 +61,7 @@ class Bundle:
         except OSError as error:
             raise EnvironmentFailure(f"{path}: cannot be made ({error.strerror})") from None
         bundle = cls(path)
-        bundle.record_command(["distbragg", *sys.argv[1:]], moment)
+        bundle.record_command(["python", *sys.orig_argv[1:]], moment)
         bundle.write_json("env.json", environment())
         return bundle
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import distbragg
+ROOT: Final = Path(__file__).resolve().parents[2]
+"""Folder of the checkout."""
 
 _CLAUSE: Final = re.compile(r"^### (?P<id>[A-Z]{3}-\d+) (?P<title>\S.*)$")
 _TEST: Final = re.compile(r"`(?P<test>tests/[^`:\s]+\.py::[^`\s]+)`")
@@ -42,18 +43,12 @@ class PytestRun:
         return lines[-1].strip("= ") if lines else ""
 
 
-def checkout_root() -> Path | None:
-    """Folder of the checkout the package is imported from; None for an installed package."""
-    root = Path(distbragg.__file__).resolve().parents[1]
-    return root if (root / "specs").is_dir() and (root / "tests").is_dir() else None
-
-
-def clause_tests(root: Path, name: str) -> tuple[ClauseTests, ...]:
+def clause_tests(name: str) -> tuple[ClauseTests, ...]:
     """Read the clauses of `specs/<name>.md` with the tests each names."""
     clauses: list[ClauseTests] = []
     tests: list[str] = []
     heading: re.Match[str] | None = None
-    text = (root / "specs" / f"{name}.md").read_text(encoding="utf-8")
+    text = (ROOT / "specs" / f"{name}.md").read_text(encoding="utf-8")
     for line in [*text.splitlines(), "### END-0 end"]:
         match = _CLAUSE.match(line)
         if match is None:
@@ -70,7 +65,7 @@ def pytest_command(*arguments: str) -> tuple[str, ...]:
     return ("python", "-m", "pytest", *arguments)
 
 
-def run_pytest(root: Path, command: Sequence[str]) -> PytestRun:
+def run_pytest(command: Sequence[str], root: Path = ROOT) -> PytestRun:
     """Run a `pytest_command` in the checkout; paths of the machine do not enter the output."""
     started = time.perf_counter()
     try:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.kernel.finalize import finalize_tile
@@ -21,17 +19,12 @@ from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.run.selftest import BRIGHT_FLOOR, RELATIVE_FLOOR, Agreement, agreement
 from distbragg.shapes import SHAPES
 from distbragg.spec.nanobragg import parse_nanobragg
 
 EDGE_DISTANCE: Final = 1e-9
 """A step this near a half-integer index or the top-hat edge may fall on either side."""
-
-RELATIVE_FLOOR: Final = 1e-9
-"""Share of the maximum above which float64 is compared relatively."""
-
-MIXED_FLOOR: Final = 1e-4
-"""Share of the maximum above which mixed precision is compared relatively."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +55,12 @@ class GoldenCase:
 
 
 @dataclass(frozen=True, slots=True)
-class GoldenRow:
-    """How far one rendered image is from the C program's.
+class GoldenRow(Agreement):
+    """How far one rendered image is from the C program's, pixels with an edge step left out.
 
     Attributes
     ----------
-    relative : float
-        Worst relative error of pixels above 1e-9 of the maximum, pixels that hold an edge
-        step left out.
-    relative_bright : float
-        The same above 1e-4 of the maximum.
-    of_maximum : float
-        Worst error of any pixel as a share of the maximum.
-    total : float
-        Relative error of the summed image.
+    case, kernel, precision : str
     edge_pixels : int
         Pixels beyond the float64 bar that hold a step within `EDGE_DISTANCE` of an edge.
     pixels : int
@@ -85,10 +70,6 @@ class GoldenRow:
     case: str
     kernel: str
     precision: str
-    relative: float
-    relative_bright: float
-    of_maximum: float
-    total: float
     edge_pixels: int
     pixels: int
     seconds: float
@@ -139,29 +120,21 @@ def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
     seconds = time.perf_counter() - began
     expected = case.expected()
     maximum = float(expected.max())
-    error = np.abs(image - expected)
-    relative = np.divide(error, expected, out=np.zeros_like(error), where=expected > 0)
-    floor = RELATIVE_FLOOR if options.precision == "float64" else MIXED_FLOOR
+    relative = np.abs(image - expected) / np.where(expected > 0.0, expected, np.inf)
+    floor = RELATIVE_FLOOR if options.precision == "float64" else BRIGHT_FLOOR
     suspects = np.argwhere((relative > bar) & (expected > floor * maximum))
     edges = [(s, f) for s, f in suspects.tolist() if holds_edge_step(experiment, s, f)]
     for slow, fast in edges:
-        relative[slow, fast] = error[slow, fast] = 0.0
+        image[slow, fast] = expected[slow, fast]
     return GoldenRow(
+        **asdict(agreement(image, expected)),
         case=case.name,
         kernel=options.kernel,
         precision=options.precision,
-        relative=_worst(relative, expected > RELATIVE_FLOOR * maximum),
-        relative_bright=_worst(relative, expected > MIXED_FLOOR * maximum),
-        of_maximum=float(error.max()) / maximum,
-        total=abs(math.fsum(image.ravel()) / math.fsum(expected.ravel()) - 1.0),
         edge_pixels=len(edges),
         pixels=int(expected.size),
         seconds=seconds,
     )
-
-
-def _worst(values: Float64Array, where: NDArray[np.bool_]) -> float:
-    return float(values[where].max(initial=0.0))
 
 
 def holds_edge_step(experiment: Experiment, slow: int, fast: int) -> bool:
@@ -189,7 +162,8 @@ def markdown_table(rows: list[GoldenRow]) -> str:
     )
     lines = [
         f"| {row.case} | {row.kernel} | {row.precision} | {row.relative:.1e} "
-        f"| {row.relative_bright:.1e} | {row.of_maximum:.1e} | {row.total:.1e} "
+        f"| {row.bright:.1e} | {row.of_maximum:.1e} "
+        f"| {row.total:.1e} "
         f"| {row.edge_pixels} | {row.seconds:.2f} |"
         for row in rows
     ]

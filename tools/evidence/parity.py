@@ -4,28 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from distbragg.errors import InputError
 from distbragg.kernel import native
 from distbragg.kernel.options import KernelName, KernelOptions, Precision
+from distbragg.run.selftest import BRIGHT_BAR, FLOAT64_BAR, OF_MAXIMUM_BAR, TOTAL_BAR
 from tools.evidence.bundle import Bundle
 from tools.evidence.bundle import markdown_table as plain_table
-from tools.evidence.checkout import checkout_root
+from tools.evidence.checkout import ROOT
 from tools.evidence.golden import GoldenRow, compare, golden_cases, markdown_table
-
-FLOAT64_BAR: Final = 2e-6
-"""Relative error asked of float64 above 1e-9 of the maximum."""
-
-MIXED_BAR: Final = 1e-3
-"""Relative error asked of mixed precision above 1e-4 of the maximum."""
-
-MIXED_OF_MAXIMUM_BAR: Final = 1e-5
-"""Error asked of mixed precision in any pixel, as a share of the maximum."""
-
-TOTAL_BAR: Final = 1e-5
-"""Error asked of mixed precision in the summed image."""
 
 PRECISIONS: Final[tuple[Precision, ...]] = ("float64", "mixed")
 
@@ -45,25 +34,14 @@ def write_bundle(root: Path, *, data: Path | None = None) -> Path:
     InputError
         There are no golden images.
     """
-    folder = data or _data_folder()
+    folder = data or ROOT / "tests" / "golden" / "data"
     golden_cases(folder)
     bundle = Bundle.create(root, "parity")
     began = time.perf_counter()
     rows = list(parity_rows(folder))
-    bundle.write_json("rows.json", [_plain(row) for row in rows])
+    bundle.write_json("rows.json", [asdict(row) for row in rows])
     bundle.write_text("summary.md", summary(rows, time.perf_counter() - began))
     return bundle.path
-
-
-def _data_folder() -> Path:
-    root = checkout_root()
-    if root is None:
-        raise InputError(
-            "the golden images are part of the source tree, not of the installed package",
-            field="--data",
-            remedy="name the folder tests/golden/data of a checkout",
-        )
-    return root / "tests" / "golden" / "data"
 
 
 def kernels() -> tuple[KernelName, ...]:
@@ -75,34 +53,23 @@ def parity_rows(folder: Path) -> Iterator[GoldenRow]:
     """Compare every case with every kernel in both precisions."""
     for kernel in kernels():
         for precision in PRECISIONS:
-            bar = FLOAT64_BAR if precision == "float64" else MIXED_BAR
+            bar = FLOAT64_BAR if precision == "float64" else BRIGHT_BAR
             for case in golden_cases(folder):
                 yield compare(case, KernelOptions(precision, kernel, "cpu", 1), bar)
-
-
-def within_bars(row: GoldenRow) -> bool:
-    """Whether a row keeps the bars of its precision."""
-    if row.precision == "float64":
-        return row.relative <= FLOAT64_BAR
-    return (
-        row.relative_bright <= MIXED_BAR
-        and row.of_maximum <= MIXED_OF_MAXIMUM_BAR
-        and row.total <= TOTAL_BAR
-    )
 
 
 def summary(rows: Sequence[GoldenRow], seconds: float) -> str:
     """Write the worst values by kernel and precision, the verdict, and every row."""
     cases = len({row.case for row in rows})
-    beyond = [f"{r.case} ({r.kernel}, {r.precision})" for r in rows if not within_bars(r)]
+    beyond = [f"{r.case} ({r.kernel}, {r.precision})" for r in rows if not r.held(r.precision)]
     return f"""# Parity with nanoBragg.c
 
 {cases} images of nanoBragg.c (double precision inside, float32 stored, one thread) were rendered
 anew under `physics: nanobragg` from the same command lines. `env.json` says on what,
 `commands.txt` how. {len(rows)} comparisons took {seconds:.0f} s.
 
-Bars: float64 {FLOAT64_BAR:.0e} relative above 1e-9 of the maximum; mixed {MIXED_BAR:.0e} relative
-above 1e-4 of the maximum, {MIXED_OF_MAXIMUM_BAR:.0e} of the maximum everywhere, {TOTAL_BAR:.0e} in
+Bars: float64 {FLOAT64_BAR:.0e} relative above 1e-9 of the maximum; mixed {BRIGHT_BAR:.0e} relative
+above 1e-4 of the maximum, {OF_MAXIMUM_BAR:.0e} of the maximum everywhere, {TOTAL_BAR:.0e} in
 total. An edge pixel holds a step within 1e-9 of a half-integer index or of the top-hat edge and
 differs beyond the bar; it is counted and left out.
 
@@ -133,14 +100,10 @@ def _worst_table(rows: Sequence[GoldenRow]) -> str:
                 precision,
                 f"{worst.relative:.1e}",
                 worst.case,
-                f"{max(row.relative_bright for row in group):.1e}",
+                f"{max(row.bright for row in group):.1e}",
                 f"{max(row.of_maximum for row in group):.1e}",
                 f"{max(row.total for row in group):.1e}",
                 sum(row.edge_pixels for row in group),
             )
         )
     return plain_table(header, lines)
-
-
-def _plain(row: GoldenRow) -> dict[str, object]:
-    return {name: getattr(row, name) for name in GoldenRow.__slots__}

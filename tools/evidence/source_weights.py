@@ -10,11 +10,11 @@ from typing import Final
 
 from tools.c_program import c_binary
 from tools.evidence import source_weights_text as text
+from tools.evidence.anchors import flow_with_lines
 from tools.evidence.bundle import Bundle
 from tools.evidence.checkout import (
     ClauseTests,
     PytestRun,
-    checkout_root,
     clause_tests,
     files_of,
     functions_of,
@@ -49,7 +49,7 @@ class Measured:
     live : LiveParity or None
         None where `NB_C_BIN` is not set.
     tests : PytestRun or None
-        None for an installed package, or where not asked for.
+        None where not asked for.
     seconds : float
     """
 
@@ -72,7 +72,7 @@ def write_bundle(root: Path, *, run_tests: bool = True) -> Path:
     root : Path
         Folder that holds all topics.
     run_tests : bool
-        Also collect and run the tests of the clauses, where there is a checkout.
+        Also collect and run the tests of the clauses.
 
     Raises
     ------
@@ -82,8 +82,8 @@ def write_bundle(root: Path, *, run_tests: bool = True) -> Path:
     started = time.perf_counter()
     binary = c_binary()
     bundle = Bundle.create(root, TOPIC)
-    clauses = _clauses()
-    bundle.write_text("normalization_flow.md", text.flow_page())
+    clauses = clause_tests("sources")
+    bundle.write_text("normalization_flow.md", flow_with_lines())
     bundle.write_text("strategy.md", text.strategy_page())
     bundle.write_text("tests.md", text.tests_page(clauses))
     tests = _collect_and_run(bundle, clauses, run_tests=run_tests)
@@ -107,28 +107,22 @@ def write_bundle(root: Path, *, run_tests: bool = True) -> Path:
     return bundle.path
 
 
-def _clauses() -> tuple[ClauseTests, ...]:
-    root = checkout_root()
-    return () if root is None else clause_tests(root, "sources")
-
-
 def _collect_and_run(
     bundle: Bundle, clauses: Sequence[ClauseTests], *, run_tests: bool
 ) -> PytestRun | None:
     """Write `pytest_collect.log`, and `pytest_run.log` of the tests that the clauses name."""
-    root = checkout_root()
-    if root is None or not run_tests:
+    if not run_tests:
         bundle.write_text("pytest_collect.log", "not collected")
         return None
-    _run_and_log(bundle, root, "pytest_collect.log", ("--collect-only", "-q", *files_of(clauses)))
+    _run_and_log(bundle, "pytest_collect.log", ("--collect-only", "-q", *files_of(clauses)))
     quiet = ("-q", "-rs", "-p", "no:cacheprovider")
-    return _run_and_log(bundle, root, "pytest_run.log", (*quiet, *functions_of(clauses)))
+    return _run_and_log(bundle, "pytest_run.log", (*quiet, *functions_of(clauses)))
 
 
-def _run_and_log(bundle: Bundle, root: Path, name: str, arguments: Sequence[str]) -> PytestRun:
+def _run_and_log(bundle: Bundle, name: str, arguments: Sequence[str]) -> PytestRun:
     command = pytest_command(*arguments)
     bundle.record_command(command)
-    answer = run_pytest(root, command)
+    answer = run_pytest(command)
     bundle.write_text(name, answer.output)
     return answer
 

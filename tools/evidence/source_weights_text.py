@@ -10,7 +10,6 @@ from typing import Final
 from tools.c_program import VARIABLE
 from tools.evidence.bundle import markdown_table
 from tools.evidence.checkout import ClauseTests, PytestRun
-from tools.evidence.flow import flow_markdown
 from tools.evidence.live_parity import LiveParity, LiveRow
 from tools.evidence.weight_measures import (
     RELATIVE_BAR,
@@ -50,15 +49,6 @@ Kahn factor 1; that of 4 has 2 directions 5.7° apart and 25 wavelengths.
 """
 
 
-def flow_page() -> str:
-    """Return `normalization_flow.md`."""
-    return f"""# Normalisation flow
-
-From the source table to the stored pixel. Line numbers are those of the commit in `env.json`.
-
-{flow_markdown()}"""
-
-
 def strategy_page() -> str:
     """Return `strategy.md`."""
     return _STRATEGY
@@ -66,8 +56,6 @@ def strategy_page() -> str:
 
 def tests_page(clauses: Sequence[ClauseTests]) -> str:
     """Return `tests.md`: every clause on sources with the tests it names."""
-    if not clauses:
-        return "# Tests\n\nThe package is installed without its tests and normative text."
     parts = [
         "# Tests\n\nThe clauses of `specs/sources.md` and the tests each names. "
         "`pytest_collect.log` lists every case\nof their files, `pytest_run.log` the result."
@@ -175,7 +163,7 @@ def live_section(live: LiveParity | None) -> str:
         return f"""## The C program
 
 Not compared: `{VARIABLE}` was not set. The stored golden images are compared by
-`distbragg evidence parity`."""
+`python -m tools.evidence parity`."""
     table = markdown_table(
         ("case", "our physics", "files", "correlation", "sum ratio", "worst pixel", "(slow, fast)"),
         [_live_cells(row) for row in live.rows],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,22 +57,9 @@ without a barrier."""
 INTERPRETED_PIXELS: Final = 4096
 """Pixels of a program in the interpreter, whose cost is per operation and not per pixel."""
 
-_forced: LaunchForm | None = None
-
 MOST_STEPS: Final = 1 << 38
 """Steps of one launch, about a second: sources beyond go into the next, so that an interrupt is
 heard and a display's watchdog is not woken. The sum over sources goes on where it stood."""
-
-
-@contextmanager
-def launched_as(form: LaunchForm) -> Iterator[None]:
-    """Launch in another form, to find out which one suits a card."""
-    global _forced
-    _forced, before = form, _forced
-    try:
-        yield
-    finally:
-        _forced = before
 
 
 def render_numerator(
@@ -142,7 +128,7 @@ def _launch_all(
     from distbragg.kernel.triton.device.arithmetic import INTERPRETED
     from distbragg.kernel.triton.device.fused import render_block
 
-    form = _forced or launch_form(scene.flags)
+    form = launch_form(scene.flags)
     block = INTERPRETED_PIXELS if INTERPRETED.value else form.pixels
     total = int(positions.numel())
     together = max(1, MOST_STEPS // max(1, scene.samples * scene.domains * total))

@@ -15,6 +15,7 @@ from distbragg.run.bench import How, prepare
 from distbragg.run.workloads import make_inputs
 from tests.unit.kernel_triton.kit import interpreted
 from tools.bench import gpu, gpu_scenes, gpu_summary
+from tools.bench.__main__ import command as bench
 from tools.bench.gpu import Measured, measure_gpu, quick_extent
 from tools.bench.gpu_scenes import Difference, difference, scenes
 
@@ -26,7 +27,7 @@ def inputs(tmp_path_factory):
 
 def test_without_a_card_it_is_one_line_and_leaves_nothing(tmp_path, capsys):
     out = tmp_path / "reports"
-    assert main(["evidence", "gpu", "--device", "cuda:99", "--out", str(out)]) == 6
+    assert main(["gpu", "--device", "cuda:99", "--out", str(out)], command=bench) == 6
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
@@ -42,7 +43,7 @@ def test_a_miniature_of_the_report_measures_every_part(tmp_path, capsys, monkeyp
     monkeypatch.setattr(gpu_scenes, "WAYS", gpu_scenes.WAYS[:1])
     small = quick_extent()
     monkeypatch.setattr(gpu, "quick_extent", lambda: small)
-    assert main(["evidence", "gpu", "--device", "cpu", "--quick", "--out", str(tmp_path)]) == 0
+    assert main(["gpu", "--device", "cpu", "--quick", "--out", str(tmp_path)], command=bench) == 0
     (bundle,) = (tmp_path / "gpu").iterdir()
     names = {"commands.txt", "env.json", "results.json", "summary.md", "gpu.png"}
     assert {path.name for path in bundle.iterdir()} == names

@@ -38,11 +38,11 @@ def test_a_folder_that_cannot_be_made_is_an_error_in_one_line(tmp_path):
 
 @pytest.mark.spec("CLI-10")
 def test_commands_stand_in_order_with_their_times(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["distbragg", "evidence", "parity"])
+    monkeypatch.setattr(sys, "orig_argv", ["/a/b/python3", "-m", "tools.evidence", "parity"])
     bundle = Bundle.create(tmp_path, "parity", now=MOMENT)
     bundle.record_command(["nanoBragg", "-sourcefile", "a file.txt"])
     first, second = (bundle.path / "commands.txt").read_text().splitlines()
-    assert first == "2026-03-04T05:06:07+00:00 distbragg evidence parity"
+    assert first == "2026-03-04T05:06:07+00:00 python -m tools.evidence parity"
     assert second.endswith("+00:00 nanoBragg -sourcefile 'a file.txt'")
 
 

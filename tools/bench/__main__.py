@@ -1,0 +1,107 @@
+"""`python -m tools.bench report|gpu`: everything that is said about speed, as a bundle."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from distbragg.cli.main import main
+from distbragg.cli.options import KERNELS, PRECISIONS
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """Measure speed and write what was found as a bundle, FOLDER/TOPIC/UTC-STAMP.
+
+    One workload alone: `distbragg bench`.
+    """
+
+
+_out = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="reports",
+    show_default=True,
+    metavar="FOLDER",
+    help="Folder of all topics.",
+)
+_quick = click.option(
+    "--quick", is_flag=True, help="Everything once and small: to see that it works."
+)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+@command.command("report")
+@_out
+@_quick
+@click.option(
+    "--inputs",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Folder of the reflection list; default: one is made.",
+)
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Default: all cores.")
+@click.option("--precision", type=click.Choice(PRECISIONS), default="mixed", show_default=True)
+@click.option("--kernel", type=click.Choice(KERNELS), default="auto", show_default=True)
+def report(
+    *, out: Path, quick: bool, inputs: Path | None, threads: int | None, precision: str, kernel: str
+) -> None:
+    """Speed of every workload, in turns with the C program that NB_C_BIN names.
+
+    Also start-up, memory, small frames, tolerances and scaling: `summary.md`, JSON and figures.
+    """
+    from distbragg.run.bench import How
+    from distbragg.run.machine import usable_cores
+    from distbragg.run.workloads import check_inputs, make_inputs
+    from tools.bench.report import QUICK, Extent, write_report
+    from tools.evidence.bundle import Bundle
+
+    how = How(threads or usable_cores(), precision, kernel)
+    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
+        ready = check_inputs(inputs or make_inputs(Path(folder)).parent)
+        bundle = Bundle.create(out, "performance")
+        write_report(bundle, ready, how, QUICK if quick else Extent(), say=_say)
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)
+
+
+@command.command("gpu")
+@_out
+@_quick
+@click.option("--device", default="cuda", show_default=True, metavar="D", help="cuda or cuda:N")
+def gpu(out: Path, quick: bool, device: str) -> None:
+    """Measure the fused kernel on the card that is here, beside the bars it has to keep.
+
+    Speed, a frame with photon noise, accuracy, a sweep, shortage of memory, sizes of programs.
+
+    By estimate it takes five minutes on an H100. A part that fails is told, and the others go on;
+    what was found is written after each. With TRITON_INTERPRET=1, --device cpu --quick tries it
+    out without a card.
+    """
+    from distbragg.run.workloads import make_inputs
+    from tools.bench.gpu import check_card, full_extent, measure_gpu, quick_extent
+    from tools.bench.gpu_summary import draw, rows, text
+    from tools.evidence.bundle import Bundle, markdown_table
+
+    check_card(device)
+    bundle = Bundle.create(out, "gpu")
+    extent = quick_extent() if quick else full_extent()
+    with tempfile.TemporaryDirectory(prefix="distbragg-") as folder:
+        measured = measure_gpu(bundle, make_inputs(Path(folder)).parent, device, extent, _say)
+    table = markdown_table(
+        ("what", "measured", "bar", "verdict"), [row.cells for row in rows(measured)]
+    )
+    bundle.write_text("summary.md", text(measured, table))
+    draw(bundle.path / "gpu.png", measured)
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(command=command, name="python -m tools.bench"))
