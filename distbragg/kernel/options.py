@@ -44,9 +44,6 @@ class KernelOptions:
         Threads inside one tile, at least 1. The number changes no bit.
     indices : {"wide", "split"}
         How the mixed triton kernel computes (h, k, l): in float64, or in pieces of float32.
-    every_step : bool
-        Take steps that are exactly 0 too, to measure what leaving them out gives: no bit
-        changes. Read by the native kernel, which otherwise leaves them out.
     """
 
     precision: Precision
@@ -54,7 +51,6 @@ class KernelOptions:
     device: str
     threads: int
     indices: Indices = "wide"
-    every_step: bool = False
 
 
 def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:

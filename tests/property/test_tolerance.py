@@ -18,6 +18,7 @@ from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import SourceChunk, Tile
 from tests import tolerances
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
+from tools.bench.tolerance import every_step
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -142,7 +143,8 @@ def test_no_pixel_loses_more_than_is_told_nor_more_than_is_allowed(kind, share):
 @given(kind=SMALL_SPOTS, share=st.floats(-9.0, -1.0))
 def test_no_small_spot_is_missed(kind, share):
     experiment = _make(kind)
-    full, _ = _photons(experiment, replace(_options(), every_step=True))
+    with every_step():
+        full, _ = _photons(experiment, _options())
     tolerance = float(full.max()) * 10.0**share
     reduced, told = _photons(_within(experiment, tolerance), _options())
     event(f"leaves something out: {told > 0.0}, {kind['shape']}")
@@ -230,7 +232,8 @@ def test_no_tolerance_leaves_the_bits_alone():
 def test_without_a_tolerance_only_exact_zeros_are_left_out(kind, shape, precision):
     experiment = _make({**kind, "shape": shape})
     tile, sources = whole_tile(experiment), all_sources(experiment)
-    every = sum_tile(experiment, 0, tile, sources, replace(_options(precision), every_step=True))
+    with every_step():
+        every = sum_tile(experiment, 0, tile, sources, _options(precision))
     summed = sum_tile(experiment, 0, tile, sources, _options(precision))
     assert every.evaluated is None
     event(f"{shape}, looked for in fields: {summed.evaluated is not None}")

@@ -94,7 +94,7 @@ class Call:
             call = cls(block, experiment, place, double=double, wavelength=wavelength)
             block.threads = max(1, options.threads)
             call._everything_but_crystal()
-        call._crystal(every_step=options.every_step)
+        call._crystal()
         return call
 
     def write_numerators(self, out: Float64Array) -> None:
@@ -234,7 +234,7 @@ class Call:
         self._doubles("background_stol", background.stol)
         self._doubles("background_amplitude", background.amplitude)
 
-    def _crystal(self, *, every_step: bool) -> None:
+    def _crystal(self) -> None:
         """Set the crystal, and what steps are bounded by where a tolerance is set."""
         crystal, block = self._experiment.crystal, self._block
         prepared = prepare_crystal(crystal, double=self._double, wavelength=self._wavelength)
@@ -245,16 +245,16 @@ class Call:
         self._fixed("metric", prepared.spot.metric)
         block.spot_scale = prepared.spot.scale
         block.tophat_cut = SHAPES["tophat"].zero_radius ** 2
-        if every_step:
-            block.reach = block.skip_below = 0.0
-            return
-        block.reach = prepared.reach
         view = self._experiment.detector.panels[self._place[0]]
         scale = block.spot_scale * block.table_scale
-        narrow = prepared.reach > 0.0
-        block.skip_below = skip_limit(self._experiment, view, scale, narrow=narrow)
+        block.reach, block.skip_below = self._limits(prepared, view, scale)
         if block.skip_below > 0.0:
             self._bounds(prepared, view, scale)
+
+    def _limits(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> tuple[float, float]:
+        """Return the reach of a spot and the bound below which steps are left out, or 0 and 0."""
+        narrow = prepared.reach > 0.0
+        return prepared.reach, skip_limit(self._experiment, panel, scale, narrow=narrow)
 
     def _bounds(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> None:
         block, bounds = self._block, prepared.bounds

@@ -20,7 +20,6 @@ class Options:
 
     precision: str = "float64"
     threads: int = 1
-    every_step: bool = False
 
 
 def turn(vectors, axis, angle):
