@@ -8,9 +8,11 @@ the PTX where that is asked for.
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import torch
+import triton
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
@@ -75,8 +77,11 @@ class Card:
     def get_current_stream(self, device):
         return 0
 
+    capability = 90
+    """Ten times the compute capability that is compiled for."""
+
     def get_current_target(self):
-        return GPUTarget("cuda", 90, 32)
+        return GPUTarget("cuda", self.capability, 32)
 
 
 _loaded = {}
@@ -97,6 +102,22 @@ def _read_program(module, function, name, files, digest):
 def compiled(function):
     """Kernels that were compiled of a device function so far."""
     return list(function.device_caches[0][0].values())
+
+
+def resources(kernel, folder):
+    """Registers of a thread, and bytes that it keeps in memory for want of more."""
+    path = Path(folder) / "kernel.cubin"
+    path.write_bytes(kernel.asm["cubin"])
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    usage = _output(tools / "cuobjdump", "-res-usage", path)
+    found = dict(re.findall(r"\b(REG|LOCAL):(\d+)", usage))
+    # A few bytes of STACK belong to the calls of divisions and roots; spills are stores to it.
+    stores = len(re.findall(r"\bSTL\b", _output(tools / "nvdisasm", "-c", path)))
+    return int(found["REG"]), 4 * stores + int(found["LOCAL"])
+
+
+def _output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def parameters(kernel):

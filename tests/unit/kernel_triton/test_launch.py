@@ -57,26 +57,73 @@ print(json.dumps(reports))
 
 KINDS = [
     {"shape": "gauss", "cells": (9, 8, 7)},
-    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "surface": "sphere"},
-    {"shape": "square", "cells": (7, 9, 30), "sources": 2},
+    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "surface": "sphere", "sources": 2},
 ]
 
 POINTERS = {"*fp64": "float64", "*fp32": "float32", "*i32": "int32"}
 
 
-@pytest.fixture(scope="module")
-def reports(tmp_path_factory):
+CARDS = """
+import json, sys
+from tests.unit.kernel_triton import standin
+from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.triton.device.fused import render_block
+from tests.unit.kernel_native import kit
+from tests.unit.kernel_triton.kit import triton_options
+
+for capability, kind, way in json.loads(sys.argv[1]):
+    standin.Card.capability = capability
+    standin.install()
+    experiment = kit.make_experiment(domains=3, **kind)
+    whole, chunk = kit.whole(experiment)
+    render_tile(experiment, 0, whole, chunk, triton_options(*way))
+    (kernel,) = render_block.device_caches[0][0].values()
+    print(json.dumps(standin.resources(kernel, sys.argv[2])))
+    render_block.device_caches.clear()
+"""
+
+
+CARD_CASES = [
+    (90, {"shape": "square", "one_way": True, "sources": 3}, ("mixed", "wide")),
+    (90, {"shape": "square", "cells": (7, 90, 30), "sources": 2}, ("mixed", "wide")),
+    (89, {"shape": "square", "sources": 2}, ("mixed", "split")),
+    (80, {"shape": "gauss", "cells": (9, 8, 7)}, ("mixed", "wide")),
+    (80, {"shape": "round", "layers": 2, "surface": "sphere"}, ("float64", "wide")),
+    (100, {"shape": "tophat", "cells": (9, 8, 7), "dmin": 2.0}, ("mixed", "wide")),
+]
+"""Capability × 10, experiment, and how it is rendered; the first is the commonest launch."""
+
+
+@pytest.mark.spec("ENG-17")
+def test_every_kind_compiles_for_its_cards_and_keeps_its_sums_in_registers(tmp_path):
+    lines = run(CARDS, tmp_path, json.dumps(CARD_CASES), str(tmp_path)).splitlines()
+    used = [json.loads(line) for line in lines]
+    assert len(used) == len(CARD_CASES)
+    assert [spilled for _, spilled in used] == [0] * len(used)
+    assert all(32 <= registers <= 255 for registers, _ in used)
+    # More would leave room for five programs on a multiprocessor in place of six.
+    assert used[0][0] <= 80
+
+
+def run(program, cache, *arguments):
+    """Run a program where Triton compiles; return what it prints."""
     ours = ("TRITON_INTERPRET", "TRITON_CACHE_DIR")
     environment = {k: v for k, v in os.environ.items() if k not in ours}
-    environment["DISTBRAGG_CACHE_DIR"] = str(tmp_path_factory.mktemp("cache"))
+    environment["DISTBRAGG_CACHE_DIR"] = str(cache)
     answer = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(KINDS)], cwd=Path(__file__).parents[3],
+        [sys.executable, "-c", program, *arguments], cwd=Path(__file__).parents[3],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
-    kept = Path(environment["DISTBRAGG_CACHE_DIR"]) / "triton"
-    assert list(kept.rglob("*.cubin"))
-    return json.loads(answer.stdout)
+    return answer.stdout
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    found = json.loads(run(PROGRAM, cache, json.dumps(KINDS)))
+    assert list((cache / "triton").rglob("*.cubin"))
+    return found
 
 
 @pytest.mark.spec("ENG-17")
