@@ -12,6 +12,8 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 NATIVE_ARGS ?=
 BENCH_ARGS ?=
+TOPIC ?= source-weights
+EVIDENCE_ARGS ?=
 CHAOS_ARGS ?=
 ACCEPT_ARGS ?=
 
@@ -65,7 +67,19 @@ demo: $(STAMP) ## Render the demonstration sweep into demo.zarr and demo.png
 
 .PHONY: bench
 bench: $(STAMP) ## Measure speed into reports/performance; NB_C_BIN adds the C program
-	$(BIN)/distbragg bench --report $(BENCH_ARGS)
+	$(BIN)/python -m tools.bench report $(BENCH_ARGS)
+
+.PHONY: bench-gpu
+bench-gpu: $(STAMP) ## Measure all that is claimed of a GPU into reports/gpu
+	$(BIN)/python -m tools.bench gpu $(BENCH_ARGS)
+
+.PHONY: evidence
+evidence: $(STAMP) ## Measure a claim anew into reports: TOPIC=parity, source-weights, watching, …
+	$(BIN)/python -m tools.evidence $(TOPIC) $(EVIDENCE_ARGS)
+
+.PHONY: selftest
+selftest: $(STAMP) ## Images of the C program rendered anew on this machine, in seconds
+	$(BIN)/distbragg selftest
 
 .PHONY: test
 test: check pytest ## Every check and every test
