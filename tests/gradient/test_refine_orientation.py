@@ -15,7 +15,6 @@ from distbragg.fit import render_tensor
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ROTATION_DEG = 0.01
 CELL_PERCENT = 0.02
-SECONDS = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,6 @@ def test_a_still_gives_back_its_crystal(recipe, seed):
     assert found.start_cell_percent == pytest.approx(0.5, rel=1e-6)
     assert found.rotation_deg < ROTATION_DEG
     assert found.cell_percent < CELL_PERCENT
-    assert found.seconds < SECONDS
 
 
 def test_the_counts_are_those_the_differentiable_image_expects(recipe):

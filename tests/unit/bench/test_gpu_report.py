@@ -57,7 +57,6 @@ def test_a_miniature_of_the_report_measures_every_part(tmp_path, capsys, monkeyp
     assert all(item["held"] for item in parts["accuracy"])
     assert len(parts["accuracy"]) == 10
     assert parts["sweep"]["held"]
-    assert 0.0 < parts["sweep"]["kernel_share"] < 1.0
     assert (parts["sweep"]["frames"], parts["sweep"]["steady"]) == (5, 2)
     assert parts["memory"]["same_bits"]
     assert parts["forms"][0]["same_bits"]

@@ -51,10 +51,8 @@ def test_killed_scheduler_ends_the_run_with_a_hint(
         outcomes = DaskExecutor(client, work=FAKE).run_units(str(tmp_path), range(4))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        started = time.monotonic()
         with pytest.raises(EnvironmentFailure, match="distbragg resume"):
             next(outcomes)
-        assert time.monotonic() - started < 60
 
 
 def test_cluster_without_workers_is_given_up(

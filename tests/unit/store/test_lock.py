@@ -104,10 +104,10 @@ def test_lock_of_another_machine_lives_by_its_heartbeat(state, holder):
 def test_heartbeat_renews_the_lock(state):
     with RunLock(state, heartbeat_s=0.01):
         os.utime(state / "lock", (0, 0))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (state / "lock").stat().st_mtime < 1 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert time.time() - (state / "lock").stat().st_mtime < 10
+        assert (state / "lock").stat().st_mtime >= 1
 
 
 def test_torn_lock_file_is_taken_over(state):
