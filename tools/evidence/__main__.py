@@ -76,10 +76,9 @@ def reproducibility(out: Path) -> None:
 @click.option("--pairs", type=click.IntRange(min=1), default=20, show_default=True)
 def watching(out: Path, pairs: int) -> None:
     """Processor time of a run that is watched against the same run unwatched."""
-    from tools.evidence.terminal import on_terminal
     from tools.evidence.watching import write_bundle
 
-    click.echo(write_bundle(out, on_terminal, pairs=pairs))
+    click.echo(write_bundle(out, pairs=pairs))
 
 
 @command.command("overhead")

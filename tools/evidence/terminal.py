@@ -1,4 +1,4 @@
-"""The live display on a terminal of its own: what it costs is measured where there is none."""
+"""The live display on a pseudo-terminal: its cost is measured where no terminal is."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROWS, COLUMNS = 24, 120
 
 @contextmanager
 def on_terminal() -> Iterator[EventCallback]:
-    """Yield a progress display that draws on a pseudo-terminal, which is read and forgotten."""
+    """Yield a progress display that draws on a pseudo-terminal, whose text is thrown away."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     reader = threading.Thread(target=_drain, args=(master,), daemon=True)
@@ -38,7 +38,7 @@ def on_terminal() -> Iterator[EventCallback]:
 
 
 def _drain(master: int) -> None:
-    """Read until the other end is closed, which Linux tells as an error."""
+    """Read until the other end is closed, which Linux reports as an error."""
     with contextlib.suppress(OSError):
         while os.read(master, 4096):
             pass

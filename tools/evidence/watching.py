@@ -6,8 +6,8 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -18,13 +18,14 @@ import psutil
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.cluster import open_cluster
-from distbragg.graph.progress import Event, EventCallback, UnitFinished, each_of
+from distbragg.graph.progress import Event, UnitFinished, each_of
 from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.spec.sweep import SweepSpec
 from tools.evidence.bundle import Bundle, markdown_table
 from tools.evidence.metered import KERNEL_CPU, METERED
 from tools.evidence.plain_sweep import plain_sweep
+from tools.evidence.terminal import on_terminal
 
 PAIRS: Final = 20
 WORKERS: Final = 2
@@ -37,9 +38,6 @@ DOMAINS: Final = 250
 """Size of a frame and its mosaic domains: a unit of one frame takes a third of a second."""
 
 _RESAMPLES: Final = 2000
-
-MakeListener = Callable[[], AbstractContextManager[EventCallback | None]]
-"""Gives what a user sees of a run that is watched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +76,17 @@ class Pair:
         return (on - off) / self.cpu_off
 
 
-def write_bundle(root: Path, listener: MakeListener, *, pairs: int = PAIRS) -> Path:
-    """Measure pairs and write them as a bundle under `root`; return its folder.
-
-    Parameters
-    ----------
-    root : Path
-    listener : callable
-        Makes the display of a watched run.
-    pairs : int
-    """
+def write_bundle(root: Path, *, pairs: int = PAIRS) -> Path:
+    """Measure pairs and write them as a bundle under `root`; return its folder."""
     bundle = Bundle.create(root, "watching")
     with tempfile.TemporaryDirectory(prefix="distbragg-watching-") as scratch:
-        found = list(measure(Path(scratch), listener, pairs))
+        found = list(measure(Path(scratch), pairs))
     bundle.write_json("pairs.json", [_plain(pair) for pair in found])
     bundle.write_text("summary.md", summary(found))
     return bundle.path
 
 
-def measure(
-    scratch: Path, listener: MakeListener, pairs: int, *, units: int = UNITS
-) -> Iterator[Pair]:
+def measure(scratch: Path, pairs: int, *, units: int = UNITS) -> Iterator[Pair]:
     """Render one sweep twice a pair, alternating whether the watched run goes first.
 
     All runs share one cluster, so that the start of processes, which both kinds need, hides
@@ -116,7 +104,7 @@ def measure(
             run = create(sweep_of(name, units), scratch / name)
             kernel: list[float] = []
             cpu, wall = cpu_seconds(), time.perf_counter()
-            with listener() if watch else nullcontext() as told:
+            with on_terminal() if watch else nullcontext() as told:
                 heard = each_of(told, partial(_note_kernel, kernel))
                 result = resume(run, cluster=address, on_event=heard, watch=watch, work=METERED)
             used = cpu_seconds() - cpu, time.perf_counter() - wall, math.fsum(kernel)

@@ -51,7 +51,7 @@ def test_a_pair_is_measured_and_written(tmp_path, monkeypatch):
     monkeypatch.setattr(watching, "EDGE", 31)
     monkeypatch.setattr(watching, "DOMAINS", 3)
     monkeypatch.setattr(watching, "measure", lambda *given: measure(*given, units=3))
-    path = write_bundle(tmp_path, on_terminal, pairs=1)
+    path = write_bundle(tmp_path, pairs=1)
     (pair,) = json.loads((path / "pairs.json").read_text())
     measured = {name for name, value in pair.items() if isinstance(value, float)}
     assert {"cpu_on", "cpu_off", "wall_on", "wall_off", "kernel_on", "kernel_off"} < measured
