@@ -11,6 +11,8 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 NATIVE_ARGS ?=
+# Two processes need no more than 2 cores and 4 GB; 0 runs the tests in this one.
+PYTEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 TOPIC ?= source-weights
 EVIDENCE_ARGS ?=
@@ -122,7 +124,7 @@ docs: $(STAMP) ## Write the generated reference pages anew
 
 .PHONY: pytest
 pytest: $(STAMP) native ## The tests alone; PYTEST_ARGS narrows them
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadgroup $(PYTEST_ARGS)
 
 .PHONY: golden-triton
 golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Triton's interpreter

@@ -58,8 +58,6 @@ def main() -> int:
     table = NIGHTLY if given.nightly else ROWS
     scratch = Path(tempfile.mkdtemp(prefix="distbragg-chaos-"))
     bundle = Bundle.create(given.out, "reliability")
-    (bundle.path / "commands.txt").unlink()
-    bundle.record_command(["python", "-m", "tests.chaos", *sys.argv[1:]])
     rows: list[Row] = []
     for name in given.only or table:
         sys.stderr.write(f"{name}: ")

@@ -19,6 +19,7 @@ from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.spec.sweep import SweepSpec
 from tools.evidence.bundle import Bundle, markdown_table
+from tools.evidence.checkout import ROOT
 from tools.evidence.metered import KERNEL_CPU, METERED, STARTED
 from tools.evidence.plain_sweep import plain_sweep
 
@@ -204,7 +205,9 @@ def _serially(path: Path) -> Execution:
         [sys.executable, "-c", _SERIAL, str(path), str(part), str(WORKERS)]
         for part in range(1, WORKERS + 1)
     ]
-    running = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for line in commands]
+    running = [
+        subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, text=True) for line in commands
+    ]
     receipts: list[dict[str, Any]] = []
     for process in running:
         out, _ = process.communicate()
