@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 NATIVE_ARGS ?=
-# Two processes need no more than 2 cores and 4 GB; 0 runs the tests in this one.
+# Processes that the tests are shared out to, module by module; 0 runs them in one, as pdb needs.
 PYTEST_PROCESSES ?= 2
 BENCH_ARGS ?=
 TOPIC ?= source-weights
@@ -124,7 +124,7 @@ docs: $(STAMP) ## Write the generated reference pages anew
 
 .PHONY: pytest
 pytest: $(STAMP) native ## The tests alone; PYTEST_ARGS narrows them
-	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadgroup $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadscope $(PYTEST_ARGS)
 
 .PHONY: golden-triton
 golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Triton's interpreter

@@ -1,4 +1,4 @@
-"""What holds for all tests: the compiled kernel, threads, processes, hypothesis."""
+"""What holds for all tests: the compiled kernel, threads, how hypothesis draws its examples."""
 
 from __future__ import annotations
 
@@ -38,12 +38,3 @@ def pytest_sessionstart() -> None:
     except BuildError:
         return
     pytest.exit(f"the native kernel cannot be used: {native.reason()}", returncode=4)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a module's tests, and all that start clusters, each in one process of pytest-xdist."""
-    for item in items:
-        clusters = item.get_closest_marker("cluster") is not None
-        group = "cluster" if clusters else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
