@@ -9,7 +9,7 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam
-from distbragg.models.build_beam import build_beam, nominal_wavelength
+from distbragg.models.build_beam import build_beam
 from distbragg.models.build_crystal import build_crystal
 from distbragg.models.build_detector import build_detector, convention_of
 from distbragg.models.build_reflections import (
@@ -72,17 +72,16 @@ def build_experiment(
     geometry = geometry_of(spec.detector, shot=shot_of(spec.beam))
     headers = with_geometry(ingest_headers(spec), geometry)
     rule = frame_rule(CONVENTIONS[convention_of(spec)], geometry)
-    wavelength = nominal_wavelength(spec.beam, headers.wavelength)
     shared = None if like is None or not _same_geometry(spec, like.spec) else like.experiment
     if shared is None:
         beam = build_beam(spec.beam, spec.physics, rule, headers)
         direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
         detector = build_detector(
-            spec, rule, headers, direction, wavelength=wavelength, geometry=geometry
+            spec, rule, headers, direction, wavelength=beam.wavelength, geometry=geometry
         )
     else:
         beam, detector = shared.beam, shared.detector
-    crystal = build_crystal(spec, rule, headers, wavelength, frame)
+    crystal = build_crystal(spec, rule, headers, beam.wavelength, frame)
     if spec.physics == "exact":
         _check_indices(crystal, beam)
     table = build_reflections(spec) if reflections is None else reflections

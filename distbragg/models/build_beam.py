@@ -22,7 +22,7 @@ from distbragg.models.sources import (
     weight_rule,
 )
 from distbragg.models.spectrum import resolve_spectrum, spectrum_of
-from distbragg.models.steps import NOMINAL_ANGLE, Grid, resolve_grid
+from distbragg.models.steps import NOMINAL_ANGLE, Grid, exact_count, exact_grid, resolve_grid
 from distbragg.models.vectors import Vector, cross, norm, unit
 from distbragg.read.sources import read_sources
 from distbragg.read.spectrum import Spectrum
@@ -40,7 +40,6 @@ logger = logging.getLogger("distbragg")
 
 Physics = Literal["exact", "nanobragg"]
 
-_DEFAULT_WAVELENGTH_ANGSTROM: Final = 1.0
 _ALONG: Final = 1e-9
 _DEFAULT_EXPOSURE_S: Final = 1.0
 _DEFAULT_BEAM_SIZE_MM: Final = 0.1
@@ -70,7 +69,7 @@ def build_beam(
     if kahn_factor is None:
         kahn_factor = 0.0 if headers.kahn_factor is None else headers.kahn_factor
     axis = _polarization_axis(spec, rule, direction, kahn_factor)
-    wavelength = nominal_wavelength(spec, headers.wavelength)
+    wavelength = nominal_wavelength(spec, headers.wavelength, source=headers.source)
     return Beam(
         sources=_build_sources(
             spec, physics, direction, axis, wavelength, of_file=headers.spectrum
@@ -126,10 +125,18 @@ def direction_of(vector: Vector, field: str) -> Vector:
     return unit(vector)
 
 
-def nominal_wavelength(spec: BeamSpec, header_wavelength: float | None) -> float:
-    """Return the nominal wavelength, Å: as given, of the header, of the spectrum, or 1 Å.
+def nominal_wavelength(
+    spec: BeamSpec, header_wavelength: float | None, *, source: str = ""
+) -> float:
+    """Return the nominal wavelength, Å: as given, of the header, or of spectrum or source file.
 
-    A spectrum's nominal wavelength is its weighted mean.
+    The nominal wavelength of a spectrum or source file is its weighted mean. `source` is the
+    header or geometry file that was read and states none, for the message.
+
+    Raises
+    ------
+    InputError
+        Nothing states a wavelength.
     """
     if spec.wavelength_angstrom is not None:
         return spec.wavelength_angstrom
@@ -137,13 +144,29 @@ def nominal_wavelength(spec: BeamSpec, header_wavelength: float | None) -> float
         return energy_ev_to_wavelength_angstrom(spec.energy_ev)
     if header_wavelength is not None:
         return header_wavelength
-    if spec.spectrum is not None and spec.source_file is None:
-        wavelengths, weights = _spectrum(spec.spectrum)
-        largest = float(weights.max())
-        if largest > 0.0:
-            shares = weights / largest
-            return math.fsum((wavelengths * shares).tolist()) / math.fsum(shares.tolist())
-    return _DEFAULT_WAVELENGTH_ANGSTROM
+    if spec.source_file is not None:
+        return _mean(*_wavelengths_of_sources(spec.source_file))
+    if spec.spectrum is not None:
+        return _mean(*_spectrum(spec.spectrum))
+    raise InputError(
+        "the file does not state the wavelength" if source else "no wavelength is given",
+        source=source,
+        field="beam.wavelength_angstrom",
+        remedy="give beam.wavelength_angstrom, beam.energy_ev or beam.spectrum",
+    )
+
+
+def _mean(wavelengths: Float64Array, weights: Float64Array) -> float:
+    """Weighted mean; where all weights are zero, which is refused later, the plain one."""
+    largest = float(weights.max())
+    shares = weights / largest if largest > 0.0 else np.ones_like(weights)
+    return math.fsum((wavelengths * shares).tolist()) / math.fsum(shares.tolist())
+
+
+def _wavelengths_of_sources(path: str) -> tuple[Float64Array, Float64Array]:
+    """Wavelengths (Å) and weights of a source file that states every wavelength."""
+    table = read_sources(path, beam_direction=(0.0, 0.0, 1.0), wavelength_m=None)
+    return np.array([metres_to_angstrom(value) for value in table[:, 4].tolist()]), table[:, 3]
 
 
 def resolve_fluence(spec: BeamSpec, physics: Physics) -> float:
@@ -203,31 +226,31 @@ def _build_sources(
     directions = divergence_directions(
         direction,
         axis,
-        _divergence(spec.divergence.horizontal, "beam.divergence.horizontal"),
-        _divergence(spec.divergence.vertical, "beam.divergence.vertical"),
+        _divergence(spec.divergence.horizontal, physics, "beam.divergence.horizontal"),
+        _divergence(spec.divergence.vertical, physics, "beam.divergence.vertical"),
         round_off=spec.divergence.shape == "round",
     )
     spectrum = spectrum_of(spec, of_file)
     if spectrum is not None:
         lambdas, line_weights = spectrum.wavelength, spectrum.weight
     else:
-        lambdas = dispersed_wavelengths(wavelength, _dispersion(spec))
+        lambdas = dispersed_wavelengths(wavelength, _dispersion(spec, physics))
         line_weights = np.ones(lambdas.shape[0], dtype=np.float64)
     return make_sources(*cross_product_table(directions, lambdas, line_weights), weights)
 
 
-def _divergence(axis: DivergenceAxisSpec, field: str) -> Grid:
-    return resolve_grid(
-        None if axis.range_mrad is None else mrad_to_rad(axis.range_mrad),
-        None if axis.step_mrad is None else mrad_to_rad(axis.step_mrad),
-        axis.steps,
-        nominal=NOMINAL_ANGLE,
-        field=field,
-    )
+def _divergence(axis: DivergenceAxisSpec, physics: Physics, field: str) -> Grid:
+    extent = None if axis.range_mrad is None else mrad_to_rad(axis.range_mrad)
+    step = None if axis.step_mrad is None else mrad_to_rad(axis.step_mrad)
+    if physics == "exact":
+        return exact_grid(extent, step, axis.steps, field)
+    return resolve_grid(extent, step, axis.steps, nominal=NOMINAL_ANGLE, field=field)
 
 
-def _dispersion(spec: BeamSpec) -> Grid:
+def _dispersion(spec: BeamSpec, physics: Physics) -> Grid:
     extent = spec.dispersion.range_percent
+    if physics == "exact":
+        _check_dispersion(extent, spec.dispersion.steps)
     # The program's range starts at 0, not at "not given": a count alone is one wavelength.
     return resolve_grid(
         0.0 if extent is None else percent_to_fraction(extent),
@@ -236,6 +259,31 @@ def _dispersion(spec: BeamSpec) -> Grid:
         nominal=1.0,
         field="beam.dispersion",
     )
+
+
+def _check_dispersion(extent: float | None, steps: int | None) -> None:
+    """Refuse a count without a range, and what is no range or count.
+
+    Raises
+    ------
+    InputError
+    """
+    count = exact_count(steps, "beam.dispersion.steps")
+    problem = ""
+    if extent is not None and extent < 0.0:
+        raise InputError(
+            "is negative", field="beam.dispersion.range_percent", remedy="a range is 0 or more"
+        )
+    if extent is None and (count or 1) > 1:
+        problem = "given without a range"
+    elif extent and count == 1:
+        problem = "one wavelength has no range; both ends are among the wavelengths"
+    if problem:
+        raise InputError(
+            problem,
+            field="beam.dispersion.steps",
+            remedy="give beam.dispersion.range_percent and 2 steps or more",
+        )
 
 
 def _spectrum(spec: SpectrumSpec) -> tuple[Float64Array, Float64Array]:

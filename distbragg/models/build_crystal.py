@@ -35,7 +35,7 @@ from distbragg.models.rotations import (
     uniform_rotation,
 )
 from distbragg.models.spot_form import check_cells, spot_form
-from distbragg.models.steps import resolve_domains, resolve_phi
+from distbragg.models.steps import StepFields, exact_count, exact_steps, resolve_domains, resolve_phi
 from distbragg.models.vectors import Vector, apply_matrix, norm, rotate_xyz, scale
 from distbragg.read.matrix import read_matrix
 from distbragg.read.structure_factors import file_cell
@@ -48,6 +48,9 @@ from distbragg.units import angstrom_to_m, deg_to_rad, mm_to_m
 logger = logging.getLogger("distbragg")
 
 _SIZE_AXES: Final = ("a", "b", "c")
+_PHI_FIELDS: Final = StepFields(
+    "goniometer.oscillation_deg", "goniometer.step_deg", "goniometer.steps"
+)
 _METRES_PER_ANGSTROM: Final = 1e-10
 _ROUNDING_NOISE: Final = 1e-12
 _LARGEST_SPREAD_DEG: Final = 360.0
@@ -90,7 +93,7 @@ def build_crystal(
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
     vectors = _oriented_lattice(spec, headers, wavelength, generator)
     (real, reciprocal), spindle = _mounted(spec.goniometer, spindle, beam, vectors)
-    spread, rotations = _mosaic(spec.crystal.mosaic, frame, generator)
+    spread, rotations = _mosaic(spec.crystal.mosaic, physics, frame, generator)
     cells = _cells(spec.crystal, spec.beam, real, physics)
     return Crystal(
         real_space=frozen_float64(real),
@@ -242,7 +245,9 @@ def _vector(row: Float64Array) -> Vector:
     return float(row[0]), float(row[1]), float(row[2])
 
 
-def _mosaic(spec: MosaicSpec, frame: int, generator: Ran1) -> tuple[float, Float64Array]:
+def _mosaic(
+    spec: MosaicSpec, physics: Physics, frame: int, generator: Ran1
+) -> tuple[float, Float64Array]:
     if spec.spread_deg is not None and spec.spread_deg > _LARGEST_SPREAD_DEG:
         raise InputError(
             f"a spread of {spec.spread_deg:g} degrees is more than a whole turn",
@@ -250,6 +255,8 @@ def _mosaic(spec: MosaicSpec, frame: int, generator: Ran1) -> tuple[float, Float
             remedy=f"give at most {_LARGEST_SPREAD_DEG:g}",
         )
     asked = None if spec.spread_deg is None else deg_to_rad(spec.spread_deg)
+    if physics == "exact":
+        exact_count(spec.domains, "crystal.mosaic.domains")
     spread, count = resolve_domains(asked, spec.domains)
     if spread == 0.0:
         return 0.0, frozen_float64(np.eye(3)[np.newaxis])
@@ -280,7 +287,13 @@ def phi_values(spec: GoniometerSpec, headers: HeaderValues, physics: Physics) ->
     """Spindle angles of one frame, rad.
 
     `physics: nanobragg` takes the left edges phi0 + step·j; `physics: exact` the midpoints
-    of as many equal intervals of the oscillation, and one angle without an oscillation.
+    of as many equal intervals of the oscillation, backwards where it is negative, and one angle
+    without an oscillation.
+
+    Raises
+    ------
+    InputError
+        Too many steps, or under `physics: exact` what `exact_steps` refuses.
     """
     start = headers.phi if spec.phi_deg is None else deg_to_rad(spec.phi_deg)
     start = 0.0 if start is None else start
@@ -288,11 +301,9 @@ def phi_values(spec: GoniometerSpec, headers: HeaderValues, physics: Physics) ->
     if spec.oscillation_deg is not None:
         extent = deg_to_rad(spec.oscillation_deg)
     step = None if spec.step_deg is None else deg_to_rad(spec.step_deg)
-    steps = resolve_phi(extent, step, spec.steps)
     if physics == "nanobragg":
+        steps = resolve_phi(extent, step, spec.steps)
         return [start + steps.step * index for index in range(steps.count)]
-    still = extent is None and step is None
-    if still or steps.extent == 0.0:
-        return [start]
-    width = steps.extent / steps.count
-    return [start + width * (index + 0.5) for index in range(steps.count)]
+    count, turned = exact_steps(extent, step, spec.steps, _PHI_FIELDS)
+    width = turned / count
+    return [start + width * (index + 0.5) for index in range(count)]

@@ -41,11 +41,19 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     Raises
     ------
     InputError
-        An unusable file.
+        An unusable file, or neither a file nor an amplitude.
     """
     factors = spec.structure_factors
+    default = factors.default_f_electrons
     if factors.file is None:
-        return empty_reflections(factors.default_f_electrons)
+        if default is None:
+            raise InputError(
+                "no structure factors are given",
+                field="structure_factors.file",
+                remedy="name a list or a model, or give structure_factors.default_f_electrons "
+                "(0 for an image of the background alone)",
+            )
+        return empty_reflections(default)
     table = read_structure_factors(
         factors.file,
         format=factors.format,
@@ -64,7 +72,7 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     if listed and spec.physics == "exact":
         _check_repeated(table, factors.file)
     box = reflections_from_list(
-        table.indices, table.amplitude, factors.default_f_electrons, unique=not listed
+        table.indices, table.amplitude, default or 0.0, unique=not listed
     )
     return replace(box, notes=(*table.notes, *_uncut(factors, kind)))
 
@@ -215,7 +223,7 @@ def reflections_key(spec: ExperimentSpec) -> str:
         "format": factors.format if factors.file is not None else "",
         "suffix": _format_suffix(factors),
         "column": factors.column or "",
-        "default": float(factors.default_f_electrons).hex(),
+        "default": float(factors.default_f_electrons or 0.0).hex(),
         "dmin": "" if dmin is None else float(dmin).hex(),
         "bulk_solvent": factors.bulk_solvent,
         **_list_key(factors),

@@ -31,6 +31,8 @@ class HeaderValues:
     real_space : three vectors, Å
         Cell vectors a, b, c at spindle angle 0.
     spectrum : Spectrum
+    source : str
+        The file that was read last, for messages; empty where there is none.
     """
 
     wavelength: float | None = None
@@ -48,6 +50,7 @@ class HeaderValues:
     kahn_factor: float | None = None
     real_space: tuple[Vector, Vector, Vector] | None = None
     spectrum: Spectrum | None = None
+    source: str = ""
 
 
 _DEFAULT_PIXEL_MM = 0.1
@@ -82,6 +85,7 @@ def with_geometry(values: HeaderValues, geometry: FileGeometry | None) -> Header
         "kahn_factor": None if share is None else min(1.0, max(-1.0, 2.0 * share - 1.0)),
         "real_space": geometry.real_space,
         "spectrum": geometry.spectrum,
+        "source": geometry.source or None,
     }
     return replace(values, **{key: value for key, value in found.items() if value is not None})  # type: ignore[arg-type]
 
@@ -89,7 +93,8 @@ def with_geometry(values: HeaderValues, geometry: FileGeometry | None) -> Header
 def _ingest(values: HeaderValues, file: HeaderFile) -> HeaderValues:
     header = read_smv_header(file.path)
     pixel_mm = _positive(header, "PIXEL_SIZE")
-    found: dict[str, float | tuple[int, int] | None] = {
+    found: dict[str, float | str | tuple[int, int] | None] = {
+        "source": header.source,
         "shape": header.shape,
         "wavelength": _positive(header, "WAVELENGTH"),
         "pixel_size": _metres(pixel_mm),

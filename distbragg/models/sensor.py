@@ -12,7 +12,7 @@ from distbragg.errors import InputError
 from distbragg.models.arrays import frozen_float64
 from distbragg.models.build_beam import Physics
 from distbragg.models.detector import SensorLayers
-from distbragg.models.steps import check_count
+from distbragg.models.steps import check_count, exact_count
 from distbragg.read.attenuation import attenuation_length_um
 from distbragg.read.geometry.model import PanelGeometry
 from distbragg.spec.detector import Material, SensorSpec
@@ -67,6 +67,8 @@ def build_sensor(spec: SensorSpec, physics: Physics, wavelength: float) -> Senso
     if thickness <= 0.0 or transparent:
         return _layers(False, 0.0, [0.0], [0.0], [0.0])
     attenuation = 1.0 / thickness if length is None else 1.0 / um_to_m(length)
+    if physics == "exact":
+        exact_count(spec.layers, "detector.sensor.layers")
     asked = 0 if spec.layers is None or spec.layers <= 0 else spec.layers
     check_count(asked, "detector.sensor.layers")
     if physics == "exact":

@@ -103,7 +103,8 @@ def divergence_directions(
 
     The point is turned from the nominal source about the polarisation axis by the vertical
     angle, then about the vertical (beam × polarisation) by the horizontal one. A round grid
-    leaves out its corners where both ranges are finite.
+    leaves out its corners where both ranges are finite: what lies outside of the ellipse for a
+    centred grid, else what the C program leaves out.
 
     Returns
     -------
@@ -118,10 +119,8 @@ def divergence_directions(
     check_count(horizontal.count * vertical.count, "beam.divergence")
     upward = unit(cross(beam, polarization))
     directions: list[Vector] = []
-    for column in range(horizontal.count):
-        across = horizontal.step * column - horizontal.extent / 2.0
-        for row in range(vertical.count):
-            along = vertical.step * row - vertical.extent / 2.0
+    for across in horizontal.values:
+        for along in vertical.values:
             if round_off and _outside(across, horizontal, along, vertical):
                 continue
             point = rotate_about(scale(beam, -1.0), polarization, along)
@@ -138,6 +137,8 @@ def divergence_directions(
 def _outside(across: float, horizontal: Grid, along: float, vertical: Grid) -> bool:
     if horizontal.extent == 0.0 or vertical.extent == 0.0:
         return False
+    if horizontal.centred:
+        return 4.0 * ((across / horizontal.extent) ** 2 + (along / vertical.extent) ** 2) > 1.0
     return 4.0 * (_share(across, horizontal) + _share(along, vertical)) > _ROUND_CUT
 
 

@@ -1,4 +1,8 @@
-"""How counts, ranges and steps give one another: nanoBragg's default sampling rules."""
+"""How counts, ranges and steps give one another.
+
+Under `physics: exact` a range is cut into equal parts, each sampled at its centre, and a number
+that nobody gave is refused. The rest are nanoBragg's default sampling rules.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,139 @@ _NOMINAL_OSCILLATION: Final = deg_to_rad(1.0)
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A resolved range of equally spaced values: start −extent/2, `count` values by `step`."""
+    """A resolved range of equally spaced values about 0.
+
+    Attributes
+    ----------
+    count : int
+    extent : float
+        Full range.
+    step : float
+        Distance between neighbours.
+    centred : bool
+        The values are the centres of `count` equal parts of the range; otherwise the first is
+        −extent/2, as in nanoBragg.
+    """
 
     count: int
     extent: float
     step: float
+    centred: bool = False
+
+    @property
+    def values(self) -> list[float]:
+        """All values, in ascending order."""
+        if self.centred:
+            return [self.step * (i + 0.5 - self.count / 2.0) for i in range(self.count)]
+        return [self.step * index - self.extent / 2.0 for index in range(self.count)]
 
 
 OFF: Final = Grid(1, 0.0, 0.0)
+
+_ROUNDING_NOISE: Final = 1e-9
+_AGREEMENT: Final = 1e-6
+"""By what share of the range three numbers may miss one another: they were rounded to be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepFields:
+    """Names of the fields that a range, its step and its count were given in, for messages."""
+
+    extent: str
+    step: str
+    count: str
+
+
+def exact_count(count: int | None, field: str) -> int | None:
+    """Refuse a count below 1, which means "not given" to nanoBragg alone.
+
+    Raises
+    ------
+    InputError
+    """
+    if count is not None and count < 1:
+        raise InputError(
+            f"a count of {count}",
+            field=field,
+            remedy="give 1 or more, or leave it out; numbers below 1 mean something under "
+            "physics: nanobragg alone",
+        )
+    return count
+
+
+def exact_steps(
+    extent: float | None, step: float | None, count: int | None, fields: StepFields
+) -> tuple[int, float]:
+    """Return the number of equal parts and the range that they fill, under `physics: exact`.
+
+    Parameters
+    ----------
+    extent : float or None
+        Range; it may be negative, for a rotation backwards.
+    step : float or None
+        Width of a part.
+    count : int or None
+        Number of parts; 2 where neither it nor a step is given.
+    fields : StepFields
+        For messages.
+
+    Raises
+    ------
+    InputError
+        A count or a step without a range, three numbers that contradict one another, too many
+        steps, or numbers that are no count or step.
+    """
+    count = exact_count(count, fields.count)
+    if count is not None:
+        check_count(count, fields.count)
+    if step is not None and step <= 0.0:
+        raise InputError("is not positive", field=fields.step, remedy="leave it out")
+    if extent is None:
+        if step is not None and count is not None:
+            return count, step * count
+        if step is None and count in (None, 1):
+            return 1, 0.0
+        given = fields.count if step is None else fields.step
+        raise InputError(
+            "given without a range", field=given, remedy=f"give {fields.extent} beside it"
+        )
+    if extent == 0.0:
+        return 1, 0.0
+    if step is None:
+        return count or 2, extent
+    if count is None:
+        return max(1, _ceiling(abs(extent) / step * (1.0 - _ROUNDING_NOISE), fields.step)), extent
+    if abs(abs(extent) - step * count) > _AGREEMENT * abs(extent):
+        raise InputError(
+            f"contradicts {fields.step} and {fields.count}: their product is "
+            f"{step * count / abs(extent):g} of it",
+            field=fields.extent,
+            remedy="keep two of the three",
+        )
+    return count, extent
+
+
+def exact_grid(extent: float | None, step: float | None, count: int | None, field: str) -> Grid:
+    """Resolve a grid about 0 under `physics: exact`; see `exact_steps`.
+
+    Parameters
+    ----------
+    extent, step : float, rad, or None
+    count : int or None
+    field : str
+        The section of the specification, for messages.
+
+    Raises
+    ------
+    InputError
+        As `exact_steps`, or a range below 0.
+    """
+    fields = StepFields(f"{field}.range_mrad", f"{field}.step_mrad", f"{field}.steps")
+    if extent is not None and extent < 0.0:
+        raise InputError("is negative", field=fields.extent, remedy="a range is 0 or more")
+    number, full = exact_steps(extent, step, count, fields)
+    return OFF if full == 0.0 else Grid(number, full, full / number, centred=True)
+
 
 
 def resolve_grid(

@@ -16,7 +16,7 @@ _COLUMNS = ("X", "Y", "Z", "weight", "wavelength")
 
 
 def read_sources(
-    path: str, *, beam_direction: tuple[float, float, float], wavelength_m: float
+    path: str, *, beam_direction: tuple[float, float, float], wavelength_m: float | None
 ) -> NDArray[np.float64]:
     """Read a source table `X Y Z weight wavelength`.
 
@@ -30,8 +30,8 @@ def read_sources(
     path : str
     beam_direction : 3 floats
         Unit vector along the nominal beam.
-    wavelength_m : float
-        Nominal wavelength, m.
+    wavelength_m : float or None
+        Nominal wavelength, m; None where there is none, and every line must state its own.
 
     Returns
     -------
@@ -43,9 +43,12 @@ def read_sources(
     InputError
         Names file and line: not a number, NaN or infinite (in any column, the weight
         included), a negative weight, a source at the sample, a wavelength that is not
-        positive or too long to have been written in metres, or no source at all.
+        positive or too long to have been written in metres, or missing where there is no
+        nominal one, or no source at all.
     """
-    defaults = (*(-SOURCE_DISTANCE_M * part for part in beam_direction), 1.0, wavelength_m)
+    position = (-SOURCE_DISTANCE_M * part for part in beam_direction)
+    nominal = () if wavelength_m is None else (wavelength_m,)
+    defaults = (*position, 1.0, *nominal)
     rows: list[tuple[float, ...]] = []
     for line in data_lines(path):
         rows.append(_parse_line(line, defaults))
@@ -69,6 +72,12 @@ def _parse_line(line: Line, defaults: tuple[float, ...]) -> tuple[float, ...]:
         parse_number(text, line, name) for text, name in zip(line.fields, _COLUMNS, strict=False)
     )
     row = given + defaults[len(given) :]
+    if len(row) < len(_COLUMNS):
+        raise InputError(
+            "states no wavelength, and the experiment names none",
+            source=line.place,
+            remedy="give beam.wavelength_angstrom or beam.energy_ev, or a fifth column in metres",
+        )
     x, y, z, weight, wavelength = row
     length = (x * x + y * y + z * z) ** 0.5
     if not 0.0 < length < float("inf"):

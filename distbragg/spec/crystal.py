@@ -149,7 +149,9 @@ class StructureFactorsSpec(SpecModel):
     the lists of SHELX, which cannot be told apart. `intensities: root` takes |F| as the root of an
     intensity where a list has no amplitudes; else such a list is refused. `space_group` (symbol or
     number) is the symmetry of a list, in place of what the file says.
-    `default_f_electrons` stands for every reflection not listed. `dmin_angstrom` bounds
+    `default_f_electrons` stands for every reflection not listed, 0 where it is not given. One of
+    it and `file` is needed; `default_f_electrons: 0` alone is a crystal that scatters nothing,
+    for images of the background. `dmin_angstrom` bounds
     what is computed from a model; the cut on rendered pixels is `sampling.dmin_angstrom`.
     `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
     """
@@ -161,7 +163,7 @@ class StructureFactorsSpec(SpecModel):
     column: str | None = None
     intensities: Literal["refuse", "root"] = "refuse"
     space_group: str | None = None
-    default_f_electrons: Finite = 0.0
+    default_f_electrons: Finite | None = None
     interpolate: bool | Auto = "auto"
     dmin_angstrom: Positive | None = None
     bulk_solvent: bool = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Final
 
 from distbragg.errors import InputError
 from distbragg.spec.nanobragg_flags import FLAGS, Flag
@@ -12,6 +12,9 @@ from distbragg.spec.paths import with_value
 
 _OPEN_END = 2**31 - 1
 """Last pixel of a region of interest whose upper bound is left open."""
+
+PROGRAM_WAVELENGTH_ANGSTROM: Final = 1.0
+"""What the program takes where neither a flag nor a header names a wavelength."""
 
 _CONVENTION_PIVOT = {
     "mosflm": "beam",
@@ -125,6 +128,8 @@ def resolve(gathered: Gathered) -> dict[str, Any]:
     _resolve_sources(gathered)
     _resolve_background(gathered)
     _resolve_headers(gathered)
+    if not {"beam.wavelength_angstrom", "beam.energy_ev", "header_files"} & set(gathered.values):
+        gathered.values["beam.wavelength_angstrom"] = PROGRAM_WAVELENGTH_ANGSTROM
     return _assembled(gathered)
 
 

@@ -14,6 +14,7 @@ from distbragg.models.build import build_experiment, build_reflections, reflecti
 from distbragg.models.build_reflections import reflections_from_list
 from distbragg.models.hashing import physics_hash
 from distbragg.spec.experiment import ExperimentSpec
+from tests.beams import beam_of
 
 CELL = (25, 31, 35, 80, 85, 75)
 
@@ -24,7 +25,8 @@ def spec(physics="exact", **parts):
         "structure_factors": {"default_f_electrons": 10},
         "detector": {"pixels_fast": 9, "pixels_slow": 7},
     }
-    return ExperimentSpec(physics=physics, **{**base, **parts})
+    beam = beam_of(parts.pop("beam", None))
+    return ExperimentSpec(physics=physics, beam=beam, **{**base, **parts})
 
 
 def build(physics="exact", frame=0, **parts):

@@ -11,6 +11,7 @@ from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.conventions import CONVENTIONS
 from distbragg.spec.experiment import ExperimentSpec
+from tests.beams import beam_of
 
 
 def panel(physics="nanobragg", beam=None, **detector):
@@ -21,7 +22,7 @@ def _build(physics, beam, detector):
     return build_experiment(
         ExperimentSpec(
             physics=physics,
-            beam=beam or {},
+            beam=beam_of(beam),
             crystal={"cell": (25, 31, 35, 80, 85, 75), "cells": (6, 6, 6)},
             structure_factors={"default_f_electrons": 100},
             sampling={"oversample": 1},

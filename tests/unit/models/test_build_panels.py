@@ -13,6 +13,7 @@ from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.memory import spec_pixels
 from distbragg.spec.load import parse_spec
+from tests.beams import beam_of
 from tests.geometry_files import expt, expt_panel
 
 PANEL = {"pixels_fast": 12, "pixels_slow": 10, "fast": [0, 0, 1], "slow": [0, -1, 0]}
@@ -25,6 +26,7 @@ def build(detector, **sections) -> Experiment:
         "sampling": {"oversample": 1},
         "detector": detector,
         **sections,
+        **({} if "geometry_file" in detector else {"beam": beam_of(sections.get("beam"))}),
     }
     return build_experiment(parse_spec(plain))
 

@@ -23,6 +23,7 @@ CELL = [40, 50, 60, 80, 95, 105]
 
 def crystal_of(goniometer: dict[str, Any] | None = None, **crystal: Any):
     plain = {
+        "beam": {"wavelength_angstrom": 1.0},
         "crystal": {"cell": CELL, **crystal},
         "goniometer": goniometer or {},
         "structure_factors": {"default_f_electrons": 1.0},

@@ -41,6 +41,7 @@ SIZES = {
 def spec(**detector):
     return parse_spec(
         {
+            "beam": {"wavelength_angstrom": 1.0},
             "crystal": {"cell": [31, 37, 41, 85, 95, 100], "cells": [3, 3, 3]},
             "structure_factors": {"default_f_electrons": 10.0},
             "sampling": {"oversample": 1},

@@ -71,16 +71,36 @@ def test_nanobragg_phi_steps_are_left_edges(given, expected):
     ("given", "expected"),
     [
         ({"phi_deg": 10}, [10]),
-        ({"phi_deg": 10, "steps": 3}, [10]),
+        ({"phi_deg": 10, "steps": 1}, [10]),
         ({"phi_deg": 10, "oscillation_deg": 0}, [10]),
         ({"oscillation_deg": 1}, [0.25, 0.75]),
         ({"phi_deg": -1, "oscillation_deg": 2, "steps": 4}, [-0.75, -0.25, 0.25, 0.75]),
         ({"oscillation_deg": 2, "step_deg": 0.6}, [0.25, 0.75, 1.25, 1.75]),
+        ({"oscillation_deg": -2, "steps": 2}, [-0.5, -1.5]),
+        ({"step_deg": 0.5, "steps": 2}, [0.25, 0.75]),
+        ({"oscillation_deg": 0.3, "step_deg": 0.1}, [0.05, 0.15, 0.25]),
     ],
 )
 def test_exact_phi_steps_are_midpoints_of_equal_intervals(given, expected):
     phi = phi_values(GoniometerSpec(**given), HeaderValues(), "exact")
     np.testing.assert_allclose(np.degrees(phi), expected, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.spec("SAM-10")
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"steps": 3}, "goniometer.steps: given without a range"),
+        ({"step_deg": 0.5}, "goniometer.step_deg: given without a range"),
+        ({"oscillation_deg": 2, "steps": 0}, "goniometer.steps: a count of 0"),
+        ({"oscillation_deg": 2, "steps": -1}, "goniometer.steps: a count of -1"),
+        ({"oscillation_deg": 2, "step_deg": -1}, "goniometer.step_deg: is not positive"),
+        ({"oscillation_deg": 2, "step_deg": 0.5, "steps": 3}, "goniometer.oscillation_deg"),
+    ],
+)
+def test_exact_steps_that_nobody_gave_are_refused(given, field):
+    with pytest.raises(InputError, match=field):
+        phi_values(GoniometerSpec(**given), HeaderValues(), "exact")
 
 
 @pytest.mark.spec("SAM-6")

@@ -122,6 +122,60 @@ def test_vertical_divergence_turns_about_the_polarisation_axis():
     np.testing.assert_allclose(directions, expected, atol=1e-15)
 
 
+def _angles(divergence: dict, physics: str = "exact") -> np.ndarray:
+    """Horizontal and vertical angle of every direction against the nominal one, mrad."""
+    spec = BeamSpec(wavelength_angstrom=1.0, divergence=divergence)
+    beam = build_beam(spec, physics, MOSFLM, HeaderValues())
+    across, upward = MOSFLM.polarization, np.cross(MOSFLM.beam, MOSFLM.polarization)
+    towards = beam.sources.direction
+    assert np.linalg.norm(towards, axis=1) == pytest.approx(1.0, abs=1e-15)
+    return np.stack([towards @ across, towards @ upward], axis=1) * 1e3
+
+
+@pytest.mark.spec("SRC-30")
+def test_exact_divergence_is_centred_on_the_beam():
+    # Worked out by hand: 2 mrad in steps of 0.5 are four parts, centred at ±0.25 and ±0.75.
+    found = np.sort(np.abs(_angles({"horizontal": {"range_mrad": 2, "step_mrad": 0.5}})), axis=0)
+    np.testing.assert_allclose(found[:, 0], [0.25, 0.25, 0.75, 0.75], atol=1e-6)
+    np.testing.assert_array_equal(found[:, 1], 0.0)
+    for shape in ("round", "square"):
+        grid = {
+            "horizontal": {"range_mrad": 6, "steps": 4},
+            "vertical": {"range_mrad": 4, "steps": 3},
+            "shape": shape,
+        }
+        np.testing.assert_allclose(_angles(grid).mean(axis=0), 0.0, atol=1e-12)
+
+
+@pytest.mark.spec("SRC-30")
+def test_exact_round_divergence_keeps_what_lies_inside_the_ellipse():
+    sides = {"range_mrad": 6, "steps": 6}
+    found = _angles({"horizontal": sides, "vertical": sides})
+    # Centres at ±0.5, ±1.5, ±2.5: of each quadrant's nine, (2.5, 2.5) lies beyond 3 mrad.
+    assert len(found) == 32
+    assert np.hypot(found[:, 0], found[:, 1]).max() < 3.0
+    assert len(_angles({"horizontal": sides, "vertical": sides, "shape": "square"})) == 36
+
+
+@pytest.mark.spec("SRC-30")
+@pytest.mark.parametrize(
+    ("beam", "message"),
+    [
+        ({"divergence": {"horizontal": {"steps": 5}}}, r"horizontal\.steps: given without a range"),
+        ({"divergence": {"vertical": {"step_mrad": 1}}}, r"vertical\.step_mrad: given without"),
+        ({"divergence": {"vertical": {"range_mrad": 1, "steps": -2}}}, "a count of -2"),
+        ({"divergence": {"vertical": {"range_mrad": -1}}}, r"vertical\.range_mrad: is negative"),
+        ({"dispersion": {"steps": 5}}, r"dispersion\.steps: given without a range"),
+        ({"dispersion": {"range_percent": 1, "steps": 1}}, "one wavelength has no range"),
+        ({"dispersion": {"range_percent": -1}}, r"dispersion\.range_percent: is negative"),
+    ],
+)
+def test_exact_grids_of_numbers_that_nobody_gave_are_refused(beam, message):
+    spec = BeamSpec(wavelength_angstrom=1.0, **beam)
+    with pytest.raises(InputError, match=message):
+        build_beam(spec, "exact", MOSFLM, HeaderValues())
+
+
 @pytest.mark.spec("SRC-12")
 @pytest.mark.parametrize(
     ("dispersion", "expected"),
@@ -133,13 +187,19 @@ def test_vertical_divergence_turns_about_the_polarisation_axis():
     ],
 )
 def test_dispersion_grids_are_those_of_nanobragg(dispersion, expected):
-    beam = build_beam(BeamSpec(dispersion=dispersion), "nanobragg", MOSFLM, HeaderValues())
+    beam = build_beam(
+        BeamSpec(wavelength_angstrom=1.0, dispersion=dispersion),
+        "nanobragg",
+        MOSFLM,
+        HeaderValues(),
+    )
     np.testing.assert_allclose(beam.sources.wavelength, expected, rtol=1e-14)
 
 
 def test_a_dispersion_that_reaches_zero_wavelength_is_refused():
+    spec = BeamSpec(wavelength_angstrom=1.0, dispersion={"range_percent": 200})
     with pytest.raises(InputError, match=r"beam\.dispersion\.range_percent"):
-        build_beam(BeamSpec(dispersion={"range_percent": 200}), "exact", MOSFLM, HeaderValues())
+        build_beam(spec, "exact", MOSFLM, HeaderValues())
 
 
 @pytest.mark.spec("SRC-10")
