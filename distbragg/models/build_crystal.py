@@ -35,7 +35,13 @@ from distbragg.models.rotations import (
     uniform_rotation,
 )
 from distbragg.models.spot_form import check_cells, spot_form
-from distbragg.models.steps import StepFields, exact_count, exact_steps, resolve_domains, resolve_phi
+from distbragg.models.steps import (
+    StepFields,
+    exact_count,
+    exact_steps,
+    resolve_domains,
+    resolve_phi,
+)
 from distbragg.models.vectors import Vector, apply_matrix, norm, rotate_xyz, scale
 from distbragg.read.matrix import read_matrix
 from distbragg.read.structure_factors import file_cell

@@ -71,9 +71,7 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     listed = kind in _AS_IT_STANDS and factors.space_group is None
     if listed and spec.physics == "exact":
         _check_repeated(table, factors.file)
-    box = reflections_from_list(
-        table.indices, table.amplitude, default or 0.0, unique=not listed
-    )
+    box = reflections_from_list(table.indices, table.amplitude, default or 0.0, unique=not listed)
     return replace(box, notes=(*table.notes, *_uncut(factors, kind)))
 
 

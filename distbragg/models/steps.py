@@ -162,7 +162,6 @@ def exact_grid(extent: float | None, step: float | None, count: int | None, fiel
     return OFF if full == 0.0 else Grid(number, full, full / number, centred=True)
 
 
-
 def resolve_grid(
     extent: float | None, step: float | None, count: int | None, *, nominal: float, field: str
 ) -> Grid:

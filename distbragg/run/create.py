@@ -66,11 +66,12 @@ def create(
     sweep = prepared.sweep
     inputs = collect_inputs(sweep)
     references = {path: inputs[name].reference for path, name in file_fields(sweep)}
+    stored = replace_files(sweep, references)
     run = create_run(
         target,
-        sweep_plain=to_plain(replace_files(sweep, references)),
+        sweep_plain=to_plain(stored),
         plan=prepared.plan,
-        coordinates=sweep.coordinates(),
+        coordinates=stored.coordinates(),
         experiment=prepared.experiment,
         physics_hash=physics_hash(prepared.experiment),
         numeric_class=numeric_class(resolve_options(sweep.experiment.compute, 1)),

@@ -20,6 +20,7 @@ from distbragg.run.export_job import (
     zarr2_path,
 )
 from distbragg.run.frame_header import frame_geometry, frame_header, frame_truth, inactive_pixels
+from distbragg.spec.file_names import axis_labels
 from distbragg.store.run_directory import open_run
 
 TABLE: Final = "frames.csv"
@@ -88,7 +89,9 @@ def _write_table(job: ExportJob, contents: Contents) -> None:
     table = csv.writer(buffer, lineterminator="\n")
     names = [axis.target for axis in sweep.axes]
     table.writerow(["frame", "series", "position", *names])
+    labels = [(axis.dimension, axis_labels(axis)) for axis in sweep.axes]
     for frame, place in sorted(contents.place.items()):
-        values = sweep.frame_values(frame)
-        table.writerow([frame, place.series + 1, place.position + 1, *(values[n] for n in names)])
+        position = sweep.frame_index(frame)
+        values = (own[position[dim]].tolist() for dim, own in labels)
+        table.writerow([frame, place.series + 1, place.position + 1, *values])
     write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())

@@ -103,8 +103,9 @@ def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: b
     _check_room(run, prepared, force=force)
     inputs = collect_inputs(sweep)
     references = {path: inputs[name].reference for path, name in file_fields(sweep)}
+    stored = replace_files(sweep, references)
     manifest = make_manifest(
-        sweep_plain=to_plain(replace_files(sweep, references)),
+        sweep_plain=to_plain(stored),
         plan=plan,
         physics_hash=physics_hash(experiment),
         numeric_class=run.manifest.numeric_class,
@@ -117,7 +118,7 @@ def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: b
         run,
         manifest,
         digests,
-        coordinates=sweep.coordinates(),
+        coordinates=stored.coordinates(),
         experiment=experiment,
         inputs=_new_inputs(run, inputs),
     )

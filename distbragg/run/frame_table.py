@@ -8,6 +8,7 @@ from typing import Any
 
 from distbragg.run.prepare import SpecLike, as_sweep
 from distbragg.run.series import parse_frames
+from distbragg.spec.file_names import axis_labels
 from distbragg.spec.sweep import SweepSpec
 
 
@@ -26,11 +27,12 @@ def frame_columns(sweep: SweepSpec) -> tuple[str, ...]:
 
 def frame_rows(sweep: SweepSpec, frames: Sequence[int]) -> Iterator[tuple[Any, ...]]:
     """Yield one row a frame; see `frame_columns`."""
+    labels = [(axis.dimension, axis_labels(axis)) for axis in sweep.axes]
     for frame in frames:
         position = sweep.frame_index(frame)
         row: list[Any] = [frame]
-        for axis in sweep.axes:
-            value = axis.expanded.item(position[axis.dimension])
+        for dim, values in labels:
+            value = values[position[dim]].tolist()
             row += value if isinstance(value, list) else [value]
         yield tuple(row)
 

@@ -18,7 +18,7 @@ from distbragg.spec.axis_values import (
     random_quaternions,
     stretched,
 )
-from distbragg.spec.base import Count, Finite, SpecModel, refusal
+from distbragg.spec.base import Count, FilePath, Finite, SpecModel, refusal
 from distbragg.spec.expression import parse_expression
 
 QUATERNION_PATH = "crystal.quaternion_xyzw"
@@ -86,7 +86,7 @@ class Table(SpecModel):
     themselves become part of the sweep.
     """
 
-    file: str
+    file: FilePath
     column: str | None = None
     columns: tuple[str, ...] | None = None
 

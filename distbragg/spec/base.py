@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
@@ -13,6 +14,14 @@ Auto = Literal["auto"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True)
+class FileField:
+    """Marks a field that names an input file: `spec.files` finds the fields by it."""
+
+
+FilePath = Annotated[str, FileField()]
 
 MAXIMUM_COUNT = 1_000_000
 """Largest number of steps, domains, layers or pixels along one axis: beyond it lies a typing

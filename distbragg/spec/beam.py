@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from distbragg.spec.base import (
+    FilePath,
     Finite,
     NonNegative,
     Positive,
@@ -63,7 +64,7 @@ class SpectrumSpec(SpecModel):
     the spectrum. `shot` alone is that of an NXmx master given as `detector.geometry_file`.
     """
 
-    file: str | None = None
+    file: FilePath | None = None
     shot: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     weights_dataset: str | None = None
     channels_dataset: str | None = None
@@ -154,7 +155,7 @@ class BeamSpec(SpecModel):
     divergence: DivergenceSpec = DivergenceSpec()
     dispersion: DispersionSpec = DispersionSpec()
     spectrum: SpectrumSpec | None = None
-    source_file: str | None = None
+    source_file: FilePath | None = None
     weights: Literal["auto", "sum", "count", "none"] = "auto"
 
     @model_validator(mode="after")

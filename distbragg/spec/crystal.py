@@ -12,6 +12,7 @@ from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
     MAXIMUM_SEED,
     Auto,
+    FilePath,
     Finite,
     GeneratorSeed,
     NonNegative,
@@ -111,7 +112,7 @@ class CrystalSpec(SpecModel):
     """
 
     cell: Cell | None = None
-    matrix_file: str | None = None
+    matrix_file: FilePath | None = None
     misset_deg: Vector3 | Literal["random"] | None = None
     misset_seed: GeneratorSeed | None = None
     quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
@@ -156,7 +157,7 @@ class StructureFactorsSpec(SpecModel):
     `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
     """
 
-    file: str | None = None
+    file: FilePath | None = None
     format: Literal[
         "auto", "hkl", "hklf4", "hklf3", "crystfel", "xds", "mtz", "sf-mmcif", "model"
     ] = "auto"

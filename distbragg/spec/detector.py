@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from distbragg.spec.base import (
     Count,
+    FilePath,
     Finite,
     NonNegative,
     Positive,
@@ -63,7 +64,7 @@ class PanelSpec(SpecModel):
     pixels_slow: Count | None = None
     pixel_size_mm: Positive | None = None
     sensor: SensorSpec = SensorSpec()
-    mask_file: str | None = None
+    mask_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _check_axes(self) -> Self:
@@ -112,7 +113,7 @@ class DetectorSpec(SpecModel):
 
     preset: str | None = None
     gaps: Literal["mask", "panels"] | None = None
-    geometry_file: str | None = None
+    geometry_file: FilePath | None = None
     geometry_format: GeometryFormat = "auto"
     geometry_experiment: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     panels: tuple[PanelSpec, ...] | None = None
@@ -140,7 +141,7 @@ class DetectorSpec(SpecModel):
     point_pixel: bool = False
     sensor: SensorSpec = SensorSpec()
     roi: tuple[int, int, int, int] | None = None
-    mask_file: str | None = None
+    mask_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _check_detector(self) -> Self:

@@ -1,27 +1,17 @@
-"""Which fields of a specification name files, and how to exchange the names."""
+"""The files that a specification names, in fields of the type `FilePath`, and their exchange."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 from distbragg.errors import InputError
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.paths import split_path, value_at, with_value
+from distbragg.spec.paths import file_paths, names_file, with_value
 from distbragg.spec.sweep import SweepSpec
-
-FILE_FIELDS = (
-    "beam.source_file",
-    "beam.spectrum.file",
-    "crystal.matrix_file",
-    "structure_factors.file",
-    "detector.geometry_file",
-    "detector.mask_file",
-    "background.stol_file",
-)
 
 Spec = TypeVar("Spec", ExperimentSpec, SweepSpec)
 
@@ -36,7 +26,7 @@ def file_fields(spec: ExperimentSpec | SweepSpec) -> tuple[tuple[str, str], ...]
         return tuple(_experiment_files(spec))
     found = [(f"experiment.{path}", name) for path, name in _experiment_files(spec.experiment)]
     for position, axis in enumerate(spec.axes):
-        if axis.target in FILE_FIELDS:
+        if names_file(axis.target):
             found += [
                 (f"axes.{position}.values.{index}", str(name))
                 for index, name in enumerate(axis.values or ())
@@ -44,19 +34,21 @@ def file_fields(spec: ExperimentSpec | SweepSpec) -> tuple[tuple[str, str], ...]
     return tuple(found)
 
 
-def _experiment_files(spec: ExperimentSpec) -> list[tuple[str, str]]:
-    found = []
-    for path in FILE_FIELDS:
-        name = value_at(spec, split_path(path))
-        if name is not None:
-            found.append((path, name))
-    found += [
-        (f"detector.panels.{index}.mask_file", panel.mask_file)
-        for index, panel in enumerate(spec.detector.panels or ())
-        if panel.mask_file is not None
-    ]
-    headers = enumerate(spec.header_files)
-    return found + [(f"header_files.{index}.path", header.path) for index, header in headers]
+def _experiment_files(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
+    for names in sorted(file_paths()):
+        yield from _files_at(spec, names, "")
+
+
+def _files_at(node: object, names: tuple[str, ...], path: str) -> Iterator[tuple[str, str]]:
+    """Walk along the names, through every element of a list, to the files that are named."""
+    if isinstance(node, tuple):
+        for index, item in enumerate(node):
+            yield from _files_at(item, names, f"{path}.{index}")
+    elif node is not None and names:
+        below = f"{path}.{names[0]}" if path else names[0]
+        yield from _files_at(getattr(node, names[0]), names[1:], below)
+    elif node is not None:
+        yield path, str(node)
 
 
 def replace_files(spec: Spec, names: Mapping[str, str]) -> Spec:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from distbragg.errors import InputError
-from distbragg.spec.base import SpecModel
+from distbragg.spec.base import FileField, SpecModel
 from distbragg.spec.experiment import ExperimentSpec
 
 
@@ -47,6 +47,31 @@ def field_paths(model: type[SpecModel] = ExperimentSpec, prefix: str = "") -> It
         inner = submodel(model, name)
         if inner is not None and not holds_list(model, name):
             yield from field_paths(inner, f"{path}.")
+
+
+@cache
+def file_paths() -> frozenset[tuple[str, ...]]:
+    """Names along the path of every field that is marked as a file, list indices left out."""
+    return frozenset(_file_paths(ExperimentSpec))
+
+
+def _file_paths(model: type[SpecModel]) -> Iterator[tuple[str, ...]]:
+    for name, info in model.model_fields.items():
+        if FileField() in info.metadata or _marks_file(info.annotation):
+            yield (name,)
+        inner = submodel(model, name)
+        if inner is not None:
+            yield from ((name, *rest) for rest in _file_paths(inner))
+
+
+def _marks_file(annotation: object) -> bool:
+    own = get_origin(annotation) is Annotated and FileField() in get_args(annotation)[1:]
+    return own or any(_marks_file(part) for part in get_args(annotation))
+
+
+def names_file(path: str) -> bool:
+    """Whether the field at a dotted path, with or without list indices, names a file."""
+    return tuple(part for part in path.split(".") if not part.isdecimal()) in file_paths()
 
 
 def leaf_paths() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from distbragg.spec.base import (
     Auto,
+    FilePath,
     Finite,
     NonNegative,
     Positive,
@@ -80,7 +81,7 @@ class BackgroundSpec(SpecModel):
     """Amorphous scattering: a cube of water, or a table of F against sin(theta)/lambda."""
 
     water_um: NonNegative = 0.0
-    stol_file: str | None = None
+    stol_file: FilePath | None = None
     stol_scale: Positive = 1.0
     thickness_um: NonNegative | None = None
     density_g_per_cm3: Positive | None = None
@@ -105,5 +106,5 @@ class NoiseSpec(SpecModel):
 class HeaderFile(SpecModel):
     """An SMV image whose header fills in geometry that was not given otherwise."""
 
-    path: str
+    path: FilePath
     role: Literal["mask", "image"]

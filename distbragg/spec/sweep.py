@@ -20,6 +20,7 @@ from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec, fill_axes
 from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.file_names import axis_labels
 from distbragg.spec.paths import ends_at_group, leaf_paths, split_path, value_at, with_value
 from distbragg.spec.problems import input_error
 from distbragg.spec.revise import NotRevisableError, changes_of, revised
@@ -53,6 +54,7 @@ class AxisCoordinate:
     unit : str
         "1" for a number without unit, empty for text.
     values : (size,) or (size, components) array
+        Files by name.
     component_dim : str
         Name for the second dimension of `values`; empty where there is none.
     """
@@ -213,7 +215,7 @@ class SweepSpec(SpecModel):
 
 
 def _coordinate(axis: AxisSpec) -> AxisCoordinate:
-    array = axis.expanded.array
+    array = axis_labels(axis)
     unit = "" if array.dtype.kind in "UT" else unit_of(axis.target)
     name, component = axis.name, ""
     if array.ndim == 2:

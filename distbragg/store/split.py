@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec
 from distbragg.spec.canonical import canonical_json
-from distbragg.spec.files import FILE_FIELDS
+from distbragg.spec.paths import names_file
 from distbragg.store.run_directory import RunDirectory
 
 Part = Literal["train", "validation", "test"]
@@ -123,7 +123,7 @@ def _number(state: hashlib._Hash, key: bytes) -> float:
 
 def _value_digest(axis: AxisSpec, index: int) -> bytes:
     value: Any = axis.expanded.item(index)
-    if axis.target in FILE_FIELDS:
+    if names_file(axis.target):
         # The folder of a copied input is the hash of its content; the path is no identity.
         value = Path(value).parent.name
     text = canonical_json([axis.target, value]).encode()

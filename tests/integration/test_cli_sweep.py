@@ -16,6 +16,7 @@ import yaml
 import distbragg as db
 from distbragg.cli.main import main
 from distbragg.errors import ExitStatus
+from distbragg.store.run_directory import open_run
 
 from .conftest import AXES, digests_of, tiny_plain
 
@@ -210,3 +211,21 @@ def test_a_unit_beyond_its_time_limit_is_set_aside(
     capsys.readouterr()
     assert main(["info", str(tmp_path / "out.zarr")]) == 0
     assert "limit of 0.1 s" in capsys.readouterr().out
+
+
+@pytest.mark.spec("SWP-5")
+def test_swept_files_are_labels_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("a.hkl", "b.hkl")
+    for number, name in enumerate(names):
+        (tmp_path / name).write_text(f"0 0 1 {number + 5}.0\n1 0 0 7.0\n")
+    axis = {"name": "model", "path": "structure_factors.file", "values": list(names)}
+    plain = tiny_plain(structure_factors={"default_f_electrons": None, "file": "a.hkl"})
+    path = tmp_path / "files.yaml"
+    path.write_text(yaml.safe_dump({"experiment": plain, "axes": [axis]}))
+    assert main(["plan", str(path), "--table", "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["frame,model", "0,a.hkl", "1,b.hkl"]
+    assert main(["sweep", str(path), "-o", str(tmp_path / "out.zarr"), "--cluster", "serial"]) == 0
+    moved = (tmp_path / "out.zarr").rename(tmp_path / "moved.zarr")
+    assert list(db.open_stack(moved)["model"].values) == list(names)
+    assert [list(axis.values) for axis in open_run(moved).sweep.coordinates()] == [list(names)]
+    assert main(["verify", str(moved)]) == 0

@@ -75,7 +75,14 @@ def test_every_number_of_a_specification_carries_its_unit():
 @pytest.mark.spec("UNI-2")
 def test_resolved_models_are_decided_read_only_float64():
     experiment = build_experiment(
-        parse_spec({"crystal": {"cell": [70, 80, 90, 75, 85, 95]}, "detector": {"curved": True}})
+        parse_spec(
+            {
+                "beam": {"wavelength_angstrom": 1.0},
+                "structure_factors": {"default_f_electrons": 1.0},
+                "crystal": {"cell": [70, 80, 90, 75, 85, 95]},
+                "detector": {"curved": True},
+            }
+        )
     )
     arrays = 0
     for path, value in leaves(experiment, "experiment"):
@@ -104,6 +111,7 @@ def test_lengths_angles_and_energies_are_resolved_to_the_units_of_models():
         parse_spec(
             {
                 "beam": {"energy_ev": 12398.42, "fluence_photons_per_m2": 1e20},
+                "structure_factors": {"default_f_electrons": 1.0},
                 "crystal": {
                     "cell": [70, 80, 90, 75, 85, 95],
                     "mosaic": {"spread_deg": 0.5, "domains": 2},

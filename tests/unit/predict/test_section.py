@@ -24,6 +24,7 @@ def crystal_of(shape: str) -> Crystal:
             "shape": shape,
             "fudge": 1.0 if shape == "square" else 1.1,
         },
+        "beam": {"wavelength_angstrom": 1.0},
         "structure_factors": {"default_f_electrons": 1.0},
     }
     return build_experiment(parse_spec(spec)).crystal

@@ -35,6 +35,7 @@ def make_run(path: Path) -> RunDirectory:
             "cells": [5, 5, 5],
             "mosaic": {"spread_deg": 0.1, "domains": 2, "seed": 1},
         },
+        "beam": {"wavelength_angstrom": 1.0},
         "structure_factors": {"default_f_electrons": 100.0},
         "detector": {
             "distance_mm": 100.0,
