@@ -20,14 +20,41 @@ _SIZE_KEY: Final = b"X-Binary-Size: "
 _TAIL: Final = (EOL + "--CIF-BINARY-FORMAT-SECTION----" + EOL + ";" + EOL + EOL).encode("ascii")
 
 
+NEVER_MEASURED: Final = -1
+NO_SIGNAL: Final = -2
+"""What Pilatus detectors write: the first in the gaps between modules, the second for pixels of
+modules that are switched off. Readers take neither for a count."""
+
+_MODULES: Final = ((195, 17), (487, 7))
+"""Pixels of a Pilatus module and of the gap after it, along slow and fast."""
+
+
+def _is_pilatus(shape: tuple[int, int]) -> bool:
+    sides = zip(shape, _MODULES, strict=True)
+    return all((size + gap) % (module + gap) == 0 for size, (module, gap) in sides)
+
+
 def _convention(shape: tuple[int, int]) -> str:
     """Name the header: a Pilatus's for an array of its modules and gaps, else the general one.
 
     DIALS masks the gaps of the first and stops at any other array of that name.
     """
-    grids = ((shape[0], 195, 17), (shape[1], 487, 7))
-    pilatus = all((size + gap) % (module + gap) == 0 for size, module, gap in grids)
-    return "PILATUS_1.2" if pilatus else "GENERIC_MINI"
+    return "PILATUS_1.2" if _is_pilatus(shape) else "GENERIC_MINI"
+
+
+def mark_masked(counts: NDArray[np.int64], masked: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return counts with masked pixels as no count.
+
+    They are −1; in an array of Pilatus modules −1 in the gaps and −2 within the modules.
+    """
+    if not _is_pilatus((counts.shape[0], counts.shape[1])):
+        return np.where(masked, NEVER_MEASURED, counts)
+    slow, fast = (
+        np.arange(size) % (module + gap) >= module
+        for size, (module, gap) in zip(counts.shape, _MODULES, strict=True)
+    )
+    gaps = slow[:, np.newaxis] | fast
+    return np.where(masked, np.where(gaps, NEVER_MEASURED, NO_SIGNAL), counts)
 
 
 def cbf_text(header: FrameHeader, panel: int, name: str) -> bytes:
@@ -48,7 +75,7 @@ def cbf_text(header: FrameHeader, panel: int, name: str) -> bytes:
         f"Exposure_time {header.exposure:.7f} s",
         f"Exposure_period {header.exposure:.7f} s",
         f"Count_cutoff {COUNT_CUTOFF} counts",
-        "N_excluded_pixels = 0",
+        f"N_excluded_pixels = {plate.masked}",
         f"Wavelength {header.wavelength:.9g} A",
         f"Detector_distance {plate.distance * 1e-3:.9g} m",
         f"Beam_xy ({plate.beam[0]:.4f}, {plate.beam[1]:.4f}) pixels",
@@ -91,8 +118,9 @@ def write_cbf(
     *,
     panel: int = 0,
     scale: float = 1.0,
+    masked: NDArray[np.bool_] | None = None,
 ) -> int:
-    """Write a frame of one panel as signed 32-bit counts.
+    """Write a frame of one panel as signed 32-bit counts, masked pixels negative.
 
     Parameters
     ----------
@@ -102,6 +130,8 @@ def write_cbf(
     panel : int
     scale : float
         Counts per photon.
+    masked : (slow, fast) bool, optional
+        Pixels without signal; see `mark_masked`.
 
     Returns
     -------
@@ -109,6 +139,8 @@ def write_cbf(
         Pixels held at 0 or at `COUNT_CUTOFF`.
     """
     counts, outside = whole_counts(image, scale=scale)
+    if masked is not None:
+        counts = mark_masked(counts, masked)
     blob = bytes(compByteOffset(counts.astype(np.int32)))
     slow, fast = counts.shape
     digest = base64.b64encode(hashlib.md5(blob, usedforsecurity=False).digest()).decode("ascii")

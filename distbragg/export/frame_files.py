@@ -20,6 +20,7 @@ from distbragg.export.smv import smv_header, write_smv
 from distbragg.export.tiff import tiff_head, write_tiff
 
 Image = NDArray[Any]
+Mask = NDArray[np.bool_]
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"IEND\xaeB`\x82"
 
@@ -47,8 +48,9 @@ class FrameFormat:
     Attributes
     ----------
     suffix : str
-    write : callable(path, image, header, panel, settings) -> int
-        Writes whole or not at all; returns how many pixels were out of range.
+    write : callable(path, image, masked, header, panel, settings) -> int
+        Writes whole or not at all, pixels without signal as the format marks them; returns how
+        many pixels were out of range.
     is_whole : callable(path, header, panel, settings, dtype) -> bool
         Whether the file is there with this header and its full size.
     square : bool
@@ -56,7 +58,7 @@ class FrameFormat:
     """
 
     suffix: str
-    write: Callable[[Path, Image, FrameHeader, int, FileSettings], int]
+    write: Callable[[Path, Image, Mask, FrameHeader, int, FileSettings], int]
     is_whole: Callable[[Path, FrameHeader, int, FileSettings, np.dtype[Any]], bool]
     square: bool = False
 
@@ -66,7 +68,7 @@ def _smv_date(header: FrameHeader) -> str:
 
 
 def _write_smv(
-    path: Path, image: Image, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
     offset = settings.adc_offset
     counts, outside = whole_counts(
@@ -74,7 +76,8 @@ def _write_smv(
     )
     write_smv(
         path,
-        (counts + offset).astype(np.uint16),
+        # Measured pixels hold the offset at least: 0 is none, as readers of SMV take it.
+        np.where(masked, 0, counts + offset).astype(np.uint16),
         header.panels[panel].smv,
         adc_offset=float(offset),
         date=_smv_date(header),
@@ -99,9 +102,9 @@ def _is_whole_smv(
 
 
 def _write_cbf(
-    path: Path, image: Image, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
-    return write_cbf(path, image, header, panel=panel, scale=settings.scale)
+    return write_cbf(path, image, header, panel=panel, scale=settings.scale, masked=masked)
 
 
 def _is_whole_cbf(
@@ -112,10 +115,10 @@ def _is_whole_cbf(
 
 
 def _write_tiff(
-    path: Path, image: Image, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
     del settings
-    write_tiff(path, image, header, panel=panel)
+    write_tiff(path, image, header, panel=panel, masked=masked)
     return 0
 
 
@@ -129,9 +132,9 @@ def _is_whole_tiff(
 
 
 def _write_npy(
-    path: Path, image: Image, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
-    del header, panel, settings
+    del header, masked, panel, settings
     write_npy(path, image)
     return 0
 
@@ -151,9 +154,9 @@ def _is_whole_npy(
 
 
 def _write_png(
-    path: Path, image: Image, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
-    del panel, settings
+    del masked, panel, settings
     # matplotlib is slow to load, and only pictures need it.
     from distbragg.export.picture import write_picture
 

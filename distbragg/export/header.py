@@ -49,6 +49,8 @@ class PanelHeader:
         Linear attenuation coefficient of the sensor; 0 where none absorbs.
     material : str
         Of the sensor, as NXmx and DIALS name it.
+    masked : int
+        Pixels without signal: gaps, mask, outside of the region of interest.
     """
 
     name: str
@@ -63,6 +65,7 @@ class PanelHeader:
     smv: SmvGeometry
     mu: float = 0.0
     material: str = "Si"
+    masked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

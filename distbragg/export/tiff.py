@@ -60,9 +60,17 @@ def tiff_head(
 
 
 def write_tiff(
-    path: str | Path, image: NDArray[Any], header: FrameHeader, *, panel: int = 0
+    path: str | Path,
+    image: NDArray[Any],
+    header: FrameHeader,
+    *,
+    panel: int = 0,
+    masked: NDArray[np.bool_] | None = None,
 ) -> None:
     """Write a frame of one panel, number type kept (float32, float64, uint16 or uint32).
+
+    Pixels without signal are −1, in unsigned numbers the largest there is (as EIGER detectors
+    write them).
 
     Parameters
     ----------
@@ -70,7 +78,12 @@ def write_tiff(
     image : (slow, fast) array, photons
     header : FrameHeader
     panel : int
+    masked : (slow, fast) bool, optional
+        Pixels without signal.
     """
+    if masked is not None and masked.any():
+        mark = -1.0 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
+        image = np.where(masked, image.dtype.type(mark), image)
     pixels = np.ascontiguousarray(image).astype(image.dtype.newbyteorder("<"), copy=False)
     shape = (pixels.shape[0], pixels.shape[1])
     write_whole(path, tiff_head(shape, image.dtype, header, panel=panel) + pixels.tobytes())

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import DamageError
 from distbragg.graph.work import TaskSettings
-from distbragg.run.frame_header import frame_header
+from distbragg.run.frame_header import frame_geometry, frame_header, masked_pixels
 from distbragg.run.series import Place, parse_frames, places, series_of, stem
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.layout import IMAGES
@@ -233,13 +233,14 @@ def _export_files(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
     panels = range(directory.layout.panels)
     paths = {panel: frame_path(job, frame, panel, form.suffix) for panel in panels}
     todo = [p for p in panels if not form.is_whole(paths[p], header, p, settings, dtype)]
-    image = image_of(run, frame) if todo else None
     outside = 0
-    for panel in todo:
-        if image is not None:
+    if todo:
+        image, plates = image_of(run, frame), frame_geometry(directory, frame)[1].detector.panels
+        for panel in todo:
             slow, fast = header.panels[panel].shape
             own = np.ascontiguousarray(image[panel, :slow, :fast])
-            outside += form.write(paths[panel], own, header, panel, settings)
+            masked = masked_pixels(plates[panel])
+            outside += form.write(paths[panel], own, masked, header, panel, settings)
     return {"written": len(todo), "skipped": len(panels) - len(todo), "outside": outside}
 
 

@@ -111,6 +111,12 @@ def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
     return np.concatenate([~np.asarray(panel.active) for panel in experiment.detector.panels])
 
 
+def masked_pixels(panel: Panel) -> NDArray[np.bool_]:
+    """Pixels of one panel without signal, (slow, fast) bool, what pads it left out."""
+    slow, fast = panel.pixels
+    return ~np.asarray(panel.active)[:slow, :fast]
+
+
 def _panel(
     spec: ExperimentSpec,
     experiment: Experiment,
@@ -147,6 +153,7 @@ def _panel(
         smv=smv,
         mu=float(sensor.attenuation) / _MM_PER_M if sensor.absorbs else 0.0,
         material=sensor_material(spec.detector, index),
+        masked=int(np.count_nonzero(masked_pixels(panel))),
     )
 
 

@@ -276,3 +276,25 @@ def test_exporting_loads_no_kernel_and_changes_nothing_in_the_run(
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     assert contents(run) == before
+
+
+@pytest.mark.spec("EXP-10")
+def test_masked_pixels_are_exported_as_the_format_marks_them(tmp_path: Path) -> None:
+    run = make(tmp_path / "scan.zarr", axes=SERIES[:1], detector={"roi": [2, 20, 0, 14]})
+    inside = np.zeros((17, 23), dtype=bool)
+    inside[:15, 2:21] = True
+    stack = db.open_stack(run)["images"].values[0]
+    assert stack[inside].max() > 1
+    marks = {"smv": 0, "cbf": -1, "tiff": -1.0, "npy": 0.0}
+    for form, mark in marks.items():
+        assert export(run, form, tmp_path / form, "--frames", "0:1") == 0
+        suffix, read = READERS[form]
+        found = read(tmp_path / form / f"scan_0001{suffix}")
+        if form == "smv":
+            assert (found[inside] >= 0).all()
+            found = found + np.where(inside, 0.0, DEFAULT_ADC_OFFSET)
+        np.testing.assert_array_equal(found, np.where(inside, stack, mark), err_msg=form)
+    assert export(run, "nxmx", tmp_path / "nxmx", "--compression", "gzip") == 0
+    with h5py.File(tmp_path / "nxmx" / "scan_master.h5") as file:
+        mask = file["entry/instrument/detector/pixel_mask"][()].reshape(17, 23)
+    np.testing.assert_array_equal(mask == 0, inside)

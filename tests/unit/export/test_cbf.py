@@ -111,3 +111,25 @@ def test_a_file_is_whole_only_with_its_header_and_all_its_bytes(tmp_path: Path) 
     assert not is_whole_cbf(path, HEADER)
     write_cbf(path, image(), HEADER)
     assert path.read_bytes() == first, "equal frames make equal files"
+
+
+@pytest.mark.spec("EXP-10")
+@pytest.mark.parametrize("shape", [(17, 23), (407, 981)])
+def test_masked_pixels_are_no_counts(shape: tuple[int, int], tmp_path: Path) -> None:
+    counts = np.random.default_rng(1).integers(0, 100, size=shape)
+    masked = np.zeros(shape, dtype=bool)
+    masked[3:5, 7], masked[-1] = True, True
+    expected = np.where(masked, -1, counts)
+    if shape == (407, 981):
+        # Two by two Pilatus modules of 195 x 487 pixels: the cross between them is the gap.
+        masked[195:212], masked[:, 487:494] = True, True
+        expected = np.where(masked, -2, counts)
+        expected[195:212], expected[:, 487:494] = -1, -1
+    plate = replace(HEADER.panels[0], shape=shape, masked=int(masked.sum()))
+    header = replace(HEADER, panels=(plate,))
+    path = tmp_path / "a_0001.cbf"
+    assert write_cbf(path, np.where(masked, 0.0, counts), header, masked=masked) == 0
+    with fabio.open(str(path)) as read:
+        np.testing.assert_array_equal(read.data, expected)
+        contents = read.header["_array_data.header_contents"]
+    assert f"N_excluded_pixels = {masked.sum()}" in contents

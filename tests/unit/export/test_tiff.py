@@ -49,3 +49,14 @@ def test_the_description_is_the_header_as_json(tmp_path: Path) -> None:
 def test_an_image_beyond_four_gigabytes_is_refused() -> None:
     with pytest.raises(InputError, match="too large for TIFF"):
         tiff_head((40000, 40000), np.dtype("float32"), HEADER)
+
+
+@pytest.mark.spec("EXP-10")
+@pytest.mark.parametrize(("dtype", "mark"), [("float32", -1.0), ("uint16", 65535)])
+def test_masked_pixels_are_no_counts(tmp_path: Path, dtype: str, mark: float) -> None:
+    image = np.arange(17 * 23, dtype=dtype).reshape(17, 23)
+    masked = image % 5 == 0
+    path = tmp_path / "a.tif"
+    write_tiff(path, image, HEADER, masked=masked)
+    with fabio.open(str(path)) as read:
+        np.testing.assert_array_equal(read.data, np.where(masked, mark, image))

@@ -60,7 +60,8 @@ def test_a_file_that_leaves_the_wavelength_to_the_data_is_named(
     written.write_text(json.dumps(spec))
     assert main(["plan", str(written)]) == 2
     message = capsys.readouterr().err
-    assert "two.expt" in message and "wavelength" in message
+    assert "two.expt" in message
+    assert "wavelength" in message
 
 
 @pytest.mark.spec("SRC-31")
