@@ -8,7 +8,10 @@ an experiment; a stack stores them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+LOGGED: Final = "distbragg_note"
+"""Attribute of the log records that hold a note, which the command line prints as it stands."""
 
 NoteKind = Literal["note", "warning"]
 
@@ -34,6 +37,15 @@ class Note:
 
     def __str__(self) -> str:
         return " ".join(f"{self.place}: {self.text}".split())
+
+    @property
+    def line(self) -> str:
+        """The line as it is printed: its kind, place and text."""
+        return f"{self.kind}: {self}"
+
+    def to_plain(self) -> dict[str, str]:
+        """Return the note as plain data."""
+        return {"kind": self.kind, "place": self.place, "text": self.text}
 
 
 Notes = tuple[Note, ...]

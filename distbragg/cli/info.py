@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from distbragg.cli.options import set_option
+from distbragg.notes import Note
+
+if TYPE_CHECKING:
+    from distbragg.spec.sweep import SweepSpec
 
 SHOWN_FAILURES = 10
 
@@ -66,7 +70,28 @@ def spec_facts(path: str, sets: tuple[str, ...]) -> dict[str, Any]:
         "files": dict(file_fields(sweep)),
         "fields": {name: text for name, text in fields.items() if defaults.get(name) != text},
         "spec": to_plain(sweep),
+        **_notes(sweep),
     }
+
+
+def _notes(sweep: SweepSpec) -> dict[str, Any]:
+    """Collect the notes of the frames, or say why the sweep cannot be resolved.
+
+    A description is wanted of a specification that is not finished, too.
+    """
+    from distbragg.errors import DistbraggError
+    from distbragg.run.notes import tell
+    from distbragg.run.prepare import said_of
+
+    try:
+        said = said_of(sweep)
+    except DistbraggError as error:
+        notes: tuple[Note, ...] = (Note("warning", "cannot be rendered", str(error)),)
+        frames = 0
+    else:
+        notes, frames = said.notes, said.frames
+    tell(notes)
+    return {"notes": [note.to_plain() for note in notes], "frames_checked": frames}
 
 
 def spec_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
@@ -81,6 +106,8 @@ def spec_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     shown = {"title", "physics", *(field.removeprefix("experiment.") for field in facts["files"])}
     rows += [(f"file {field}", name) for field, name in facts["files"].items()]
     rows += [(name, text) for name, text in facts["fields"].items() if name not in shown]
+    if facts["frames"] > facts["frames_checked"] > 0:
+        rows.append(("frames checked", f"{facts['frames_checked']:,}, at the ends of the axes"))
     return rows
 
 
@@ -105,6 +132,7 @@ def run_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("physics hash", facts["physics_hash"][:12]),
     ]
     rows += [(name.replace("_", " "), _text(value)) for name, value in facts["summary"].items()]
+    rows += [(note["kind"], f"{note['place']}: {note['text']}") for note in facts["notes"]]
     failed = list(facts["failed_units"].items())
     rows += [(f"failed unit {unit}", reason) for unit, reason in failed[:SHOWN_FAILURES]]
     if len(failed) > SHOWN_FAILURES:

@@ -15,6 +15,7 @@ import click
 
 from distbragg._version import __version__
 from distbragg.errors import DistbraggError, ExitStatus
+from distbragg.notes import LOGGED
 
 COMMANDS: Final = {
     "render": "one experiment file to images",
@@ -132,18 +133,19 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 class WarningLines(logging.Handler):
-    """Writes each distinct warning once, as one line on standard error."""
+    """Writes each distinct warning, and each note of an experiment, as one line on stderr."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
+        super().__init__(logging.INFO)
         self._seen: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write `distbragg: warning: …` unless the same text was written before."""
+        """Write `distbragg: warning: …`, or a note as it stands, unless written before."""
         text = " ".join(record.getMessage().split())
-        if text not in self._seen:
+        note = hasattr(record, LOGGED)
+        if text not in self._seen and (note or record.levelno >= logging.WARNING):
             self._seen.add(text)
-            click.echo(f"distbragg: warning: {text}", err=True)
+            click.echo(text if note else f"distbragg: warning: {text}", err=True)
 
 
 def main(
@@ -171,6 +173,8 @@ def main(
     logger = logging.getLogger("distbragg")
     logger.addHandler(handler)
     propagate, logger.propagate = logger.propagate, False
+    level = logger.level
+    logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
     try:
         status = command.main(
             args=None if arguments is None else list(arguments),
@@ -190,6 +194,7 @@ def main(
         return _interrupted()
     finally:
         logger.removeHandler(handler)
+        logger.setLevel(level)
         logger.propagate = propagate
 
 

@@ -135,6 +135,7 @@ def plan_rows(summary: PlanSummary) -> list[tuple[str, str]]:
         ("disk", f"{megabytes(summary.bytes_on_disk)} before compression"),
         ("nominal time", f"{duration(summary.nominal_seconds)} on one {_processor(summary)}"),
         ("plan", summary.plan_hash[:12]),
+        ("checked for mistakes", f"{summary.frames_checked:,} of {summary.frames:,} frames"),
     ]
 
 

@@ -28,6 +28,7 @@ from distbragg.graph.progress import (
 from distbragg.graph.work import UnitOutcome
 
 if TYPE_CHECKING:
+    from distbragg.notes import Notes
     from distbragg.run.result import RunResult
 
 PROGRESS_INTERVAL_S: Final = 10.0
@@ -110,6 +111,11 @@ class ProgressEvents:
         if force or now - self._told >= PROGRESS_INTERVAL_S:
             self._told = now
             _write("progress", **self.tracker.to_plain(), disk_free_bytes=self._disk.free)
+
+
+def write_notes(notes: Notes) -> None:
+    """Write what was said of the frames when the run was made."""
+    _write("notes", notes=[note.to_plain() for note in notes])
 
 
 def write_finished(result: RunResult) -> None:

@@ -59,6 +59,10 @@ def check_cluster(cluster: str | None) -> None:
 
 def run_and_report(run: RunDirectory, place: Place, telling: Telling) -> int:
     """Render what is left of a run and say how it ended; return the exit status."""
+    if telling.as_json:
+        from distbragg.cli.progress_events import write_notes
+
+        write_notes(run.manifest.notes)
     result = continue_run(run, place, telling)
     if telling.as_json:
         from distbragg.cli.progress_events import write_finished

@@ -19,10 +19,23 @@ from distbragg.export.scaling import DEFAULT_ADC_OFFSET, UINT16_MAXIMUM
 from distbragg.export.smv import smv_header, write_smv
 from distbragg.export.tiff import tiff_head, write_tiff
 
-Image = NDArray[Any]
-Mask = NDArray[np.bool_]
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _PNG_END: Final = b"IEND\xaeB`\x82"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pixels:
+    """The pixels of one panel.
+
+    Attributes
+    ----------
+    image : (slow, fast) array, photons
+    masked : (slow, fast) bool
+        Those without signal.
+    """
+
+    image: NDArray[Any]
+    masked: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +61,7 @@ class FrameFormat:
     Attributes
     ----------
     suffix : str
-    write : callable(path, image, masked, header, panel, settings) -> int
+    write : callable(path, pixels, header, panel, settings) -> int
         Writes whole or not at all, pixels without signal as the format marks them; returns how
         many pixels were out of range.
     is_whole : callable(path, header, panel, settings, dtype) -> bool
@@ -58,7 +71,7 @@ class FrameFormat:
     """
 
     suffix: str
-    write: Callable[[Path, Image, Mask, FrameHeader, int, FileSettings], int]
+    write: Callable[[Path, Pixels, FrameHeader, int, FileSettings], int]
     is_whole: Callable[[Path, FrameHeader, int, FileSettings, np.dtype[Any]], bool]
     square: bool = False
 
@@ -68,16 +81,16 @@ def _smv_date(header: FrameHeader) -> str:
 
 
 def _write_smv(
-    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
     offset = settings.adc_offset
     counts, outside = whole_counts(
-        image, scale=settings.scale, maximum=int(UINT16_MAXIMUM) - offset
+        pixels.image, scale=settings.scale, maximum=int(UINT16_MAXIMUM) - offset
     )
     write_smv(
         path,
         # Measured pixels hold the offset at least: 0 is none, as readers of SMV take it.
-        np.where(masked, 0, counts + offset).astype(np.uint16),
+        np.where(pixels.masked, 0, counts + offset).astype(np.uint16),
         header.panels[panel].smv,
         adc_offset=float(offset),
         date=_smv_date(header),
@@ -102,8 +115,9 @@ def _is_whole_smv(
 
 
 def _write_cbf(
-    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
+    image, masked = pixels.image, pixels.masked
     return write_cbf(path, image, header, panel=panel, scale=settings.scale, masked=masked)
 
 
@@ -115,10 +129,10 @@ def _is_whole_cbf(
 
 
 def _write_tiff(
-    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
     del settings
-    write_tiff(path, image, header, panel=panel, masked=masked)
+    write_tiff(path, pixels.image, header, panel=panel, masked=pixels.masked)
     return 0
 
 
@@ -132,10 +146,10 @@ def _is_whole_tiff(
 
 
 def _write_npy(
-    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
-    del header, masked, panel, settings
-    write_npy(path, image)
+    del header, panel, settings
+    write_npy(path, pixels.image)
     return 0
 
 
@@ -154,13 +168,13 @@ def _is_whole_npy(
 
 
 def _write_png(
-    path: Path, image: Image, masked: Mask, header: FrameHeader, panel: int, settings: FileSettings
+    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
 ) -> int:
-    del masked, panel, settings
+    del panel, settings
     # matplotlib is slow to load, and only pictures need it.
     from distbragg.export.picture import write_picture
 
-    write_picture(path, image, title=header.title)
+    write_picture(path, pixels.image, title=header.title)
     return 0
 
 

@@ -18,12 +18,21 @@ from distbragg.models.build_reflections import (
     resolve_interpolation,
 )
 from distbragg.models.build_sampling import build_background, build_sampling
+from distbragg.models.contradictions import contradictions
 from distbragg.models.conventions import CONVENTIONS
 from distbragg.models.crystal import Crystal, Reflections
+from distbragg.models.doubts import doubts
 from distbragg.models.experiment import Experiment, Noise
 from distbragg.models.file_geometry import file_notes, frame_rule, geometry_of, shot_of
-from distbragg.models.headers import ingest_headers, with_geometry
-from distbragg.notes import distinct
+from distbragg.models.headers import (
+    HeaderValues,
+    header_values,
+    ingest_headers,
+    with_geometry,
+)
+from distbragg.models.stand_ins import stand_ins
+from distbragg.notes import Notes, distinct
+from distbragg.read.geometry.model import FileGeometry
 from distbragg.spec.experiment import ExperimentSpec
 
 __all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key"]
@@ -46,6 +55,7 @@ def build_experiment(
     reflections: Reflections | None = None,
     frame: int = 0,
     like: Resolved | None = None,
+    checked: bool | None = None,
 ) -> Experiment:
     """Resolve one frame.
 
@@ -61,6 +71,9 @@ def build_experiment(
     like : Resolved, optional
         Another frame of the same sweep, of which is taken over what nothing that differs
         decides: beam and detector, background, reflections. The result is the same, sooner.
+    checked : bool, optional
+        Whether the numbers are looked at for mistakes, which become `Experiment.notes`; default:
+        where no table is given, as for the first frame of a sweep.
 
     Raises
     ------
@@ -86,7 +99,7 @@ def build_experiment(
         _check_indices(crystal, beam)
     table = build_reflections(spec) if reflections is None else reflections
     interpolate = resolve_interpolation(spec, table, crystal)
-    return Experiment(
+    experiment = Experiment(
         physics=spec.physics,
         beam=beam,
         crystal=crystal,
@@ -102,6 +115,24 @@ def build_experiment(
         ),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
         notes=distinct(table.notes, file_notes(spec.beam, geometry, float(beam.wavelength))),
+    )
+    if reflections is None if checked is None else checked:
+        found = _notes(spec, experiment, headers, geometry)
+        experiment = replace(experiment, notes=distinct(experiment.notes, found))
+    return experiment
+
+
+def _notes(
+    spec: ExperimentSpec,
+    experiment: Experiment,
+    headers: HeaderValues,
+    geometry: FileGeometry | None,
+) -> Notes:
+    """Look for contradictions, doubtful numbers, and numbers that nobody gave."""
+    return distinct(
+        contradictions(spec, experiment, header_values(spec), geometry),
+        doubts(spec, experiment),
+        stand_ins(spec, experiment, headers),
     )
 
 

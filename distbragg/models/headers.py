@@ -67,10 +67,18 @@ def ingest_headers(spec: ExperimentSpec) -> HeaderValues:
         An unreadable file, or a value no detector can have.
     """
     values = HeaderValues()
-    ordered = sorted(spec.header_files, key=lambda file: file.role != "mask")
-    for file in ordered:
+    for file in _ordered(spec):
         values = _ingest(values, file)
     return values
+
+
+def header_values(spec: ExperimentSpec) -> tuple[HeaderValues, ...]:
+    """Return what each header file says alone, the one that wins first."""
+    return tuple(_ingest(HeaderValues(), file) for file in reversed(_ordered(spec)))
+
+
+def _ordered(spec: ExperimentSpec) -> list[HeaderFile]:
+    return sorted(spec.header_files, key=lambda file: file.role != "mask")
 
 
 def with_geometry(values: HeaderValues, geometry: FileGeometry | None) -> HeaderValues:

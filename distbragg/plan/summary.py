@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from distbragg.models.experiment import Experiment
+from distbragg.notes import Notes
 from distbragg.plan.memory import MemoryEstimate, predict_peak_bytes
 from distbragg.plan.merge import merge_tasks
 from distbragg.plan.sweep import Form, SweepPlan, choose_form
@@ -41,6 +42,10 @@ class PlanSummary:
     device : str
         As `compute.device` says.
     plan_hash : str
+    notes : tuple of Note
+        What is to be said of the frames.
+    frames_checked : int
+        How many frames were looked at for it.
     """
 
     dims: tuple[tuple[str, int], ...]
@@ -61,6 +66,8 @@ class PlanSummary:
     nominal_seconds: float
     device: str
     plan_hash: str
+    notes: Notes = ()
+    frames_checked: int = 1
 
     @property
     def memory_per_worker(self) -> int:

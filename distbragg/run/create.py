@@ -112,7 +112,7 @@ def collect_inputs(sweep: SweepSpec) -> dict[str, InputFile]:
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
-    """Readable facts about the base frame, for `distbragg info`."""
+    """Readable facts about the base frame, and the notes, for `distbragg info`."""
     experiment: Experiment = prepared.experiment
     crystal, frame = experiment.crystal, prepared.plan.frame
     return {
@@ -128,4 +128,6 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "spot_shape": crystal.shape,
         "steps_per_frame": frame.steps,
         "grid_points": int(experiment.reflections.amplitude.size),
+        "frames_checked": prepared.said.frames,
+        "notes": [note.to_plain() for note in prepared.said.notes],
     }

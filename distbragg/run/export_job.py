@@ -225,7 +225,7 @@ def export_unit(
 
 
 def _export_files(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
-    from distbragg.export.frame_files import FRAME_FORMATS, FileSettings
+    from distbragg.export.frame_files import FRAME_FORMATS, FileSettings, Pixels
 
     directory = open_run(run)
     form, settings = FRAME_FORMATS[job.format], FileSettings(job.scale, job.adc_offset)
@@ -239,8 +239,8 @@ def _export_files(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
         for panel in todo:
             slow, fast = header.panels[panel].shape
             own = np.ascontiguousarray(image[panel, :slow, :fast])
-            masked = masked_pixels(plates[panel])
-            outside += form.write(paths[panel], own, masked, header, panel, settings)
+            pixels = Pixels(own, masked_pixels(plates[panel]))
+            outside += form.write(paths[panel], pixels, header, panel, settings)
     return {"written": len(todo), "skipped": len(panels) - len(todo), "outside": outside}
 
 

@@ -14,7 +14,8 @@ from distbragg.models.tables import load_any, table_rows
 from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
 from distbragg.run.create import collect_inputs, describe
 from distbragg.run.machine import free_disk_bytes, memory_bytes
-from distbragg.run.prepare import Prepared, plan_run
+from distbragg.run.notes import tell
+from distbragg.run.prepare import Prepared, prepared_of
 from distbragg.run.resume import check_version, finish_extension
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.extend import combine, is_tail
@@ -97,9 +98,10 @@ def extend(
 
 def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: bool) -> None:
     experiment = build_experiment(sweep.frame_spec(0))
-    heaviest, plan = plan_run(sweep, experiment)
-    plan = replace(plan, unit_shape=run.layout.unit_shape)
-    prepared = Prepared(sweep, experiment, heaviest, plan)
+    prepared = prepared_of(sweep, experiment)
+    tell(prepared.said.notes)
+    plan = replace(prepared.plan, unit_shape=run.layout.unit_shape)
+    prepared = replace(prepared, plan=plan)
     _check_room(run, prepared, force=force)
     inputs = collect_inputs(sweep)
     references = {path: inputs[name].reference for path, name in file_fields(sweep)}

@@ -45,7 +45,8 @@ def info(run: RunDirectory | str | Path) -> dict[str, Any]:
         "physics_hash": manifest.physics_hash,
         "plan_hash": manifest.plan_hash,
         "numeric_class": manifest.numeric_class,
-        "summary": manifest.summary,
+        "summary": {k: v for k, v in manifest.summary.items() if k != "notes"},
+        "notes": [note.to_plain() for note in manifest.notes],
         "provenance": manifest.provenance,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from distbragg.plan.summary import PlanSummary, summarize
@@ -44,4 +45,6 @@ def plan(
     """
     prepared = prepare(spec, overrides, root=root)
     check_machine(prepared, out=None if out is None else Path(out), workers=workers)
-    return summarize(prepared.plan, prepared.heaviest, prepared.sweep.experiment.compute)
+    summary = summarize(prepared.plan, prepared.heaviest, prepared.sweep.experiment.compute)
+    said = prepared.said
+    return replace(summary, notes=said.notes, frames_checked=said.frames)

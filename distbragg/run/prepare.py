@@ -21,7 +21,8 @@ from distbragg.plan.memory import (
 from distbragg.plan.sweep import SweepPlan, choose_form, plan_sweep
 from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
-from distbragg.run.survey import survey_sweep
+from distbragg.run.notes import SweepNotes, sweep_notes, tell
+from distbragg.run.survey import Survey, survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
 
@@ -31,12 +32,22 @@ SpecLike = SweepSpec | ExperimentSpec | str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A sweep with its base experiment (frame 0), its heaviest frame, and the plan for that."""
+    """A sweep with its base experiment (frame 0), its heaviest frame, and the plan for that.
+
+    Attributes
+    ----------
+    sweep : SweepSpec
+    experiment, heaviest : Experiment
+    plan : SweepPlan
+    said : SweepNotes
+        What is to be said of the frames.
+    """
 
     sweep: SweepSpec
     experiment: Experiment
     heaviest: Experiment
     plan: SweepPlan
+    said: SweepNotes
 
 
 def as_sweep(
@@ -98,8 +109,53 @@ def prepare(
     experiment = build_experiment(base)
     if sweep.experiment.output.labels:
         check_labels(experiment)
-    heaviest, plan = plan_run(sweep, experiment)
-    return Prepared(sweep, experiment, heaviest, plan)
+    prepared = prepared_of(sweep, experiment)
+    tell(prepared.said.notes)
+    return prepared
+
+
+def said_of(sweep: SweepSpec) -> SweepNotes:
+    """Collect the notes of a sweep without planning it.
+
+    Raises
+    ------
+    InputError, PlanError
+        As `prepare`.
+    """
+    spec = sweep.frame_spec(0)
+    precheck_spec(spec, memory_bytes())
+    return sweep_notes(sweep, build_experiment(spec))
+
+
+def prepared_of(sweep: SweepSpec, base: Experiment) -> Prepared:
+    """Plan a sweep for its heaviest frame, and collect the notes of its frames.
+
+    Parameters
+    ----------
+    sweep : SweepSpec
+    base : Experiment
+        Frame 0.
+    """
+    survey, plan = plan_run(sweep, base)
+    said = sweep_notes(sweep, base, survey.heaviest)
+    return Prepared(sweep, base, survey.experiment, plan, said)
+
+
+def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Survey, SweepPlan]:
+    """Find the heaviest frame of a sweep, and plan the sweep for it.
+
+    Parameters
+    ----------
+    sweep : SweepSpec
+    base : Experiment
+        Frame 0.
+    """
+    survey = survey_sweep(sweep, base)
+    spec = sweep.experiment
+    plan = plan_sweep(
+        sweep.dims, survey.plan, spec.compute, spec.output, mean_share=survey.mean_share
+    )
+    return survey, plan
 
 
 def check_labels(experiment: Experiment) -> None:
@@ -115,23 +171,6 @@ def check_labels(experiment: Experiment) -> None:
     check_flat(experiment.detector)
     if find_spec("pyarrow") is None:
         raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
-
-
-def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Experiment, SweepPlan]:
-    """Plan a sweep for its heaviest frame; return that frame and the plan.
-
-    Parameters
-    ----------
-    sweep : SweepSpec
-    base : Experiment
-        Frame 0.
-    """
-    survey = survey_sweep(sweep, base)
-    spec = sweep.experiment
-    plan = plan_sweep(
-        sweep.dims, survey.plan, spec.compute, spec.output, mean_share=survey.mean_share
-    )
-    return survey.experiment, plan
 
 
 def check_machine(

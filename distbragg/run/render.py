@@ -23,7 +23,7 @@ from distbragg.run.prepare import (
     prepare,
 )
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.label import label_images
+from distbragg.store.label import label_images, notes_attrs
 from distbragg.store.layout import SKIPPED
 from distbragg.store.provenance import gather_provenance
 
@@ -164,6 +164,7 @@ def frame_attrs(prepared: Prepared) -> dict[str, Any]:
         "distbragg_plan_hash": prepared.plan.frame.plan_hash,
         "distbragg_versions": _text(provenance["packages"]),
         "distbragg_commit": provenance["commit"],
+        **notes_attrs(prepared.said.notes),
     }
 
 

@@ -31,11 +31,14 @@ class Survey:
     mean_share : float
         Average steps of a frame over those of the heaviest: exact where axes act on the
         number of steps independently and none is longer than `MAX_SAMPLES`.
+    heaviest : int
+        Flat index of the frame.
     """
 
     experiment: Experiment
     plan: FramePlan
     mean_share: float
+    heaviest: int = 0
 
 
 def survey_sweep(sweep: SweepSpec, base: Experiment) -> Survey:
@@ -72,7 +75,7 @@ def survey_sweep(sweep: SweepSpec, base: Experiment) -> Survey:
     spec = sweep.frame_spec(heaviest)
     precheck_spec(spec, memory_bytes())
     experiment = build_experiment(spec, reflections=base.reflections, frame=heaviest)
-    return Survey(experiment, plan_frame(experiment, compute), mean_share)
+    return Survey(experiment, plan_frame(experiment, compute), mean_share, heaviest)
 
 
 def sampled(size: int) -> tuple[int, ...]:

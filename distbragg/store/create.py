@@ -14,7 +14,13 @@ from distbragg.spec.canonical import canonical_json
 from distbragg.store.array import create_group, create_labels_group
 from distbragg.store.files import no_room, write_atomic
 from distbragg.store.inputs import InputFile, copy_inputs
-from distbragg.store.label import CONVENTIONS, axis_variables, image_attrs, pixel_variables
+from distbragg.store.label import (
+    CONVENTIONS,
+    axis_variables,
+    image_attrs,
+    notes_attrs,
+    pixel_variables,
+)
 from distbragg.store.layout import (
     FAILURES_DIR,
     GRIDS_DIR,
@@ -148,6 +154,7 @@ def group_attrs(manifest: Manifest) -> dict[str, Any]:
         "distbragg_numeric_class": canonical_json(manifest.numeric_class),
         "distbragg_versions": canonical_json(provenance.get("packages", {})),
         "distbragg_commit": str(provenance.get("commit", "")),
+        **notes_attrs(manifest.notes),
     }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
+from distbragg.notes import Notes
 from distbragg.store.array import StoredVariable
 from distbragg.store.layout import IMAGES
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 CONVENTIONS = "CF-1.11"
 RENDERED = "rendered"
+NOTES = "distbragg_notes"
 
 
 def axis_variables(coordinates: Iterable[AxisCoordinate]) -> dict[str, StoredVariable]:
@@ -106,6 +108,11 @@ def _pixel_counts(detector: Detector, side: int) -> StoredVariable:
         np.array([panel.pixels[side] for panel in detector.panels], dtype=np.int64),
         {"units": "1", "long_name": "pixels the panel has; those beyond are 0"},
     )
+
+
+def notes_attrs(notes: Notes) -> dict[str, Any]:
+    """Return the notes of the frames as an attribute, a line each; nothing where there is none."""
+    return {NOTES: [note.line for note in notes]} if notes else {}
 
 
 def image_attrs(experiment: Experiment) -> dict[str, Any]:

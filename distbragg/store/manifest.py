@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distbragg.errors import DamageError, InputError
+from distbragg.notes import Note, Notes
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import MANIFEST_FILE, STATE_DIR, StackLayout, layout_from_plain
@@ -85,6 +86,15 @@ class Manifest:
     def plan_hash(self) -> str:
         """Hash of the frame plan."""
         return str(self.plan["plan_hash"])
+
+    @property
+    def notes(self) -> Notes:
+        """What was said of the frames when the run was made."""
+        return tuple(
+            Note("warning" if item.get("kind") == "warning" else "note",
+                 str(item.get("place", "")), str(item.get("text", "")))
+            for item in self.summary.get("notes", ())
+        )  # fmt: skip
 
     @cached_property
     def class_id(self) -> str:

@@ -1,0 +1,153 @@
+"""What is to be said of a whole sweep: the notes of its first frame and of its extremes."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+
+from distbragg.errors import DistbraggError
+from distbragg.models.build import Resolved, build_experiment, build_reflections, reflections_key
+from distbragg.models.crystal import Reflections
+from distbragg.models.experiment import Experiment
+from distbragg.notes import LOGGED, Note, Notes
+from distbragg.plan.memory import precheck_spec
+from distbragg.run.machine import memory_bytes
+from distbragg.spec.axis import QUATERNION_PATH, AxisSpec
+from distbragg.spec.sweep import SweepSpec
+
+_log = logging.getLogger("distbragg")
+
+_CORNERS: Final = 64
+"""Most frames at the extremes of all axes together; beyond it one dimension varies at a time."""
+
+_TEXTS: Final = 16
+"""Most distinct texts of an axis, such as files, that are looked at."""
+
+_TABLES: Final = 4
+"""Most structure-factor files that are read for their notes alone."""
+
+_NUMBERS: Final = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")
+_ORIENTATIONS: Final = (QUATERNION_PATH, "crystal.u_matrix", "crystal.misset_deg")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepNotes:
+    """The notes of a sweep.
+
+    Attributes
+    ----------
+    notes : tuple of Note
+        Each line once, with the frame it is of where that is not the first.
+    frames : int
+        How many frames were looked at.
+    """
+
+    notes: Notes
+    frames: int
+
+
+def tell(notes: Notes) -> None:
+    """Log notes, a line each; the command line prints them as they stand."""
+    for note in notes:
+        level = logging.WARNING if note.kind == "warning" else logging.INFO
+        _log.log(level, "%s", note.line, extra={LOGGED: True})
+
+
+def sweep_notes(sweep: SweepSpec, base: Experiment, heaviest: int = 0) -> SweepNotes:
+    """Collect the notes of the frames at the ends and extremes of every axis.
+
+    Every doubt is about a number that is too large or too small, so that the frames where an
+    axis has its least and its greatest value show it if any frame does.
+
+    Parameters
+    ----------
+    sweep : SweepSpec
+    base : Experiment
+        Frame 0, its notes among it.
+    heaviest : int
+        The frame that the sweep is planned for.
+    """
+    frames = sorted({*_frames(sweep), heaviest, sweep.frames - 1} - {0})
+    spec = sweep.frame_spec(0)
+    first, tables = Resolved(spec, base), {_key(sweep, 0): base.reflections}
+    found: dict[tuple[str, str, str], list[tuple[int, Note]]] = {}
+    for frame in (0, *frames):
+        notes = base.notes if frame == 0 else _notes_of(sweep, frame, first, tables)
+        for note in notes:
+            key = (note.kind, note.place, _NUMBERS.sub("#", note.text))
+            found.setdefault(key, []).append((frame, note))
+    return SweepNotes(tuple(_joined(same) for same in found.values()), 1 + len(frames))
+
+
+def _joined(same: Sequence[tuple[int, Note]]) -> Note:
+    """Return the first of the same notes of several frames, with its frame unless it is 0."""
+    frame, note = same[0]
+    if len({other for other, _ in same}) == 1 and frame == 0:
+        return note
+    differ = len({other.text for _, other in same}) > 1
+    if frame == 0 and not differ:
+        return note
+    more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+    return replace(note, text=f"{note.text} (frame {frame}{more})")
+
+
+def _frames(sweep: SweepSpec) -> Iterator[int]:
+    sizes = [size for _, size in sweep.dims]
+    strides = [math.prod(sizes[index + 1 :]) for index in range(len(sizes))]
+    positions = [
+        _positions([axis for axis in sweep.axes if axis.dimension == dim], size)
+        for dim, size in sweep.dims
+    ]
+    if math.prod(len(own) for own in positions) <= _CORNERS:
+        for corner in itertools.product(*positions):
+            yield sum(place * stride for place, stride in zip(corner, strides, strict=True))
+        return
+    for own, stride in zip(positions, strides, strict=True):
+        yield from (place * stride for place in own)
+
+
+def _positions(axes: Sequence[AxisSpec], size: int) -> list[int]:
+    """Both ends of a dimension, and where any of its axes is least or greatest."""
+    found = {0, size - 1}
+    for axis in axes:
+        if axis.target in _ORIENTATIONS:
+            continue
+        values = axis.expanded.array
+        if values.dtype.kind in "UT":
+            _, places = np.unique(values, return_index=True)
+            found.update(sorted(places.tolist())[:_TEXTS])
+        else:
+            found.update(np.ravel(values.argmin(axis=0)).tolist())
+            found.update(np.ravel(values.argmax(axis=0)).tolist())
+    return sorted(found)
+
+
+def _notes_of(
+    sweep: SweepSpec, frame: int, first: Resolved, tables: dict[Any, Reflections]
+) -> Notes:
+    """Return the notes of a frame, or that it cannot be resolved: a run sets it aside."""
+    try:
+        spec = sweep.frame_spec(frame)
+        precheck_spec(spec, memory_bytes())
+        key = _key(sweep, frame)
+        if key not in tables and len(tables) < _TABLES:
+            tables[key] = build_reflections(spec)
+        table = tables.get(key, first.experiment.reflections)
+        return build_experiment(
+            spec, reflections=table, frame=frame, like=first, checked=True
+        ).notes
+    except DistbraggError as error:
+        return (Note("warning", f"frame {frame}", f"cannot be rendered: {error}"),)
+
+
+def _key(sweep: SweepSpec, frame: int) -> str:
+    """Identity of a frame's structure factors; hashing the file is left to the first frame."""
+    swept = any(axis.target.startswith("structure_factors.") for axis in sweep.axes)
+    return reflections_key(sweep.frame_spec(frame)) if swept else ""

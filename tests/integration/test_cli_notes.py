@@ -1,0 +1,123 @@
+"""Notes are printed by every command that takes a specification, and stored with the images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+import distbragg as db
+from distbragg.cli.main import main
+from distbragg.run.plan import plan
+from distbragg.spec.load import parse_sweep
+
+from .conftest import tiny_plain
+
+WARNING = "warning: detector.distance_mm: a distance of 0.15 mm"
+
+
+def write(folder: Path, axes: Any = (), **changes: Any) -> str:
+    path = folder / "spec.yaml"
+    plain = tiny_plain(**changes)
+    path.write_text(yaml.safe_dump({"experiment": plain, "axes": list(axes)} if axes else plain))
+    return str(path)
+
+
+@pytest.mark.spec("CLI-22")
+@pytest.mark.parametrize(
+    "command",
+    ["plan SPEC", "plan SPEC --json", "info SPEC", "info SPEC --json", "create SPEC -o out.zarr",
+     "render SPEC -o out.zarr", "render SPEC -o out.npy",
+     "sweep SPEC -o out.zarr --cluster serial"],
+)  # fmt: skip
+def test_notes_are_printed_a_line_each(
+    command: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spec = write(tmp_path, detector={"distance_mm": 0.15})
+    monkeypatch.chdir(tmp_path)
+    words = command.replace("SPEC", spec).split()
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    lines = captured.err.splitlines()
+    assert sum(line.startswith(WARNING) for line in lines) == 1
+    assert sum(line.startswith("note: not given: ") for line in lines) == 1
+    if "--json" in words:
+        notes = json.loads(captured.out)["notes"]
+        assert [note["kind"] for note in notes] == ["warning", "note"]
+        assert "0.15 mm" in notes[0]["text"]
+
+
+@pytest.mark.spec("CLI-22")
+def test_notes_are_stored_with_the_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, out = write(tmp_path, detector={"distance_mm": 0.15}), str(tmp_path / "out.zarr")
+    assert main(["sweep", spec, "-o", out, "--cluster", "serial", "--json"]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[0]["event"] == "notes"
+    assert "0.15 mm" in events[0]["notes"][0]["text"]
+    for attrs in (db.open_stack(out).attrs, db.render(db.load_spec(spec)).attrs,
+                  db.render(db.load_spec(spec), lazy=True).attrs):  # fmt: skip
+        assert attrs["distbragg_notes"][0].startswith(WARNING)
+    assert main(["info", out]) == 0
+    assert "0.15 mm" in " ".join(capsys.readouterr().out.split())
+    assert main(["info", out, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["notes"][0]["place"] == "detector.distance_mm"
+    assert facts["summary"]["frames_checked"] == 1
+
+
+@pytest.mark.spec("CLI-22")
+def test_a_sweep_is_checked_at_the_ends_and_extremes_of_its_axes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    energies = np.full(500, 12398.0)
+    energies[123] = 12.4
+    spreads = np.linspace(0.1, 300.0, 40)
+    axes = [
+        {"name": "energy", "path": "beam.energy_ev", "values": energies.tolist()},
+        {"name": "spread", "path": "crystal.mosaic.spread_deg", "values": spreads.tolist()},
+        {"random_orientations": {"count": 50, "seed": 1}, "name": "orientation"},
+    ]
+    spec = write(tmp_path, axes, beam={"wavelength_angstrom": None})
+    assert main(["plan", spec, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    found = {note["place"]: note["text"] for note in told["notes"]}
+    assert "12.4 eV" in found["beam.energy_ev"]
+    assert f"(frame {123 * 40 * 50}" in found["beam.energy_ev"]
+    assert "300 degrees" in found["crystal.mosaic.spread_deg"]
+    assert 5 < told["frames_checked"] < 30
+    assert main(["plan", spec]) == 0
+    assert f"{told['frames_checked']} of 1,000,000 frames" in capsys.readouterr().out
+
+
+@pytest.mark.spec("CLI-22")
+def test_notes_of_swept_files_are_those_of_every_file(tmp_path: Path) -> None:
+    cell = "CRYST1   {a:.3f}   60.000   70.000  90.00  90.00  90.00 P 1\n"
+    atom = "ATOM      1  C   MSE A   1       4.000   3.000   2.000  1.00 10.00           C\nEND\n"
+    for name, a in (("a.pdb", 50.0), ("b.pdb", 55.0)):
+        (tmp_path / name).write_text(cell.format(a=a) + atom)
+    axis = {"name": "model", "path": "structure_factors.file", "values": ["a.pdb", "b.pdb"]}
+    plain = tiny_plain(structure_factors={"default_f_electrons": None, "dmin_angstrom": 4.0})
+    plain["structure_factors"]["file"] = "a.pdb"
+    sweep = parse_sweep({"experiment": plain, "axes": [axis]}, base_dir=tmp_path)
+    (note,) = [note for note in plan(sweep).notes if note.place == "crystal.cell"]
+    assert "b.pdb says 55 60 70" in note.text
+
+
+@pytest.mark.spec("CLI-22")
+def test_info_describes_a_specification_that_cannot_be_rendered_yet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write(tmp_path, beam={"wavelength_angstrom": None})
+    assert main(["info", spec]) == 0
+    captured = capsys.readouterr()
+    assert "tiny" in captured.out
+    assert captured.err.startswith("warning: cannot be rendered: beam.wavelength_angstrom")
