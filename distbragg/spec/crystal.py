@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
@@ -24,7 +25,24 @@ from distbragg.spec.base import (
 )
 from distbragg.units import deg_to_rad
 
-Cell = tuple[float, float, float, float, float, float]
+_NAMES_OF_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
+
+
+def _cell_by_name(value: object) -> object:
+    """Take a cell that is written as a mapping of a, b, c, alpha, beta, gamma."""
+    if not isinstance(value, Mapping):
+        return value
+    names = ", ".join(_NAMES_OF_CELL)
+    for name in _NAMES_OF_CELL:
+        if name not in value:
+            raise refusal(f"{name} is missing", remedy=f"a cell has {names}")
+    for name in value:
+        if name not in _NAMES_OF_CELL:
+            raise refusal(f"{name!r} is no part of a cell", remedy=f"a cell has {names}")
+    return tuple(value[name] for name in _NAMES_OF_CELL)
+
+
+Cell = Annotated[tuple[float, float, float, float, float, float], BeforeValidator(_cell_by_name)]
 _CellCount = Annotated[float, Field(ge=1, le=MAXIMUM_SEED)]
 CellCounts = tuple[_CellCount, _CellCount, _CellCount]
 
@@ -101,7 +119,8 @@ def _check_axes(axes: str) -> None:
 
 
 class CrystalSpec(SpecModel):
-    """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both.
+    """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both. A cell is six numbers
+    in a row, or a mapping of a, b, c, alpha, beta, gamma.
 
     `misset_deg` (rotations about lab x, y, z in turn), `quaternion_xyzw` (scipy order),
     `euler_deg` about `euler_axes` (scipy's names: upper case intrinsic, lower case extrinsic)

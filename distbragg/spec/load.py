@@ -56,7 +56,10 @@ def load_spec(
             remedy="use `distbragg sweep`, or load_sweep in Python",
         )
     data = apply_overrides(data, overrides)
-    return parse_spec(data, source=str(path), base_dir=Path(path).parent, root=root)
+    try:
+        return parse_spec(data, source=str(path), base_dir=Path(path).parent, root=root)
+    except InputError as error:
+        raise _of_override(error, overrides) from None
 
 
 def parse_spec(
@@ -114,14 +117,17 @@ def load_sweep(
             source=str(path),
             remedy="use `distbragg render` for a single experiment",
         )
-    return parse_sweep(
-        data,
-        source=str(path),
-        base_dir=Path(path).parent,
-        overrides=overrides,
-        root=root,
-        tables=tables,
-    )
+    try:
+        return parse_sweep(
+            data,
+            source=str(path),
+            base_dir=Path(path).parent,
+            overrides=overrides,
+            root=root,
+            tables=tables,
+        )
+    except InputError as error:
+        raise _of_override(error, overrides) from None
 
 
 def load_any(
@@ -212,6 +218,16 @@ def split_override(item: str) -> tuple[str, object]:
             f"{item!r} is no assignment", source="--set", remedy="write --set dotted.path=value"
         )
     return path.strip(), parse_yaml(text, source=f"--set {path.strip()}")
+
+
+def _of_override(error: InputError, overrides: Sequence[str]) -> InputError:
+    """Name `--set` in place of the file where a value that it gave is refused."""
+    field = error.field.removeprefix("experiment.")
+    for item in overrides:
+        path = item.partition("=")[0].strip().removeprefix("experiment.")
+        if field == path or field.startswith(f"{path}."):
+            return InputError(error.problem, source="--set", field=error.field, remedy=error.remedy)
+    return error
 
 
 def _validate(model: type[Model], data: Mapping[str, Any], source: str) -> Model:

@@ -5,11 +5,37 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from distbragg.errors import InputError
 from distbragg.spec.base import FileField, SpecModel
 from distbragg.spec.experiment import ExperimentSpec
+
+_LIKE: Final = 0.65
+_OF_A_SIBLING: Final = 0.05
+_BUT_FOR_THE_UNIT: Final = 0.95
+_CENTRE: Final = (
+    "the beam centre is detector.xbeam_mm and detector.ybeam_mm (mm, as the convention writes "
+    "them), or detector.orgx_px and detector.orgy_px (pixels)"
+)
+_ELSEWHERE: Final = {
+    **dict.fromkeys(
+        ("beam_center", "beam_centre", "beam_center_px", "beam_centre_px", "beam_center_mm",
+         "beam_centre_mm", "beam_center_x", "beam_center_y", "beam_x", "beam_y", "beam_xy"),
+        _CENTRE,
+    ),
+    **dict.fromkeys(
+        ("space_group", "symmetry"),
+        "symmetry comes with the file of structure factors or the model; a text list is of P1",
+    ),
+    "unit_cell": "did you mean crystal.cell?",
+    "mosaicity": "did you mean crystal.mosaic.spread_deg?",
+    **dict.fromkeys(("ncells", "n_cells", "ncells_abc"), "did you mean crystal.cells?"),
+    **dict.fromkeys(("u", "umat", "orientation"), "did you mean crystal.u_matrix?"),
+    **dict.fromkeys(("polarisation", "polarization_fraction"),
+                    "did you mean beam.polarization.kahn_factor?"),
+}  # fmt: skip
+"""What other programs call it: the remedy by name."""
 
 
 @cache
@@ -90,16 +116,40 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def suggestion(key: str, model: type[SpecModel], prefix: str = "") -> str:
-    """Remedy for an unknown key: its nearest sibling, or the place of that name elsewhere."""
-    sibling = nearest(key, model.model_fields)
-    if sibling:
-        return f"did you mean {prefix}{sibling}?"
-    if model is ExperimentSpec or prefix:
-        by_leaf = {path.rpartition(".")[2]: path for path in reversed(tuple(field_paths()))}
-        elsewhere = nearest(key, by_leaf)
-        if elsewhere:
-            return f"did you mean {by_leaf[elsewhere]}?"
+    """Remedy for an unknown key: what it is called here, or the name that is most like it.
+
+    A name is compared with its siblings, and with the last and the last two parts of every path:
+    `crystal.mosaic_spread_deg` is `crystal.mosaic.spread_deg`.
+    """
+    siblings = {name: f"{prefix}{name}" for name in model.model_fields}
+    known = _known_names() if model is ExperimentSpec or prefix else {}
+    if key in known:
+        return f"did you mean {known[key]}?"
+    if known and key.lower() in _ELSEWHERE:
+        return _ELSEWHERE[key.lower()]
+    scored = [(_likeness(key, name) + _OF_A_SIBLING, path) for name, path in siblings.items()]
+    scored += [(_likeness(key, name), path) for name, path in known.items()]
+    likeness, path = max(scored)
+    if likeness >= _LIKE:
+        return f"did you mean {path}?"
     return f"known keys are {', '.join(model.model_fields)}"
+
+
+@cache
+def _known_names() -> dict[str, str]:
+    """Paths by their last part, and by their last two joined as one name."""
+    found: dict[str, str] = {}
+    for path in field_paths():
+        parts = path.split(".")
+        for name in (parts[-1], "_".join(parts[-2:])):
+            found.setdefault(name, path)
+    return found
+
+
+def _likeness(key: str, name: str) -> float:
+    if name.lower().startswith(f"{key.lower()}_"):
+        return _BUT_FOR_THE_UNIT
+    return difflib.SequenceMatcher(None, key.lower(), name.lower()).ratio()
 
 
 def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
@@ -119,13 +169,24 @@ def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
             list_open = False
             continue
         if model is None or list_open or part not in model.model_fields:
-            known = nearest(path, field_paths())
-            remedy = f"did you mean {known}?" if known else "see the list of fields"
-            raise InputError(f"no field {path!r} in an experiment", source=source, remedy=remedy)
+            raise InputError(
+                f"no field {path!r} in an experiment",
+                source=source,
+                remedy=_remedy(path, part, None if list_open else model),
+            )
         parts.append(part)
         list_open = holds_list(model, part)
         model = submodel(model, part)
     return tuple(parts)
+
+
+def _remedy(path: str, part: str, model: type[SpecModel] | None) -> str:
+    """Suggest a field for a path that fails at `part`, a key of `model`."""
+    before, _, last = path.rpartition(".")
+    if model is not None and last == part:
+        return suggestion(part, model, f"{before}." if before else "")
+    known = nearest(path, field_paths())
+    return f"did you mean {known}?" if known else "see the list of fields"
 
 
 def ends_at_group(parts: tuple[str | int, ...]) -> bool:

@@ -107,6 +107,14 @@ def test_a_missing_file_a_folder_and_an_overlong_file_are_refused(tmp_path, writ
             "did you mean beam.wavelength_angstrom",
         ),
         ({"bean": {}}, "bean", "did you mean beam?"),
+        (
+            {"crystal": {"mosaic_spread_deg": 1}},
+            "crystal.mosaic_spread_deg",
+            "did you mean crystal.mosaic.spread_deg?",
+        ),
+        ({"detector": {"beam_center_px": 1}}, "detector.beam_center_px", "detector.orgx_px"),
+        ({"detector": {"xbeam": 1}}, "detector.xbeam", "did you mean detector.xbeam_mm?"),
+        ({"crystal": {"cell": {"a": 1}}}, "crystal.cell", "b is missing; a cell has a, b, c"),
         ({"zzzz": {}}, "zzzz", "known keys are title"),
         ({"detector": {"sensor": {"thick_um": 1}}}, "detector.sensor.thick_um", "thickness_um"),
         ({"beam": 5}, "beam", "needs a mapping of fields, got 5"),
@@ -284,3 +292,26 @@ def test_sweep_overrides_reach_the_axes_and_the_experiment():
 )
 def test_a_bad_sweep_file_is_refused_with_its_place(data, words):
     assert words in str(refused(parse_sweep, data))
+
+
+def test_a_cell_may_be_written_by_name():
+    named = dict(
+        zip(("gamma", "beta", "alpha", "c", "b", "a"), (95, 100, 85, 41, 37, 31), strict=True)
+    )
+    spec = parse_spec({"crystal": {"cell": named}})
+    assert spec.crystal.cell == (31, 37, 41, 85, 100, 95)
+
+
+@pytest.mark.spec("CLI-4")
+@pytest.mark.parametrize(
+    ("text", "load"),
+    [("title: one", load_spec), ("experiment: {title: one}\naxes: []", load_sweep)],
+)
+def test_a_value_that_set_gave_is_refused_by_the_name_of_the_flag(write, text, load):
+    path = write(text)
+    error = refused(load, path, ["detector.distance_mm=-5"])
+    assert str(error).startswith("--set: ")
+    assert "detector.distance_mm: must be greater than 0" in str(error)
+    assert str(path) not in str(error)
+    of_file = refused(load, write(f"{text}".replace("title", "tittle")), ["beam.energy_ev=9000"])
+    assert str(of_file).startswith(str(path))
