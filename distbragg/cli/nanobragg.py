@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class VerbatimCommand(click.Command):
 @click.pass_context
 def command(context: click.Context) -> None:
     """Render what nanoBragg's command line describes; see `nanobragg_help` for the flags."""
+    from distbragg.models.headers import with_program_wavelength
     from distbragg.spec.nanobragg import parse_nanobragg
 
     parsed = parse_nanobragg(context.args)
@@ -58,6 +60,7 @@ def command(context: click.Context) -> None:
     for warning in parsed.warnings:
         _log.warning("%s", warning)
     check_outputs(parsed)
+    parsed = replace(parsed, spec=with_program_wavelength(parsed.spec))
     check_cluster(parsed.own.cluster)
     if not simulate(parsed):
         context.exit(int(ExitStatus.FAILED_FRAMES))

@@ -11,6 +11,7 @@ from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.smv import SmvHeader, read_smv_header
 from distbragg.read.spectrum import Spectrum
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.nanobragg_resolve import PROGRAM_WAVELENGTH_ANGSTROM
 from distbragg.spec.sampling import HeaderFile
 from distbragg.units import deg_to_rad, mm_to_m
 
@@ -75,6 +76,23 @@ def ingest_headers(spec: ExperimentSpec) -> HeaderValues:
 def header_values(spec: ExperimentSpec) -> tuple[HeaderValues, ...]:
     """Return what each header file says alone, the one that wins first."""
     return tuple(_ingest(HeaderValues(), file) for file in reversed(_ordered(spec)))
+
+
+def with_program_wavelength(spec: ExperimentSpec) -> ExperimentSpec:
+    """Return a command of nanoBragg with that program's wavelength where nothing names one.
+
+    Raises
+    ------
+    InputError
+        A header file that cannot be read.
+    """
+    beam = spec.beam
+    if beam.wavelength_angstrom is not None or beam.energy_ev is not None:
+        return spec
+    if ingest_headers(spec).wavelength is not None:
+        return spec
+    named = beam.model_copy(update={"wavelength_angstrom": PROGRAM_WAVELENGTH_ANGSTROM})
+    return spec.model_copy(update={"beam": named})
 
 
 def _ordered(spec: ExperimentSpec) -> list[HeaderFile]:

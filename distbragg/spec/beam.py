@@ -20,7 +20,11 @@ from distbragg.spec.base import (
 
 
 class DivergenceAxisSpec(SpecModel):
-    """One angular axis of the divergence grid; any two of the three give the third."""
+    """One angular axis of the divergence grid; any two of the three give the third.
+
+    Under `physics: exact` the range is cut into equal parts, and the directions are their
+    centres, about the nominal one; `steps` alone is refused.
+    """
 
     range_mrad: Finite | None = None
     step_mrad: Finite | None = None
@@ -42,7 +46,7 @@ class DivergenceSpec(SpecModel):
 
 
 class DispersionSpec(SpecModel):
-    """Grid of wavelengths about the nominal one."""
+    """Grid of wavelengths about the nominal one, both ends of the range among them."""
 
     range_percent: Finite | None = None
     steps: Steps | None = None
@@ -138,7 +142,8 @@ class PolarizationSpec(SpecModel):
 class BeamSpec(SpecModel):
     """The incident beam.
 
-    Give `wavelength_angstrom` or `energy_ev`; give `fluence_photons_per_m2`, or
+    Give `wavelength_angstrom` or `energy_ev`, unless a spectrum, a source file or a geometry or
+    header file states one: none stands in for it. Give `fluence_photons_per_m2`, or
     `flux_photons_per_s` with `exposure_s` and `size_mm`. A `spectrum` multiplies a
     divergence grid and stands in place of a dispersion grid; a `source_file` stands in
     place of all three.

@@ -119,9 +119,9 @@ def _check_axes(axes: str) -> None:
 
 
 class CrystalSpec(SpecModel):
-    """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both. A cell is six numbers
-    in a row, or a mapping of a, b, c, alpha, beta, gamma.
+    """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both.
 
+    A cell is six numbers in a row, or a mapping of a, b, c, alpha, beta, gamma.
     `misset_deg` (rotations about lab x, y, z in turn), `quaternion_xyzw` (scipy order),
     `euler_deg` about `euler_axes` (scipy's names: upper case intrinsic, lower case extrinsic)
     and `u_matrix` (nine numbers, rows first) turn the standard orientation; give one of them.

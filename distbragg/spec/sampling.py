@@ -43,7 +43,11 @@ class KappaSpec(SpecModel):
 
 
 class GoniometerSpec(SpecModel):
-    """Rotation of the crystal about the spindle during one frame."""
+    """Rotation of the crystal about the spindle during one frame.
+
+    Any two of `oscillation_deg`, `step_deg` and `steps` give the third. Under `physics: exact`
+    the steps are the midpoints of equal intervals of the oscillation, and `steps` alone is refused.
+    """
 
     phi_deg: Finite | None = None
     oscillation_deg: Finite | None = None
