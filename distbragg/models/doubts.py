@@ -89,30 +89,24 @@ def _of_wavelength(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
         energy = wavelength_angstrom_to_energy_ev(number)
         said = f"{energy:.6g} eV is a wavelength of {number:.6g} Å"
         if number > 2.0 * edge:
-            yield (
-                place,
-                (
-                    f"{said}, more than twice the longest cell edge of {edge:.6g} Å: nothing can "
-                    "diffract; energies are in eV (keV meant?), wavelengths and cells in Å"
-                ),
+            text = (
+                f"{said}, more than twice the longest cell edge of {edge:.6g} Å: nothing can "
+                "diffract; energies are in eV (keV meant?), wavelengths and cells in Å"
             )
+            yield place, text
         elif not _ENERGY_EV[0] <= energy <= _ENERGY_EV[1]:
-            yield (
-                place,
-                (f"{said}, which is unusual for diffraction; energies are in eV, wavelengths in Å"),
-            )
+            text = f"{said}, which is unusual for diffraction; energies are in eV, wavelengths in Å"
+            yield place, text
     nominal = experiment.beam.wavelength
     given = spec.beam.wavelength_angstrom is not None or spec.beam.energy_ev is not None
     listed = spec.beam.spectrum is not None or spec.beam.source_file is not None
     low, high = float(lambdas.min()), float(lambdas.max())
     if given and listed and not low * 0.999 <= nominal <= high * 1.001:
-        yield (
-            place,
-            (
-                f"the nominal wavelength of {nominal:.6g} Å lies outside of the sources' own, "
-                f"{low:.6g} to {high:.6g} Å, which are what is rendered"
-            ),
+        text = (
+            f"the nominal wavelength of {nominal:.6g} Å lies outside of the sources' own, "
+            f"{low:.6g} to {high:.6g} Å, which are what is rendered"
         )
+        yield place, text
 
 
 def _of_cell(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
@@ -133,22 +127,18 @@ def _of_crystal(spec: ExperimentSpec) -> Doubts:
         yield "crystal.size_mm", f"a crystal of {max(sizes):.6g} mm; sizes are in mm (µm meant?)"
     spread = spec.crystal.mosaic.spread_deg
     if spread is not None and spread > _SPREAD_DEG:
-        yield (
-            "crystal.mosaic.spread_deg",
-            (
-                f"a spread of {spread:.6g} degrees: mosaic crystals have less than "
-                f"{_SPREAD_DEG:g}, more is a powder"
-            ),
+        text = (
+            f"a spread of {spread:.6g} degrees: mosaic crystals have less than "
+            f"{_SPREAD_DEG:g}, more is a powder"
         )
+        yield "crystal.mosaic.spread_deg", text
     domains = spec.crystal.mosaic.domains
     if domains is not None and domains > 1 and not spread:
-        yield (
-            "crystal.mosaic.domains",
-            (
-                f"{domains} domains without a spread are one aligned domain; "
-                "give crystal.mosaic.spread_deg"
-            ),
+        text = (
+            f"{domains} domains without a spread are one aligned domain; "
+            "give crystal.mosaic.spread_deg"
         )
+        yield "crystal.mosaic.domains", text
 
 
 def _of_intensity(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
@@ -162,13 +152,11 @@ def _of_intensity(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
     if given and not _FLUENCE_PER_M2[0] <= fluence <= _FLUENCE_PER_M2[1]:
         yield place, f"a fluence of {fluence:.6g} photons/m² at the sample is implausible"
     elif not given and experiment.noise.photon:
-        yield (
-            place,
-            (
-                f"not given: {fluence:.6g} photons/m², on which the counts of noise.photon depend, "
-                "is nanoBragg's own scale and no real beam"
-            ),
+        text = (
+            f"not given: {fluence:.6g} photons/m², on which the counts of noise.photon depend, "
+            "is nanoBragg's own scale and no real beam"
         )
+        yield place, text
     flux = beam.flux_photons_per_s
     if flux and not _FLUX_PER_S[0] <= flux <= _FLUX_PER_S[1]:
         yield place, f"a flux of {flux:.6g} photons/s is implausible"
@@ -203,13 +191,11 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
     place = owner if placed is None else f"detector.{placed}"
     distance = min(abs(panel.distance) for panel in panels) * _MM_PER_M
     if distance < pixel:
-        yield (
-            place,
-            (
-                f"the distance of {distance:.6g} mm is less than a pixel of {pixel:.6g} mm; "
-                "distances are in mm (m meant?)"
-            ),
+        text = (
+            f"the distance of {distance:.6g} mm is less than a pixel of {pixel:.6g} mm; "
+            "distances are in mm (m meant?)"
         )
+        yield place, text
     elif not _DISTANCE_MM[0] <= distance <= _DISTANCE_MM[1]:
         yield place, f"a distance of {distance:.6g} mm; distances are in mm (m or µm meant?)"
     sized = owner if spec.detector.pixel_size_mm is None else "detector.pixel_size_mm"
@@ -225,10 +211,8 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
         yield place, missed
     thickness = spec.detector.sensor.thickness_um
     if thickness and not _SENSOR_UM[0] <= thickness <= _SENSOR_UM[1]:
-        yield (
-            "detector.sensor.thickness_um",
-            (f"a sensor of {thickness:.6g} µm; thicknesses are in µm (mm meant?)"),
-        )
+        text = f"a sensor of {thickness:.6g} µm; thicknesses are in µm (mm meant?)"
+        yield "detector.sensor.thickness_um", text
 
 
 def beam_off_panels(detector: Detector, direction: object) -> str:
@@ -308,20 +292,16 @@ def _of_amounts(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
     edge = float(np.sqrt((experiment.crystal.real_space**2).sum(axis=1)).max())
     dmin = spec.sampling.dmin_angstrom
     if dmin > edge:
-        yield (
-            "sampling.dmin_angstrom",
-            (
-                f"a cut at {dmin:.6g} Å leaves no reflection of a cell whose longest edge is "
-                f"{edge:.6g} Å"
-            ),
+        text = (
+            f"a cut at {dmin:.6g} Å leaves no reflection of a cell whose longest edge is "
+            f"{edge:.6g} Å"
         )
+        yield "sampling.dmin_angstrom", text
     table = experiment.reflections
     if table.amplitude.size == 0 and table.default_amplitude == 0.0:
         left = "the background alone" if experiment.background.molecules > 0.0 else "all 0"
-        yield (
-            "structure_factors.default_f_electrons",
-            (f"0 and no file: the crystal scatters nothing, the image is {left}"),
-        )
+        text = f"0 and no file: the crystal scatters nothing, the image is {left}"
+        yield "structure_factors.default_f_electrons", text
 
 
 def _vector(values: object) -> Vector:

@@ -313,5 +313,5 @@ def test_a_value_that_set_gave_is_refused_by_the_name_of_the_flag(write, text, l
     assert str(error).startswith("--set: ")
     assert "detector.distance_mm: must be greater than 0" in str(error)
     assert str(path) not in str(error)
-    of_file = refused(load, write(f"{text}".replace("title", "tittle")), ["beam.energy_ev=9000"])
+    of_file = refused(load, write(f"{text}".replace("title", "heading")), ["beam.energy_ev=9000"])
     assert str(of_file).startswith(str(path))
