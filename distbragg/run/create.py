@@ -11,6 +11,7 @@ from distbragg.kernel.options import numeric_class, resolve_options
 from distbragg.models.build import reflections_key
 from distbragg.models.experiment import Experiment
 from distbragg.models.hashing import physics_hash
+from distbragg.run.notes import tell
 from distbragg.run.prepare import Prepared, SpecLike, check_machine, prepare
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.files import file_fields, replace_files
@@ -79,6 +80,7 @@ def create(
         provenance=gather_provenance(),
         inputs=inputs,
     )
+    tell(prepared.said.notes)
     save_grid(run.grids, reflections_key(run.frame_spec(0)), prepared.experiment.reflections)
     return run
 

@@ -99,7 +99,6 @@ def extend(
 def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: bool) -> None:
     experiment = build_experiment(sweep.frame_spec(0))
     prepared = prepared_of(sweep, experiment)
-    tell(prepared.said.notes)
     plan = replace(prepared.plan, unit_shape=run.layout.unit_shape)
     prepared = replace(prepared, plan=plan)
     _check_room(run, prepared, force=force)
@@ -124,6 +123,7 @@ def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: b
         experiment=experiment,
         inputs=_new_inputs(run, inputs),
     )
+    tell(prepared.said.notes)
 
 
 def _check_room(run: RunDirectory, prepared: Prepared, *, force: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from distbragg.plan.summary import PlanSummary, summarize
+from distbragg.run.notes import tell
 from distbragg.run.prepare import SpecLike, check_machine, prepare
 
 
@@ -47,4 +48,5 @@ def plan(
     check_machine(prepared, out=None if out is None else Path(out), workers=workers)
     summary = summarize(prepared.plan, prepared.heaviest, prepared.sweep.experiment.compute)
     said = prepared.said
+    tell(said.notes)
     return replace(summary, notes=said.notes, frames_checked=said.frames)

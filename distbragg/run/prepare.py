@@ -21,7 +21,7 @@ from distbragg.plan.memory import (
 from distbragg.plan.sweep import SweepPlan, choose_form, plan_sweep
 from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
-from distbragg.run.notes import SweepNotes, sweep_notes, tell
+from distbragg.run.notes import SweepNotes, sweep_notes
 from distbragg.run.survey import Survey, survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
@@ -109,9 +109,7 @@ def prepare(
     experiment = build_experiment(base)
     if sweep.experiment.output.labels:
         check_labels(experiment)
-    prepared = prepared_of(sweep, experiment)
-    tell(prepared.said.notes)
-    return prepared
+    return prepared_of(sweep, experiment)
 
 
 def said_of(sweep: SweepSpec) -> SweepNotes:

@@ -14,6 +14,7 @@ from distbragg.graph.frame import FrameFacts, TileCallback, render_into
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.models.hashing import physics_hash
 from distbragg.run.machine import usable_cores
+from distbragg.run.notes import tell
 from distbragg.run.prepare import (
     Prepared,
     SpecLike,
@@ -130,6 +131,7 @@ def _render(
     experiment_spec = as_experiment(spec, overrides)
     prepared = prepare(experiment_spec)
     check_machine(prepared)
+    tell(prepared.said.notes)
     options = resolve_options(experiment_spec.compute, threads or usable_cores())
     plan = prepared.plan.frame
     image = np.empty((plan.panels, *plan.shape), dtype=_dtype(prepared))
@@ -172,6 +174,7 @@ def _render_lazily(spec: SpecLike, overrides: Sequence[str], threads: int) -> xr
     from distbragg.graph.lazy import lazy_sweep  # dask is needed for this alone
 
     prepared = prepare(as_sweep(spec, overrides))
+    tell(prepared.said.notes)
     images = lazy_sweep(prepared.sweep, threads=threads)
     stack = label_images(
         images,

@@ -21,7 +21,12 @@ MONOCLINIC = [40.0, 50.0, 60.0, 90.0, 110.0, 90.0]
 def crystal_of(physics: str = "exact", **crystal: Any) -> Crystal:
     given = {"cell": TRICLINIC, **crystal}
     factors = {"default_f_electrons": 1.0}
-    spec = {"physics": physics, "crystal": given, "structure_factors": factors}
+    spec = {
+        "physics": physics,
+        "beam": {"wavelength_angstrom": 1.0},
+        "crystal": given,
+        "structure_factors": factors,
+    }
     return build_experiment(parse_spec(spec)).crystal
 
 

@@ -43,6 +43,7 @@ def panel_of(convention: str, curved: bool | str, physics: str = "exact", **dete
         "crystal": {"cell": [40, 40, 40, 90, 90, 90]},
         "structure_factors": {"default_f_electrons": 1.0},
         "detector": given,
+        "beam": {"wavelength_angstrom": 1.0},
     }
     return build_experiment(parse_spec(spec)).detector.panels[0]
 
