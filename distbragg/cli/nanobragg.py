@@ -60,6 +60,8 @@ def command(context: click.Context) -> None:
     for warning in parsed.warnings:
         _log.warning("%s", warning)
     check_outputs(parsed)
+    # What is not given is as that program has it: no news to who calls it.
+    _log.setLevel(logging.WARNING)
     parsed = replace(parsed, spec=with_program_wavelength(parsed.spec))
     check_cluster(parsed.own.cluster)
     if not simulate(parsed):

@@ -63,7 +63,8 @@ def create(
     prepared = prepare(spec, overrides, root=root)
     target = Path(out)
     # What is already there was checked when it was made, and fills the disk by itself.
-    check_machine(prepared, out=None if target.exists() else target, force=force)
+    present = target.exists()
+    check_machine(prepared, out=None if present else target, force=force)
     sweep = prepared.sweep
     inputs = collect_inputs(sweep)
     references = {path: inputs[name].reference for path, name in file_fields(sweep)}
@@ -80,7 +81,7 @@ def create(
         provenance=gather_provenance(),
         inputs=inputs,
     )
-    tell(prepared.said.notes)
+    tell(() if present else prepared.said.notes)
     save_grid(run.grids, reflections_key(run.frame_spec(0)), prepared.experiment.reflections)
     return run
 
