@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from distbragg.errors import InputError
 from distbragg.spec.base import Auto, Count, Positive, SpecModel, refusal
 from distbragg.spec.problems import input_error
-from distbragg.spec.yaml_text import read_yaml_mapping
+from distbragg.spec.yaml_text import Base60, read_yaml_mapping
 
 QueueKind = Literal["slurm", "pbs", "lsf", "sge"]
 WorkerCount = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -136,8 +136,8 @@ class QueueClusterSpec(ClusterSpec):
     @field_validator("walltime", mode="before")
     @classmethod
     def _walltime_is_text(cls, value: object) -> object:
-        # YAML 1.1 reads 10:00:00 without quotes as a number to base 60.
-        if isinstance(value, str) and _WALLTIME.match(value):
+        # YAML 1.1 reads 10:00:00 without quotes as a number to base 60; other readers still do.
+        if isinstance(value, str) and not isinstance(value, Base60) and _WALLTIME.match(value):
             return value
         raise refusal(f"{value!r} is no walltime", remedy='write hours, e.g. "10:00:00", in quotes')
 

@@ -38,6 +38,25 @@ class _Loader(_BASE):  # type: ignore[misc]
         return mapping
 
 
+class Base60(str):
+    """Text such as 1:30, which YAML 1.1 takes for the number 90: no number is written so."""
+
+    __slots__ = ()
+
+
+def _number(loader: Any, node: yaml.ScalarNode) -> object:  # noqa: ANN401
+    """Read a number; one to base 60 stays text, and 010 is ten, not the octal eight."""
+    if ":" in node.value:
+        return Base60(node.value)
+    if node.tag.endswith(":float"):
+        return loader.construct_yaml_float(node)
+    return int(node.value) if _DECIMAL.match(node.value) else loader.construct_yaml_int(node)
+
+
+_DECIMAL: Final = re.compile(r"^[-+]?\d+$")
+for _kind_of_number in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind_of_number}", _number)
+
 # YAML 1.1 takes 1e5 and 1.0e5 for text because the exponent has no sign.
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",

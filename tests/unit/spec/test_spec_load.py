@@ -315,3 +315,10 @@ def test_a_value_that_set_gave_is_refused_by_the_name_of_the_flag(write, text, l
     assert str(path) not in str(error)
     of_file = refused(load, write(f"{text}".replace("title", "heading")), ["beam.energy_ev=9000"])
     assert str(of_file).startswith(str(path))
+
+
+def test_numbers_are_read_as_they_are_written(write):
+    assert load_spec(write("crystal: {cells: [010, 1, 1]}")).crystal.cells == (10, 1, 1)
+    error = refused(load_spec, write("detector: {distance_mm: 1:30}"))
+    assert "detector.distance_mm: must be a number, got '1:30'" in str(error)
+    assert load_spec(write("title: 1:30")).title == "1:30"
