@@ -10,7 +10,7 @@ from distbragg.models.headers import HeaderValues
 from distbragg.notes import Note, Notes
 from distbragg.spec.experiment import ExperimentSpec
 
-PLACE: Final = "not given"
+PLACE: Final = "not given, so taken as"
 _MM_PER_M: Final = 1e3
 
 
@@ -31,7 +31,7 @@ def stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValue
         *_of_crystal(spec, experiment, headers),
     ]
     text = ", ".join(f"{field} = {value}" for field, value in found)
-    return (Note("note", PLACE, f"{text} are taken"),) if found else ()
+    return (Note("note", PLACE, text),) if found else ()
 
 
 StandIns = Iterator[tuple[str, str]]

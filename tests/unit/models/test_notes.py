@@ -152,7 +152,7 @@ def test_what_nobody_gave_is_said_in_one_line() -> None:
         "goniometer": {"oscillation_deg": 1},
     }
     (note,) = build_experiment(parse_spec(bare)).notes
-    assert (note.kind, note.place) == ("note", "not given")
+    assert (note.kind, note.place) == ("note", "not given, so taken as")
     for said in ("distance_mm = 100,", "pixel_size_mm = 0.1,", "pixels_fast = 1024,",
                  "fluence_photons_per_m2 = 1.25932e+29,", "kahn_factor = 0", "cells = 1 1 1",
                  "goniometer.steps = 2"):  # fmt: skip
