@@ -119,8 +119,9 @@ def divergence_directions(
     check_count(horizontal.count * vertical.count, "beam.divergence")
     upward = unit(cross(beam, polarization))
     directions: list[Vector] = []
+    angles = vertical.values
     for across in horizontal.values:
-        for along in vertical.values:
+        for along in angles:
             if round_off and _outside(across, horizontal, along, vertical):
                 continue
             point = rotate_about(scale(beam, -1.0), polarization, along)

@@ -171,8 +171,8 @@ class StructureFactorsSpec(SpecModel):
     number) is the symmetry of a list, in place of what the file says.
     `default_f_electrons` stands for every reflection not listed, 0 where it is not given. One of
     it and `file` is needed; `default_f_electrons: 0` alone is a crystal that scatters nothing,
-    for images of the background. `dmin_angstrom` bounds
-    what is computed from a model; the cut on rendered pixels is `sampling.dmin_angstrom`.
+    for images of the background. `dmin_angstrom` bounds what is computed from a model; the cut
+    on rendered pixels is `sampling.dmin_angstrom`.
     `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
     """
 
