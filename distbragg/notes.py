@@ -7,6 +7,10 @@ an experiment; a stack stores them.
 
 from __future__ import annotations
 
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -48,7 +52,39 @@ class Note:
         return {"kind": self.kind, "place": self.place, "text": self.text}
 
 
+class Logged(Note):
+    """A warning that was logged when it arose: it is stored, and not said again."""
+
+    __slots__ = ()
+
+
 Notes = tuple[Note, ...]
+
+
+@contextmanager
+def logged_warnings() -> Iterator[list[Note]]:
+    """Collect the warnings that this thread logs meanwhile, as notes."""
+    logger, ear = logging.getLogger("distbragg"), _Ear()
+    logger.addFilter(ear)
+    try:
+        yield ear.notes
+    finally:
+        logger.removeFilter(ear)
+
+
+class _Ear(logging.Filter):
+    """Keeps the warnings of one thread, all of which pass; their place stands before a colon."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[Note] = []
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        place, _, text = record.getMessage().partition(": ")
+        if record.thread == self._thread and record.levelno >= logging.WARNING and text:
+            self.notes.append(Logged("warning", place, text))
+        return True
 
 
 def distinct(*groups: Notes) -> Notes:

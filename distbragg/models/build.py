@@ -31,7 +31,7 @@ from distbragg.models.headers import (
     with_geometry,
 )
 from distbragg.models.stand_ins import stand_ins
-from distbragg.notes import Notes, distinct
+from distbragg.notes import Notes, distinct, logged_warnings
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.spec.experiment import ExperimentSpec
 
@@ -82,6 +82,18 @@ def build_experiment(
     """
     if frame < 0:
         raise InputError(f"frame {frame} is negative")
+    if not (reflections is None if checked is None else checked):
+        return _resolved(spec, reflections, frame, like)[0]
+    with logged_warnings() as logged:
+        experiment, headers, geometry = _resolved(spec, reflections, frame, like)
+    found = _notes(spec, experiment, headers, geometry)
+    return replace(experiment, notes=distinct(experiment.notes, tuple(logged), found))
+
+
+def _resolved(
+    spec: ExperimentSpec, reflections: Reflections | None, frame: int, like: Resolved | None
+) -> tuple[Experiment, HeaderValues, FileGeometry | None]:
+    """Resolve one frame; see `build_experiment`."""
     geometry = geometry_of(spec.detector, shot=shot_of(spec.beam))
     headers = with_geometry(ingest_headers(spec), geometry)
     rule = frame_rule(CONVENTIONS[convention_of(spec)], geometry)
@@ -116,10 +128,7 @@ def build_experiment(
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
         notes=distinct(table.notes, file_notes(spec.beam, geometry, float(beam.wavelength))),
     )
-    if reflections is None if checked is None else checked:
-        found = _notes(spec, experiment, headers, geometry)
-        experiment = replace(experiment, notes=distinct(experiment.notes, found))
-    return experiment
+    return experiment, headers, geometry
 
 
 def _notes(

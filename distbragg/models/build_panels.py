@@ -154,7 +154,9 @@ def _panel(
     if close < 0.0:
         normal, close = scale(normal, -1.0), -close
     if abs(dot(panel.fast, panel.slow)) > _RIGHT_ANGLE:
-        logger.warning("the fast and slow axes of panel '%s' are not at right angles", panel.name)
+        logger.warning(
+            "detector: the fast and slow axes of panel '%s' are not at right angles", panel.name
+        )
     ratio = dot(around.beam, normal)
     sensor = merged_sensor(
         spec.sensor,

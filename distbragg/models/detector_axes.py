@@ -97,6 +97,8 @@ def swing_of(spec: DetectorSpec, headers: HeaderValues, physics: Physics) -> Swi
         if physics == "exact":
             twotheta = headers.twotheta
         else:
-            logger.warning("TWOTHETA of the image header is not used, as in nanoBragg")
+            logger.warning(
+                "detector.twotheta_deg: that of the image header is not used, as in nanoBragg"
+            )
     x, y, z = spec.rotation_deg
     return Swing((deg_to_rad(x), deg_to_rad(y), deg_to_rad(z)), twotheta)

@@ -132,13 +132,6 @@ def _of_crystal(spec: ExperimentSpec) -> Doubts:
             f"{_SPREAD_DEG:g}, more is a powder"
         )
         yield "crystal.mosaic.spread_deg", text
-    domains = spec.crystal.mosaic.domains
-    if domains is not None and domains > 1 and not spread:
-        text = (
-            f"{domains} domains without a spread are one aligned domain; "
-            "give crystal.mosaic.spread_deg"
-        )
-        yield "crystal.mosaic.domains", text
 
 
 def _of_intensity(spec: ExperimentSpec, experiment: Experiment) -> Doubts:

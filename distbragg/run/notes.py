@@ -16,7 +16,7 @@ from distbragg.errors import DistbraggError
 from distbragg.models.build import Resolved, build_experiment, build_reflections, reflections_key
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
-from distbragg.notes import LOGGED, Note, Notes
+from distbragg.notes import LOGGED, Logged, Note, Notes
 from distbragg.plan.memory import precheck_spec
 from distbragg.run.machine import memory_bytes
 from distbragg.spec.axis import QUATERNION_PATH, AxisSpec
@@ -56,6 +56,8 @@ class SweepNotes:
 def tell(notes: Notes) -> None:
     """Log notes, a line each; the command line prints them as they stand."""
     for note in notes:
+        if isinstance(note, Logged):
+            continue
         level = logging.WARNING if note.kind == "warning" else logging.INFO
         _log.log(level, "%s", note.line, extra={LOGGED: True})
 

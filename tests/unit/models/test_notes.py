@@ -222,3 +222,11 @@ def test_cells_that_disagree_are_warned_of(tmp_path: Path) -> None:
     )  # fmt: skip
     same = {"structure_factors": factors, "crystal": {"cell": [12.01, 13, 14, 90, 100.1, 90]}}
     assert not [note for note in notes_of(same) if note.place == "crystal.cell"]
+
+
+@pytest.mark.spec("CLI-22")
+def test_warnings_that_are_logged_are_kept_too(caplog: pytest.LogCaptureFixture) -> None:
+    sensor = {"thickness_um": 100, "attenuation_length_um": 0, "layers": 1}
+    (note,) = notes_of({"detector": {"sensor": sensor}})
+    assert (note.kind, note.place) == ("warning", "detector.sensor")
+    assert str(note) in caplog.text

@@ -81,6 +81,7 @@ def tiny_experiment(panels: int = 1, shape: tuple[int, int] = SHAPE) -> Experime
             cells=frozen_float64([5, 5, 5]),
             shape="square",
             fudge=1.0,
+            spot_form=frozen_float64(25 * axes),
             mosaic_spread=0.0,
             mosaic_rotations=frozen_float64([axes]),
             phi=frozen_float64([0.0]),
