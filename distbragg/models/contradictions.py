@@ -135,7 +135,7 @@ def _of_detector(
         name = f"detector.pixels_{side}"
         count = getattr(own, f"pixels_{side}")
         sides = [(source, None if size is None else float(size[index])) for source, size in shape]
-        used = detector.preset or name
+        used = "detector.preset" if detector.preset is not None else name
         yield _Said(name, "pixels", ((used, count), *sides))
     yield _Said(place, "mm", ((place, distance), *_of_headers(headers, "distance", _MM_PER_M)))
     place = "detector.close_distance_mm"

@@ -89,11 +89,13 @@ class Manifest:
 
     @property
     def notes(self) -> Notes:
-        """What was said of the frames when the run was made."""
+        """What was said of the frames when the run was made; what is no note is left out."""
+        items = self.summary.get("notes")
         return tuple(
             Note("warning" if item.get("kind") == "warning" else "note",
                  str(item.get("place", "")), str(item.get("text", "")))
-            for item in self.summary.get("notes", ())
+            for item in (items if isinstance(items, list) else ())
+            if isinstance(item, dict)
         )  # fmt: skip
 
     @cached_property
