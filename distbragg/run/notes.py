@@ -8,11 +8,12 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from distbragg.errors import DistbraggError
+from distbragg.errors import DistbraggError, InputError
 from distbragg.models.build import Resolved, build_experiment, build_reflections, reflections_key
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
@@ -20,6 +21,8 @@ from distbragg.notes import LOGGED, Logged, Note, Notes
 from distbragg.plan.memory import precheck_spec
 from distbragg.run.machine import memory_bytes
 from distbragg.spec.axis import QUATERNION_PATH, AxisSpec
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.files import file_fields
 from distbragg.spec.sweep import SweepSpec
 
 _log = logging.getLogger("distbragg")
@@ -138,6 +141,7 @@ def _notes_of(
     try:
         spec = sweep.frame_spec(frame)
         precheck_spec(spec, memory_bytes())
+        _check_regular(spec)
         key = _key(sweep, frame)
         if key not in tables and len(tables) < _TABLES:
             tables[key] = build_reflections(spec)
@@ -147,6 +151,18 @@ def _notes_of(
         ).notes
     except DistbraggError as error:
         return (Note("warning", f"frame {frame}", f"cannot be rendered: {error}"),)
+
+
+def _check_regular(spec: ExperimentSpec) -> None:
+    """Refuse devices and pipes, which have no end.
+
+    Raises
+    ------
+    InputError
+    """
+    for field, name in file_fields(spec):
+        if Path(name).exists() and not (Path(name).is_file() or Path(name).is_dir()):
+            raise InputError("is not a file", source=name, field=field)
 
 
 def _key(sweep: SweepSpec, frame: int) -> str:
