@@ -171,7 +171,9 @@ def _of_cells(
         a, b, c, *angles = measured_cell(geometry.real_space)
         alpha, beta, gamma = (math.degrees(angle) for angle in angles)
         others.append((geometry.source, (a, b, c, alpha, beta, gamma)))
-    if factors.file is not None and (of_file := file_cell(factors.file, factors.format)):
+    if factors.file is not None and (
+        of_file := file_cell(factors.file, factors.format, factors.column)
+    ):
         others.append((factors.file, of_file))
     place = "crystal.matrix_file" if crystal.matrix_file is not None else "crystal.cell"
     for source, cell in others:

@@ -24,10 +24,7 @@ _ELSEWHERE: Final = {
          "beam_centre_mm", "beam_center_x", "beam_center_y", "beam_x", "beam_y", "beam_xy"),
         _CENTRE,
     ),
-    **dict.fromkeys(
-        ("space_group", "symmetry"),
-        "symmetry comes with the file of structure factors or the model; a text list is of P1",
-    ),
+    "symmetry": "did you mean structure_factors.space_group?",
     "unit_cell": "did you mean crystal.cell?",
     "mosaicity": "did you mean crystal.mosaic.spread_deg?",
     **dict.fromkeys(("ncells", "n_cells", "ncells_abc"), "did you mean crystal.cells?"),
