@@ -36,7 +36,7 @@ _FRAME: Final = "CrystFEL's (beam along +z, y upwards)"
 _NUMBER = r"[-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TERM = re.compile(rf"\s*({_NUMBER}|[-+])?\s*\*?\s*([xyz])")
 _SIZED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
-_MAXIMUM_BAD: Final = 1000
+_MAXIMUM_BAD: Final = 10_000
 _NEEDED: Final = ("fs", "ss", "corner_x", "corner_y", "min_fs", "max_fs", "min_ss", "max_ss")
 _UNIT_PIXEL: Final = 1e-3
 _VOLTS: Final = {"": 1.0, "v": 1.0, "kv": 1e3}
@@ -93,7 +93,10 @@ def read_crystfel(path: str) -> FileGeometry:
         panel, first = _panel(name, values, place, path)
         panels.append(masked(panel, first, bad, values, path))
     if assumed:
-        notes.append("clen is not a number in the file: the distance must be given")
+        asked = "clen is not a number in the file: the distance must be given"
+        if any(values.get("coffset", "0").strip("0. ") for values in contents.panels.values()):
+            asked += ", coffset included"
+        notes.append(asked)
     strange = {region.panel for region in bad} - {"", *contents.panels}
     notes += [f"a bad region lies in '{shown(name)}', which is no panel" for name in strange]
     wavelength = _wavelength(top, notes, path)

@@ -25,7 +25,7 @@ from distbragg.read.geometry.model import (
 )
 from distbragg.read.smv import SmvHeader, read_smv_header
 from distbragg.read.text import shown
-from distbragg.read.units import ANGSTROM, EV, length_mm, spectral_unit
+from distbragg.read.units import ANGSTROM, EV, angle_deg, length_mm, spectral_unit
 
 _FRAME: Final = "imgCIF's (beam along -z, spindle along +x)"
 _FAST: Final[Triple] = (1.0, 0.0, 0.0)
@@ -35,7 +35,18 @@ _CBF_HEADER_BYTES: Final = 64 * 1024
 _CBF_BINARY: Final = b"\x0c\x1a\x04\xd5"
 _NUMBER: Final = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
 _WORD: Final = r"[^\W\d_]+"
+_UNIT: Final = r"(?!x\b)[^\W\d_]+"
 _TILT: Final = 1e-6
+_LONGEST_M: Final = 10.0
+"""A distance without a unit that is longer, in metres, is in mm."""
+
+_BLANKS: Final = str.maketrans("#:=,()", "      ")
+"""What the definition of the mini header lets stand for a blank."""
+
+_USUAL_AXIS: Final = re.compile(
+    r"[+]?X?[\s.]*(?:CW)?|[+]?1(?:\.0*)?(?:\s+0(?:\.0*)?){2}", re.IGNORECASE
+)
+_NAMED_AXES: Final = {"OMEGA": (), "PHI": ("Kappa", "Chi")}
 
 
 def read_smv(path: str) -> FileGeometry:
@@ -50,6 +61,12 @@ def read_smv(path: str) -> FileGeometry:
         No SMV image, or a header without size or pixel size.
     """
     header = read_smv_header(path)
+    if "CCD_DETECTOR_NAMES" in header.values or "SOURCE_WAVELENGTH" in header.values:
+        raise InputError(
+            "a header of d*TREK (Rigaku), which keeps its geometry in keywords of its own",
+            source=path,
+            remedy="use `dials.import` and its imported.expt",
+        )
     pixel = positive(_needed(header, "PIXEL_SIZE"), path, "PIXEL_SIZE")
     distance = positive_or_none(header.number("DISTANCE"), path, "DISTANCE")
     orgx, orgy = header.number("ORGX", "XDS_ORGX"), header.number("ORGY", "XDS_ORGY")
@@ -58,7 +75,7 @@ def read_smv(path: str) -> FileGeometry:
     if orgx is not None and orgy is not None:
         centre = (orgx - 0.5) * pixel, (orgy - 0.5) * pixel
         notes.append("the beam centre is ORGX, ORGY")
-    elif along is not None and across is not None:
+    elif along is not None and across is not None and (along or across):
         centre = along, across
         notes.append(
             "the beam centre is BEAM_CENTER_Y along fast, BEAM_CENTER_X along slow (MOSFLM); "
@@ -91,16 +108,16 @@ def read_minicbf(path: str) -> FileGeometry:
     text = _cbf_header(path)
     fields = _MiniHeader(path, text)
     shape = (
-        count(fields.value(rf"X-Binary-Size-Second-Dimension:\s*{_NUMBER}"), path, "rows"),
-        count(fields.value(rf"X-Binary-Size-Fastest-Dimension:\s*{_NUMBER}"), path, "columns"),
+        count(fields.value(rf"X-Binary-Size-Second-Dimension\s*{_NUMBER}"), path, "rows"),
+        count(fields.value(rf"X-Binary-Size-Fastest-Dimension\s*{_NUMBER}"), path, "columns"),
     )
-    sizes = fields.match(rf"Pixel_size\s+{_NUMBER}[ \t]*({_WORD})\s*x\s*{_NUMBER}[ \t]*({_WORD})")
+    sizes = fields.match(rf"Pixel_size\s+{_NUMBER}[ \t]*({_UNIT})?\s*x\s*{_NUMBER}[ \t]*({_UNIT})?")
     pixel = square_pixel(
-        positive(fields.parsed(sizes[1]) * fields.unit(sizes[2], "Pixel_size"), path, "Pixel_size"),
-        positive(fields.parsed(sizes[3]) * fields.unit(sizes[4], "Pixel_size"), path, "Pixel_size"),
+        positive(fields.mm(sizes[1], sizes[2], "Pixel_size"), path, "Pixel_size"),
+        positive(fields.mm(sizes[3], sizes[4], "Pixel_size"), path, "Pixel_size"),
         path,
     )
-    sensor = fields.find(rf"(\w+)\s+sensor,\s*thickness\s+{_NUMBER}[ \t]*({_WORD})?")
+    sensor = fields.find(rf"(\w+)\s+sensor\s+thickness\s+{_NUMBER}[ \t]*({_WORD})?")
     phi, oscillation = fields.rotation()
     return _square(
         path,
@@ -115,9 +132,7 @@ def read_minicbf(path: str) -> FileGeometry:
         fraction=fields.optional(rf"Polarization\s+{_NUMBER}"),
         material="" if sensor is None else sensor[1],
         thickness=(
-            None
-            if sensor is None
-            else fields.parsed(sensor[2]) * fields.unit(sensor[3] or "m", "the sensor")
+            None if sensor is None else fields.mm(sensor[2], sensor[3], "the sensor's thickness")
         ),
         notes=fields.left_aside(),
     )
@@ -127,7 +142,8 @@ class _MiniHeader:
     """Values of a mini header, found by their patterns."""
 
     def __init__(self, path: str, text: str) -> None:
-        self.path, self.text = path, text
+        self.path, self.text = path, text.translate(_BLANKS)
+        self.notes: list[str] = []
 
     def find(self, pattern: str) -> re.Match[str] | None:
         """Find a value that may be missing."""
@@ -137,7 +153,7 @@ class _MiniHeader:
         """Find a value that must be there."""
         found = self.find(pattern)
         if found is None:
-            key = re.split(r"[\\(:]", pattern, maxsplit=1)[0]
+            key = re.split(r"[\\(]", pattern, maxsplit=1)[0]
             raise InputError(f"the header does not say {key}", source=self.path)
         return found
 
@@ -157,22 +173,53 @@ class _MiniHeader:
             raise InputError(f"{what} has no known unit ('{shown(word)}')", source=self.path)
         return found
 
+    def mm(self, value: str, unit: str | None, what: str) -> float:
+        """Return a length, mm; without a unit it is in metres, as the definition has it."""
+        size = self.parsed(value)
+        if unit is None:
+            unit = "m" if abs(size) <= _LONGEST_M else "mm"
+            self.notes.append(f"{what} says no unit: {size:g} is taken in {unit}")
+        return size * self.unit(unit, what)
+
     def length(self, name: str) -> float | None:
-        """Return a positive length, mm, that may be missing; without a unit it is in metres."""
+        """Return a positive length, mm, that may be missing."""
         found = self.find(rf"{name}\s+{_NUMBER}[ \t]*({_WORD})?")
         if found is None:
             return None
-        value = self.parsed(found[1]) * self.unit(found[2] or "m", name)
-        return positive_or_none(value, self.path, name)
+        return positive_or_none(self.mm(found[1], found[2], name), self.path, name)
 
-    def centre(self, pixel: float) -> tuple[float, float] | None:
-        """Return the beam centre from the corner, mm; it counts in pixels unless it says more."""
-        found = self.find(rf"Beam_xy\s+\(\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\)[ \t]*({_WORD})?")
+    def angle(self, name: str) -> float | None:
+        """Return an angle, degrees, that may be missing; without a unit it is in degrees."""
+        found = self.find(rf"\b{name}\s+{_NUMBER}[ \t]*({_WORD})?")
         if found is None:
             return None
-        word = found[3] or "pixels"
-        unit = pixel if word.lower().startswith(("pixel", "px")) else self.unit(word, "Beam_xy")
-        return self.parsed(found[1]) * unit, self.parsed(found[2]) * unit
+        unit = angle_deg(found[2] or "deg")
+        if unit is None:
+            raise InputError(f"{name} has no known unit ('{shown(found[2])}')", source=self.path)
+        return self.parsed(found[1]) * unit
+
+    def centre(self, pixel: float) -> tuple[float, float] | None:
+        """Return the beam centre from the corner, mm, or None.
+
+        It counts in pixels unless it says more. Programs that were told none write (0, 0).
+        """
+        found = self.find(rf"Beam_xy\s+{_NUMBER}\s+{_NUMBER}[ \t]*({_WORD})?")
+        if found is not None:
+            centre = self._place(found[1], found[3], pixel), self._place(found[2], found[3], pixel)
+        else:
+            across, down = (self.find(rf"Beam_{side}\s+{_NUMBER}[ \t]*({_WORD})?") for side in "xy")
+            if across is None or down is None:
+                return None
+            centre = (
+                self._place(across[1], across[2], pixel),
+                self._place(down[1], down[2], pixel),
+            )
+        return centre if any(centre) else None
+
+    def _place(self, value: str, unit: str | None, pixel: float) -> float:
+        word = unit or "pixels"
+        known = pixel if word.lower().startswith(("pixel", "px")) else self.unit(word, "Beam_xy")
+        return self.parsed(value) * known
 
     def wavelength(self) -> float | None:
         """Return the wavelength, Å, of the lines Wavelength or Photon_energy, or None."""
@@ -192,31 +239,45 @@ class _MiniHeader:
 
     def rotation(self) -> tuple[float | None, float | None]:
         """Start and width of the rotation: of the scan, else of the axis that turns, degrees."""
-        phi = self.optional(rf"Start_angle\s+{_NUMBER}")
-        width = self.optional(rf"Angle_increment\s+{_NUMBER}")
+        phi, width = self.angle("Start_angle"), self.angle("Angle_increment")
         for axis in ("Omega", "Phi"):
-            step = self.optional(rf"{axis}_increment\s+{_NUMBER}")
+            step = self.angle(f"{axis}_increment")
             if width is None and step:
                 width = step
-                start = self.optional(rf"\b{axis}\s+{_NUMBER}")
-                phi = start if phi is None else phi
+                phi = self.angle(axis) if phi is None else phi
         return phi, width
 
     def left_aside(self) -> list[str]:
         """Say what bears on the image and is not read."""
-        notes = []
-        if abs(self.optional(rf"Detector_2theta\s+{_NUMBER}") or 0.0) > _TILT:
-            notes.append("Detector_2theta is left aside: give detector.twotheta_deg and its axis")
+        notes = list(dict.fromkeys(self.notes))
+        notes += [
+            f"{name} is left aside: give detector.twotheta_deg and its axis"
+            for name in ("Detector_2theta", "Two_theta")
+            if self._turns(name)
+        ]
         if abs(self.optional(rf"Detector_Voffset\s+{_NUMBER}") or 0.0) > _TILT:
             notes.append("Detector_Voffset is left aside: detector.ybeam_mm gives the beam centre")
-        axis = self.find(r"Oscillation_axis\s+([^\r\n]+)")
-        if axis is not None and re.search(r"\bCCW\b|-\s*[XYZ]\b|\b[YZ]\b", axis[1]):
-            notes.append(
-                f"the spindle is +x, not '{shown(axis[1].strip())}': goniometer.spindle_axis"
-            )
+        notes += self._axis()
         if "_axis.vector[1]" in self.text or "_diffrn_scan_axis" in self.text:
             notes.append("the full imgCIF header is left aside: the mini header is read")
         return notes
+
+    def _axis(self) -> list[str]:
+        """Say where the spindle is taken along +x though the header has it elsewhere."""
+        found = self.find(r"Oscillation_axis[ \t]+([^\r\n]+)")
+        if found is None:
+            return []
+        word = " ".join(found[1].split())
+        named = _NAMED_AXES.get(word.upper())
+        if turned := [name for name in named or () if self._turns(name)]:
+            return [f"the spindle {shown(word)} is taken along +x, though {' and '.join(turned)} "
+                    "would turn it: goniometer.spindle_axis"]  # fmt: skip
+        if named is not None or _USUAL_AXIS.fullmatch(word):
+            return []
+        return [f"the spindle is +x, not '{shown(word)}': goniometer.spindle_axis"]
+
+    def _turns(self, name: str) -> bool:
+        return abs(self.angle(name) or 0.0) > _TILT
 
     def parsed(self, word: str) -> float:
         """Return text as a number."""

@@ -6,6 +6,7 @@ which describe the detector by its centre and distance alone, are read by `nexus
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Final
 
@@ -34,7 +35,13 @@ from distbragg.read.geometry.nexus_file import (
     text,
     turned,
 )
-from distbragg.read.geometry.nexus_plain import plain_panel, plain_rotation, setting_energy
+from distbragg.read.geometry.nexus_plain import (
+    pixels_counted,
+    plain_panel,
+    plain_rotation,
+    say_other_place,
+    setting_energy,
+)
 from distbragg.read.heaps import load_filters
 from distbragg.read.text import shown
 
@@ -42,6 +49,7 @@ _FRAME: Final = "NeXus's (McStas: beam along +z)"
 _LARGEST_MASK: Final = 1 << 27
 _WIDTHS: Final = ("_increment_set", "_increment", "_range_average")
 _NUMBERED_MASKS: Final = 16
+_DIMENSIONS: Final = 2
 
 Mask = NDArray[Any]
 
@@ -59,9 +67,9 @@ def read_nxmx(path: str) -> FileGeometry:
 
 
 def _geometry(file: NexusFile) -> FileGeometry:
-    entry = file.first(file.file, "NXentry")
-    instrument = file.first(entry, "NXinstrument")
-    detector = file.first(instrument, "NXdetector")
+    entry = file.first(file.file, "NXentry", "NXinstrument")
+    instrument = file.first(entry, "NXinstrument", "NXdetector")
+    detector = _detector(file, instrument)
     beam = beam_of(file, entry, instrument, None)
     wavelength = beam.wavelength
     if wavelength is None:
@@ -74,6 +82,8 @@ def _geometry(file: NexusFile) -> FileGeometry:
     else:
         panel, stated = plain_panel(file, detector, _mask(file, detector))
         panels = (panel,)
+    if modules:
+        say_other_place(file, detector, panels)
     spindle, phi, oscillation = _goniometer(file, entry)
     _say_what_is_left(file, entry, detector)
     return FileGeometry(
@@ -102,17 +112,62 @@ def _panels(
     material = text(file.scalar(detector, "sensor_material"))
     mask = _mask(file, detector)
     return tuple(
-        replace(_panel(file, name, module, mask), thickness=thickness, material=material)
+        replace(_panel(file, detector, name, module, mask), thickness=thickness, material=material)
         for name, module in modules
     )
 
 
-def _panel(file: NexusFile, name: str, module: Node, mask: Mask | None) -> PanelGeometry:
+def _detector(file: NexusFile, instrument: Node) -> Node:
+    """Return the detector: one with modules before one with pixels, before diodes and the like."""
+    for holding in ("NXdetector_module", "x_pixel_size", ""):
+        found = file.of_class(instrument, "NXdetector")
+        if any(file.of_class(node, holding) or holding in node for _, node in found):
+            return file.first(instrument, "NXdetector", holding)
+    return file.first(instrument, "NXdetector")
+
+
+def _start(file: NexusFile, detector: Node, module: Node, direction: Node) -> str:
+    """Return where the chain of a pixel direction begins.
+
+    A direction that names no axis stands where its module's or its detector's `depends_on` says.
+    """
+    named = [(text(direction.attrs.get("depends_on")), direction.name)]
+    named += [(text(file.scalar(place, "depends_on")), f"{place.name}/x")
+              for place in (module, detector)]  # fmt: skip
+    for name, place in named:
+        if name not in ("", "."):
+            return resolved(name, place)
+    return "."
+
+
+def _image_shape(mask: Mask | None) -> tuple[int, int] | None:
+    return None if mask is None or mask.ndim != _DIMENSIONS else mask.shape
+
+
+def _as_counted(
+    file: NexusFile, name: str, shape: tuple[int, int], counted: tuple[int, int] | None
+) -> tuple[int, int]:
+    """Return pixels (slow, fast) of a module; some masters write them as (fast, slow).
+
+    They do where the detector or its mask, `counted`, has them the other way round.
+    """
+    if counted is None or counted == shape or counted != shape[::-1]:
+        return shape
+    file.notes.append(
+        f"data_size of {name} is (fast, slow): the detector has {counted[1]} x {counted[0]} pixels"
+    )
+    return counted
+
+
+def _panel(
+    file: NexusFile, detector: Node, name: str, module: Node, mask: Mask | None
+) -> PanelGeometry:
     fast = file.stored(module, "fast_pixel_direction")
     slow = file.stored(module, "slow_pixel_direction")
     if fast is None or slow is None:
         raise InputError(f"{name} has no pixel directions", source=file.path)
     shape, first = _area(file, name, module)
+    shape = _as_counted(file, name, shape, pixels_counted(file, detector) or _image_shape(mask))
     fast_unit = file.length_unit(fast.attrs, "fast_pixel_direction")
     slow_unit = file.length_unit(slow.attrs, "slow_pixel_direction")
     pixel = square_pixel(
@@ -120,8 +175,8 @@ def _panel(file: NexusFile, name: str, module: Node, mask: Mask | None) -> Panel
         positive(file.values(slow, "a pixel")[0] * slow_unit, file.path, "the pixel size"),
         file.path,
     )
-    turn, shift = file.chain(resolved(text(fast.attrs.get("depends_on")), fast.name))
-    slow_turn, _ = file.chain(resolved(text(slow.attrs.get("depends_on")), slow.name))
+    turn, shift = file.chain(_start(file, detector, module, fast))
+    slow_turn, _ = file.chain(_start(file, detector, module, slow))
     origin = apply3(turn, file.offset(fast, name, fast_unit)) + shift
     return PanelGeometry(
         name=name,
@@ -136,7 +191,9 @@ def _panel(file: NexusFile, name: str, module: Node, mask: Mask | None) -> Panel
 
 def _area(file: NexusFile, name: str, module: Node) -> tuple[tuple[int, int], list[float]]:
     """Pixels (slow, fast) of a module, and where its first one lies in the image."""
-    size, first = file.field(module, "data_size"), file.field(module, "data_origin")
+    size = file.field(module, "data_size")
+    origin = file.stored(module, "data_origin")
+    first = [0.0] * len(size) if origin is None else file.values(origin, "data_origin")
     if len(size) < 2 or len(first) != len(size):
         raise InputError(f"data_size of {name} has not two numbers", source=file.path)
     stride = file.stored(module, "data_stride")
@@ -197,10 +254,9 @@ def _goniometer(file: NexusFile, entry: Node) -> tuple[Triple | None, float | No
         return None, None, None
     sample = samples[0][1]
     start = resolved(text(file.scalar(sample, "depends_on")), sample.name + "/x")
+    axes = [dataset for _, dataset in file.axes(start)] or _unnamed_axes(file, sample)
     rotations = [
-        dataset
-        for _, dataset in file.axes(start)
-        if text(dataset.attrs.get("transformation_type")) == "rotation"
+        dataset for dataset in axes if text(dataset.attrs.get("transformation_type")) == "rotation"
     ]
     if not rotations:
         return plain_rotation(file, sample)
@@ -215,6 +271,19 @@ def _goniometer(file: NexusFile, entry: Node) -> tuple[Triple | None, float | No
     return turned(turn, file.axis(dataset, dataset.name)), phi, oscillation
 
 
+def _unnamed_axes(file: NexusFile, sample: Node) -> list[Node]:
+    """Return the axes of a sample that does not say on which it depends."""
+    found = [
+        node
+        for _, group in file.of_class(sample, "NXtransformations")
+        for name in sorted(group)
+        if isinstance(node := file.stored(group, name), h5py.Dataset) and "vector" in node.attrs
+    ]
+    if found:
+        file.notes.append("the sample has no depends_on: its axes are taken as they stand")
+    return found
+
+
 def _scan(file: NexusFile, dataset: Node) -> tuple[float, float | None]:
     """Start and width of an axis's first frame, degrees.
 
@@ -224,7 +293,11 @@ def _scan(file: NexusFile, dataset: Node) -> tuple[float, float | None]:
     unit = file.angle_unit(dataset.attrs, dataset.name)
     angles = file.values(dataset, dataset.name)
     if len(angles) > 1:
-        return angles[0] * unit, (angles[1] - angles[0]) * unit
+        step = (angles[1] - angles[0]) * unit
+        # More than half a turn, and back again: the step went past 360 degrees.
+        if abs(step) > 180.0 and len(angles) > 2 and (angles[2] - angles[1]) * step < 0.0:
+            step = math.remainder(step, 360.0)
+        return angles[0] * unit, step
     stem = str(dataset.name).rpartition("/")[2]
     for ending in (*_WIDTHS, "_end"):
         member = file.stored(dataset.parent, stem + ending)

@@ -28,7 +28,10 @@ _FIELDS: Final[tuple[tuple[str, tuple[tuple[str, Quantity], ...]], ...]] = (
     ("NXbeam", (("incident_wavelength", "wavelength"), ("incident_energy", "energy"))),
     ("NXmonochromator", (("wavelength", "wavelength"), ("energy", "energy"))),
 )
-_ASIDE: Final = ("flux", "total_flux", "incident_beam_size", "incident_beam_divergence", "profile")
+_ASIDE: Final = (
+    "flux", "flux_integrated", "total_flux", "total_flux_integrated", "incident_beam_size",
+    "extent", "incident_beam_divergence", "profile", "pulse_energy", "incident_polarization",
+)  # fmt: skip
 _LONGEST_VARIANTS: Final = 8
 _DISAGREE: Final = 5e-3
 _STOKES: Final = ("incident_polarization_stokes", "incident_polarisation_stokes")
@@ -95,8 +98,8 @@ def read_nexus_beam(path: str, shot: int | None) -> NexusBeam:
         entries = file.of_class(file.file, "NXentry")
         if not entries:
             return NexusBeam()
-        instrument = file.first(entries[0][1], "NXinstrument")
-        return beam_of(file, entries[0][1], instrument, shot)
+        entry = file.first(file.file, "NXentry", "NXinstrument")
+        return beam_of(file, entry, file.first(entry, "NXinstrument"), shot)
 
 
 def beam_of(file: NexusFile, entry: Node, instrument: Node, shot: int | None) -> NexusBeam:
@@ -182,7 +185,9 @@ class _Reader:
         spread = f"{present[0][0]}_spread"
         aside = [name for name in (spread, *_ASIDE) if self.file.stored(group, name) is not None]
         if aside:
-            self.note(f"left aside: {', '.join(aside)}; beam gives flux, size and dispersion")
+            self.note(f"left aside: {', '.join(aside)}; beam gives what an image depends on")
+        if text(self.file.scalar(group, "depends_on")) not in ("", "."):
+            self.note("depends_on of the beam is left aside: it travels along +z")
 
     def _dataset(self, group: Node, name: str) -> Node:
         found = self.file.stored(group, name)

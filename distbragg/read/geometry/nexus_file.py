@@ -83,8 +83,10 @@ class NexusFile:
                 break
         return found
 
-    def first(self, group: Node, nx_class: str) -> Node:
+    def first(self, group: Node, nx_class: str, holding: str = "") -> Node:
         """Return the first group of a class; a note says that there are more.
+
+        Those that hold a member, or a group, of the name or class `holding` go before others.
 
         Raises
         ------
@@ -95,8 +97,12 @@ class NexusFile:
         if not found:
             raise InputError(f"there is no {nx_class} in it", source=self.path)
         if len(found) > 1:
+            found.sort(key=lambda item: not self._holds(item[1], holding))
             self.notes.append(f"{found[0][0]} is used of {len(found)} {nx_class}")
         return found[0][1]
+
+    def _holds(self, group: Node, wanted: str) -> bool:
+        return self.stored(group, wanted) is not None or bool(self.of_class(group, wanted))
 
     def group(self, parent: Node, name: str) -> Node:
         """Return a member that is a group, or None."""
@@ -171,6 +177,8 @@ class NexusFile:
 
     def axis(self, dataset: Node, what: str) -> Triple:
         """Return the unit vector of an axis."""
+        if "vector" not in dataset.attrs:
+            raise InputError(f"{what} has no vector", source=self.path)
         vector = np.asarray(dataset.attrs["vector"], dtype=np.float64).reshape(-1)
         if vector.size != 3:
             raise InputError(f"the vector of {what} has not three numbers", source=self.path)
@@ -219,7 +227,7 @@ class NexusFile:
         NeXus asks for unit length. One of another length is taken as it stands, as other
         programs take it, and a note says so.
         """
-        vector = np.asarray(dataset.attrs["vector"], dtype=np.float64).reshape(-1)
+        vector = np.asarray(dataset.attrs.get("vector", ()), dtype=np.float64).reshape(-1)
         length = math.hypot(*vector.tolist())
         if vector.size == 3 and length == 0.0:
             return np.zeros(3)

@@ -6,6 +6,7 @@ distance, `detectorSpecific` the number of pixels, and `geometry` the directions
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import h5py
@@ -23,7 +24,7 @@ from distbragg.read.geometry.model import (
     positive_or_none,
     square_pixel,
 )
-from distbragg.read.geometry.nexus_file import NexusFile, Node, text
+from distbragg.read.geometry.nexus_file import NexusFile, Node, resolved, text
 from distbragg.read.units import length_mm, spectral_unit, unit_attribute
 from distbragg.units import energy_ev_to_wavelength_angstrom
 
@@ -46,7 +47,6 @@ def plain_panel(
     InputError
         No pixel size, or no number of pixels.
     """
-    specific = file.group(detector, "detectorSpecific")
     sizes = [file.length(detector, f"{side}_pixel_size") for side in "xy"]
     if sizes[0] is None or sizes[1] is None:
         raise InputError(
@@ -58,13 +58,15 @@ def plain_panel(
         positive(sizes[1], file.path, "y_pixel_size"),
         file.path,
     )
-    shape = _shape(file, specific, mask)
+    shape = _shape(file, detector, mask)
     fast, slow = _directions(file, detector)
     distance = None
     for name in ("detector_distance", "distance"):
         if distance is None:
             distance = positive_or_none(file.length(detector, name), file.path, name)
     centre = [_centre(file, detector, f"beam_center_{side}", pixel) for side in "xy"]
+    if not any(centre):
+        centre = [None, None]  # Detectors that were told no centre write 0.
     stated = distance is not None, centre[0] is not None and centre[1] is not None
     across = shape[1] * pixel / 2.0 if centre[0] is None else centre[0]
     down = shape[0] * pixel / 2.0 if centre[1] is None else centre[1]
@@ -93,17 +95,48 @@ def plain_panel(
     return panel, stated
 
 
-def _shape(file: NexusFile, specific: Node, mask: NDArray[Any] | None) -> tuple[int, int]:
-    """Pixels (slow, fast): as counted by the detector, else as the mask has them."""
+def pixels_counted(file: NexusFile, detector: Node) -> tuple[int, int] | None:
+    """Pixels (slow, fast) as counted by the detector, or None."""
+    specific = file.group(detector, "detectorSpecific")
     counts = [
         None if specific is None else file.optional(specific, f"{side}_pixels_in_detector")
         for side in "yx"
     ]
-    if counts[0] is not None and counts[1] is not None:
-        return (
-            count(counts[0], file.path, "y_pixels_in_detector"),
-            count(counts[1], file.path, "x_pixels_in_detector"),
+    if counts[0] is None or counts[1] is None:
+        return None
+    return (
+        count(counts[0], file.path, "y_pixels_in_detector"),
+        count(counts[1], file.path, "x_pixels_in_detector"),
+    )
+
+
+def say_other_place(file: NexusFile, detector: Node, panels: tuple[PanelGeometry, ...]) -> None:
+    """Say where `beam_center` of a detector of one module is not where its axes place it."""
+    (panel, *more) = panels
+    centre = [_centre(file, detector, f"beam_center_{side}", panel.pixel_size) for side in "xy"]
+    if more or centre[0] is None or centre[1] is None or not any(centre):
+        return
+    normal = np.cross(panel.fast, panel.slow)
+    if abs(normal[2]) < _TILT:
+        return
+    offset = -np.array(panel.origin)
+    offset[2] += math.fsum((normal * np.array(panel.origin)).tolist()) / float(normal[2])
+    found = [math.fsum((offset * np.array(axis)).tolist()) for axis in (panel.fast, panel.slow)]
+    if max(abs(a - b) for a, b in zip(found, centre, strict=True)) > panel.pixel_size:
+        says, stands = (
+            " and ".join(f"{value / panel.pixel_size:.2f}" for value in pair)
+            for pair in (centre, found)
         )
+        file.notes.append(
+            f"beam_center says {says} pixels, the axes of the module {stands}: the axes count"
+        )
+
+
+def _shape(file: NexusFile, detector: Node, mask: NDArray[Any] | None) -> tuple[int, int]:
+    """Pixels (slow, fast): as counted by the detector, else as the mask has them."""
+    counted = pixels_counted(file, detector)
+    if counted is not None:
+        return counted
     if mask is not None and mask.ndim == 2:
         return mask.shape[0], mask.shape[1]
     raise InputError(
@@ -146,12 +179,21 @@ def _centre(file: NexusFile, detector: Node, name: str, pixel: float) -> float |
 
 
 def _say_swing(file: NexusFile, detector: Node) -> None:
+    """Say that the detector is turned, by its goniometer or by its axes."""
     goniometer = file.group(detector, "goniometer")
-    if goniometer is None:
-        return
-    swing = file.stored(goniometer, "two_theta")
-    if swing is not None and abs(file.values(swing, "two_theta")[0]) > _TILT:
-        file.notes.append("two_theta is left aside: give detector.twotheta_deg and its axis")
+    start = resolved(text(file.scalar(detector, "depends_on")), detector.name + "/x")
+    axes = {
+        name.rpartition("/")[2]: dataset
+        for name, dataset in file.axes(start)
+        if text(dataset.attrs.get("transformation_type")) == "rotation"
+    }
+    for name in ("two_theta", "two_theta_start"):
+        if goniometer is not None and file.stored(goniometer, name) is not None:
+            axes.setdefault(name, file.stored(goniometer, name))
+    for name, dataset in axes.items():
+        if abs(file.values(dataset, name)[0]) > _TILT:
+            file.notes.append(f"{name} is left aside: give detector.twotheta_deg and its axis")
+            return
 
 
 def plain_rotation(

@@ -91,6 +91,8 @@ def detect_format(path: str) -> GeometryFormat:
             start = handle.read(_FIRST_BYTES)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", source=path) from error
+    # Files of old Macs end their lines with CR alone.
+    start = start.replace(b"\r", b"\n")
     for pattern, what, remedy in _OTHERS:
         if pattern.search(start):
             raise InputError(
@@ -142,6 +144,21 @@ _OTHERS: Final[tuple[tuple[re.Pattern[bytes], str, str], ...]] = (
         "use `dials.import` and its imported.expt",
     ),
     (
+        re.compile(rb'\A\s*\[\s*\{\s*"__id__"\s*:\s*"DataBlock"'),
+        "a datablock of an older DIALS",
+        "import the images anew: `dials.import` writes imported.expt",
+    ),
+    (
+        re.compile(rb"\A\s*\d+(?: +[-\d.]+){5} *\n *[\d.]+(?: +[-\d.]+){3} *\n"),
+        "an XPARM.XDS of a version before 2010, which does not name itself",
+        "run IDXREF of a newer XDS, or give XDS.INP",
+    ),
+    (
+        re.compile(rb"\A<\?xml"),
+        "a file of XML",
+        "give detector.panels, or a geometry file of a known format",
+    ),
+    (
         re.compile(rb"dials::af::reflection_table"),
         "a table of reflections of DIALS",
         "give its .expt",
@@ -151,12 +168,12 @@ _OTHERS: Final[tuple[tuple[re.Pattern[bytes], str, str], ...]] = (
 """Files that are no geometry but are given for one, by what they hold."""
 
 _SIGNS: Final[tuple[tuple[GeometryFormat, re.Pattern[bytes]], ...]] = (
-    ("nxmx", re.compile(re.escape(_HDF5))),
+    ("nxmx", re.compile(re.escape(_HDF5.replace(b"\r", b"\n")))),
     ("cbf", re.compile(rb"\A###CBF")),
     ("smv", re.compile(rb"\A\{\s*HEADER_BYTES\s*=")),
     ("xparm", re.compile(rb"\A\s*G?XPARM\.XDS")),
     ("expt", re.compile(rb'\A\s*\{\s*"')),
-    ("xds", re.compile(rb"(?m)^[^!\n]*\b(?:ORGX|DETECTOR_DISTANCE|NX|QX)=")),
+    ("xds", re.compile(rb"(?m)^[^!;#\n]*\b(?:ORGX|DETECTOR_DISTANCE|NX|QX)=")),
     ("crystfel", re.compile(rb"(?m)^\s*[^;\s]+/(?:corner_x|min_fs|fs)\s*=")),
 )
 """What the files of a format hold, in the order in which they are asked for."""

@@ -35,7 +35,7 @@ from distbragg.read.geometry.model import (
     square_pixel,
 )
 from distbragg.read.geometry.xds_masks import trusted_pixels
-from distbragg.read.text import read_text
+from distbragg.read.text import read_text, shown
 
 MAXIMUM_BYTES: Final = 1 << 22
 _MAXIMUM_AREAS: Final = 10_000
@@ -247,6 +247,11 @@ def _or(value: float | None, default: float) -> float:
 def _left_aside(inp: _Input) -> list[str]:
     """Say what bears on the image and is not read."""
     notes = [f"{name} is left aside" for name in _LEFT_ASIDE if name in inp.values]
+    if "ROTATION_AXIS" not in inp.values and "OSCILLATION_RANGE" in inp.values:
+        notes.append("ROTATION_AXIS= is not given: +x is taken")
+    group = inp.values.get("SPACE_GROUP_NUMBER", [""])[-1].split()
+    if "UNIT_CELL_A-AXIS" in inp.values and group and group[0] not in ("0", "1"):
+        notes.append(f"SPACE_GROUP_NUMBER= {shown(group[0])} is left aside: crystal.space_group")
     started, data = inp.optional("STARTING_FRAME"), inp.optional("DATA_RANGE")
     if started is not None and data is not None and started != data:
         notes.append(f"the rotation starts at STARTING_FRAME= {started:g}, not at DATA_RANGE=")

@@ -10,7 +10,7 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.geometry.read import read_geometry
-from tests.geometry_files import MINI_CBF, SMV, XDS_INP
+from tests.geometry_files import CRYSTFEL, MINI_CBF, SMV, XDS_INP
 
 
 def read(tmp_path: Path, content: bytes) -> FileGeometry:
@@ -187,7 +187,7 @@ def test_what_a_mini_header_says_of_a_moved_detector_is_told(tmp_path: Path) -> 
     for line, part in (
         (b"# Detector_2theta 10.0 deg.\n", "Detector_2theta"),
         (b"# Detector_Voffset 0.05 m\n", "Detector_Voffset"),
-        (b"# Oscillation_axis X, CCW\n", "'X, CCW'"),
+        (b"# Oscillation_axis X, CCW\n", "'X CCW'"),
     ):
         found = changed(tmp_path, MINI_CBF, b"# Polarization 0.990\n", line)
         assert part in "\n".join(found.notes)
@@ -262,3 +262,93 @@ def test_a_mini_header_with_all_that_detectors_write_reads_as_the_short_one(
         assert found.panels[0].origin == plain.panels[0].origin
         assert (found.phi, found.oscillation, found.wavelength) == (5.0, 0.25, 0.9795)
         assert found.panels[0].thickness == pytest.approx(0.32)
+
+
+@pytest.mark.spec("GEO-19")
+def test_a_mini_header_may_separate_its_values_by_signs(tmp_path: Path) -> None:
+    """Its definition lets `#`, `:`, `=`, commas and brackets stand for blanks."""
+    plain = read(tmp_path, MINI_CBF)
+    found = read(
+        tmp_path,
+        MINI_CBF.replace(b"Wavelength 0.9795 A", b"Wavelength = 0.9795 A")
+        .replace(b"Detector_distance 0.19018 m", b"Detector_distance: 0.19018 m")
+        .replace(b"Beam_xy (7.50, 4.25) pixels", b"Beam_xy 7.50 4.25 pixels")
+        .replace(b"sensor, thickness 0.000320", b"sensor, thickness: 0.000320"),
+    )
+    assert found.wavelength == plain.wavelength == 0.9795
+    assert found.panels[0].origin == plain.panels[0].origin
+    assert found.panels[0].origin == pytest.approx((-1.29, 0.731, -190.18))
+    assert found.panels[0].thickness == plain.panels[0].thickness == 0.32
+    assert found.notes == ()
+
+
+@pytest.mark.spec("GEO-18")
+def test_a_beam_centre_in_two_lines_and_one_of_0(tmp_path: Path) -> None:
+    both = b"# Beam_xy (7.50, 4.25) pixels\n"
+    found = changed(tmp_path, MINI_CBF, both, b"# Beam_x 7.50 pixels\n# Beam_y 0.731 mm\n")
+    assert found.centre_stated
+    assert found.panels[0].origin[:2] == (-1.29, 0.731)
+    # Detectors that were told no centre write 0.
+    found = changed(tmp_path, MINI_CBF, both, b"# Beam_xy (0.00, 0.00) pixels\n")
+    assert not found.centre_stated
+    centre = b"BEAM_CENTER_X=0.12;\nBEAM_CENTER_Y=0.23;\n"
+    found = changed(tmp_path, SMV, centre, b"BEAM_CENTER_X=0.00;\nBEAM_CENTER_Y=0.00;\n")
+    assert not found.centre_stated
+
+
+@pytest.mark.spec("GEO-19")
+def test_missing_units_and_other_units_of_a_mini_header(tmp_path: Path) -> None:
+    found = changed(tmp_path, MINI_CBF, b"172e-6 m x 172e-6 m", b"172e-6 x 172e-6")
+    assert found.panels[0].pixel_size == pytest.approx(0.172, rel=1e-15)
+    assert found.notes == ("Pixel_size says no unit: 0.000172 is taken in m",)
+    found = changed(tmp_path, MINI_CBF, b"distance 0.19018 m", b"distance 190.18")
+    assert found.panels[0].origin[2] == -190.18
+    assert found.notes == ("Detector_distance says no unit: 190.18 is taken in mm",)
+    found = changed(tmp_path, MINI_CBF, b"increment 0.2500 deg.", b"increment 0.01 rad")
+    assert found.oscillation == pytest.approx(0.5729577951308232, rel=1e-15)
+    with pytest.raises(InputError, match="Angle_increment has no known unit"):
+        changed(tmp_path, MINI_CBF, b"increment 0.2500 deg.", b"increment 0.01 furlong")
+
+
+@pytest.mark.parametrize(
+    ("lines", "part"),
+    [
+        (b"# Oscillation_axis X, CW\n", ""),
+        (b"# Oscillation_axis OMEGA\n# Kappa 30.0 deg.\n", ""),
+        (b"# Oscillation_axis (1 0 0)\n", ""),
+        (b"# Oscillation_axis x, ccw\n", "not 'x ccw'"),
+        (b"# Oscillation_axis (0 1 0)\n", "not '0 1 0'"),
+        (b"# Oscillation_axis PHI\n# Chi 24.0 deg.\n", "though Chi would turn it"),
+        (b"# Two_theta 20.0 deg.\n", "Two_theta is left aside"),
+    ],
+)
+def test_a_spindle_of_a_mini_header_that_is_not_along_x_is_told(
+    tmp_path: Path, lines: bytes, part: str
+) -> None:
+    found = changed(tmp_path, MINI_CBF, b"# Polarization 0.990\n", lines)
+    assert len(found.notes) == bool(part)
+    assert part in "".join(found.notes)
+
+
+def test_more_files_that_are_no_geometry_are_refused_by_their_name(tmp_path: Path) -> None:
+    trek = b"{\nHEADER_BYTES= 512;\nSIZE1=4;\nSIZE2=3;\nData_type=unsigned short int;\n" \
+        b"SOURCE_WAVELENGTH=1.0 0.71073;\nCCD_DETECTOR_DIMENSIONS=4 3;\n}\n"  # fmt: skip
+    old = b"     1   0.0 0.5  1.0 0.0 0.0\n  0.9795 0.0 0.0 1.0209\n 1024 1024 0.1 0.1\n"
+    for content, message in (
+        (trek.ljust(512) + bytes(24), "d.TREK .*dials.import"),
+        (old, "XPARM.XDS of a version before 2010"),
+        (
+            b'[\n  {\n    "__id__": "DataBlock",\n    "beam": []\n  }\n]\n',
+            "datablock .*dials.import",
+        ),
+        (b"<?xml version='1.0'?>\n<site/>\n", "a file of XML"),
+    ):
+        with pytest.raises(InputError, match=message):
+            read(tmp_path, content)
+
+
+def test_line_ends_and_comments_do_not_hide_what_a_file_is(tmp_path: Path) -> None:
+    assert read(tmp_path, XDS_INP.replace(b"\n", b"\r")).panels[0].shape == (10, 24)
+    assert (
+        read(tmp_path, b"; made from XDS.INP with NX=24 ORGX=3\n" + CRYSTFEL).format == "crystfel"
+    )
