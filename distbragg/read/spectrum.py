@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.spectrum_columns import Columns, columns_of
+from distbragg.read.spectrum_columns import COMMENTS, Columns, columns_of
 from distbragg.read.text import Line, data_lines, parse_number
 from distbragg.read.units import ANGSTROM, EV, KEV, METRE, Quantity, SpectralUnit
 
@@ -57,7 +57,8 @@ class Spectrum:
 def read_spectrum(path: str) -> Spectrum:
     """Read a spectrum.
 
-    One or two columns separated by white space, commas or semicolons; `#` starts a comment. A
+    One or two columns separated by white space, commas or semicolons; `#` starts a comment, and
+    so does `%`, `!` or `//` at the beginning of a line. A
     first line of names, or a comment, may say what the columns hold and in which unit, in any
     usual spelling: `energy_ev`, `E (keV)`, `wavelength [nm]`, `# energies in keV`. What is said
     is believed. A column without a unit is taken by its size, which a note says; sizes that no
@@ -70,7 +71,7 @@ def read_spectrum(path: str) -> Spectrum:
         Names file and line: wrong columns, no finite number, a wavelength or energy that is
         not positive, a unit that is not known; or no positive weight, or an empty table.
     """
-    lines = list(data_lines(path))
+    lines = [line for line in data_lines(path) if not line.fields[0].startswith(COMMENTS)]
     if not lines:
         raise InputError("the spectrum is empty", source=path)
     if len(lines) > MAXIMUM_LINES:
@@ -171,9 +172,13 @@ def _parse(line: Line, columns: Columns) -> tuple[float, float]:
             source=line.place,
             remedy="name the columns in a first line" if len(line.fields) > 2 else "",
         )
-    value = parse_number(line.fields[columns.value], line, "wavelength or energy")
+    value = parse_number(_unquoted(line, columns.value), line, "wavelength or energy")
     if value <= 0.0:
         raise InputError(f"wavelength or energy {value:g} is not positive", source=line.place)
     if columns.weight is None:
         return value, 1.0
-    return value, parse_number(line.fields[columns.weight], line, "weight")
+    return value, parse_number(_unquoted(line, columns.weight), line, "weight")
+
+
+def _unquoted(line: Line, column: int) -> str:
+    return line.fields[column].strip("\"'")

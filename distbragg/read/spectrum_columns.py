@@ -33,6 +33,16 @@ _ASIDE: Final = frozenset(
 _REMEDY: Final = "expected e.g. 'wavelength_angstrom,weight' or 'energy_ev,weight'"
 _MOST_COMMENTS: Final = 100
 _NAME = re.compile(r"[^\s([]+(?:\s*[(\[][^)\]]*[)\]])?")
+_ERRORS: Final = frozenset(
+    ("err", "error", "errors", "sigma", "sigmas", "std", "stdev", "esd", "uncertainty", "variance")
+)
+"""Words of a column that says how well another is known."""
+
+COMMENTS: Final = ("%", "!", "//")
+"""What begins a comment line in tables of other programs, beside `#`."""
+
+_INDEX: Final = "(index)"
+_DECIMAL_COMMAS = re.compile(r"\s*[-+]?\d+,\d+(?:[eE][-+]?\d+)?\s*[;\t]\s*\S")
 _BETWEEN = re.compile(r"[\s_/()\[\],:;=*^\"'-]+")
 _SINGLE = re.compile(r"[(\[/]\s*([AmJ])\s*(?:[)\]]|$)")
 _SAID = re.compile(r"(?<![\d.])\b(?:k|M|m)?eV\b|Å|[Åå]ngstr[oö]ms?|\b[Aa]ngstr[oö]ms?\b|\b[np]m\b")
@@ -76,6 +86,9 @@ def columns_of(path: str, lines: list[Line]) -> tuple[Columns, list[Line]]:
     """
     first = lines[0]
     raw = split_lines(read_text(path))
+    if any(_DECIMAL_COMMAS.match(raw[line.number - 1]) for line in lines[:2]):
+        raise InputError("the numbers have decimal commas", source=first.place,
+                         remedy="write decimal points")  # fmt: skip
     named = not _is_number(first.fields[0])
     comments = _comments(raw[: first.number])
     if named:
@@ -115,14 +128,22 @@ def _is_number(text: str) -> bool:
 
 
 def _comments(raw: list[str]) -> list[str]:
-    return [line.split("#", 1)[1] for line in raw[-_MOST_COMMENTS:] if "#" in line]
+    found = []
+    for line in raw[-_MOST_COMMENTS:]:
+        if "#" in line:
+            found.append(line.split("#", 1)[1])
+        elif line.lstrip().startswith(COMMENTS):
+            found.append(line.lstrip().lstrip("%!/"))
+    return found
 
 
 def _names(text: str) -> list[str]:
     """Split a line of names; a bracketed unit belongs to the name before it."""
+    # Tables of pandas begin with a column of row numbers that has no name.
+    index = [_INDEX] if re.match(r" *[,;\t]", text) else []
     text = text.strip(" \t,;\f\v")
     if re.search(r"[,;\t]", text):
-        return [part.strip("\"' ") for part in re.split(r"[,;\t]+", text) if part.strip()]
+        return index + [part.strip("\"' ") for part in re.split(r"[,;\t]+", text) if part.strip()]
     return [part.strip("\"' ") for part in _NAME.findall(text)]
 
 
@@ -171,7 +192,9 @@ def _words(name: str) -> list[str]:
 
 def _is_weight(name: str) -> bool:
     words = [word.casefold() for word in _words(name)]
-    return any(word in _WEIGHTS for word in words) and not any(w in _QUANTITIES for w in words)
+    return any(word in _WEIGHTS for word in words) and not any(
+        word in _QUANTITIES or word in _ERRORS for word in words
+    )
 
 
 def _classified(name: str, source: str) -> tuple[Quantity | None, SpectralUnit | None] | None:

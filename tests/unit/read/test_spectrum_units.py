@@ -193,3 +193,31 @@ def test_spectra_compressed_as_detectors_do_are_read(tmp_path: Path) -> None:
         file["energy_ev"] = [9000.0, 9001.0, 9002.0]
     found = read_shot(str(path), 2, weights="w", channels="energy_ev")
     np.testing.assert_array_equal(found.weight, [1.0, 1.0, 1.0])
+
+
+@pytest.mark.spec("SRC-24")
+@pytest.mark.parametrize(
+    "content",
+    [
+        ",energy_ev,weight\n0,12398.42,1\n1,6199.21,2\n",
+        "\tenergy_ev\tweight\n0\t12398.42\t1\n1\t6199.21\t2\n",
+        "energy_ev,flux,flux_err\n12398.42,1,0.1\n6199.21,2,0.1\n",
+        '"energy_ev","weight"\n"12398.42","1"\n"6199.21","2"\n',
+        "% energy (eV), flux\n12398.42 1\n6199.21 2\n",
+        "! energies in eV\n12398.42 1\n6199.21 2\n",
+        "// run 7\n// wavelength (nm)\n0.1 1\n0.2 2\n",
+        "%%\n% wavelength in Angstrom\nwavelength weight\n1 1\n2 2\n",
+    ],
+)
+def test_tables_of_other_programs_are_read(tmp_path: Path, content: str) -> None:
+    found = read(tmp_path, content)
+    np.testing.assert_allclose(found.wavelength, [1.0, 2.0], rtol=1e-7)
+    np.testing.assert_array_equal(found.weight, [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    "content", ["0,95;1,5\n0,96;2,5\n", "energy_eV;weight\n9500,5;0,3\n", "9500,5\t3\n9501,5\t4\n"]
+)
+def test_decimal_commas_are_refused_by_name(tmp_path: Path, content: str) -> None:
+    with pytest.raises(InputError, match="decimal commas; write decimal points"):
+        read(tmp_path, content)
