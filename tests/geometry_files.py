@@ -68,7 +68,7 @@ def expt(panels: list[dict[str, Any]] | None = None, **changes: Any) -> dict[str
                 "real_space_a": [0.0, 0.0, 40.0],
                 "real_space_b": [40.0, 0.0, 0.0],
                 "real_space_c": [0.0, 60.0, 0.0],
-                "space_group_hall_symbol": " P 4",
+                "space_group_hall_symbol": " P 1",
             }
         ],
         **changes,

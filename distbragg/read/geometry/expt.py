@@ -30,6 +30,7 @@ from distbragg.read.geometry.model import (
     direction,
     number,
     positive,
+    positive_or_none,
     square_pixel,
     triple,
 )
@@ -180,7 +181,7 @@ def _beam(
         polarization = (x, y, z) if math.hypot(x, y, z) > 1e-9 else None
     return (
         (0.0 - back[0], 0.0 - back[1], 0.0 - back[2]),
-        None if wavelength is None else positive(wavelength, path, "wavelength"),
+        positive_or_none(wavelength, path, "wavelength"),
         polarization,
         None if fraction is None else number(fraction, path, "polarization_fraction"),
     )

@@ -51,6 +51,10 @@ def expt_notes(models: Models, imageset: dict[str, Json]) -> list[str]:
         for name in _MOSAICITY
         if (value := _size(models.get("crystal") or {}, name))
     ]
+    group = (models.get("crystal") or {}).get("space_group_hall_symbol")
+    if isinstance(group, str) and group.strip() not in ("", "P 1"):
+        notes.append(f"the space group, Hall symbol {shown(group.strip())}, is left aside: "
+                     "structure_factors.space_group gives it")  # fmt: skip
     notes += _of_panels(models.get("detector") or {})
     for name in _TABLES:
         table = imageset.get(name)

@@ -91,8 +91,8 @@ def detect_format(path: str) -> GeometryFormat:
             start = handle.read(_FIRST_BYTES)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read ({error})", source=path) from error
-    # Files of old Macs end their lines with CR alone.
-    start = start.replace(b"\r", b"\n")
+    # Files of old Macs end their lines with CR alone, those of Windows may begin with a mark.
+    start = start.replace(b"\r", b"\n").removeprefix(b"\xef\xbb\xbf")
     for pattern, what, remedy in _OTHERS:
         if pattern.search(start):
             raise InputError(
@@ -153,6 +153,7 @@ _OTHERS: Final[tuple[tuple[re.Pattern[bytes], str, str], ...]] = (
         "an XPARM.XDS of a version before 2010, which does not name itself",
         "run IDXREF of a newer XDS, or give XDS.INP",
     ),
+    (re.compile(rb"\A(?:\xff\xfe|\xfe\xff)"), "text in UTF-16", "save it as UTF-8"),
     (
         re.compile(rb"\A<\?xml"),
         "a file of XML",

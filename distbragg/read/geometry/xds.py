@@ -251,7 +251,9 @@ def _left_aside(inp: _Input) -> list[str]:
         notes.append("ROTATION_AXIS= is not given: +x is taken")
     group = inp.values.get("SPACE_GROUP_NUMBER", [""])[-1].split()
     if "UNIT_CELL_A-AXIS" in inp.values and group and group[0] not in ("0", "1"):
-        notes.append(f"SPACE_GROUP_NUMBER= {shown(group[0])} is left aside: crystal.space_group")
+        notes.append(
+            f"SPACE_GROUP_NUMBER= {shown(group[0])} is left aside: structure_factors.space_group"
+        )
     started, data = inp.optional("STARTING_FRAME"), inp.optional("DATA_RANGE")
     if started is not None and data is not None and started != data:
         notes.append(f"the rotation starts at STARTING_FRAME= {started:g}, not at DATA_RANGE=")

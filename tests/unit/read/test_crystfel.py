@@ -256,3 +256,20 @@ def test_files_as_people_write_them(tmp_path: Path) -> None:
     assert panel.slow == (0.0, -1.0, 0.0)
     assert panel.masked == (Rectangle(35, 36, 0, 39),)
     assert (found.wavelength, found.distance_stated) == (None, False)
+
+
+def test_a_distance_that_holds_the_offsets_of_panels_says_so(tmp_path: Path) -> None:
+    found = changed(tmp_path, "clen = 0.06", "clen = /LCLS/detector_1/EncoderValue")
+    assert "the distance must be given, coffset included" in told(found)
+    text = TEXT.replace("clen = 0.06", "clen = /z").replace("right/coffset = -0.001\n", "")
+    assert told(read(tmp_path, text)).endswith("the distance must be given")
+
+
+def test_thousands_of_bad_regions_are_read(tmp_path: Path) -> None:
+    lines = "".join(
+        f"bad{index}/panel = left\nbad{index}/min_fs = 3\nbad{index}/max_fs = 3\n"
+        f"bad{index}/min_ss = 4\nbad{index}/max_ss = 4\n"
+        for index in range(2500)
+    )
+    found = read(tmp_path, TEXT + lines)
+    assert found.panels[0].masked.count(Rectangle(4, 5, 3, 4)) == 2500

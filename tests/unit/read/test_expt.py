@@ -194,6 +194,7 @@ def test_what_a_list_says_beside_its_geometry_is_told(tmp_path):
     document["beam"][0].update(
         probe="electron", divergence=0.1, flux=1e12, s0_at_scan_points=[[0, 0, -1]]
     )
+    document["crystal"][0]["space_group_hall_symbol"] = " P 4nw 2abw"
     document["goniometer"][0]["setting_rotation_at_scan_points"] = [IDENTITY]
     document["imageset"] = [{"mask": "bad.pickle", "gain": None, "dx": "dx.pickle"}]
     document["experiment"][0]["imageset"] = 0
@@ -205,7 +206,7 @@ def test_what_a_list_says_beside_its_geometry_is_told(tmp_path):
         "A_at_scan_points", "ML_half_mosaicity_deg 0.1", "'electron'", "divergence 0.1",
         "flux 1e+12",
         "s0_at_scan_points", "setting_rotation_at_scan_points", "bad.pickle", "dx.pickle",
-        "gain and pedestal", "px_mm_strategy",
+        "gain and pedestal", "px_mm_strategy", "Hall symbol P 4nw 2abw",
     ):  # fmt: skip
         assert part in text, part
     assert read(tmp_path, expt()).notes == ()
@@ -235,3 +236,14 @@ def test_models_in_files_of_their_own_are_refused(tmp_path):
     document["experiment"][0]["beam"] = "beam.json"
     with pytest.raises(InputError, match="files of their own are not read"):
         read(tmp_path, document)
+
+
+def test_a_list_may_begin_with_a_mark_and_say_no_wavelength(tmp_path):
+    document = expt()
+    document["beam"][0]["wavelength"] = 0.0
+    path = tmp_path / "x.expt"
+    path.write_text(json.dumps(document), encoding="utf-8-sig")
+    assert read_geometry(str(path)).wavelength is None
+    path.write_text(json.dumps(document), encoding="utf-16")
+    with pytest.raises(InputError, match="UTF-16.*save it as UTF-8"):
+        read_geometry(str(path))

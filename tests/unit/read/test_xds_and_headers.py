@@ -352,3 +352,11 @@ def test_line_ends_and_comments_do_not_hide_what_a_file_is(tmp_path: Path) -> No
     assert (
         read(tmp_path, b"; made from XDS.INP with NX=24 ORGX=3\n" + CRYSTFEL).format == "crystfel"
     )
+
+
+def test_a_symmetry_and_an_axis_that_an_xds_input_leaves_open_are_told(tmp_path: Path) -> None:
+    found = read(tmp_path, XDS_INP + b"SPACE_GROUP_NUMBER= 75\n")
+    assert found.notes == ("SPACE_GROUP_NUMBER= 75 is left aside: structure_factors.space_group",)
+    found = changed(tmp_path, XDS_INP, b"ROTATION_AXIS= 2 0 0 ", b"")
+    assert found.spindle == (1.0, 0.0, 0.0)
+    assert found.notes == ("ROTATION_AXIS= is not given: +x is taken",)
