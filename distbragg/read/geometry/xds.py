@@ -35,7 +35,7 @@ from distbragg.read.geometry.model import (
     square_pixel,
 )
 from distbragg.read.geometry.xds_masks import trusted_pixels
-from distbragg.read.text import read_text, shown
+from distbragg.read.text import read_text
 
 MAXIMUM_BYTES: Final = 1 << 22
 _MAXIMUM_AREAS: Final = 10_000
@@ -183,6 +183,7 @@ def read_xparm(path: str) -> FileGeometry:
             phi=numbers[1],
             oscillation=numbers[2],
             real_space=_checked_cell((a, b, c), path),
+            notes=tuple(_symmetry(numbers[10])),
         )
     )
 
@@ -250,10 +251,8 @@ def _left_aside(inp: _Input) -> list[str]:
     if "ROTATION_AXIS" not in inp.values and "OSCILLATION_RANGE" in inp.values:
         notes.append("ROTATION_AXIS= is not given: +x is taken")
     group = inp.values.get("SPACE_GROUP_NUMBER", [""])[-1].split()
-    if "UNIT_CELL_A-AXIS" in inp.values and group and group[0] not in ("0", "1"):
-        notes.append(
-            f"SPACE_GROUP_NUMBER= {shown(group[0])} is left aside: structure_factors.space_group"
-        )
+    if "UNIT_CELL_A-AXIS" in inp.values and group:
+        notes += _symmetry(parsed_number(group[0], inp.path, "SPACE_GROUP_NUMBER="))
     started, data = inp.optional("STARTING_FRAME"), inp.optional("DATA_RANGE")
     if started is not None and data is not None and started != data:
         notes.append(f"the rotation starts at STARTING_FRAME= {started:g}, not at DATA_RANGE=")
@@ -262,6 +261,13 @@ def _left_aside(inp: _Input) -> list[str]:
         if any(word.strip("0.") for word in cell):
             notes.append("UNIT_CELL_CONSTANTS has no orientation and is left aside: crystal.cell")
     return notes
+
+
+def _symmetry(group: float) -> list[str]:
+    """Say that the number of a space group is not read; 0 and 1 say nothing."""
+    if group <= 1.0:
+        return []
+    return [f"the space group, number {group:g}, is left aside: structure_factors.space_group"]
 
 
 def _plain(values: Sequence[float]) -> Triple:

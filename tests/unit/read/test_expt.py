@@ -245,5 +245,5 @@ def test_a_list_may_begin_with_a_mark_and_say_no_wavelength(tmp_path):
     path.write_text(json.dumps(document), encoding="utf-8-sig")
     assert read_geometry(str(path)).wavelength is None
     path.write_text(json.dumps(document), encoding="utf-16")
-    with pytest.raises(InputError, match="UTF-16.*save it as UTF-8"):
+    with pytest.raises(InputError, match=r"UTF-16.*save it as UTF-8"):
         read_geometry(str(path))

@@ -10,7 +10,7 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.geometry.read import read_geometry
-from tests.geometry_files import CRYSTFEL, MINI_CBF, SMV, XDS_INP
+from tests.geometry_files import CRYSTFEL, MINI_CBF, SMV, XDS_INP, XPARM
 
 
 def read(tmp_path: Path, content: bytes) -> FileGeometry:
@@ -356,7 +356,10 @@ def test_line_ends_and_comments_do_not_hide_what_a_file_is(tmp_path: Path) -> No
 
 def test_a_symmetry_and_an_axis_that_an_xds_input_leaves_open_are_told(tmp_path: Path) -> None:
     found = read(tmp_path, XDS_INP + b"SPACE_GROUP_NUMBER= 75\n")
-    assert found.notes == ("SPACE_GROUP_NUMBER= 75 is left aside: structure_factors.space_group",)
+    said = "the space group, number 75, is left aside: structure_factors.space_group"
+    assert found.notes == (said,)
+    assert read(tmp_path, XPARM).notes == (said,)
+    assert read(tmp_path, XDS_INP + b"SPACE_GROUP_NUMBER= 0\n").notes == ()
     found = changed(tmp_path, XDS_INP, b"ROTATION_AXIS= 2 0 0 ", b"")
     assert found.spindle == (1.0, 0.0, 0.0)
     assert found.notes == ("ROTATION_AXIS= is not given: +x is taken",)
