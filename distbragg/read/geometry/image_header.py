@@ -76,10 +76,11 @@ def read_smv(path: str) -> FileGeometry:
         centre = (orgx - 0.5) * pixel, (orgy - 0.5) * pixel
         notes.append("the beam centre is ORGX, ORGY")
     elif along is not None and across is not None and (along or across):
-        centre = along, across
+        unit = _centre_unit((across, along), header.shape, pixel)
+        centre = along * unit, across * unit
         notes.append(
-            "the beam centre is BEAM_CENTER_Y along fast, BEAM_CENTER_X along slow (MOSFLM); "
-            "beamlines differ: check it"
+            f"the beam centre is BEAM_CENTER_Y along fast, BEAM_CENTER_X along slow (MOSFLM), in "
+            f"{'mm' if unit == 1.0 else 'pixels by its size'}; beamlines differ: check it"
         )
     if abs(header.number("TWOTHETA") or 0.0) > _TILT:
         notes.append("TWOTHETA is left aside: give detector.twotheta_deg and its axis")
@@ -308,6 +309,16 @@ def _cbf_header(path: str) -> str:
             remedy="for full imgCIF headers use `dials.import` and its imported.expt",
         )
     return text
+
+
+def _centre_unit(centre: tuple[float, float], shape: tuple[int, int], pixel: float) -> float:
+    """Return the unit of a centre (along slow, along fast), mm.
+
+    Some beamlines write pixels for mm: where it lies on the detector in pixels alone.
+    """
+    in_mm = all(value <= side * pixel for value, side in zip(centre, shape, strict=True))
+    in_pixels = all(value <= side for value, side in zip(centre, shape, strict=True))
+    return pixel if in_pixels and not in_mm else 1.0
 
 
 def _needed(header: SmvHeader, key: str) -> float:

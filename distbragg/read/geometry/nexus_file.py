@@ -95,7 +95,11 @@ class NexusFile:
         """
         found = self.of_class(group, nx_class)
         if not found:
-            raise InputError(f"there is no {nx_class} in it", source=self.path)
+            raise InputError(
+                f"there is no {nx_class} in it",
+                source=self.path,
+                remedy="give the master file of the images, by NXmx",
+            )
         if len(found) > 1:
             found.sort(key=lambda item: not self._holds(item[1], holding))
             self.notes.append(f"{found[0][0]} is used of {len(found)} {nx_class}")

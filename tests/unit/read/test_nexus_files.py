@@ -229,3 +229,11 @@ def test_an_axis_without_a_vector_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="transformations/z has no vector"):
         master(tmp_path, edit)
+
+
+def test_a_file_of_data_alone_asks_for_its_master(tmp_path: Path) -> None:
+    path = tmp_path / "data_000001.h5"
+    with h5py.File(path, "w") as file:
+        file.create_group("entry").attrs["NX_class"] = "NXentry"
+    with pytest.raises(InputError, match="no NXinstrument in it; give the master file"):
+        read_geometry(str(path))

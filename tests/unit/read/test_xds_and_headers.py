@@ -363,3 +363,15 @@ def test_a_symmetry_and_an_axis_that_an_xds_input_leaves_open_are_told(tmp_path:
     found = changed(tmp_path, XDS_INP, b"ROTATION_AXIS= 2 0 0 ", b"")
     assert found.spindle == (1.0, 0.0, 0.0)
     assert found.notes == ("ROTATION_AXIS= is not given: +x is taken",)
+
+
+def test_a_centre_of_an_smv_header_in_pixels_is_taken_as_such(tmp_path: Path) -> None:
+    """4 x 3 pixels of 0.1 mm: 2 and 1.5 lie on the detector in pixels alone."""
+    centre = b"BEAM_CENTER_X=0.12;\nBEAM_CENTER_Y=0.23;\n"
+    found = changed(tmp_path, SMV, centre, b"BEAM_CENTER_X=1.50;\nBEAM_CENTER_Y=2.00;\n")
+    assert found.panels[0].origin[:2] == pytest.approx((-0.2, 0.15))
+    assert "in pixels by its size" in found.notes[0]
+    # Off the detector in either: as its definition has it.
+    found = changed(tmp_path, SMV, centre, b"BEAM_CENTER_X=9.00;\nBEAM_CENTER_Y=9.00;\n")
+    assert found.panels[0].origin[:2] == (-9.0, 9.0)
+    assert "in mm" in found.notes[0]
