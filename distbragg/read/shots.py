@@ -20,6 +20,8 @@ from distbragg.read.zarr_array import ZarrArray, open_place, open_zarr_array
 
 MAXIMUM_CHANNELS: Final = 1_000_000
 
+_MISSING: Final = ("_FillValue", "missing_value")
+_PACKING: Final = ("scale_factor", "add_offset", *_MISSING)
 _DAMAGE: Final = (
     OSError,
     RuntimeError,
@@ -105,7 +107,25 @@ def _rows(weight: Any, axis: Any, shot: int | None, unit: str | None, path: str)
     found, notes = _unit_of(axis, unit, path)
     if shot is None and weight.ndim > 1 and weight.shape[0] > 1:
         notes = (*notes, first_of_many(path, weight.shape[0]))
-    return _row(weight, shot or 0, path), _row(axis, shot or 0, path), found, notes
+    row, values = (_unpacked(array, _row(array, shot or 0, path), path) for array in (weight, axis))
+    return row, values, found, notes
+
+
+def _unpacked(dataset: Any, row: NDArray[np.float64], path: str) -> NDArray[np.float64]:  # noqa: ANN401
+    """Return values as CF packs them in integers: scale_factor · stored + add_offset.
+
+    Where one is that of `_FillValue` or `missing_value` there is none: NaN.
+    """
+    found = {}
+    for name in _PACKING:
+        value = np.asarray(dataset.attrs.get(name, ()))
+        if value.size == 1 and value.dtype.kind in "iuf":
+            found[name] = float(value.reshape(-1)[0])
+        elif name in dataset.attrs and name in ("scale_factor", "add_offset"):
+            raise InputError(f"{name} of {dataset.name} is no number", source=path)
+    missing = np.isin(row, [found[name] for name in _MISSING if name in found])
+    values = row * found.get("scale_factor", 1.0) + found.get("add_offset", 0.0)
+    return np.where(missing, np.nan, values)
 
 
 def _few_channels(array: ZarrArray, path: str) -> ZarrArray:

@@ -182,6 +182,7 @@ def test_axes_of_a_sample_without_depends_on_are_read(tmp_path: Path) -> None:
     assert found.notes == ("the sample has no depends_on: its axes are taken as they stand",)
 
 
+@pytest.mark.spec("GEO-22")
 @pytest.mark.parametrize(
     ("angles", "width"),
     [

@@ -221,3 +221,35 @@ def test_tables_of_other_programs_are_read(tmp_path: Path, content: str) -> None
 def test_decimal_commas_are_refused_by_name(tmp_path: Path, content: str) -> None:
     with pytest.raises(InputError, match="decimal commas; write decimal points"):
         read(tmp_path, content)
+
+
+@pytest.mark.spec("SRC-24")
+def test_numbers_that_are_packed_in_integers_are_unpacked(tmp_path: Path) -> None:
+    """CF conventions, 8.1: 0.5 · stored + 9000 eV; stored -1 is a missing value."""
+    path = tmp_path / "packed.nc"
+    with h5py.File(path, "w") as file:
+        file["energy"] = np.array([1000, 1020], dtype=np.int16)
+        file["energy"].attrs.update(units="eV", scale_factor=0.5, add_offset=np.array([9000.0]))
+        file["weight"] = np.array([[1, 2], [-1, 4]], dtype=np.int16)
+        file["weight"].attrs.update(_FillValue=np.int16(-1), add_offset=3.0)
+    found = read_shot(str(path), 0, weights="weight", channels="energy")
+    np.testing.assert_allclose(found.wavelength, 12398.42 / np.array([9500.0, 9510.0]), rtol=1e-7)
+    np.testing.assert_array_equal(found.weight, [4.0, 5.0])
+    with pytest.raises(InputError, match="not finite"):
+        read_shot(str(path), 1, weights="weight", channels="energy")
+    with h5py.File(path, "a") as file:
+        file["weight"].attrs["add_offset"] = "three"
+    with pytest.raises(InputError, match="add_offset of /weight is no number"):
+        read_shot(str(path), 0, weights="weight", channels="energy")
+
+
+def test_packed_numbers_of_a_zarr_store_are_unpacked(tmp_path: Path) -> None:
+    group = zarr.open_group(str(tmp_path / "s.zarr"), mode="w", zarr_format=2)
+    for name, values, attributes in (
+        ("energy", [1000, 1020], {"units": "eV", "scale_factor": 0.5, "add_offset": 9000.0}),
+        ("weight", [[1, 2]], {}),
+    ):
+        array = group.create_array(name, data=np.array(values, dtype=np.int16))
+        array.attrs.update(attributes)
+    found = read_shot(str(tmp_path / "s.zarr"), 0, weights="weight", channels="energy")
+    np.testing.assert_allclose(found.wavelength, 12398.42 / np.array([9500.0, 9510.0]), rtol=1e-7)
