@@ -7,6 +7,7 @@ distance, `detectorSpecific` the number of pixels, and `geometry` the directions
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import Any, Final
 
 import h5py
@@ -113,9 +114,15 @@ def pixels_counted(file: NexusFile, detector: Node) -> tuple[int, int] | None:
 def say_other_place(file: NexusFile, detector: Node, panels: tuple[PanelGeometry, ...]) -> None:
     """Say where `beam_center` of a detector of one module is not where its axes place it."""
     (panel, *more) = panels
-    centre = [_centre(file, detector, f"beam_center_{side}", panel.pixel_size) for side in "xy"]
-    if more or centre[0] is None or centre[1] is None or not any(centre):
+    try:
+        across, down = (
+            _centre(file, detector, f"beam_center_{side}", panel.pixel_size) for side in "xy"
+        )
+    except InputError:
+        return  # Nothing hangs on it.
+    if more or across is None or down is None or not (across or down):
         return
+    centre = [across, down]
     normal = np.cross(panel.fast, panel.slow)
     if abs(normal[2]) < _TILT:
         return
@@ -182,11 +189,11 @@ def _say_swing(file: NexusFile, detector: Node) -> None:
     """Say that the detector is turned, by its goniometer or by its axes."""
     goniometer = file.group(detector, "goniometer")
     start = resolved(text(file.scalar(detector, "depends_on")), detector.name + "/x")
-    axes = {
-        name.rpartition("/")[2]: dataset
-        for name, dataset in file.axes(start)
-        if text(dataset.attrs.get("transformation_type")) == "rotation"
-    }
+    axes: dict[str, Node] = {}
+    with suppress(InputError):  # A chain that ends early places nothing here.
+        for name, dataset in file.axes(start):
+            if text(dataset.attrs.get("transformation_type")) == "rotation":
+                axes[name.rpartition("/")[2]] = dataset
     for name in ("two_theta", "two_theta_start"):
         if goniometer is not None and file.stored(goniometer, name) is not None:
             axes.setdefault(name, file.stored(goniometer, name))

@@ -118,6 +118,12 @@ def test_a_beam_centre_that_is_not_where_the_axes_place_it_is_told(tmp_path: Pat
 
     for agrees in (edit(13.0, 5.5), edit(0.0, 0.0)):
         assert one_module(tmp_path, agrees).notes == ()
+
+    def unreadable(file: h5py.File) -> None:
+        put(file[DETECTOR], "beam_center_x", np.nan)
+        put(file[DETECTOR], "beam_center_y", 5.0, "furlong")
+
+    assert one_module(tmp_path, unreadable).notes == ()
     found = one_module(tmp_path, edit(100.0, 5.0))
     assert found.notes == (
         "beam_center says 100.00 and 5.00 pixels, the axes of the module 13.00 and 5.00: the axes "
@@ -238,3 +244,12 @@ def test_a_file_of_data_alone_asks_for_its_master(tmp_path: Path) -> None:
         file.create_group("entry").attrs["NX_class"] = "NXentry"
     with pytest.raises(InputError, match="no NXinstrument in it; give the master file"):
         read_geometry(str(path))
+
+
+def test_a_chain_that_ends_early_does_not_keep_a_plain_master_from_being_read(
+    tmp_path: Path,
+) -> None:
+    def edit(file: h5py.File) -> None:
+        file[DETECTOR]["depends_on"] = "transformations/nowhere"
+
+    assert plain(tmp_path, edit).panels[0].shape == (10, 12)
