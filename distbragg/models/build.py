@@ -126,7 +126,7 @@ def _resolved(
             else like.experiment.background
         ),
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
-        notes=distinct(table.notes, file_notes(spec.beam, geometry, float(beam.wavelength))),
+        notes=distinct(table.notes, file_notes(spec, geometry, float(beam.wavelength))),
     )
     return experiment, headers, geometry
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from distbragg.errors import InputError
 from distbragg.models.conventions import ConventionRule
-from distbragg.models.sensor import known_material
+from distbragg.models.sensor import THINNEST_MM, known_material
 from distbragg.models.spectrum import resolve_spectrum, takes_file_spectrum
 from distbragg.models.vectors import Vector
 from distbragg.notes import Note, Notes
@@ -18,8 +18,10 @@ from distbragg.read.geometry.model import (
 )
 from distbragg.read.geometry.read import read_geometry
 from distbragg.read.preset import read_preset
+from distbragg.read.text import shown
 from distbragg.spec.beam import BeamSpec
-from distbragg.spec.detector import DetectorSpec, Material, PanelSpec
+from distbragg.spec.detector import DetectorSpec, Material, PanelSpec, SensorSpec
+from distbragg.spec.experiment import ExperimentSpec
 
 _SAME_WAVELENGTH = 1e-3
 _DEFAULT_SIZE_MM = 102.4
@@ -82,7 +84,7 @@ def is_wavelength_of(geometry: FileGeometry, wavelength: float) -> bool:
     return stated is None or abs(wavelength - stated) <= _SAME_WAVELENGTH * stated
 
 
-def file_notes(spec: BeamSpec, geometry: FileGeometry | None, wavelength: float) -> Notes:
+def file_notes(spec: ExperimentSpec, geometry: FileGeometry | None, wavelength: float) -> Notes:
     """Return what the readers of a geometry file and of a spectrum have to say.
 
     `wavelength` is the nominal one of the experiment, Å.
@@ -96,13 +98,28 @@ def file_notes(spec: BeamSpec, geometry: FileGeometry | None, wavelength: float)
             said = f"the sensor's attenuation is that of {geometry.wavelength:g} Å"
             found.append(Note("warning", geometry.source, f"{said}: detector.sensor gives another"))
         found += [Note("note", geometry.source, text) for text in geometry.notes]
-        if geometry.spectrum is not None and not takes_file_spectrum(spec):
+        found += _sensor_notes(spec.detector.sensor, geometry)
+        if geometry.spectrum is not None and not takes_file_spectrum(spec.beam):
             found.append(Note("note", geometry.source, "the spectrum of the file is left aside: "
                               "the specification gives the wavelength"))  # fmt: skip
-    if spec.spectrum is not None and spec.source_file is None:
-        spectrum = resolve_spectrum(spec.spectrum)
+    if spec.beam.spectrum is not None and spec.beam.source_file is None:
+        spectrum = resolve_spectrum(spec.beam.spectrum)
         found += () if spectrum is None else spectrum.notes
     return tuple(found)
+
+
+def _sensor_notes(spec: SensorSpec, geometry: FileGeometry) -> Notes:
+    """Say where a sensor whose thickness a file states absorbs nothing (`merged_sensor`)."""
+    if spec.material is not None or spec.attenuation_length_um is not None:
+        return ()
+    for panel in geometry.panels:
+        known = panel.attenuation_length is not None or known_material(panel.material) is not None
+        if not known and panel.thickness is not None and panel.thickness >= THINNEST_MM:
+            made = f"of '{shown(panel.material)}', which is not known" if panel.material else (
+                "of no material that the file names")  # fmt: skip
+            said = f"the sensor, {panel.thickness:g} mm {made}, absorbs nothing"
+            return (Note("note", geometry.source, f"{said}: detector.sensor.material"),)
+    return ()
 
 
 def _of_shot(geometry: FileGeometry, shot: int) -> FileGeometry:

@@ -23,13 +23,14 @@ logger = logging.getLogger("distbragg")
 T = TypeVar("T")
 
 _DEFAULT_LAYERS = 2
-_THINNEST_MM: Final = 1e-3
+THINNEST_MM: Final = 1e-3
 _MATERIALS: Final[dict[str, Material]] = {
     "si": "Si",
     "silicon": "Si",
     "cdte": "CdTe",
     "cadmiumtelluride": "CdTe",
     "gaas": "GaAs",
+    "gaas:cr": "GaAs",
     "galliumarsenide": "GaAs",
     "gd2o2s": "Gd2O2S",
     "gadox": "Gd2O2S",
@@ -113,7 +114,7 @@ def merged_sensor(
             attenuation = None
     thickness = _first(own.thickness_um, whole.thickness_um)
     stated = 0.0 if panel.thickness is None else panel.thickness
-    if thickness is None and stated >= _THINNEST_MM and (attenuation or material):
+    if thickness is None and stated >= THINNEST_MM and (attenuation or material):
         thickness = stated * 1e3
     return SensorSpec(
         thickness_um=thickness,

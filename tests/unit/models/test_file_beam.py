@@ -184,3 +184,23 @@ def test_the_attenuation_of_a_file_is_that_of_its_wavelength(tmp_path: Path) -> 
     (note,) = of_file(other, path)
     assert note.kind == "warning"
     assert "attenuation is that of 1.1 Å" in note.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"thickness": 0.45, "material": "Ge"}, "0.45 mm of 'Ge', which is not known"),
+        ({"thickness": 0.45}, "0.45 mm of no material that the file names"),
+        ({"thickness": 0.45, "material": "GaAs:Cr"}, ""),
+        ({"thickness": 0.45, "mu": 4.0}, ""),
+        ({"thickness": 1e-5}, ""),
+    ],
+)
+def test_a_sensor_that_absorbs_nothing_for_want_of_a_material_is_told(
+    tmp_path: Path, changes: dict[str, Any], part: str
+) -> None:
+    path = tmp_path / "s.expt"
+    path.write_text(json.dumps(expt([expt_panel("a", [0, 0, -50], **changes)])))
+    notes = of_file(build(str(path)), path)
+    assert [part in note.text for note in notes] == ([True] if part else [])
+    assert of_file(build(str(path), sensor={"material": "Si"}), path) == []
