@@ -10,7 +10,12 @@ import gemmi
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.pdb_records import NO_ATOMS, UNKNOWN_ELEMENTS, residual_note
+from distbragg.read.pdb_records import (
+    NO_ATOMS,
+    UNKNOWN_ELEMENTS,
+    method_notes,
+    residual_note,
+)
 from distbragg.read.screen import left_out
 from distbragg.read.text import counted, shown
 
@@ -44,6 +49,8 @@ def mmcif_notes(block: gemmi.cif.Block, structure: gemmi.Structure, path: str) -
     flag = block.find_value("_refine.pdbx_TLS_residual_ADP_flag") or ""
     if "RESIDUAL" in flag.upper():
         notes += (residual_note(path),)
+    method = " ".join(value.strip("'\"") for value in block.find_values("_exptl.method"))
+    notes += method_notes(method, " ".join(block.find_values("_ma_qa_metric.name")), path)
     return notes, _unknown_of_mmcif(block, structure, path)
 
 
@@ -87,11 +94,14 @@ def _by_serial(block: gemmi.cif.Block, tag: str) -> dict[int, str]:
 def _isotropic_of_mmcif(block: gemmi.cif.Block, structure: gemmi.Structure, path: str) -> Notes:
     """Take U where there is no B; say where there is neither."""
     written = _by_serial(block, "_atom_site.B_iso_or_equiv")
+    has_b = len(block.find_values("_atom_site.B_iso_or_equiv")) > 0
     of_u = _by_serial(block, "_atom_site.U_iso_or_equiv")
     bare = 0
     for model in structure:
         for item in model.all():
-            if written.get(item.atom.serial, "?") not in _NULL:
+            # gemmi numbers an atom whose id is no number; it has read its B, if there is one.
+            lost = has_b and item.atom.serial not in written
+            if lost or written.get(item.atom.serial, "?") not in _NULL:
                 continue
             other = of_u.get(item.atom.serial, "?")
             bare += other in _NULL
@@ -146,6 +156,18 @@ def read_small_sites(block: gemmi.cif.Block, small: gemmi.SmallStructure, path: 
     if not small.sites:
         raise InputError("the file holds no atoms of known elements", source=path)
     return left_out(dummies, nameless, path)
+
+
+def site_orders(block: gemmi.cif.Block, small: gemmi.SmallStructure) -> list[int | None]:
+    """Order of the site symmetry of each site where the file gives it."""
+    labels = block.find_values("_atom_site_label")
+    words = block.find_values("_atom_site_site_symmetry_order")
+    known = {
+        label.strip("'\""): int(word)
+        for label, word in zip(labels, words, strict=False)
+        if word.isdecimal() and int(word) > 0
+    }
+    return [known.get(site.label) for site in small.sites]
 
 
 def _name_element(site: gemmi.SmallStructure.Site, symbol: str, position: int, path: str) -> None:

@@ -34,6 +34,21 @@ def refused_intensities(what: str, source: str, way_out: str) -> InputError:
     )
 
 
+def filled_by_mean(
+    plus: NDArray[np.float64],
+    minus: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    what: str,
+    source: str,
+) -> tuple[NDArray[np.float64], Notes]:
+    """Return |F(hkl)| with the mean where neither mate has a value, and the note that says so."""
+    lacking = np.isnan(plus) & np.isnan(minus) & ~np.isnan(mean)
+    if not lacking.any():
+        return plus, ()
+    text = f"{int(lacking.sum())} reflections without either mate have the mean, {what}"
+    return np.where(lacking, mean, plus), (Note("note", source, text),)
+
+
 def roots(
     intensity: NDArray[np.float64], what: str, source: str
 ) -> tuple[NDArray[np.float64], Notes]:

@@ -262,8 +262,6 @@ def _summed(
     path: str,
 ) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """Sum over sites and their images: F without and of f″ (n,), each of a real density."""
-    small.setup_cell_images()
-    small.change_occupancies_to_crystallographic()
     images = len(small.spacegroup.operations())
     passes = 1 if wavelength is None else 2
     if passes * indices.shape[0] * len(small.sites) * images > _DIRECT_TERMS:

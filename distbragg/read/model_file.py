@@ -9,13 +9,14 @@ import gemmi
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.read.atom_sites import mmcif_notes, read_small_sites
+from distbragg.read.atom_sites import mmcif_notes, read_small_sites, site_orders
 from distbragg.read.cif import PARSER_ERRORS, open_cif
 from distbragg.read.groups import Group, named_group, symbol_of
 from distbragg.read.pdb_records import check_cell_frame, scan_pdb
 from distbragg.read.recognise import looks_like_cif
 from distbragg.read.refln_block import block_group
 from distbragg.read.screen import check_sites, screen_structure
+from distbragg.read.special_positions import share_atoms, share_sites
 from distbragg.read.symmetry import cell_six, metric_notes
 from distbragg.read.text import read_text, shown
 
@@ -121,6 +122,7 @@ def _of_structure(
     space_group = _tabulated(group, structure.spacegroup_hm, path)
     structure.spacegroup_hm = space_group.xhm()
     notes += screen_structure(structure, unknown, path)
+    notes += share_atoms(structure, path)
     notes += metric_notes(structure.cell, space_group, path)
     return LoadedModel(structure, space_group, notes)
 
@@ -132,6 +134,8 @@ def _of_small(block: gemmi.cif.Block, notes: Notes, path: str) -> LoadedModel:
     group, doubts = block_group(block, small.cell, path)
     small.spacegroup = _tabulated(group, small.spacegroup_hm, path)
     notes += (*doubts, *check_sites(small, path))
+    small.setup_cell_images()
+    notes += share_sites(small, site_orders(block, small), path)
     if block.find_value("_cell_modulation_dimension") not in (None, "0", "?", "."):
         text = "a modulated structure: its average is used, without satellites"
         notes += (Note("warning", path, text),)

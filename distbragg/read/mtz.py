@@ -20,7 +20,7 @@ from distbragg.read.groups import (
     numbered_group,
     overruled,
 )
-from distbragg.read.intensities import IntensityRule, roots
+from distbragg.read.intensities import IntensityRule, filled_by_mean, roots
 from distbragg.read.labels import scale_notes
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
 from distbragg.read.mtz_columns import (
@@ -29,6 +29,7 @@ from distbragg.read.mtz_columns import (
     choose_column,
     first_choice,
     is_unmerged,
+    mean_of,
     pair_of,
 )
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
@@ -112,15 +113,28 @@ def _amplitudes(
     found: list[NDArray[np.float64]] = []
     notes: Notes = ()
     for label in dict.fromkeys(pair):
-        place = labels.index(label)
-        values = data[:, place]
-        if np.isfinite(mtz.valm):
-            values = np.where(values == mtz.valm, np.nan, values)
-        if mtz.columns[place].type in INTENSITIES:
-            values, more = roots(values, f"{label} (type {mtz.columns[place].type})", path)
+        values = _values_of(mtz, data, label)
+        kind = mtz.columns[labels.index(label)].type
+        if kind in INTENSITIES:
+            values, more = roots(values, f"{label} (type {kind})", path)
             notes += more
         found.append(values)
-    return found[0], found[1] if len(found) > 1 else None, notes
+    if len(found) == 1:
+        return found[0], None, notes
+    mean = mean_of(pair[0], {item.label: item.type for item in mtz.columns})
+    if mean is not None:
+        values = _values_of(mtz, data, mean)
+        found[0], more = filled_by_mean(found[0], found[1], values, mean, path)
+        notes += more
+    return found[0], found[1], notes
+
+
+def _values_of(mtz: gemmi.Mtz, data: NDArray[np.float64], label: str) -> NDArray[np.float64]:
+    """Values of a column; NaN where the file says that there is none."""
+    values = data[:, [item.label for item in mtz.columns].index(label)]
+    if np.isfinite(mtz.valm):
+        values = np.where(values == mtz.valm, np.nan, values)
+    return values
 
 
 def _choice_notes(mtz: gemmi.Mtz, plus: str, minus: str, path: str) -> Notes:

@@ -28,6 +28,9 @@ _PREFERRED: Final = (
     "FCALC",
     "F-MODEL",
 )
+_MEANS: Final = ("F", "FP", "FOBS", "F-OBS", "FMEAN")
+"""Names of a measured |F|, and of the stem of its pair."""
+
 _TYPES: Final = {
     "D": "an anomalous difference",
     "E": "a normalised amplitude",
@@ -62,6 +65,14 @@ def pair_of(label: str, columns: list[str]) -> tuple[str, str] | None:
                 if found[0] and found[1]:
                     return found[0][0], found[1][0]
     return None
+
+
+def mean_of(plus: str, types: dict[str, str]) -> str | None:
+    """Label of the mean amplitudes beside a pair, by its name without the sign; None without."""
+    stem = re.sub(r"\s*(\(\+\)|\+|PLUS)$", "", plus, flags=re.IGNORECASE).upper()
+    usual = _MEANS if stem in _MEANS else (stem,)
+    means = {label.upper(): label for label, kind in types.items() if kind == "F"}
+    return next((means[name] for name in (stem, *usual) if name in means), None)
 
 
 def choose_column(mtz: gemmi.Mtz, column: str | None, intensities: IntensityRule, path: str) -> str:

@@ -17,7 +17,15 @@ _COORDINATE_COLUMNS: Final = 54
 """Columns of an ATOM record up to the end of its z coordinate (PDB format 3.3)."""
 
 _ELEMENT: Final = slice(76, 78)
+_PLACES: Final = (slice(30, 38), slice(38, 46), slice(46, 54))
+_OCCUPANCY: Final = slice(54, 60)
 _B_FACTOR: Final = slice(60, 66)
+_USUAL: Final = ((_OCCUPANCY, "  1.00"), (_B_FACTOR, " 20.00"))
+"""What stands for a blank occupancy and B factor."""
+
+_NUMBER: Final = re.compile(r"(?i)\s*[-+]?(?:\d+[.,]?\d*|[.,]\d+|nan|inf)(?:e[-+]?\d+)?\s*")
+_NO_CRYSTAL: Final = re.compile(r"ELECTRON MICROSCOPY|NMR|SOLUTION SCATTERING")
+_PREDICTED: Final = re.compile(r"(?i)alphafold|plddt|esmfold|rosettafold")
 _RESIDUE: Final = slice(17, 20)
 _METRIC_RELATIVE: Final = 2e-3
 """Six decimals of SCALEn hold a metric to about this share for a cell of 400 Å."""
@@ -36,7 +44,7 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
     -------
     text : str
         Without what old files write where elements and charges stand today (an entry's name and
-        line numbers in columns 73 to 80).
+        line numbers in columns 73 to 80), blank occupancies and B factors filled in.
     notes : tuple of Note
     unknown : int
         Atoms of the first model whose element field, not their residue, says that they are
@@ -45,17 +53,20 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
     Raises
     ------
     InputError
-        A last atom without its coordinates, or an element that does not exist.
+        A last atom without its coordinates, a field that is no number, or an element that does
+        not exist.
     """
     lines = text.rstrip().splitlines()
     _check_end(lines, path)
-    unknown = guessed = bare = models = 0
+    unknown = guessed = bare = models = full = 0
     for number, line in enumerate(lines, start=1):
         models += line.startswith("ENDMDL")
         if not line.startswith(("ATOM  ", "HETATM")):
             continue
         symbol = line[_ELEMENT].strip()
         bare += not line[_B_FACTOR].strip()
+        full += not line[_OCCUPANCY].strip()
+        line = lines[number - 1] = _filled(line, f"{path}:{number}")
         if not re.search("[A-Za-z]", symbol):
             guessed += line[_RESIDUE].strip() not in NO_ATOMS
             lines[number - 1] = line[: _ELEMENT.start]
@@ -74,11 +85,66 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
     if bare:
         text_ = f"{counted(bare, 'atom')} without B factor: 20 Å² is taken"
         notes.append(Note("warning", path, text_))
+    if full:
+        text_ = f"{counted(full, 'atom')} without occupancy: 1 is taken"
+        notes.append(Note("warning", path, text_))
     return "\n".join(lines) + "\n", (*notes, *_remarks(lines, path)), unknown
+
+
+def _filled(line: str, place: str) -> str:
+    """Check the numbers of an atom and write the usual ones where occupancy and B are blank.
+
+    gemmi reads what is no number as 0.
+    """
+    if len(line) < _COORDINATE_COLUMNS:
+        return line
+    for field, usual in _USUAL:
+        if not line[field].strip():
+            line = line[: field.start].ljust(field.start) + usual + line[field.stop :]
+    for field in (*_PLACES, _OCCUPANCY, _B_FACTOR):
+        if not _NUMBER.fullmatch(line[field]):
+            raise InputError(
+                f"'{shown(line[field].strip())}' in columns {field.start + 1}-{field.stop} is "
+                "no number",
+                source=place,
+                remedy="keep to the columns of PDB: x y z in 31-54, occupancy 55-60, B 61-66",
+            )
+    return line
+
+
+def method_notes(method: str, predicted: str, path: str) -> Notes:
+    """Warn of a cell that is no crystal's, and of B factors that hold a confidence.
+
+    Parameters
+    ----------
+    method : str
+        Experimental method (EXPDTA, `_exptl.method`).
+    predicted : str
+        Where a prediction names its program or score.
+    """
+    notes: list[Note] = []
+    if _NO_CRYSTAL.search(method.upper()):
+        text = f"a model by {shown(method.strip().lower())}: is its cell that of a crystal?"
+        notes.append(Note("warning", path, text))
+    if _PREDICTED.search(predicted):
+        text = (
+            "a predicted model: its B factors are probably a confidence (pLDDT); convert them "
+            "first, e.g. phenix.process_predicted_model"
+        )
+        notes.append(Note("warning", path, text))
+    return tuple(notes)
 
 
 def _remarks(lines: list[str], path: str) -> Notes:
     notes: list[Note] = []
+    end = next((at for at, line in enumerate(lines) if line.rstrip() == "END"), len(lines))
+    lost = sum(line.startswith(("ATOM  ", "HETATM")) for line in lines[end:])
+    if lost:
+        text = f"{counted(lost, 'atom')} after the first END record: not read"
+        notes.append(Note("warning", path, text))
+    method = " ".join(line[10:] for line in lines if line.startswith("EXPDTA"))
+    named = " ".join(line for line in lines if line.startswith(("TITLE", "HEADER")))
+    notes += method_notes(method, "" if "DIFFRACTION" in method else named, path)
     if any(line.startswith("REMARK   3") and "RESIDUAL B FACTORS ONLY" in line for line in lines):
         notes.append(residual_note(path))
     last = lines[-1].split()[:1] if lines else []

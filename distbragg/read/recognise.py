@@ -25,9 +25,11 @@ _INTO_MTZ: Final = (
     "convert it, e.g. phenix.reflection_file_converter FILE --mtz=FILE.mtz, and give the MTZ"
 )
 
-_REFLECTIONS: Final = re.compile(r"(?m)^\s*_(?:diffrn_)?refln[._]index_[hkl]\b")
-_MACROMOLECULAR_REFLECTIONS: Final = re.compile(r"(?m)^\s*_refln\.index_[hkl]\b")
-_ATOMS: Final = re.compile(r"(?m)^\s*_atom_site(?:_fract_x|\.Cartn_x)\b")
+_INTO_CIF: Final = "convert it, e.g. gemmi convert FILE FILE.cif, and give the mmCIF"
+
+_REFLECTIONS: Final = re.compile(r"(?mi)^\s*_(?:diffrn_)?refln[._]index_[hkl]\b")
+_MACROMOLECULAR_REFLECTIONS: Final = re.compile(r"(?mi)^\s*_refln\.index_[hkl]\b")
+_ATOMS: Final = re.compile(r"(?mi)^\s*_atom_site(?:_fract_x|\.Cartn_x)\b")
 _PDB: Final = re.compile(r"(?m)^(?:HEADER    |CRYST1 |ATOM  .{24,}|HETATM.{24,})")
 
 
@@ -73,6 +75,15 @@ _FOREIGN: Final = (
         "instructions of SHELX (.ins or .res), not a list",
         "give the .fcf that SHELXL writes (LIST 6), or the .cif for F of its atoms",
     ),
+    _Foreign(re.compile(r'\A\s*\{\s*"data_'), "mmJSON", _INTO_CIF),
+    _Foreign(
+        re.compile(
+            r"@<TRIPOS>MOLECULE|^.*V[23]000\s*$|\A\s*\d+\s*\n[^\n]*\n\s*[A-Z][a-z]?(?:\s+-?\d*\.?\d+){3}",
+            re.MULTILINE,
+        ),
+        "a molecule without a crystal (.mol2, .sdf, .xyz)",
+        "give a CIF or PDB that names the unit cell and the space group",
+    ),
 )
 """In the order of trying; patterns look at the first 64 kB."""
 
@@ -89,6 +100,7 @@ _BINARY: Final = (
 )
 _MARKED: Final = (
     (_MAP_PLACE, b"MAP ", "a map of CCP4", "gemmi map2sf writes its F as MTZ"),
+    *((1, mark, "BinaryCIF", _INTO_CIF) for mark in (b"\xa7encoder", b"\xa7version", b"\xaadata")),
     (
         1,
         b"dials::af::reflection_table",

@@ -25,6 +25,12 @@ from distbragg.read.miller import MAXIMUM_INDEX
 from distbragg.read.text import shown
 
 _NULL: Final = ("?", ".")
+_TAGS: Final = """
+    status observed_status crystal_id wavelength_id F_meas_au F_meas F_calc_au F_calc A_calc B_calc
+    pdbx_F_calc_with_solvent F_squared_calc F_squared_meas intensity_meas intensity_calc
+    pdbx_F_plus pdbx_F_minus pdbx_I_plus pdbx_I_minus
+"""
+_SPELLING: Final = {tag.lower(): tag for tag in _TAGS.split()}
 _CELL: Final = ("length_a", "length_b", "length_c", "angle_alpha", "angle_beta", "angle_gamma")
 _OPERATORS: Final = (
     "_space_group_symop{}operation_xyz",
@@ -61,10 +67,10 @@ class ReflectionBlock:
         return str(self.block.name)
 
     def labels(self) -> list[str]:
-        """Tags of the list without `_refln.`, as the file spells them."""
+        """Tags of the list without `_refln.`, known ones as the dictionary spells them."""
         prefix = len("_refln") + 1
         loop = self.block.find_loop(f"_refln{self.separator}index_h").get_loop()
-        return [str(tag)[prefix:] for tag in loop.tags]
+        return [spelled(str(tag)[prefix:]) for tag in loop.tags]
 
     def text(self, label: str) -> list[str]:
         """Values of a column as written, without quotes."""
@@ -72,7 +78,7 @@ class ReflectionBlock:
         return [value.strip("'\"") for value in self.block.find_values(tag)]
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        """Values of a column; `?` and `.` are NaN.
+        """Values of a column; `?`, `.` and `nan` are NaN.
 
         Raises
         ------
@@ -82,7 +88,7 @@ class ReflectionBlock:
         written = self.text(label)
         values = np.array([gemmi.cif.as_number(text) for text in written], dtype=np.float64)
         for row in np.flatnonzero(np.isnan(values)).tolist():
-            if written[row] not in _NULL:
+            if written[row].lower() not in (*_NULL, "nan"):
                 raise InputError(
                     f"{label} '{shown(written[row])}' of reflection {row + 1} is not a number",
                     source=self.path,
@@ -113,6 +119,11 @@ class ReflectionBlock:
     def group(self) -> tuple[Group | None, Notes]:
         """Symmetry of the block in its most explicit spelling, and what contradicts it."""
         return block_group(self.block, self.cell(), self.path)
+
+
+def spelled(tag: str) -> str:
+    """Return a known tag as the dictionary spells it: the case of a tag has no meaning."""
+    return _SPELLING.get(tag.lower(), tag)
 
 
 def reflection_blocks(document: gemmi.cif.Document, path: str) -> list[ReflectionBlock]:

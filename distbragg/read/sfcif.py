@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,10 +13,15 @@ from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
 from distbragg.read.cif import open_cif
 from distbragg.read.groups import Group, overruled
-from distbragg.read.intensities import IntensityRule, refused_intensities, roots
+from distbragg.read.intensities import (
+    IntensityRule,
+    filled_by_mean,
+    refused_intensities,
+    roots,
+)
 from distbragg.read.labels import scale_notes
 from distbragg.read.miller import MillerTable
-from distbragg.read.refln_block import ReflectionBlock, reflection_blocks
+from distbragg.read.refln_block import ReflectionBlock, reflection_blocks, spelled
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
 from distbragg.read.text import shown
 
@@ -120,17 +126,20 @@ def _choose(
     blocks: list[ReflectionBlock], column: str | None, intensities: IntensityRule, path: str
 ) -> tuple[ReflectionBlock, str]:
     named = column is not None
-    label = "" if column is None else column.removeprefix("_refln.").removeprefix("_refln_")
+    label = "" if column is None else spelled(re.sub(r"(?i)^_refln[._]", "", column))
     if label in _INTENSITIES and intensities == "refuse":
         raise refused_intensities(label, path, _WAY_OUT)
     extra = _INTENSITIES if intensities == "root" else ()
     wanted = (label,) if named else (*_AMPLITUDES, *extra)
     for block in blocks:
         labels = set(block.labels())
-        if (not named or label in _PAIR) and set(_PAIR) <= labels and _has_values(block):
+        pair = (not named or label in _PAIR) and set(_PAIR) <= labels
+        if pair and any(_has_values(block, half) for half in _PAIR):
             return block, _PAIR[0]
         for candidate in wanted:
-            if candidate in labels and candidate not in _PAIR:
+            # Deposited files declare columns that hold no value.
+            listed = candidate in labels and candidate not in _PAIR
+            if listed and (named or _has_values(block, candidate)):
                 _check_readable(candidate, labels, path)
                 return block, _INTENSITY_PAIR[0] if candidate in _INTENSITY_PAIR else candidate
     known = list(dict.fromkeys(name for block in blocks for name in block.labels()))
@@ -148,7 +157,8 @@ def _choose(
 
 def _check_readable(label: str, labels: set[str], path: str) -> None:
     known = (*_AMPLITUDES, *_INTENSITIES)
-    if label not in known and not label.startswith(("F_", "pdbx_F")):
+    other = not label.startswith(("F_", "pdbx_F")) or "sigma" in label.lower()
+    if label not in known and other:
         raise InputError(
             f"column '{shown(label)}' is no amplitude",
             source=path,
@@ -162,8 +172,8 @@ def _check_readable(label: str, labels: set[str], path: str) -> None:
             )
 
 
-def _has_values(block: ReflectionBlock) -> bool:
-    return bool(np.isfinite(block.numbers(_PAIR[0])).any())
+def _has_values(block: ReflectionBlock, label: str) -> bool:
+    return bool(np.isfinite(block.numbers(label)).any())
 
 
 def _values(
@@ -172,7 +182,12 @@ def _values(
     """Amplitudes, those of the mates of a pair, and what was done to get them."""
     values = block.numbers(label)
     if label == _PAIR[0]:
-        return values, block.numbers(_PAIR[1]), ()
+        minus = block.numbers(_PAIR[1])
+        mean = next((name for name in ("F_meas_au", "F_meas") if name in block.labels()), None)
+        if mean is None:
+            return values, minus, ()
+        plus, notes = filled_by_mean(values, minus, block.numbers(mean), mean, block.path)
+        return plus, minus, notes
     if label == _INTENSITY_PAIR[0]:
         plus, notes = roots(values, label, block.path)
         minus, more = roots(block.numbers(_INTENSITY_PAIR[1]), _INTENSITY_PAIR[1], block.path)

@@ -208,6 +208,7 @@ def listed_amplitudes(
     indices, both = indices[keep], both[keep]
     if indices.shape[0] == 0:
         raise InputError("no reflection with an amplitude", source=source)
+    notes += _absence_notes(indices, both, group, source)
     table = expand_to_p1(
         indices,
         both[:, 0],
@@ -217,6 +218,18 @@ def listed_amplitudes(
         listed_mates=True,
     )
     return replace(table, notes=(*notes, *metric_notes(cell, group, source)))
+
+
+def _absence_notes(
+    indices: NDArray[np.int64], amplitude: NDArray[np.float64], group: Group, source: str
+) -> Notes:
+    """Warn of reflections that the group forbids and the list gives an amplitude."""
+    forbidden = operations_of(group).systematic_absences(indices.astype(np.int32))
+    found = int((np.asarray(forbidden) & (amplitude > 0.0).any(axis=1)).sum())
+    if not found:
+        return ()
+    text = f"{found} reflections that {symbol_of(group)} forbids are listed, and kept as they are"
+    return (Note("warning", source, text),)
 
 
 def metric_notes(cell: gemmi.UnitCell | None, group: Group, source: str) -> Notes:

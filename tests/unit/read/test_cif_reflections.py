@@ -264,3 +264,49 @@ def test_atoms_win_where_core_tags_list_both(tmp_path):
     assert "lists reflections too" in told(read(tmp_path, both, "x.cif", dmin=2.0))
     assert set(as_dict(read(tmp_path, both, "x.cif", format="sf-mmcif")).values()) == {4.0}
     assert detect_format(put(tmp_path, sf("F_calc", "1 2 3 4\n"), "r1abcsf.ent")) == "sf-mmcif"
+
+
+@pytest.mark.spec("CRY-41")
+@pytest.mark.parametrize(
+    ("columns", "row", "options", "found"),
+    [
+        ("F_meas_au F_meas_sigma_au F_calc_au", "? ? 7", {}, 7.0),
+        ("F_meas_au intensity_meas", "? 49", {"intensities": "root"}, 7.0),
+        ("pdbx_F_plus pdbx_F_minus F_meas_au", "? ? 7", {}, 7.0),
+        ("pdbx_F_plus pdbx_F_minus F_meas_au", "? 6 7", {}, 6.0),
+    ],
+)
+def test_columns_that_hold_no_value_are_passed_over(tmp_path, columns, row, options, found):
+    assert as_dict(read(tmp_path, sf(columns, f"1 2 3 {row}\n"), **options))[1, 2, 3] == found
+
+
+@pytest.mark.spec("CRY-41")
+def test_intensities_beside_an_empty_amplitude_are_refused_as_such(tmp_path):
+    with pytest.raises(InputError, match="intensity_meas holds intensities"):
+        read(tmp_path, sf("F_meas_au intensity_meas", "1 2 3 ? 49\n"))
+
+
+@pytest.mark.spec("CRY-41")
+@pytest.mark.parametrize("column", ["F_meas_sigma_au", "pdbx_F_plus_sigma", "F_squared_sigma"])
+def test_a_standard_deviation_is_no_amplitude(tmp_path, column):
+    with pytest.raises(InputError, match="is no amplitude"):
+        read(tmp_path, sf(f"F_meas_au {column}", "1 2 3 9 1\n"), column=column)
+
+
+@pytest.mark.spec("CRY-41")
+def test_the_case_of_a_tag_has_no_meaning(tmp_path):
+    content = sf("F_meas_au status", "1 2 3 9 o\n1 2 4 8 x\n").replace("_refln.", "_REFLN.")
+    content = content.replace("F_meas_au", "f_MEAS_au").replace("index_", "INDEX_")
+    assert set(as_dict(read(tmp_path, content)).values()) == {9.0}
+    assert set(as_dict(read(tmp_path, content, column="F_Meas_AU")).values()) == {9.0}
+
+
+@pytest.mark.spec("CRY-41")
+def test_the_mean_stands_where_neither_mate_of_a_cif_was_measured(tmp_path):
+    rows = "1 2 3 4 5 4.5\n1 2 5 ? ? 9\n1 2 7 nan . ?\n"
+    table = read(tmp_path, sf("pdbx_F_plus pdbx_F_minus F_meas_au", rows))
+    found = as_dict(table)
+    assert (found[1, 2, 3], found[-1, -2, -3]) == (4.0, 5.0)
+    assert found[1, 2, 5] == found[-1, -2, -5] == 9.0
+    assert (1, 2, 7) not in found
+    assert "1 reflections without either mate have the mean, F_meas_au" in told(table)

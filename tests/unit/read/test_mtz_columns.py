@@ -50,7 +50,37 @@ def test_a_mate_that_was_not_measured_has_the_other_s_amplitude(tmp_path):
     found = as_dict(read_structure_factors(write(tmp_path / "a.mtz", PAIR, rows)))
     assert found[1, 2, 3] == found[-1, -2, -3] == 12.0
     assert found[1, 2, 4] == found[-1, -2, -4] == 5.0
-    assert (1, 2, 5) not in found
+    assert found[1, 2, 5] == found[-1, -2, -5] == 9.0
+
+
+@pytest.mark.spec("CRY-16")
+@pytest.mark.parametrize(
+    ("labels", "mean"),
+    [
+        (("FP", "F(+)", "F(-)"), 9.0),
+        (("F-obs", "F-obs(+)", "F-obs(-)"), 9.0),
+        (("FC", "F(+)", "F(-)"), None),  # of a model, on another scale
+    ],
+)
+def test_the_mean_stands_where_neither_mate_was_measured(tmp_path, labels, mean):
+    columns = list(zip(labels, "FGG", strict=True))
+    rows = [[1, 2, 3, 9.0, 4.0, 5.0], [1, 2, 5, 9.0, NAN, NAN]]
+    table = read_structure_factors(write(tmp_path / "a.mtz", columns, rows), column=labels[1])
+    found = as_dict(table)
+    assert found[1, 2, 3] == 4.0
+    assert found.get((1, 2, 5)) == found.get((-1, -2, -5)) == mean
+    note = f"1 reflections without either mate have the mean, {labels[0]}"
+    assert (note in [item.text for item in table.notes]) == (mean is not None)
+
+
+@pytest.mark.spec("CRY-42")
+def test_reflections_that_the_group_forbids_are_told(tmp_path):
+    columns = [("FC", "F")]
+    rows = [[0, 1, 0, 9.0], [0, 2, 0, 7.0], [0, 3, 0, 0.0]]
+    table = read_structure_factors(write(tmp_path / "a.mtz", columns, rows, "P 1 21 1"))
+    assert as_dict(table)[0, 1, 0] == 9.0
+    told = [note.text for note in table.notes if note.kind == "warning"]
+    assert told == ["1 reflections that P 1 21 1 forbids are listed, and kept as they are"]
 
 
 def test_centric_mates_are_averaged(tmp_path):
