@@ -16,7 +16,7 @@ from distbragg.read.pdb_records import check_cell_frame, scan_pdb
 from distbragg.read.recognise import looks_like_cif
 from distbragg.read.refln_block import block_group
 from distbragg.read.screen import check_sites, screen_structure
-from distbragg.read.special_positions import share_atoms, share_sites
+from distbragg.read.special_positions import expand_sites, share_atoms, share_sites
 from distbragg.read.symmetry import cell_six, metric_notes
 from distbragg.read.text import read_text, shown
 
@@ -132,8 +132,11 @@ def _of_small(block: gemmi.cif.Block, notes: Notes, path: str) -> LoadedModel:
     cell_six(small.cell, path)
     notes += read_small_sites(block, small, path)
     group, doubts = block_group(block, small.cell, path)
-    small.spacegroup = _tabulated(group, small.spacegroup_hm, path)
     notes += (*doubts, *check_sites(small, path))
+    if isinstance(group, gemmi.GroupOps):
+        notes += expand_sites(small, group, path)
+    else:
+        small.spacegroup = _tabulated(group, small.spacegroup_hm, path)
     small.setup_cell_images()
     notes += share_sites(small, site_orders(block, small), path)
     if block.find_value("_cell_modulation_dimension") not in (None, "0", "?", "."):

@@ -1,4 +1,4 @@
-"""Occupancies of atoms on and beside special positions: one place holds one atom."""
+"""Images of atoms: on and beside special positions, and of settings that no table has."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import gemmi
+import numpy as np
 
+from distbragg.matrices import apply3, matmul3, transposed
 from distbragg.notes import Note, Notes
 from distbragg.read.text import counted
 
@@ -16,6 +18,7 @@ _SAME: Final = 0.1
 _NEAR: Final = 0.4
 """Å within which two whole atoms never lie."""
 
+_TENSOR: Final = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 _FULL: Final = 1.01
 """Occupancy of one place at most, and what rounding may add."""
 
@@ -77,3 +80,38 @@ def share_atoms(structure: gemmi.Structure, path: str) -> Notes:
 def _images(same: int, near: int, occupancy: float) -> int:
     """Images that are one atom: all that are near where their occupancies exceed one."""
     return near if occupancy * near / same > _FULL else same
+
+
+def expand_sites(small: gemmi.SmallStructure, group: gemmi.GroupOps, path: str) -> Notes:
+    """Write out every image of every site, for operators of no tabulated setting.
+
+    Images at one place share the occupancy of the atom. The structure is of P 1 afterwards.
+    """
+    orthogonal = np.array(small.cell.orth.mat.tolist())
+    star = small.cell.reciprocal()
+    lengths = np.diag([star.a, star.b, star.c])
+    inverse = np.diag([1.0 / star.a, 1.0 / star.b, 1.0 / star.c])
+    operators = list(group)
+    images: list[gemmi.SmallStructure.Site] = []
+    for site in small.sites:
+        places = np.array([op.apply_to_xyz(site.fract.tolist()) for op in operators])
+        offsets = places - places[0]
+        distance = np.linalg.norm(apply3(orthogonal, offsets - np.rint(offsets)), axis=1)
+        same, near = int((distance < _SAME).sum()), int((distance < _NEAR).sum())
+        tensor = matmul3(matmul3(lengths, np.array(site.aniso.as_mat33().tolist())), lengths)
+        for op, place in zip(operators, places.tolist(), strict=True):
+            image = site.clone()
+            image.fract = gemmi.Fractional(*place)
+            image.occ = site.occ / _images(same, near, site.occ)
+            if site.aniso.nonzero():
+                turn = np.array(op.rot) / gemmi.Op.DEN
+                turned = matmul3(matmul3(turn, tensor), transposed(turn))
+                u = matmul3(matmul3(inverse, turned), inverse)
+                image.aniso = gemmi.SMat33d(*(float(u[i, j]) for i, j in _TENSOR))
+            images.append(image)
+    del small.sites[:]
+    for image in images:
+        small.add_site(image)
+    small.spacegroup = gemmi.SpaceGroup("P 1")
+    text = f"{len(operators)} operators of no tabulated setting: every image is a site of P 1"
+    return (Note("note", path, text),)

@@ -196,12 +196,42 @@ def test_operators_win_over_the_symbol_and_it_is_told(tmp_path):
 
 
 @pytest.mark.spec("CRY-43")
-def test_symmetry_that_is_unknown_or_of_no_setting_is_refused(tmp_path):
+def test_symmetry_that_is_unknown_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"unknown space group ''.*Hermann-Mauguin"):
         read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=""))
-    odd = "loop_\n_space_group_symop_operation_xyz\nx,y,z\n-x+1/8,y+1/2,-z+1/8\n"
-    with pytest.raises(InputError, match="2 operators of no tabulated setting"):
-        read(tmp_path, cif("U_iso_or_equiv", f"{CARBON} 0.03", symmetry=odd))
+
+
+@pytest.mark.spec("CRY-43")
+def test_operators_of_no_tabulated_setting_are_used(tmp_path):
+    # P 21/c with its origin at (1/8, 0, 1/16): |F| is that of the usual one.
+    odd = (
+        "loop_\n_space_group_symop_operation_xyz\n'x, y, z'\n'-x+1/4, y+1/2, -z+5/8'\n"
+        "'-x+1/4, -y, -z+1/8'\n'x, -y+1/2, z+1/2'\n"
+    )
+    tensor = "loop_\n_atom_site_aniso_label\n"
+    tensor += "".join(f"_atom_site_aniso_U_{ij}\n" for ij in TENSOR)
+    tensor += "C1 " + " ".join(map(str, U_SIX)) + "\n"
+
+    def sites(shift: tuple[float, float, float]) -> list[str]:
+        # A general one, one on a centre of inversion, one disordered about it.
+        places = {"C1 C": (0.1, 0.2, 0.3), "Fe1 Fe": (0, 0, 0), "O1 O": (0.02, 0.01, 0.01)}
+        occupancies = (1, 1, 0.5)
+        return [
+            " ".join(
+                [name, *(str(x + s) for x, s in zip(place, shift, strict=True)), "0.03", str(o)]
+            )
+            for (name, place), o in zip(places.items(), occupancies, strict=True)
+        ]
+
+    columns = "U_iso_or_equiv occupancy"
+    usual = read(tmp_path, cif(columns, *sites((0, 0, 0)), more=tensor))
+    moved = read(tmp_path, cif(columns, *sites((0.125, 0, 0.0625)), symmetry=odd, more=tensor))
+    order = [np.lexsort(table.indices.T) for table in (usual, moved)]
+    np.testing.assert_array_equal(usual.indices[order[0]], moved.indices[order[1]])
+    np.testing.assert_allclose(
+        moved.amplitude[order[1]], usual.amplitude[order[0]], atol=1e-8 * f000(usual)
+    )
+    assert "[note] 4 operators of no tabulated setting: every image is a site of P 1" in told(moved)
 
 
 @pytest.mark.spec("CRY-43")
