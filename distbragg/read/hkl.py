@@ -15,7 +15,7 @@ from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
 from distbragg.read.groups import Group
 from distbragg.read.intensities import IntensityRule, refused_intensities, roots
-from distbragg.read.labels import is_amplitude, is_intensity
+from distbragg.read.labels import is_amplitude, is_intensity, is_measured, scale_notes
 from distbragg.read.miller import MAXIMUM_INDEX, MillerTable, check_box
 from distbragg.read.symmetry import listed_amplitudes
 from distbragg.read.text import (
@@ -171,6 +171,8 @@ def _notes(content: bytes, layout: _Layout, amplitude: NDArray[np.float64], path
     notes: list[Note] = []
     if layout.names:
         notes.append(Note("note", path, f"column {layout.label} is |F|"))
+        if is_measured(layout.label):
+            notes += scale_notes(layout.label, layout.names[3:], path)
     elif _width(content) > _COLUMNS[0]:
         text = (
             "the fourth of more than four columns without names is taken as |F| in electrons; for "

@@ -21,6 +21,7 @@ _AMPLITUDE: Final = re.compile(
     r"(?i)^\|?(f|fp|fo|fobs|f[-_]?obs.*|fmean|f[-_]?meas.*|fc|fcalc|f[-_]?calc.*|f[-_]?model"
     r"|famp|amplitudes?|ftot|famplitude)\|?(?:[\[({].*)?$"
 )
+_MEASURED: Final = re.compile(r"(?i)^(fp|fo|f[-_]?obs.*|fmean|f[-_]?meas.*)(?:[\[({].*)?$")
 _INTENSITY: Final = re.compile(
     r"(?i)^(i|io|iobs|i[-_]?obs|imean|i[-_]?mean|intensity.*|iint|ipr|f2|f\^2|f\*\*2|\|f\|\^2"
     r"|\|f\|\*\*2|f[oc]2|f[oc]\^2|f[oc]\*\*2|f[oc]?sq.*|f[-_]?sq.*|f[-_]?squared.*|i[-_]?calc)"
@@ -36,6 +37,11 @@ def is_calculated(label: str) -> bool:
 def is_amplitude(label: str) -> bool:
     """Whether a column of this name in a text list holds |F|."""
     return _AMPLITUDE.match(label) is not None
+
+
+def is_measured(label: str) -> bool:
+    """Whether the name of a column in a text list says that its |F| was measured."""
+    return _MEASURED.match(label) is not None
 
 
 def is_intensity(label: str) -> bool:

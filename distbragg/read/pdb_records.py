@@ -61,7 +61,7 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
     unknown = guessed = bare = models = full = 0
     for number, line in enumerate(lines, start=1):
         models += line.startswith("ENDMDL")
-        if not line.startswith(("ATOM  ", "HETATM")):
+        if not _is_atom(line):
             continue
         symbol = line[_ELEMENT].strip()
         bare += not line[_B_FACTOR].strip()
@@ -89,6 +89,11 @@ def scan_pdb(text: str, path: str) -> tuple[str, Notes, int]:
         text_ = f"{counted(full, 'atom')} without occupancy: 1 is taken"
         notes.append(Note("warning", path, text_))
     return "\n".join(lines) + "\n", (*notes, *_remarks(lines, path)), unknown
+
+
+def _is_atom(line: str) -> bool:
+    """Tell an atom as gemmi does: in any case, and with a serial that reaches into column 6."""
+    return line[:4].upper() in ("ATOM", "HETA")
 
 
 def _filled(line: str, place: str) -> str:
@@ -138,7 +143,7 @@ def method_notes(method: str, predicted: str, path: str) -> Notes:
 def _remarks(lines: list[str], path: str) -> Notes:
     notes: list[Note] = []
     end = next((at for at, line in enumerate(lines) if line.rstrip() == "END"), len(lines))
-    lost = sum(line.startswith(("ATOM  ", "HETATM")) for line in lines[end:])
+    lost = sum(_is_atom(line) for line in lines[end:])
     if lost:
         text = f"{counted(lost, 'atom')} after the first END record: not read"
         notes.append(Note("warning", path, text))

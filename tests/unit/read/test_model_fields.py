@@ -22,6 +22,20 @@ def test_a_blank_occupancy_is_one(tmp_path):
 
 
 @pytest.mark.spec("CRY-43")
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line[:54].lower() + " " * 6 + line[60:],
+        lambda line: "ATOM 100000" + line[11:54] + " " * 6 + line[60:],
+    ],
+)
+def test_records_are_told_as_the_parser_tells_them(tmp_path, change):
+    table = read(tmp_path, each_atom(change))
+    assert differ(table, read(tmp_path, PDB)) == 0.0
+    assert "[warning] 4 atoms without occupancy: 1 is taken" in told(table)
+
+
+@pytest.mark.spec("CRY-43")
 def test_a_blank_b_factor_is_told_and_taken_as_20(tmp_path):
     blank = read(tmp_path, each_atom(lambda line: line[:60] + " " * 6 + line[66:]))
     assert differ(blank, read(tmp_path, PDB)) == 0.0

@@ -417,3 +417,17 @@ def test_lists_of_other_programs_are_refused_by_name(tmp_path, content, name, pr
         read_structure_factors(path)
     with pytest.raises(InputError, match=problem):
         build_reflections(parse_spec({"structure_factors": {"file": path}}))
+
+
+@pytest.mark.spec("CRY-42")
+@pytest.mark.parametrize(
+    ("names", "measured"),
+    [("h k l FP SIGFP FC", True), ("h k l Fobs sigma", True), ("h k l F sigma", False),
+     ("h k l FC PHIC", False), ("h k l FMODEL PHIFMODEL", False)],
+)  # fmt: skip
+def test_measured_amplitudes_of_a_text_list_are_told(tmp_path, names, measured):
+    path = tmp_path / "a.hkl"
+    path.write_text(f"{names}\n1 2 3 " + " ".join("5" for _ in names.split()[3:]) + "\n")
+    told = " ".join(note.text for note in read_structure_factors(str(path)).notes)
+    assert ("its scale is arbitrary" in told) == measured
+    assert ("structure_factors.column: FC" in told) == (names.endswith("FC"))
