@@ -27,6 +27,7 @@ from distbragg.spec.axis import AxisSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.nanobragg_flags import GROUPS, Flag
 from distbragg.spec.schema import experiment_schema, sweep_schema
+from tools.kernel_header import HEADER, header
 from tools.nanobragg_mapping import PAGE as MAPPING_PAGE
 from tools.nanobragg_mapping import mapping_page
 
@@ -231,6 +232,7 @@ GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/nanobragg-flags.md": flags_page,
     "docs/reference/command-line.md": command_line_page,
     MAPPING_PAGE: lambda: mapping_page(ROOT),
+    HEADER: header,
     "specs/experiment.schema.json": lambda: _schema_text(experiment_schema()),
     "specs/sweep.schema.json": lambda: _schema_text(sweep_schema()),
 }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.kernel.native.abi import SURFACES, Parameters
+from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
     SquaredTable,
@@ -22,6 +22,7 @@ from distbragg.kernel.native.tolerance import (
     samples_per_source,
     skip_limit,
 )
+from distbragg.kernel.table import SURFACES
 from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -244,7 +245,6 @@ class Call:
         self._doubles("domain_vectors", prepared.vectors)
         self._fixed("metric", prepared.spot.metric)
         block.spot_scale = prepared.spot.scale
-        block.tophat_cut = SHAPES["tophat"].zero_radius ** 2
         view = self._experiment.detector.panels[self._place[0]]
         scale = block.spot_scale * block.table_scale
         block.reach, block.skip_below = self._limits(prepared, view, scale)

@@ -18,6 +18,7 @@ from distbragg.kernel.native.record import (
     read_record,
     sources_digest,
 )
+from distbragg.kernel.table import table_id
 
 LEVEL_VARIABLE = "DISTBRAGG_ISA"
 """Names the instruction-set level to load; unset, the highest that the CPU runs."""
@@ -138,15 +139,15 @@ def _open(path: Path) -> ctypes.CDLL:
     except (OSError, AttributeError) as error:
         text = " ".join(str(error).split())
         raise _NotUsable(f"its object does not load: {text}") from error
-    if opened.distbragg_parameter_bytes() != ctypes.sizeof(Parameters):
-        raise _NotUsable("its parameter block differs from this package's: install it again")
+    if opened.distbragg_table_id().decode("ascii") != table_id():
+        raise _NotUsable("it was compiled from another table than this package's: install it again")
     return opened
 
 
 def _declare(opened: ctypes.CDLL) -> None:
     """Tell ctypes the types of the functions."""
-    opened.distbragg_parameter_bytes.restype = ctypes.c_int64
-    opened.distbragg_parameter_bytes.argtypes = ()
+    opened.distbragg_table_id.restype = ctypes.c_char_p
+    opened.distbragg_table_id.argtypes = ()
     opened.distbragg_render.restype = ctypes.c_int
     opened.distbragg_render.argtypes = (ctypes.POINTER(Parameters), ctypes.c_int64)
     reals, integers = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int64)

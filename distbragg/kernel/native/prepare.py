@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from distbragg.kernel.native.bounds import StepBounds, step_bounds
 from distbragg.kernel.orientation import domain_vectors
+from distbragg.kernel.table import EXP_LOWEST
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.shapes import SHAPES
 
 _KEPT_TABLES = 4
 _KEPT_CRYSTALS = 4
-_EXPONENT_LIMIT_SINGLE = 87.0
-_EXPONENT_LIMIT_DOUBLE = 708.0
-"""`ExpLimit` of `src/approx.hpp`: exponents beyond these give exactly 0."""
-
 _WIDEST_TESTED = 0.45
 """Widest spot, in index units, for which skipping strips is both valid and worth while."""
 
@@ -126,8 +123,8 @@ def spot_shape_numbers(crystal: Crystal, *, double: bool) -> SpotShapeNumbers:
     height = a * b * c * row.height
     beyond = row.zero_radius
     if row.decay > 0.0:
-        limit = _EXPONENT_LIMIT_DOUBLE if double else _EXPONENT_LIMIT_SINGLE
-        beyond = min(beyond, math.sqrt(limit / row.decay))
+        lowest = EXP_LOWEST["double" if double else "float"]
+        beyond = min(beyond, math.sqrt(-lowest / row.decay))
     return SpotShapeNumbers(_triangle(crystal.spot_form.tolist()), height * height, beyond)
 
 

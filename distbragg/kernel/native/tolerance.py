@@ -17,6 +17,7 @@ from distbragg.kernel.scale import intensity_scale
 from distbragg.matrices import dot3
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.shapes import SHAPES
 
 _TRICUBIC_OVERSHOOT: Final = 1.25**6
 """Four-point Lagrange weights add up to at most 1.25 in size along an axis: |F| may exceed the
@@ -57,9 +58,9 @@ def samples_per_source(experiment: Experiment, panel: Panel) -> int:
 def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, narrow: bool) -> float:
     """Bound below which a step may be left out, in units of the scaled table; 0: no step.
 
-    Every step of a pixel at this limit would add up to the tolerance exactly. A narrow TOPHAT
-    spot is bounded by exactly 0 beyond its edge, so that looking for its steps this way loses
-    nothing, and takes less time, where no tolerance is set too.
+    Every step of a pixel at this limit would add up to the tolerance exactly. A narrow spot with
+    an edge, as TOPHAT has, is bounded by exactly 0 beyond it, so that looking for its steps this
+    way loses nothing, and takes less time, where no tolerance is set too.
 
     Parameters
     ----------
@@ -73,9 +74,8 @@ def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, narrow: bo
     tolerance = experiment.sampling.tolerance
     only_zero = tolerance <= 0.0
     # The bounds know flat panels only.
-    if panel.surface != "flat" or (
-        only_zero and not (narrow and experiment.crystal.shape == "tophat")
-    ):
+    ends = SHAPES[experiment.crystal.shape].zero_radius < math.inf
+    if panel.surface != "flat" or (only_zero and not (narrow and ends)):
         return 0.0
     weights = float(np.abs(experiment.beam.sources.weight).sum())
     domains = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)

@@ -1,40 +1,55 @@
-"""Places of the numbers in the blocks that host and device share.
+"""What the device code takes from the kernels' table: places in blocks, shapes, coefficients.
 
 Device code needs them wrapped in `tl.constexpr`; `operator.index` gives the number.
 """
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+import triton
 import triton.language as tl
 
-STEP = tl.constexpr(0)
-HALF = tl.constexpr(1)
-ORIGIN = tl.constexpr(2)
-FAST = tl.constexpr(5)
-SLOW = tl.constexpr(8)
-NORMAL = tl.constexpr(11)
-BEAM = tl.constexpr(14)
-DISTANCE = tl.constexpr(17)
-SOLID = tl.constexpr(18)
-KAHN = tl.constexpr(19)
-DMIN = tl.constexpr(20)
-BACKGROUND = tl.constexpr(21)
-SCALE = tl.constexpr(22)
-TOPHAT_CUT = tl.constexpr(23)
-CELLS = tl.constexpr(24)
-METRIC = tl.constexpr(27)
-REACH_SQUARED = tl.constexpr(33)
-GRID = tl.constexpr(34)
-REALS = tl.constexpr(36)
+from distbragg.kernel import table
+from distbragg.shapes import SHAPES
+
+
+def _listed(values: tuple[float, ...]) -> Any:  # noqa: ANN401 - a constexpr for the compiler
+    """Coefficients for device code; the interpreter takes a plain tuple."""
+    return values if triton.knobs.runtime.interpret else tl.constexpr(values)
+
+
+_REALS: Final = table.places(table.DEVICE_REALS)
+_WHOLES: Final = table.places(table.DEVICE_WHOLES)
+
+STEP = tl.constexpr(_REALS["step"])
+HALF = tl.constexpr(_REALS["half"])
+ORIGIN = tl.constexpr(_REALS["origin"])
+FAST = tl.constexpr(_REALS["fast"])
+SLOW = tl.constexpr(_REALS["slow"])
+NORMAL = tl.constexpr(_REALS["normal"])
+BEAM = tl.constexpr(_REALS["beam"])
+DISTANCE = tl.constexpr(_REALS["distance"])
+CLOSE_DISTANCE = tl.constexpr(_REALS["close_distance"])
+SOLID = tl.constexpr(_REALS["solid"])
+KAHN = tl.constexpr(_REALS["kahn"])
+DMIN = tl.constexpr(_REALS["dmin"])
+BACKGROUND = tl.constexpr(_REALS["background"])
+SCALE = tl.constexpr(_REALS["scale"])
+CELLS = tl.constexpr(_REALS["cells"])
+METRIC = tl.constexpr(_REALS["metric"])
+REACH_SQUARED = tl.constexpr(_REALS["reach_squared"])
+GRID = tl.constexpr(_REALS["grid"])
+REALS = tl.constexpr(_REALS[""])
 """Length of the block of float64 numbers."""
 
-OVERSAMPLE = tl.constexpr(0)
-LAYERS = tl.constexpr(1)
-BOX = tl.constexpr(2)
-LOWEST = tl.constexpr(5)
-BACKGROUND_ENTRIES = tl.constexpr(8)
-SEARCH_STEPS = tl.constexpr(9)
-WHOLES = tl.constexpr(10)
+OVERSAMPLE = tl.constexpr(_WHOLES["oversample"])
+LAYERS = tl.constexpr(_WHOLES["layers"])
+BOX = tl.constexpr(_WHOLES["box"])
+LOWEST = tl.constexpr(_WHOLES["lowest"])
+BACKGROUND_ENTRIES = tl.constexpr(_WHOLES["background_entries"])
+SEARCH_STEPS = tl.constexpr(_WHOLES["search_steps"])
+WHOLES = tl.constexpr(_WHOLES[""])
 """Length of the block of int32 numbers."""
 
 SOURCE_NUMBERS = tl.constexpr(12)
@@ -49,7 +64,42 @@ SPLIT_NUMBERS = tl.constexpr(28)
 NARROW_NUMBERS = tl.constexpr(12)
 """The same of the nine float32 components that find out whether a spot is near."""
 
-SQUARE = tl.constexpr(0)
-ROUND = tl.constexpr(1)
-GAUSS = tl.constexpr(2)
-TOPHAT = tl.constexpr(3)
+SQUARE = tl.constexpr(SHAPES["square"].code)
+ROUND = tl.constexpr(SHAPES["round"].code)
+GAUSS = tl.constexpr(SHAPES["gauss"].code)
+GAUSS_DECAY = tl.constexpr(SHAPES["gauss"].decay)
+TOPHAT = tl.constexpr(SHAPES["tophat"].code)
+TOPHAT_EDGE = tl.constexpr(SHAPES["tophat"].zero_radius ** 2)
+
+FLAT = tl.constexpr(table.SURFACES["flat"])
+SPHERE = tl.constexpr(table.SURFACES["sphere"])
+CYLINDER_FAST = tl.constexpr(table.SURFACES["cylinder_fast"])
+CYLINDER_SLOW = tl.constexpr(table.SURFACES["cylinder_slow"])
+NANOBRAGG = tl.constexpr(table.SURFACES["nanobragg"])
+
+SIN_PI_SINGLE = _listed(table.SIN_PI["float"])
+SIN_PI_DOUBLE = _listed(table.SIN_PI["double"])
+SINC3_SINE_SINGLE = _listed(table.SINC3_SINE["float"])
+SINC3_SINE_DOUBLE = _listed(table.SINC3_SINE["double"])
+SINC3_COSINE_SINGLE = _listed(table.SINC3_COSINE["float"])
+SINC3_COSINE_DOUBLE = _listed(table.SINC3_COSINE["double"])
+SINC3_PEAK_SINGLE = _listed(table.SINC3_PEAK["float"])
+SINC3_PEAK_DOUBLE = _listed(table.SINC3_PEAK["double"])
+EXP_SINGLE = _listed(table.EXP["float"])
+EXP_DOUBLE = _listed(table.EXP["double"])
+"""Polynomials from the highest power down."""
+
+SINC3_NEAR_SINGLE = tl.constexpr(table.SINC3_NEAR["float"])
+SINC3_NEAR_DOUBLE = tl.constexpr(table.SINC3_NEAR["double"])
+EXP_LOWEST_SINGLE = tl.constexpr(table.EXP_LOWEST["float"])
+EXP_LOWEST_DOUBLE = tl.constexpr(table.EXP_LOWEST["double"])
+EXP_HIGHEST_SINGLE = tl.constexpr(table.EXP_HIGHEST["float"])
+EXP_HIGHEST_DOUBLE = tl.constexpr(table.EXP_HIGHEST["double"])
+LN2_HIGH_SINGLE = tl.constexpr(table.LN2_HIGH["float"])
+LN2_HIGH_DOUBLE = tl.constexpr(table.LN2_HIGH["double"])
+LN2_LOW_SINGLE = tl.constexpr(table.LN2_LOW["float"])
+LN2_LOW_DOUBLE = tl.constexpr(table.LN2_LOW["double"])
+PI = tl.constexpr(table.NUMBERS["PI"])
+PI_LOW = tl.constexpr(table.NUMBERS["PI_LOW"])
+INVERSE_PI = tl.constexpr(table.NUMBERS["INVERSE_PI"])
+LOG2_E = tl.constexpr(table.NUMBERS["LOG2_E"])

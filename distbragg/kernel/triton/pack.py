@@ -18,6 +18,7 @@ from torch import Tensor
 
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
 from distbragg.kernel.polarization import polarization_frame
+from distbragg.kernel.table import SURFACES
 from distbragg.kernel.triton import layout
 from distbragg.kernel.triton.reach import Reach, longest_scattering, reach_of, reached_table
 from distbragg.kernel.triton.split import split_vectors
@@ -105,7 +106,7 @@ def _make(experiment: Experiment, panel: int, precision: str, device: str, *, sp
     shortest = float(experiment.beam.sources.wavelength.min())
     prepared = prepare_crystal(crystal, double=double, wavelength=shortest)
     # The edge of a top hat is a step: only float64 keeps it where it is.
-    wanted = split and not double and crystal.shape != "tophat"
+    wanted = split and not double and SHAPES[crystal.shape].transform != "step"
     pieces = split_vectors(prepared.vectors, shortest) if wanted else None
     table = _look_up(experiment, view, prepared.vectors, double=double)
     real = np.float64 if double else np.float32
@@ -160,7 +161,7 @@ def _flags(experiment: Experiment, view: Panel, *, double: bool) -> dict[str, An
         "LONG": double or float(crystal.cells.max()) > SHORT_CELLS,
         "INTERPOLATE": _interpolates(experiment.reflections),
         "SINGLE": view.sensor.count * sampling.oversample == 1,
-        "CURVED": view.surface != "flat",
+        "SURFACE": SURFACES[view.surface],
         "POINT": view.point_pixel,
         "SOLID_ANGLE": sampling.per_sample_solid_angle,
         "CAPTURE": sampling.per_sample_capture and view.sensor.absorbs,
@@ -217,7 +218,10 @@ def _padded(rows: NDArray[Any], numbers: SupportsIndex) -> NDArray[Any]:
 def _reals(experiment: Experiment, view: Panel) -> Float64Array:
     block = np.zeros(operator.index(layout.REALS))
     step = view.pixel_size / experiment.sampling.oversample
-    area = 1.0 if view.point_pixel else view.pixel_size**2 * view.close_distance
+    area = 1.0
+    if not view.point_pixel:
+        plain = view.surface in {"flat", "nanobragg"}
+        area = view.pixel_size**2 * (view.close_distance if plain else 1.0)
     _put(block, layout.STEP, step)
     _put(block, layout.HALF, step / 2.0)
     _put(block, layout.ORIGIN, view.origin)
@@ -226,10 +230,10 @@ def _reals(experiment: Experiment, view: Panel) -> Float64Array:
     _put(block, layout.NORMAL, view.normal)
     _put(block, layout.BEAM, experiment.beam.direction)
     _put(block, layout.DISTANCE, view.distance)
+    _put(block, layout.CLOSE_DISTANCE, view.close_distance)
     _put(block, layout.SOLID, area)
     _put(block, layout.KAHN, experiment.beam.kahn_factor)
     _put(block, layout.DMIN, experiment.sampling.dmin)
-    _put(block, layout.TOPHAT_CUT, SHAPES["tophat"].zero_radius ** 2)
     return block
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
 from dataclasses import replace
 
@@ -11,8 +10,8 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import library
-from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.record import OBJECTS, SOURCES, cpu_features, read_record
+from distbragg.kernel.table import table_id
 from tests.tolerances import KERNEL_TWIN_FLOAT64_RELATIVE, NATIVE_MIXED_OF_MAXIMUM
 from tests.unit.kernel_native import kit
 from tools.build_native import Compiler, levels_of
@@ -69,8 +68,8 @@ def levels_here():
 
 
 @needs_kernel
-def test_the_parameter_block_has_the_size_the_source_compiles_to():
-    assert library.library().distbragg_parameter_bytes() == ctypes.sizeof(Parameters)
+def test_the_library_is_compiled_from_this_packages_table():
+    assert library.library().distbragg_table_id().decode("ascii") == table_id()
 
 
 @needs_kernel
@@ -173,18 +172,18 @@ def test_an_object_that_does_not_load_is_the_reason(tmp_path, load, ours):
 
 
 @needs_kernel
-def test_an_object_of_another_parameter_block_is_refused(tmp_path, load, ours):
+def test_an_object_of_another_table_is_refused(tmp_path, load, ours):
     compiler = Compiler.find()
     source = tmp_path / "other.cpp"
-    names = ("render", "poisson", "parameter_bytes")
     source.write_text(
-        "".join(f'extern "C" long distbragg_{name}() {{ return 8; }}\n' for name in names)
+        'extern "C" void distbragg_render() {}\nextern "C" void distbragg_poisson() {}\n'
+        'extern "C" const char* distbragg_table_id() { return "0123456789abcdef"; }\n'
     )
     target = tmp_path / "objects" / ours.objects[-1].file
     compiler.compile(source, target, levels_of(compiler.machine)[-1])
     outcome = load(objects=ours.objects[-1:])
     assert outcome.library is None
-    assert "parameter block" in outcome.reason
+    assert "another table" in outcome.reason
 
 
 def test_an_unavailable_library_is_refused_with_its_reason(monkeypatch):

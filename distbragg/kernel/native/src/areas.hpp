@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "fields.hpp"
+#include "generated.hpp"
 #include "groups.hpp"
-#include "params.hpp"
 #include "samples.hpp"
 #include "spots.hpp"
 

@@ -13,15 +13,13 @@
 #include <vector>
 
 #include "approx.hpp"
+#include "generated.hpp"
+#include "shapes.hpp"
 #include "geometry.hpp"
-#include "params.hpp"
 
 namespace distbragg {
 
 constexpr int kBatch = 16;  // patches that are made and bounded together
-
-// Relative margin of a bound, above the error of the polynomials and of their sums.
-constexpr float kAbove = 1.0f + 1e-4f, kBelow = 1.0f - 1e-4f;
 
 // Patches of a row of groups as directions: lengths still want dividing by the wavelength.
 struct alignas(64) Patches {
@@ -157,7 +155,6 @@ class StepBound {
         stiff_k_(static_cast<float>(p.axis_stiffness[1]) * kBelow),
         stiff_l_(static_cast<float>(p.axis_stiffness[2]) * kBelow),
         stiffness_(static_cast<float>(p.least_stiffness) * kBelow),
-        tophat_cut_(static_cast<float>(p.tophat_cut)),
         most_(static_cast<float>(p.most_squared) * kAbove),
         enough_(find_enough(static_cast<float>(p.skip_below))) {}
 
@@ -168,17 +165,8 @@ class StepBound {
   DISTBRAGG_INLINE float highest(float clearance) const {
     if constexpr (kShape == kSquare) {
       return most_ / clearance;
-    } else if constexpr (kShape == kGauss) {
-      // Never 0: in float64 there is something left where float32 ends.
-      const float limit = ExpLimit<float>::kLowest, exponent = -3.14159f * clearance;
-      return most_ * exp_poly(exponent > limit ? exponent : limit) * kAbove;
-    } else if constexpr (kShape == kTophat) {
-      return clearance < tophat_cut_ ? most_ : 0.0f;
     } else {
-      // |3 (sin x / x − cos x) / x²| ≤ 3 (1 + 1/x) / x², and ≤ 1.
-      const float x = std::max(3.14159f * std::sqrt(clearance), 1.0f);
-      const float value = 3.0f * (1.0f + 1.0f / x) / (x * x) * kAbove;
-      return most_ * std::min(value * value, 1.0f);
+      return most_ * Radial<kShape>::bound(clearance);
     }
   }
 
@@ -275,7 +263,7 @@ class StepBound {
 
   float limit_h_, limit_k_, limit_l_;  // 1/N²
   float stiff_h_, stiff_k_, stiff_l_, stiffness_;
-  float tophat_cut_, most_;
+  float most_;
   float enough_;
 };
 

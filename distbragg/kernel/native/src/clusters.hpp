@@ -6,8 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "generated.hpp"
 #include "geometry.hpp"
-#include "params.hpp"
 
 namespace distbragg {
 

@@ -8,8 +8,8 @@
 
 #include "approx.hpp"
 #include "clusters.hpp"
+#include "generated.hpp"
 #include "geometry.hpp"
-#include "params.hpp"
 
 namespace distbragg {
 

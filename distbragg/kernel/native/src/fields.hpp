@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "bounds.hpp"
+#include "generated.hpp"
 #include "groups.hpp"
-#include "params.hpp"
 #include "samples.hpp"
 
 namespace distbragg {

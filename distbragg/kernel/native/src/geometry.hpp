@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "approx.hpp"
-#include "params.hpp"
+#include "generated.hpp"
 
 namespace distbragg {
 

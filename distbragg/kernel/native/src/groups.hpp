@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "generated.hpp"
 #include "output.hpp"
-#include "params.hpp"
 #include "samples.hpp"
 
 namespace distbragg {

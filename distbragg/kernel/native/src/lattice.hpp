@@ -10,9 +10,10 @@
 
 #include "approx.hpp"
 #include "bounds.hpp"
+#include "generated.hpp"
 #include "geometry.hpp"
 #include "indices.hpp"
-#include "params.hpp"
+#include "shapes.hpp"
 #include "table.hpp"
 
 namespace distbragg {
@@ -24,8 +25,6 @@ constexpr int kStrip = 16;
 // of three sines stays a normal number. Far below what either precision resolves in an index.
 template <class Real>
 constexpr double kOffPeak = sizeof(Real) == sizeof(float) ? 1e-12 : 1e-40;
-
-constexpr double kPi = 3.14159265358979323846;
 
 struct Metric {
   double g00, g01, g02, g11, g12, g22;
@@ -60,20 +59,20 @@ struct Interference {
   }
 };
 
-// The squared transform of the whole crystal, without the factor that all steps share.
-template <class Real, int kShape, bool kAllAxes>
+// The squared transform of the whole crystal, without the factor that all steps share. `kPlain`:
+// every axis of SQUARE has more than one cell; the form of others has no mixed terms.
+template <class Real, int kShape, bool kPlain>
 struct Lattice {
   double na, nb, nc;
-  double tophat_cut;
   Metric metric;
 
   explicit Lattice(const Parameters& p)
-      : na(p.cells[0]), nb(p.cells[1]), nc(p.cells[2]), tophat_cut(p.tophat_cut), metric(p) {}
+      : na(p.cells[0]), nb(p.cells[1]), nc(p.cells[2]), metric(p) {}
 
   DISTBRAGG_INLINE Real squared(double h, double k, double l) const {
     if constexpr (kShape == kSquare) {
       Interference<Real> a(h, na), b(k, nb), c(l, nc);
-      if constexpr (!kAllAxes) {
+      if constexpr (!kPlain) {
         // An axis of one cell has no interference: the factor is exactly 1.
         a.numerator = na > 1.0 ? a.numerator : Real(1);
         a.denominator = na > 1.0 ? a.denominator : Real(1);
@@ -86,13 +85,8 @@ struct Lattice {
                          (a.denominator * b.denominator * c.denominator);
       return ratio * ratio;
     } else {
-      if constexpr (kShape == kRound) {
-        return sinc3_squared(static_cast<Real>(metric.axes_squared(h, k, l)));
-      } else if constexpr (kShape == kGauss) {
-        return exp_poly(static_cast<Real>(-kPi * metric.radius_squared(h, k, l)));
-      } else {
-        return metric.radius_squared(h, k, l) < tophat_cut ? Real(1) : Real(0);
-      }
+      return Radial<kShape>::template squared<Real>(
+          kPlain ? metric.axes_squared(h, k, l) : metric.radius_squared(h, k, l));
     }
   }
 };
@@ -145,9 +139,9 @@ struct StepSum {
   virtual void highest(const float* clearance, float* step) const = 0;
 };
 
-template <class Real, int kShape, bool kAllAxes>
+template <class Real, int kShape, bool kPlain>
 struct DomainSum final : StepSum {
-  using Shape = Lattice<Real, kShape, kAllAxes>;
+  using Shape = Lattice<Real, kShape, kPlain>;
 
   const Parameters& parameters;
   const Domains domains;
@@ -302,7 +296,7 @@ struct DomainSum final : StepSum {
   }
 
   // Shapes whose steps may be skipped are added one by one here too: the same bits either way.
-  static constexpr bool kInPairs = kShape == kSquare || kShape == kRound;
+  static constexpr bool kInPairs = !kVanishes<kShape>;
 
   template <Form kForm>
   void run_all(Scattering& q) const {
@@ -343,19 +337,25 @@ struct DomainSum final : StepSum {
   }
 };
 
+template <class Real, int kShape>
+std::unique_ptr<StepSum> make_step_sum_for(const Parameters& p, const std::vector<Source>& s,
+                                           bool plain) {
+  if (plain) return std::make_unique<DomainSum<Real, kShape, true>>(p, s);
+  return std::make_unique<DomainSum<Real, kShape, false>>(p, s);
+}
+
 template <class Real>
 std::unique_ptr<StepSum> make_step_sum_of(const Parameters& p, const std::vector<Source>& s) {
-  const bool all_axes = p.cells[0] > 1.0 && p.cells[1] > 1.0 && p.cells[2] > 1.0;
+  const bool straight = p.metric[1] == 0.0 && p.metric[2] == 0.0 && p.metric[4] == 0.0;
   switch (p.shape) {
-    case kRound:
-      return std::make_unique<DomainSum<Real, kRound, true>>(p, s);
-    case kGauss:
-      return std::make_unique<DomainSum<Real, kGauss, true>>(p, s);
-    case kTophat:
-      return std::make_unique<DomainSum<Real, kTophat, true>>(p, s);
+#define DISTBRAGG_CASE(shape) \
+  case shape:                 \
+    return make_step_sum_for<Real, shape>(p, s, straight);
+    DISTBRAGG_RADIAL_SHAPES(DISTBRAGG_CASE)
+#undef DISTBRAGG_CASE
     default:
-      if (all_axes) return std::make_unique<DomainSum<Real, kSquare, true>>(p, s);
-      return std::make_unique<DomainSum<Real, kSquare, false>>(p, s);
+      return make_step_sum_for<Real, kSquare>(
+          p, s, p.cells[0] > 1.0 && p.cells[1] > 1.0 && p.cells[2] > 1.0);
   }
 }
 

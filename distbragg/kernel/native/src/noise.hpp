@@ -6,28 +6,15 @@
 #include <cstdint>
 #include <cstring>
 
+#include "generated.hpp"
+
 namespace distbragg {
 namespace noise {
 
 constexpr double kSmallMean = 10.0, kNormalMean = 1.0e6;
 constexpr int kMostSteps = 200;      // of the inversion
 constexpr double kTabulated = 16.0;  // ln(k!) is looked up below it
-constexpr double kPi = 3.141592653589793, kPiLow = 1.2246467991473532e-16;
-constexpr double kLog2E = 1.4426950408889634;
-constexpr double kLn2High = 6.93147180369123816490e-01, kLn2Low = 1.90821492927058770002e-10;
 constexpr double kHalfLog2Pi = 0.9189385332046727;
-
-constexpr double kExp[] = {1.0, 1.0, 0.5, 0.16666666666666702, 0.041666666666665936,
-                           0.008333333333310084, 0.0013888888889141847, 0.00019841269908154208,
-                           2.4801586915588763e-05, 2.7557225844302134e-06, 2.755757410414263e-07,
-                           2.5114601081023637e-08, 2.0832019876600545e-09};
-constexpr double kLog[] = {2.0, 0.6666666666666666, 0.40000000000007535, 0.2857142856880815,
-                           0.22222222678395206, 0.18181773631751372, 0.15387165194005087,
-                           0.13248673833473634, 0.13262861870241216};
-constexpr double kSinPi[] = {3.141592653589793, -5.16771278004997, 2.5501640398773455,
-                             -0.5992645293207862, 0.08214588661098071, -0.007370430943554908,
-                             0.0004663027864672356, -2.191524640185696e-05, 7.9484562969083e-07,
-                             -2.2276393293078485e-08};
 
 template <int kCount>
 double horner(double x, const double (&coefficients)[kCount]) {
@@ -51,9 +38,9 @@ inline std::int64_t to_bits(double value) {
 // e**x for −708 ≤ x ≤ 0.
 inline double exp_small(double x) {
   const double whole = std::nearbyint(x * kLog2E);
-  const double rest = (x - whole * kLn2High) - whole * kLn2Low;
+  const double rest = (x + whole * kLn2High<double>) + whole * kLn2Low<double>;
   const double scale = from_bits((static_cast<std::int64_t>(whole - 1.0) + 1023) << 52);
-  return horner(rest, kExp) * scale * 2.0;
+  return horner(rest, kNoiseExp) * scale * 2.0;
 }
 
 inline double log_normal(double x) {
@@ -64,8 +51,8 @@ inline double log_normal(double x) {
   if (large) mantissa *= 0.5;
   const double whole = static_cast<double>(exponent) + (large ? 1.0 : 0.0);
   const double ratio = (mantissa - 1.0) / (mantissa + 1.0);
-  const double fraction = horner(ratio * ratio, kLog) * ratio;
-  return whole * kLn2High + (fraction + whole * kLn2Low);
+  const double fraction = horner(ratio * ratio, kNoiseLog) * ratio;
+  return (fraction - whole * kLn2Low<double>) - whole * kLn2High<double>;
 }
 
 inline double cosine(double angle) {
@@ -75,7 +62,7 @@ inline double cosine(double angle) {
   const double sign = 1.0 - 2.0 * odd;
   rest = rest < -0.5 ? -0.5 : rest > 0.5 ? 0.5 : rest;
   const double turns = 0.5 - std::fabs(rest);
-  return horner(turns * turns, kSinPi) * turns * sign;
+  return horner(turns * turns, kNoiseSinPi) * turns * sign;
 }
 
 struct Uniforms {

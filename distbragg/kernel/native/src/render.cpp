@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "areas.hpp"
+#include "generated.hpp"
 #include "geometry.hpp"
 #include "noise.hpp"
 #include "output.hpp"
-#include "params.hpp"
 #include "samples.hpp"
 
 namespace distbragg {
@@ -113,7 +113,7 @@ void render(Parameters& p) {
 
 extern "C" {
 
-std::int64_t distbragg_parameter_bytes() { return sizeof(distbragg::Parameters); }
+const char* distbragg_table_id() { return distbragg::kTableId; }
 
 // Renders tiles one after another. 0: done; 1: out of memory.
 int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {

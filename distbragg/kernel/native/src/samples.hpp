@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "crew.hpp"
+#include "generated.hpp"
 #include "geometry.hpp"
 #include "lattice.hpp"
-#include "params.hpp"
 
 namespace distbragg {
 

@@ -14,8 +14,8 @@
 
 #include "clusters.hpp"
 #include "cones.hpp"
+#include "generated.hpp"
 #include "groups.hpp"
-#include "params.hpp"
 #include "samples.hpp"
 
 namespace distbragg {

@@ -30,8 +30,8 @@ from distbragg.kernel.triton.device.step import (
     near_spot,
     nearest_cell,
     off_zero,
+    radial_shape,
     radius_squared,
-    smooth_shape,
     square_shape,
     tricubic_squared,
 )
@@ -53,7 +53,6 @@ from distbragg.kernel.triton.layout import (
     SOURCE_NUMBERS,
     SPLIT_NUMBERS,
     SQUARE,
-    TOPHAT_CUT,
     WIDE_NUMBERS,
 )
 
@@ -67,7 +66,6 @@ def wide_step(
     q,
     cells,
     metric,
-    tophat_cut,
     SHAPE: tl.constexpr,
     AXES: tl.constexpr,
     REAL: tl.constexpr,
@@ -105,12 +103,12 @@ def wide_step(
             )
             value = square_shape((x, y, z), turns, AXES)
     else:
-        value = smooth_shape(radius_squared(u, v, w, metric), tophat_cut, SHAPE, REAL)
+        value = radial_shape(radius_squared(u, v, w, metric), SHAPE, REAL)
     return i, j, m, deltas[0], deltas[1], deltas[2], value
 
 
 @triton.jit
-def split_step(domain, q, cells, metric, tophat_cut, SHAPE: tl.constexpr, AXES: tl.constexpr):
+def split_step(domain, q, cells, metric, SHAPE: tl.constexpr, AXES: tl.constexpr):
     """Do what `wide_step` does without float64: `domain` and `q` are pieces."""
     a0, a1, a2, b0 = four(domain)
     b1, b2, c0, c1 = four(domain + 4)
@@ -136,8 +134,8 @@ def split_step(domain, q, cells, metric, tophat_cut, SHAPE: tl.constexpr, AXES: 
         z = off_zero(deltas[2], tl.float32)
         value = square_shape((x, y, z), turns, AXES)
     else:
-        radius = radius_squared(deltas[0], deltas[1], deltas[2], metric)
-        value = smooth_shape(radius, tophat_cut, SHAPE, tl.float32)
+        square = radius_squared(deltas[0], deltas[1], deltas[2], metric)
+        value = radial_shape(square, SHAPE, tl.float32)
     return i, j, m, deltas[0], deltas[1], deltas[2], value
 
 
@@ -184,7 +182,6 @@ def domain_sum(
         g3.to(tl.float32), g4.to(tl.float32), g5.to(tl.float32),
     )  # fmt: skip
     metric = coarse if SPLIT else (g0, g1, g2, g3, g4, g5)
-    tophat_cut = tl.load(reals + TOPHAT_CUT).to(INDEX)
     reach_squared = tl.load(reals + REACH_SQUARED).to(tl.float32)
     lowest, size = vector(wholes + LOWEST), vector(wholes + BOX)
     if SPLIT:
@@ -208,12 +205,10 @@ def domain_sum(
                 wanted = tl.max(close.to(tl.int32), axis=0) > 0
             if wanted:
                 if SPLIT:
-                    i, j, m, u, v, w, latt = split_step(
-                        domain, q, cells, metric, tophat_cut, SHAPE, AXES
-                    )
+                    i, j, m, u, v, w, latt = split_step(domain, q, cells, metric, SHAPE, AXES)
                 else:
                     i, j, m, u, v, w, latt = wide_step(
-                        domain, q, cells, metric, tophat_cut, SHAPE, AXES, REAL, LONG
+                        domain, q, cells, metric, SHAPE, AXES, REAL, LONG
                     )
                 cell = nearest_cell(table, lowest, size, i, j, m, INSIDE)
                 if INTERPOLATE:
@@ -271,7 +266,7 @@ def render_block(
     INTERPOLATE: tl.constexpr,
     NARROW: tl.constexpr,
     SINGLE: tl.constexpr,
-    CURVED: tl.constexpr,
+    SURFACE: tl.constexpr,
     POINT: tl.constexpr,
     SOLID_ANGLE: tl.constexpr,
     CAPTURE: tl.constexpr,
@@ -318,9 +313,11 @@ def render_block(
     total = tl.load(out + place, mask=used, other=0.0)
     if SINGLE:
         dx, dy, dz, inverse = rays(
-            reals, slow, fast, samples - 1, samples - 1, oversample, tl.load(layers), CURVED
+            reals, slow, fast, samples - 1, samples - 1, oversample, tl.load(layers), SURFACE
         )
-        factor = sample_factor(reals, layers, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE)
+        factor = sample_factor(
+            reals, layers, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE, SURFACE
+        )
         if ONE_WAY:
             ux, uy, uz, share = towards(reals, sources, dx, dy, dz, factor, POLARIZED)
     for s in range(source_start, source_stop):
@@ -333,10 +330,10 @@ def render_block(
                 sub = k % (oversample * oversample)
                 dx, dy, dz, inverse = rays(
                     reals, slow, fast, sub // oversample, sub % oversample, oversample,
-                    tl.load(layer), CURVED,
+                    tl.load(layer), SURFACE,
                 )  # fmt: skip
                 factor = sample_factor(
-                    reals, layer, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE
+                    reals, layer, dx, dy, dz, inverse, SOLID_ANGLE, POINT, CAPTURE, SURFACE
                 )
             if not (SINGLE and ONE_WAY):
                 ux, uy, uz, share = towards(reals, source, dx, dy, dz, factor, POLARIZED)

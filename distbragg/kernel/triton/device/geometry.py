@@ -13,14 +13,20 @@ from distbragg.kernel.triton.device.arithmetic import constant, exponential, fma
 from distbragg.kernel.triton.device.loads import two
 from distbragg.kernel.triton.layout import (
     BEAM,
+    CLOSE_DISTANCE,
+    CYLINDER_FAST,
+    CYLINDER_SLOW,
     DISTANCE,
     FAST,
+    FLAT,
     HALF,
     KAHN,
+    NANOBRAGG,
     NORMAL,
     ORIGIN,
     SLOW,
     SOLID,
+    SPHERE,
     STEP,
 )
 
@@ -51,30 +57,88 @@ def turned(x, y, z, axis, angle):
 
 
 @triton.jit
-def rays(reals, slow, fast, sub_slow, sub_fast, oversample, depth, CURVED: tl.constexpr):
+def rays(reals, slow, fast, sub_slow, sub_fast, oversample, depth, SURFACE: tl.constexpr):
     """Return unit vectors from the sample to one sub-pixel and layer of each pixel, and 1/R."""
     step, half = tl.load(reals + STEP), tl.load(reals + HALF)
     count = oversample.to(tl.float64)
     f = fma(step, fma(fast, count, sub_fast.to(tl.float64)), half)
     s = fma(step, fma(slow, count, sub_slow.to(tl.float64)), half)
+    if SURFACE == FLAT or SURFACE == NANOBRAGG:  # noqa: SIM109 - no `in` here
+        x, y, z = flat_place(reals, f, s, depth)
+        if SURFACE == NANOBRAGG:
+            x, y, z = wrapped(reals, x, y, z)
+    else:
+        x, y, z = bent(reals, f, s, depth, SURFACE)
+    inverse = constant(1.0, x) / tl.sqrt(along(x, y, z, x, y, z))
+    return x * inverse, y * inverse, z * inverse, inverse
+
+
+@triton.jit
+def flat_place(reals, f, s, depth):
+    """Place on a flat panel."""
     fx, fy, fz = vector(reals + FAST)
     sx, sy, sz = vector(reals + SLOW)
     nx, ny, nz = vector(reals + NORMAL)
     ox, oy, oz = vector(reals + ORIGIN)
-    x = fma(f, fx, fma(s, sx, fma(depth, nx, ox)))
-    y = fma(f, fy, fma(s, sy, fma(depth, ny, oy)))
-    z = fma(f, fz, fma(s, sz, fma(depth, nz, oz)))
-    if CURVED:
-        # Laboratory y and z of the flat position are read as arc lengths on the sphere.
-        distance = tl.load(reals + DISTANCE)
-        bx, by, bz = vector(reals + BEAM)
-        zero = x * constant(0.0, x)
-        first, second = y / distance, z / distance
-        x, y, z = zero + distance * bx, zero + distance * by, zero + distance * bz
-        x, y, z = turned(x, y, z, reals + SLOW, first)
-        x, y, z = turned(x, y, z, reals + FAST, second)
-    inverse = constant(1.0, x) / tl.sqrt(along(x, y, z, x, y, z))
-    return x * inverse, y * inverse, z * inverse, inverse
+    return (
+        fma(f, fx, fma(s, sx, fma(depth, nx, ox))),
+        fma(f, fy, fma(s, sy, fma(depth, ny, oy))),
+        fma(f, fz, fma(s, sz, fma(depth, nz, oz))),
+    )
+
+
+@triton.jit
+def wrapped(reals, x, y, z):
+    """Read laboratory y and z as arcs on a sphere from the end of the beam: the C program's."""
+    distance = tl.load(reals + DISTANCE)
+    bx, by, bz = vector(reals + BEAM)
+    zero = x * constant(0.0, x)
+    first, second = y / distance, z / distance
+    x, y, z = zero + distance * bx, zero + distance * by, zero + distance * bz
+    x, y, z = turned(x, y, z, reals + SLOW, first)
+    return turned(x, y, z, reals + FAST, second)
+
+
+@triton.jit
+def bent(reals, f, s, depth, SURFACE: tl.constexpr):
+    """Place on a panel that is bent about the sample; see `native/src/geometry.hpp`."""
+    fx, fy, fz = vector(reals + FAST)
+    sx, sy, sz = vector(reals + SLOW)
+    nx, ny, nz = vector(reals + NORMAL)
+    ox, oy, oz = vector(reals + ORIGIN)
+    radius = tl.load(reals + CLOSE_DISTANCE)
+    reach = radius + depth
+    u, v = f + along(ox, oy, oz, fx, fy, fz), s + along(ox, oy, oz, sx, sy, sz)
+    one = constant(1.0, u) + u * constant(0.0, u)
+    a, b, ring = u, v, reach * one
+    if SURFACE != CYLINDER_FAST:
+        sine, cosine = sine_cosine(u / radius)
+        a, ring = reach * sine, reach * cosine
+    c = ring
+    if SURFACE != CYLINDER_SLOW:
+        sine, cosine = sine_cosine(v / radius)
+        b, c = ring * sine, ring * cosine
+    return (
+        fma(a, fx, fma(b, sx, c * nx)),
+        fma(a, fy, fma(b, sy, c * ny)),
+        fma(a, fz, fma(b, sz, c * nz)),
+    )
+
+
+@triton.jit
+def slope(reals, x, y, z, SURFACE: tl.constexpr):
+    """Cosine between rays and the normal of the surface they meet."""
+    if SURFACE == SPHERE:
+        value = constant(1.0, x) + x * constant(0.0, x)
+    elif SURFACE == CYLINDER_FAST or SURFACE == CYLINDER_SLOW:  # noqa: SIM109 - no `in` here
+        # What of a ray runs across a cylinder's axis runs along its normal.
+        ax, ay, az = vector(reals + (FAST if SURFACE == CYLINDER_FAST else SLOW))
+        share = along(x, y, z, ax, ay, az)
+        value = tl.sqrt(fma(-share, share, constant(1.0, x)))
+    else:
+        nx, ny, nz = vector(reals + NORMAL)
+        value = along(x, y, z, nx, ny, nz)
+    return value
 
 
 @triton.jit
@@ -88,6 +152,7 @@ def sample_factor(
     SOLID_ANGLE: tl.constexpr,
     POINT: tl.constexpr,
     CAPTURE: tl.constexpr,
+    SURFACE: tl.constexpr,
 ):
     """Solid angle × capture fraction of a sample, each where it is taken per sample.
 
@@ -97,10 +162,12 @@ def sample_factor(
     if SOLID_ANGLE:
         factor = tl.load(reals + SOLID) * inverse * inverse
         if not POINT:
-            factor = factor * inverse
+            if SURFACE == FLAT or SURFACE == NANOBRAGG:  # noqa: SIM109 - no `in` here
+                factor = factor * inverse
+            else:
+                factor = factor * slope(reals, x, y, z, SURFACE)
     if CAPTURE:
-        nx, ny, nz = vector(reals + NORMAL)
-        cosine = along(x, y, z, nx, ny, nz)
+        cosine = slope(reals, x, y, z, SURFACE)
         front, back = tl.load(layer + 1) / cosine, tl.load(layer + 2) / cosine
         factor = factor * (exponential(front) - exponential(back))
     return factor

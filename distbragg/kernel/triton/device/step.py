@@ -15,7 +15,7 @@ from distbragg.kernel.triton.device.arithmetic import (
     sinc3_squared,
 )
 from distbragg.kernel.triton.device.loads import four
-from distbragg.kernel.triton.layout import GAUSS, ROUND
+from distbragg.kernel.triton.layout import GAUSS, GAUSS_DECAY, ROUND, TOPHAT, TOPHAT_EDGE
 
 
 @triton.jit
@@ -59,14 +59,16 @@ def radius_squared(u, v, w, metric):
 
 
 @triton.jit
-def smooth_shape(radius, tophat_cut, SHAPE: tl.constexpr, REAL: tl.constexpr):
-    """Squared transform of ROUND, GAUSS and TOPHAT from radius², without the common factor."""
+def radial_shape(square, SHAPE: tl.constexpr, REAL: tl.constexpr):
+    """Square of a transform that is a function of r, from r², without the common factor."""
     if SHAPE == ROUND:
-        value = sinc3_squared(radius.to(REAL))
+        value = sinc3_squared(square.to(REAL))
     elif SHAPE == GAUSS:
-        value = exponential(-radius.to(REAL))
+        value = exponential((square * constant(-GAUSS_DECAY, square)).to(REAL))
+    elif SHAPE == TOPHAT:
+        value = (square < constant(TOPHAT_EDGE, square)).to(REAL)
     else:
-        value = (radius < tophat_cut).to(REAL)
+        tl.static_assert(False, "a shape without a transform")
     return value
 
 

@@ -1,0 +1,285 @@
+// Generated from distbragg/kernel/table.py and distbragg/shapes.py by tools/generate_reference.py.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "madd.hpp"
+
+namespace distbragg {
+
+// Of the table this was made from: the loader compares it.
+constexpr const char* kTableId = "67a92a8967c5327f";
+
+enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
+
+// Spot shapes by their transform.
+enum Shape : std::int64_t { kSquare = 0, kRound = 1, kGauss = 2, kTophat = 3 };
+
+// Of a transform: the square of r beyond which it is 0, and c where its square falls as
+// exp(−c r²).
+template <int kShape>
+struct ShapeRow;
+template <>
+struct ShapeRow<kSquare> {
+  static constexpr double kZeroSquared = HUGE_VAL;
+  static constexpr double kDecay = 0.0;
+};
+template <>
+struct ShapeRow<kRound> {
+  static constexpr double kZeroSquared = HUGE_VAL;
+  static constexpr double kDecay = 0.0;
+};
+template <>
+struct ShapeRow<kGauss> {
+  static constexpr double kZeroSquared = HUGE_VAL;
+  static constexpr double kDecay = 3.141592653589793;
+};
+template <>
+struct ShapeRow<kTophat> {
+  static constexpr double kZeroSquared = 0.3848347315591265;
+  static constexpr double kDecay = 0.0;
+};
+
+// Every transform that is a function of r.
+#define DISTBRAGG_RADIAL_SHAPES(of) of(kRound) of(kGauss) of(kTophat)
+
+// The one structure that crosses the language border.
+struct Parameters {
+  // What is rendered: half-open pixel rectangle and source range, all global indices.
+  std::int64_t slow_start, slow_stop, fast_start, fast_stop;
+  std::int64_t source_start, source_stop;
+  std::int64_t threads, double_precision;
+
+  // Crystal.
+  std::int64_t shape;  // see Shape
+  std::int64_t domains;
+  double cells[3];
+  double metric[6];  // upper triangle g00 g01 g02 g11 g12 g22: r² = |g δ|²
+  double spot_scale;  // multiplies the sum over domains
+  double reach;  // r beyond which a spot is exactly 0, with a margin; 0: none
+
+  // Steps that are bounded by this much may be left out, in units of the scaled table;
+  // 0: none.
+  double skip_below;
+  double most_squared;  // greatest |F|² that a look-up can give, in these units
+  double edge_length[3];  // |a|, |b|, |c|, Å
+  double axis_stiffness[3];  // r is at least this times |δ| along an axis
+  double least_stiffness;  // and this times the distance of q from the point, Å
+  double index_error;  // of an index in float32
+  double offset_error;  // of such a distance in float32, 1/Å
+
+  // Structure factors: |F|² in a box with one border plane that holds the default.
+  double table_scale;  // the tables hold |F|² / table_scale, at most 1
+  std::int64_t interpolate;
+  std::int64_t box[3];  // without the border
+  std::int64_t origin[3];  // lowest h, k, l
+
+  // Panel.
+  std::int64_t oversample, layers;
+  std::int64_t surface;  // see Surface
+  std::int64_t point_pixel, absorbs;
+  double pixel_size, close_distance, distance;  // m
+  double attenuation;  // 1/m
+  double panel_origin[3];  // m
+  double fast[3], slow[3], normal[3], beam[3];
+
+  // Factors that are evaluated for every sample.
+  std::int64_t polarization, solid_angle, capture;
+  double kahn_factor, polarization_axis[3];
+  double dmin;  // Å, 0: no cut
+
+  // Background: molecules × steps of the domain loop; 0 turns it off.
+  double background_scale;
+  std::int64_t background_entries;
+
+  // Arrays.
+  const double* source_direction;  // (sources, 3) towards the source
+  const double* source_wavelength;  // (sources,) Å
+  const double* source_weight;  // (sources,)
+  const double* domain_vectors;  // (domains, 3, 3) rows a, b, c in Å
+  const double* domain_reciprocals;  // (domains, 3, 3) rows a*, b*, c* in 1/Å
+  const double* layer_position, *layer_front, *layer_back;  // (layers,) m
+  const double* background_stol;  // (entries,) 1/Å
+  const double* background_amplitude;  // (entries,) electrons
+  const double* amplitude;  // (box) |F|, for the tricubic look-up
+  const float* squared_f32;  // (box + 1), mixed precision
+  const double* squared_f64;  // (box + 1), float64
+  const std::uint8_t* active;  // (slow, fast) of the tile; null where every pixel is
+
+  // Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.
+  double* numerators;
+  float* photons_f32;
+  double* photons_f64;
+  double photon_scale;
+  std::int64_t row_stride;  // numbers from a row of the tile to the next
+
+  // What is told of the call.
+  double skipped;  // Σ w · bound of what was left out, of the worst pixel
+  std::int64_t evaluated;  // steps that were not left out; −1 where all were taken
+};
+
+constexpr double kPi = 3.141592653589793;
+constexpr double kPiLow = 1.2246467991473532e-16;
+constexpr double kInversePi = 0.3183098861837907;
+constexpr double kLog2E = 1.4426950408889634;
+template <class Real>
+constexpr Real kSinc3Near = sizeof(Real) == sizeof(float) ? Real(0.125f) : Real(0.25);
+template <class Real>
+constexpr Real kExpLowest = sizeof(Real) == sizeof(float) ? Real(-87.0f) : Real(-708.0);
+template <class Real>
+constexpr Real kExpHighest = sizeof(Real) == sizeof(float) ? Real(88.0f) : Real(709.0);
+template <class Real>
+constexpr Real kLn2High = sizeof(Real) == sizeof(float) ? Real(-0.693359375f) : Real(-0.6931471803691238);
+template <class Real>
+constexpr Real kLn2Low = sizeof(Real) == sizeof(float) ? Real(0.00021219444f) : Real(-1.9082149292705877e-10);
+constexpr double kNoiseSinPi[] = {
+    3.141592653589793,
+    -5.16771278004997,
+    2.5501640398773455,
+    -0.5992645293207862,
+    0.08214588661098071,
+    -0.007370430943554908,
+    0.0004663027864672356,
+    -2.191524640185696e-05,
+    7.9484562969083e-07,
+    -2.2276393293078485e-08,
+};
+constexpr double kNoiseExp[] = {
+    1.0,
+    1.0,
+    0.5,
+    0.16666666666666702,
+    0.041666666666665936,
+    0.008333333333310084,
+    0.0013888888889141847,
+    0.00019841269908154208,
+    2.4801586915588763e-05,
+    2.7557225844302134e-06,
+    2.755757410414263e-07,
+    2.5114601081023637e-08,
+    2.0832019876600545e-09,
+};
+constexpr double kNoiseLog[] = {
+    2.0,
+    0.6666666666666666,
+    0.40000000000007535,
+    0.2857142856880815,
+    0.22222222678395206,
+    0.18181773631751372,
+    0.15387165194005087,
+    0.13248673833473634,
+    0.13262861870241216,
+};
+
+// From the highest power down, each step one fused multiply-add.
+namespace polynomial {
+
+DISTBRAGG_INLINE float sin_pi(float u) {
+  float p = 0.07765591227601387f;
+  p = madd(p, u, -0.5982904112834275f);
+  p = madd(p, u, 2.550077386528912f);
+  p = madd(p, u, -5.167710076668315f);
+  return madd(p, u, 3.1415926400772034f);
+}
+
+DISTBRAGG_INLINE double sin_pi(double u) {
+  double p = 7.697826768224191e-07;
+  p = madd(p, u, -2.1903497074626018e-05);
+  p = madd(p, u, 0.0004662998161898394);
+  p = madd(p, u, -0.007370430505916944);
+  p = madd(p, u, 0.0821458865731029);
+  p = madd(p, u, -0.5992645293189447);
+  p = madd(p, u, 2.5501640398773007);
+  p = madd(p, u, -5.167712780049969);
+  return madd(p, u, 3.141592653589793);
+}
+
+DISTBRAGG_INLINE float sinc3_sine(float u) {
+  float p = 0.007515504326397427f;
+  p = madd(p, u, -0.057889060435544884f);
+  p = madd(p, u, 0.24673220157369177f);
+  p = madd(p, u, -0.499999786496966f);
+  return madd(p, u, 0.3039635509270133f);
+}
+
+DISTBRAGG_INLINE double sinc3_sine(double u) {
+  double p = 7.44690518969487e-08;
+  p = madd(p, u, -2.1192544210620065e-06);
+  p = madd(p, u, 4.5116650426670585e-05);
+  p = madd(p, u, -0.0007131230792379958);
+  p = madd(p, u, 0.007947992668047237);
+  p = madd(p, u, -0.057981601805776634);
+  p = madd(p, u, 0.24674011002722984);
+  p = madd(p, u, -0.49999999999999994);
+  return madd(p, u, 0.3039635509270133);
+}
+
+DISTBRAGG_INLINE float sinc3_cosine(float u) {
+  float p = 0.06689650597149664f;
+  p = madd(p, u, -0.40490798579654547f);
+  p = madd(p, u, 1.2336212816652834f);
+  p = madd(p, u, -1.4999979688192466f);
+  return madd(p, u, 0.3039635509270133f);
+}
+
+DISTBRAGG_INLINE double sinc3_cosine(double u) {
+  double p = 1.261676842484575e-06;
+  p = madd(p, u, -3.178480211809209e-05);
+  p = madd(p, u, 0.0005865149421159414);
+  p = madd(p, u, -0.007844353577086157);
+  p = madd(p, u, 0.07153193398106675);
+  p = madd(p, u, -0.40587121263866005);
+  p = madd(p, u, 1.2337005501361018);
+  p = madd(p, u, -1.4999999999999996);
+  return madd(p, u, 0.3039635509270133);
+}
+
+DISTBRAGG_INLINE float sinc3_peak(float u) {
+  float p = -0.061811578066587256f;
+  p = madd(p, u, 0.34775030813592966f);
+  p = madd(p, u, -0.9869569101871064f);
+  return madd(p, u, 0.9999999858623756f);
+}
+
+DISTBRAGG_INLINE double sinc3_peak(double u) {
+  double p = 3.880900095571776e-08;
+  p = madd(p, u, -1.2304964243768726e-06);
+  p = madd(p, u, 2.9685622389628162e-05);
+  p = madd(p, u, -0.0005414032958330565);
+  p = madd(p, u, 0.007131231221263831);
+  p = madd(p, u, -0.06358394137394388);
+  p = madd(p, u, 0.34788961083572095);
+  p = madd(p, u, -0.9869604401089358);
+  return madd(p, u, 1.0);
+}
+
+DISTBRAGG_INLINE float exp(float u) {
+  float p = 0.0013941108433972674f;
+  p = madd(p, u, 0.008375126398153335f);
+  p = madd(p, u, 0.04166635289677516f);
+  p = madd(p, u, 0.16666415514653274f);
+  p = madd(p, u, 0.5000000047117757f);
+  p = madd(p, u, 1.0000000377162137f);
+  return madd(p, u, 1.0f);
+}
+
+DISTBRAGG_INLINE double exp(double u) {
+  double p = 2.09215799649503e-09;
+  p = madd(p, u, 2.5114869528657765e-08);
+  p = madd(p, u, 2.7557251904174915e-07);
+  p = madd(p, u, 2.7557224958392624e-06);
+  p = madd(p, u, 2.4801587350110797e-05);
+  p = madd(p, u, 0.000198412699092171);
+  p = madd(p, u, 0.001388888888887189);
+  p = madd(p, u, 0.008333333333309528);
+  p = madd(p, u, 0.04166666666666669);
+  p = madd(p, u, 0.16666666666666702);
+  p = madd(p, u, 0.5);
+  p = madd(p, u, 1.0);
+  return madd(p, u, 1.0);
+}
+
+}  // namespace polynomial
+
+}  // namespace distbragg

@@ -1,0 +1,390 @@
+"""What host, C++ and GPU code must agree on, said once.
+
+From this table `tools/kernel_header.py` writes `native/src/generated.hpp`, `native/abi.py` makes
+the structure that crosses the language border, and `triton/layout.py` the blocks of numbers and
+the constants of the GPU kernel. Spot shapes have their own table, `distbragg.shapes`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, get_args
+
+from distbragg.models.detector import Surface
+from distbragg.shapes import SHAPES
+
+SURFACES: Final[dict[str, int]] = {name: code for code, name in enumerate(get_args(Surface))}
+"""Number of each `Panel.surface`."""
+
+INTEGER: Final = "std::int64_t"
+REAL: Final = "double"
+REALS_IN: Final = "const double*"
+REALS_OUT: Final = "double*"
+SINGLES_IN: Final = "const float*"
+SINGLES_OUT: Final = "float*"
+BYTES_IN: Final = "const std::uint8_t*"
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """Neighbouring fields of one type in the parameter block.
+
+    Attributes
+    ----------
+    kind : str
+        C++ type.
+    names : str
+        Separated by blanks; `name[n]` is an array.
+    comment : str
+    """
+
+    kind: str
+    names: str
+    comment: str = ""
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Yield name and length of each, 0 for what is no array."""
+        for text in self.names.split():
+            name, _, rest = text.partition("[")
+            yield name, int(rest.rstrip("]") or 0)
+
+
+PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
+    (
+        "What is rendered: half-open pixel rectangle and source range, all global indices.",
+        (
+            Fields(INTEGER, "slow_start slow_stop fast_start fast_stop"),
+            Fields(INTEGER, "source_start source_stop"),
+            Fields(INTEGER, "threads double_precision"),
+        ),
+    ),
+    (
+        "Crystal.",
+        (
+            Fields(INTEGER, "shape", "see Shape"),
+            Fields(INTEGER, "domains"),
+            Fields(REAL, "cells[3]"),
+            Fields(REAL, "metric[6]", "upper triangle g00 g01 g02 g11 g12 g22: r² = |g δ|²"),
+            Fields(REAL, "spot_scale", "multiplies the sum over domains"),
+            Fields(REAL, "reach", "r beyond which a spot is exactly 0, with a margin; 0: none"),
+        ),
+    ),
+    (
+        "Steps that are bounded by this much may be left out, in units of the scaled table;\n"
+        "0: none.",
+        (
+            Fields(REAL, "skip_below"),
+            Fields(REAL, "most_squared", "greatest |F|² that a look-up can give, in these units"),
+            Fields(REAL, "edge_length[3]", "|a|, |b|, |c|, Å"),
+            Fields(REAL, "axis_stiffness[3]", "r is at least this times |δ| along an axis"),
+            Fields(REAL, "least_stiffness", "and this times the distance of q from the point, Å"),
+            Fields(REAL, "index_error", "of an index in float32"),
+            Fields(REAL, "offset_error", "of such a distance in float32, 1/Å"),
+        ),
+    ),
+    (
+        "Structure factors: |F|² in a box with one border plane that holds the default.",
+        (
+            Fields(REAL, "table_scale", "the tables hold |F|² / table_scale, at most 1"),
+            Fields(INTEGER, "interpolate"),
+            Fields(INTEGER, "box[3]", "without the border"),
+            Fields(INTEGER, "origin[3]", "lowest h, k, l"),
+        ),
+    ),
+    (
+        "Panel.",
+        (
+            Fields(INTEGER, "oversample layers"),
+            Fields(INTEGER, "surface", "see Surface"),
+            Fields(INTEGER, "point_pixel absorbs"),
+            Fields(REAL, "pixel_size close_distance distance", "m"),
+            Fields(REAL, "attenuation", "1/m"),
+            Fields(REAL, "panel_origin[3]", "m"),
+            Fields(REAL, "fast[3] slow[3] normal[3] beam[3]"),
+        ),
+    ),
+    (
+        "Factors that are evaluated for every sample.",
+        (
+            Fields(INTEGER, "polarization solid_angle capture"),
+            Fields(REAL, "kahn_factor polarization_axis[3]"),
+            Fields(REAL, "dmin", "Å, 0: no cut"),
+        ),
+    ),
+    (
+        "Background: molecules × steps of the domain loop; 0 turns it off.",
+        (Fields(REAL, "background_scale"), Fields(INTEGER, "background_entries")),
+    ),
+    (
+        "Arrays.",
+        (
+            Fields(REALS_IN, "source_direction", "(sources, 3) towards the source"),
+            Fields(REALS_IN, "source_wavelength", "(sources,) Å"),
+            Fields(REALS_IN, "source_weight", "(sources,)"),
+            Fields(REALS_IN, "domain_vectors", "(domains, 3, 3) rows a, b, c in Å"),
+            Fields(REALS_IN, "domain_reciprocals", "(domains, 3, 3) rows a*, b*, c* in 1/Å"),
+            Fields(REALS_IN, "layer_position layer_front layer_back", "(layers,) m"),
+            Fields(REALS_IN, "background_stol", "(entries,) 1/Å"),
+            Fields(REALS_IN, "background_amplitude", "(entries,) electrons"),
+            Fields(REALS_IN, "amplitude", "(box) |F|, for the tricubic look-up"),
+            Fields(SINGLES_IN, "squared_f32", "(box + 1), mixed precision"),
+            Fields(REALS_IN, "squared_f64", "(box + 1), float64"),
+            Fields(BYTES_IN, "active", "(slow, fast) of the tile; null where every pixel is"),
+        ),
+    ),
+    (
+        "Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.",
+        (
+            Fields(REALS_OUT, "numerators"),
+            Fields(SINGLES_OUT, "photons_f32"),
+            Fields(REALS_OUT, "photons_f64"),
+            Fields(REAL, "photon_scale"),
+            Fields(INTEGER, "row_stride", "numbers from a row of the tile to the next"),
+        ),
+    ),
+    (
+        "What is told of the call.",
+        (
+            Fields(REAL, "skipped", "Σ w · bound of what was left out, of the worst pixel"),
+            Fields(INTEGER, "evaluated", "steps that were not left out; −1 where all were taken"),
+        ),
+    ),
+)
+"""The parameter block of the C++ kernel in order, in sections with their comments."""
+
+
+DEVICE_REALS: Final = (
+    "step half origin[3] fast[3] slow[3] normal[3] beam[3] distance close_distance solid kahn dmin"
+    " background scale cells[3] metric[6] reach_squared grid[2]"
+)
+"""Block of float64 numbers of the GPU kernel."""
+
+DEVICE_WHOLES: Final = "oversample layers box[3] lowest[3] background_entries search_steps"
+"""Block of int32 numbers of the GPU kernel."""
+
+
+def places(names: str) -> dict[str, int]:
+    """Place of every field in a block of numbers; `""` is the length of the block."""
+    found, at = {}, 0
+    for name, length in Fields(REAL, names):
+        found[name] = at
+        at += max(1, length)
+    return found | {"": at}
+
+
+# Polynomials are near-minimax, from the highest power down, each for float32 and for float64.
+# The stated errors are relative and leave out rounding.
+
+Polynomial = dict[str, tuple[float, ...]]
+
+SIN_PI: Final[Polynomial] = {
+    "float": (
+        0.077655912276013869,
+        -0.59829041128342753,
+        2.5500773865289119,
+        -5.1677100766683144,
+        3.1415926400772033,
+    ),
+    "double": (
+        7.6978267682241906454e-7,
+        -0.000021903497074626017191,
+        0.00046629981618983938014,
+        -0.0073704305059169434047,
+        0.08214588657310289502,
+        -0.59926452931894468132,
+        2.5501640398773004745,
+        -5.1677127800499696077,
+        3.1415926535897932378,
+    ),
+}
+"""sin(πx)/x of u = x², |x| ≤ ½; to 7e-9 and 3e-19."""
+
+SINC3_SINE: Final[Polynomial] = {
+    "float": (
+        0.007515504326397427,
+        -0.057889060435544885,
+        0.24673220157369177,
+        -0.49999978649696603,
+        0.30396355092701331,
+    ),
+    "double": (
+        7.446905189694869295583e-8,
+        -0.000002119254421062006333434,
+        0.00004511665042667058441548,
+        -0.0007131230792379957781147,
+        0.007947992668047235985002,
+        -0.05798160180577663569408,
+        0.2467401100272298473722,
+        -0.499999999999999967062,
+        0.3039635509270133143316,
+    ),
+}
+"""3/π² sin(πr)/(πr) of u = r² ≤ ¼, first coefficient that of `SINC3_COSINE`; to 6e-9 and 3e-19."""
+
+SINC3_COSINE: Final[Polynomial] = {
+    "float": (
+        0.066896505971496642,
+        -0.40490798579654545,
+        1.2336212816652833,
+        -1.4999979688192466,
+        0.30396355092701331,
+    ),
+    "double": (
+        0.000001261676842484575100782,
+        -0.00003178480211809209128329,
+        0.0005865149421159413164655,
+        -0.007844353577086156261063,
+        0.07153193398106675294137,
+        -0.4058712126386600310853,
+        1.233700550136101806053,
+        -1.499999999999999475726,
+        0.3039635509270133143316,
+    ),
+}
+"""3/π² cos(πr) of u = r² ≤ ¼; to 5e-8 and 4e-18."""
+
+SINC3_PEAK: Final[Polynomial] = {
+    "float": (
+        -0.0618115780665872554,
+        0.347750308135929674,
+        -0.986956910187106379,
+        0.999999985862375543,
+    ),
+    "double": (
+        3.880900095571775749e-8,
+        -1.230496424376872502e-6,
+        0.000029685622389628163304,
+        -0.00054140329583305653092,
+        0.0071312312212638312611,
+        -0.063583941373943875465,
+        0.34788961083572094057,
+        -0.98696044010893584267,
+        1.0,
+    ),
+}
+"""3 (sin x/x − cos x)/x² of v = (x/π)² up to `SINC3_NEAR`; to 1e-8 and 3e-17."""
+
+EXP: Final[Polynomial] = {
+    "float": (
+        0.0013941108433972675,
+        0.0083751263981533357,
+        0.041666352896775157,
+        0.16666415514653275,
+        0.50000000471177577,
+        1.0000000377162138,
+        1.0,
+    ),
+    "double": (
+        2.0921579964950300073e-9,
+        2.5114869528657764941e-8,
+        2.7557251904174912593e-7,
+        2.7557224958392622686e-6,
+        0.00002480158735011079562,
+        0.00019841269909217101366,
+        0.001388888888887188822,
+        0.0083333333333095270794,
+        0.041666666666666692193,
+        0.16666666666666702412,
+        0.49999999999999999989,
+        0.99999999999999999847,
+        1.0,
+    ),
+}
+"""e^r, |r| ≤ ½ ln 2; to 2e-9 and 6e-20."""
+
+POLYNOMIALS: Final[dict[str, Polynomial]] = {
+    "sin_pi": SIN_PI,
+    "sinc3_sine": SINC3_SINE,
+    "sinc3_cosine": SINC3_COSINE,
+    "sinc3_peak": SINC3_PEAK,
+    "exp": EXP,
+}
+
+Pair = dict[str, float]
+
+SINC3_NEAR: Final[Pair] = {"float": 0.125, "double": 0.25}
+"""v = (x/π)² up to which `SINC3_PEAK` stands in for the closed form, which cancels there."""
+
+EXP_LOWEST: Final[Pair] = {"float": -87.0, "double": -708.0}
+"""Arguments below give exactly 0: the result would be below the smallest normal number. Zeros are
+skipped by the same limits."""
+
+EXP_HIGHEST: Final[Pair] = {"float": 88.0, "double": 709.0}
+
+LN2_HIGH: Final[Pair] = {"float": -0.693359375, "double": -6.93147180369123816490e-01}
+"""−ln 2 in two parts: whole multiples of the first are exact."""
+
+LN2_LOW: Final[Pair] = {"float": 2.12194440e-4, "double": -1.90821492927058770002e-10}
+
+PAIRS: Final[dict[str, Pair]] = {
+    "SINC3_NEAR": SINC3_NEAR,
+    "EXP_LOWEST": EXP_LOWEST,
+    "EXP_HIGHEST": EXP_HIGHEST,
+    "LN2_HIGH": LN2_HIGH,
+    "LN2_LOW": LN2_LOW,
+}
+
+NUMBERS: Final[dict[str, float]] = {
+    "PI": 3.141592653589793116,
+    "PI_LOW": 1.2246467991473532072e-16,
+    "INVERSE_PI": 0.31830988618379067154,
+    "LOG2_E": 1.44269504088896340736,
+}
+"""Constants in float64; π is PI + PI_LOW."""
+
+# Photon noise goes by other polynomials, of additions and multiplications that are each rounded,
+# from the constant term up: the counts are equal in C++ and in Python.
+
+NOISE_SIN_PI: Final = (
+    3.141592653589793,
+    -5.16771278004997,
+    2.5501640398773455,
+    -0.5992645293207862,
+    0.08214588661098071,
+    -0.007370430943554908,
+    0.0004663027864672356,
+    -2.191524640185696e-05,
+    7.9484562969083e-07,
+    -2.2276393293078485e-08,
+)
+NOISE_EXP: Final = (
+    1.0,
+    1.0,
+    0.5,
+    0.16666666666666702,
+    0.041666666666665936,
+    0.008333333333310084,
+    0.0013888888889141847,
+    0.00019841269908154208,
+    2.4801586915588763e-05,
+    2.7557225844302134e-06,
+    2.755757410414263e-07,
+    2.5114601081023637e-08,
+    2.0832019876600545e-09,
+)
+NOISE_LOG: Final = (
+    2.0,
+    0.6666666666666666,
+    0.40000000000007535,
+    0.2857142856880815,
+    0.22222222678395206,
+    0.18181773631751372,
+    0.15387165194005087,
+    0.13248673833473634,
+    0.13262861870241216,
+)
+NOISE_LISTS: Final[dict[str, tuple[float, ...]]] = {
+    "NOISE_SIN_PI": NOISE_SIN_PI,
+    "NOISE_EXP": NOISE_EXP,
+    "NOISE_LOG": NOISE_LOG,
+}
+
+
+def table_id() -> str:
+    """16 hex digits over the table: a library built from another one is not loaded."""
+    parts = (
+        PARAMETERS, SURFACES, list(SHAPES.values()), POLYNOMIALS, PAIRS, NUMBERS, NOISE_LISTS
+    )  # fmt: skip
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
