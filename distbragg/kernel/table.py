@@ -67,6 +67,7 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(INTEGER, "domains"),
             Fields(REAL, "cells[3]"),
             Fields(REAL, "metric[6]", "upper triangle g00 g01 g02 g11 g12 g22: r² = |g δ|²"),
+            Fields(INTEGER, "in_pairs", "where no step can be skipped, domains go two by two"),
             Fields(REAL, "spot_scale", "multiplies the sum over domains"),
             Fields(REAL, "reach", "r beyond which a spot is exactly 0, with a margin; 0: none"),
         ),

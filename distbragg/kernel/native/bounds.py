@@ -60,11 +60,27 @@ def step_bounds(vectors: Float64Array, metric: Float64Array, wavelength: float) 
     # Columns of the inverse are a*, b*, c*; an offset is made of at most half of each.
     lengths = np.sqrt((inverse**2).sum(axis=1)).max(axis=0)
     offset_error = float(lengths.sum()) * (index_error + 16 * _SINGLE)
-    form = np.zeros((3, 3))
-    form[np.triu_indices(3)] = metric
     stiffness, least = np.zeros(3), 0.0
-    if np.any(form):
-        stiffness = 1.0 / np.sqrt(np.diag(inverse3(matmul3(transposed(form), form))))
-        least = float(singular_values3(matmul3(form, cells)).min())
+    if np.any(metric):
+        stiffness = 1.0 / unit_extent(metric)
+        least = float(singular_values3(matmul3(_form(metric), cells)).min())
     reciprocals = np.ascontiguousarray(inverse.transpose(0, 2, 1)).reshape(-1, 9)
     return StepBounds(reciprocals, edges, stiffness, least, index_error, offset_error)
+
+
+def unit_extent(metric: Float64Array) -> Float64Array:
+    """Half-widths of the ellipsoid r ≤ 1 along h, k and l, (3,).
+
+    Parameters
+    ----------
+    metric : (6,) float64
+        See `SpotShapeNumbers`; not that of SQUARE, which has no r.
+    """
+    form = _form(metric)
+    return np.sqrt(np.diag(inverse3(matmul3(transposed(form), form))))
+
+
+def _form(metric: Float64Array) -> Float64Array:
+    form = np.zeros((3, 3))
+    form[np.triu_indices(3)] = metric
+    return form

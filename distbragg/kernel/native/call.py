@@ -245,6 +245,7 @@ class Call:
         self._doubles("domain_vectors", prepared.vectors)
         self._fixed("metric", prepared.spot.metric)
         block.spot_scale = prepared.spot.scale
+        block.in_pairs = prepared.reach == 0.0
         view = self._experiment.detector.panels[self._place[0]]
         scale = block.spot_scale * block.table_scale
         block.reach, block.skip_below = self._limits(prepared, view, scale)
@@ -253,8 +254,8 @@ class Call:
 
     def _limits(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> tuple[float, float]:
         """Return the reach of a spot and the bound below which steps are left out, or 0 and 0."""
-        narrow = prepared.reach > 0.0
-        return prepared.reach, skip_limit(self._experiment, panel, scale, narrow=narrow)
+        limit = skip_limit(self._experiment, panel, scale, sought=prepared.sought)
+        return prepared.reach, limit
 
     def _bounds(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> None:
         block, bounds = self._block, prepared.bounds

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.kernel.native.bounds import StepBounds, step_bounds
+from distbragg.kernel.native.bounds import StepBounds, step_bounds, unit_extent
 from distbragg.kernel.orientation import domain_vectors
 from distbragg.kernel.table import EXP_LOWEST
 from distbragg.models.arrays import Float64Array
@@ -22,8 +22,14 @@ from distbragg.shapes import SHAPES
 
 _KEPT_TABLES = 4
 _KEPT_CRYSTALS = 4
-_WIDEST_TESTED = 0.45
+_RIGHT_ANGLE = 1e-28
+"""Squared cosine below which axes of the spot form count as at right angles."""
+
+_WIDEST_TESTED = 0.4
 """Widest spot, in index units, for which skipping strips is both valid and worth while."""
+
+_WIDEST_SOUGHT = 0.1
+"""Widest spot for which looking for the pixels of each costs less than testing all pixels."""
 
 _LARGEST_MIXED_CELLS = 1e18
 """Unit cells up to which the squared transform stays below the largest float32."""
@@ -134,11 +140,17 @@ def _triangle(form: list[list[float]]) -> Float64Array:
     In plain sums: what a linear-algebra library gives depends on the processor.
     """
     g00 = math.sqrt(form[0][0])
-    g01, g02 = form[0][1] / g00, form[0][2] / g00
+    g01, g02 = _mixed(form, 0, 1) / g00, _mixed(form, 0, 2) / g00
     g11 = math.sqrt(form[1][1] - g01 * g01)
-    g12 = (form[1][2] - g01 * g02) / g11
+    g12 = (_mixed(form, 1, 2) - g01 * g02) / g11
     g22 = math.sqrt(form[2][2] - g02 * g02 - g12 * g12)
     return np.array([g00, g01, g02, g11, g12, g22])
+
+
+def _mixed(form: list[list[float]], i: int, j: int) -> float:
+    """Return a mixed term, exactly 0 where it is but the rounding of turned right angles."""
+    value = form[i][j]
+    return value if value * value > _RIGHT_ANGLE * form[i][i] * form[j][j] else 0.0
 
 
 def spot_reach(numbers: SpotShapeNumbers, vectors: Float64Array, wavelength: float) -> float:
@@ -159,14 +171,12 @@ def spot_reach(numbers: SpotShapeNumbers, vectors: Float64Array, wavelength: flo
     """
     if not math.isfinite(numbers.zero_beyond):
         return 0.0
-    form = np.zeros((3, 3))
-    form[np.triu_indices(3)] = numbers.metric
-    longest = float(np.sqrt((vectors.reshape(-1, 3) ** 2).sum(axis=1)).max())
+    longest = math.sqrt(float((vectors.reshape(-1, 3) ** 2).sum(axis=1).max()))
     index_error = 16 * 2.0**-24 * longest * 2.0 / wavelength
-    widest = float(np.sqrt((form**2).sum()))
+    widest = math.sqrt(math.fsum(part * part for part in numbers.metric.tolist()))
     reach = numbers.zero_beyond * (1.0 + 1e-5) + 2.0 * widest * index_error
-    extent = reach * np.sqrt(np.diag(np.linalg.inv(form.T @ form)))
-    return reach if float(extent.max()) + 2.0 * index_error < _WIDEST_TESTED else 0.0
+    extent = reach * float(unit_extent(numbers.metric).max())
+    return reach if extent + 2.0 * index_error < _WIDEST_TESTED else 0.0
 
 
 @dataclass(frozen=True)
@@ -187,6 +197,13 @@ class PreparedCrystal:
     spot: SpotShapeNumbers
     reach: float
     wavelength: float
+
+    @property
+    def sought(self) -> bool:
+        """Whether spots are so narrow that their pixels are looked for."""
+        if self.reach == 0.0:
+            return False
+        return self.reach * float(unit_extent(self.spot.metric).max()) < _WIDEST_SOUGHT
 
     @cached_property
     def bounds(self) -> StepBounds:

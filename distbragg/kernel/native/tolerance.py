@@ -55,12 +55,12 @@ def samples_per_source(experiment: Experiment, panel: Panel) -> int:
     return experiment.sampling.oversample**2 * panel.sensor.count
 
 
-def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, narrow: bool) -> float:
+def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, sought: bool) -> float:
     """Bound below which a step may be left out, in units of the scaled table; 0: no step.
 
-    Every step of a pixel at this limit would add up to the tolerance exactly. A narrow spot with
-    an edge, as TOPHAT has, is bounded by exactly 0 beyond it, so that looking for its steps this
-    way loses nothing, and takes less time, where no tolerance is set too.
+    Every step of a pixel at this limit would add up to the tolerance exactly. A shape with an edge,
+    as TOPHAT has, is bounded by exactly 0 beyond it: looking for its steps this way loses nothing,
+    and is done for narrow spots, whether a tolerance is set or not.
 
     Parameters
     ----------
@@ -68,14 +68,14 @@ def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, narrow: bo
     panel : Panel
     scale : float
         `spot_scale · table_scale` of the kernel.
-    narrow : bool
+    sought : bool
         Spots are small beside the distance between them.
     """
     tolerance = experiment.sampling.tolerance
     only_zero = tolerance <= 0.0
     # The bounds know flat panels only.
     ends = SHAPES[experiment.crystal.shape].zero_radius < math.inf
-    if panel.surface != "flat" or (only_zero and not (narrow and ends)):
+    if panel.surface != "flat" or (not sought if ends else only_zero):
         return 0.0
     weights = float(np.abs(experiment.beam.sources.weight).sum())
     domains = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)

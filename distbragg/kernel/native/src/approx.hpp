@@ -48,10 +48,11 @@ DISTBRAGG_INLINE Real sinc3_squared(Real v) {
   return v > kSinc3Near<Real> ? far : near * near;
 }
 
-// exp(x) for x ≤ 88 (float): 2^n · e^r, |r| ≤ ln2/2.
+// exp(x) for x ≤ 88 (float): 2^n · e^r, |r| ≤ ln2/2. `kFalling`: x ≤ 0 is known.
+template <bool kFalling = false>
 DISTBRAGG_INLINE float exp_poly(float x) {
   const float lowest = kExpLowest<float>, highest = kExpHighest<float>;
-  const float y = x < lowest ? lowest : (x > highest ? highest : x);
+  const float y = x < lowest ? lowest : (!kFalling && x > highest ? highest : x);
   const float n = std::nearbyint(y * static_cast<float>(kLog2E));
   float r = madd(n, kLn2High<float>, y);
   r = madd(n, kLn2Low<float>, r);
@@ -63,9 +64,10 @@ DISTBRAGG_INLINE float exp_poly(float x) {
 }
 
 // exp(x) for x ≤ 709 (double).
+template <bool kFalling = false>
 DISTBRAGG_INLINE double exp_poly(double x) {
   const double lowest = kExpLowest<double>, highest = kExpHighest<double>;
-  const double y = x < lowest ? lowest : (x > highest ? highest : x);
+  const double y = x < lowest ? lowest : (!kFalling && x > highest ? highest : x);
   // Adding 1.5·2^52 leaves the rounded integer in the low bits of the sum.
   const double shifter = 6755399441055744.0;
   const double sum = madd(y, kLog2E, shifter);

@@ -295,9 +295,6 @@ struct DomainSum final : StepSum {
     return parameters.interpolate || table.at(h, k, l) != Real(0);
   }
 
-  // Shapes whose steps may be skipped are added one by one here too: the same bits either way.
-  static constexpr bool kInPairs = !kVanishes<kShape>;
-
   template <Form kForm>
   void run_all(Scattering& q) const {
     if (!parameters.interpolate && !(parameters.reach > 0.0)) return run_dense<kForm>(q);
@@ -311,9 +308,11 @@ struct DomainSum final : StepSum {
     }
   }
 
+  // Where steps might be skipped domains are added one by one here too: the same bits either way.
   template <Form kForm>
   void run_dense(Scattering& q) const {
-    const std::int64_t singles = kInPairs ? parameters.domains % 2 : parameters.domains;
+    const std::int64_t singles =
+        parameters.in_pairs ? parameters.domains % 2 : parameters.domains;
     for (std::int64_t d = 0; d < singles; ++d) {
       const Domain one = domain_of<kForm>(d, q);
       add_block<kForm>(one, nullptr, d == 0, q);

@@ -37,7 +37,7 @@ struct Radial<kGauss> {
   static constexpr double kDecay = ShapeRow<kGauss>::kDecay;
   template <class Real>
   static DISTBRAGG_INLINE Real squared(double v) {
-    return exp_poly(static_cast<Real>(-kDecay * v));
+    return exp_poly<true>(static_cast<Real>(-kDecay) * static_cast<Real>(v));
   }
   static DISTBRAGG_INLINE float bound(float v) {
     // Never 0: in float64 there is something left where float32 ends.
@@ -57,10 +57,5 @@ struct Radial<kTophat> {
     return v < static_cast<float>(kEdge) * kAbove ? 1.0f : 0.0f;
   }
 };
-
-// Whether a transform is exactly 0 far from the lattice points.
-template <int kShape>
-constexpr bool kVanishes =
-    ShapeRow<kShape>::kZeroSquared < HUGE_VAL || ShapeRow<kShape>::kDecay > 0.0;
 
 }  // namespace distbragg
