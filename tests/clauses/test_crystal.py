@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.clauses.scene import SOLID_ANGLE, panel, reflections, scene
+from tests.clauses.scene import SOLID_ANGLE, beam, panel, reflections, scene, sources
 
 FIVE = (5.0, 1.0, 1.0)
 
@@ -174,6 +174,89 @@ def test_top_hat_crystal_of_the_c_program(kernel) -> None:
         reach = offset / ((2.0 + offset) * 13 / 3) * 5.0 * math.sqrt(130.0)
         assert (reach < 0.63) == inside
         assert found == pytest.approx(25.0 if inside else 0.0, rel=kernel.relative)
+
+
+@pytest.mark.spec("CRY-10")
+def test_gaussian_crystal_that_is_round_in_reciprocal_space(kernel) -> None:
+    # Edges of 9.1, 13/4 and 13 Å: V = 384.475 Å³, with 5 cells (5 V)^(2/3) = 154.616 Å²; the step
+    # 0.1/9.1 gives r² = 0.0186714, and along b, 0.1/3.25, r² = 0.146385, whatever the cells.
+    edges = np.diag([2.1 * 13 / 3, 13 / 4, -13.0])
+    found = kernel.squared_transform(shape="gauss_star", index=(2.1, 1, 1), cells=FIVE, edges=edges)
+    assert found == pytest.approx(25.0 * math.exp(-math.pi * 0.0186713), rel=1e-5)
+    edges = np.diag([2.0 * 13 / 3, 1.1 * 13 / 4, -13.0])
+    found = kernel.squared_transform(shape="gauss_star", index=(2, 1.1, 1), cells=FIVE, edges=edges)
+    volume = 5.0 * (26 / 3) * 3.575 * 13.0
+    square = (0.1 / 3.575) ** 2 * volume ** (2.0 / 3.0)
+    assert found == pytest.approx(25.0 * math.exp(-math.pi * square), rel=10 * kernel.relative)
+
+
+@pytest.mark.spec("CRY-8", "CRY-9", "CRY-10", "CRY-11")
+@pytest.mark.parametrize("cells", [5, 12, 30, 100])
+@pytest.mark.parametrize("shape", ["square", "round", "gauss", "gauss_star", "tophat"])
+def test_every_shape_holds_the_same_photons(kernel, shape: str, cells: int) -> None:
+    # ∫ F_latt² over a reciprocal cell, in index units, is Na·Nb·Nc.
+    half, samples = {
+        # One period, finer than the fringes: the sum over whole periods is exact.
+        "square": (0.5, 2 * cells + 1),
+        "round": (0.5, 4 * cells + 1),
+        "gauss": (min(0.5, 2.5 / cells), 30),
+        "gauss_star": (min(0.5, 3.6 / cells), 40),
+        "tophat": (0.7 / cells, 70),
+    }[shape]
+    if kernel.options.kernel != "native" and samples > 100:
+        pytest.skip("the same formula at smaller crystals; too slow")
+    found = spot_integral(kernel, shape, cells, half, samples)
+    # The fringes of an ellipsoid beyond half-way to its neighbours are in nobody's cell.
+    share = ball_inside_its_cell(cells) if shape == "round" else 1.0
+    bar = {"tophat": 0.01, "round": 2e-3, "square": 2e-4}.get(shape, 1e-3)
+    assert found / cells**3 == pytest.approx(share, rel=bar)
+    if shape == "round":
+        assert share == pytest.approx(1.0, abs=0.52 / cells)
+
+
+def spot_integral(kernel, shape: str, cells: int, half: float, samples: int) -> float:
+    """Sum F_latt² over a cube of indices of ±`half` about a reflection, as an integral.
+
+    The beam runs along z, the ray along x: pixels step h and k, wavelengths l. The cell is so
+    large that the patch of the Ewald sphere is flat, and oblique: its edges are dual to the steps.
+    """
+    edge = 1e4
+    step = 2.0 * half / samples
+    size = step / edge
+    view = panel(
+        shape=(samples, samples),
+        pixel_size=size,
+        origin=(1.0, -half / edge, -half / edge),
+        fast=(0.0, 1.0, 0.0),
+        slow=(0.0, 0.0, 1.0),
+        normal=(1.0, 0.0, 0.0),
+    )
+    places = (np.arange(samples) + 0.5) * step - half
+    table = sources(*[((0.0, 0.0, -1.0), 1.0 / (1.0 + at / edge), 1.0) for at in places])
+    experiment = scene(
+        view=view,
+        beam_of=beam(table),
+        shape=shape,
+        cells=(cells, cells, cells),
+        edges=edge * np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
+    )
+    return float(kernel.numerator(experiment).sum()) / size**2 * step**3
+
+
+def ball_inside_its_cell(cells: int) -> float:
+    """Share of ∫ (0.7236 · 3 (sin x/x − cos x)/x²)², x = πr, that lies in a cube of `cells` a side.
+
+    Outside of the sphere that the cube holds the square is 9/(2x⁴) on average.
+    """
+    radius = np.linspace(1e-3, cells / 2.0, 200 * cells + 1)
+    x = math.pi * radius
+    profile = (0.723601254558268 * 3.0 * (np.sin(x) / x - np.cos(x)) / x**2) ** 2
+    inside = float(np.trapezoid(4.0 * math.pi * radius**2 * profile, radius))
+    # ∫ r⁻⁴ over the cube's corners outside of the sphere, for a cube of half-side 1.
+    at = (np.arange(60) + 0.5) / 60.0
+    square = at[:, None, None] ** 2 + at[None, :, None] ** 2 + at[None, None, :] ** 2
+    corners = 8.0 * float((square**-2 * (square > 1.0)).mean())
+    return inside + 0.723601254558268**2 * 4.5 / math.pi**4 * corners / (cells / 2.0)
 
 
 @pytest.mark.spec("CRY-14")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 EXPERIMENTS = st.fixed_dictionaries(
     {
-        "shape": st.sampled_from(["square", "round", "gauss", "tophat"]),
+        "shape": st.sampled_from(["square", "round", "gauss", "gauss_star", "tophat"]),
         "cells": st.tuples(*[st.integers(1, 30)] * 3),
         "domains": st.integers(1, 3),
         "phi": st.sampled_from([(0.0,), (0.1, 0.3), (1.2,)]),
@@ -28,7 +28,7 @@ EXPERIMENTS = st.fixed_dictionaries(
         "sources": st.integers(1, 3),
         "interpolate": st.booleans(),
         "default": st.sampled_from([0.0, 7.0]),
-        "dmin": st.sampled_from([0.0, 2.0, 4.0]),
+        "dmin": st.sampled_from([0.0, 6.0, 8.0]),
         "oversample": st.integers(1, 2),
         "layers": st.integers(1, 3),
         "surface": st.sampled_from(["flat", "sphere", "cylinder_fast", "cylinder_slow"]),
@@ -93,7 +93,7 @@ def test_mixed_stays_near_float64_and_retiles_to_the_bit(kind, tile):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    shape=st.sampled_from(["gauss", "tophat"]),
+    shape=st.sampled_from(["gauss", "gauss_star", "tophat"]),
     precision=st.sampled_from(["mixed", "float64"]),
     cells=st.tuples(*[st.integers(2, 60)] * 3),
     fudge=st.floats(0.05, 20.0),

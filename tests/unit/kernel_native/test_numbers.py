@@ -9,7 +9,9 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import prepare
+from distbragg.kernel.native.call import Call
 from distbragg.kernel.orientation import domain_vectors
+from distbragg.models.arrays import frozen_float64
 from tests import tolerances
 from tests.unit.kernel_native import kit
 
@@ -36,8 +38,15 @@ CASES = {
     "layers and sub-pixels": {"layers": 4, "oversample": 3},
     "more samples than are kept": {"layers": 5, "oversample": 3, "sources": 2},
     "point pixel": {"point": True},
-    "resolution cut": {"dmin": 2.5},
-    "resolution cut without background": {"dmin": 2.5, "background": False},
+    "resolution cut": {"dmin": 6.0},
+    "resolution cut without background": {"dmin": 8.0, "background": False},
+    "resolution cut of sub-pixels and layers": {"dmin": 7.0, "oversample": 2, "layers": 2},
+    "gauss_star": {"shape": "gauss_star"},
+    "gauss_star of sharp spots": {"shape": "gauss_star", "cells": (14, 16, 13), "fudge": 1.2},
+    "gauss of the program": {"shape": "gauss", "physics": "nanobragg"},
+    "tophat of the program": {"shape": "tophat", "physics": "nanobragg", "cells": (2, 2, 3)},
+    "broken numbers of cells": {"shape": "gauss", "cells": (3.5, 2.25, 8.75)},
+    "round of broken numbers": {"shape": "round", "cells": (3.5, 2.25, 8.75), "fudge": 0.7},
     "everything cut": {"dmin": 1000.0},
     "factors left to finalize": {"physics": "nanobragg", "layers": 3},
     "unpolarised": {"polarized": False},
@@ -75,7 +84,7 @@ def test_mixed_precision_keeps_its_bars(case):
 
 
 @pytest.mark.parametrize("precision", ["float64", "mixed"])
-@pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
+@pytest.mark.parametrize("shape", ["square", "round", "gauss", "gauss_star", "tophat"])
 def test_a_pixel_on_a_lattice_point_has_the_full_peak(shape, precision):
     experiment = _direct_beam(shape)
     tile, chunk = kit.whole(experiment)
@@ -144,3 +153,64 @@ def test_a_structure_of_large_amplitudes_does_not_overflow_float32():
     got = native.render_numerator(experiment, 0, tile, chunk, kit.Options("mixed"))
     assert np.isfinite(got).all()
     assert got.max() > 0.0
+
+
+@pytest.mark.parametrize("dmin", [6.0, 8.0])
+def test_the_resolution_ring_cuts_a_part_of_the_panel(dmin):
+    """What the cases above stand on: pixels on both sides of the ring within each block."""
+    with_cut = kit.plain_numerator(kit.make_experiment(dmin=dmin, background=False, sources=1))
+    whole = kit.plain_numerator(kit.make_experiment(background=False, sources=1))
+    cut = with_cut != whole
+    assert 0.1 < cut.mean() < 0.6
+    assert 0 < cut.ravel()[:256].sum() < 256
+
+
+def large_cell(**changes):
+    """Edges of 250 to 350 Å at 0.5 Å: in float32 indices are off by some 1e-4."""
+    base = kit.make_experiment(background=False, default=7.0, box=(0, 0, 0), **changes)
+    crystal, sources = base.crystal, base.beam.sources
+    larger = replace(
+        crystal,
+        real_space=frozen_float64(crystal.real_space * 10.0),
+        reciprocal=frozen_float64(crystal.reciprocal / 10.0),
+    )
+    shorter = replace(sources, wavelength=frozen_float64(sources.wavelength / 2.0))
+    return replace(base, crystal=larger, beam=replace(base.beam, sources=shorter))
+
+
+@pytest.mark.parametrize(("shape", "cells"), [("tophat", (5, 6, 5)), ("gauss", (30, 40, 35))])
+def test_skipping_allows_for_what_float32_makes_of_an_index(shape, cells):
+    experiment = large_cell(shape=shape, cells=cells)
+    crystal = experiment.crystal
+    shortest = float(experiment.beam.sources.wavelength.min())
+    prepared = prepare.prepare_crystal(crystal, double=False, wavelength=shortest)
+    assert prepared.reach > 0.0
+    rng = np.random.default_rng(3)
+    # Scattering vectors as long as they come, a little inside of the edge of a spot.
+    ways = rng.normal(size=(40_000, 3))
+    ways /= np.linalg.norm(ways, axis=1)[:, None]
+    point = np.round(ways * 1.9 / shortest @ crystal.real_space.T)
+    offset = rng.normal(size=point.shape)
+    radius = np.sqrt(np.einsum("ni,ij,nj->n", offset, crystal.spot_form, offset))
+    offset *= (prepared.spot.zero_beyond * (1.0 - 1e-6) / radius)[:, None]
+    q = (point + offset) @ crystal.reciprocal
+    vectors = prepared.vectors[0].astype(np.float32).reshape(3, 3)
+    index = q.astype(np.float32) @ vectors.T
+    index -= np.round(index)
+    form = np.zeros((3, 3), np.float32)
+    form[np.triu_indices(3)] = prepared.spot.metric
+    seen = np.sqrt(((index @ form.T) ** 2).sum(axis=1))
+    assert (seen > prepared.spot.zero_beyond).any()
+    assert (seen < prepared.reach).all()
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_no_spot_of_a_large_cell_is_skipped(precision):
+    experiment = large_cell(shape="tophat", cells=(5, 6, 5), domains=40, sources=2)
+    options, place = kit.Options(precision), kit.whole(experiment)
+    skipping = native.render_numerator(experiment, 0, *place, options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "_limits", lambda *_: (0.0, 0.0))
+        every = native.render_numerator(experiment, 0, *place, options)
+    assert np.count_nonzero(every) > 300
+    assert np.array_equal(skipping, every)
