@@ -29,7 +29,7 @@ EXPERIMENTS = st.fixed_dictionaries(
         "one_way": st.booleans(),
         "interpolate": st.sampled_from([False, False, True]),
         "default": st.sampled_from([0.0, 7.0]),
-        "dmin": st.sampled_from([0.0, 2.0, 4.0]),
+        "dmin": st.sampled_from([0.0, 6.0, 8.0]),
         "layers": st.sampled_from([1, 1, 2]),
         "surface": st.sampled_from(["flat", "sphere", "cylinder_fast", "cylinder_slow"]),
         "point": st.booleans(),
