@@ -190,7 +190,7 @@ def test_gaussian_crystal_that_is_round_in_reciprocal_space(kernel) -> None:
     assert found == pytest.approx(25.0 * math.exp(-math.pi * square), rel=10 * kernel.relative)
 
 
-@pytest.mark.spec("CRY-8", "CRY-9", "CRY-10", "CRY-11")
+@pytest.mark.spec("CRY-50")
 @pytest.mark.parametrize("cells", [5, 12, 30, 100])
 @pytest.mark.parametrize("shape", ["square", "round", "gauss", "gauss_star", "tophat"])
 def test_every_shape_holds_the_same_photons(kernel, shape: str, cells: int) -> None:

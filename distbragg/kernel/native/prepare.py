@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from distbragg.kernel.native.bounds import StepBounds, step_bounds, unit_extent
 from distbragg.kernel.orientation import domain_vectors
 from distbragg.kernel.table import EXP_LOWEST
+from distbragg.matrices import cholesky3, transposed
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.shapes import SHAPES
@@ -131,26 +132,15 @@ def spot_shape_numbers(crystal: Crystal, *, double: bool) -> SpotShapeNumbers:
     if row.decay > 0.0:
         lowest = EXP_LOWEST["double" if double else "float"]
         beyond = min(beyond, math.sqrt(-lowest / row.decay))
-    return SpotShapeNumbers(_triangle(crystal.spot_form.tolist()), height * height, beyond)
+    return SpotShapeNumbers(_triangle(crystal.spot_form), height * height, beyond)
 
 
-def _triangle(form: list[list[float]]) -> Float64Array:
-    """Return the upper triangle G of GᵀG = form (Cholesky), by rows.
-
-    In plain sums: what a linear-algebra library gives depends on the processor.
-    """
-    g00 = math.sqrt(form[0][0])
-    g01, g02 = _mixed(form, 0, 1) / g00, _mixed(form, 0, 2) / g00
-    g11 = math.sqrt(form[1][1] - g01 * g01)
-    g12 = (_mixed(form, 1, 2) - g01 * g02) / g11
-    g22 = math.sqrt(form[2][2] - g02 * g02 - g12 * g12)
-    return np.array([g00, g01, g02, g11, g12, g22])
-
-
-def _mixed(form: list[list[float]], i: int, j: int) -> float:
-    """Return a mixed term, exactly 0 where it is but the rounding of turned right angles."""
-    value = form[i][j]
-    return value if value * value > _RIGHT_ANGLE * form[i][i] * form[j][j] else 0.0
+def _triangle(form: Float64Array) -> Float64Array:
+    """Return the upper triangle G of GᵀG = form by rows; see `SpotShapeNumbers`."""
+    # Mixed terms that are but the rounding of turned right angles are none: that saves products.
+    lengths = np.diag(form)
+    mixed = form * form > _RIGHT_ANGLE * lengths[:, None] * lengths
+    return transposed(cholesky3(np.where(mixed, form, 0.0)))[np.triu_indices(3)]
 
 
 def spot_reach(numbers: SpotShapeNumbers, vectors: Float64Array, wavelength: float) -> float:
