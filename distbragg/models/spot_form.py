@@ -71,8 +71,12 @@ def check_cells(shape: SpotShape, physics: Physics, cells: Sequence[float] | Non
                 f"{count:g} cells along {axis}: a square crystal has whole numbers of cells, "
                 "since sin(πNh)/sin(πh) repeats from one reflection to the next for those only",
                 field="crystal.cells",
-                remedy="round it, or use shape: round, gauss, gauss_star or tophat",
+                remedy=f"round it, or use one of the shapes {', '.join(_others())}",
             )
+
+
+def _others() -> list[str]:
+    return [row.name for row in SHAPES.values() if row.transform != "interference"]
 
 
 def _of_program() -> list[str]:

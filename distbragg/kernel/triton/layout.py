@@ -1,4 +1,4 @@
-"""What the device code takes from the kernels' table: places in blocks, shapes, coefficients.
+"""What the device code takes from the kernels' table: places in blocks, coefficients.
 
 Device code needs them wrapped in `tl.constexpr`; `operator.index` gives the number.
 """
@@ -65,11 +65,6 @@ NARROW_NUMBERS = tl.constexpr(12)
 """The same of the nine float32 components that find out whether a spot is near."""
 
 SQUARE = tl.constexpr(SHAPES["square"].code)
-ROUND = tl.constexpr(SHAPES["round"].code)
-GAUSS = tl.constexpr(SHAPES["gauss"].code)
-GAUSS_DECAY = tl.constexpr(SHAPES["gauss"].decay)
-TOPHAT = tl.constexpr(SHAPES["tophat"].code)
-TOPHAT_EDGE = tl.constexpr(SHAPES["tophat"].zero_radius ** 2)
 
 FLAT = tl.constexpr(table.SURFACES["flat"])
 SPHERE = tl.constexpr(table.SURFACES["sphere"])

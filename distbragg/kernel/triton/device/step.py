@@ -15,7 +15,13 @@ from distbragg.kernel.triton.device.arithmetic import (
     sinc3_squared,
 )
 from distbragg.kernel.triton.device.loads import four
-from distbragg.kernel.triton.layout import GAUSS, GAUSS_DECAY, ROUND, TOPHAT, TOPHAT_EDGE
+from distbragg.shapes import SHAPES
+
+ROUND = tl.constexpr(SHAPES["round"].code)
+GAUSS = tl.constexpr(SHAPES["gauss"].code)
+GAUSS_DECAY = tl.constexpr(SHAPES["gauss"].decay)
+TOPHAT = tl.constexpr(SHAPES["tophat"].code)
+TOPHAT_EDGE = tl.constexpr(SHAPES["tophat"].zero_radius ** 2)
 
 
 @triton.jit
