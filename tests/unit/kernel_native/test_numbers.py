@@ -23,6 +23,7 @@ CASES = {
     "gauss": {"shape": "gauss"},
     "tophat": {"shape": "tophat"},
     "gauss with fudge": {"shape": "gauss", "fudge": 0.7, "cells": (12, 15, 11)},
+    "tophat of broad spots": {"shape": "tophat", "cells": (2, 2, 2), "domains": 40},
     "tophat of sharp spots": {"shape": "tophat", "fudge": 1.3, "cells": (9, 11, 8)},
     "round with fudge and sharp spots": {"shape": "round", "fudge": 1.3, "cells": (40, 50, 60)},
     "tricubic": {"interpolate": True},
