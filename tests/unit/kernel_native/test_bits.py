@@ -22,7 +22,10 @@ KINDS = {
     "gauss": {"shape": "gauss", "cells": (14, 16, 13)},
     "tophat": {"shape": "tophat", "cells": (14, 16, 13)},
     "tricubic": {"interpolate": True},
+    "gauss_star": {"shape": "gauss_star", "cells": (14, 16, 13)},
+    "broad tophat": {"shape": "tophat", "cells": (3, 2, 3)},
     "curved": {"surface": "sphere", "dmin": 8.0},
+    "cylinder": {"surface": "cylinder_fast", "layers": 2},
 }
 
 
