@@ -44,7 +44,7 @@ def spot_form(
     if physics == "nanobragg" and row.program > 0.0:
         return _metric(reciprocal, count * count * (fudge * row.program))
     if row.form == "star":
-        return _metric(reciprocal, (count / _determinant(reciprocal)) ** (2.0 / 3.0) * fudge)
+        return _metric(reciprocal, (count / abs(_determinant(reciprocal))) ** (2.0 / 3.0) * fudge)
     zero = count * 0.0
     return [[cells[i] * cells[i] * share if i == j else zero for j in range(3)] for i in range(3)]
 
