@@ -10,8 +10,10 @@ import pytest
 from distbragg.kernel import native
 from distbragg.kernel.native import prepare
 from distbragg.kernel.native.call import Call
+from distbragg.kernel.native.tolerance import most_squared
 from distbragg.kernel.orientation import domain_vectors
 from distbragg.models.arrays import frozen_float64
+from distbragg.models.crystal import Reflections
 from tests import tolerances
 from tests.unit.kernel_native import kit
 
@@ -215,3 +217,12 @@ def test_no_spot_of_a_large_cell_is_skipped(precision):
         every = native.render_numerator(experiment, 0, *place, options)
     assert np.count_nonzero(every) > 300
     assert np.array_equal(skipping, every)
+
+
+def test_the_greatest_structure_factor_allows_for_what_a_cubic_overshoots():
+    # Between 0, 1, 1, 0 the cubic reaches 9/8, and its product over three axes (9/8)³.
+    hump = np.array([0.0, 1.0, 1.0, 0.0])
+    box = frozen_float64(hump[:, None, None] * hump[None, :, None] * hump)
+    table = prepare.squared_table(Reflections(box, (0, 0, 0), 0.0, True), double=True)
+    assert most_squared(table, interpolate=True) * table.scale >= (9 / 8) ** 6
+    assert most_squared(table, interpolate=False) * table.scale == 1.0
