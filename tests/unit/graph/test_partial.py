@@ -111,3 +111,39 @@ def test_merge_leaves_its_parts_alone():
     first = part(0)
     merge([first, part(1)])
     np.testing.assert_array_equal(first.numerator, np.full(6, 0.5))
+
+
+def test_merge_adds_what_its_parts_left_out_and_took():
+    told = [
+        dataclasses.replace(part(chunk), skipped=0.5**chunk, kernel_seconds=2.0 + chunk)
+        for chunk in range(3)
+    ]
+    whole = merge(told)
+    assert whole.skipped == 1.75
+    assert whole.kernel_seconds == 9.0
+
+
+def test_sum_of_another_panel_is_refused():
+    other = dataclasses.replace(part(1), keys=(TileKey(1, 1, 0, 1),))
+    with pytest.raises(AccountingError, match="cannot be merged"):
+        merge([part(0), other])
+
+
+@pytest.mark.parametrize("arity", [2, 3])
+@pytest.mark.parametrize("leaves", range(1, 12))
+def test_ordered_merge_holds_every_leaf_whatever_groups_are_open(leaves: int, arity: int):
+    tree = OrderedMerge(arity)
+    for leaf in range(leaves):
+        tree.push(
+            PartialImage(
+                numerator=np.full(6, 2.0**leaf),
+                weight=1.0,
+                n_terms=1,
+                plan_hash=PLAN.plan_hash,
+                keys=(TileKey(1, 0, 0, leaf),),
+            )
+        )
+    root = tree.result()
+    np.testing.assert_array_equal(root.numerator, np.full(6, 2.0**leaves - 1.0))
+    assert [key.source_chunk for key in root.keys] == list(range(leaves))
+    assert (root.weight, root.n_terms) == (leaves, leaves)
