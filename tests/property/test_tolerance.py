@@ -17,6 +17,7 @@ from distbragg.kernel.scale import intensity_scale
 from distbragg.models.experiment import Experiment
 from distbragg.plan.keys import SourceChunk, Tile
 from tests import tolerances
+from tests.clauses.scene import panel, scene
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 from tools.bench.tolerance import every_step
 
@@ -293,3 +294,27 @@ def test_squares_with_large_tails_and_curved_panels_are_rendered_whole(curved):
     reduced, told = _photons(_within(experiment, float(full.max()) * 1e-15), _options())
     assert told == 0.0
     assert np.array_equal(full, reduced)
+
+
+@pytest.mark.spec("SAM-9")
+@pytest.mark.parametrize(
+    ("shape", "share"),
+    [
+        *[("round", share) for share in np.geomspace(3e-2, 3e-3, 12)],
+        *[(shape, share) for shape in ("gauss", "gauss_star") for share in (1e-1, 1e-3, 1e-6)],
+        ("tophat", 1e-3),
+    ],
+)
+def test_bounds_hold_where_one_spot_of_one_domain_fills_the_panel(shape, share):
+    """Nothing is averaged, and the spot is a ball: too low a bound shows in some pixel."""
+    size = 4e-6
+    whole = panel(
+        shape=(400, 400), pixel_size=size, origin=(0.03 - 200 * size, 0.04 - 200 * size, 0.12)
+    )
+    experiment = scene(view=whole, shape=shape, index=(8.0, 9.0, 3.0), cells=(27.0, 32.0, 24.0))
+    full, _ = _photons(experiment, _options())
+    tolerance = float(full.max()) * share
+    reduced, told = _photons(_within(experiment, tolerance), _options())
+    assert 0 < np.count_nonzero(reduced) < 0.9 * full.size
+    assert np.abs(full - reduced).max() <= told * (1.0 + 1e-6)
+    assert told <= tolerance
