@@ -157,8 +157,8 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
 
 
 DEVICE_REALS: Final = (
-    "step half origin[3] fast[3] slow[3] normal[3] beam[3] distance close_distance solid kahn dmin"
-    " background scale cells[3] metric[6] reach_squared grid[2]"
+    "step half origin[3] fast[3] slow[3] normal[3] beam[3] distance close_distance foot[2] solid"
+    " kahn dmin background scale cells[3] metric[6] reach_squared grid[2]"
 )
 """Block of float64 numbers of the GPU kernel."""
 

@@ -22,6 +22,7 @@ from distbragg.kernel.table import SURFACES
 from distbragg.kernel.triton import layout
 from distbragg.kernel.triton.reach import Reach, longest_scattering, reach_of, reached_table
 from distbragg.kernel.triton.split import split_vectors
+from distbragg.matrices import dot3
 from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Reflections
@@ -231,6 +232,8 @@ def _reals(experiment: Experiment, view: Panel) -> Float64Array:
     _put(block, layout.BEAM, experiment.beam.direction)
     _put(block, layout.DISTANCE, view.distance)
     _put(block, layout.CLOSE_DISTANCE, view.close_distance)
+    feet = [float(dot3(view.origin, axis)) for axis in (view.fast, view.slow)]
+    _put(block, layout.FOOT, np.array(feet))
     _put(block, layout.SOLID, area)
     _put(block, layout.KAHN, experiment.beam.kahn_factor)
     _put(block, layout.DMIN, experiment.sampling.dmin)

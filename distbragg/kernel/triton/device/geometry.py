@@ -19,6 +19,7 @@ from distbragg.kernel.triton.layout import (
     DISTANCE,
     FAST,
     FLAT,
+    FOOT,
     HALF,
     KAHN,
     NANOBRAGG,
@@ -102,13 +103,9 @@ def wrapped(reals, x, y, z):
 @triton.jit
 def bent(reals, f, s, depth, SURFACE: tl.constexpr):
     """Place on a panel that is bent about the sample; see `native/src/geometry.hpp`."""
-    fx, fy, fz = vector(reals + FAST)
-    sx, sy, sz = vector(reals + SLOW)
-    nx, ny, nz = vector(reals + NORMAL)
-    ox, oy, oz = vector(reals + ORIGIN)
     radius = tl.load(reals + CLOSE_DISTANCE)
     reach = radius + depth
-    u, v = f + along(ox, oy, oz, fx, fy, fz), s + along(ox, oy, oz, sx, sy, sz)
+    u, v = f + tl.load(reals + FOOT), s + tl.load(reals + FOOT + 1)
     one = constant(1.0, u) + u * constant(0.0, u)
     a, b, ring = u, v, reach * one
     if SURFACE != CYLINDER_FAST:
@@ -118,6 +115,9 @@ def bent(reals, f, s, depth, SURFACE: tl.constexpr):
     if SURFACE != CYLINDER_SLOW:
         sine, cosine = sine_cosine(v / radius)
         b, c = ring * sine, ring * cosine
+    fx, fy, fz = vector(reals + FAST)
+    sx, sy, sz = vector(reals + SLOW)
+    nx, ny, nz = vector(reals + NORMAL)
     return (
         fma(a, fx, fma(b, sx, c * nx)),
         fma(a, fy, fma(b, sy, c * ny)),
