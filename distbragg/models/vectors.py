@@ -8,6 +8,7 @@ Products of matrices are in `distbragg.matrices`.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -77,14 +78,25 @@ def rotate_xyz(vector: Vector, angles: Vector) -> Vector:
 
 
 def rotate_about(vector: Vector, axis: Vector, angle: float) -> Vector:
-    """Rotate about a unit axis through the origin (Rodrigues' formula, radians)."""
-    cosine, sine = math.cos(angle), math.sin(angle)
-    along = dot(axis, vector) * (1.0 - cosine)
-    across = cross(axis, vector)
+    """Rotate about a unit axis through the origin (radians)."""
+    x, y, z = turn_about(vector, axis, math.sin(angle), math.cos(angle))
+    return x, y, z
+
+
+def turn_about(
+    vector: tuple[Any, Any, Any], axis: Vector, sine: Any, cosine: Any
+) -> tuple[Any, Any, Any]:
+    """Rotate about a unit axis by an angle of which sine and cosine are given (Rodrigues).
+
+    Components, sine and cosine may be floats, arrays or tensors.
+    """
+    u, v, w = axis
+    x, y, z = vector
+    along = (u * x + v * y + w * z) * (1.0 - cosine)
     return (
-        axis[0] * along + vector[0] * cosine + across[0] * sine,
-        axis[1] * along + vector[1] * cosine + across[1] * sine,
-        axis[2] * along + vector[2] * cosine + across[2] * sine,
+        u * along + x * cosine + (v * z - w * y) * sine,
+        v * along + y * cosine + (w * x - u * z) * sine,
+        w * along + z * cosine + (u * y - v * x) * sine,
     )
 
 

@@ -1,0 +1,115 @@
+"""|F| of the unit cell: nearest grid point, or a tricubic polynomial through 4×4×4 points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distbragg.physics.arrays import Array, Triple, constant, module_of, whole_numbers
+
+
+@dataclass(frozen=True, slots=True)
+class AmplitudeTable:
+    """|F| as one flat array.
+
+    Attributes
+    ----------
+    values : (nh·nk·nl + 1,) float64, electrons
+        Row-major over (h, k, l); the last entry is the default amplitude.
+    shape : (int, int, int)
+    origin : (int, int, int)
+        Lowest h, k, l.
+    interpolate : bool
+    """
+
+    values: Array
+    shape: tuple[int, int, int]
+    origin: tuple[int, int, int]
+    interpolate: bool
+
+
+def cell_amplitude(table: AmplitudeTable, indices: Triple, nearest: Triple) -> Array:
+    """Return |F| at every evaluation.
+
+    Parameters
+    ----------
+    table : AmplitudeTable
+    indices : three (...,) float64
+        Fractional h, k, l.
+    nearest : three (...,) float64
+        ceil(h − ½) and so on.
+
+    Returns
+    -------
+    (...,) float64, electrons
+        Or a float where there is no table: the default amplitude. The derivative of the nearest
+        point's is 0.
+    """
+    if 0 in table.shape:
+        return float(table.values[-1])
+    value = _nearest(table, nearest)
+    if table.interpolate:
+        inside = _support_inside(table, indices)
+        if bool(inside.any()):
+            value = module_of(value).where(inside, _tricubic(table, indices, inside), value)
+    return value
+
+
+def _nearest(table: AmplitudeTable, nearest: Triple) -> Array:
+    module = module_of(table.values)
+    (h, k, l), (low_h, low_k, low_l) = nearest, table.origin  # noqa: E741 - Miller indices
+    size_h, size_k, size_l = table.shape
+    # Distances from the box centre test both bounds at once; all of it is exact in float64.
+    inside = abs(h - (low_h + (size_h - 1) / 2.0)) <= (size_h - 1) / 2.0
+    inside = inside & (abs(k - (low_k + (size_k - 1) / 2.0)) <= (size_k - 1) / 2.0)
+    inside = inside & (abs(l - (low_l + (size_l - 1) / 2.0)) <= (size_l - 1) / 2.0)
+    place = (h * float(size_k) + k) * float(size_l) + l
+    place = place - float((low_h * size_k + low_k) * size_l + low_l)
+    place = module.where(inside, place, float(table.values.shape[0] - 1))
+    return module.take(table.values, whole_numbers(place))
+
+
+def _support_inside(table: AmplitudeTable, indices: Triple) -> Array:
+    """Tell where the 4×4×4 points lie in the box, by the C program's test on the real index."""
+    inside = None
+    for index, size, lowest in zip(indices, table.shape, table.origin, strict=True):
+        part = (index - float(lowest) + 3.0 <= float(size)) & (index - 2.0 >= float(lowest))
+        inside = part if inside is None else inside & part
+    return inside
+
+
+def cubic_weights(fraction: Array) -> tuple[Array, Array, Array, Array]:
+    """Lagrange weights of the nodes −1, 0, 1, 2 at `fraction` in [0, 1]."""
+    before, after, beyond = fraction + 1.0, fraction - 1.0, fraction - 2.0
+    return (
+        fraction * after * beyond * (-1.0 / 6.0),
+        before * after * beyond * 0.5,
+        before * fraction * beyond * -0.5,
+        before * fraction * after * (1.0 / 6.0),
+    )
+
+
+def _tricubic(table: AmplitudeTable, indices: Triple, inside: Array) -> Array:
+    """Polynomial of degree 3 on each axis through the surrounding 4×4×4 points.
+
+    The value of nested one-dimensional Lagrange polynomials.
+    """
+    module = module_of(table.values)
+    weights = []
+    start = 0.0
+    for index, size, lowest in zip(indices, table.shape, table.origin, strict=True):
+        floor = module.floor(constant(index))
+        weights.append(cubic_weights(index - floor))
+        start = start * float(size) + module.where(inside, floor - float(lowest) - 1.0, 0.0)
+    first = whole_numbers(start)
+    _, size_k, size_l = table.shape
+    total = 0.0
+    for i in range(4):
+        plane = 0.0
+        for j in range(4):
+            line = 0.0
+            for m in range(4):
+                place = first + ((i * size_k + j) * size_l + m)
+                line = line + module.take(table.values, place) * weights[2][m]
+            plane = plane + line * weights[1][j]
+        total = total + plane * weights[0][i]
+    return total

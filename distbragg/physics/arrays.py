@@ -1,0 +1,73 @@
+"""What the formulas need of numpy or of torch, whichever made their arguments.
+
+Importing this package loads no torch: a tensor cannot come from a torch that is not loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""A float64 numpy array or torch tensor, or a float where a shape says ()."""
+
+Triple: TypeAlias = tuple[Array, Array, Array]
+
+
+def module_of(array: Array) -> Any:
+    """Return the module whose functions take the array: torch for a tensor, else numpy."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(array, torch.Tensor) else np
+
+
+def constant(array: Array) -> Array:
+    """Return the same numbers cut from the graph of a gradient."""
+    return array if module_of(array) is np else array.detach()
+
+
+def whole_numbers(array: Array) -> Array:
+    """Convert whole float64 numbers to int64."""
+    module = module_of(array)
+    if module is np:
+        return np.asarray(array).astype(np.int64)
+    return array.to(module.int64)
+
+
+def floats(array: Array) -> Array:
+    """Convert whole numbers or truth values to float64."""
+    module = module_of(array)
+    if module is np:
+        return np.asarray(array, dtype=np.float64)[()]
+    return array.to(module.float64)
+
+
+def root(square: Array) -> Array:
+    """√x of x ≥ 0, with derivative 0 (the middle of its subgradients in ±|v|) at x = 0."""
+    module = module_of(square)
+    if module is np or not square.requires_grad:
+        return module.sqrt(square)
+    zero = square.detach() == 0.0
+    return module.where(zero, 0.0, module.sqrt(module.where(zero, 1.0, square)))
+
+
+def dot(first: Triple, second: Triple) -> Array:
+    """Scalar product of vectors given by their components."""
+    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
+
+
+def cross(first: Triple, second: Triple) -> Triple:
+    """Vector product of vectors given by their components."""
+    return (
+        first[1] * second[2] - first[2] * second[1],
+        first[2] * second[0] - first[0] * second[2],
+        first[0] * second[1] - first[1] * second[0],
+    )
+
+
+def unit(vector: Triple) -> Triple:
+    """Return the unit vectors; a zero vector stays zero."""
+    length = root(dot(vector, vector))
+    length = module_of(length).where(length > 0.0, length, 1.0)
+    return vector[0] / length, vector[1] / length, vector[2] / length
