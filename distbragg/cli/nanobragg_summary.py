@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from distbragg._version import __version__
 from distbragg.cli.image_files import header_geometry
 from distbragg.constants import AVOGADRO_PER_MOL, SOURCE_DISTANCE_M
-from distbragg.kernel.finalize import panel_solid_angle
 from distbragg.matrices import determinant3, dot3, norm3
 from distbragg.models.cell import cell_parameters
 from distbragg.models.conventions import CONVENTIONS
@@ -26,6 +25,7 @@ from distbragg.models.ran1 import Ran1
 from distbragg.models.rotations import random_misset
 from distbragg.models.steps import NOMINAL_ANGLE, resolve_grid
 from distbragg.models.vectors import Vector, cross, dot, unit
+from distbragg.physics.pixel_factors import panel_solid_angle
 from distbragg.read.sources import read_sources
 from distbragg.units import angstrom_to_m, mm_to_m, mrad_to_rad, um_to_m
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 PRECISIONS = ("mixed", "float64")
-KERNELS = ("auto", "native", "triton", "eager", "reference")
+KERNELS = ("auto", "native", "triton", "model", "eager", "reference")
 
 
 def set_option(function: F) -> F:

@@ -14,7 +14,7 @@ from distbragg.fit.parameters import Parameters, parameters_of
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import rotation_about
+from distbragg.physics.orientation import turned_rows
 from distbragg.units import RADIANS_PER_DEGREE
 
 
@@ -141,9 +141,7 @@ def reciprocal_vectors(real: Tensor) -> Tensor:
 
 
 def domain_vectors(crystal: Crystal, real: Tensor, mosaic_spread_deg: Tensor | None) -> Tensor:
-    """Return a, b, c = U_mosaic · R_spindle(φ) · (a₀, b₀, c₀) of every step and domain.
-
-    Twin of `distbragg.kernel.orientation.domain_vectors`.
+    """Return the cell vectors of every spindle step and domain; see `physics.orientation`.
 
     Parameters
     ----------
@@ -155,23 +153,16 @@ def domain_vectors(crystal: Crystal, real: Tensor, mosaic_spread_deg: Tensor | N
 
     Returns
     -------
-    (phi steps × domains, 3, 3) float64, Å
-        Rows a, b, c; φ outermost.
+    (phi steps × domains, 9) float64, Å
+        Components of a, then b, then c; φ outermost.
     """
-    axis = (
-        float(crystal.spindle_axis[0]),
-        float(crystal.spindle_axis[1]),
-        float(crystal.spindle_axis[2]),
-    )
-    turns = np.stack([rotation_about(axis, phi) for phi in crystal.phi.tolist()])
     if mosaic_spread_deg is None:
         domains = torch.tensor(crystal.mosaic_rotations, device=real.device)
     else:
         ratio = mosaic_spread_deg * (RADIANS_PER_DEGREE / crystal.mosaic_spread)
         domains = scaled_rotations(crystal.mosaic_rotations, ratio)
-    spindle = torch.from_numpy(turns).to(real.device)
-    rotations = domains[None] @ spindle[:, None]
-    return (rotations.reshape(-1, 1, 3, 3) @ real[None, :, :, None]).squeeze(-1)
+    vectors: Tensor = turned_rows(crystal, real, domains).reshape(-1, 9)
+    return vectors
 
 
 def misorientation_deg(first: Float64Array, second: Float64Array) -> float:

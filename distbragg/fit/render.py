@@ -1,8 +1,11 @@
-"""One panel's image as a differentiable function of the experiment's parameters."""
+"""One panel's image as a differentiable function of the experiment's parameters.
+
+The sum is that of `distbragg.kernel.model`, with tensors in place of its numbers.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
 import torch
@@ -10,34 +13,19 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from distbragg.errors import InputError
-from distbragg.fit.functions import safe_root
-from distbragg.fit.geometry import (
-    Placement,
-    capture_fraction,
-    place_panel,
-    sample_rays,
-    solid_angle,
-)
-from distbragg.fit.lattice import Lattice, lattice_amplitude
 from distbragg.fit.orientation import cell_vectors, domain_vectors, reciprocal_vectors
 from distbragg.fit.parameters import Parameters, checked
-from distbragg.kernel.background import BackgroundTable, background_intensity, background_table
-from distbragg.kernel.geometry import (
-    Rays,
-    SampleIndex,
-    active_positions,
-    cosine_to_normal,
-    pixel_coordinates,
-    sample_indices,
-)
-from distbragg.kernel.lookup import AmplitudeTable, amplitude_table, cell_amplitude
-from distbragg.kernel.polarization import polarization_factor, polarization_frame
-from distbragg.kernel.scale import intensity_scale
-from distbragg.models.arrays import Float64Array
+from distbragg.fit.placement import place_panel
+from distbragg.kernel.model import make_sample, sample_intensity
+from distbragg.kernel.pixels import active_positions, pixel_coordinates
+from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.models.beam import Beam
 from distbragg.models.build import build_experiment
-from distbragg.models.experiment import Experiment, Sampling
-from distbragg.models.vectors import Vector
+from distbragg.models.experiment import Experiment
+from distbragg.models.spot_form import spot_form
+from distbragg.physics.factors import intensity_scale
+from distbragg.physics.rays import SampleIndex, sample_indices
+from distbragg.physics.transform import Spot
 from distbragg.plan.keys import Tile
 from distbragg.spec.experiment import ExperimentSpec
 
@@ -48,20 +36,6 @@ _BLOCK_EVALUATIONS: Final = 65_536
 _KEPT_EVALUATIONS: Final = 262_144
 """Evaluations of a whole image up to which everything is kept for the gradient; beyond, each
 block is computed again when it is differentiated, so that memory does not grow with them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Scene:
-    """The experiment with its parameters in place."""
-
-    beam: Beam
-    sampling: Sampling
-    placement: Placement
-    lattice: Lattice
-    vectors: Tensor
-    wavelengths: Tensor
-    table: AmplitudeTable
-    background: BackgroundTable | None
 
 
 def render_tensor(
@@ -119,7 +93,8 @@ def render_tensor(
         slow, fast = pixel_coordinates(area, positions)
         rows, columns = torch.from_numpy(slow).to(device), torch.from_numpy(fast).to(device)
         scene = _make_scene(experiment, values, panel, device)
-        photons = _numerator(scene, values.source_weights, rows, columns, given)
+        differentiated = torch.is_grad_enabled() and any(v.requires_grad for v in given.values())
+        photons = _numerator(scene, rows, columns, differentiated=differentiated)
         photons = photons * _scale(experiment, values.source_weights)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)
     return image.reshape(area.shape)
@@ -127,40 +102,57 @@ def render_tensor(
 
 def _make_scene(
     experiment: Experiment, parameters: Parameters, panel: int, device: torch.device
-) -> _Scene:
+) -> Scene:
+    """Return the kernel's scene with the parameters in place."""
+    own = make_scene(experiment, panel, slice(None), device)
     crystal = experiment.crystal
     real = cell_vectors(experiment, parameters, device)
+    return replace(
+        own,
+        placement=place_panel(experiment, parameters, panel, device),
+        spot=_spot(experiment, parameters, own.spot, real),
+        vectors=domain_vectors(crystal, real, parameters.mosaic_spread_deg),
+        sources=_sources(experiment.beam, own.sources, parameters),
+    )
+
+
+def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tensor) -> Spot:
+    """The transform of the parameters' cell and numbers of cells."""
+    if parameters.cell is None and parameters.cells is None:
+        return own
+    crystal = experiment.crystal
+    given = torch.tensor(crystal.cells) if parameters.cells is None else parameters.cells
+    first, second, third = given.to(real.device).unbind()
     reciprocal = (
-        torch.tensor(crystal.reciprocal, device=device)
+        torch.tensor(crystal.reciprocal, device=real.device)
         if parameters.cell is None
         else reciprocal_vectors(real)
     )
-    own_cells = torch.tensor(crystal.cells, device=device)
-    vectors = domain_vectors(crystal, real, parameters.mosaic_spread_deg)
-    return _Scene(
-        beam=experiment.beam,
-        sampling=experiment.sampling,
-        placement=place_panel(experiment, parameters, panel, device),
-        lattice=Lattice(
-            crystal.shape,
-            experiment.physics,
-            crystal.fudge,
-            own_cells if parameters.cells is None else parameters.cells,
-            reciprocal,
-        ),
-        vectors=vectors,
-        wavelengths=_wavelengths(experiment.beam, parameters.wavelength_angstrom, device),
-        table=amplitude_table(experiment.reflections, torch.float64, device),
-        background=background_table(experiment.background, int(vectors.shape[0]), device),
-    )
+    rows = [row.unbind() for row in reciprocal]
+    cells = (first, second, third)
+    form = spot_form(crystal.shape, experiment.physics, crystal.fudge, cells, rows)
+    one, two, three = ((row[0], row[1], row[2]) for row in form)
+    return Spot(crystal.shape, cells, (one, two, three))
 
 
-def _wavelengths(beam: Beam, wavelength: Tensor | None, device: torch.device) -> Tensor:
-    """Wavelength of each source, (sources,) Å."""
-    own = torch.tensor(beam.sources.wavelength, device=device)
-    if wavelength is None:
-        return own
-    return wavelength if wavelength.ndim == 1 else own * (wavelength / beam.wavelength)
+def _sources(
+    beam: Beam, own: tuple[Source, ...], parameters: Parameters
+) -> tuple[Source, ...]:
+    """The sources with the parameters' wavelengths and weights."""
+    wavelength, weights = parameters.wavelength_angstrom, parameters.source_weights
+    found = []
+    for index, source in enumerate(own):
+        if wavelength is not None:
+            line = (
+                wavelength[index]
+                if wavelength.ndim == 1
+                else wavelength * (source.wavelength / beam.wavelength)
+            )
+            source = replace(source, wavelength=line)  # noqa: PLW2901
+        if weights is not None:
+            source = replace(source, weight=weights[index])  # noqa: PLW2901
+        found.append(source)
+    return tuple(found)
 
 
 def _scale(experiment: Experiment, weights: Tensor | None) -> Tensor | float:
@@ -171,22 +163,17 @@ def _scale(experiment: Experiment, weights: Tensor | None) -> Tensor | float:
     return scale * experiment.beam.sources.total_weight / weights.sum()
 
 
-def _numerator(
-    scene: _Scene, weights: Tensor | None, slow: Tensor, fast: Tensor, given: dict[str, Tensor]
-) -> Tensor:
+def _numerator(scene: Scene, slow: Tensor, fast: Tensor, *, differentiated: bool) -> Tensor:
     """Σ over sources, layers and sub-pixels of w·P·C·Ω·(Σ F² + background), (pixels,)."""
     samples = list(sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample))
-    sources = scene.beam.sources.count
-    factors = torch.tensor(scene.beam.sources.weight) if weights is None else weights
     orientations = int(scene.vectors.shape[0])
     block = max(1, _BLOCK_EVALUATIONS // orientations)
-    evaluations = int(slow.shape[0]) * orientations * sources * len(samples)
-    differentiated = torch.is_grad_enabled() and any(v.requires_grad for v in given.values())
+    evaluations = int(slow.shape[0]) * orientations * len(scene.sources) * len(samples)
     again = differentiated and evaluations > _KEPT_EVALUATIONS
     parts: list[Tensor] = []
     for rows, columns in zip(torch.split(slow, block), torch.split(fast, block), strict=True):
         total = torch.zeros_like(rows)
-        for source in range(sources):
+        for source in scene.sources:
             value = torch.zeros_like(rows)
             for sample in samples:
                 arguments = (scene, source, sample, rows, columns)
@@ -200,62 +187,15 @@ def _numerator(
                     if again
                     else _sample_intensity(*arguments)
                 )
-            total = total + value * factors[source]
+            total = total + value * source.weight
         parts.append(total)
     return torch.cat(parts)
 
 
 def _sample_intensity(
-    scene: _Scene, source: int, sample: SampleIndex, slow: Tensor, fast: Tensor
+    scene: Scene, source: Source, index: SampleIndex, slow: Tensor, fast: Tensor
 ) -> Tensor:
     """P·C·Ω·[Σ_φ Σ_mosaic F² + background] of one source and sample, (pixels,)."""
-    placement, beam = scene.placement, scene.beam
-    rays = sample_rays(placement, slow, fast, sample=sample, oversample=scene.sampling.oversample)
-    incident = _incident(beam.sources.direction[source])
-    scattering = torch.stack(
-        [part - along for part, along in zip(rays.direction, incident, strict=True)]
-    )
-    scattering = scattering / scene.wavelengths[source]
-    value = _bragg_sum(scene, scattering)
-    if scene.sampling.dmin > 0.0 or scene.background is not None:
-        stol = safe_root((scattering * scattering).sum(dim=0)) * 0.5
-        if scene.sampling.dmin > 0.0:
-            value = torch.where(0.5 / stol.detach() < scene.sampling.dmin, 0.0, value)
-        if scene.background is not None:
-            value = value + background_intensity(scene.background, stol)
-    if beam.polarized:
-        frame = polarization_frame(incident, _vector(beam.polarization_axis))
-        value = value * polarization_factor(frame, rays.direction, beam.kahn_factor)
-    return value * _panel_factor(placement, rays, sample)
-
-
-def _panel_factor(placement: Placement, rays: Rays, sample: SampleIndex) -> Tensor:
-    """Solid angle times the capture fraction of the sample's layer, (pixels,)."""
-    factor = solid_angle(placement, rays)
-    sensor = placement.panel.sensor
-    if not sensor.absorbs:
-        return factor
-    cosine = cosine_to_normal(placement.panel, rays)
-    return factor * capture_fraction(sensor, sample.layer, cosine)
-
-
-def _bragg_sum(scene: _Scene, scattering: Tensor) -> Tensor:
-    """Σ_φ Σ_mosaic F_cell² F_latt² at scattering vectors (3, pixels) in 1/Å, (pixels,)."""
-    count, pixels = int(scene.vectors.shape[0]), int(scattering.shape[1])
-    index = (scene.vectors.reshape(-1, 3) @ scattering).reshape(count, 3, pixels)
-    h, k, l = index[:, 0], index[:, 1], index[:, 2]  # noqa: E741 - Miller indices
-    whole = torch.ceil(index.detach() - 0.5)
-    nearest = (whole[:, 0], whole[:, 1], whole[:, 2])
-    offsets = (h - nearest[0], k - nearest[1], l - nearest[2])
-    amplitude = lattice_amplitude(scene.lattice, offsets)
-    amplitude = amplitude * cell_amplitude(scene.table, (h, k, l), nearest)
-    return (amplitude * amplitude).sum(dim=0)
-
-
-def _incident(towards_source: Float64Array) -> Vector:
-    x, y, z = _vector(towards_source)
-    return -x, -y, -z
-
-
-def _vector(row: Float64Array) -> Vector:
-    return float(row[0]), float(row[1]), float(row[2])
+    sample = make_sample(scene, slow, fast, index)
+    evaluations = int(slow.shape[0]) * int(scene.vectors.shape[0])
+    return sample_intensity(scene, source, sample, evaluations)

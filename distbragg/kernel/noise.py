@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from distbragg.kernel.native.counts import FACTORIALS
-from distbragg.kernel.polynomials import exp, log, sine_cosine
 from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.physics.elementary import exp, log, sine_cosine
 
 _MASK: Final = 0xFFFFFFFF
 _MULTIPLIERS: Final = (0xD2511F53, 0xCD9E8D57)

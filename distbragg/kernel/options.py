@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import sys
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Final, Literal
@@ -18,15 +17,15 @@ from distbragg.kernel.triton import Indices
 from distbragg.spec.compute import ComputeSpec
 
 Precision = Literal["mixed", "float64"]
-KernelName = Literal["native", "triton", "eager", "reference"]
+KernelName = Literal["native", "triton", "model"]
 
 logger = logging.getLogger("distbragg")
 
-EAGER_KERNEL_VERSION: Final = "1"
-"""Raised whenever a change of the torch kernels changes a bit of their result."""
+MODEL_KERNEL_VERSION: Final = "1"
+"""Raised whenever a change of the torch model changes a bit of its result."""
 
-REFERENCE_KERNEL_VERSION: Final = "1"
-"""Raised whenever a change of the plain-loop kernel changes a bit of its result."""
+_FORMER_NAMES: Final = ("eager", "reference")
+"""Kernels of earlier releases: what they computed the model computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +35,20 @@ class KernelOptions:
     Attributes
     ----------
     precision : {"mixed", "float64"}
-        The reference kernel always computes in float64.
-    kernel : {"native", "triton", "eager", "reference"}
+        The model always computes in float64.
+    kernel : {"native", "triton", "model"}
     device : str
-        "cpu", "cuda" or "cuda:N"; the triton and the eager kernel run on a GPU.
+        "cpu", "cuda" or "cuda:N"; the triton kernel and the model run on a GPU.
     threads : int
         Threads inside one tile, at least 1. The number changes no bit.
     indices : {"wide", "split"}
         How the mixed triton kernel computes (h, k, l): in float64, or in pieces of float32.
     """
 
-    precision: Precision
-    kernel: KernelName
-    device: str
-    threads: int
+    precision: Precision = "mixed"
+    kernel: KernelName = "native"
+    device: str = "cpu"
+    threads: int = 1
     indices: Indices = "wide"
 
 
@@ -57,8 +56,8 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
     """Choose the kernel that `compute` asks for.
 
     `auto` takes the native kernel on the CPU where it is compiled, the triton kernel on a GPU
-    where it is installed, else the eager one; what to do for the faster one is then logged in
-    one line.
+    where it is installed, else the model; what to do for the faster one is then logged in
+    one line. `eager` and `reference`, names of earlier releases, mean the model; a line says so.
 
     Parameters
     ----------
@@ -73,49 +72,53 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
     EnvironmentFailure
         The native or triton kernel or a CUDA device is asked for and not there.
     """
-    device = compute.device
-    on_gpu = device != "cpu"
-    if on_gpu and compute.kernel in ("native", "reference"):
-        raise InputError(
-            f"the {compute.kernel} kernel runs on the CPU only, not on {device}",
-            field="compute.kernel",
-            remedy="take eager or auto, or device cpu",
-        )
-    if on_gpu:
+    device, asked = compute.device, compute.kernel
+    if asked in _FORMER_NAMES:
+        logger.warning("compute.kernel: %s is now called model; write kernel: model", asked)
+        asked = "model"
+    if device == "cpu":
+        kernel = _choose_for_cpu(asked)
+    else:
+        if asked == "native":
+            raise InputError(
+                f"the native kernel runs on the CPU only, not on {device}",
+                field="compute.kernel",
+                remedy="take model or auto, or device cpu",
+            )
         _require_cuda(device)
-    kernel = _choose_for_gpu(compute) if on_gpu else _choose_for_cpu(compute)
+        kernel = _choose_for_gpu(asked, device)
     indices = triton.preferred_indices(device) if kernel == "triton" else "wide"
     return KernelOptions(compute.precision, kernel, device, max(1, threads), indices)
 
 
-def _choose_for_gpu(compute: ComputeSpec) -> KernelName:
-    if compute.kernel == "eager":
-        return "eager"
-    reason = _triton_lacks(compute.device)
+def _choose_for_gpu(asked: str, device: str) -> KernelName:
+    if asked == "model":
+        return "model"
+    reason = _triton_lacks(device)
     if not reason:
         return "triton"
-    if compute.kernel == "triton":
+    if asked == "triton":
         raise EnvironmentFailure(f"compute.kernel: the triton kernel is not available: {reason}")
-    logger.warning("rendering with the slower eager kernel on %s: %s", compute.device, reason)
-    return "eager"
+    logger.warning("rendering with the slower model kernel on %s: %s", device, reason)
+    return "model"
 
 
 def _triton_lacks(device: str) -> str:
     """Say why the triton kernel cannot run on a GPU; empty where it can."""
     if not triton.installed():
-        return "Triton is not installed; pip install 'distbragg[gpu]', or take kernel eager"
+        return "Triton is not installed; pip install 'distbragg[gpu]', or take kernel model"
     if triton.interpreter_chosen():
         return "TRITON_INTERPRET asks for the interpreter; unset it, or take device cpu"
     if triton.capability(device) < triton.OLDEST_CAPABILITY:
-        return f"{device} is too old for it; take kernel eager"
+        return f"{device} is too old for it; take kernel model"
     missing = triton.launcher_lacks()
-    return f"Triton needs {missing}; install it, or take kernel eager" if missing else ""
+    return f"Triton needs {missing}; install it, or take kernel model" if missing else ""
 
 
-def _choose_for_cpu(compute: ComputeSpec) -> KernelName:
-    if compute.kernel in ("eager", "reference"):
-        return compute.kernel
-    if compute.kernel == "triton":
+def _choose_for_cpu(asked: str) -> KernelName:
+    if asked == "model":
+        return "model"
+    if asked == "triton":
         if triton.installed() and triton.interpreter_chosen():
             return "triton"
         raise EnvironmentFailure(
@@ -127,16 +130,16 @@ def _choose_for_cpu(compute: ComputeSpec) -> KernelName:
     if native.available():
         return "native"
     # Who asks for a level does not want another kernel.
-    if compute.kernel == "native" or native.level_asked():
+    if asked == "native" or native.level_asked():
         raise EnvironmentFailure(
             f"compute.kernel: the native kernel is not available: {native.reason()}; "
-            "or take kernel eager"
+            "or take kernel model"
         )
     logger.warning(
-        "rendering with the slower eager kernel; the native one is not available: %s",
+        "rendering with the slower model kernel; the native one is not available: %s",
         native.reason(),
     )
-    return "eager"
+    return "model"
 
 
 def cuda_available() -> bool:
@@ -189,14 +192,11 @@ def numeric_class(options: KernelOptions) -> dict[str, str]:
             isa = "interpreter"
         else:
             device, isa = "cuda", _cuda_capability(options.device)
-    elif options.kernel == "eager":
-        build = f"{EAGER_KERNEL_VERSION}+torch{metadata.version('torch')}"
+    else:
+        build = f"{MODEL_KERNEL_VERSION}+torch{metadata.version('torch')}"
         if options.device != "cpu":
             device, isa = "cuda", _cuda_capability(options.device)
-    else:
-        python = ".".join(str(part) for part in sys.version_info[:2])
-        build = f"{REFERENCE_KERNEL_VERSION}+python{python}"
-    precision = "float64" if options.kernel == "reference" else options.precision
+    precision = "float64" if options.kernel == "model" else options.precision
     return {
         "device": device,
         "kernel": options.kernel,

@@ -65,10 +65,6 @@ def sum_tile(
 
         render = render_resident if in_place else render_numerator
         return TileSum(render(experiment, panel, tile, chunk, options))
-    if options.kernel == "reference":
-        from distbragg.kernel.reference import render_reference
+    from distbragg.kernel.model import render_model
 
-        return TileSum(render_reference(experiment, panel, tile, chunk))
-    from distbragg.kernel.eager import render_eager
-
-    return TileSum(render_eager(experiment, panel, tile, chunk, options))
+    return TileSum(render_model(experiment, panel, tile, chunk, options))

@@ -9,7 +9,17 @@ from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
 from distbragg.models.beam import Beam
 from distbragg.models.detector import SensorLayers
 from distbragg.models.experiment import Experiment
-from distbragg.physics.arrays import Array, Triple, constant, cross, dot, floats, module_of, root, unit
+from distbragg.physics.arrays import (
+    Array,
+    Triple,
+    constant,
+    cross,
+    dot,
+    floats,
+    module_of,
+    root,
+    unit,
+)
 from distbragg.physics.elementary import exp
 from distbragg.physics.rays import Placement, Rays, cosine_to_normal
 

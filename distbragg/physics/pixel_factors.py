@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector
 from distbragg.physics.arrays import Array, module_of
@@ -24,6 +26,17 @@ from distbragg.physics.rays import (
     sample_indices,
     sample_rays,
 )
+
+
+def panel_solid_angle(experiment: Experiment, panel: int) -> float:
+    """Return what the active pixels of a panel subtend, at their first sub-pixels, steradian."""
+    view = experiment.detector.panels[panel]
+    slow, fast = (part.astype(np.float64) for part in np.nonzero(np.asarray(view.active)))
+    placement = placement_of(view, experiment.beam.direction)
+    oversample = experiment.sampling.oversample
+    first = SampleIndex(0, 0, 0)
+    rays = sample_rays(placement, slow, fast, sample=first, oversample=oversample)
+    return float(solid_angle(placement, rays).sum())
 
 
 class PixelFactors:

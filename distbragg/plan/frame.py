@@ -168,7 +168,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         precision=compute.precision,
         plan_hash="",
         photon_noise=experiment.noise.photon,
-        needs_torch=_needs_torch(experiment, compute),
+        needs_torch=_needs_torch(compute),
         on_gpu=on_gpu,
         keeps_no_sums=_keeps_no_sums(experiment, compute, len(chunks)),
     )
@@ -197,15 +197,9 @@ def shares_plan(experiment: Experiment, other: Experiment) -> bool:
     )
 
 
-def _needs_torch(experiment: Experiment, compute: ComputeSpec) -> bool:
+def _needs_torch(compute: ComputeSpec) -> bool:
     """Whether rendering loads torch, where the native kernel is there for `auto`."""
-    if compute.kernel == "eager" or compute.device != "cpu":
-        return True
-    per_pixel = not experiment.sampling.per_sample_capture
-    return experiment.physics == "nanobragg" and any(
-        panel.surface != "flat" or (panel.sensor.absorbs and per_pixel)
-        for panel in experiment.detector.panels
-    )
+    return compute.kernel not in {"auto", "native"} or compute.device != "cpu"
 
 
 def _keeps_no_sums(experiment: Experiment, compute: ComputeSpec, chunks: int) -> bool:

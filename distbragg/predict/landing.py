@@ -8,8 +8,9 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.arrays import BoolArray, Float64Array, IntArray
-from distbragg.models.detector import Detector, Panel, SensorLayers
+from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import capture_fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +103,12 @@ def _capture(
     if not sensor.absorbs:
         mean = float(sensor.position.mean())
         return np.full(cosine.shape, float(sensor.count)), np.full(cosine.shape, mean)
-    layers = np.stack([_layer(sensor, index, cosine) for index in range(sensor.count)])
+    # A ray from behind meets no panel; its cosine is of no use and must not overflow.
+    facing = np.where(cosine > 0.0, cosine, 1.0)
+    layers = np.stack([capture_fraction(sensor, index, facing) for index in range(sensor.count)])
     if experiment.physics == "nanobragg" and not experiment.sampling.per_sample_capture:
         layers = np.broadcast_to(layers[-1], layers.shape)
     total = layers.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = (layers * sensor.position[:, np.newaxis]).sum(axis=0) / total
     return total, np.where(total > 0.0, depth, 0.0)
-
-
-def _layer(sensor: SensorLayers, index: int, cosine: Float64Array) -> Float64Array:
-    # A ray from behind meets no panel; its cosine is of no use and must not overflow.
-    along = np.where(cosine > 0.0, cosine, 1.0) / sensor.attenuation
-    front, back = float(sensor.front[index]), float(sensor.back[index])
-    return np.asarray(np.exp(-front / along) - np.exp(-back / along))

@@ -13,6 +13,8 @@ from distbragg.matrices import matmul3, norm3, transposed
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import rotation_about
+from distbragg.physics.orientation import domain_rotations
+from distbragg.physics.rays import components
 
 _SAMPLES: Final = 1 << 12
 
@@ -78,9 +80,7 @@ def blocks(experiment: Experiment) -> Iterator[Block]:
     sources, crystal = experiment.beam.sources, experiment.crystal
     domains = int(crystal.mosaic_rotations.shape[0])
     step = max(1, _SAMPLES // domains)
-    for phi in crystal.phi.tolist():
-        spindle = rotation_about(_triple(crystal.spindle_axis), phi)
-        turns = matmul3(crystal.mosaic_rotations, spindle)
+    for phi, turns in zip(crystal.phi.tolist(), domain_rotations(crystal), strict=True):
         for start in range(0, sources.count, step):
             chosen = slice(start, min(start + step, sources.count))
             count = chosen.stop - start
@@ -109,7 +109,7 @@ def span(experiment: Experiment) -> Span:
     traces = np.trace(crystal.mosaic_rotations, axis1=1, axis2=2)
     angles = np.arccos(np.clip((traces - 1.0) / 2.0, -1.0, 1.0))
     first, last = float(crystal.phi.min()), float(crystal.phi.max())
-    middle = rotation_about(_triple(crystal.spindle_axis), 0.5 * (first + last))
+    middle = rotation_about(components(crystal.spindle_axis), 0.5 * (first + last))
     return Span(
         incident=incident,
         wave_number=0.5 * (low + high),
@@ -119,7 +119,3 @@ def span(experiment: Experiment) -> Span:
         turn=min(0.5 * (last - first), math.pi),
         reciprocal=matmul3(crystal.reciprocal, transposed(middle)),
     )
-
-
-def _triple(vector: Float64Array) -> tuple[float, float, float]:
-    return float(vector[0]), float(vector[1]), float(vector[2])

@@ -19,10 +19,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
 from distbragg.models.arrays import Float64Array, IntArray
 from distbragg.models.beam import Beam
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import (
+    orientation_count,
+    polarization_factor,
+    polarization_frame,
+    scattered_fluence,
+)
+from distbragg.physics.rays import components
 from distbragg.predict.candidates import candidates, indexed
 from distbragg.predict.landing import check_flat, land, project
 from distbragg.predict.samples import Block, blocks, span
@@ -218,18 +224,11 @@ def _whole(
 
 
 def _polarization(beam: Beam, incident: Float64Array, direction: Float64Array) -> Float64Array:
-    """Kahn's factor of rays (n, 3) from beams (n, 3); 1 where the polarisation is off."""
+    """Polarisation factor of rays (n, 3) from beams (n, 3); 1 where the polarisation is off."""
     if not beam.polarized:
         return np.ones(direction.shape[0])
-    cosine = project(direction, incident)
-    magnetic = np.cross(beam.polarization_axis, incident)
-    length = np.sqrt(project(magnetic, magnetic))[:, np.newaxis]
-    magnetic = magnetic / np.where(length > 0.0, length, 1.0)
-    electric = np.cross(incident, magnetic)
-    along, across = project(direction, electric), project(direction, magnetic)
-    # Without a plane of polarisation every ray counts as lying in it.
-    plane = np.where(length[:, 0] > 0.0, along * along - across * across, 1.0 - cosine * cosine)
-    return np.asarray(0.5 * (1.0 + cosine * cosine - beam.kahn_factor * plane))
+    frame = polarization_frame(tuple(incident.T), components(beam.polarization_axis))
+    return np.asarray(polarization_factor(frame, tuple(direction.T), beam.kahn_factor))
 
 
 def _finish(
@@ -243,10 +242,8 @@ def _finish(
     length = np.sqrt(project(sums.direction, sums.direction))
     landing = land(experiment, sums.direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis])
     crystal, beam = experiment.crystal, experiment.beam
-    orientations = crystal.phi.shape[0] * crystal.mosaic_rotations.shape[0]
-    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * beam.fluence
     # λ² and G are in Å² and Å⁻²: their product is a solid angle.
-    scale = fluence / orientations / beam.sources.total_weight
+    scale = scattered_fluence(beam, orientation_count(experiment))
     photons = scale * amplitude**2 * sums.polarization * sums.cut * landing.response
     found = np.flatnonzero(
         (landing.panel >= 0) & (photons > 0.0) & (photons >= minimum_photons) & (length > 0.0)

@@ -15,7 +15,7 @@ class ComputeSpec(SpecModel):
     """Precision, kernel, device, and the shapes of the plan. `tile` is (slow, fast) pixels."""
 
     precision: Literal["mixed", "float64"] = "mixed"
-    kernel: Literal["auto", "native", "triton", "eager", "reference"] = "auto"
+    kernel: Literal["auto", "native", "triton", "model", "eager", "reference"] = "auto"
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     tile: TileShape | Auto = "auto"
     source_chunk: Count | Auto = "auto"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from distbragg.graph.frame import render_into
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.render_tile import sum_tile
-from distbragg.kernel.scale import intensity_scale
+from distbragg.physics.factors import intensity_scale
 from distbragg.kernel.tile_sum import TileSum
 from distbragg.models.arrays import Float64Array
 from distbragg.run.bench import How, Ready, prepare

@@ -46,7 +46,7 @@ def write_bundle(root: Path, *, data: Path | None = None) -> Path:
 
 def kernels() -> tuple[KernelName, ...]:
     """Kernels that run here."""
-    return ("native", "eager") if native.available() else ("eager",)
+    return ("native", "model") if native.available() else ("model",)
 
 
 def parity_rows(folder: Path) -> Iterator[GoldenRow]:

@@ -80,11 +80,11 @@ class PropertyRow:
 
 def available_options(precision: Precision) -> tuple[KernelOptions, ...]:
     """Every kernel and device of this machine, the fastest on the CPU first."""
-    found = [KernelOptions(precision, "eager", "cpu", 1)]
+    found = [KernelOptions(precision, "model", "cpu", 1)]
     if native.available():
         found.insert(0, KernelOptions(precision, "native", "cpu", 1))
     if cuda_available():
-        found.append(KernelOptions(precision, "eager", "cuda", 1))
+        found.append(KernelOptions(precision, "model", "cuda", 1))
     return tuple(found)
 
 

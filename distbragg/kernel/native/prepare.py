@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native.bounds import StepBounds, step_bounds, unit_extent
-from distbragg.kernel.orientation import domain_vectors
 from distbragg.kernel.table import EXP_LOWEST
 from distbragg.matrices import cholesky3, transposed
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal, Reflections
+from distbragg.physics.orientation import domain_vectors
 from distbragg.shapes import SHAPES
 
 _KEPT_TABLES = 4

@@ -11,8 +11,8 @@ import numpy as np
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.native.library import library
-from distbragg.kernel.scale import intensity_scale
 from distbragg.kernel.tile_sum import TileSum
+from distbragg.physics.factors import intensity_scale
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions

@@ -13,10 +13,10 @@ from typing import Final
 import numpy as np
 
 from distbragg.kernel.native.prepare import SquaredTable
-from distbragg.kernel.scale import intensity_scale
 from distbragg.matrices import dot3
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import intensity_scale
 from distbragg.shapes import SHAPES
 
 _TRICUBIC_OVERSHOOT: Final = 1.25**6

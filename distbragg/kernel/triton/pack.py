@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
-from distbragg.kernel.polarization import polarization_frame
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.triton import layout
 from distbragg.kernel.triton.reach import Reach, longest_scattering, reach_of, reached_table
@@ -28,6 +27,7 @@ from distbragg.models.beam import Beam
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import polarization_frame
 from distbragg.shapes import SHAPES
 
 SHORT_CELLS: Final = 64.0

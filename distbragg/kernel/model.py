@@ -1,0 +1,217 @@
+"""The model itself: the sum over sources, samples and orientations in float64 torch.
+
+It is what the compiled kernels are compared with, what gradients are taken of and what is
+traced, and it renders where no compiled kernel can. Blocks of pixels × orientations are small
+enough to stay in cache; every sum is taken term by term, so that neither the blocks nor the
+tile change a bit of a pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.pixels import active_positions, pixel_coordinates
+from distbragg.kernel.scene import Scene, Source, make_scene
+from distbragg.models.arrays import Float64Array
+from distbragg.models.experiment import Experiment
+from distbragg.physics.amorphous import amorphous_intensity
+from distbragg.physics.amplitude import cell_amplitude
+from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.factors import (
+    beyond_resolution,
+    capture_fraction,
+    polarization_factor,
+    scattering_vector,
+    solid_angle,
+    stol_of,
+)
+from distbragg.physics.orientation import miller_indices, nearest_indices
+from distbragg.physics.rays import (
+    Rays,
+    SampleIndex,
+    cosine_to_normal,
+    sample_indices,
+    sample_rays,
+)
+from distbragg.physics.transform import lattice_amplitude
+from distbragg.plan.keys import SourceChunk, Tile
+
+_BLOCK_ELEMENTS: Final = {"cpu": 16_384, "cuda": 2_097_152}
+"""Pixels × orientations held at once: about ten arrays of this length stay in a core's cache
+(CPU) or fill the device (GPU). It changes speed, not bits."""
+
+_KEPT_SAMPLES: Final = {"cpu": 16, "cuda": 16}
+"""Samples of a pixel whose rays are kept for all sources; beyond, they are computed anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The rays to one sample of each pixel and the factor that holds for every source."""
+
+    rays: Rays
+    factor: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Every spindle step and mosaic domain of one source and sample: (orientations, pixels).
+
+    Attributes
+    ----------
+    indices, nearest, offsets : three arrays
+        Fractional h, k, l, the nearest lattice point, and their difference.
+    cell, lattice : arrays
+        |F_cell| (a float where there is no table) and |F_latt|.
+    """
+
+    indices: Triple
+    nearest: Triple
+    offsets: Triple
+    cell: Array
+    lattice: Array
+
+
+def render_model(
+    experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk, options: KernelOptions
+) -> Float64Array:
+    """Render the un-normalised numerator of a tile; see `render_tile`."""
+    view = experiment.detector.panels[panel]
+    numerator = np.zeros(tile.pixels, dtype=np.float64)
+    positions = active_positions(view, tile)
+    if positions.size == 0 or chunk.count == 0:
+        return numerator
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+    device = torch.device(options.device)
+    scene = make_scene(experiment, panel, slice(chunk.start, chunk.stop), device)
+    slow, fast = pixel_coordinates(tile, positions)
+    block = _BLOCK_ELEMENTS[device.type]
+    bounds = [
+        slice(start, min(start + block, positions.size))
+        for start in range(0, positions.size, block)
+    ]
+
+    def render(span: slice) -> Float64Array:
+        with torch.inference_mode():
+            rows, columns = (torch.from_numpy(part[span]).to(device) for part in (slow, fast))
+            result: Float64Array = _block_numerator(scene, rows, columns, block).cpu().numpy()
+            return result
+
+    workers = min(options.threads, len(bounds)) if device.type == "cpu" else 1
+    if workers > 1:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = list(pool.map(render, bounds))
+    else:
+        parts = [render(span) for span in bounds]
+    numerator[positions] = np.concatenate(parts)
+    return numerator
+
+
+def _block_numerator(scene: Scene, slow: Tensor, fast: Tensor, block: int) -> Tensor:
+    """Sum over sources and samples of one block of pixels, (pixels,)."""
+
+    def samples() -> Iterator[Sample]:
+        for index in sample_indices(
+            scene.placement.panel.sensor.count, scene.sampling.oversample
+        ):
+            yield make_sample(scene, slow, fast, index)
+
+    few = scene.samples <= _KEPT_SAMPLES[slow.device.type]
+    kept = tuple(samples()) if few and len(scene.sources) > 1 else None
+    total = torch.zeros_like(slow)
+    for source in scene.sources:
+        contribution = torch.zeros_like(slow)
+        for sample in samples() if kept is None else kept:
+            contribution += sample_intensity(scene, source, sample, block)
+        total += contribution * source.weight
+    return total
+
+
+def make_sample(scene: Scene, slow: Array, fast: Array, index: SampleIndex) -> Sample:
+    """Return the rays to a sample of each pixel, with the factors that are inside the sum.
+
+    Parameters
+    ----------
+    scene : Scene
+    slow, fast : (pixels,) float64
+        Global pixel indices.
+    index : SampleIndex
+    """
+    sampling, panel = scene.sampling, scene.placement.panel
+    rays = sample_rays(
+        scene.placement, slow, fast, sample=index, oversample=sampling.oversample
+    )
+    factor: Array = 1.0
+    if sampling.per_sample_solid_angle:
+        factor = solid_angle(scene.placement, rays)
+    if sampling.per_sample_capture and panel.sensor.absorbs:
+        cosine = cosine_to_normal(panel, rays)
+        factor = capture_fraction(panel.sensor, index.layer, cosine) * factor
+    return Sample(rays, factor)
+
+
+def sample_intensity(scene: Scene, source: Source, sample: Sample, block: int) -> Tensor:
+    """Return P·C·Ω [Σ_φ Σ_mosaic F² + background] of one source and sample, (pixels,) float64.
+
+    Parameters
+    ----------
+    scene : Scene
+    source : Source
+    sample : Sample
+    block : int
+        Pixels × orientations evaluated at once.
+    """
+    direction = sample.rays.direction
+    scattering = scattering_vector(direction, source.incident, source.wavelength)
+    value = bragg_sum(scene, scattering, block)
+    if scene.sampling.dmin > 0.0 or scene.background is not None:
+        stol = stol_of(scattering)
+        if scene.sampling.dmin > 0.0:
+            value = torch.where(beyond_resolution(stol, scene.sampling.dmin), 0.0, value)
+        if scene.background is not None:
+            orientations = int(scene.vectors.shape[0])
+            value = value + amorphous_intensity(scene.background, stol) * orientations
+    if scene.kahn_factor is not None:
+        value = value * polarization_factor(source.frame, direction, scene.kahn_factor)
+    return value * sample.factor
+
+
+def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
+    """Return Σ_φ Σ_mosaic F_cell² F_latt² at scattering vectors in 1/Å, (pixels,) float64."""
+    total = torch.zeros_like(scattering[0])
+    together = max(1, block // max(1, int(total.shape[0])))
+    for vectors in torch.split(scene.vectors, together):
+        steps = evaluate_steps(scene, vectors, scattering)
+        amplitude = steps.lattice * steps.cell
+        for row in (amplitude * amplitude).unbind(0):
+            total = total + row
+    return total
+
+
+def evaluate_steps(scene: Scene, vectors: Tensor, scattering: Triple) -> Steps:
+    """Evaluate both amplitudes of some orientations.
+
+    Parameters
+    ----------
+    scene : Scene
+    vectors : (orientations, 9) float64, Å
+    scattering : three (pixels,) float64, 1/Å
+    """
+    indices = miller_indices(vectors, scattering)
+    nearest = nearest_indices(indices)
+    h, k, l = (index - whole for index, whole in zip(indices, nearest, strict=True))  # noqa: E741
+    return Steps(
+        indices,
+        nearest,
+        (h, k, l),
+        cell_amplitude(scene.table, indices, nearest),
+        lattice_amplitude(scene.spot, (h, k, l)),
+    )

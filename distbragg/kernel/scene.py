@@ -1,0 +1,164 @@
+"""The experiment as the model's loops want it: numbers and tensors on one device."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distbragg.models.arrays import Float64Array
+from distbragg.models.beam import Beam
+from distbragg.models.crystal import Crystal, Reflections
+from distbragg.models.experiment import Experiment, Sampling
+from distbragg.physics.amorphous import AmorphousTable, is_scattering
+from distbragg.physics.amplitude import AmplitudeTable
+from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.factors import PolarizationFrame, polarization_frame
+from distbragg.physics.orientation import domain_vectors
+from distbragg.physics.rays import Placement, components, placement_of
+from distbragg.physics.transform import Spot
+
+_KEPT_TABLES: Final = 4
+_tables: OrderedDict[tuple[int, str, float], tuple[weakref.ref[Any], Tensor]] = OrderedDict()
+_tables_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source of the beam.
+
+    Attributes
+    ----------
+    incident : three float
+        Unit vector along its beam.
+    wavelength : () float64, Å
+    weight : () float64
+    frame : PolarizationFrame
+    """
+
+    incident: Triple
+    wavelength: Array
+    weight: Array
+    frame: PolarizationFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One panel under all its sources; numbers may be tensors that carry gradients.
+
+    Attributes
+    ----------
+    placement : Placement
+    sampling : Sampling
+    kahn_factor : float or None
+        None where the polarisation factor is not inside the sum.
+    spot : Spot
+    vectors : (orientations, 9) float64, Å
+        Cell vectors a, b, c of every spindle step and domain.
+    table : AmplitudeTable
+    background : AmorphousTable or None
+        None where no background is inside the sum.
+    sources : tuple of Source
+    """
+
+    placement: Placement
+    sampling: Sampling
+    kahn_factor: float | None
+    spot: Spot
+    vectors: Tensor
+    table: AmplitudeTable
+    background: AmorphousTable | None
+    sources: tuple[Source, ...]
+
+    @property
+    def samples(self) -> int:
+        """Samples of a pixel: sensor layers × sub-pixels."""
+        return self.placement.panel.sensor.count * self.sampling.oversample**2
+
+
+def make_scene(
+    experiment: Experiment, panel: int, sources: slice, device: torch.device
+) -> Scene:
+    """Return the scene of a panel under some of its sources, with the experiment's own numbers."""
+    beam, sampling = experiment.beam, experiment.sampling
+    exact = experiment.physics == "exact"
+    inside = beam.polarized and sampling.per_sample_polarization
+    return Scene(
+        placement=placement_of(experiment.detector.panels[panel], beam.direction),
+        sampling=sampling,
+        kahn_factor=beam.kahn_factor if inside else None,
+        spot=spot_of(experiment.crystal),
+        vectors=torch.from_numpy(domain_vectors(experiment.crystal)).to(device),
+        table=amplitude_table(experiment.reflections, device),
+        background=_background(experiment, device) if exact else None,
+        sources=_sources(beam, sources),
+    )
+
+
+def spot_of(crystal: Crystal) -> Spot:
+    """Return what the transform needs of a crystal, as floats."""
+    rows = [components(row) for row in crystal.spot_form]
+    return Spot(crystal.shape, components(crystal.cells), (rows[0], rows[1], rows[2]))
+
+
+def _background(experiment: Experiment, device: torch.device) -> AmorphousTable | None:
+    background = experiment.background
+    if not is_scattering(background):
+        return None
+    return AmorphousTable(
+        background.molecules, _tensor(background.stol, device), _tensor(background.amplitude, device)
+    )
+
+
+def _tensor(values: Float64Array, device: torch.device) -> Tensor:
+    return torch.tensor(values.tolist(), dtype=torch.float64, device=device)
+
+
+def _sources(beam: Beam, chosen: slice) -> tuple[Source, ...]:
+    table = beam.sources
+    x, y, z = -table.direction[chosen].T
+    frames = polarization_frame((x, y, z), components(beam.polarization_axis))
+    rows = [frames.incident, frames.electric, frames.magnetic]
+    numbers = np.stack([x, y, z, *(part for row in rows for part in row), frames.planeless])
+    return tuple(
+        Source(
+            (at[0], at[1], at[2]),
+            wavelength,
+            weight,
+            PolarizationFrame((*at[3:6],), (*at[6:9],), (*at[9:12],), at[12]),
+        )
+        for at, wavelength, weight in zip(
+            numbers.T.tolist(),
+            table.wavelength[chosen].tolist(),
+            table.weight[chosen].tolist(),
+            strict=True,
+        )
+    )
+
+
+def amplitude_table(reflections: Reflections, device: torch.device) -> AmplitudeTable:
+    """Return the table of |F|; the last few made are kept, by identity of the array."""
+    amplitude = reflections.amplitude
+    shape = (int(amplitude.shape[0]), int(amplitude.shape[1]), int(amplitude.shape[2]))
+    key = (id(amplitude), str(device), reflections.default_amplitude)
+    with _tables_lock:
+        kept = _tables.get(key)
+    if kept is not None and kept[0]() is amplitude:
+        values = kept[1]
+    else:
+        flat = np.append(amplitude.ravel(), reflections.default_amplitude)
+        values = torch.from_numpy(flat).to(device)
+        with _tables_lock:
+            for stale in [name for name, (owner, _) in _tables.items() if owner() is None]:
+                del _tables[stale]
+            _tables[key] = (weakref.ref(amplitude), values)
+            while len(_tables) > _KEPT_TABLES:
+                _tables.popitem(last=False)
+    interpolate = reflections.interpolate and amplitude.size > 0
+    return AmplitudeTable(values, shape, reflections.origin, interpolate)
