@@ -101,7 +101,7 @@ def wilson_amplitudes(limit: int = 25) -> Reflections:
 def observe(experiment: Experiment) -> Tensor:
     """Render counts of the whole panel with the ordinary kernel, (slow, fast)."""
     tile = Tile(0, PIXELS, 0, PIXELS)
-    options = KernelOptions("float64", "eager", "cpu", 1)
+    options = KernelOptions("float64", "model", "cpu", 1)
     numerator = render_tile(experiment, 0, tile, SourceChunk(0, 1), options)
     counts = finalize_tile(experiment, 0, tile, numerator, frame=0)
     return torch.from_numpy(counts).reshape(tile.shape)

@@ -21,6 +21,7 @@ def place_panel(
     The beam centre moves D₀ by −ΔF·fast − ΔS·slow, the distance by Δ·beam: nanoBragg's
     pivot about the beam, D₀ = distance·beam − F·fast − S·slow, for whatever pivot the
     experiment was built with.
+
     Raises
     ------
     InputError

@@ -117,7 +117,7 @@ def _make_scene(
 
 
 def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tensor) -> Spot:
-    """The transform of the parameters' cell and numbers of cells."""
+    """Return what the transform needs of the parameters' cell and numbers of cells."""
     if parameters.cell is None and parameters.cells is None:
         return own
     crystal = experiment.crystal
@@ -135,10 +135,8 @@ def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tenso
     return Spot(crystal.shape, cells, (one, two, three))
 
 
-def _sources(
-    beam: Beam, own: tuple[Source, ...], parameters: Parameters
-) -> tuple[Source, ...]:
-    """The sources with the parameters' wavelengths and weights."""
+def _sources(beam: Beam, own: tuple[Source, ...], parameters: Parameters) -> tuple[Source, ...]:
+    """Put the parameters' wavelengths and weights into the sources."""
     wavelength, weights = parameters.wavelength_angstrom, parameters.source_weights
     found = []
     for index, source in enumerate(own):
@@ -148,9 +146,9 @@ def _sources(
                 if wavelength.ndim == 1
                 else wavelength * (source.wavelength / beam.wavelength)
             )
-            source = replace(source, wavelength=line)  # noqa: PLW2901
+            source = replace(source, wavelength=line)
         if weights is not None:
-            source = replace(source, weight=weights[index])  # noqa: PLW2901
+            source = replace(source, weight=weights[index])
         found.append(source)
     return tuple(found)
 

@@ -18,11 +18,11 @@ from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.photons import TilePhotons, finishes_in_kernel, render_photons
 from distbragg.kernel.render_tile import sum_tile
-from distbragg.physics.factors import intensity_scale
 from distbragg.kernel.terms import count_terms
 from distbragg.kernel.tile_sum import TileSum
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import intensity_scale
 from distbragg.plan.frame import FramePlan
 from distbragg.plan.keys import SourceChunk, Tile, TileKey
 

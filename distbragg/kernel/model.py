@@ -119,9 +119,7 @@ def _block_numerator(scene: Scene, slow: Tensor, fast: Tensor, block: int) -> Te
     """Sum over sources and samples of one block of pixels, (pixels,)."""
 
     def samples() -> Iterator[Sample]:
-        for index in sample_indices(
-            scene.placement.panel.sensor.count, scene.sampling.oversample
-        ):
+        for index in sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample):
             yield make_sample(scene, slow, fast, index)
 
     few = scene.samples <= _KEPT_SAMPLES[slow.device.type]
@@ -146,9 +144,7 @@ def make_sample(scene: Scene, slow: Array, fast: Array, index: SampleIndex) -> S
     index : SampleIndex
     """
     sampling, panel = scene.sampling, scene.placement.panel
-    rays = sample_rays(
-        scene.placement, slow, fast, sample=index, oversample=sampling.oversample
-    )
+    rays = sample_rays(scene.placement, slow, fast, sample=index, oversample=sampling.oversample)
     factor: Array = 1.0
     if sampling.per_sample_solid_angle:
         factor = solid_angle(scene.placement, rays)
@@ -171,7 +167,7 @@ def sample_intensity(scene: Scene, source: Source, sample: Sample, block: int) -
     """
     direction = sample.rays.direction
     scattering = scattering_vector(direction, source.incident, source.wavelength)
-    value = bragg_sum(scene, scattering, block)
+    value: Tensor = bragg_sum(scene, scattering, block)
     if scene.sampling.dmin > 0.0 or scene.background is not None:
         stol = stol_of(scattering)
         if scene.sampling.dmin > 0.0:
@@ -181,7 +177,8 @@ def sample_intensity(scene: Scene, source: Source, sample: Sample, block: int) -
             value = value + amorphous_intensity(scene.background, stol) * orientations
     if scene.kahn_factor is not None:
         value = value * polarization_factor(source.frame, direction, scene.kahn_factor)
-    return value * sample.factor
+    product: Tensor = value * sample.factor
+    return product
 
 
 def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:

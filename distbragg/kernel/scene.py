@@ -82,9 +82,7 @@ class Scene:
         return self.placement.panel.sensor.count * self.sampling.oversample**2
 
 
-def make_scene(
-    experiment: Experiment, panel: int, sources: slice, device: torch.device
-) -> Scene:
+def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch.device) -> Scene:
     """Return the scene of a panel under some of its sources, with the experiment's own numbers."""
     beam, sampling = experiment.beam, experiment.sampling
     exact = experiment.physics == "exact"
@@ -112,7 +110,9 @@ def _background(experiment: Experiment, device: torch.device) -> AmorphousTable 
     if not is_scattering(background):
         return None
     return AmorphousTable(
-        background.molecules, _tensor(background.stol, device), _tensor(background.amplitude, device)
+        background.molecules,
+        _tensor(background.stol, device),
+        _tensor(background.amplitude, device),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from distbragg.kernel.model import Steps, evaluate_steps, make_sample, sample_intensity
-from distbragg.kernel.scene import Scene, make_scene
+from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector
 from distbragg.physics.amorphous import amorphous_intensity
@@ -103,25 +103,22 @@ def trace_pixel(
     """
     scene = make_scene(experiment, panel, slice(chunk.start, chunk.stop), torch.device("cpu"))
     place = (torch.tensor([float(slow)]).double(), torch.tensor([float(fast)]).double())
-    samples = list(
-        sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample)
-    )
-    for source in range(chunk.start, chunk.stop):
-        for sample in samples:
+    samples = list(sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample))
+    for number, source in enumerate(scene.sources, chunk.start):
+        for index in samples:
             with torch.inference_mode():
-                trace = _trace_sample(experiment, scene, source, sample, place, chunk)
+                trace = _trace_sample(experiment, scene, (number, source), index, place)
             yield trace
 
 
 def _trace_sample(
     experiment: Experiment,
     scene: Scene,
-    number: int,
+    numbered: tuple[int, Source],
     index: SampleIndex,
     place: tuple[Tensor, Tensor],
-    chunk: SourceChunk,
 ) -> SampleTrace:
-    source = scene.sources[number - chunk.start]
+    number, source = numbered
     beam, panel, sampling = experiment.beam, scene.placement.panel, scene.sampling
     sample = make_sample(scene, *place, index)
     rays = sample.rays
@@ -139,9 +136,7 @@ def _trace_sample(
         stol=stol.item(),
         cut=sampling.dmin > 0.0 and bool(beyond_resolution(stol, sampling.dmin)),
         solid_angle=solid_angle(scene.placement, rays).item(),
-        capture=capture_fraction(
-            panel.sensor, index.layer, cosine_to_normal(panel, rays)
-        ).item(),
+        capture=capture_fraction(panel.sensor, index.layer, cosine_to_normal(panel, rays)).item(),
         polarization=(
             polarization_factor(source.frame, rays.direction, beam.kahn_factor).item()
             if beam.polarized

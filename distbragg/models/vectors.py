@@ -8,13 +8,16 @@ Products of matrices are in `distbragg.matrices`.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from distbragg.models.arrays import Float64Array
 
 Vector = tuple[float, float, float]
+
+Number: TypeAlias = Any
+"""A float, a numpy array or a torch tensor."""
 
 
 def dot(first: Vector, second: Vector) -> float:
@@ -84,12 +87,9 @@ def rotate_about(vector: Vector, axis: Vector, angle: float) -> Vector:
 
 
 def turn_about(
-    vector: tuple[Any, Any, Any], axis: Vector, sine: Any, cosine: Any
-) -> tuple[Any, Any, Any]:
-    """Rotate about a unit axis by an angle of which sine and cosine are given (Rodrigues).
-
-    Components, sine and cosine may be floats, arrays or tensors.
-    """
+    vector: tuple[Number, Number, Number], axis: Vector, sine: Number, cosine: Number
+) -> tuple[Number, Number, Number]:
+    """Rotate about a unit axis by an angle of which sine and cosine are given (Rodrigues)."""
     u, v, w = axis
     x, y, z = vector
     along = (u * x + v * y + w * z) * (1.0 - cosine)

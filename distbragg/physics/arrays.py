@@ -13,10 +13,13 @@ import numpy as np
 Array: TypeAlias = Any
 """A float64 numpy array or torch tensor, or a float where a shape says ()."""
 
+Module: TypeAlias = Any
+"""numpy or torch."""
+
 Triple: TypeAlias = tuple[Array, Array, Array]
 
 
-def module_of(array: Array) -> Any:
+def module_of(array: Array) -> Module:
     """Return the module whose functions take the array: torch for a tensor, else numpy."""
     torch = sys.modules.get("torch")
     return torch if torch is not None and isinstance(array, torch.Tensor) else np

@@ -33,9 +33,7 @@ def scattering_vector(direction: Triple, incident: Triple, wavelength: Array) ->
         Unit vectors of the diffracted and the incident beam.
     wavelength : () float64, Å
     """
-    x, y, z = (
-        (part - along) / wavelength for part, along in zip(direction, incident, strict=True)
-    )
+    x, y, z = ((part - along) / wavelength for part, along in zip(direction, incident, strict=True))
     return x, y, z
 
 
@@ -119,9 +117,7 @@ def polarization_frame(incident: Triple, axis: Triple) -> PolarizationFrame:
     return PolarizationFrame(beam, unit(cross(beam, magnetic)), magnetic, planeless)
 
 
-def polarization_factor(
-    frame: PolarizationFrame, direction: Triple, kahn_factor: float
-) -> Array:
+def polarization_factor(frame: PolarizationFrame, direction: Triple, kahn_factor: float) -> Array:
     """Return P = ½ (1 + cos²2θ − K cos2ψ sin²2θ) for unit diffracted directions (Kahn 1982).
 
     With ψ = −atan2(d·B, d·E) and d of unit length, cos2ψ sin²2θ is (d·E)² − (d·B)²: no

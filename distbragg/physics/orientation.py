@@ -19,7 +19,8 @@ def domain_vectors(crystal: Crystal) -> Float64Array:
     (phi steps × domains, 9) float64, Å
         Components of a, then b, then c; φ outermost.
     """
-    return turned_rows(crystal, crystal.real_space, crystal.mosaic_rotations).reshape(-1, 9)
+    rows = turned_rows(crystal, crystal.real_space, crystal.mosaic_rotations)
+    return np.asarray(rows.reshape(-1, 9))
 
 
 def domain_rotations(crystal: Crystal) -> Float64Array:

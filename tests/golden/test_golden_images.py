@@ -30,7 +30,7 @@ from tools.evidence.golden import (
 
 DATA = Path(__file__).parent / "data"
 CASES = golden_cases(DATA)
-KERNELS = pytest.mark.parametrize("kernel", ["eager", "native"])
+KERNELS = pytest.mark.parametrize("kernel", ["model", "native"])
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 
 pytestmark = pytest.mark.golden
@@ -107,10 +107,10 @@ def test_pixels_the_program_skips_are_exactly_zero(name: str) -> None:
 
 
 def test_table_has_one_line_per_row() -> None:
-    row = compare(CASES[0], options("eager", "float64"), GOLDEN_FLOAT64_RELATIVE)
+    row = compare(CASES[0], options("model", "float64"), GOLDEN_FLOAT64_RELATIVE)
     lines = markdown_table([row, row]).splitlines()
     assert len(lines) == 4
-    assert lines[2].startswith("| cubic_default_F | eager | float64 |")
+    assert lines[2].startswith("| cubic_default_F | model | float64 |")
 
 
 def test_steps_on_an_edge_are_found_and_others_are_not() -> None:
@@ -128,7 +128,7 @@ def test_steps_on_an_edge_are_found_and_others_are_not() -> None:
 
 
 def _with_half_index(experiment):
-    from distbragg.kernel.reference import trace_pixel
+    from distbragg.kernel.trace import trace_pixel
     from tests.unit.kernel.experiments import all_sources
 
     step = next(trace_pixel(experiment, 0, 4, 5, all_sources(experiment))).steps[0]

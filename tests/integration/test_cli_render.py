@@ -85,7 +85,7 @@ def test_set_changes_what_is_rendered(spec: Path, tmp_path: Path) -> None:
 
 def test_precision_and_kernel_are_taken_from_the_options(spec: Path, tmp_path: Path) -> None:
     output = tmp_path / "a.npy"
-    options = ["--precision", "float64", "--kernel", "eager", "--threads", "1"]
+    options = ["--precision", "float64", "--kernel", "model", "--threads", "1"]
     assert main(["render", str(spec), "-o", str(output), *options]) == 0
     assert np.load(output).dtype == np.float64
 

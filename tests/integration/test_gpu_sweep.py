@@ -76,7 +76,7 @@ def gpu_run(tmp_path, monkeypatch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options_module, "_require_cuda", lambda device: None)
         patch.setattr(options_module, "_cuda_capability", lambda device: "sm_90")
-        run = create(small_sweep(kernel="eager", device="cuda"), tmp_path / "run")
+        run = create(small_sweep(kernel="model", device="cuda"), tmp_path / "run")
     monkeypatch.setattr("distbragg.graph.worker.cuda_available", lambda: False)
     return run
 

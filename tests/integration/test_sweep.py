@@ -204,7 +204,7 @@ def test_output_path_holding_something_else_is_refused(tmp_path):
 
 
 def test_process_of_another_numeric_class_is_refused_unless_allowed(tmp_path, monkeypatch):
-    other = {"device": "cuda", "kernel": "eager", "build": "x", "isa": "sm_90", "precision": "x"}
+    other = {"device": "cuda", "kernel": "model", "build": "x", "isa": "sm_90", "precision": "x"}
     with monkeypatch.context() as patch:
         patch.setattr(create_module, "numeric_class", lambda options: other)
         run = db.create(tiny_sweep(), tmp_path / "RUN")

@@ -18,7 +18,7 @@ from tests.unit.kernel.experiments import all_sources, make_experiment, whole_ti
 SOURCES = 11
 WEIGHTS = tuple(float(w) for w in np.random.default_rng(6).uniform(0.01, 5.0, SOURCES))
 WAVELENGTHS = tuple(float(w) for w in np.linspace(0.97, 1.05, SOURCES))
-KERNELS = pytest.mark.parametrize("kernel", ["eager", "native"])
+KERNELS = pytest.mark.parametrize("kernel", ["model", "native"])
 PRECISIONS = pytest.mark.parametrize("precision", ["mixed", "float64"])
 
 
@@ -108,7 +108,7 @@ def test_scaling_weights_by_any_factor_changes_one_ulp_at_most(kernel: str) -> N
 def test_duplicated_sources_are_one_source() -> None:
     single = make_experiment(pixels=(9, 11))
     many = make_experiment(pixels=(9, 11), wavelengths=(1.0,) * 7, weights=(0.3,) * 7)
-    how = options("eager", "float64")
+    how = options("model", "float64")
     first = image_of(single, [all_sources(single)], how)
     second = image_of(many, [all_sources(many)], how)
     assert np.allclose(first, second, rtol=1e-14, atol=0.0)

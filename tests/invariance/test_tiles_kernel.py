@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distbragg.kernel import eager, native
+from distbragg.kernel import model, native
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
@@ -46,7 +46,7 @@ def render_tiled(scene: Experiment, tile_shape: tuple[int, int], how: KernelOpti
 
 
 @pytest.mark.spec("ENG-6")
-@pytest.mark.parametrize("kernel", ["eager", "native"])
+@pytest.mark.parametrize("kernel", ["model", "native"])
 @pytest.mark.parametrize("precision", ["mixed", "float64"])
 @pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
 def test_any_tiling_gives_the_same_bits(kernel: str, precision: str, shape: str) -> None:
@@ -61,7 +61,7 @@ def test_any_tiling_gives_the_same_bits(kernel: str, precision: str, shape: str)
 
 
 @pytest.mark.spec("ENG-6")
-@pytest.mark.parametrize("kernel", ["eager", "native"])
+@pytest.mark.parametrize("kernel", ["model", "native"])
 def test_any_tiling_gives_the_same_bits_under_the_programs_physics(kernel: str) -> None:
     scene = experiment("square", physics="nanobragg", dmin=2.0, photon_noise=True, fluence=1e27)
     whole = render_tiled(scene, SHAPE, options(kernel, "mixed"))
@@ -71,12 +71,12 @@ def test_any_tiling_gives_the_same_bits_under_the_programs_physics(kernel: str) 
         assert tiled.tobytes() == whole.tobytes(), tiling
 
 
-@pytest.mark.parametrize("kernel", ["eager", "native"])
+@pytest.mark.parametrize("kernel", ["model", "native"])
 @pytest.mark.parametrize("precision", ["mixed", "float64"])
 def test_threads_change_no_bit(
     kernel: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(eager._BLOCK_ELEMENTS, "cpu", 601)
+    monkeypatch.setitem(model._BLOCK_ELEMENTS, "cpu", 601)
     scene = experiment("square")
     tile = Tile(3, 60, 2, 77)
     one = render_tile(scene, 0, tile, all_sources(scene), options(kernel, precision, 1))
@@ -86,11 +86,11 @@ def test_threads_change_no_bit(
 
 @pytest.mark.parametrize("block", [37, 1_000, 100_000])
 @pytest.mark.parametrize("kept", [0, 1_000])
-def test_block_sizes_of_the_eager_kernel_change_no_bit(
+def test_block_sizes_of_the_model_change_no_bit(
     block: int, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene = experiment("square")
-    usual = render_tiled(scene, SHAPE, options("eager", "mixed"))
-    monkeypatch.setitem(eager._BLOCK_ELEMENTS, "cpu", block)
-    monkeypatch.setitem(eager._KEPT_SAMPLES, "cpu", kept)
-    assert render_tiled(scene, SHAPE, options("eager", "mixed")).tobytes() == usual.tobytes()
+    usual = render_tiled(scene, SHAPE, options("model", "mixed"))
+    monkeypatch.setitem(model._BLOCK_ELEMENTS, "cpu", block)
+    monkeypatch.setitem(model._KEPT_SAMPLES, "cpu", kept)
+    assert render_tiled(scene, SHAPE, options("model", "mixed")).tobytes() == usual.tobytes()

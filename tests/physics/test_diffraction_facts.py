@@ -11,8 +11,8 @@ import pytest
 from distbragg.kernel import native
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.reference import trace_pixel
 from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.trace import trace_pixel
 from distbragg.models.arrays import frozen_float64
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
@@ -27,8 +27,8 @@ from tests.tolerances import (
 )
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
-FLOAT64 = KernelOptions("float64", "eager", "cpu", 1)
-MIXED = KernelOptions("mixed", "eager", "cpu", 1)
+FLOAT64 = KernelOptions("float64", "model", "cpu", 1)
+MIXED = KernelOptions("mixed", "model", "cpu", 1)
 CUBE = ((40.0, 0.0, 0.0), (0.0, 40.0, 0.0), (0.0, 0.0, 40.0))
 
 
@@ -183,7 +183,7 @@ def test_shapes_agree_for_a_crystal_of_one_cell_at_a_lattice_point() -> None:
 
 
 @pytest.mark.spec("SCL-10")
-@pytest.mark.parametrize("kernel", ["eager", "native"])
+@pytest.mark.parametrize("kernel", ["model", "native"])
 @pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
 def test_thousand_cells_in_mixed_precision_stay_within_the_bars(shape: str, kernel: str) -> None:
     if kernel == "native" and not native.available():

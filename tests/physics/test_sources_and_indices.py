@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from distbragg.kernel.reference import trace_pixel
+from distbragg.kernel.trace import trace_pixel
 from distbragg.models.build import build_experiment
 from distbragg.plan.keys import SourceChunk
 from distbragg.spec.load import parse_spec

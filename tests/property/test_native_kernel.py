@@ -1,4 +1,4 @@
-"""The native kernel against the plain-loop reference over random experiments of every kind."""
+"""The native kernel against the model over random experiments of every kind."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from distbragg.kernel import native
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.reference import render_reference
+from distbragg.kernel.render_tile import render_tile
 from distbragg.plan.keys import Tile
 from tests import tolerances
 from tests.unit.kernel_native import kit
+
+MODEL = KernelOptions(kernel="model")
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -61,10 +63,10 @@ def _highest_spot(experiment):
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=EXPERIMENTS, tile=TILES)
-def test_float64_equals_the_reference(kind, tile):
+def test_float64_equals_the_model(kind, tile):
     experiment = kit.make_experiment(**kind)
     whole, chunk = kit.whole(experiment)
-    expected = render_reference(experiment, 0, tile, chunk)
+    expected = render_tile(experiment, 0, tile, chunk, MODEL)
     got = native.render_numerator(experiment, 0, tile, chunk, _options("float64"))
     # A step of a narrow spot may be denormal in one and 0 in the other: hence the image's maximum.
     largest = native.render_numerator(experiment, 0, whole, chunk, _options("float64")).max()

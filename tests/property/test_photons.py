@@ -14,8 +14,8 @@ from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.photons import TilePhotons, finishes_in_kernel, render_photons
 from distbragg.kernel.render_tile import sum_tile
-from distbragg.kernel.scale import intensity_scale
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import intensity_scale
 from distbragg.plan.keys import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment
 
@@ -109,4 +109,4 @@ def test_what_needs_more_than_a_factor_is_not_finished_in_the_kernel():
     noisy = replace(experiment, noise=replace(experiment.noise, photon=True))
     assert not finishes_in_kernel(noisy, options("mixed"))
     assert not finishes_in_kernel(replace(experiment, physics="nanobragg"), options("mixed"))
-    assert not finishes_in_kernel(experiment, KernelOptions("mixed", "eager", "cpu", 1))
+    assert not finishes_in_kernel(experiment, KernelOptions("mixed", "model", "cpu", 1))

@@ -27,7 +27,7 @@ from tools.evidence.weighted import (
 
 PLACES = pytest.mark.parametrize(
     "place",
-    ["native", "eager", pytest.param("cuda", marks=pytest.mark.gpu)],
+    ["native", "model", pytest.param("cuda", marks=pytest.mark.gpu)],
 )
 QUICK = settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -43,7 +43,7 @@ def options(place: str, precision: str = "float64") -> KernelOptions:
     if place == "cuda":
         if not cuda_available():
             pytest.skip("no CUDA device")
-        return KernelOptions(precision, "eager", "cuda", 1)  # type: ignore[arg-type]
+        return KernelOptions(precision, "model", "cuda", 1)  # type: ignore[arg-type]
     if place == "native" and not native.available():
         pytest.skip(native.reason())
     return KernelOptions(precision, place, "cpu", 1)  # type: ignore[arg-type]

@@ -13,8 +13,8 @@ from distbragg.kernel import native
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import sum_tile
-from distbragg.kernel.scale import intensity_scale
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import intensity_scale
 from distbragg.plan.keys import SourceChunk, Tile
 from tests import tolerances
 from tests.clauses.scene import panel, scene

@@ -1,4 +1,4 @@
-"""The fused GPU kernel, through Triton's interpreter, against the plain-loop reference."""
+"""The fused GPU kernel, through Triton's interpreter, against the model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distbragg.kernel.reference import render_reference
+from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.plan.keys import SourceChunk, Tile
 from tests import tolerances
@@ -17,6 +17,8 @@ from tests.unit.kernel_native import kit
 from tests.unit.kernel_triton.kit import WAYS, interpreted, triton_options
 
 pytestmark = interpreted
+
+MODEL = KernelOptions(kernel="model")
 
 EXPERIMENTS = st.fixed_dictionaries(
     {
@@ -64,7 +66,7 @@ RARE = settings(max_examples=3, deadline=None, suppress_health_check=[HealthChec
 def check(kind, tile, precision, indices):
     experiment = kit.make_experiment(**kind)
     _, chunk = kit.whole(experiment)
-    expected = render_reference(experiment, 0, tile, chunk)
+    expected = render_tile(experiment, 0, tile, chunk, MODEL)
     found = render_tile(experiment, 0, tile, chunk, triton_options(precision, indices))
     largest = expected.max(initial=0.0)
     if precision == "float64":
@@ -89,7 +91,7 @@ def _highest_spot(experiment):
 @pytest.mark.spec("ENG-17")
 @pytest.mark.parametrize(("precision", "indices"), WAYS)
 @pytest.mark.parametrize("kind", FIXED, ids=[kind["shape"] for kind in FIXED])
-def test_every_feature_equals_the_plain_loops(kind, precision, indices):
+def test_every_feature_equals_the_model(kind, precision, indices):
     check({"domains": 2, "phi": (0.2,), "sources": 2, **kind}, Tile(3, 5, 4, 9), precision, indices)
 
 
@@ -97,7 +99,7 @@ def test_every_feature_equals_the_plain_loops(kind, precision, indices):
 @pytest.mark.parametrize(("precision", "indices"), WAYS)
 @RARE
 @given(kind=EXPERIMENTS, tile=TILES)
-def test_random_experiments_equal_the_plain_loops(precision, indices, kind, tile):
+def test_random_experiments_equal_the_model(precision, indices, kind, tile):
     check(kind, tile, precision, indices)
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from distbragg.graph.frame import render_into
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.render_tile import sum_tile
-from distbragg.physics.factors import intensity_scale
 from distbragg.kernel.tile_sum import TileSum
 from distbragg.models.arrays import Float64Array
+from distbragg.physics.factors import intensity_scale
 from distbragg.run.bench import How, Ready, prepare
 from distbragg.run.workloads import find_workload
 from tools.bench.pairs import Spread

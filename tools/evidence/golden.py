@@ -13,8 +13,8 @@ import numpy as np
 from distbragg.errors import InputError
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.trace import trace_pixel
 from distbragg.kernel.render_tile import render_tile
+from distbragg.kernel.trace import trace_pixel
 from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment

@@ -46,7 +46,7 @@ def test_timing_of_the_fused_kernel_says_peak_share_and_whole_frame(inputs):
 def test_kernels_with_one_way_of_indexing_refuse_another(inputs):
     small = Workload("small", tuple(SMALL.split()), 40 * 40 * 2)
     with pytest.raises(InputError, match="one way of computing indices"):
-        prepare(small, inputs, How(1, kernel="eager", indices="wide"))
+        prepare(small, inputs, How(1, kernel="model", indices="wide"))
 
 
 def test_bench_on_a_card_that_is_not_there_is_one_line(inputs, capsys):

@@ -66,7 +66,7 @@ def test_made_reflection_list_is_friedel_symmetric_to_its_resolution(tmp_path):
 
 def test_timing_reports_the_steps_and_options_that_were_rendered(few_inputs):
     small = find_workload("mosaic_still").with_arguments("small", {"-detpixels": 13}, 0)
-    ready = prepare(small, few_inputs, How(1, "float64", "eager", "cpu"))
+    ready = prepare(small, few_inputs, How(1, "float64", "model", "cpu"))
     timing = time_workload(ready, repeats=2)
     assert list(timing.plain()) == [
         "workload",
@@ -80,7 +80,7 @@ def test_timing_reports_the_steps_and_options_that_were_rendered(few_inputs):
     ]
     assert timing.steps == 13 * 13 * 25
     assert (timing.kernel, timing.precision, timing.device, timing.threads) == (
-        "eager",
+        "model",
         "float64",
         "cpu",
         1,

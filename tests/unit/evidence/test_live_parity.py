@@ -16,7 +16,7 @@ from tools.evidence import live_parity as module
 from tools.evidence.bundle import Bundle
 from tools.evidence.live_parity import compare_images, live_parity
 
-EAGER = KernelOptions("float64", "eager", "cpu", 1)
+MODEL = KernelOptions("float64", "model", "cpu", 1)
 NAMES = {"name": "n", "physics": "exact", "files": "f"}
 
 FLAT = """#!/bin/sh
@@ -55,7 +55,7 @@ def test_every_case_is_run_once_in_a_folder_of_its_own_and_recorded(monkeypatch,
     monkeypatch.setenv("NB_C_BIN", str(make_program(tmp_path, FLAT)))
     bundle = make_bundle(tmp_path)
     before = sorted(os.listdir())
-    found = live_parity(c_binary(), bundle, EAGER)
+    found = live_parity(c_binary(), bundle, MODEL)
     assert sorted(os.listdir()) == before
     assert found.column_is_unused
     assert [row.physics for row in found.rows].count("nanobragg") == 6
@@ -69,7 +69,7 @@ def test_every_case_is_run_once_in_a_folder_of_its_own_and_recorded(monkeypatch,
 @pytest.mark.parametrize("text", ["#!/bin/sh\nexit 3\n", "#!/bin/sh\nexit 0\n"])
 def test_a_program_that_makes_no_image_is_an_error(tmp_path, text):
     with pytest.raises(EnvironmentFailure, match="and no image"):
-        live_parity(make_program(tmp_path, text), make_bundle(tmp_path), EAGER)
+        live_parity(make_program(tmp_path, text), make_bundle(tmp_path), MODEL)
 
 
 def test_the_worst_pixel_is_found_where_it_is():

@@ -25,20 +25,20 @@ from tools.evidence.weighted import (
     table_of,
 )
 
-EAGER = KernelOptions("float64", "eager", "cpu", 1)
+MODEL = KernelOptions("float64", "model", "cpu", 1)
 
 
 @pytest.fixture
-def eager_alone(monkeypatch):
+def model_alone(monkeypatch):
     """One kernel, a short spectrum and two chunk sizes: the measurements at a tenth of the time."""
     monkeypatch.setattr(weight_measures, "available_options", lambda precision: (
-        KernelOptions(precision, "eager", "cpu", 1),
+        KernelOptions(precision, "model", "cpu", 1),
     ))  # fmt: skip
     monkeypatch.setattr(weight_measures, "RANDOM_CHANNELS", 17)
     monkeypatch.setattr(weight_measures, "CHUNK_SIZES", (1, 13))
 
 
-def test_measurements_keep_their_bars(eager_alone):
+def test_measurements_keep_their_bars(model_alone):
     assert max(row.relative for row in oracle_rows()) <= RELATIVE_BAR
     rows = list(chunk_rows())
     assert [(row.precision, row.chunk, row.chunks) for row in rows] == [
@@ -48,7 +48,7 @@ def test_measurements_keep_their_bars(eager_alone):
     assert [row.name for row in property_rows() if not row.holds] == []
 
 
-def test_a_count_in_the_divisor_breaks_them(eager_alone, monkeypatch):
+def test_a_count_in_the_divisor_breaks_them(model_alone, monkeypatch):
     right = weighted.make_sources
 
     def counted(direction, wavelength, weight, rule):
@@ -63,7 +63,7 @@ def test_a_count_in_the_divisor_breaks_them(eager_alone, monkeypatch):
     assert "sources in another order" not in broken
 
 
-def test_weights_that_are_dropped_break_the_oracle(eager_alone, monkeypatch):
+def test_weights_that_are_dropped_break_the_oracle(model_alone, monkeypatch):
     right = weighted.make_sources
     monkeypatch.setattr(
         weighted,
@@ -91,14 +91,14 @@ def test_the_oracle_shares_out_the_fluence():
         np.repeat(one.direction, 3, axis=0), np.repeat(one.wavelength, 3), np.array([1.0, 0, 9.0])
     )
     assert largest_relative(
-        single_source_sum(scene, same, EAGER), single_source_sum(scene, one, EAGER)
+        single_source_sum(scene, same, MODEL), single_source_sum(scene, one, MODEL)
     ) <= RELATIVE_BAR  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def rules():
     scene, table = pink_beam((18, 19))
-    return scene, table, rule_set(scene, table, EAGER)
+    return scene, table, rule_set(scene, table, MODEL)
 
 
 def test_rendered_images_are_the_rules_applied_by_hand(rules):

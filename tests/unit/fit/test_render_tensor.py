@@ -12,6 +12,7 @@ import distbragg as db
 from distbragg.errors import InputError
 from distbragg.fit import Parameters, parameters_of, render_tensor
 from distbragg.fit import render as fit_render
+from distbragg.kernel import native
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
@@ -22,8 +23,8 @@ from distbragg.spec.load import parse_spec
 from tests.tolerances import FIT_KERNEL_OF_MAXIMUM, FIT_KERNEL_RELATIVE
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
-EAGER = KernelOptions("float64", "eager", "cpu", 1)
-REFERENCE = KernelOptions("float64", "reference", "cpu", 1)
+MODEL = KernelOptions("float64", "model", "cpu", 1)
+NATIVE = KernelOptions("float64", "native", "cpu", 1)
 SHAPES = ("square", "round", "gauss", "tophat")
 RICH = {
     "interpolate": True,
@@ -45,7 +46,7 @@ RICH = {
 }
 
 
-def kernel_image(experiment: Experiment, options: KernelOptions = EAGER) -> np.ndarray:
+def kernel_image(experiment: Experiment, options: KernelOptions = MODEL) -> np.ndarray:
     tile = whole_tile(experiment)
     numerator = render_tile(experiment, 0, tile, all_sources(experiment), options)
     return finalize_tile(experiment, 0, tile, numerator, frame=0).reshape(tile.shape)
@@ -62,7 +63,17 @@ def assert_same(found: torch.Tensor, expected: np.ndarray) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("surface", ["flat", "sphere", "cylinder_slow"])
-@pytest.mark.parametrize("options", [EAGER, REFERENCE], ids=lambda options: options.kernel)
+@pytest.mark.parametrize(
+    "options",
+    [
+        MODEL,
+        pytest.param(
+            NATIVE,
+            marks=pytest.mark.skipif(not native.available(), reason=native.reason()),
+        ),
+    ],
+    ids=lambda options: options.kernel,
+)
 def test_equals_the_kernel_with_every_feature_on(shape, surface, options):
     experiment = make_experiment(shape=shape, surface=surface, cells=(5, 1, 7), **RICH)
     expected = kernel_image(experiment, options)

@@ -21,7 +21,7 @@ from distbragg.spec.load import parse_sweep
 from distbragg.store.ledger import completed_units
 from distbragg.store.write import UnitWriter
 
-FAKE = KernelOptions("mixed", "eager", "cuda", 1)
+FAKE = KernelOptions("mixed", "model", "cuda", 1)
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ class FakeDevice:
             time.sleep(0.1)
             if cpu:
                 arguments = tuple(
-                    KernelOptions("mixed", "eager", "cpu", 1) if item is FAKE else item
+                    KernelOptions("mixed", "model", "cpu", 1) if item is FAKE else item
                     for item in arguments
                 )
             try:

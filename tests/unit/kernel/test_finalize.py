@@ -10,19 +10,19 @@ import pytest
 from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.reference import trace_pixel
 from distbragg.kernel.render_tile import render_tile
-from distbragg.kernel.scale import background_start, intensity_scale
+from distbragg.kernel.trace import trace_pixel
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import background_start, intensity_scale
 from distbragg.plan.keys import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
-EAGER = KernelOptions("float64", "eager", "cpu", 1)
+MODEL = KernelOptions("float64", "model", "cpu", 1)
 
 
 def finished(experiment: Experiment, frame: int = 0) -> np.ndarray:
     tile = whole_tile(experiment)
-    numerator = render_tile(experiment, 0, tile, all_sources(experiment), EAGER)
+    numerator = render_tile(experiment, 0, tile, all_sources(experiment), MODEL)
     shape = experiment.detector.panels[0].shape
     return finalize_tile(experiment, 0, tile, numerator, frame=frame).reshape(shape)
 
@@ -147,7 +147,7 @@ def test_noise_does_not_depend_on_the_tile() -> None:
     experiment = make_experiment(photon_noise=True, noise_seed=5, fluence=1e27)
     whole = finished(experiment, frame=3)
     tile = Tile(2, 9, 3, 14)
-    numerator = render_tile(experiment, 0, tile, all_sources(experiment), EAGER)
+    numerator = render_tile(experiment, 0, tile, all_sources(experiment), MODEL)
     part = finalize_tile(experiment, 0, tile, numerator, frame=3).reshape(7, 11)
     assert (part == whole[2:9, 3:14]).all()
     assert (whole == np.floor(whole)).all()
@@ -160,7 +160,7 @@ def test_panels_draw_different_noise() -> None:
     panel = single.detector.panels[0]
     double = replace(single, detector=replace(single.detector, panels=(panel, panel)))
     tile = whole_tile(double)
-    numerator = render_tile(double, 0, tile, all_sources(double), EAGER)
+    numerator = render_tile(double, 0, tile, all_sources(double), MODEL)
     first = finalize_tile(double, 0, tile, numerator, frame=0)
     second = finalize_tile(double, 1, tile, numerator, frame=0)
     assert (first != second).mean() > 0.3

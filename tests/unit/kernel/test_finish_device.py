@@ -10,11 +10,11 @@ import torch
 
 from distbragg.graph.frame import render_part, render_whole_tile
 from distbragg.graph.partial import PartialImage, merge
-from distbragg.kernel import finish_device
+from distbragg.kernel import noise
 from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.noise import poisson, poisson_counts
-from distbragg.kernel.scale import intensity_scale
+from distbragg.physics.factors import intensity_scale
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.keys import Tile, TileKey
 from distbragg.spec.compute import ComputeSpec
@@ -121,7 +121,7 @@ def test_memory_that_runs_out_halves_the_batches_and_changes_no_bit(monkeypatch)
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return poisson_counts(mean, pixels, **key)
 
-    monkeypatch.setattr(finish_device, "poisson_counts", short_of_memory)
+    monkeypatch.setattr(noise, "poisson_counts", short_of_memory)
     _, found = both_ways(experiment, tile, numerator, "cpu")
     assert np.array_equal(host, found)
     assert sizes == [22100, 11050, 5525, 5525, 5525, 5525]

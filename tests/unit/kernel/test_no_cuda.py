@@ -35,7 +35,7 @@ assert not torch.cuda.is_initialized()
 
 
 @pytest.mark.spec("ENG-17")
-@pytest.mark.parametrize("kernel", ["auto", "eager"])
+@pytest.mark.parametrize("kernel", ["auto", "model"])
 def test_rendering_on_the_cpu_touches_neither_triton_nor_cuda(kernel: str) -> None:
     answer = subprocess.run(
         [sys.executable, "-c", PROGRAM, kernel], capture_output=True, text=True, check=False

@@ -30,7 +30,7 @@ def test_auto_falls_back_with_one_line(
     monkeypatch.setattr(native, "reason", lambda: "it is not compiled: run `make native`")
     with caplog.at_level(logging.WARNING, logger="distbragg"):
         options = resolve_options(ComputeSpec(precision="float64"), 0)
-    assert options == KernelOptions("float64", "eager", "cpu", 1)
+    assert options == KernelOptions("float64", "model", "cpu", 1)
     assert len(caplog.records) == 1
     assert "it is not compiled: run `make native`" in caplog.text
 
@@ -49,15 +49,26 @@ def test_a_level_that_cannot_be_loaded_is_refused(monkeypatch: pytest.MonkeyPatc
         resolve_options(ComputeSpec(), 1)
 
 
+def test_the_model_is_taken_where_it_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="distbragg"):
+        assert resolve_options(ComputeSpec(kernel="model"), 1).kernel == "model"
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("kernel", ["eager", "reference"])
-def test_named_kernels_are_taken(kernel: str) -> None:
+def test_names_of_earlier_releases_mean_the_model_and_a_line_says_so(
+    kernel: str, caplog: pytest.LogCaptureFixture
+) -> None:
     compute = ComputeSpec.model_validate({"kernel": kernel})
-    assert resolve_options(compute, 1).kernel == kernel
+    with caplog.at_level(logging.WARNING, logger="distbragg"):
+        assert resolve_options(compute, 1).kernel == "model"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"compute.kernel: {kernel} is now called model; write kernel: model"
+    ]
 
 
-@pytest.mark.parametrize("kernel", ["native", "reference"])
-def test_cpu_kernels_on_a_gpu_are_refused(kernel: str) -> None:
-    compute = ComputeSpec.model_validate({"kernel": kernel, "device": "cuda"})
+def test_the_native_kernel_on_a_gpu_is_refused() -> None:
+    compute = ComputeSpec.model_validate({"kernel": "native", "device": "cuda"})
     with pytest.raises(InputError, match="CPU only"):
         resolve_options(compute, 1)
 
@@ -86,9 +97,10 @@ def test_triton_on_the_cpu_is_the_interpreter_where_that_is_chosen(
         ((9, 0), True, "auto", "triton", "wide"),
         ((8, 9), True, "auto", "triton", "split"),
         ((8, 9), True, "triton", "triton", "split"),
-        ((9, 0), True, "eager", "eager", "wide"),
-        ((9, 0), False, "auto", "eager", "wide"),
-        ((7, 0), True, "auto", "eager", "wide"),
+        ((9, 0), True, "model", "model", "wide"),
+        ((9, 0), True, "reference", "model", "wide"),
+        ((9, 0), False, "auto", "model", "wide"),
+        ((7, 0), True, "auto", "model", "wide"),
     ],
 )
 def test_a_gpu_gets_the_fused_kernel_where_it_can(
@@ -137,7 +149,7 @@ def test_a_machine_that_cannot_build_tritons_launcher_is_told_why(
     compute = ComputeSpec(device="cuda", kernel="triton")
     with pytest.raises(EnvironmentFailure, match="needs a C compiler"):
         resolve_options(compute, 1)
-    assert resolve_options(ComputeSpec(device="cuda"), 1).kernel == "eager"
+    assert resolve_options(ComputeSpec(device="cuda"), 1).kernel == "model"
     monkeypatch.setenv("CC", "cc")
     monkeypatch.setattr(library.sysconfig, "get_paths", lambda **_: {"include": str(tmp_path)})
     with pytest.raises(EnvironmentFailure, match="Python's C headers"):
@@ -181,15 +193,15 @@ def test_absent_gpu_is_an_environment_failure() -> None:
 @pytest.mark.spec("ENG-11")
 def test_numeric_class_tells_kernels_and_precisions_apart() -> None:
     classes = [
-        numeric_class(KernelOptions(precision, kernel, "cpu", threads))  # type: ignore[arg-type]
-        for kernel in ("eager", "reference")
+        numeric_class(KernelOptions(precision, "model", "cpu", threads))  # type: ignore[arg-type]
         for precision in ("mixed", "float64")
         for threads in (1, 2)
     ]
-    assert classes[0] == classes[1]
-    assert classes[0] != classes[2]
-    assert classes[0] != classes[4]
-    assert classes[4] == classes[6]
+    assert all(found == classes[0] for found in classes)
+    assert classes[0]["precision"] == "float64"
+    mixed, double = (numeric_class(KernelOptions(precision)) for precision in ("mixed", "float64"))
+    assert mixed != double
+    assert double != classes[0]
     assert set(classes[0]) == {"device", "kernel", "build", "isa", "precision"}
 
 

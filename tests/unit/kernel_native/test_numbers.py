@@ -11,9 +11,9 @@ from distbragg.kernel import native
 from distbragg.kernel.native import prepare
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.native.tolerance import most_squared
-from distbragg.kernel.orientation import domain_vectors
 from distbragg.models.arrays import frozen_float64
 from distbragg.models.crystal import Reflections
+from distbragg.physics.orientation import domain_vectors
 from tests import tolerances
 from tests.unit.kernel_native import kit
 

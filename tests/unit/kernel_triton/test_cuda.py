@@ -32,7 +32,7 @@ KINDS = [
 def test_a_card_renders_what_the_cpu_renders(kind, precision, indices):
     experiment = kit.make_experiment(**{"domains": 5, "phi": (0.0, 0.2), **kind})
     tile, chunk = kit.whole(experiment)
-    expected = render_tile(experiment, 0, tile, chunk, KernelOptions("float64", "eager", "cpu", 1))
+    expected = render_tile(experiment, 0, tile, chunk, KernelOptions("float64", "model", "cpu", 1))
     options = triton_options(precision, indices, "cuda")
     found = render_tile(experiment, 0, tile, chunk, options)
     largest = expected.max()

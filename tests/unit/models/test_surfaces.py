@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.kernel.geometry import SampleIndex, cosine_to_normal, sample_rays, solid_angle
 from distbragg.models.build import build_experiment
 from distbragg.models.detector import Panel
+from distbragg.physics.factors import solid_angle
+from distbragg.physics.rays import SampleIndex, cosine_to_normal, placement_of, sample_rays
 from distbragg.spec.load import parse_spec
 
 AXES = {
@@ -50,24 +51,13 @@ def panel_of(convention: str, curved: bool | str, physics: str = "exact", **dete
 
 def place(panel: Panel, slow: float, fast: float) -> tuple[np.ndarray, float, float]:
     """Position of a pixel's centre (m), its solid angle and the cosine to the surface."""
-    rays = sample_rays(
-        panel,
-        (1.0, 0.0, 0.0),
-        _one(slow),
-        _one(fast),
-        sample=SampleIndex(0, 0, 0),
-        oversample=1,
-    )
+    placement = placement_of(panel, np.array([1.0, 0.0, 0.0]))
+    pixel = np.array([slow]), np.array([fast])
+    rays = sample_rays(placement, *pixel, sample=SampleIndex(0, 0, 0), oversample=1)
     direction = np.array([float(part[0]) for part in rays.direction])
     length = float(rays.length[0])
-    omega = float(solid_angle(panel, rays)[0])
+    omega = float(solid_angle(placement, rays)[0])
     return direction * length, omega, float(cosine_to_normal(panel, rays)[0])
-
-
-def _one(value: float) -> Any:
-    import torch
-
-    return torch.tensor([value], dtype=torch.float64)
 
 
 @pytest.mark.spec("GEO-7")

@@ -72,7 +72,8 @@ def test_tricubic_is_nested_polynomials_through_four_points(make: Make) -> None:
 @pytest.mark.spec("CRY-15")
 @BOTH
 def test_tricubic_of_a_cubic_by_hand(make: Make) -> None:
-    h, k, l = np.meshgrid(*(np.arange(n) + low for n, low in zip(SHAPE, ORIGIN)), indexing="ij")  # noqa: E741
+    axes = (np.arange(n) + low for n, low in zip(SHAPE, ORIGIN, strict=True))
+    h, k, l = np.meshgrid(*axes, indexing="ij")  # noqa: E741 - Miller indices
     table = table_of(make, interpolate=True, values=(h**3 - 2 * k**2 + 5 * l + 40).astype(float))
     # 0.5³ − 2·0.25² + 5·(−0.75) + 40
     found = look_up(table, np.array([[0.5, 0.25, -0.75]]), make)

@@ -49,7 +49,9 @@ def test_spindle_first_then_domain_by_hand() -> None:
 def test_rotations_turn_the_vectors_at_rest() -> None:
     chosen = make_experiment(domains=4, phi=(0.0, 0.3, -1.2)).crystal
     turned = np.einsum("pdij,vj->pdvi", domain_rotations(chosen), chosen.real_space)
-    np.testing.assert_allclose(turned.reshape(-1, 9), domain_vectors(chosen), rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(
+        turned.reshape(-1, 9), domain_vectors(chosen), rtol=1e-13, atol=1e-13
+    )
 
 
 def test_tensors_give_the_bits_of_arrays() -> None:

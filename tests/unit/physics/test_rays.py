@@ -157,15 +157,15 @@ def test_the_programs_curved_panel_turns_by_the_arcs_of_the_laboratory() -> None
 
 
 def panel_in(convention: str, curved: str | bool) -> Placement:
-    """A panel of 2,000² pixels of 0.1 mm, 100 mm from the sample, bent about it."""
+    """A panel of 200² pixels of 1 mm, 100 mm from the sample, bent about it."""
     spec = parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},
             "crystal": {"cell": [50, 50, 50, 90, 90, 90], "cells": [5, 5, 5]},
             "structure_factors": {"default_f_electrons": 1.0},
             "detector": {
-                "convention": convention, "distance_mm": 100.0, "pixel_size_mm": 0.1,
-                "pixels_fast": 2000, "pixels_slow": 2000, "curved": curved,
+                "convention": convention, "distance_mm": 100.0, "pixel_size_mm": 1.0,
+                "pixels_fast": 200, "pixels_slow": 200, "curved": curved,
             },
         }
     )  # fmt: skip
@@ -227,29 +227,12 @@ def test_the_corner_of_a_sphere_by_hand() -> None:
 
 
 @pytest.mark.spec("GEO-7")
-@pytest.mark.parametrize("convention", CONVENTIONS)
-@pytest.mark.parametrize("surface", BENT)
-def test_a_bent_panel_touches_the_flat_one_to_second_order(surface: str, convention: str) -> None:
-    bent, flat = panel_in(convention, surface), panel_in(convention, False)
-    offsets = [
-        np.linalg.norm(at_arcs(bent, d, 0.7 * d) - at_arcs(flat, d, 0.7 * d))
-        for d in (0.0, 1e-4, 1e-3)
-    ]
-    # A sagitta of d²/2R: a hundred times farther off at ten times the distance.
-    assert offsets[0] < 1e-15
-    assert offsets[1] <= 1.5e-4**2 / (2 * 0.1)
-    assert offsets[2] == pytest.approx(100.0 * offsets[1], rel=1e-3)
-
-
-@pytest.mark.spec("GEO-7")
 @BOTH
 def test_every_sample_of_a_sphere_is_at_its_radius_and_seen_face_on(make: Make) -> None:
     experiment = make_experiment(surface="sphere", layers=2, pixel_size=1e-2)
     panel = experiment.detector.panels[0]
     for layer in (0, 1):
-        rays = rays_of(
-            experiment, [(0, 0), (12, 16), (5, 3)], SampleIndex(layer, 0, 0), make=make
-        )
+        rays = rays_of(experiment, [(0, 0), (12, 16), (5, 3)], SampleIndex(layer, 0, 0), make=make)
         radius = 0.08 + panel.sensor.position[layer]
         np.testing.assert_allclose(np.asarray(rays.length), radius, rtol=1e-14)
         assert cosine_to_normal(panel, rays).tolist() == [1.0, 1.0, 1.0]
@@ -262,9 +245,9 @@ def test_every_sample_of_a_sphere_is_at_its_radius_and_seen_face_on(make: Make) 
 @pytest.mark.parametrize("surface", ["cylinder_fast", "cylinder_slow"])
 def test_solid_angle_of_a_cylinder_by_hand(surface: str) -> None:
     # 75 mm along the axis of a cylinder of 100 mm: R = 125 mm, cosine 0.8, wherever around it.
-    panel: Panel = make_experiment(
-        surface=surface, pixel_size=1e-4, distance=0.1
-    ).detector.panels[0]
+    panel: Panel = make_experiment(surface=surface, pixel_size=1e-4, distance=0.1).detector.panels[
+        0
+    ]
     place = placement_of(panel, frozen_float64((1.0, 0.0, 0.0)))
     for arc in (0.0, 0.03, -0.12):
         along = (0.075, arc) if surface == "cylinder_fast" else (arc, 0.075)

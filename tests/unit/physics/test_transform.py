@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck
 
+from distbragg.kernel.scene import spot_of
 from distbragg.physics.arrays import root
 from distbragg.physics.transform import (
     Spot,
@@ -18,6 +19,7 @@ from distbragg.physics.transform import (
     radius_squared,
     sinc3,
 )
+from tests.unit.kernel.experiments import make_experiment
 from tests.unit.physics.kit import BOTH, Make, gradient
 
 CELLS = (5.0, 4.0, 6.0)
@@ -126,6 +128,37 @@ def test_gaussian_falls_to_half_where_its_exponent_is_ln_2(make: Make) -> None:
     zero = make([0.0])
     found = lattice_amplitude(spot("gauss"), (zero, make([radius / 4.0]), zero))
     assert found.tolist() == pytest.approx([60.0], rel=1e-14)
+
+
+@pytest.mark.spec("CRY-10")
+@pytest.mark.spec("CRY-11")
+@BOTH
+@pytest.mark.parametrize("shape", ["gauss", "tophat"])
+def test_program_shapes_follow_the_unrotated_cell(shape: str, make: Make) -> None:
+    crystal = make_experiment(shape=shape, cells=(5, 5, 3), fudge=0.8, physics="nanobragg").crystal
+    delta = offsets(make)
+    found = np.asarray(lattice_amplitude(spot_of(crystal), delta))
+    vectors = np.stack([np.asarray(part) for part in delta], axis=1) @ crystal.reciprocal
+    radius = (vectors**2).sum(axis=1) * 75**2 * 0.8
+    exact = 75 * (np.exp(-radius / 0.63) if shape == "gauss" else (radius < 0.3969))
+    assert np.allclose(found, exact, rtol=1e-12)
+    assert 0 < np.count_nonzero(exact > 30.0) < exact.size
+
+
+@pytest.mark.spec("CRY-10")
+@pytest.mark.spec("CRY-11")
+@BOTH
+@pytest.mark.parametrize("shape", ["gauss", "tophat"])
+def test_shapes_are_as_wide_as_the_crystal_is_narrow(shape: str, make: Make) -> None:
+    crystal = make_experiment(shape=shape, cells=(5, 2.5, 3), fudge=0.8).crystal
+    delta = offsets(make)
+    h, k, l = (np.asarray(part) for part in delta)  # noqa: E741 - Miller indices
+    radius = 0.8 * ((5 * h) ** 2 + (2.5 * k) ** 2 + (3 * l) ** 2)
+    found = np.asarray(lattice_amplitude(spot_of(crystal), delta))
+    inside = radius < (3.0 / (4.0 * math.pi)) ** (2.0 / 3.0)
+    exact = 37.5 * (np.exp(-radius * math.pi / 2.0) if shape == "gauss" else inside)
+    assert np.allclose(found, exact, rtol=1e-12)
+    assert 0 < np.count_nonzero(exact > 15.0) < exact.size
 
 
 @pytest.mark.spec("CRY-11")

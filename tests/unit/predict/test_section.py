@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from scipy.integrate import quad
 
-from distbragg.kernel.lattice import lattice_amplitude, lattice_shape
+from distbragg.kernel.scene import spot_of
 from distbragg.models.build import build_experiment
 from distbragg.models.crystal import Crystal
+from distbragg.physics.transform import lattice_amplitude
 from distbragg.predict.section import Section, cosine_moments
 from distbragg.spec.load import parse_spec
 from tests.tolerances import PLANE_SECTION_RELATIVE, SECTION_TAIL_RELATIVE
@@ -41,9 +41,12 @@ def plane_integral(crystal: Crystal, normal: np.ndarray, distance: float) -> flo
     steps = (np.arange(-400, 401)) * step
     u, v = np.meshgrid(steps, steps)
     q = distance * normal + u[..., None] * across + v[..., None] * other
-    offsets = [torch.from_numpy((q @ row).ravel()) for row in crystal.real_space]
-    inside = torch.stack([offset.abs() < 0.5 for offset in offsets]).all(dim=0)
-    amplitude = lattice_amplitude(lattice_shape(crystal), tuple(offsets), torch.float64)
+    h, k, l = ((q @ row).ravel() for row in crystal.real_space)  # noqa: E741 - Miller indices
+    inside = (np.abs([h, k, l]) < 0.5).all(axis=0)
+    # A transform beyond half an index is that of another lattice point.
+    amplitude = lattice_amplitude(
+        spot_of(crystal), tuple(np.where(inside, offset, 0.0) for offset in (h, k, l))
+    )
     return float(((amplitude**2) * inside).sum()) * step**2
 
 

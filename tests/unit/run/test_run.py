@@ -36,7 +36,7 @@ EXPERIMENT = {
     "structure_factors": {"default_f_electrons": 100.0},
     "detector": {"distance_mm": 100.0, "pixel_size_mm": 0.1, "pixels_fast": 9, "pixels_slow": 5},
     "sampling": {"oversample": 1},
-    "compute": {"kernel": "reference", "tile": [3, 4]},
+    "compute": {"kernel": "model", "tile": [3, 4]},
 }
 AXES = [{"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 1.0, 2.0]}]
 
@@ -128,7 +128,7 @@ def test_rendered_type_follows_the_precision(spec, precision, dtype):
     assert frame.images.shape == (5, 9)
 
 
-@pytest.mark.parametrize("kernel", ["native", "eager"])
+@pytest.mark.parametrize("kernel", ["native", "model"])
 @pytest.mark.parametrize(
     "change", ["beam.fluence_photons_per_m2=1e300", "structure_factors.default_f_electrons=1e200"]
 )

@@ -44,7 +44,7 @@ def make_run(path: Path) -> RunDirectory:
             "pixels_slow": 7,
         },
         "sampling": {"oversample": 1},
-        "compute": {"frames_per_unit": 3, "kernel": "reference"},
+        "compute": {"frames_per_unit": 3, "kernel": "model"},
     }
     return db.create(SweepSpec.model_validate({"experiment": plain, "axes": list(AXES)}), path)
 

@@ -382,12 +382,12 @@ def test_only_named_files_are_written_and_switches_obey_their_order():
 def test_own_options_stand_beside_the_programs():
     command = parse(
         "--physics exact --precision=float64 --tile 17x23 --source-chunk 3 --threads 2 "
-        "--cluster tcp://h:1 --kernel eager --device cuda:1 -o out.zarr -noprogress"
+        "--cluster tcp://h:1 --kernel model --device cuda:1 -o out.zarr -noprogress"
     )
     compute = command.spec.compute
     assert command.spec.physics == "exact"
     assert (compute.precision, compute.tile, compute.source_chunk) == ("float64", (17, 23), 3)
-    assert (compute.kernel, compute.device) == ("eager", "cuda:1")
+    assert (compute.kernel, compute.device) == ("model", "cuda:1")
     assert command.own == OwnOptions(2, "tcp://h:1", "out.zarr", progress=False)
 
 

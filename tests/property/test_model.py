@@ -1,4 +1,4 @@
-"""Every kernel computes what the plain loops compute, on experiments nobody chose."""
+"""The model computes what its formulas say, on experiments nobody chose."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distbragg.kernel.finalize import finalize_tile
+from distbragg.kernel import native
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
+from distbragg.models.experiment import Experiment
 from tests.tolerances import (
     GOLDEN_MIXED_FLOOR,
     GOLDEN_MIXED_OF_MAXIMUM,
@@ -18,10 +19,11 @@ from tests.tolerances import (
     KERNEL_TWIN_FLOAT64_RELATIVE,
 )
 from tests.unit.kernel.experiments import Choice, all_sources, make_experiment, whole_tile
+from tests.unit.kernel_native.kit import plain_numerator
 
-REFERENCE = KernelOptions("float64", "reference", "cpu", 1)
-EAGER = KernelOptions("float64", "eager", "cpu", 1)
-MIXED = KernelOptions("mixed", "eager", "cpu", 1)
+MODEL = KernelOptions(kernel="model")
+MIXED = KernelOptions(kernel="native")
+SURFACES = ["flat", "flat", "sphere", "cylinder_fast", "cylinder_slow", "nanobragg"]
 
 
 @st.composite
@@ -31,7 +33,7 @@ def choices(draw: st.DrawFn) -> Choice:
     table = draw(st.booleans())
     return Choice(
         physics=draw(st.sampled_from(["exact", "nanobragg"])),
-        shape=draw(st.sampled_from(["square", "round", "gauss", "tophat"])),
+        shape=draw(st.sampled_from(["square", "round", "gauss", "gauss_star", "tophat"])),
         cells=draw(st.tuples(*[st.sampled_from([1, 2, 3, 5, 8])] * 3)),
         fudge=draw(st.sampled_from([1.0, 0.7, 1.9])),
         missets=draw(st.tuples(*[st.floats(-3.0, 3.0)] * 3)),
@@ -48,7 +50,7 @@ def choices(draw: st.DrawFn) -> Choice:
         pixels=draw(st.sampled_from([(3, 7), (5, 4), (1, 9)])),
         pixel_size=draw(st.sampled_from([4e-3, 11e-3])),
         tilt=draw(st.sampled_from([(0.0, 0.0, 0.0), (0.1, -0.2, 0.3)])),
-        surface=draw(st.sampled_from(["flat", "sphere", "cylinder_fast", "cylinder_slow"])),
+        surface=draw(st.sampled_from(SURFACES)),
         point_pixel=draw(st.booleans()),
         layers=layers,
         masked=draw(st.sampled_from([0.0, 0.3, 1.0])),
@@ -62,18 +64,18 @@ def choices(draw: st.DrawFn) -> Choice:
     )
 
 
-def render(choice: Choice, options: KernelOptions) -> np.ndarray:
-    experiment = make_experiment(choice)
+def render(experiment: Experiment, options: KernelOptions) -> np.ndarray:
     tile, chunk = whole_tile(experiment), all_sources(experiment)
-    numerator = render_tile(experiment, 0, tile, chunk, options)
-    return finalize_tile(experiment, 0, tile, numerator, frame=0)
+    return render_tile(experiment, 0, tile, chunk, options)
 
 
 @pytest.mark.spec("SCL-11")
 @settings(max_examples=150, deadline=None)
 @given(choices())
-def test_eager_float64_equals_the_plain_loops(choice: Choice) -> None:
-    expected, found = render(choice, REFERENCE), render(choice, EAGER)
+def test_the_model_equals_the_formulas_written_out(choice: Choice) -> None:
+    experiment = make_experiment(choice)
+    expected = plain_numerator(experiment).ravel()
+    found = render(experiment, MODEL)
     assert np.isfinite(found).all()
     error = np.abs(found - expected)
     bound = KERNEL_TWIN_FLOAT64_RELATIVE * (expected + expected.max(initial=0.0))
@@ -81,10 +83,12 @@ def test_eager_float64_equals_the_plain_loops(choice: Choice) -> None:
 
 
 @pytest.mark.spec("SCL-10")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
 @settings(max_examples=60, deadline=None)
 @given(choices())
-def test_eager_mixed_stays_within_its_bars(choice: Choice) -> None:
-    expected, found = render(choice, REFERENCE), render(choice, MIXED)
+def test_mixed_precision_stays_within_its_bars(choice: Choice) -> None:
+    experiment = make_experiment(choice)
+    expected, found = render(experiment, MODEL), render(experiment, MIXED)
     maximum = expected.max(initial=0.0)
     error = np.abs(found - expected)
     bright = expected > GOLDEN_MIXED_FLOOR * maximum
