@@ -27,6 +27,7 @@ from distbragg.physics.factors import intensity_scale
 from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.transform import Spot
 from distbragg.plan.keys import Tile
+from distbragg.shapes import SHAPES
 from distbragg.spec.experiment import ExperimentSpec
 
 _BLOCK_EVALUATIONS: Final = 65_536
@@ -131,6 +132,9 @@ def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tenso
     rows = [row.unbind() for row in reciprocal]
     cells = (first, second, third)
     form = spot_form(crystal.shape, experiment.physics, crystal.fudge, cells, rows)
+    if SHAPES[crystal.shape].form == "cells":
+        # Plain zeros beside the diagonal are passed over.
+        form = [[form[i][j] if i == j else 0.0 for j in range(3)] for i in range(3)]
     one, two, three = ((row[0], row[1], row[2]) for row in form)
     return Spot(crystal.shape, cells, (one, two, three))
 

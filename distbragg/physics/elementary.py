@@ -12,7 +12,8 @@ Every function takes float64 arrays of any shape, of numpy or of torch, and retu
 from __future__ import annotations
 
 import math
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 
@@ -76,10 +77,39 @@ _PI_LOW: Final = 1.2246467991473532e-16
 
 def horner(variable: Array, coefficients: tuple[float, ...]) -> Array:
     """Evaluate Σ cᵢ xⁱ from the highest power down."""
+    if module_of(variable) is not np and variable.requires_grad:
+        return _polynomial().apply(variable, coefficients)
+    return _evaluate(variable, coefficients)
+
+
+def _evaluate(variable: Array, coefficients: tuple[float, ...]) -> Array:
     total = variable * coefficients[-1]
     for coefficient in coefficients[-2:0:-1]:
-        total = (total + coefficient) * variable
-    return total + coefficients[0]
+        total += coefficient
+        total *= variable
+    total += coefficients[0]
+    return total
+
+
+@cache
+def _polynomial() -> Any:  # noqa: ANN401 - a class of torch's, which is not loaded for numpy
+    """Return a polynomial as one step of a gradient: twenty would be kept in its place."""
+    import torch
+
+    class Polynomial(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, variable: Array, coefficients: tuple[float, ...]) -> Array:  # noqa: ANN401
+            ctx.save_for_backward(variable)
+            ctx.coefficients = coefficients
+            return _evaluate(variable, coefficients)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Array) -> tuple[Array, None]:  # noqa: ANN401
+            (variable,) = ctx.saved_tensors
+            slope = tuple(power * c for power, c in enumerate(ctx.coefficients))[1:]
+            return gradient * horner(variable, slope), None
+
+    return Polynomial
 
 
 def sin_pi(turns: Array) -> Array:

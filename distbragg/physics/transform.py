@@ -108,9 +108,9 @@ def interference(offset: Array, cells: Array) -> Array:
     whole = module.round(constant(turns))
     turns = turns - whole
     close = whole == 0.0
-    ratio = module.where(close, cells, turns / module.where(close, 1.0, offset))
-    above = horner(turns * turns, SINE_SERIES)
-    return ratio * above / horner(offset * offset, SINE_SERIES)
+    above = module.where(close, cells, turns) * horner(turns * turns, SINE_SERIES)
+    below = module.where(close, 1.0, offset) * horner(offset * offset, SINE_SERIES)
+    return above / below
 
 
 def sinc3(square: Array) -> Array:
