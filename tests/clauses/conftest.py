@@ -13,7 +13,7 @@ from tests import tolerances
 from tests.clauses.scene import Kernel
 
 KERNELS = {
-    "model": KernelOptions("float64", "eager", "cpu", 1),
+    "model": KernelOptions("float64", "model", "cpu", 1),
     "native-float64": KernelOptions("float64", "native", "cpu", 1),
     "native-mixed": KernelOptions("mixed", "native", "cpu", 1),
     "triton": KernelOptions("float64", "triton", "cpu", 1),

@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distbragg.kernel import native
+from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.experiment import Experiment
+from tests import oracle
 from tests.tolerances import (
     GOLDEN_MIXED_FLOOR,
     GOLDEN_MIXED_OF_MAXIMUM,
@@ -19,7 +21,6 @@ from tests.tolerances import (
     KERNEL_TWIN_FLOAT64_RELATIVE,
 )
 from tests.unit.kernel.experiments import Choice, all_sources, make_experiment, whole_tile
-from tests.unit.kernel_native.kit import plain_numerator
 
 MODEL = KernelOptions(kernel="model")
 MIXED = KernelOptions(kernel="native")
@@ -66,15 +67,16 @@ def choices(draw: st.DrawFn) -> Choice:
 
 def render(experiment: Experiment, options: KernelOptions) -> np.ndarray:
     tile, chunk = whole_tile(experiment), all_sources(experiment)
-    return render_tile(experiment, 0, tile, chunk, options)
+    numerator = render_tile(experiment, 0, tile, chunk, options)
+    return finalize_tile(experiment, 0, tile, numerator, frame=0)
 
 
 @pytest.mark.spec("SCL-11")
 @settings(max_examples=150, deadline=None)
 @given(choices())
-def test_the_model_equals_the_formulas_written_out(choice: Choice) -> None:
+def test_the_model_equals_the_oracle(choice: Choice) -> None:
     experiment = make_experiment(choice)
-    expected = plain_numerator(experiment).ravel()
+    expected = oracle.image(experiment).ravel()
     found = render(experiment, MODEL)
     assert np.isfinite(found).all()
     error = np.abs(found - expected)
