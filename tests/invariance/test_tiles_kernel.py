@@ -23,6 +23,12 @@ def options(kernel: str, precision: str, threads: int = 1) -> KernelOptions:
     return KernelOptions(precision, kernel, "cpu", threads)  # type: ignore[arg-type]
 
 
+WAYS = pytest.mark.parametrize(
+    ("kernel", "precision"), [("model", "float64"), ("native", "mixed"), ("native", "float64")]
+)
+"""The model is float64 whatever is asked for."""
+
+
 def experiment(shape: str, **changes: object) -> Experiment:
     settings: dict[str, object] = {
         "shape": shape, "pixels": SHAPE, "pixel_size": 1e-3, "domains": 3, "phi": (0.1, 0.4),
@@ -46,8 +52,7 @@ def render_tiled(scene: Experiment, tile_shape: tuple[int, int], how: KernelOpti
 
 
 @pytest.mark.spec("ENG-6")
-@pytest.mark.parametrize("kernel", ["model", "native"])
-@pytest.mark.parametrize("precision", ["mixed", "float64"])
+@WAYS
 @pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
 def test_any_tiling_gives_the_same_bits(kernel: str, precision: str, shape: str) -> None:
     scene = experiment(
@@ -71,8 +76,7 @@ def test_any_tiling_gives_the_same_bits_under_the_programs_physics(kernel: str) 
         assert tiled.tobytes() == whole.tobytes(), tiling
 
 
-@pytest.mark.parametrize("kernel", ["model", "native"])
-@pytest.mark.parametrize("precision", ["mixed", "float64"])
+@WAYS
 def test_threads_change_no_bit(
     kernel: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -183,17 +183,15 @@ def test_shapes_agree_for_a_crystal_of_one_cell_at_a_lattice_point() -> None:
 
 
 @pytest.mark.spec("SCL-10")
-@pytest.mark.parametrize("kernel", ["model", "native"])
-@pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat"])
-def test_thousand_cells_in_mixed_precision_stay_within_the_bars(shape: str, kernel: str) -> None:
-    if kernel == "native" and not native.available():
-        pytest.skip(native.reason())
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("shape", ["square", "round", "gauss", "gauss_star", "tophat"])
+def test_thousand_cells_in_mixed_precision_stay_within_the_bars(shape: str) -> None:
     experiment = make_experiment(
         shape=shape, cells=(1000, 1000, 1000), pixels=(70, 90), pixel_size=5e-4, oversample=2,
-        fudge=1e-12 if shape in ("gauss", "tophat") else 1.0, box=(41, 41, 41), domains=3,
+        fudge=1.0 if shape in ("square", "round") else 1e-4, box=(41, 41, 41), domains=3,
     )  # fmt: skip
     exact = image_of(experiment)
-    mixed = image_of(experiment, KernelOptions("mixed", kernel, "cpu", 1))  # type: ignore[arg-type]
+    mixed = image_of(experiment, KernelOptions("mixed", "native", "cpu", 1))
     maximum = exact.max()
     assert maximum > 0.0
     bright = exact > GOLDEN_MIXED_FLOOR * maximum
