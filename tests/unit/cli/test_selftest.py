@@ -23,7 +23,7 @@ def test_every_image_is_the_c_programs(capsys):
     text = capsys.readouterr().out
     count = len(list(selftest_cases()))
     assert count >= 8
-    kernel = "native" if native.available() else "eager"
+    kernel = "native" if native.available() else "model"
     assert text.count("numeric class: device cpu, kernel " + kernel) == 2
     assert "precision float64" in text
     assert "precision mixed" in text

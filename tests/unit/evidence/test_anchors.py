@@ -25,7 +25,7 @@ def test_the_page_points_at_what_a_default_run_executes():
     flow = page.split("## Where a frame is finished after its sum")[0]
     files = {found.file for line in flow.splitlines() if (found := anchor_of(line))}
     assert {"graph/frame.py", "kernel/native/render.py", "kernel/native/src/output.hpp"} <= files
-    kernels = {file for file in files if file.startswith("kernel/")} - {"kernel/scale.py"}
+    kernels = {file for file in files if file.startswith("kernel/")}
     assert all(file.startswith("kernel/native/") for file in kernels)
 
 
@@ -47,7 +47,7 @@ def test_an_anchor_whose_code_is_gone_is_an_error(anchor, problem):
 def test_a_link_of_another_form_is_not_overlooked():
     assert anchor_of("Some prose.") is None
     with pytest.raises(AnchorError, match="not of the form"):
-        anchor_of("- [kernel/scale.py](../../distbragg/kernel/scale.py): `x`")
+        anchor_of("- [kernel/options.py](../../distbragg/kernel/options.py): `x`")
 
 
 def test_a_bundle_holds_the_page_with_line_numbers_and_no_link():
