@@ -203,7 +203,7 @@ def test_plan_prints_the_table_of_frames(
 def test_a_unit_beyond_its_time_limit_is_set_aside(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    slow = tiny_plain(sampling={"oversample": 12})
+    slow = tiny_plain(sampling={"oversample": 400})
     spec = tmp_path / "slow.yaml"
     spec.write_text(yaml.safe_dump({"experiment": slow}))
     arguments = ["sweep", str(spec), "-o", str(tmp_path / "out.zarr"), "--cluster", "serial"]
