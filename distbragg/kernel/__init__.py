@@ -1,1 +1,1 @@
-"""Rendering and finishing of tiles: the only place that uses torch."""
+"""Rendering and finishing of tiles: the model in torch and its compiled forms."""

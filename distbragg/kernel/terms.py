@@ -11,8 +11,8 @@ from distbragg.plan.keys import SourceChunk, Tile
 def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk) -> int:
     """Count the steps of one tile × source chunk, those a kernel may skip included.
 
-    Counted anew from the arrays the kernel loops over, so that `finalize` compares two
-    independent figures: this one, and the plan's.
+    Counted anew from the arrays the kernel loops over. What this is compared with is the plan's
+    count: that guards how a frame is cut and merged, not what the kernel adds up.
 
     Returns
     -------

@@ -31,10 +31,11 @@ def constant(array: Array) -> Array:
 
 
 def whole_numbers(array: Array) -> Array:
-    """Convert whole float64 numbers to int64."""
+    """Convert whole float64 numbers to int64; what is no number becomes any."""
     module = module_of(array)
     if module is np:
-        return np.asarray(array).astype(np.int64)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(array).astype(np.int64)
     return array.to(module.int64)
 
 

@@ -42,7 +42,7 @@ SINE_SERIES: Final = (
 )
 """sin(πt)/t in powers of t², for |t| ≤ 1/2."""
 
-_EXP: Final = (
+EXP_SERIES: Final = (
     1.0,
     1.0,
     0.5,
@@ -57,7 +57,7 @@ _EXP: Final = (
     2.5114601081023637e-08,
     2.0832019876600545e-09,
 )
-_LOG: Final = (
+LOG_SERIES: Final = (
     2.0,
     0.6666666666666666,
     0.40000000000007535,
@@ -140,16 +140,14 @@ def exp(argument: Array) -> Array:
     """
     module = module_of(argument)
     low, high = _EXP_RANGE
-    number = argument == argument  # noqa: PLR0124 - false where it is not a number
-    inside = module.clip(module.where(number, argument, 0.0), low, high)
+    inside = module.clip(argument, low, high)
     whole = module.round(inside * _LOG2_E)
     rest = (inside - whole * _LN2_HIGH) - whole * _LN2_LOW
     # The largest power of two itself would overflow the exponent field: halve, then double.
     scale = _power_of_two(whole - 1.0)
-    value = horner(rest, _EXP) * scale * 2.0
+    value = horner(rest, EXP_SERIES) * scale * 2.0
     value = module.where(argument < low, 0.0, value)
-    value = module.where(argument > high, math.inf, value)
-    return module.where(number, value, argument)
+    return module.where(argument > high, math.inf, value)
 
 
 def _power_of_two(exponent: Array) -> Array:
@@ -168,5 +166,5 @@ def log(argument: Array) -> Array:
     mantissa = module.where(large, mantissa * 0.5, mantissa)
     whole = floats(exponent) + floats(large)
     ratio = (mantissa - 1.0) / (mantissa + 1.0)
-    fraction = horner(ratio * ratio, _LOG) * ratio
+    fraction = horner(ratio * ratio, LOG_SERIES) * ratio
     return whole * _LN2_HIGH + (fraction + whole * _LN2_LOW)
