@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from distbragg.models.detector import Surface
+from distbragg.physics.elementary import EXP_SERIES, LOG_SERIES, SINE_SERIES
 from distbragg.shapes import SHAPES
 
 SURFACES: Final[dict[str, int]] = {name: code for code, name in enumerate(get_args(Surface))}
@@ -335,52 +336,13 @@ NUMBERS: Final[dict[str, float]] = {
 }
 """Constants in float64; π is PI + PI_LOW."""
 
-# Photon noise goes by other polynomials, of additions and multiplications that are each rounded,
-# from the constant term up: the counts are equal in C++ and in Python.
-
-NOISE_SIN_PI: Final = (
-    3.141592653589793,
-    -5.16771278004997,
-    2.5501640398773455,
-    -0.5992645293207862,
-    0.08214588661098071,
-    -0.007370430943554908,
-    0.0004663027864672356,
-    -2.191524640185696e-05,
-    7.9484562969083e-07,
-    -2.2276393293078485e-08,
-)
-NOISE_EXP: Final = (
-    1.0,
-    1.0,
-    0.5,
-    0.16666666666666702,
-    0.041666666666665936,
-    0.008333333333310084,
-    0.0013888888889141847,
-    0.00019841269908154208,
-    2.4801586915588763e-05,
-    2.7557225844302134e-06,
-    2.755757410414263e-07,
-    2.5114601081023637e-08,
-    2.0832019876600545e-09,
-)
-NOISE_LOG: Final = (
-    2.0,
-    0.6666666666666666,
-    0.40000000000007535,
-    0.2857142856880815,
-    0.22222222678395206,
-    0.18181773631751372,
-    0.15387165194005087,
-    0.13248673833473634,
-    0.13262861870241216,
-)
 NOISE_LISTS: Final[dict[str, tuple[float, ...]]] = {
-    "NOISE_SIN_PI": NOISE_SIN_PI,
-    "NOISE_EXP": NOISE_EXP,
-    "NOISE_LOG": NOISE_LOG,
+    "NOISE_SIN_PI": SINE_SERIES,
+    "NOISE_EXP": EXP_SERIES,
+    "NOISE_LOG": LOG_SERIES,
 }
+"""Photon noise goes by the model's polynomials, of additions and multiplications that are each
+rounded, from the constant term up: the counts are equal in C++ and in Python."""
 
 
 def table_id() -> str:
