@@ -166,7 +166,8 @@ def test_directions_along_one_line_or_no_polarisation_make_no_difference():
 def test_the_water_background_does_not_depend_on_the_number_of_sources(place):
     how = options(place)
     dark_crystal = {"structure_factors": {"default_f_electrons": 0.0}, "beam": {
-        "fluence_photons_per_m2": 1e24, "polarization": {"enabled": False}}}  # fmt: skip
+        "wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24,
+        "polarization": {"enabled": False}}}  # fmt: skip
     scene = small_scene(changes=dark_crystal)
     one = table_of((2.0,))
     many = table_of((0.1, 7.0, 3.0, 1e-3, 0.5))
@@ -182,7 +183,8 @@ def test_the_water_background_does_not_depend_on_the_number_of_sources(place):
 def test_the_programs_background_knows_no_number_of_sources_but_under_count(place, rule):
     how = options(place)
     dark_crystal = {"structure_factors": {"default_f_electrons": 0.0}, "beam": {
-        "fluence_photons_per_m2": 1e24, "polarization": {"enabled": False}}}  # fmt: skip
+        "wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24,
+        "polarization": {"enabled": False}}}  # fmt: skip
     scene = small_scene("nanobragg", dark_crystal)
     table = table_of((0.1, 7.0, 3.0, 1e-3, 0.5))
     alone = render_image(with_sources(scene, table_of((1.0,))), how)
