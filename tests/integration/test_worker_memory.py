@@ -28,11 +28,9 @@ def spec_of(
     counts: bool = False,
     **compute: Any,
 ):
+    dispersion = {"dispersion": {"range_percent": 1.0, "steps": sources}} if sources > 1 else {}
     experiment = {
-        "beam": {
-            "wavelength_angstrom": 1.0,
-            "dispersion": {"range_percent": 1.0, "steps": sources},
-        },
+        "beam": {"wavelength_angstrom": 1.0, **dispersion},
         "crystal": {
             "cell": [60, 70, 80, 90, 90, 90],
             "cells": [5, 5, 5],
