@@ -109,7 +109,8 @@ def scenes(edge: int, domains: int, sources: int) -> Iterator[Workload]:
     domains, sources : int
     """
     size = f"-detpixels {edge} -pixel {174.08 / edge:.4f} -mosaic_domains {domains} "
-    size += f"-dispersion 1 -dispsteps {sources}"
+    # One wavelength has no range.
+    size += f"-dispersion 1 -dispsteps {sources}" if sources > 1 else ""
     named = {
         f"{shape}, {look_up}": f"{_SHAPES[shape]} {_LOOK_UPS[look_up]}"
         for shape in _SHAPES
