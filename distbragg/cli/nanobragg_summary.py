@@ -62,7 +62,7 @@ def parameter_lines(spec: ExperimentSpec, experiment: Experiment, *, noise: bool
         yield f"counting entries in {name}"
         yield f"re-reading {name}"
     yield from _step_lines(spec, experiment)
-    default = spec.structure_factors.default_f_electrons
+    default = spec.structure_factors.default_f_electrons or 0.0
     yield f"  {reflections or 0} initialized hkls (all others ={default:g})"
     yield from _setting_lines(spec, experiment)
     yield from _detector_lines(spec, experiment)

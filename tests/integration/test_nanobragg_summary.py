@@ -94,6 +94,15 @@ def test_the_parameters_stand_in_the_programs_words_and_order(
 
 
 @pytest.mark.spec("CLI-18")
+def test_a_list_without_a_default_leaves_the_others_at_zero(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("few.hkl").write_text("0 0 1 10\n0 1 0 20\n")
+    lines = lines_of("-hkl few.hkl -cell 40 -distance 100 -detpixels 4 -floatfile f.bin", capsys)
+    assert "  2 initialized hkls (all others =0)" in lines
+
+
+@pytest.mark.spec("CLI-18")
 def test_the_results_are_those_of_the_image(capsys: pytest.CaptureFixture[str]) -> None:
     lines = lines_of(
         f"{SPREAD} -floatfile f.bin -intfile i.img -pgmfile p.pgm -noisefile n.img", capsys
