@@ -1,10 +1,10 @@
 """Let DIALS judge exported frames.
 
-A rotation series as SMV, CBF and NXmx, found, indexed and integrated; a monoclinic crystal from a
-real structure-factor file on a tilted detector; a detector of two panels from an experiment list;
-stills of random orientation in a pink beam. The truth is read from the stacks. Where DIALS is
-missing, `--install` fetches Debian's package with apt-get; where that is not possible either, the
-run is skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
+A rotation series as SMV, CBF and NXmx, found, indexed and integrated; the same with gaps between
+modules as CBF; a monoclinic crystal from a real structure-factor file on a tilted detector; a
+detector of two panels from an experiment list; stills of random orientation in a pink beam. The
+truth is read from the stacks. Where DIALS is missing, `--install` fetches Debian's package with
+apt-get; where that is not possible either, the run is skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tools.acceptance.others import judge_monoclinic, judge_stills, judge_two_pa
 from tools.acceptance.outcome import Outcome
 from tools.acceptance.progress import say
 from tools.acceptance.report import table_of, write_report
-from tools.acceptance.series import FORMATS, judge_series
+from tools.acceptance.series import FORMATS, judge_masked, judge_series
 from tools.acceptance.verdict import Result
 
-CASES: Final = (*FORMATS, "integrate", "monoclinic", "panels", "stills")
+CASES: Final = (*FORMATS, "masked", "integrate", "monoclinic", "panels", "stills")
 REAL_FACTORS: Final = "../shared/data/real/5e5z.mtz"
 OUTCOMES: Final = "outcomes"
 _BREAKS: Final = (
@@ -73,6 +73,7 @@ def _judge(folder: Path, name: str, real: Path) -> Result:
     series = folder / "series"
     others: dict[str, Callable[[], Result]] = {
         "integrate": lambda: judge_integration(_indexed(series), series / "series.zarr", picture),
+        "masked": lambda: judge_masked(folder / name, picture),
         "monoclinic": lambda: judge_monoclinic(folder / name, real, picture),
         "panels": lambda: judge_two_panels(folder / name, picture),
         "stills": lambda: judge_stills(folder / name, picture),

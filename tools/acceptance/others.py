@@ -26,8 +26,7 @@ def monoclinic_spec(reflections: Path) -> dict[str, Any]:
     The peptide's cell of 1,700 Å³ has 1,700 reflections to 1.66 Å, so 2,000 spots take a whole
     turn, in which each comes twice. Gaussian domains of 140 Å give spots three pixels wide: those
     of larger blocks fall apart into the fragments of ten discrete orientations, and the fringes of
-    blocks and spheres are found as spots of their own. `fudge` undoes that the C program's Gaussian
-    counts 14 · 14 · 8 cells along every axis.
+    blocks and spheres are found as spots of their own.
     """
     return {
         "experiment": {
@@ -37,7 +36,6 @@ def monoclinic_spec(reflections: Path) -> dict[str, Any]:
                 "misset_deg": [15.0, 25.0, 35.0],
                 "cells": [14, 14, 8],
                 "shape": "gauss",
-                "fudge": 0.0073,
                 "mosaic": {"spread_deg": 0.2, "domains": 10},
             },
             "structure_factors": {"file": str(reflections.absolute()), "column": "FP"},

@@ -25,6 +25,7 @@ WHAT = {
     "smv": "20° series, SMV",
     "cbf": "20° series, CBF",
     "nxmx": "20° series, NXmx",
+    "masked": "20° series with gaps between modules, CBF",
     "integrate": "20° series, integrated, against the labels",
     "monoclinic": "5E5Z (P2₁, measured amplitudes), tilted detector with 2θ, NXmx",
     "panels": "20° series, two panels from an experiment list, NXmx",
