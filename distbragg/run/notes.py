@@ -19,6 +19,7 @@ from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
 from distbragg.notes import LOGGED, Logged, Note, Notes
 from distbragg.plan.memory import precheck_spec
+from distbragg.predict.landing import check_flat
 from distbragg.run.machine import memory_bytes
 from distbragg.spec.axis import QUATERNION_PATH, AxisSpec
 from distbragg.spec.experiment import ExperimentSpec
@@ -146,11 +147,14 @@ def _notes_of(
         if key not in tables and len(tables) < _TABLES:
             tables[key] = build_reflections(spec)
         table = tables.get(key, first.experiment.reflections)
-        return build_experiment(
+        experiment = build_experiment(
             spec, reflections=table, frame=frame, like=first, checked=True
-        ).notes
+        )
+        if spec.output.labels:
+            check_flat(experiment.detector)
+        return experiment.notes
     except DistbraggError as error:
-        return (Note("warning", f"frame {frame}", f"cannot be rendered: {error}"),)
+        return (Note("warning", "cannot be rendered", str(error)),)
 
 
 def _check_regular(spec: ExperimentSpec) -> None:
