@@ -318,11 +318,23 @@ def _open_folder(job: ExportJob) -> None:
 
 def _warn_about_geometry(job: ExportJob, contents: Contents) -> None:
     """Say once where a header cannot describe the geometry."""
+    run = open_run(job.run)
+    if job.format in ("smv", "cbf", "nxmx", "expt") and _has_curved_panel(run, contents.frames):
+        _log.warning(
+            "detector.curved: %s describes flat panels alone, and readers will take this one for "
+            "flat, touching it where the sample is nearest",
+            job.format,
+        )
     if job.format not in ("smv", "cbf"):
         return
-    if not is_square(frame_header(open_run(job.run), contents.frames[0])):
+    if not is_square(frame_header(run, contents.frames[0])):
         _log.warning(
             "%s headers describe a panel square to the beam with its fast axis along the "
             "spindle; this one is not, and readers will take it for one: use --format nxmx",
             job.format.upper(),
         )
+
+
+def _has_curved_panel(run: RunDirectory, frames: Sequence[int]) -> bool:
+    swept = any(axis.target == "detector.curved" for axis in run.sweep.axes)
+    return any(run.frame_spec(frame).detector.curved for frame in (frames if swept else frames[:1]))

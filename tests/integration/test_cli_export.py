@@ -263,6 +263,16 @@ def test_geometry_that_a_header_cannot_describe_is_said(
     assert np.cross(fast, slow)[2] == pytest.approx(np.cos(np.deg2rad(10.0)))
 
 
+@pytest.mark.spec("EXP-4")
+@pytest.mark.parametrize("form", ["smv", "cbf", "nxmx", "expt"])
+def test_a_curved_panel_is_said_to_be_described_as_flat(
+    form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make(tmp_path / "bent.zarr", detector={"curved": "cylinder_slow"})
+    assert export(run, form, tmp_path / "out") == 0
+    assert f"detector.curved: {form} describes flat panels alone" in capsys.readouterr().err
+
+
 @pytest.mark.spec("EXP-6")
 def test_exporting_loads_no_kernel_and_changes_nothing_in_the_run(
     run: Path, tmp_path: Path
