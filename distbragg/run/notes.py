@@ -150,11 +150,28 @@ def _notes_of(
         experiment = build_experiment(
             spec, reflections=table, frame=frame, like=first, checked=True
         )
+        check_size(first.experiment, experiment, frame)
         if spec.output.labels:
             check_flat(experiment.detector)
         return experiment.notes
     except DistbraggError as error:
         return (Note("warning", "cannot be rendered", str(error)),)
+
+
+def check_size(base: Experiment, other: Experiment, frame: int) -> None:
+    """Refuse a frame whose panels are not those of frame 0 in number and size.
+
+    Raises
+    ------
+    InputError
+    """
+    sizes = [[panel.shape for panel in each.detector.panels] for each in (base, other)]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"frame {frame} has panels of {sizes[1][:3]} pixels, frame 0 of {sizes[0][:3]}",
+            field="axes",
+            remedy="leave the size of the detector out of the sweep",
+        )
 
 
 def _check_regular(spec: ExperimentSpec) -> None:

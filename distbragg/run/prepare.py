@@ -21,7 +21,7 @@ from distbragg.plan.memory import (
 from distbragg.plan.sweep import SweepPlan, choose_form, plan_sweep
 from distbragg.predict.landing import check_flat
 from distbragg.run.machine import free_disk_bytes, memory_bytes
-from distbragg.run.notes import SweepNotes, sweep_notes
+from distbragg.run.notes import SweepNotes, check_size, sweep_notes
 from distbragg.run.survey import Survey, survey_sweep
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
@@ -135,6 +135,7 @@ def prepared_of(sweep: SweepSpec, base: Experiment) -> Prepared:
         Frame 0.
     """
     survey, plan = plan_run(sweep, base)
+    check_size(base, survey.experiment, survey.heaviest)
     said = sweep_notes(sweep, base, survey.heaviest)
     return Prepared(sweep, base, survey.experiment, plan, said)
 

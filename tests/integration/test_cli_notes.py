@@ -12,8 +12,10 @@ import yaml
 
 import distbragg as db
 from distbragg.cli.main import main
+from distbragg.errors import InputError
 from distbragg.run.plan import plan
 from distbragg.spec.load import parse_sweep
+from tests.geometry_files import expt, expt_panel
 
 from .conftest import tiny_plain
 
@@ -130,3 +132,21 @@ def test_a_plan_tells_of_frames_whose_spots_cannot_be_predicted(tmp_path: Path) 
     (note,) = [note for note in plan(spec).notes if note.place == "cannot be rendered"]
     assert "detector.curved: spots are predicted on flat panels only" in note.text
     assert note.text.endswith("(frame 1 and 1 more)")
+
+
+@pytest.mark.spec("CLI-22")
+def test_frames_of_another_size_than_the_first_are_told_of_or_refused(tmp_path: Path) -> None:
+    for name, size in (("small", 20), ("large", 400)):
+        panel = expt_panel(name, [-1.0, 1.0, -100.0], image_size=[size, size])
+        (tmp_path / f"{name}.expt").write_text(json.dumps(expt([panel])))
+    plain = tiny_plain(output={"labels": True})
+    for values in (["small.expt", "large.expt"], ["large.expt", "small.expt"]):
+        plain["detector"] = {"geometry_file": values[0]}
+        axis = {"name": "geometry", "path": "detector.geometry_file", "values": values}
+        sweep = parse_sweep({"experiment": plain, "axes": [axis]}, base_dir=tmp_path)
+        if values[0] == "small.expt":
+            with pytest.raises(InputError, match=r"frame 1 has panels of .* frame 0 of"):
+                plan(sweep)
+        else:
+            (note,) = [note for note in plan(sweep).notes if note.place == "cannot be rendered"]
+            assert "frame 1 has panels of [(20, 20)] pixels, frame 0 of [(400, 400)]" in note.text
