@@ -331,9 +331,13 @@ def _release(futures: Iterable[Future[Any]]) -> None:
 def dashboard_link(client: Client) -> str:
     """Return the address of the cluster's dashboard; empty where it has none.
 
-    A scheduler of this process may be reached from other machines; its dashboard is not.
+    A scheduler of this process may be reached from other machines; its dashboard is not. A
+    site's template for the link may name a variable that is not set here: then there is no link.
     """
-    link = str(client.dashboard_link or "")
+    try:
+        link = str(client.dashboard_link or "")
+    except KeyError:
+        return ""
     host = urlsplit(link).hostname
     return link.replace(host, LOOPBACK, 1) if client.cluster is not None and host else link
 

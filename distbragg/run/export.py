@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -114,7 +115,7 @@ def prepare_export(
         raise InputError(
             f"an offset of {adc_offset}", source="--adc-offset", remedy="give 0 to 65534"
         )
-    name = prefix or directory.path.name.removesuffix(".zarr") or "frame"
+    name = prefix or _file_prefix(directory.path.name.removesuffix(".zarr"))
     if not name.isascii() or any(sign in name for sign in "/\\ \t\n"):
         raise InputError(
             f"{name!r} cannot begin file names",
@@ -145,6 +146,11 @@ def prepare_export(
             remedy=f"render them with `distbragg resume {directory.path}`",
         )
     return job
+
+
+def _file_prefix(run: str) -> str:
+    """Return the run's name with `_` for what must not begin a file name."""
+    return re.sub(r"[^!-.0-\[\]-~]", "_", run) or "frame"
 
 
 def frames_of(job: ExportJob, unit: int) -> int:

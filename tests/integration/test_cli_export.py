@@ -235,6 +235,12 @@ def test_unrendered_frames_are_left_out_and_added_later(
     assert len(list(out.glob("*.npy"))) == 8
 
 
+def test_a_run_of_any_name_gives_files_of_a_legal_one(tmp_path: Path) -> None:
+    run = make(tmp_path / "my rün.zarr")
+    assert export(run, "npy", tmp_path / "out", "--frames", "0") == 0
+    assert [path.name for path in (tmp_path / "out").glob("*.npy")] == ["my_r_n_1_0001.npy"]
+
+
 @pytest.mark.parametrize("words", [["--frames", "0:99"], ["--frames", "x"], ["--prefix", "a/b"],
                                    ["--scale", "0"], ["--adc-offset", "70000"]])  # fmt: skip
 def test_what_cannot_be_is_one_line_and_writes_nothing(

@@ -72,6 +72,15 @@ def test_local_cluster_has_one_thread_per_worker_under_a_nanny(client: Client):
     assert all(worker["nanny"] for worker in workers)
 
 
+def test_a_link_whose_template_names_what_is_not_set_is_no_link():
+    class Client:
+        @property
+        def dashboard_link(self) -> str:
+            raise KeyError("JUPYTERHUB_SERVICE_PREFIX")
+
+    assert dashboard_link(Client()) == ""
+
+
 @pytest.mark.cluster
 def test_every_socket_is_bound_to_the_loopback_interface(client: Client):
     assert dashboard_link(client).startswith("http://127.0.0.1:")
