@@ -10,9 +10,11 @@ it is sent, and its dashboard asks no password.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from distbragg.errors import DistbraggError, EnvironmentFailure, InputError
@@ -45,6 +47,8 @@ __all__ = [
     "parse_cluster",
     "usable_cores",
 ]
+
+logger = logging.getLogger("distbragg")
 
 CONNECT_TIMEOUT_S = 30
 """Longest wait for a scheduler to answer, s."""
@@ -209,10 +213,21 @@ def _client(stack: ExitStack, **place: Any) -> Client:  # noqa: ANN401
     from distributed import Client
 
     stack.enter_context(quiet_loss())
-    client: Client = stack.enter_context(
-        Client(**place, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
-    )
-    return client
+    client = Client(**place, timeout=CONNECT_TIMEOUT_S, set_as_default=False)
+    stack.push(partial(_leave, client))
+    entered: Client = client.__enter__()
+    return entered
+
+
+def _leave(client: Client, *error: Any) -> None:  # noqa: ANN401
+    """Close a client; what goes wrong at it never hides why the run ended.
+
+    distributed raises where its scheduler is lost and an attempt to reach it expires just then.
+    """
+    try:
+        client.__exit__(*error)
+    except RuntimeError as trouble:
+        logger.debug("closing the client: %s", trouble)
 
 
 def _kind(text: str) -> str:

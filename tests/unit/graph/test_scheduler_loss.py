@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from distributed import Client
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.graph.cluster import open_cluster
@@ -53,6 +54,19 @@ def test_killed_scheduler_ends_the_run_with_a_hint(
         process.wait()
         with pytest.raises(EnvironmentFailure, match="distbragg resume"):
             next(outcomes)
+
+
+def test_trouble_at_closing_does_not_hide_why_a_run_ended(
+    scheduler: tuple[subprocess.Popen[bytes], str], monkeypatch: pytest.MonkeyPatch
+):
+    def close(client: Client, *_: object, **__: object) -> None:
+        closing(client)
+        raise RuntimeError("Cannot change state of expiring Timeout")
+
+    closing = Client.close
+    monkeypatch.setattr(Client, "close", close)
+    with pytest.raises(EnvironmentFailure, match="lost"), open_cluster(scheduler[1]):
+        raise EnvironmentFailure("the scheduler is lost")
 
 
 def test_cluster_without_workers_is_given_up(
