@@ -147,21 +147,22 @@ def amplitude(table, index):
     if not table.interpolate:
         return nearest
     supported = ((index - origin + 3 <= shape) & (index - 2 >= origin)).all(-1)
-    value = nearest.copy()
-    for at in np.argwhere(supported):
-        value[tuple(at)] = _cubic(table.amplitude, index[tuple(at)] - origin)
-    return value
+    base = np.floor(index)
+    along_h, along_k, along_l = np.moveaxis(_lagrange(index - base), -2, 0)
+    value = np.zeros(index.shape[:-1])
+    for node in np.ndindex(4, 4, 4):
+        at = np.where(supported[..., None], base - 1 - origin + np.array(node), 0).astype(int)
+        weight = along_h[..., node[0]] * along_k[..., node[1]] * along_l[..., node[2]]
+        value += weight * table.amplitude[tuple(np.moveaxis(at, -1, 0))]
+    return np.where(supported, value, nearest)
 
 
-def _cubic(box, at):
-    """The cubic through four points along each axis in turn."""
-    first = np.floor(at).astype(int) - 1
-    block = box[tuple(slice(start, start + 4) for start in first)]
-    for rest in at - first:
-        nodes = np.arange(4.0)
-        weights = [np.prod([(rest - m) / (n - m) for m in nodes if m != n]) for n in nodes]
-        block = np.tensordot(weights, block, axes=1)
-    return float(block)
+def _lagrange(rest):
+    """Weights (..., 4) of the values at −1, 0, 1 and 2 in the cubic through them."""
+    nodes = range(-1, 3)
+    return np.stack(
+        [np.prod([(rest - m) / (n - m) for m in nodes if m != n], axis=0) for n in nodes], axis=-1
+    )
 
 
 def bragg(experiment, scattering):

@@ -14,7 +14,7 @@ from distbragg.kernel.native.tolerance import most_squared
 from distbragg.models.arrays import frozen_float64
 from distbragg.models.crystal import Reflections
 from distbragg.physics.orientation import domain_vectors
-from tests import tolerances
+from tests import oracle, tolerances
 from tests.unit.kernel_native import kit
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
@@ -64,7 +64,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_float64_agrees_with_the_written_out_formulas(case):
     experiment = kit.make_experiment(**CASES[case])
-    expected = kit.plain_numerator(experiment).ravel()
+    expected = oracle.numerator(experiment).ravel()
     got = native.render_numerator(experiment, 0, *kit.whole(experiment), kit.Options("float64"))
     np.testing.assert_allclose(
         got,
@@ -77,7 +77,7 @@ def test_float64_agrees_with_the_written_out_formulas(case):
 @pytest.mark.parametrize("case", CASES)
 def test_mixed_precision_keeps_its_bars(case):
     experiment = kit.make_experiment(**CASES[case])
-    expected = kit.plain_numerator(experiment).ravel()
+    expected = oracle.numerator(experiment).ravel()
     got = native.render_numerator(experiment, 0, *kit.whole(experiment), kit.Options("mixed"))
     largest = expected.max()
     bright = expected > tolerances.GOLDEN_MIXED_FLOOR * largest
@@ -161,8 +161,8 @@ def test_a_structure_of_large_amplitudes_does_not_overflow_float32():
 @pytest.mark.parametrize("dmin", [6.0, 8.0])
 def test_the_resolution_ring_cuts_a_part_of_the_panel(dmin):
     """What the cases above stand on: pixels on both sides of the ring within each block."""
-    with_cut = kit.plain_numerator(kit.make_experiment(dmin=dmin, background=False, sources=1))
-    whole = kit.plain_numerator(kit.make_experiment(background=False, sources=1))
+    with_cut = oracle.numerator(kit.make_experiment(dmin=dmin, background=False, sources=1))
+    whole = oracle.numerator(kit.make_experiment(background=False, sources=1))
     cut = with_cut != whole
     assert 0.1 < cut.mean() < 0.6
     assert 0 < cut.ravel()[:256].sum() < 256
