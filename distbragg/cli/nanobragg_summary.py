@@ -24,7 +24,7 @@ from distbragg.models.conventions import CONVENTIONS
 from distbragg.models.ran1 import Ran1
 from distbragg.models.rotations import random_misset
 from distbragg.models.steps import NOMINAL_ANGLE, resolve_grid
-from distbragg.models.vectors import Vector, cross, dot, unit
+from distbragg.models.vectors import components, cross, dot, unit
 from distbragg.physics.pixel_factors import panel_solid_angle
 from distbragg.read.sources import read_sources
 from distbragg.units import angstrom_to_m, mm_to_m, mrad_to_rad, um_to_m
@@ -75,11 +75,11 @@ def parameter_lines(spec: ExperimentSpec, experiment: Experiment, *, noise: bool
 
 
 def _geometry_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[str]:
-    panel, beam = experiment.detector.panels[0], _vector(experiment.beam.direction)
+    panel, beam = experiment.detector.panels[0], components(experiment.beam.direction)
     yield f"{_convention(spec)} convention selected."
     where = "direct beam spot" if _pivot(spec) == "beam" else "sample"
     yield f"pivoting detector around {where}"
-    within = [dot(beam, _vector(axis)) for axis in (panel.fast, panel.slow, panel.normal)]
+    within = [dot(beam, components(axis)) for axis in (panel.fast, panel.slow, panel.normal)]
     yield f"XDS incident beam: {_plain(within)}"
     if spec.structure_factors.interpolate == "auto":
         narrow = min(spec.crystal.cells or (1, 1, 1)) <= 2
@@ -151,7 +151,7 @@ def _sources(spec: ExperimentSpec, experiment: Experiment) -> NDArray[np.float64
     """Place (m), weight and wavelength (m) of every source, as its file says or as generated."""
     sources, beam = experiment.beam.sources, experiment.beam
     if spec.beam.source_file is not None:
-        direction, nominal = _vector(beam.direction), angstrom_to_m(beam.wavelength)
+        direction, nominal = components(beam.direction), angstrom_to_m(beam.wavelength)
         return read_sources(spec.beam.source_file, beam_direction=direction, wavelength_m=nominal)
     columns = (
         np.asarray(sources.direction) * SOURCE_DISTANCE_M,
@@ -204,10 +204,10 @@ def _detector_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[st
     yield f"  Fclose={nearest[0]:g} Sclose={nearest[1]:g}"
     for name, axis in zip("XYZ", (panel.fast, panel.slow, panel.normal), strict=True):
         yield f"  DIRECTION_OF_DETECTOR_{name}-AXIS= {_plain(axis)}"
-    beam = _vector(experiment.beam.direction)
+    beam = components(experiment.beam.direction)
     yield f"  INCIDENT_BEAM_DIRECTION= {_plain(beam)}"
     yield f"  spindle ROTATION_AXIS= {_plain(experiment.crystal.spindle_axis)}"
-    across = cross(beam, unit(_vector(experiment.beam.polarization_axis)))
+    across = cross(beam, unit(components(experiment.beam.polarization_axis)))
     yield f"  POLARIZATION_PLANE_NORMAL= {_plain(across)}"
     yield f"  dials origin= {_plain(header.origin)}"
     roi = asked.roi or (0, fast, 0, slow)
@@ -316,11 +316,6 @@ def _divergence(axis: DivergenceAxisSpec) -> tuple[float, float]:
         field="beam.divergence",
     )
     return grid.extent, grid.step
-
-
-def _vector(values: ArrayLike) -> Vector:
-    x, y, z = np.asarray(values, dtype=np.float64).tolist()
-    return x, y, z
 
 
 def _plain(values: ArrayLike) -> str:

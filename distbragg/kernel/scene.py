@@ -16,12 +16,13 @@ from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Sampling
+from distbragg.models.vectors import components
 from distbragg.physics.amorphous import AmorphousTable, is_scattering
 from distbragg.physics.amplitude import AmplitudeTable
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.factors import PolarizationFrame, polarization_frame
 from distbragg.physics.orientation import domain_vectors
-from distbragg.physics.rays import Placement, components, placement_of
+from distbragg.physics.rays import Placement, placement_of
 from distbragg.physics.transform import Spot
 
 _KEPT_TABLES: Final = 4

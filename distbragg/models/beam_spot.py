@@ -64,23 +64,44 @@ def beam_spot(panels: tuple[PanelGeometry, ...], beam: Vector) -> BeamSpot:
     return nearest
 
 
-def in_plane(offset: Vector, panel: PanelGeometry) -> tuple[float, float]:
-    """Coordinates of a vector of the panel's plane along its axes, which may be oblique."""
-    skew = dot(panel.fast, panel.slow)
-    fast, slow = dot(offset, panel.fast), dot(offset, panel.slow)
-    if skew == 0.0:
-        return fast, slow
-    share = 1.0 - skew * skew
-    return (fast - skew * slow) / share, (slow - skew * fast) / share
+def meet(
+    origin: Vector, fast: Vector, slow: Vector, beam: Vector
+) -> tuple[float, float, float] | None:
+    """Find where a beam from the sample meets a plane.
 
+    Parameters
+    ----------
+    origin : (3,) floats
+        A point of the plane; lengths are returned in its unit.
+    fast, slow : (3,) floats
+        Unit vectors in the plane, which may be oblique.
+    beam : (3,) floats
+        Unit vector.
 
-def _spot(panel: PanelGeometry, index: int, beam: Vector) -> BeamSpot | None:
-    normal = unit(cross(panel.fast, panel.slow))
+    Returns
+    -------
+    (distance, fast, slow) or None
+        Along the beam, and along the axes from the origin; None where they are parallel.
+    """
+    normal = unit(cross(fast, slow))
     along = dot(beam, normal)
     if abs(along) < _PARALLEL:
         return None
-    distance = dot(panel.origin, normal) / along
-    fast, slow = in_plane(combine((distance, beam), (-1.0, panel.origin)), panel)
+    distance = dot(origin, normal) / along
+    offset = combine((distance, beam), (-1.0, origin))
+    skew = dot(fast, slow)
+    by_fast, by_slow = dot(offset, fast), dot(offset, slow)
+    if skew == 0.0:
+        return distance, by_fast, by_slow
+    share = 1.0 - skew * skew
+    return distance, (by_fast - skew * by_slow) / share, (by_slow - skew * by_fast) / share
+
+
+def _spot(panel: PanelGeometry, index: int, beam: Vector) -> BeamSpot | None:
+    met = meet(panel.origin, panel.fast, panel.slow, beam)
+    if met is None:
+        return None
+    distance, fast, slow = met
     inside = (
         distance > 0.0
         and 0.0 <= fast <= panel.shape[1] * panel.pixel_size

@@ -41,8 +41,8 @@ logger = logging.getLogger("distbragg")
 Physics = Literal["exact", "nanobragg"]
 
 _ALONG: Final = 1e-9
-_DEFAULT_EXPOSURE_S: Final = 1.0
-_DEFAULT_BEAM_SIZE_MM: Final = 0.1
+DEFAULT_EXPOSURE_S: Final = 1.0
+DEFAULT_BEAM_SIZE_MM: Final = 0.1
 
 
 def build_beam(
@@ -182,7 +182,7 @@ def resolve_fluence(spec: BeamSpec, physics: Physics) -> float:
         given = spec.fluence_photons_per_m2
         return DEFAULT_FLUENCE_PHOTONS_PER_M2 if given is None else given
     size = beam_size_m(spec)
-    exposure = _DEFAULT_EXPOSURE_S if spec.exposure_s is None else spec.exposure_s
+    exposure = DEFAULT_EXPOSURE_S if spec.exposure_s is None else spec.exposure_s
     if size <= 0.0:
         raise InputError(
             "a flux through a beam of size 0 is infinite",
@@ -197,7 +197,7 @@ def resolve_fluence(spec: BeamSpec, physics: Physics) -> float:
 
 def beam_size_m(spec: BeamSpec) -> float:
     """Return the beam size, m (0.1 mm where not given)."""
-    return mm_to_m(_DEFAULT_BEAM_SIZE_MM if spec.size_mm is None else spec.size_mm)
+    return mm_to_m(DEFAULT_BEAM_SIZE_MM if spec.size_mm is None else spec.size_mm)
 
 
 def _build_sources(

@@ -42,7 +42,7 @@ from distbragg.models.steps import (
     resolve_domains,
     resolve_phi,
 )
-from distbragg.models.vectors import Vector, apply_matrix, norm, rotate_xyz, scale
+from distbragg.models.vectors import Vector, apply_matrix, components, norm, rotate_xyz, scale
 from distbragg.read.matrix import read_matrix
 from distbragg.read.structure_factors import file_cell
 from distbragg.spec.beam import BeamSpec
@@ -241,14 +241,10 @@ def whole_up(ratio: float, physics: Physics) -> int:
 def largest_width_m(crystal: Crystal) -> float:
     """Return the largest width of the crystal, m (cells times edge)."""
     widths = [
-        norm(scale(_vector(row), _METRES_PER_ANGSTROM)) * float(count)
+        norm(scale(components(row), _METRES_PER_ANGSTROM)) * float(count)
         for row, count in zip(crystal.real_space, crystal.cells, strict=True)
     ]
     return max(widths)
-
-
-def _vector(row: Float64Array) -> Vector:
-    return float(row[0]), float(row[1]), float(row[2])
 
 
 def _mosaic(

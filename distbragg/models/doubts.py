@@ -12,15 +12,16 @@ from typing import Final
 
 import numpy as np
 
+from distbragg.models.arrays import Float64Array
+from distbragg.models.beam_spot import meet
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import Vector, combine, dot
+from distbragg.models.vectors import Vector, components
 from distbragg.notes import Note, Notes
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.units import wavelength_angstrom_to_energy_ev
 
 _MM_PER_M: Final = 1e3
-_PARALLEL: Final = 1e-12
 
 _ENERGY_EV: Final = (1_000.0, 120_000.0)
 _EDGE_ANGSTROM: Final = (2.0, 5_000.0)
@@ -208,13 +209,12 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
         yield "detector.sensor.thickness_um", text
 
 
-def beam_off_panels(detector: Detector, direction: object) -> str:
+def beam_off_panels(detector: Detector, direction: Float64Array) -> str:
     """Say where the direct beam passes a detector; empty where it does not.
 
     A beam through a gap between panels, or through a hole in their midst, does not pass them.
     """
-    x, y, z = (float(value) for value in np.asarray(direction))
-    beam: Vector = (x, y, z)
+    beam = components(direction)
     spots = [spot for panel in detector.panels if (spot := _spot(panel, beam)) is not None]
     if any(inside for *_, inside in spots) or _surround(detector.panels, beam):
         return ""
@@ -231,14 +231,11 @@ def beam_off_panels(detector: Detector, direction: object) -> str:
 
 def _spot(panel: Panel, beam: Vector) -> tuple[Panel, float, float, bool] | None:
     """Where the beam meets a panel's plane, mm from its corner; None where it does not."""
-    along = dot(beam, _vector(panel.normal))
-    if abs(along) < _PARALLEL:
+    origin, fast_axis, slow_axis = map(components, (panel.origin, panel.fast, panel.slow))
+    met = meet(origin, fast_axis, slow_axis, beam)
+    if met is None or met[0] <= 0.0:
         return None
-    reach = dot(_vector(panel.origin), _vector(panel.normal)) / along
-    if reach <= 0.0:
-        return None
-    place = combine((reach, beam), (-1.0, _vector(panel.origin)))
-    fast, slow = dot(place, _vector(panel.fast)), dot(place, _vector(panel.slow))
+    _, fast, slow = met
     edge = panel.pixel_size
     inside = 0.0 <= fast <= panel.pixels[1] * edge and 0.0 <= slow <= panel.pixels[0] * edge
     return panel, fast * _MM_PER_M, slow * _MM_PER_M, inside
@@ -295,8 +292,3 @@ def _of_amounts(spec: ExperimentSpec, experiment: Experiment) -> Doubts:
         left = "the background alone" if experiment.background.molecules > 0.0 else "all 0"
         text = f"0 and no file: the crystal scatters nothing, the image is {left}"
         yield "structure_factors.default_f_electrons", text
-
-
-def _vector(values: object) -> Vector:
-    x, y, z = (float(value) for value in np.asarray(values))
-    return x, y, z

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
 from distbragg.models.experiment import Experiment
 from distbragg.models.headers import HeaderValues
 from distbragg.notes import Note, Notes
@@ -63,9 +64,9 @@ def _of_beam(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValues
         yield "beam.fluence_photons_per_m2", f"{experiment.beam.fluence:.6g}"
     if beam.flux_photons_per_s is not None:
         if beam.exposure_s is None:
-            yield "beam.exposure_s", "1"
+            yield "beam.exposure_s", f"{DEFAULT_EXPOSURE_S:g}"
         if beam.size_mm is None:
-            yield "beam.size_mm", "0.1"
+            yield "beam.size_mm", f"{DEFAULT_BEAM_SIZE_MM:g}"
     kahn = beam.polarization.kahn_factor
     if beam.polarization.enabled and kahn is None and headers.kahn_factor is None:
         yield "beam.polarization.kahn_factor", "0 (not polarised)"

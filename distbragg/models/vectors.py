@@ -11,6 +11,7 @@ import math
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from distbragg.models.arrays import Float64Array
 
@@ -18,6 +19,12 @@ Vector = tuple[float, float, float]
 
 Number: TypeAlias = Any
 """A float, a numpy array or a torch tensor."""
+
+
+def components(vector: ArrayLike) -> Vector:
+    """Return the components of a vector (3,) as floats."""
+    x, y, z = np.asarray(vector, dtype=np.float64).tolist()
+    return x, y, z
 
 
 def dot(first: Vector, second: Vector) -> float:

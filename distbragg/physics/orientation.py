@@ -6,9 +6,8 @@ import numpy as np
 
 from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal
-from distbragg.models.vectors import rotate_about
+from distbragg.models.vectors import components, rotate_about
 from distbragg.physics.arrays import Array, Triple, constant, module_of
-from distbragg.physics.rays import components
 
 
 def domain_vectors(crystal: Crystal) -> Float64Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import Vector
+from distbragg.models.vectors import Vector, components
 from distbragg.physics.arrays import Array, module_of
 from distbragg.physics.factors import (
     beyond_resolution,
@@ -20,7 +20,6 @@ from distbragg.physics.rays import (
     Placement,
     Rays,
     SampleIndex,
-    components,
     cosine_to_normal,
     placement_of,
     sample_indices,

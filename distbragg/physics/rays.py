@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from distbragg.models.arrays import Float64Array
 from distbragg.models.detector import Panel
-from distbragg.models.vectors import turn_about
+from distbragg.models.vectors import components, turn_about
 from distbragg.physics.arrays import Array, Triple, dot, module_of, root
 from distbragg.physics.elementary import sine_cosine
 
@@ -67,12 +67,6 @@ class Rays:
 
     direction: Triple
     length: Array
-
-
-def components(vector: Float64Array) -> tuple[float, float, float]:
-    """Return the components of a vector (3,) as floats."""
-    x, y, z = vector.tolist()
-    return x, y, z
 
 
 def placement_of(panel: Panel, beam_direction: Float64Array) -> Placement:

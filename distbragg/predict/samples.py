@@ -12,9 +12,8 @@ import numpy as np
 from distbragg.matrices import matmul3, norm3, transposed
 from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import rotation_about
+from distbragg.models.vectors import components, rotation_about
 from distbragg.physics.orientation import domain_rotations
-from distbragg.physics.rays import components
 
 _SAMPLES: Final = 1 << 12
 

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from distbragg.models.arrays import Float64Array, IntArray
 from distbragg.models.beam import Beam
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import components
 from distbragg.physics.factors import (
     orientation_count,
     polarization_factor,
     polarization_frame,
     scattered_fluence,
 )
-from distbragg.physics.rays import components
 from distbragg.predict.candidates import candidates, indexed
 from distbragg.predict.landing import check_flat, land, project
 from distbragg.predict.samples import Block, blocks, span

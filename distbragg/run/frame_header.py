@@ -9,19 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.export.expt import Truth
-from distbragg.export.header import FrameHeader, PanelHeader, Triple, imgcif_frame
+from distbragg.export.header import FrameHeader, PanelHeader, imgcif_frame
 from distbragg.export.smv import smv_geometry
 from distbragg.matrices import apply3, dot3
 from distbragg.models.build import build_experiment
+from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.file_geometry import geometry_of, sensor_material
+from distbragg.models.vectors import components
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 
 _MM_PER_M = 1e3
-_DEFAULT_EXPOSURE_S = 1.0
 _SMV_CONVENTION = "adxv"
 """Of BEAM_CENTER_X/Y: what adxv draws and DIALS reads from images of `BEAMLINE=fake`."""
 
@@ -59,12 +60,12 @@ def frame_header(run: RunDirectory, frame: int) -> FrameHeader:
         wavelength=float(experiment.beam.wavelength),
         phi=rotation[0],
         oscillation=rotation[1],
-        spindle=_triple(apply3(turn, spindle)),
+        spindle=components(apply3(turn, spindle)),
         panels=tuple(
             _panel(spec, experiment, index, turn, rotation) for index in range(len(panels))
         ),
         counts=experiment.noise.photon or np.dtype(run.layout.dtype).kind == "u",
-        exposure=_DEFAULT_EXPOSURE_S if exposure is None else float(exposure),
+        exposure=DEFAULT_EXPOSURE_S if exposure is None else float(exposure),
         date=_date(run),
     )
 
@@ -95,10 +96,10 @@ def frame_truth(run: RunDirectory, frame: int) -> Truth:
         np.asarray(experiment.crystal.spindle_axis),
         np.asarray(experiment.detector.panels[0].fast),
     )
-    a, b, c = (_triple(apply3(turn, row)) for row in np.asarray(experiment.crystal.real_space))
+    a, b, c = (components(apply3(turn, row)) for row in np.asarray(experiment.crystal.real_space))
     return Truth(
         real_space=(a, b, c),
-        polarization=_triple(apply3(turn, experiment.beam.polarization_axis)),
+        polarization=components(apply3(turn, experiment.beam.polarization_axis)),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )
 
@@ -146,20 +147,15 @@ def _panel(
             float(dot3(impact, panel.fast)) / panel.pixel_size,
             float(dot3(impact, panel.slow)) / panel.pixel_size,
         ),
-        origin=_triple(apply3(turn, panel.origin) * _MM_PER_M),
-        fast=_triple(apply3(turn, panel.fast)),
-        slow=_triple(apply3(turn, panel.slow)),
+        origin=components(apply3(turn, panel.origin) * _MM_PER_M),
+        fast=components(apply3(turn, panel.fast)),
+        slow=components(apply3(turn, panel.slow)),
         thickness=float(sensor.back[-1]) * _MM_PER_M if sensor.absorbs else 0.0,
         smv=smv,
         mu=float(sensor.attenuation) / _MM_PER_M if sensor.absorbs else 0.0,
         material=sensor_material(spec.detector, index),
         masked=int(np.count_nonzero(masked_pixels(panel))),
     )
-
-
-def _triple(vector: NDArray[np.float64]) -> Triple:
-    x, y, z = vector.tolist()
-    return x, y, z
 
 
 def _date(run: RunDirectory) -> str:
