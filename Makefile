@@ -12,7 +12,9 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 NATIVE_ARGS ?=
 # Processes that the tests are shared out to, module by module; 0 runs them in one, as pdb needs.
-PYTEST_PROCESSES ?= 2
+# Tests of clusters wait as much as they work: three keep two cores busy. Modules go in the order of
+# their names, which has the slow ones of tests/integration early and leaves small ones for the end.
+PYTEST_PROCESSES ?= 3
 BENCH_ARGS ?=
 TOPIC ?= source-weights
 EVIDENCE_ARGS ?=
@@ -75,6 +77,10 @@ bench: $(STAMP) ## Measure speed into reports/performance; NB_C_BIN adds the C p
 bench-gpu: $(STAMP) ## Measure all that is claimed of a GPU into reports/gpu
 	$(BIN)/python -m tools.bench gpu $(BENCH_ARGS)
 
+.PHONY: bench-closed
+bench-closed: $(STAMP) ## Time Gaussian crystals in closed form into reports/closed-form; NB_C_BIN adds the C program
+	$(BIN)/python -m tools.bench closed-form $(BENCH_ARGS)
+
 .PHONY: evidence
 evidence: $(STAMP) ## Measure a claim anew into reports: TOPIC=parity, source-weights, watching, …
 	$(BIN)/python -m tools.evidence $(TOPIC) $(EVIDENCE_ARGS)
@@ -124,7 +130,7 @@ docs: $(STAMP) ## Write the generated reference pages anew
 
 .PHONY: pytest
 pytest: $(STAMP) native ## The tests alone; PYTEST_ARGS narrows them
-	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadscope $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)
 
 .PHONY: golden-triton
 golden-triton: $(STAMP) ## All golden images by the fused GPU kernel through Triton's interpreter
@@ -168,6 +174,7 @@ chaos: $(STAMP) ## Break runs in every way of the fault table, into reports/reli
 .PHONY: chaos-nightly
 chaos-nightly: $(STAMP) ## The same with its long rows in full
 	$(BIN)/python -m tests.chaos --nightly $(CHAOS_ARGS)
+	DISTBRAGG_NIGHTLY=1 $(BIN)/python -m pytest -q tests/property/test_set_fuzz.py
 
 .PHONY: format
 format: $(STAMP) ## Let ruff repair what it can

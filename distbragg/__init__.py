@@ -21,20 +21,23 @@ if TYPE_CHECKING:
     from distbragg.fit.render import render_tensor
     from distbragg.models.tables import load_sweep
     from distbragg.run.create import create
+    from distbragg.run.export import export_run
     from distbragg.run.extend import extend
-    from distbragg.run.labels import open_labels
-    from distbragg.run.plan import plan as dry_run
+    from distbragg.run.prepare import plan as dry_run
     from distbragg.run.render import render
-    from distbragg.run.resume import resume
-    from distbragg.run.sweep import sweep
+    from distbragg.run.repair import repair
+    from distbragg.run.resume import resume, sweep
+    from distbragg.run.verify import verify
     from distbragg.spec.experiment import ExperimentSpec
     from distbragg.spec.load import load_spec
     from distbragg.spec.sweep import SweepSpec
     from distbragg.store.open import open_stack
     from distbragg.store.split import Split
+    from distbragg.store.spots import open_labels
     from distbragg.training.dataset import StackDataset, StackStream
 
-# `plan` is a subpackage, whose import would replace a function of that name.
+# No package may have the name of a public function: its import would replace that (hence dry_run
+# and export_run).
 _HOMES = {
     "ExperimentSpec": "distbragg.spec.experiment",
     "Split": "distbragg.store.split",
@@ -42,16 +45,19 @@ _HOMES = {
     "StackStream": "distbragg.training.dataset",
     "SweepSpec": "distbragg.spec.sweep",
     "create": "distbragg.run.create",
-    "dry_run": "distbragg.run.plan",
+    "dry_run": "distbragg.run.prepare",
+    "export_run": "distbragg.run.export",
     "extend": "distbragg.run.extend",
     "load_spec": "distbragg.spec.load",
     "load_sweep": "distbragg.models.tables",
-    "open_labels": "distbragg.run.labels",
+    "open_labels": "distbragg.store.spots",
     "open_stack": "distbragg.store.open",
     "render": "distbragg.run.render",
     "render_tensor": "distbragg.fit.render",
+    "repair": "distbragg.run.repair",
     "resume": "distbragg.run.resume",
-    "sweep": "distbragg.run.sweep",
+    "sweep": "distbragg.run.resume",
+    "verify": "distbragg.run.verify",
 }
 _NAMES_THERE = {"dry_run": "plan"}
 
@@ -64,6 +70,7 @@ __all__ = [
     "__version__",
     "create",
     "dry_run",
+    "export_run",
     "extend",
     "load_spec",
     "load_sweep",
@@ -71,8 +78,10 @@ __all__ = [
     "open_stack",
     "render",
     "render_tensor",
+    "repair",
     "resume",
     "sweep",
+    "verify",
 ]
 
 

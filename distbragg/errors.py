@@ -7,6 +7,7 @@ error by the command line; any other exception is a defect of the program.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import partial
 
 
 class ExitStatus(IntEnum):
@@ -30,16 +31,9 @@ class DistbraggError(Exception):
 class InputError(DistbraggError):
     """A file, spec field or flag that cannot be used.
 
-    Parameters
-    ----------
-    problem : str
-        What is wrong, without the place.
-    source : str, optional
-        File (with line, where known) or flag the problem was found in.
-    field : str, optional
-        Dotted path of the spec field.
-    remedy : str, optional
-        What the user can do about it.
+    `problem` says what is wrong, without the place; `source` names the file (with line, where
+    known) or flag it was found in, `field` is the dotted path of the spec field, and `remedy`
+    what the user can do about it.
     """
 
     def __init__(
@@ -55,12 +49,18 @@ class InputError(DistbraggError):
             line = f"{line}; {remedy}"
         super().__init__(" ".join(line.split()))
 
+    def placed(self, *, source: str | None = None, field: str | None = None) -> InputError:
+        """Return the same error with another source or field."""
+        return InputError(
+            self.problem,
+            source=self.source if source is None else source,
+            field=self.field if field is None else field,
+            remedy=self.remedy,
+        )
+
     def __reduce__(self) -> tuple[object, ...]:
-        return (_rebuild_input_error, (self.problem, self.source, self.field, self.remedy))
-
-
-def _rebuild_input_error(problem: str, source: str, field: str, remedy: str) -> InputError:
-    return InputError(problem, source=source, field=field, remedy=remedy)
+        keywords = {"source": self.source, "field": self.field, "remedy": self.remedy}
+        return partial(type(self), **keywords), (self.problem,)
 
 
 class PlanError(InputError):

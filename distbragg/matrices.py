@@ -21,6 +21,11 @@ _JACOBI_SWEEPS: Final = 8
 
 _RIGHT_ANGLE: Final = 2.0**-56
 
+_VANISHING: Final = 2.0**-40
+_FORGIVEN: Final = 1e-5
+"""Of a covariance: what is left of a variance that is nothing but rounding, and by what share of
+two standard deviations a product may be missed by numbers that were rounded to be read."""
+
 _NEWTON_STEPS: Final = 12
 """Far more than a matrix needs that is a rotation but for rounding: the error is squared."""
 
@@ -83,15 +88,8 @@ def inverse3(matrix: Float64Array) -> Float64Array:
 def cholesky3(matrix: Float64Array) -> Float64Array:
     """Return the lower triangle L of a symmetric positive definite matrix, L Lᵀ = matrix.
 
-    Parameters
-    ----------
-    matrix : (..., 3, 3) float64
-        Only its lower triangle is read.
-
-    Raises
-    ------
-    ValueError
-        The matrix is not positive definite.
+    Only the lower triangle of the matrices (..., 3, 3) is read; ValueError where one is not
+    positive definite.
     """
     lower = np.zeros(matrix.shape, dtype=np.float64)
     for row in range(3):
@@ -105,6 +103,24 @@ def cholesky3(matrix: Float64Array) -> Float64Array:
                 raise ValueError("the matrix is not positive definite")
             else:
                 lower[..., row, row] = np.sqrt(rest)
+    return lower
+
+
+def covariance_root3(matrix: Float64Array) -> Float64Array:
+    """Return the lower triangle L of one symmetric positive semi-definite matrix, L Lᵀ = matrix.
+
+    `cholesky3`, but that a column whose variance is taken up by those before it is 0. ValueError
+    where no L gives the matrix.
+    """
+    lower = np.zeros((3, 3), dtype=np.float64)
+    for column in range(3):
+        rest = matrix[:, column] - sum(lower[:, j] * lower[column, j] for j in range(column))
+        if rest[column] > _VANISHING * matrix[column, column]:
+            lower[column:, column] = rest[column:] / np.sqrt(rest[column])
+    missed = np.abs(matmul3(lower, transposed(lower)) - matrix)
+    scale = np.sqrt(np.abs(np.diagonal(matrix)))
+    if not (missed <= _FORGIVEN * scale[:, None] * scale).all():
+        raise ValueError("the matrix is not positive semi-definite")
     return lower
 
 

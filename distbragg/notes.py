@@ -7,10 +7,6 @@ an experiment; a stack stores them.
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,20 +20,13 @@ NoteKind = Literal["note", "warning"]
 class Note:
     """One line about an input.
 
-    Attributes
-    ----------
-    kind : {"note", "warning"}
-        A note tells which of several meanings was taken; a warning, that a number is probably
-        not what the user meant.
-    place : str
-        The field (`beam.energy_ev`) or file that the line is about.
-    text : str
-        The number, what is odd about it or what was done with it, and what to do.
+    A note tells which of several meanings was taken; a warning, that a number is probably not
+    what the user meant.
     """
 
     kind: NoteKind
-    place: str
-    text: str
+    place: str  # the field (`beam.energy_ev`) or file that the line is about
+    text: str  # the number, what is odd about it or what was done with it, and what to do
 
     def __str__(self) -> str:
         return " ".join(f"{self.place}: {self.text}".split())
@@ -52,39 +41,7 @@ class Note:
         return {"kind": self.kind, "place": self.place, "text": self.text}
 
 
-class Logged(Note):
-    """A warning that was logged when it arose: it is stored, and not said again."""
-
-    __slots__ = ()
-
-
 Notes = tuple[Note, ...]
-
-
-@contextmanager
-def logged_warnings() -> Iterator[list[Note]]:
-    """Collect the warnings that this thread logs meanwhile, as notes."""
-    logger, ear = logging.getLogger("distbragg"), _Ear()
-    logger.addFilter(ear)
-    try:
-        yield ear.notes
-    finally:
-        logger.removeFilter(ear)
-
-
-class _Ear(logging.Filter):
-    """Keeps the warnings of one thread, all of which pass; their place stands before a colon."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.notes: list[Note] = []
-        self._thread = threading.get_ident()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        place, _, text = record.getMessage().partition(": ")
-        if record.thread == self._thread and record.levelno >= logging.WARNING and text:
-            self.notes.append(Logged("warning", place, text))
-        return True
 
 
 def distinct(*groups: Notes) -> Notes:

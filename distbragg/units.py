@@ -10,6 +10,7 @@ decides automatic oversampling where the ratio is a whole number.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM
@@ -18,12 +19,9 @@ MM_PER_METRE: Final = 1.0e3
 UM_PER_METRE: Final = 1.0e6
 ANGSTROM_PER_METRE: Final = 1.0e10
 METRES_PER_MM: Final = 1.0e-3
-METRES_PER_UM: Final = 1.0e-6
 METRES_PER_ANGSTROM: Final = 1.0e-10
 MRAD_PER_RADIAN: Final = 1.0e3
 PERCENT_PER_FRACTION: Final = 1.0e2
-RADIANS_PER_MRAD: Final = 1.0e-3
-FRACTION_PER_PERCENT: Final = 1.0e-2
 RADIANS_PER_DEGREE: Final = math.pi / 180.0
 DEGREES_PER_RADIAN: Final = 180.0 * (1.0 / math.pi)
 BYTES_PER_MIB: Final = 1024 * 1024
@@ -72,3 +70,8 @@ def wavelength_angstrom_to_energy_ev(wavelength: float) -> float:
 def energy_ev_to_wavelength_angstrom(energy_ev: float) -> float:
     """Photon energy in eV to wavelength in Å, λ = hc/E."""
     return ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / energy_ev
+
+
+def if_given(convert: Callable[[float], float], value: float | None) -> float | None:
+    """Convert a number, if there is one."""
+    return None if value is None else convert(value)

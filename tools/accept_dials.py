@@ -1,11 +1,11 @@
 """Let DIALS judge exported frames.
 
 A rotation series as SMV, CBF and NXmx, found, indexed and integrated; the same with gaps between
-modules as CBF; a monoclinic crystal from a real structure-factor file on a tilted detector; a
-detector of two panels from an experiment list; stills of random orientation in a pink beam. The
-truth is read from the stacks. Where DIALS is missing, `--install` fetches Debian's package with
-apt-get; where that is not possible either, the run is skipped and says why. A bundle is written
-to `<reports>/acceptance/<UTC stamp>`.
+modules as CBF; the same in closed form, integrated too; a monoclinic crystal from a real
+structure-factor file on a tilted detector; a detector of two panels from an experiment list; stills
+of random orientation in a pink beam. The truth is read from the stacks. Where DIALS is missing,
+`--install` fetches Debian's package with apt-get; where that is not possible either, the run is
+skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -25,10 +26,19 @@ from tools.acceptance.others import judge_monoclinic, judge_stills, judge_two_pa
 from tools.acceptance.outcome import Outcome
 from tools.acceptance.progress import say
 from tools.acceptance.report import table_of, write_report
-from tools.acceptance.series import FORMATS, judge_masked, judge_series
-from tools.acceptance.verdict import Result
+from tools.acceptance.series import FORMATS, judge_closed, judge_masked, judge_series
+from tools.acceptance.verdict import CLOSED_CORRELATION, Integration, Result
 
-CASES: Final = (*FORMATS, "masked", "integrate", "monoclinic", "panels", "stills")
+CASES: Final = (
+    *FORMATS,
+    "masked",
+    "integrate",
+    "closed",
+    "closed-integrate",
+    "monoclinic",
+    "panels",
+    "stills",
+)
 REAL_FACTORS: Final = "../shared/data/real/5e5z.mtz"
 OUTCOMES: Final = "outcomes"
 _BREAKS: Final = (
@@ -71,15 +81,25 @@ def run_case(folder: Path, name: str, real: Path) -> Outcome:
 
 def _judge(folder: Path, name: str, real: Path) -> Result:
     picture = folder / OUTCOMES / f"{name}.png"
-    series = folder / "series"
+    series, closed = folder / "series", folder / "closed"
     others: dict[str, Callable[[], Result]] = {
         "integrate": lambda: judge_integration(_indexed(series), series / "series.zarr", picture),
+        "closed": lambda: judge_closed(closed, picture),
+        "closed-integrate": lambda: _closed_integration(closed, picture),
         "masked": lambda: judge_masked(folder / name, picture),
         "monoclinic": lambda: judge_monoclinic(folder / name, real, picture),
         "panels": lambda: judge_two_panels(folder / name, picture),
         "stills": lambda: judge_stills(folder / name, picture),
     }
     return judge_series(series, name, picture) if name in FORMATS else others[name]()
+
+
+def _closed_integration(folder: Path, picture: Path) -> Integration:
+    """Integrate the series in closed form, which is indexed first where it is not yet."""
+    if not (folder / "dials" / "indexed.refl").exists():
+        judge_closed(folder, folder / "closed.png")
+    found = judge_integration(folder / "dials", folder / "series.zarr", picture)
+    return replace(found, least_summed=CLOSED_CORRELATION)
 
 
 def _indexed(series: Path) -> Path:

@@ -21,13 +21,12 @@ from distbragg.fit.orientation import cell_vectors, misorientation_deg
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.models.arrays import frozen_float64
 from distbragg.models.build import build_experiment
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
-from distbragg.models.rotations import misset_angles, misset_matrix
-from distbragg.models.vectors import rotation_about, unit
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.models.rotations import misset_angles
+from distbragg.models.vectors import frozen_float64, rotate_xyz, rotation_about, unit
+from distbragg.plan.frame import SourceChunk, Tile
 from distbragg.spec.load import parse_spec
 
 logger = logging.getLogger("refine_orientation")
@@ -117,7 +116,9 @@ def first_guess(seed: int) -> Experiment:
     x, y, z = generator.standard_normal(3)
     turn = rotation_about(unit((float(x), float(y), float(z))), math.radians(ERROR_DEG))
     alpha, beta, gamma = (math.radians(angle) for angle in MISSET_DEG)
-    angles = misset_angles(turn @ misset_matrix((alpha, beta, gamma)))
+    axes = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    misset = np.array([rotate_xyz(axis, (alpha, beta, gamma)) for axis in axes]).T
+    angles = misset_angles(turn @ misset)
     return make_experiment(cell, tuple(math.degrees(angle) for angle in angles), seed)
 
 

@@ -22,7 +22,7 @@ fi
 
 common=(
   --scheduler-file "$1" --nworkers 1 --nthreads 1 --death-timeout 120
-  --dashboard-address 127.0.0.1:0 --preload distbragg.graph.warm_up
+  --dashboard-address 127.0.0.1:0 --preload distbragg.clusters.tuning
   --local-directory "${TMPDIR:-/tmp}"
 )
 if [ $# -eq 2 ]; then

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -20,32 +18,22 @@ if TYPE_CHECKING:
     from distbragg.spec.experiment import ExperimentSpec
 
 STACK_SUFFIX: Final = ".zarr"
+SUFFIXES: Final = (".npy", ".bin", ".img", ".pgm", ".png")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A rendered frame and the experiment it shows.
-
-    Attributes
-    ----------
-    image : ([panels,] slow, fast) array, photons/pixel
-    spec : ExperimentSpec
-    experiment : Experiment
-    """
-
-    image: NDArray[np.floating]
-    spec: ExperimentSpec
-    experiment: Experiment
+def check_suffix(path: str) -> None:
+    """Refuse a name whose suffix is that of no image file."""
+    suffix = Path(path).suffix
+    if suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"no output format has the suffix {suffix!r}",
+            source=path,
+            remedy=f"use one of {', '.join((STACK_SUFFIX, *SUFFIXES))}",
+        )
 
 
 def check_target(path: str | Path) -> None:
-    """Refuse an output file that cannot be written, before anything is rendered.
-
-    Raises
-    ------
-    InputError
-        The folder does not exist or cannot be written to, or the path is a folder.
-    """
+    """Refuse an output file that cannot be written, before anything is rendered."""
     target = Path(path)
     if target.is_dir():
         raise InputError("is a folder", source=str(path), remedy="give the name of a file")
@@ -58,23 +46,38 @@ def check_target(path: str | Path) -> None:
         raise InputError("cannot be written", source=str(path), remedy="give another output path")
 
 
-def image_writer(path: str | Path) -> Callable[[str | Path, Frame], None]:
-    """Return the writer for the suffix of `path`.
+def write_image(
+    path: str, image: NDArray[np.floating], spec: ExperimentSpec, experiment: Experiment
+) -> None:
+    """Write a rendered frame, ([panels,] slow, fast) in photons/pixel; see `check_suffix`."""
+    from distbragg.export.files import write_float32, write_npy, write_pgm
+    from distbragg.export.scaling import DEFAULT_ADC_OFFSET, count_image, grey_image, integer_image
 
-    Raises
-    ------
-    InputError
-        No image format has that suffix.
-    """
-    writer = WRITERS.get(Path(path).suffix.lower())
-    if writer is None:
-        known = ", ".join((STACK_SUFFIX, *WRITERS))
-        raise InputError(
-            f"no output format has the suffix {Path(path).suffix!r}",
-            source=str(path),
-            remedy=f"use one of {known}",
-        )
-    return writer
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npy":
+        write_npy(path, image)
+    elif suffix == ".bin":
+        write_float32(path, image)
+    elif suffix == ".pgm":
+        write_pgm(path, *grey_image(image))
+    elif suffix == ".img":
+        from distbragg.export.smv import smv_header, write_smv
+
+        # Counts as they are where photons were drawn, else scaled to 16 bits.
+        counts = count_image(image) if experiment.noise.photon else integer_image(image)
+        geometry, date = header_geometry(spec, experiment), header_date()
+        header = smv_header(geometry, counts.shape, adc_offset=DEFAULT_ADC_OFFSET, date=date)
+        write_smv(path, counts, header)
+    else:
+        from distbragg.export.assemble import assemble
+        from distbragg.export.picture import write_assembled, write_picture
+
+        if image.ndim == 2:
+            write_picture(path, image, title=spec.title)
+        else:
+            beam = np.asarray(experiment.beam.direction)
+            picture = assemble(image, experiment.detector.panels, beam)
+            write_assembled(path, picture, title=spec.title)
 
 
 def header_geometry(spec: ExperimentSpec, experiment: Experiment) -> SmvGeometry:
@@ -82,17 +85,16 @@ def header_geometry(spec: ExperimentSpec, experiment: Experiment) -> SmvGeometry
     from distbragg.export.smv import smv_geometry
 
     detector, goniometer = spec.detector, spec.goniometer
-    phi = experiment.crystal.phi
-    step = float(phi[1] - phi[0]) if len(phi) > 1 else 0.0
-    oscillation = goniometer.oscillation_deg
-    start = goniometer.phi_deg
-    given = detector.axes
-    custom = any(axis is not None for axis in (given.fast, given.slow, given.normal))
+    phi, (first, last) = experiment.crystal.phi, experiment.crystal.oscillation
+    if len(phi) > 1 and phi[1] < phi[0]:
+        first, last = last, first
+    start, width = goniometer.phi_deg, goniometer.oscillation_deg
+    custom = {"fast", "slow", "normal"}.intersection(detector.axes.given)
     return smv_geometry(
         experiment,
         convention=detector.convention or ("custom" if custom else "mosflm"),
-        phi_deg=float(np.rad2deg(phi[0])) if start is None else start,
-        oscillation_deg=float(np.rad2deg(step * len(phi))) if oscillation is None else oscillation,
+        phi_deg=float(np.rad2deg(first)) if start is None else start,
+        oscillation_deg=float(np.rad2deg(last - first)) if width is None else width,
         twotheta_deg=detector.twotheta_deg or 0.0,
     )
 
@@ -100,89 +102,12 @@ def header_geometry(spec: ExperimentSpec, experiment: Experiment) -> SmvGeometry
 def geometry_alone(spec: ExperimentSpec) -> Experiment:
     """Resolve everything but |F|, which neither headers nor pictures need."""
     from distbragg.models.build import build_experiment
-    from distbragg.models.crystal import Reflections
+    from distbragg.run.survey import NO_TABLE
 
-    nothing = Reflections(np.zeros((0, 0, 0)), (0, 0, 0), 1.0, interpolate=False)
-    return build_experiment(spec, reflections=nothing)
+    return build_experiment(spec, reflections=NO_TABLE)
 
 
 def header_date() -> str:
     """Time stamp of a header, UTC; SOURCE_DATE_EPOCH fixes it for reproducible files."""
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     return time.asctime(time.gmtime(int(epoch) if epoch.isdecimal() else None))
-
-
-def region_of_interest(spec: ExperimentSpec, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Pixels inside the region of interest, bounds included; None where there is none.
-
-    Parameters
-    ----------
-    spec : ExperimentSpec
-    shape : (int, int)
-        Pixels (slow, fast).
-    """
-    if spec.detector.roi is None:
-        return None
-    fast_first, fast_last, slow_first, slow_last = spec.detector.roi
-    inside = np.zeros(shape, dtype=np.bool_)
-    inside[max(slow_first, 0) : slow_last + 1, max(fast_first, 0) : fast_last + 1] = True
-    return inside
-
-
-def _write_npy(path: str | Path, frame: Frame) -> None:
-    from distbragg.export.raw import write_npy
-
-    write_npy(path, frame.image)
-
-
-def _write_raw(path: str | Path, frame: Frame) -> None:
-    from distbragg.export.raw import write_float32
-
-    write_float32(path, frame.image)
-
-
-def _write_png(path: str | Path, frame: Frame) -> None:
-    from distbragg.export.assemble import assemble
-    from distbragg.export.picture import write_assembled, write_picture
-
-    if frame.image.ndim == 2:
-        write_picture(path, frame.image, title=frame.spec.title)
-        return
-    experiment = frame.experiment
-    picture = assemble(
-        frame.image, experiment.detector.panels, np.asarray(experiment.beam.direction)
-    )
-    write_assembled(path, picture, title=frame.spec.title)
-
-
-def _write_pgm(path: str | Path, frame: Frame) -> None:
-    from distbragg.export.raw import write_pgm
-    from distbragg.export.scaling import grey_image
-
-    write_pgm(path, *grey_image(frame.image))
-
-
-def _write_smv(path: str | Path, frame: Frame) -> None:
-    """Write counts as they are where photons were drawn, else scaled to 16 bits."""
-    from distbragg.export.scaling import DEFAULT_ADC_OFFSET, count_image, integer_image
-    from distbragg.export.smv import write_smv
-
-    drawn = frame.experiment.noise.photon
-    counts = count_image(frame.image) if drawn else integer_image(frame.image)
-    write_smv(
-        path,
-        counts,
-        header_geometry(frame.spec, frame.experiment),
-        adc_offset=DEFAULT_ADC_OFFSET,
-        date=header_date(),
-    )
-
-
-WRITERS: Final[dict[str, Callable[[str | Path, Frame], None]]] = {
-    ".npy": _write_npy,
-    ".bin": _write_raw,
-    ".img": _write_smv,
-    ".pgm": _write_pgm,
-    ".png": _write_png,
-}
-"""Suffix → writer of one frame."""

@@ -8,42 +8,46 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import click
 
 from distbragg._version import __version__
+from distbragg.cli.interrupt import Interrupts
+from distbragg.cli.output import echo
 from distbragg.errors import DistbraggError, ExitStatus
 from distbragg.notes import LOGGED
 
 COMMANDS: Final = {
-    "render": "one experiment file to images",
-    "sweep": "many frames to one stack, on local or cluster workers",
-    "plan": "what a sweep would cost, without doing it",
-    "create": "the metadata of a run, nothing rendered",
-    "resume": "render what a run still lacks",
-    "run": "one part of a run, for job arrays",
-    "info": "what a spec or a run says",
-    "status": "how far a run is, from its files alone",
-    "verify": "is what is stored what was rendered",
-    "repair": "render what is damaged again, nothing else",
-    "seal": "declare a run finished and write down what it holds",
-    "report": "one HTML page on how a run went",
-    "cluster": "job scripts and certificates of clusters",
-    "publish": "copy a run to an object store",
-    "extend": "append frames to a finished run, and render them",
-    "card": "a run described as a data set, for people and hubs",
-    "export": "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2",
-    "geometry": "what a geometry file of another program was understood to say",
-    "presets": "the detectors that detector.preset may name",
-    "fmodel": "structure factors of an atomic model, as an MTZ file",
-    "nanobragg": "nanoBragg's own command line",
-    "bench": "the speed of one workload in memory",
-    "selftest": "does this machine render what the C program renders",
-    "demo": "a garnet in 36 frames, to see that everything works",
+    "render": ("rendering", "one experiment file to images"),
+    "sweep": ("rendering", "many frames to one stack, on local or cluster workers"),
+    "plan": ("describing", "what a sweep would cost, without doing it"),
+    "create": ("rendering", "the metadata of a run, nothing rendered"),
+    "resume": ("rendering", "render what a run still lacks"),
+    "run": ("rendering", "one part of a run, for job arrays"),
+    "info": ("describing", "what a spec or a run says"),
+    "status": ("describing", "how far a run is, from its files alone"),
+    "verify": ("finished", "is what is stored what was rendered"),
+    "repair": ("finished", "render what is damaged again, nothing else"),
+    "seal": ("finished", "declare a run finished and write down what it holds"),
+    "report": ("finished", "one HTML page on how a run went"),
+    "cluster": ("machine", "job scripts and certificates of clusters"),
+    "publish": ("finished", "copy a run to an object store"),
+    "extend": ("rendering", "append frames to a finished run, and render them"),
+    "card": ("finished", "a run described as a data set, for people and hubs"),
+    "export": ("exchange", "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2"),
+    "geometry": ("exchange", "what a geometry file of another program was understood to say"),
+    "presets": ("exchange", "the detectors that detector.preset may name"),
+    "fmodel": ("exchange", "structure factors of an atomic model, as an MTZ file"),
+    "nanobragg": ("nanobragg", "nanoBragg's own command line"),
+    "bench": ("machine", "the speed of one workload in memory"),
+    "selftest": ("machine", "does this machine render what the C program renders"),
+    "demo": ("rendering", "a garnet in 36 frames, to see that everything works"),
 }
-"""Command name → purpose; each lives in `distbragg.cli.<name>` as `command`."""
+"""Command name → module of `distbragg.cli` that has it as `<name>_command`, and its purpose.
+
+In the order a new user meets them.
+"""
 
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NAMED_PATH: Final = (
@@ -54,28 +58,6 @@ _NAMED_PATH: Final = (
     FileExistsError,
 )
 
-HELP = """Render X-ray diffraction images with nanoBragg's physics, in batches, on Dask.
-
-\b
-What you write:
-  spec     one experiment in YAML: beam, crystal, detector, sampling
-  sweep    a spec plus axes: each axis varies one field over many frames
-What comes out:
-  stack    one Zarr store of labelled frames; xarray.open_zarr opens it
-  run      the stack while it grows: interrupted, it resumes
-
-\b
-Try it:
-  distbragg demo                                     see it work
-  distbragg render experiment.yaml -o frame.zarr     one frame
-  distbragg plan sweep.yaml                          the cost, before paying it
-  distbragg sweep sweep.yaml -o out.zarr --workers 4
-  distbragg resume out.zarr                          go on after an interruption
-  distbragg nanobragg -hkl P1.hkl -mat A.mat -lambda 1 -distance 100 -floatfile out.bin
-
-Any field of a spec can be changed for one call: --set crystal.mosaic.spread_deg=0.3
-"""
-
 EPILOG = """\b
 Exit status:
   0 done   2 bad input   3 done, some frames failed   4 refused or locked
@@ -85,38 +67,35 @@ Exit status:
 Next: `distbragg COMMAND --help`, then workflows/ and docs/ of the source tree.
 """
 
-
-@dataclass
-class State:
-    """What the group passes to its commands and to `main`."""
-
-    debug: bool = False
+DASK_LOGGING = str(
+    dict.fromkeys(("distributed", "distributed.client", "tornado.application"), "critical")
+)
+"""What Dask may log in a process of the command line and in the workers that it starts."""
 
 
 class LazyGroup(click.Group):
     """Imports a command's module when the command is asked for, not before."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order a new user meets them."""
+        """Names in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Load one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"distbragg.cli.{cmd_name}")
-        command: click.Command = module.command
+        module = importlib.import_module(f"distbragg.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, so that help imports none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, purpose) for name, (_, purpose) in COMMANDS.items()])
 
 
 @click.group(
     cls=LazyGroup,
-    help=HELP,
     epilog=EPILOG,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -125,9 +104,28 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
-    """Top-level group; its help text is `HELP`."""
-    if isinstance(context.obj, State):
-        context.obj.debug = debug
+    """Render X-ray diffraction images with nanoBragg's physics, in batches, on Dask.
+
+    \b
+    What you write:
+      spec     one experiment in YAML: beam, crystal, detector, sampling
+      sweep    a spec plus axes: each axis varies one field over many frames
+    What comes out:
+      stack    one Zarr store of labelled frames; xarray.open_zarr opens it
+      run      the stack while it grows: interrupted, it resumes
+
+    \b
+    Try it:
+      distbragg demo                                     see it work
+      distbragg render experiment.yaml -o frame.zarr     one frame
+      distbragg plan sweep.yaml                          the cost, before paying it
+      distbragg sweep sweep.yaml -o out.zarr --workers 4
+      distbragg resume out.zarr                          go on after an interruption
+      distbragg nanobragg -hkl P1.hkl -mat A.mat -lambda 1 -distance 100 -floatfile out.bin
+
+    Any field of a spec can be changed for one call: --set crystal.mosaic.spread_deg=0.3
+    """
+    context.ensure_object(dict)["debug"] = debug
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -145,30 +143,24 @@ class WarningLines(logging.Handler):
         note = hasattr(record, LOGGED)
         if text not in self._seen and (note or record.levelno >= logging.WARNING):
             self._seen.add(text)
-            click.echo(text if note else f"distbragg: warning: {text}", err=True)
+            echo(text if note else f"distbragg: warning: {text}", err=True)
 
 
 def main(
-    arguments: Sequence[str] | None = None,
-    *,
-    command: click.Command = cli,
-    name: str = "distbragg",
+    arguments: Sequence[str] | None = None, *, command: click.Command = cli, name: str = "distbragg"
 ) -> int:
     """Run the command line and return its exit status.
 
     Every error meant for the user becomes one line on standard error; any other exception
-    is a defect of the program and shows its traceback.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Default: those of the process.
-    command : click.Command, optional
-        Another command line than the package's: the tools of the source tree.
-    name : str, optional
-        What `command` is called in its help.
+    is a defect of the program and shows its traceback. `arguments` are by default those of the
+    process; the tools of the source tree have a `command` and a `name` of their own.
     """
-    state = State()
+    if arguments is None:  # this process is ours: a lost cluster is said in one line, not by Dask
+        os.environ.setdefault("DASK_LOGGING", DASK_LOGGING)
+        # multiprocessing's helper tidies up after an end in the middle of something: no news.
+        sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+    state: dict[str, bool] = {}
+    interrupts = Interrupts()
     handler = WarningLines()
     logger = logging.getLogger("distbragg")
     logger.addHandler(handler)
@@ -176,48 +168,56 @@ def main(
     level = logger.level
     logger.setLevel(min(logger.getEffectiveLevel(), logging.INFO))
     try:
-        status = command.main(
-            args=None if arguments is None else list(arguments),
-            prog_name=name,
-            obj=state,
-            standalone_mode=False,
-        )
+        with interrupts.watch():
+            status = command.main(
+                args=None if arguments is None else list(arguments),
+                prog_name=name,
+                obj=state,
+                standalone_mode=False,
+            )
         return int(status) if isinstance(status, int) else ExitStatus.DONE
     except Exception as error:
-        if state.debug:
+        # Click makes an error of its own of an interrupt, and others fail for its sake.
+        if interrupts.came or isinstance(error, click.exceptions.Abort):
+            return interrupts.tell()
+        if state.get("debug"):
             raise
         line, code = explain(error)
         if line:
-            click.echo(f"distbragg: error: {line}", err=True)
+            echo(f"distbragg: error: {line}", err=True)
         return code
     except KeyboardInterrupt:
-        return _interrupted()
+        return interrupts.tell()
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
         logger.propagate = propagate
+        if interrupts.came and arguments is None:
+            interrupts.leave()
 
 
 def explain(error: Exception) -> tuple[str, int]:
     """One line and the exit status for an error meant for the user; others are raised again."""
-    if isinstance(error, click.exceptions.Abort):
-        return "", _interrupted()
     if isinstance(error, click.ClickException):
-        return _usage_line(error), ExitStatus.BAD_INPUT
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "distbragg"
+        message = " ".join(error.format_message().split()).rstrip(".")
+        return f"{message}; see `{command} --help`", ExitStatus.BAD_INPUT
     if isinstance(error, DistbraggError):
         return " ".join(str(error).split()), error.exit_status
     if isinstance(error, OSError):
         return _system_line(error)
     if isinstance(error, MemoryError):
-        advice = "out of memory; `distbragg plan` shows what the sweep needs"
-        return advice, ExitStatus.ENVIRONMENT
+        line = "out of memory; `distbragg plan` shows what the sweep needs"
+        return line, ExitStatus.ENVIRONMENT
     raise error
 
 
 def _system_line(error: OSError) -> tuple[str, int]:
     """Explain what the operating system refused: a named path is bad input, the rest not."""
     if isinstance(error, BrokenPipeError):
-        _silence_stdout()
+        # The interpreter would complain about a pipe whose reader has gone.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return "", ExitStatus.DONE
     named = f"{os.fspath(error.filename)!s}: " if error.filename else ""
     line = named + (error.strerror or str(error))
@@ -226,23 +226,6 @@ def _system_line(error: OSError) -> tuple[str, int]:
     if isinstance(error, _NAMED_PATH) and error.filename:
         return line, ExitStatus.BAD_INPUT
     return line, ExitStatus.ENVIRONMENT
-
-
-def _usage_line(error: click.ClickException) -> str:
-    message = " ".join(error.format_message().split())
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "distbragg"
-    return f"{message.rstrip('.')}; see `{command} --help`"
-
-
-def _interrupted() -> int:
-    click.echo("distbragg: interrupted; `distbragg resume RUN` continues a run", err=True)
-    return ExitStatus.INTERRUPTED
-
-
-def _silence_stdout() -> None:
-    """Keep the interpreter from complaining about a pipe whose reader has gone."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry() -> None:

@@ -19,40 +19,27 @@ from distbragg._version import __version__
 from distbragg.cli.image_files import header_geometry
 from distbragg.constants import AVOGADRO_PER_MOL, SOURCE_DISTANCE_M
 from distbragg.matrices import determinant3, dot3, norm3
-from distbragg.models.cell import cell_parameters
-from distbragg.models.conventions import CONVENTIONS
-from distbragg.models.ran1 import Ran1
-from distbragg.models.rotations import random_misset
+from distbragg.models.build_detector import pivot_of
+from distbragg.models.rotations import Ran1, random_misset
 from distbragg.models.steps import NOMINAL_ANGLE, resolve_grid
-from distbragg.models.vectors import components, cross, dot, unit
-from distbragg.physics.pixel_factors import panel_solid_angle
-from distbragg.read.sources import read_sources
-from distbragg.units import angstrom_to_m, mm_to_m, mrad_to_rad, um_to_m
+from distbragg.models.vectors import cell_parameters, components, cross, dot, unit
+from distbragg.physics.factors import panel_solid_angle
+from distbragg.read.table import read_sources
+from distbragg.units import angstrom_to_m, if_given, mm_to_m, mrad_to_rad, um_to_m
 
 if TYPE_CHECKING:
     from distbragg.export.scaling import ImageStatistics
     from distbragg.models.experiment import Experiment
-    from distbragg.spec.beam import DivergenceAxisSpec
     from distbragg.spec.experiment import ExperimentSpec
 
 _DENSITY_G_PER_M3 = 1.2e6
 """Of a protein crystal: what the program's molecular weight is estimated with."""
 
 _SHAPES = {"square": "parallelpiped", "round": "ellipsoidal", "gauss": "gaussian"}
-_TEXT_SUFFIXES = (".hkl", ".txt", ".dat", "")
 
 
 def parameter_lines(spec: ExperimentSpec, experiment: Experiment, *, noise: bool) -> Iterator[str]:
-    """Yield what the program says before it renders.
-
-    Parameters
-    ----------
-    spec : ExperimentSpec
-    experiment : Experiment
-        Resolved from it, |F| not needed.
-    noise : bool
-        Whether an image with noise is asked for.
-    """
+    """Yield what the program says before it renders; of `experiment` |F| is not needed."""
     reflections = _reflections(spec)
     yield f"distbragg {__version__}: what nanoBragg says of the same command"
     yield from _geometry_lines(spec, experiment)
@@ -76,8 +63,8 @@ def parameter_lines(spec: ExperimentSpec, experiment: Experiment, *, noise: bool
 
 def _geometry_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[str]:
     panel, beam = experiment.detector.panels[0], components(experiment.beam.direction)
-    yield f"{_convention(spec)} convention selected."
-    where = "direct beam spot" if _pivot(spec) == "beam" else "sample"
+    yield f"{spec.detector.convention or 'mosflm'} convention selected."
+    where = "direct beam spot" if pivot_of(spec) == "beam" else "sample"
     yield f"pivoting detector around {where}"
     within = [dot(beam, components(axis)) for axis in (panel.fast, panel.slow, panel.normal)]
     yield f"XDS incident beam: {_plain(within)}"
@@ -85,17 +72,6 @@ def _geometry_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[st
         narrow = min(spec.crystal.cells or (1, 1, 1)) <= 2
         chosen = "tricubic interpolation of structure factors" if narrow else "no interpolation"
         yield f"auto-selected {chosen}"
-
-
-def _convention(spec: ExperimentSpec) -> str:
-    return spec.detector.convention or "mosflm"
-
-
-def _pivot(spec: ExperimentSpec) -> str:
-    convention, asked = _convention(spec), spec.detector.pivot
-    if asked is not None and (convention == "custom" or spec.physics == "exact"):
-        return asked
-    return CONVENTIONS[convention].pivot
 
 
 def _crystal_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[str]:
@@ -187,13 +163,18 @@ def _detector_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[st
         f"  distance={panel.distance:g} detsize={fast * size:g}x{slow * size:g}"
         f"  pixel={size:g} meters ({fast}x{slow} pixels)"
     )
-    thick, mu = _sensor(spec)
+    sensor = spec.detector.sensor
+    thick, length = um_to_m(sensor.thickness_um or 0.0), sensor.attenuation_length_um
+    mu = 1.0 / thick if thick > 0.0 else -1.0
+    if length is not None:
+        transparent = length == 0.0 or math.isinf(length)
+        thick, mu = (0.0, 0.0) if transparent else (thick, 1.0 / um_to_m(length))
     yield f"  sensor is {thick:g} m thick in {panel.sensor.count} layers with mu= {mu:g}"
     asked = spec.detector
     first = _nearest(asked.xclose_mm, asked.orgx_px, fast * size, size)
     second = _nearest(asked.yclose_mm, asked.orgy_px, slow * size, size)
     x, y = (mm_to_m(value) for value in header.beam_center)
-    if _pivot(spec) == "sample":
+    if pivot_of(spec) == "sample":
         # The program names what it was given, wherever the beam meets the panel once turned.
         x = first if asked.xbeam_mm is None else mm_to_m(asked.xbeam_mm)
         y = second if asked.ybeam_mm is None else mm_to_m(asked.ybeam_mm)
@@ -219,8 +200,14 @@ def _sampling_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[st
     crystal, sampling = experiment.crystal, experiment.sampling
     sources, asked = experiment.beam.sources, spec.beam.divergence
     for name, axis in (("hdiv", asked.horizontal), ("vdiv", asked.vertical)):
-        extent, step = _divergence(axis)
-        yield f"  {name}range={extent:g} {name}step={step:g}  radians"
+        grid = resolve_grid(
+            if_given(mrad_to_rad, axis.range_mrad),
+            if_given(mrad_to_rad, axis.step_mrad),
+            axis.steps,
+            nominal=NOMINAL_ANGLE,
+            field="beam.divergence",
+        )
+        yield f"  {name}range={grid.extent:g} {name}step={grid.step:g}  radians"
     lines = len(_wavelengths(spec, experiment))
     yield f"  {sources.count // lines if lines else 0} divergence steps"
     yield f"  {sources.count} sources"
@@ -231,12 +218,9 @@ def _sampling_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[st
     header = header_geometry(spec, experiment)
     end = header.phi + header.oscillation
     yield f"  {len(crystal.phi)} phi steps from {header.phi:g} to {end:g} degrees"
-    per_sample = {
-        "thick": sampling.per_sample_capture,
-        "polar": sampling.per_sample_polarization,
-        "omega": sampling.per_sample_solid_angle,
-    }
-    also = "".join(f" +{name}" for name, on in per_sample.items() if on)
+    also = " +thick" * sampling.per_sample_capture
+    also += " +polar" * sampling.per_sample_polarization
+    also += " +omega" * sampling.per_sample_solid_angle
     yield f"  {sampling.oversample}x{sampling.oversample} pixel oversample steps{also}"
     if spec.detector.mask_file is not None:
         yield f"  skipping zero-flagged pixels in {spec.detector.mask_file}"
@@ -277,45 +261,19 @@ def noise_line(photons: NDArray[np.float64], offset: float, region: NDArray[np.b
 def _reflections(spec: ExperimentSpec) -> int | None:
     """Count the lines of a text list of structure factors; None of other files."""
     name = spec.structure_factors.file
-    if name is None or spec.structure_factors.format not in ("hkl", "auto"):
-        return None
-    path = Path(name)
-    if spec.structure_factors.format == "auto" and path.suffix.lower() not in _TEXT_SUFFIXES:
+    if name is None or spec.structure_factors.format != "hkl":
         return None
     try:
-        with path.open("rb") as lines:
+        with Path(name).open("rb") as lines:
             return sum(1 for line in lines if line.strip() and not line.lstrip().startswith(b"#"))
     except OSError:
         return None
-
-
-def _sensor(spec: ExperimentSpec) -> tuple[float, float]:
-    """Thickness (m) and attenuation coefficient (1/m) as the program prints them."""
-    sensor = spec.detector.sensor
-    thick, length = um_to_m(sensor.thickness_um or 0.0), sensor.attenuation_length_um
-    if length is None:
-        return thick, 1.0 / thick if thick > 0.0 else -1.0
-    if length == 0.0 or math.isinf(length):
-        return 0.0, 0.0
-    return thick, 1.0 / um_to_m(length)
 
 
 def _nearest(close_mm: float | None, org: float | None, size: float, pixel: float) -> float:
     if close_mm is not None:
         return mm_to_m(close_mm)
     return size / 2.0 if org is None else (org - 0.5) * pixel
-
-
-def _divergence(axis: DivergenceAxisSpec) -> tuple[float, float]:
-    """Range and step of one axis of the divergence grid, rad."""
-    grid = resolve_grid(
-        None if axis.range_mrad is None else mrad_to_rad(axis.range_mrad),
-        None if axis.step_mrad is None else mrad_to_rad(axis.step_mrad),
-        axis.steps,
-        nominal=NOMINAL_ANGLE,
-        field="beam.divergence",
-    )
-    return grid.extent, grid.step
 
 
 def _plain(values: ArrayLike) -> str:

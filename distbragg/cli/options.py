@@ -1,179 +1,169 @@
-"""Options that several commands share, and the overrides they stand for."""
+"""Options that several commands share: decorators, each of which adds one or a group of them.
+
+A group reaches the command as one value: `--device`, `--kernel` and `--precision` as further
+`overrides`, `--cluster`, `--site` and `--plain` as `cluster`. What a command only hands on has the
+name that the function below takes it by.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from distbragg.errors import InputError
 
 if TYPE_CHECKING:
     from distbragg.spec.cluster import ClusterSpec
 
-F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[Any], Any]
 
 PRECISIONS = ("mixed", "float64")
 KERNELS = ("auto", "native", "triton", "model", "eager", "reference")
 
 
-def set_option(function: F) -> F:
-    """Add `--set path=value`, repeatable."""
+def count_option(name: str, text: str, default: int | None = None) -> Decorator:
+    """Return a decorator that adds a whole number of at least 1."""
+    shown = default is not None
+    number = click.IntRange(min=1)
     return click.option(
-        "--set",
-        "sets",
-        metavar="PATH=VALUE",
-        multiple=True,
-        help="Change one field of the spec, e.g. crystal.mosaic.spread_deg=0.3; repeatable.",
-    )(function)
+        name, type=number, metavar="N", default=default, show_default=shown, help=text
+    )
 
 
-def root_option(function: F) -> F:
-    """Add `--root`."""
-    return click.option(
-        "--root",
-        type=click.Path(file_okay=False, exists=True),
-        metavar="DIR",
-        help="Refuse files outside of this folder: for a spec that comes from elsewhere.",
-    )(function)
+def output_option(metavar: str, text: str, **more: Any) -> Decorator:
+    """Return a decorator that adds `-o/--output` as `out`, required unless it says otherwise."""
+    said = {"required": "default" not in more, "type": click.Path(), **more}
+    return click.option("-o", "--output", "out", metavar=metavar, help=text, **said)
 
 
-def force_option(function: F) -> F:
-    """Add `--force`."""
-    return click.option(
-        "--force",
-        is_flag=True,
-        help="Begin even if the disk cannot hold the frames uncompressed.",
-    )(function)
+def all_of(*options: Decorator) -> Decorator:
+    """Return a decorator that adds options in this order."""
+    return lambda function: functools.reduce(lambda f, option: option(f), options[::-1], function)
 
 
-def compute_options(function: F) -> F:
-    """Add `--precision`, `--kernel` and `--device`; the last reaches the command as a `--set`."""
-    function = click.option(
-        "--device",
-        metavar="D",
-        help="cpu (default), cuda or cuda:N.",
-    )(_with_device(function))
-    function = click.option(
-        "--kernel",
-        type=click.Choice(KERNELS),
-        help="Which implementation of the sum; default: the fastest there is.",
-    )(function)
-    return click.option(
-        "--precision",
-        type=click.Choice(PRECISIONS),
-        help="mixed (default): float64 indices, float32 interference; float64: all of it.",
-    )(function)
-
-
-def _with_device(function: F) -> F:
-    """Let a command take `--device` through its `sets`."""
-
-    @functools.wraps(function)
-    def wrapped(
-        *arguments: object, device: str | None, sets: tuple[str, ...], **named: object
-    ) -> object:
-        chosen = sets if device is None else (*sets, f"compute.device={device}")
-        return function(*arguments, sets=chosen, **named)
-
-    return cast(F, wrapped)
-
-
-def threads_option(function: F) -> F:
-    """Add `--threads`."""
-    return click.option(
-        "--threads",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Threads of the kernel in this process; default: the cores it may use.",
-    )(function)
-
-
-def timeout_option(function: F) -> F:
-    """Add `--unit-timeout`."""
-    return click.option(
-        "--unit-timeout",
-        type=click.FloatRange(min=0.1),
-        metavar="SECONDS",
-        help="Longest time of one attempt at a unit; default: an hour, or 200 times the plan.",
-    )(function)
-
-
-def cluster_options(function: F) -> F:
-    """Add `--cluster`, `--site` and `--workers`; the first two reach the command as one."""
-    function = click.option(
-        "--workers",
-        type=click.IntRange(min=1),
-        metavar="N",
-        help="Worker processes in all; default: one per core, or what the cluster file says.",
-    )(_with_site(function))
-    function = click.option(
-        "--site",
-        metavar="FILE",
-        help="A cluster file (YAML) that says the rest of --cluster slurm, pbs, lsf or sge.",
-    )(function)
-    return click.option(
-        "--cluster",
-        metavar="WHERE",
-        help="local, serial, a scheduler's address (tls://host:8786), its scheduler file, "
-        "a cluster file (YAML), or its kind with --site.",
-    )(function)
-
-
-def watch_options(function: F) -> F:
-    """Add `--watch/--no-watch` and `--json`."""
-    function = click.option(
+run_argument = click.argument("run", metavar="RUN", type=click.Path())
+json_option = click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, exists=True),
+    metavar="DIR",
+    help="Refuse files outside of this folder: for a spec that comes from elsewhere.",
+)
+force_option = click.option(
+    "--force", is_flag=True, help="Begin even if the disk cannot hold the frames uncompressed."
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Change one field of the spec, e.g. crystal.mosaic.spread_deg=0.3; repeatable.",
+)
+threads_option = count_option(
+    "--threads", "Threads of the kernel in this process; default: the cores it may use."
+)
+mixed_option = click.option(
+    "--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help."
+)
+watch_options = all_of(
+    click.option(
+        "--watch/--no-watch",
+        default=True,
+        help="Show progress and, on a cluster, feed the dashboard and its metrics (default).",
+    ),
+    click.option(
         "--json",
         "as_json",
         is_flag=True,
         help="Tell of progress as JSON on standard output, one event a line.",
-    )(function)
-    return click.option(
-        "--watch/--no-watch",
-        default=True,
-        help="Show progress and, on a cluster, feed the dashboard and its metrics (default).",
-    )(function)
+    ),
+)
+machine_options = all_of(
+    click.option("--kernel", type=click.Choice(KERNELS), default="auto", show_default=True),
+    click.option(
+        "--device", default="cpu", show_default=True, metavar="D", help="cpu, cuda or cuda:N"
+    ),
+)
 
 
-def _with_site(function: F) -> F:
-    """Wrap a command so that `--cluster` and `--site` are read before it does anything."""
+def compute_options(function: Callable[..., object]) -> Any:
+    """Add `--precision`, `--kernel` and `--device`, and hand them on as `overrides`."""
 
     @functools.wraps(function)
-    def wrapped(
-        *arguments: Any,  # noqa: ANN401
-        cluster: str | None,
-        site: str | None,
-        **options: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+    def wrapped(overrides: tuple[str, ...], **named: object) -> object:
+        chosen = ((name, named.pop(name)) for name in ("precision", "kernel", "device"))
+        asked = tuple(f"compute.{name}={value}" for name, value in chosen if value is not None)
+        return function(overrides=(*overrides, *asked), **named)
+
+    return all_of(
+        click.option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            help="mixed (default): float64 indices, float32 interference; float64: all of it.",
+        ),
+        click.option(
+            "--kernel",
+            type=click.Choice(KERNELS),
+            help="Which implementation of the sum; default: the fastest there is.",
+        ),
+        click.option("--device", metavar="D", help="cpu (default), cuda or cuda:N."),
+    )(wrapped)
+
+
+def cluster_options(function: Callable[..., object]) -> Any:
+    """Add `--cluster`, `--site`, `--plain` and `--workers`; the first three are one `cluster`."""
+
+    @functools.wraps(function)
+    def wrapped(cluster: str | None, site: str | None, plain: bool, **named: object) -> object:
         where: str | ClusterSpec | None = cluster
         if site is not None or cluster not in {None, "serial"}:
-            from distbragg.graph.cluster import parse_cluster
+            from distbragg.clusters.address import parse_cluster
 
-            where = parse_cluster(cluster or "", site or "")
-        return function(*arguments, cluster=where, **options)
+            where = parse_cluster(cluster or "", site or "", plain=plain)
+        elif plain:
+            raise InputError("goes with --cluster", source="--plain", remedy="add --cluster local")
+        return function(cluster=where, **named)
 
-    return cast(F, wrapped)
+    return all_of(
+        click.option(
+            "--cluster",
+            metavar="WHERE",
+            help="local, serial, a scheduler's address (tcp://127.0.0.1:8786), its scheduler file, "
+            "a cluster file (YAML), or its kind with --site.",
+        ),
+        click.option(
+            "--site",
+            metavar="FILE",
+            help="A cluster file (YAML) that says the rest of --cluster slurm, pbs, lsf or sge.",
+        ),
+        click.option(
+            "--plain",
+            is_flag=True,
+            help="Speak plain text to --cluster: everybody who reaches it can run code as you.",
+        ),
+        count_option(
+            "--workers",
+            "Worker processes in all; default: one per core, or what the cluster file says.",
+        ),
+    )(wrapped)
 
 
-def output_option(metavar: str, description: str) -> Callable[[F], F]:
-    """Return a decorator that adds the required `-o/--output`."""
-    return click.option(
-        "-o",
-        "--output",
-        required=True,
-        type=click.Path(),
-        metavar=metavar,
-        help=description,
-    )
+creation_options = all_of(set_option, root_option, force_option, compute_options)
+"""What says how a run is made: all of it goes to `run.create`."""
 
-
-def overrides(
-    sets: Sequence[str], precision: str | None = None, kernel: str | None = None
-) -> tuple[str, ...]:
-    """`--set` items followed by those that stand for `--precision` and `--kernel`."""
-    items = list(sets)
-    if precision is not None:
-        items.append(f"compute.precision={precision}")
-    if kernel is not None:
-        items.append(f"compute.kernel={kernel}")
-    return tuple(items)
+working_options = all_of(
+    cluster_options,
+    threads_option,
+    click.option(
+        "--unit-timeout",
+        type=click.FloatRange(min=0.1),
+        metavar="SECONDS",
+        help="Longest time of one attempt at a unit; default: an hour, or 200 times the plan.",
+    ),
+    mixed_option,
+    watch_options,
+)
+"""What says where and how a run is worked on, and what is told of it."""

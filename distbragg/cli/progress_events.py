@@ -9,66 +9,51 @@ import json
 import math
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
-from distbragg.cli.progress_view import NOTHING, DiskWatch
+from distbragg.engine import events
+from distbragg.engine.progress import DiskWatch, RunProgress
+from distbragg.engine.work import UnitOutcome
 from distbragg.errors import DistbraggError, ExitStatus
-from distbragg.graph.progress import (
-    Event,
-    JobsSubmitted,
-    ProgressTracker,
-    RunStarted,
-    UnitFinished,
-    UnitRetried,
-    WorkersChanged,
-)
-from distbragg.graph.work import UnitOutcome
 
 if TYPE_CHECKING:
     from distbragg.notes import Notes
     from distbragg.run.result import RunResult
 
-PROGRESS_INTERVAL_S: Final = 10.0
-"""Seconds between two `progress` events."""
-
+PROGRESS_INTERVAL_S: Final = 10.0  # seconds between two `progress` events
 _RECEIPT: Final = (
-    "frames",
-    "steps",
-    "size",
-    "render_seconds",
-    "kernel_seconds",
-    "write_seconds",
-    "encode_seconds",
-    "verify_seconds",
-    "host",
-    "pid",
+    *("frames", "steps", "size"),
+    *(f"{part}_seconds" for part in ("render", "kernel", "write", "encode", "verify")),
+    *("host", "pid"),
 )
+"""What is told of a unit's receipt."""
+
+_NAMES: Final[dict[type, str]] = {
+    events.JobsSubmitted: "jobs",
+    events.UnitRetried: "retry",
+    events.WorkerLeftOut: "left_out",
+    events.WorkersChanged: "workers",
+}
+"""Events that are written as they are."""
 
 
 class ProgressEvents:
-    """Writes the events of a run as JSON lines; use as a context and as `on_event`.
-
-    Parameters
-    ----------
-    disk_free : callable, optional
-        Free bytes where the run is stored.
-    clock : callable
-        Monotonic seconds.
-    """
+    """Writes a run's events as JSON lines, as `on_event`; `clock` gives s, `disk_free` bytes."""
 
     def __init__(
         self,
         *,
-        disk_free: Callable[[], int] | None = None,
+        disk_free: Callable[[], int | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._disk = DiskWatch(disk_free, clock)
         self._clock = clock
         self._told = -math.inf
-        self.tracker = ProgressTracker(NOTHING, clock)
+        self.tracker = RunProgress(events.RunStarted(units=0, frames=0, cost=0.0, workers=0), clock)
 
     def __enter__(self) -> Self:
         return self
@@ -88,23 +73,21 @@ class ProgressEvents:
         elif error is not None:
             _write("stopped", reason=type(error).__name__, exit_status=1)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take one event."""
-        if isinstance(event, RunStarted):
-            self.tracker = ProgressTracker(event, self._clock)
-            _write("started", **_started(event))
-            return
-        if isinstance(event, JobsSubmitted):
-            _write("jobs", kind=event.kind, numbers=list(event.numbers))
+        if isinstance(event, events.RunStarted):
+            self.tracker = RunProgress(event, self._clock)
+            plain = asdict(event)
+            run, planned = plain.pop("path"), round(plain.pop("cost"), 3)
+            _write("started", run=run, planned_seconds=planned, **plain)
             return
         self.tracker(event)
-        if isinstance(event, UnitFinished):
-            _write("unit", **_unit(event.outcome, self.tracker.started))
-        elif isinstance(event, UnitRetried):
-            _write("retry", unit=event.unit, attempt=event.attempt, reason=event.reason)
-        elif isinstance(event, WorkersChanged):
-            _write("workers", workers=event.workers)
-        self._progress()
+        if isinstance(event, events.UnitFinished):
+            _write("unit", **_unit(event.outcome, event.frames))
+        elif type(event) in _NAMES:
+            _write(_NAMES[type(event)], **asdict(event))
+        if self.tracker.frames:
+            self._progress()
 
     def _progress(self, *, force: bool = False) -> None:
         now = self._clock()
@@ -128,26 +111,14 @@ def write_finished(result: RunResult) -> None:
         frames_failed=result.failed,
         frames_rendered=result.rendered,
         seconds=round(result.seconds, 3),
+        left_out=[asdict(worker) for worker in result.left_out],
         exit_status=int(result.status),
     )
 
 
-def _started(event: RunStarted) -> dict[str, Any]:
-    return {
-        "run": event.path,
-        "title": event.title,
-        "units": event.units,
-        "frames": event.frames,
-        "planned_seconds": round(event.cost, 3),
-        "workers": event.workers,
-        "dashboard": event.dashboard,
-    }
-
-
-def _unit(outcome: UnitOutcome, started: RunStarted) -> dict[str, Any]:
+def _unit(outcome: UnitOutcome, frames: int) -> dict[str, Any]:
     told = {"unit": outcome.unit, "status": outcome.status, "attempts": outcome.attempts}
     if outcome.status == "failed":
-        frames = started.frames_of(outcome.unit) if started.frames_of else 1
         return {**told, "frames": frames, "reason": outcome.reason}
     return {**told, **{name: outcome.receipt[name] for name in _RECEIPT if name in outcome.receipt}}
 

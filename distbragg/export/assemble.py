@@ -10,11 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.export.scaling import block_maximum
 from distbragg.models.detector import Panel
 
-PICTURE_EDGE: Final = 1200
-"""Points along the longer side of a picture."""
-
+PICTURE_EDGE: Final = 1200  # points along the longer side of a picture
 _FLAT: Final = 1e-6
 _ALONG: Final = 0.9
 _SAME_SIZE: Final = 1.01
@@ -22,18 +21,11 @@ _SAME_SIZE: Final = 1.01
 
 @dataclass(frozen=True, slots=True)
 class Assembled:
-    """A picture of a detector.
+    """A picture of a detector: photons of the pixel seen at each point, NaN between the panels."""
 
-    Attributes
-    ----------
-    image : (rows, columns) float64
-        Photons of the pixel seen at each point; NaN where there is no panel.
-    extent : 4 floats, mm
-        Left, right, bottom and top edge: right and up seen along the beam, from the beam.
-    """
-
-    image: NDArray[np.float64]
+    image: NDArray[np.float64]  # (rows, columns)
     extent: tuple[float, float, float, float]
+    """Left, right, bottom and top edge, mm from the beam: right and up seen along it."""
 
 
 def assemble(
@@ -45,18 +37,8 @@ def assemble(
 ) -> Assembled:
     """Draw the panels where they stand, projected along the beam; the later one covers.
 
-    Parameters
-    ----------
-    image : (panels, slow, fast) array
-    panels : sequence of Panel
-    beam : (3,) float64
-        Unit vector.
-    edge : int
-        Most points along a side; where pixels are smaller than a point, the brightest shows.
-
-    Returns
-    -------
-    Assembled
+    `image` is (panels, slow, fast), `beam` a unit vector. Sides have at most `edge` points; where
+    pixels are smaller than a point, the brightest shows.
     """
     right, up = _screen(panels, beam)
     flat = [_Flat(panel, right, up) for panel in panels]
@@ -76,10 +58,7 @@ def assemble(
 def _screen(
     panels: Sequence[Panel], beam: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Right and up across the beam: y, or x where the beam runs along y.
-
-    Its sign is such that slow axes run down on the whole.
-    """
+    """Right and up across the beam: y, or x where the beam runs along y; slow axes run down."""
     axis = np.array([0.0, 1.0, 0.0]) if abs(beam[1]) < _ALONG else np.array([1.0, 0.0, 0.0])
     up = axis - (axis @ beam) * beam
     up = up / np.linalg.norm(up)
@@ -122,27 +101,11 @@ class _Flat:
         slow = inverse[1, 0] * x[np.newaxis, :] + inverse[1, 1] * y[:, np.newaxis]
         inside = (fast >= 0) & (fast < self.pixels[1]) & (slow >= 0) & (slow < self.pixels[0])
         share = float(step.max()) / size
-        reach = 1 if share < _SAME_SIZE else math.ceil(share) + 1
-        bright = _brightest(values[: self.pixels[0], : self.pixels[1]], reach)
+        block = 1 if share < _SAME_SIZE else math.ceil(share)
+        bright = block_maximum(values[: self.pixels[0], : self.pixels[1]], block)
         rows = canvas.shape[0] - 1 - heights
         window = canvas[rows[:, np.newaxis], columns[np.newaxis, :]]
-        window[inside] = bright[slow[inside].astype(int), fast[inside].astype(int)]
+        window[inside] = bright[
+            (slow[inside] // block).astype(int), (fast[inside] // block).astype(int)
+        ]
         canvas[rows[:, np.newaxis], columns[np.newaxis, :]] = window
-
-
-def _brightest(values: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Largest value within a square of `reach` pixels about each: spots survive reduction."""
-    result = values
-    for axis in (0, 1):
-        grown = result.copy()
-        for shift in range(1, reach):
-            offset = -(-shift // 2) * (1 if shift % 2 else -1)
-            grown = np.maximum(grown, _shifted(result, offset, axis))
-        result = grown
-    return result
-
-
-def _shifted(values: NDArray[np.float64], offset: int, axis: int) -> NDArray[np.float64]:
-    """Return the values `offset` places on, the edge repeated."""
-    index = np.clip(np.arange(values.shape[axis]) + offset, 0, values.shape[axis] - 1)
-    return np.take(values, index, axis=axis)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -12,13 +11,13 @@ from fabio.compression import compByteOffset
 from numpy.typing import NDArray
 
 from distbragg.export.files import write_whole
-from distbragg.export.header import COUNT_CUTOFF, FrameHeader, whole_counts
+from distbragg.export.header import FrameFile
+from distbragg.export.scaling import COUNT_CUTOFF, whole_counts
 
 EOL: Final = "\r\n"
 STARTER: Final = b"\x0c\x1a\x04\xd5"
 _SIZE_KEY: Final = b"X-Binary-Size: "
 _TAIL: Final = (EOL + "--CIF-BINARY-FORMAT-SECTION----" + EOL + ";" + EOL + EOL).encode("ascii")
-
 
 NEVER_MEASURED: Final = -1
 NO_SIGNAL: Final = -2
@@ -29,25 +28,14 @@ _MODULES: Final = ((195, 17), (487, 7))
 """Pixels of a Pilatus module and of the gap after it, along slow and fast."""
 
 
-def _is_pilatus(shape: tuple[int, int]) -> bool:
+def _is_pilatus(shape: tuple[int, ...]) -> bool:
     sides = zip(shape, _MODULES, strict=True)
     return all((size + gap) % (module + gap) == 0 for size, (module, gap) in sides)
 
 
-def _convention(shape: tuple[int, int]) -> str:
-    """Name the header: a Pilatus's for an array of its modules and gaps, else the general one.
-
-    DIALS masks the gaps of the first and stops at any other array of that name.
-    """
-    return "PILATUS_1.2" if _is_pilatus(shape) else "GENERIC_MINI"
-
-
-def mark_masked(counts: NDArray[np.int64], masked: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return counts with masked pixels as no count.
-
-    They are −1; in an array of Pilatus modules −1 in the gaps and −2 within the modules.
-    """
-    if not _is_pilatus((counts.shape[0], counts.shape[1])):
+def _mark_masked(counts: NDArray[np.int64], masked: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Make masked pixels −1; in an array of Pilatus modules −1 in the gaps and −2 within them."""
+    if not _is_pilatus(counts.shape):
         return np.where(masked, NEVER_MEASURED, counts)
     slow, fast = (
         np.arange(size) % (module + gap) >= module
@@ -57,16 +45,18 @@ def mark_masked(counts: NDArray[np.int64], masked: NDArray[np.bool_]) -> NDArray
     return np.where(masked, np.where(gaps, NEVER_MEASURED, NO_SIGNAL), counts)
 
 
-def cbf_text(header: FrameHeader, panel: int, name: str) -> bytes:
+def cbf_text(file: FrameFile) -> bytes:
     """Format what stands before the binary section.
 
     The keys are those a Pilatus writes; readers take distance, wavelength, pixel size, beam
     centre and angles from them and assume a panel square to the beam.
     """
-    plate = header.panels[panel]
+    header, plate = file.header, file.plate
     pixel = f"{plate.pixel_size * 1e-3:.9g}"
     # DIALS corrects for the depth of a silicon sensor and refuses one of no thickness.
     sensor = "Silicon" if plate.thickness > 0.0 else "CCD"
+    # DIALS masks the gaps of a Pilatus and stops at any other array of that name.
+    convention = "PILATUS_1.2" if _is_pilatus(plate.shape) else "GENERIC_MINI"
     lines = [
         "Detector: distbragg simulation, S/N 00-0000",
         f"{header.date}.000",
@@ -91,9 +81,9 @@ def cbf_text(header: FrameHeader, panel: int, name: str) -> bytes:
     text = [
         "###CBF: VERSION 1.5, distbragg",
         "",
-        f"data_{name}",
+        f"data_{file.path.stem}",
         "",
-        f'_array_data.header_convention "{_convention(plate.shape)}"',
+        f'_array_data.header_convention "{convention}"',
         "_array_data.header_contents",
         ";",
         *(f"# {line}" for line in lines),
@@ -111,36 +101,10 @@ def cbf_text(header: FrameHeader, panel: int, name: str) -> bytes:
     return EOL.join(text).encode("ascii", "replace")
 
 
-def write_cbf(
-    path: str | Path,
-    image: NDArray[Any],
-    header: FrameHeader,
-    *,
-    panel: int = 0,
-    scale: float = 1.0,
-    masked: NDArray[np.bool_] | None = None,
-) -> int:
-    """Write a frame of one panel as signed 32-bit counts, masked pixels negative.
-
-    Parameters
-    ----------
-    path : path
-    image : (slow, fast) array, photons
-    header : FrameHeader
-    panel : int
-    scale : float
-        Counts per photon.
-    masked : (slow, fast) bool, optional
-        Pixels without signal; see `mark_masked`.
-
-    Returns
-    -------
-    int
-        Pixels held at 0 or at `COUNT_CUTOFF`.
-    """
-    counts, outside = whole_counts(image, scale=scale)
-    if masked is not None:
-        counts = mark_masked(counts, masked)
+def write_cbf(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:
+    """Write photons (slow, fast) as 32-bit counts; return how many are held at a limit."""
+    counts, outside = whole_counts(image, scale=file.scale)
+    counts = _mark_masked(counts, masked)
     blob = bytes(compByteOffset(counts.astype(np.int32)))
     slow, fast = counts.shape
     digest = base64.b64encode(hashlib.md5(blob, usedforsecurity=False).digest()).decode("ascii")
@@ -157,14 +121,14 @@ def write_cbf(
         "",
         "",
     ]
-    text = cbf_text(header, panel, Path(path).stem) + EOL.join(section).encode("ascii")
-    write_whole(path, text + STARTER + blob + b"\0" + _TAIL)
+    text = cbf_text(file) + EOL.join(section).encode("ascii")
+    write_whole(file.path, text + STARTER + blob + b"\0" + _TAIL)
     return outside
 
 
-def is_whole_cbf(path: Path, header: FrameHeader, *, panel: int = 0) -> bool:
-    """Whether `path` begins with this header and is as long as its binary section says."""
-    text = cbf_text(header, panel, path.stem)
+def is_whole_cbf(file: FrameFile) -> bool:
+    """Whether the file begins with its header and is as long as its binary section says."""
+    text, path = cbf_text(file), file.path
     try:
         with path.open("rb") as stream:
             head = stream.read(len(text) + 1024)

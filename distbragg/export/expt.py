@@ -10,79 +10,56 @@ from typing import Any
 import numpy as np
 
 from distbragg.export.files import write_whole
-from distbragg.export.header import COUNT_CUTOFF, FrameHeader, PanelHeader, Triple
+from distbragg.export.header import FrameHeader, PanelHeader
+from distbragg.export.scaling import COUNT_CUTOFF
+from distbragg.models.vectors import Vector
 
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a header does not say of the experiment, in the frame of the header.
+    """What a header does not say of the experiment, in the frame of the header."""
 
-    Attributes
-    ----------
-    real_space : three triples, Å
-        Cell vectors at spindle angle 0.
-    polarization : 3 floats
-        Direction of the E-vector.
-    kahn_factor : float
-    """
-
-    real_space: tuple[Triple, Triple, Triple]
-    polarization: Triple
+    real_space: tuple[Vector, Vector, Vector]  # Å, cell vectors at spindle angle 0
+    polarization: Vector  # direction of the E-vector
     kahn_factor: float
 
 
 def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int) -> None:
-    """Write an experiment list of one experiment.
-
-    Parameters
-    ----------
-    path : path
-    header : FrameHeader
-        Of the first frame.
-    truth : Truth
-    frames : int
-        In the series. A still has neither goniometer nor scan.
-    """
-    text = json.dumps(experiment_list(header, truth, frames), indent=2)
-    write_whole(path, (text + "\n").encode("ascii"))
-
-
-def experiment_list(header: FrameHeader, truth: Truth, frames: int) -> dict[str, Any]:
-    """Return the experiment list as plain data."""
-    names = ["beam", "detector", "crystal"]
-    models: dict[str, list[Any]] = {
+    """Write an experiment list of one series of `frames` frames, with the header of its first."""
+    goniometer = {
+        "rotation_axis": list(header.spindle),
+        "fixed_rotation": _IDENTITY,
+        "setting_rotation": _IDENTITY,
+    }
+    scan = {
+        "image_range": [1, frames],
+        "batch_offset": 0,
+        "oscillation": [header.phi, header.oscillation],
+        "exposure_time": [header.exposure] * frames,
+        "epochs": [index * header.exposure for index in range(frames)],
+        "valid_image_ranges": {},
+    }
+    still = header.oscillation == 0.0
+    cell = {
+        f"real_space_{axis}": list(row) for axis, row in zip("abc", truth.real_space, strict=True)
+    }
+    names = ["beam", "detector", "crystal", *([] if still else ["goniometer", "scan"])]
+    experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(names, 0)}
+    plain = {
+        "__id__": "ExperimentList",
+        "experiment": [experiment],
         "imageset": [],
         "beam": [_beam(header, truth)],
         "detector": [{"panels": [_panel(panel, header.counts) for panel in header.panels]}],
-        "goniometer": [],
-        "scan": [],
-        "crystal": [_crystal(truth)],
+        "goniometer": [] if still else [goniometer],
+        "scan": [] if still else [scan],
+        "crystal": [{"__id__": "crystal", **cell, "space_group_hall_symbol": " P 1"}],
         "profile": [],
         "scaling_model": [],
     }
-    if header.oscillation != 0.0:
-        names += ["goniometer", "scan"]
-        models["goniometer"].append(
-            {
-                "rotation_axis": list(header.spindle),
-                "fixed_rotation": _IDENTITY,
-                "setting_rotation": _IDENTITY,
-            }
-        )
-        models["scan"].append(
-            {
-                "image_range": [1, frames],
-                "batch_offset": 0,
-                "oscillation": [header.phi, header.oscillation],
-                "exposure_time": [header.exposure] * frames,
-                "epochs": [index * header.exposure for index in range(frames)],
-                "valid_image_ranges": {},
-            }
-        )
-    experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(names, 0)}
-    return {"__id__": "ExperimentList", "experiment": [experiment], **models}
+    write_whole(path, (json.dumps(plain, indent=2) + "\n").encode("ascii"))
 
 
 def _beam(header: FrameHeader, truth: Truth) -> dict[str, Any]:
@@ -123,11 +100,3 @@ def _panel(panel: PanelHeader, counts: bool) -> dict[str, Any]:
         "pedestal": 0.0,
         "px_mm_strategy": {"type": strategy},
     }
-
-
-def _crystal(truth: Truth) -> dict[str, Any]:
-    axes = {
-        f"real_space_{name}": list(vector)
-        for name, vector in zip("abc", truth.real_space, strict=True)
-    }
-    return {"__id__": "crystal", **axes, "space_group_hall_symbol": " P 1"}

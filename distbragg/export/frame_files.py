@@ -3,207 +3,142 @@
 from __future__ import annotations
 
 import io
+import json
+import struct
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.errors import InputError
 from distbragg.export.cbf import is_whole_cbf, write_cbf
-from distbragg.export.header import FrameHeader, whole_counts
-from distbragg.export.raw import write_npy
-from distbragg.export.scaling import DEFAULT_ADC_OFFSET, UINT16_MAXIMUM
+from distbragg.export.files import write_npy, write_whole
+from distbragg.export.header import FrameFile
+from distbragg.export.scaling import UINT16_MAXIMUM, whole_counts
 from distbragg.export.smv import smv_header, write_smv
-from distbragg.export.tiff import tiff_head, write_tiff
 
-_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
-_PNG_END: Final = b"IEND\xaeB`\x82"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pixels:
-    """The pixels of one panel.
-
-    Attributes
-    ----------
-    image : (slow, fast) array, photons
-    masked : (slow, fast) bool
-        Those without signal.
-    """
-
-    image: NDArray[Any]
-    masked: NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class FileSettings:
-    """How counts are written.
-
-    Attributes
-    ----------
-    scale : float
-        Counts per photon of SMV and CBF.
-    adc_offset : int
-        Added to every count of SMV.
-    """
-
-    scale: float = 1.0
-    adc_offset: int = int(DEFAULT_ADC_OFFSET)
+_SHORT, _LONG, _ASCII = 3, 4, 2
+_ENTRIES: Final = 11
+_UNSIGNED, _FLOAT = 1, 3
+_MAXIMUM_BYTES: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
 class FrameFormat:
-    """A format of one file a frame.
-
-    Attributes
-    ----------
-    suffix : str
-    write : callable(path, pixels, header, panel, settings) -> int
-        Writes whole or not at all, pixels without signal as the format marks them; returns how
-        many pixels were out of range.
-    is_whole : callable(path, header, panel, settings, dtype) -> bool
-        Whether the file is there with this header and its full size.
-    square : bool
-        Its header can only describe a panel square to the beam.
-    """
+    """A format of one file a frame."""
 
     suffix: str
-    write: Callable[[Path, Pixels, FrameHeader, int, FileSettings], int]
-    is_whole: Callable[[Path, FrameHeader, int, FileSettings, np.dtype[Any]], bool]
-    square: bool = False
+    write: Callable[[FrameFile, NDArray[Any], NDArray[np.bool_]], int]
+    """Writes (slow, fast) photons whole or not at all, pixels without signal, where the mask is
+    true, as the format marks them; returns how many pixels were out of range."""
+    is_whole: Callable[[FrameFile], bool]
+    """Whether the file is there with this header and its full size."""
 
 
-def _smv_date(header: FrameHeader) -> str:
-    return time.asctime(time.strptime(header.date, "%Y-%m-%dT%H:%M:%S"))
+def _smv_head(file: FrameFile) -> bytes:
+    date = time.asctime(time.strptime(file.header.date, "%Y-%m-%dT%H:%M:%S"))
+    offset, plate = float(file.adc_offset), file.plate
+    return smv_header(plate.smv, plate.shape, adc_offset=offset, date=date, complete=True)
 
 
-def _write_smv(
-    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
-) -> int:
-    offset = settings.adc_offset
-    counts, outside = whole_counts(
-        pixels.image, scale=settings.scale, maximum=int(UINT16_MAXIMUM) - offset
-    )
-    write_smv(
-        path,
-        # Measured pixels hold the offset at least: 0 is none, as readers of SMV take it.
-        np.where(pixels.masked, 0, counts + offset).astype(np.uint16),
-        header.panels[panel].smv,
-        adc_offset=float(offset),
-        date=_smv_date(header),
-        complete=True,
-    )
+def _write_smv(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:
+    most = int(UINT16_MAXIMUM) - file.adc_offset
+    counts, outside = whole_counts(image, scale=file.scale, maximum=most)
+    # Measured pixels hold the offset at least: 0 is none, as readers of SMV take it.
+    pixels = np.where(masked, 0, counts + file.adc_offset).astype(np.uint16)
+    write_smv(file.path, pixels, _smv_head(file))
     return outside
 
 
-def _is_whole_smv(
-    path: Path, header: FrameHeader, panel: int, settings: FileSettings, dtype: np.dtype[Any]
-) -> bool:
-    del dtype
-    plate = header.panels[panel]
-    head = smv_header(
-        plate.smv,
-        plate.shape,
-        adc_offset=float(settings.adc_offset),
-        date=_smv_date(header),
-        complete=True,
-    )
-    return _begins(path, head, len(head) + 2 * plate.shape[0] * plate.shape[1])
+def _is_whole_smv(file: FrameFile) -> bool:
+    return file.begins(_smv_head(file), 2)
 
 
-def _write_cbf(
-    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
-) -> int:
-    image, masked = pixels.image, pixels.masked
-    return write_cbf(path, image, header, panel=panel, scale=settings.scale, masked=masked)
+def tiff_head(file: FrameFile) -> bytes:
+    """Format all that stands before the pixels: header, directory, description."""
+    (slow, fast), dtype = file.plate.shape, file.dtype
+    # Of the panels the file's own alone.
+    plain = asdict(replace(file.header, panels=(file.plate,)))
+    description = json.dumps(plain, sort_keys=True).encode("ascii") + b"\0"
+    text_at = 8 + 2 + 12 * _ENTRIES + 4
+    data_at = -(-(text_at + len(description)) // 16) * 16
+    size = slow * fast * dtype.itemsize
+    if data_at + size > _MAXIMUM_BYTES:
+        raise InputError("the image is too large for TIFF", remedy="use --format nxmx or npy")
+    kind = _FLOAT if dtype.kind == "f" else _UNSIGNED
+    directory = [
+        (256, _LONG, 1, fast),
+        (257, _LONG, 1, slow),
+        (258, _SHORT, 1, 8 * dtype.itemsize),
+        (259, _SHORT, 1, 1),
+        (262, _SHORT, 1, 1),
+        (270, _ASCII, len(description), text_at),
+        (273, _LONG, 1, data_at),
+        (277, _SHORT, 1, 1),
+        (278, _LONG, 1, slow),
+        (279, _LONG, 1, size),
+        (339, _SHORT, 1, kind),
+    ]
+    head = struct.pack("<2sHIH", b"II", 42, 8, len(directory))
+    # A SHORT fills the low half of its field; little-endian, so packing as LONG is the same.
+    head += b"".join(struct.pack("<HHII", *entry) for entry in directory)
+    head += struct.pack("<I", 0) + description
+    return head.ljust(data_at, b"\0")
 
 
-def _is_whole_cbf(
-    path: Path, header: FrameHeader, panel: int, settings: FileSettings, dtype: np.dtype[Any]
-) -> bool:
-    del settings, dtype
-    return is_whole_cbf(path, header, panel=panel)
+def write_tiff(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:
+    """Write photons (slow, fast), number type kept; none are out of range.
 
-
-def _write_tiff(
-    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
-) -> int:
-    del settings
-    write_tiff(path, pixels.image, header, panel=panel, masked=pixels.masked)
+    Pixels without signal are −1, in unsigned numbers the largest there is (as EIGER detectors
+    write them).
+    """
+    mark = -1.0 if image.dtype.kind == "f" else np.iinfo(image.dtype).max
+    pixels = np.where(masked, image.dtype.type(mark), image)
+    pixels = pixels.astype(image.dtype.newbyteorder("<"), copy=False)
+    write_whole(file.path, tiff_head(file) + pixels.tobytes())
     return 0
 
 
-def _is_whole_tiff(
-    path: Path, header: FrameHeader, panel: int, settings: FileSettings, dtype: np.dtype[Any]
-) -> bool:
-    del settings
-    shape = header.panels[panel].shape
-    head = tiff_head(shape, dtype, header, panel=panel)
-    return _begins(path, head, len(head) + shape[0] * shape[1] * dtype.itemsize)
+def _is_whole_tiff(file: FrameFile) -> bool:
+    return file.begins(tiff_head(file), file.dtype.itemsize)
 
 
-def _write_npy(
-    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
-) -> int:
-    del header, panel, settings
-    write_npy(path, pixels.image)
+def _write_npy(file: FrameFile, image: NDArray[Any], _: NDArray[np.bool_]) -> int:
+    write_npy(file.path, image)
     return 0
 
 
-def _is_whole_npy(
-    path: Path, header: FrameHeader, panel: int, settings: FileSettings, dtype: np.dtype[Any]
-) -> bool:
-    del settings
-    shape = header.panels[panel].shape
-    buffer = io.BytesIO()
+def _is_whole_npy(file: FrameFile) -> bool:
+    buffer, descr = io.BytesIO(), np.lib.format.dtype_to_descr(file.dtype)
     np.lib.format.write_array_header_1_0(
-        buffer,
-        {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape},
+        buffer, {"descr": descr, "fortran_order": False, "shape": file.plate.shape}
     )
-    head = buffer.getvalue()
-    return _begins(path, head, len(head) + shape[0] * shape[1] * dtype.itemsize)
+    return file.begins(buffer.getvalue(), file.dtype.itemsize)
 
 
-def _write_png(
-    path: Path, pixels: Pixels, header: FrameHeader, panel: int, settings: FileSettings
-) -> int:
-    del panel, settings
+def _write_png(file: FrameFile, image: NDArray[Any], _: NDArray[np.bool_]) -> int:
     # matplotlib is slow to load, and only pictures need it.
     from distbragg.export.picture import write_picture
 
-    write_picture(path, pixels.image, title=header.title)
+    write_picture(file.path, image, title=file.header.title)
     return 0
 
 
-def _is_whole_png(
-    path: Path, header: FrameHeader, panel: int, settings: FileSettings, dtype: np.dtype[Any]
-) -> bool:
-    del header, panel, settings, dtype
+def _is_whole_png(file: FrameFile) -> bool:
     try:
-        data = path.read_bytes()
+        data = file.path.read_bytes()
     except OSError:
         return False
-    return data.startswith(_PNG_START) and data.endswith(_PNG_END)
-
-
-def _begins(path: Path, head: bytes, size: int) -> bool:
-    """Whether a file begins with `head` and has `size` bytes."""
-    try:
-        if path.stat().st_size != size:
-            return False
-        with path.open("rb") as stream:
-            return stream.read(len(head)) == head
-    except OSError:
-        return False
+    return data.startswith(b"\x89PNG\r\n\x1a\n") and data.endswith(b"IEND\xaeB`\x82")
 
 
 FRAME_FORMATS: Final[dict[str, FrameFormat]] = {
-    "smv": FrameFormat(".img", _write_smv, _is_whole_smv, square=True),
-    "cbf": FrameFormat(".cbf", _write_cbf, _is_whole_cbf, square=True),
-    "tiff": FrameFormat(".tif", _write_tiff, _is_whole_tiff),
+    "smv": FrameFormat(".img", _write_smv, _is_whole_smv),
+    "cbf": FrameFormat(".cbf", write_cbf, is_whole_cbf),
+    "tiff": FrameFormat(".tif", write_tiff, _is_whole_tiff),
     "png": FrameFormat(".png", _write_png, _is_whole_png),
     "npy": FrameFormat(".npy", _write_npy, _is_whole_npy),
 }

@@ -7,112 +7,87 @@ NeXus's own frame (McStas) has x and z reversed.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.export.scaling import DEFAULT_ADC_OFFSET
 from distbragg.export.smv import SmvGeometry
 from distbragg.matrices import dot3, norm3
-
-Triple = tuple[float, float, float]
-
-COUNT_CUTOFF: Final = 2**31 - 3
-"""Largest count of a 32-bit image; readers take the two above it for masked pixels."""
+from distbragg.models.vectors import Vector
 
 _ALONG: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class PanelHeader:
-    """One panel as a header describes it.
-
-    Attributes
-    ----------
-    name : str
-    shape : (int, int)
-        Pixels (slow, fast) that the panel has; the stack may pad them.
-    pixel_size, distance : float, mm
-        The distance is along the beam.
-    beam : (float, float), pixels
-        Where the direct beam meets the panel's plane, (fast, slow) from its outer corner.
-    origin : 3 floats, mm
-        Outer corner of the first pixel, imgCIF frame.
-    fast, slow : 3 floats
-        Unit vectors, imgCIF frame.
-    thickness : float, mm
-        Of the sensor; 0 where none absorbs.
-    smv : SmvGeometry
-    mu : float, 1/mm
-        Linear attenuation coefficient of the sensor; 0 where none absorbs.
-    material : str
-        Of the sensor, as NXmx and DIALS name it.
-    masked : int
-        Pixels without signal: gaps, mask, outside of the region of interest.
-    """
+    """One panel as a header describes it: lengths in mm, vectors in the imgCIF frame."""
 
     name: str
-    shape: tuple[int, int]
+    shape: tuple[int, int]  # pixels (slow, fast) that the panel has; the stack may pad them
     pixel_size: float
-    distance: float
-    beam: tuple[float, float]
-    origin: Triple
-    fast: Triple
-    slow: Triple
-    thickness: float
+    distance: float  # along the beam
+    beam: tuple[float, float]  # pixels (fast, slow) from the outer corner to the direct beam
+    origin: Vector  # outer corner of the first pixel
+    fast: Vector
+    slow: Vector
+    thickness: float  # of the sensor; 0 where none absorbs
     smv: SmvGeometry
-    mu: float = 0.0
-    material: str = "Si"
-    masked: int = 0
+    mu: float = 0.0  # 1/mm, attenuation of the sensor; 0 where none absorbs
+    material: str = "Si"  # of the sensor, as NXmx and DIALS name it
+    masked: int = 0  # pixels without signal: gaps, mask, outside of the region of interest
 
 
 @dataclass(frozen=True, slots=True)
 class FrameHeader:
-    """One frame as a header describes it.
-
-    Attributes
-    ----------
-    title : str
-    wavelength : float, Å
-    phi, oscillation : float, degrees
-        Start and width of the rotation; width 0 for a still.
-    spindle : 3 floats
-        Unit vector, imgCIF frame.
-    panels : tuple of PanelHeader
-    counts : bool
-        Pixels are whole photon counts.
-    exposure : float, s
-    date : str
-        When the stack was created, ISO 8601 without zone, UTC.
-    """
+    """One frame as a header describes it."""
 
     title: str
-    wavelength: float
-    phi: float
-    oscillation: float
-    spindle: Triple
+    wavelength: float  # Å
+    phi: float  # degrees, start of the rotation
+    oscillation: float  # degrees, its width; 0 for a still
+    spindle: Vector  # unit vector, imgCIF frame
     panels: tuple[PanelHeader, ...]
-    counts: bool
-    exposure: float
-    date: str
+    counts: bool  # pixels are whole photon counts
+    exposure: float  # s
+    date: str  # when the stack was created, ISO 8601 without zone, UTC
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return the header as plain data."""
-        return asdict(self)
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameFile:
+    """The file of one panel of a frame."""
+
+    path: Path
+    header: FrameHeader
+    panel: int
+    dtype: np.dtype[Any]  # of the stack
+    scale: float = 1.0  # counts per photon of SMV and CBF
+    adc_offset: int = int(DEFAULT_ADC_OFFSET)  # added to every count of SMV
+
+    @property
+    def plate(self) -> PanelHeader:
+        """The panel."""
+        return self.header.panels[self.panel]
+
+    def begins(self, head: bytes, itemsize: int) -> bool:
+        """Whether the file begins with `head` and has the pixels after it."""
+        slow, fast = self.plate.shape
+        try:
+            with self.path.open("rb") as stream:
+                size = len(head) + slow * fast * itemsize
+                return stream.read(len(head)) == head and self.path.stat().st_size == size
+        except OSError:
+            return False
 
 
 def imgcif_frame(
     beam: NDArray[np.float64], spindle: NDArray[np.float64], fast: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the rotation from the laboratory to the imgCIF frame, rows x, y, z.
-
-    Parameters
-    ----------
-    beam, spindle, fast : (3,) float64
-        Unit vectors. A spindle along the beam gives no x axis; the fast axis does then.
-    """
+    """Return the rotation from the laboratory to the imgCIF frame, rows x, y, z."""
     for axis in (spindle, fast):
         across = axis - float(dot3(axis, beam)) * beam
         length = float(norm3(across))
@@ -135,34 +110,3 @@ def is_square(header: FrameHeader) -> bool:
         if abs(np.cross(fast, slow)[2] + 1.0) > _ALONG:
             return False
     return True
-
-
-def whole_counts(
-    image: NDArray[Any], *, scale: float = 1.0, maximum: int = COUNT_CUTOFF
-) -> tuple[NDArray[np.int64], int]:
-    """Round photons to whole counts: ⌊image · scale + ½⌋, held within 0 and `maximum`.
-
-    Parameters
-    ----------
-    image : array, photons
-    scale : float
-        Counts per photon.
-    maximum : int
-
-    Returns
-    -------
-    array of int64
-    int
-        Pixels that lay outside 0 … maximum.
-
-    Raises
-    ------
-    InputError
-        NaN or infinite pixels.
-    """
-    values = np.asarray(image, dtype=np.float64)
-    if not np.isfinite(values).all():
-        raise InputError("the image holds NaN or infinite pixels", remedy="render the frame anew")
-    rounded = np.floor(values * scale + 0.5)
-    outside = int(np.count_nonzero((rounded < 0.0) | (rounded > maximum)))
-    return np.clip(rounded, 0.0, float(maximum)).astype(np.int64), outside

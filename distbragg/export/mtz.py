@@ -19,16 +19,9 @@ PHASE: Final = "PHIC"
 def write_mtz(path: str | Path, factors: ModelFactors, *, wavelength: float | None = None) -> None:
     """Write F of an asymmetric part: amplitude, phase, and the pair where one is anomalous.
 
-    Columns: FC and PHIC (degrees); with a wavelength also FC(+) and FC(−), the amplitudes of
+    Columns: FC and PHIC (degrees); with a wavelength (Å) also FC(+) and FC(−), the amplitudes of
     (h k l) and (−h −k −l), and FC and PHIC are of the mean (F(+) + F(−)*)/2, which f″ does
     not enter. The file appears whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-    factors : ModelFactors
-    wavelength : float, optional
-        Å; written in the data set, and makes the file one of pairs.
     """
     mtz = gemmi.Mtz(with_base=True)
     mtz.title = "Calculated structure factors"

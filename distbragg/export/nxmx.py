@@ -7,20 +7,19 @@ NeXus's frame (McStas) has the beam along +z: imgCIF's with x and z reversed.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.export.header import COUNT_CUTOFF, FrameHeader, PanelHeader, Triple, whole_counts
+from distbragg.export.header import FrameHeader, PanelHeader
+from distbragg.export.scaling import COUNT_CUTOFF, whole_counts
+from distbragg.models.vectors import Vector
+from distbragg.store.files import durable_path
 
 Compression = Literal["bitshuffle", "gzip", "none"]
 
@@ -33,14 +32,8 @@ nanometre displaces no spot."""
 
 _TRANSFORM: Final = "/entry/sample/transformations/omega"
 _DETECTOR: Final = "/entry/instrument/detector"
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """A data file as the master links it: name beside the master, and frames."""
-
-    name: str
-    frames: int
+_BASE: Final = f"{_DETECTOR}/transformations/base"
+_DOWNSTREAM: Final = (0.0, 0.0, -1.0)  # along the beam, in the imgCIF frame
 
 
 def best_compression() -> Compression:
@@ -52,42 +45,19 @@ def best_compression() -> Compression:
     return "bitshuffle"
 
 
-def stored_dtype(counts: bool, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return int32 for counts, else the stack's own type."""
-    return np.dtype(np.int32) if counts else dtype
-
-
 def _filters(compression: Compression) -> Mapping[str, Any]:
     if compression == "none":
         return {}
     if compression == "gzip":
         return {"compression": "gzip", "compression_opts": _GZIP_LEVEL, "shuffle": True}
-    try:
-        import hdf5plugin
-    except ImportError:
+    if best_compression() != compression:
         raise EnvironmentFailure(
             "bitshuffle needs hdf5plugin: pip install 'distbragg[export]', or --compression gzip"
-        ) from None
+        )
+    import hdf5plugin
+
     filters: Mapping[str, Any] = hdf5plugin.Bitshuffle(cname="lz4")
     return filters
-
-
-@contextlib.contextmanager
-def _whole_file(path: Path) -> Iterator[h5py.File]:
-    """Yield a file under a temporary name that is renamed when all went well."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with h5py.File(temporary, "w") as file:
-            yield file
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def write_data_file(
@@ -100,30 +70,15 @@ def write_data_file(
     compression: Compression,
     identity: str,
 ) -> int:
-    """Write a data file, one chunk a frame, or nothing.
+    """Write a data file, one chunk a frame, or nothing; return how many pixels were out of range.
 
-    Parameters
-    ----------
-    path : path
-    frames : iterator of (panels, slow, fast) arrays, photons
-    shape : (int, int, int)
-        Frames, panels · slow, fast.
-    dtype : dtype
-        Of the stack.
-    counts : bool
-        Store whole counts as int32, held within 0 and `COUNT_CUTOFF`; else pixels as they are.
-    compression : {"bitshuffle", "gzip", "none"}
-    identity : str
-        What the file was made from, to know it again.
-
-    Returns
-    -------
-    int
-        Pixels out of range.
+    Each frame is (panels, slow, fast) photons; `shape` is frames, panels · slow, fast. `counts` are
+    stored as int32, held within 0 and `COUNT_CUTOFF`, other pixels as they are. `identity` says
+    what the file was made from, to know it again.
     """
     outside = 0
-    stored = stored_dtype(counts, dtype)
-    with _whole_file(Path(path)) as file:
+    stored = np.dtype(np.int32) if counts else dtype
+    with durable_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         entry = _group(file, "entry", "NXentry")
         data = _group(entry, "data", "NXdata", signal="data")
         dataset = data.create_dataset(
@@ -151,104 +106,74 @@ def is_whole_data_file(path: Path, shape: tuple[int, int, int], identity: str) -
 
 def write_master(
     path: str | Path,
-    files: Sequence[DataFile],
-    headers: FrameHeader,
+    files: Mapping[str, int],
+    header: FrameHeader,
     phi: NDArray[np.float64],
     mask: NDArray[np.bool_],
     *,
     dtype: np.dtype[Any],
     program: str,
 ) -> None:
-    """Write the master file over `files`.
+    """Write the master file over data files beside it, name → number of frames, in order.
 
-    Parameters
-    ----------
-    path : path
-    files : sequence of DataFile
-    headers : FrameHeader
-        Of the first frame; all share its geometry.
-    phi : (frames,) float64, degrees
-        Start angles.
-    mask : (panels · slow, fast) bool
-        Pixels without signal: outside the region of interest, or masked.
-    dtype : dtype
-        Of the stack.
-    program : str
-        Name and version of what wrote the file.
+    The header is of the first frame; all share its geometry, and `phi` (frames,) are their start
+    angles in degrees. `mask` (panels · slow, fast) marks pixels without signal, `dtype` is that of
+    the stack, and `program` name and version of what wrote the file.
     """
-    with _whole_file(Path(path)) as file:
-        file.attrs["default"] = "entry"
-        file.attrs["NX_class"] = "NXroot"
+    with durable_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs.update(default="entry", NX_class="NXroot")
         entry = _group(file, "entry", "NXentry", default="data")
-        entry["definition"] = "NXmx"
+        date = f"{header.date}Z"
+        _put(entry, definition="NXmx", start_time=date, end_time_estimated=date)
+        _put(entry, title=header.title, program_name=program)
         entry["definition"].attrs["version"] = "1.0"
-        entry["start_time"] = f"{headers.date}Z"
-        entry["end_time_estimated"] = f"{headers.date}Z"
-        entry["title"] = headers.title
-        entry["program_name"] = program
-        _write_source(entry)
-        _write_sample(entry, headers, phi)
-        instrument = _write_instrument(entry, headers)
-        _write_detector(instrument, headers, mask)
-        _write_links(entry, files, mask.shape, stored_dtype(headers.counts, dtype))
-
-
-def _write_source(entry: h5py.Group) -> None:
-    source = _group(entry, "source", "NXsource")
-    source["name"] = "distbragg simulation"
-    source["name"].attrs["short_name"] = "simulation"
+        for name, kind in (("source", "NXsource"), ("instrument", "NXinstrument")):
+            _put(_group(entry, name, kind), name="distbragg simulation")
+            entry[f"{name}/name"].attrs["short_name"] = "simulation"
+        instrument = entry["instrument"]
+        beam = _group(instrument, "beam", "NXbeam")
+        _put(beam, "angstrom", incident_wavelength=header.wavelength)
+        _write_sample(entry, header, phi)
+        _write_detector(instrument, header, mask)
+        _write_links(entry, files, mask.shape, np.dtype(np.int32) if header.counts else dtype)
 
 
 def _write_sample(entry: h5py.Group, header: FrameHeader, phi: NDArray[np.float64]) -> None:
     sample = _group(entry, "sample", "NXsample")
-    sample["name"] = header.title or "simulated crystal"
-    sample["depends_on"] = _TRANSFORM
+    _put(sample, name=header.title or "simulated crystal", depends_on=_TRANSFORM)
     group = _group(sample, "transformations", "NXtransformations")
-    _rotation(group, "omega", phi, _mcstas(header.spindle))
-    group["omega_end"] = phi + header.oscillation
-    group["omega_end"].attrs["units"] = "deg"
-    group["omega_increment_set"] = np.full(phi.shape, header.oscillation)
-    group["omega_increment_set"].attrs["units"] = "deg"
-
-
-def _write_instrument(entry: h5py.Group, header: FrameHeader) -> h5py.Group:
-    instrument = _group(entry, "instrument", "NXinstrument")
-    instrument["name"] = "distbragg simulation"
-    instrument["name"].attrs["short_name"] = "simulation"
-    beam = _group(instrument, "beam", "NXbeam")
-    beam["incident_wavelength"] = header.wavelength
-    beam["incident_wavelength"].attrs["units"] = "angstrom"
-    return instrument
+    _axis(group, "omega", phi, header.spindle, ".", units="deg", kind="rotation")
+    step = header.oscillation
+    _put(group, "deg", omega_end=phi + step, omega_increment_set=np.full(phi.shape, step))
 
 
 def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[np.bool_]) -> None:
     first = header.panels[0]
     detector = _group(instrument, "detector", "NXdetector")
-    detector["description"] = "simulated detector"
-    detector["type"] = "PIXEL"
-    detector["sensor_material"] = first.material
-    _quantity(detector, "sensor_thickness", max(first.thickness * 1e-3, SURFACE_M), "m")
-    _quantity(detector, "distance", first.distance * 1e-3, "m")
-    _quantity(detector, "x_pixel_size", first.pixel_size * 1e-3, "m")
-    _quantity(detector, "y_pixel_size", first.pixel_size * 1e-3, "m")
-    _quantity(detector, "beam_center_x", first.beam[0], "pixel")
-    _quantity(detector, "beam_center_y", first.beam[1], "pixel")
-    _quantity(detector, "count_time", header.exposure, "s")
-    _quantity(detector, "frame_time", header.exposure, "s")
+    _put(
+        detector,
+        description="simulated detector",
+        type="PIXEL",
+        sensor_material=first.material,
+        depends_on=_BASE,
+    )
+    pixel = first.pixel_size * 1e-3
+    thickness = max(first.thickness * 1e-3, SURFACE_M)
+    _put(detector, "m", sensor_thickness=thickness, distance=first.distance * 1e-3)
+    _put(detector, "m", x_pixel_size=pixel, y_pixel_size=pixel)
+    _put(detector, "pixel", beam_center_x=first.beam[0], beam_center_y=first.beam[1])
+    _put(detector, "s", count_time=header.exposure, frame_time=header.exposure)
     if header.counts:
-        detector["saturation_value"] = COUNT_CUTOFF
-        detector["underload_value"] = 0
-        detector["bit_depth_readout"] = 32
-        detector["bit_depth_image"] = 32
+        _put(detector, saturation_value=COUNT_CUTOFF, underload_value=0)
+        _put(detector, bit_depth_readout=32, bit_depth_image=32)
     if mask.any():
         detector.create_dataset(
             "pixel_mask", data=mask.astype(np.uint32), compression="gzip", shuffle=True
         )
-        detector["pixel_mask_applied"] = True
-    transformations = _group(detector, "transformations", "NXtransformations")
+        _put(detector, pixel_mask_applied=True)
     # One still point all modules hang on: their own offsets say where they are.
-    _translation(transformations, "base", 0.0, (0.0, 0.0, 1.0), ".")
-    detector["depends_on"] = f"{_DETECTOR}/transformations/base"
+    transformations = _group(detector, "transformations", "NXtransformations")
+    _axis(transformations, "base", [0.0], _DOWNSTREAM, ".")
     rows = mask.shape[0] // len(header.panels)
     for index, panel in enumerate(header.panels):
         _write_module(detector, f"module_{index:04d}", panel, index * rows)
@@ -256,77 +181,63 @@ def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[n
 
 def _write_module(detector: h5py.Group, name: str, panel: PanelHeader, row: int) -> None:
     module = _group(detector, name, "NXdetector_module")
-    module["data_origin"] = np.array([row, 0], dtype=np.int64)
-    module["data_size"] = np.array(panel.shape, dtype=np.int64)
-    base = f"{_DETECTOR}/transformations/base"
-    offset = np.asarray(_mcstas(panel.origin)) * 1e-3
+    _put(module, data_origin=np.array([row, 0]), data_size=np.array(panel.shape))
     # The offset is a translation of length 0 with an offset vector, so that its place does not
     # depend on how a reader rounds a unit vector times a length.
-    _translation(module, "module_offset", 0.0, (0.0, 0.0, 1.0), base)
-    module["module_offset"].attrs["offset"] = offset
-    module["module_offset"].attrs["offset_units"] = "m"
-    depends = f"{_DETECTOR}/{name}/module_offset"
-    pixel = panel.pixel_size * 1e-3
-    for axis, vector in (("fast", panel.fast), ("slow", panel.slow)):
-        key = f"{axis}_pixel_direction"
-        _translation(module, key, pixel, _mcstas(vector), depends)
-        module[key].attrs["offset"] = np.zeros(3)
-        module[key].attrs["offset_units"] = "m"
+    offset = np.asarray(_mcstas(panel.origin)) * 1e-3
+    _axis(module, "module_offset", [0.0], _DOWNSTREAM, _BASE, offset=offset)
+    place, pixel = f"{_DETECTOR}/{name}/module_offset", [panel.pixel_size * 1e-3]
+    _axis(module, "fast_pixel_direction", pixel, panel.fast, place, offset=np.zeros(3))
+    _axis(module, "slow_pixel_direction", pixel, panel.slow, place, offset=np.zeros(3))
 
 
 def _write_links(
-    entry: h5py.Group, files: Sequence[DataFile], shape: tuple[int, ...], dtype: np.dtype[Any]
+    entry: h5py.Group, files: Mapping[str, int], shape: tuple[int, ...], dtype: np.dtype[Any]
 ) -> None:
     data = _group(entry, "data", "NXdata", signal="data")
-    total = sum(item.frames for item in files)
-    layout = h5py.VirtualLayout(shape=(total, *shape), dtype=dtype)
+    layout = h5py.VirtualLayout(shape=(sum(files.values()), *shape), dtype=dtype)
     start = 0
-    for number, item in enumerate(files, start=1):
-        source = h5py.VirtualSource(item.name, DATA, shape=(item.frames, *shape))
-        layout[start : start + item.frames] = source
-        data[f"data_{number:06d}"] = h5py.ExternalLink(item.name, DATA)
-        start += item.frames
+    for number, (name, frames) in enumerate(files.items(), start=1):
+        layout[start : start + frames] = h5py.VirtualSource(name, DATA, shape=(frames, *shape))
+        data[f"data_{number:06d}"] = h5py.ExternalLink(name, DATA)
+        start += frames
     data.create_virtual_dataset("data", layout)
     data["omega"] = h5py.SoftLink(_TRANSFORM)
     data.attrs["axes"] = ["omega", ".", "."]
     data.attrs["omega_indices"] = 0
 
 
-def _rotation(
-    group: h5py.Group, name: str, angles: NDArray[np.float64], axis: Sequence[float]
+def _axis(
+    group: h5py.Group,
+    name: str,
+    values: ArrayLike,
+    vector: Vector,
+    depends_on: str,
+    *,
+    units: str = "m",
+    kind: str = "translation",
+    offset: NDArray[np.float64] | None = None,
 ) -> None:
-    dataset = group.create_dataset(name, data=angles)
-    _describe_axis(dataset, "rotation", axis, "deg", ".")
+    """Write an axis of a transformation; `vector` in the imgCIF frame."""
+    _put(group, units, **{name: np.asarray(values, dtype=np.float64)})
+    attrs = group[name].attrs
+    attrs.update(transformation_type=kind, vector=_mcstas(vector), depends_on=depends_on)
+    if offset is not None:
+        attrs.update(offset=offset, offset_units="m")
 
 
-def _translation(
-    group: h5py.Group, name: str, length: float, axis: Sequence[float], depends_on: str
-) -> None:
-    dataset = group.create_dataset(name, data=np.array([length]))
-    _describe_axis(dataset, "translation", axis, "m", depends_on)
-
-
-def _describe_axis(
-    dataset: h5py.Dataset, kind: str, vector: Sequence[float], units: str, depends_on: str
-) -> None:
-    dataset.attrs["transformation_type"] = kind
-    dataset.attrs["vector"] = np.asarray(vector, dtype=np.float64)
-    dataset.attrs["units"] = units
-    dataset.attrs["depends_on"] = depends_on
-
-
-def _quantity(group: h5py.Group, name: str, value: float, units: str) -> None:
-    group[name] = value
-    group[name].attrs["units"] = units
+def _put(group: h5py.Group, units: str = "", /, **values: Any) -> None:  # noqa: ANN401
+    for name, value in values.items():
+        group[name] = value
+        if units:
+            group[name].attrs["units"] = units
 
 
 def _group(parent: h5py.Group, name: str, nx_class: str, **attrs: str) -> h5py.Group:
     group = parent.create_group(name)
-    group.attrs["NX_class"] = nx_class
-    for key, value in attrs.items():
-        group.attrs[key] = value
+    group.attrs.update(NX_class=nx_class, **attrs)
     return group
 
 
-def _mcstas(vector: Triple) -> tuple[float, ...]:
+def _mcstas(vector: Vector) -> tuple[float, ...]:
     return tuple((np.asarray(vector) * _TO_MCSTAS).tolist())

@@ -21,21 +21,19 @@ from numpy.typing import ArrayLike, NDArray
 from distbragg.errors import InputError
 from distbragg.export.assemble import Assembled
 from distbragg.export.files import write_whole
-from distbragg.export.scaling import check_image
+from distbragg.export.scaling import check_image, shrunk
+from distbragg.store.layout import IMAGES
 
-IMAGES: Final = "images"
 COLOR_MAP: Final = "magma"
 DISPLAY_GAMMA: Final = 0.4
 """Exponent of the brightness curve: weak spots stay visible beside strong ones."""
 
-DISPLAY_PERCENTILE: Final = 99.7
-"""Share of pixels below full brightness."""
+DISPLAY_PERCENTILE: Final = 99.7  # share of pixels below full brightness
 
 PIXELS_PER_PICTURE: Final = 192
 """Edge of one picture on a contact sheet; larger frames are reduced by block maxima."""
 
-MAXIMUM_PICTURES: Final = 12
-"""Rows and columns of a contact sheet; longer axes are thinned evenly."""
+MAXIMUM_PICTURES: Final = 12  # rows and columns of a contact sheet; longer axes are thinned evenly
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,77 +44,36 @@ class SheetAxis:
     labels: tuple[str, ...]
 
 
-def reduce_by_maximum(image: NDArray[np.float64], edge: int) -> NDArray[np.float64]:
-    """Shrink an image to at most `edge` pixels a side by block maxima: spots survive.
-
-    Parameters
-    ----------
-    image : (slow, fast) float64
-    edge : int
-    """
-    step = max(1, -(-max(image.shape) // edge))
-    if step == 1:
-        return image
-    slow, fast = (-(-size // step) * step for size in image.shape)
-    padded = np.full((slow, fast), -np.inf)
-    padded[: image.shape[0], : image.shape[1]] = image
-    blocks: NDArray[np.float64] = padded.reshape(slow // step, step, fast // step, step)
-    return np.asarray(blocks.max(axis=(1, 3)), dtype=np.float64)
-
-
 def write_picture(path: str | Path, image: ArrayLike, *, title: str = "") -> None:
-    """Write one frame as PNG with pixel axes and a colour bar in photons per pixel.
-
-    Parameters
-    ----------
-    path : path
-    image : (slow, fast) array, photons/pixel
-    title : str
-    """
+    """Write one frame (slow, fast), photons/pixel, as PNG with pixel axes and a colour bar."""
     array = check_image(image)
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    axes = figure.subplots()
     slow, fast = array.shape
-    drawn = axes.imshow(
-        reduce_by_maximum(array, 1024),
-        cmap=COLOR_MAP,
-        norm=_norm(array),
-        extent=(-0.5, fast - 0.5, slow - 0.5, -0.5),
-        interpolation="nearest",
-    )
+    picture = Assembled(shrunk(array, 1024), (-0.5, fast - 0.5, slow - 0.5, -0.5))
+    figure, axes = _drawn(picture, _norm(array), title)
     axes.set_xlabel("fast (pixel)")
     axes.set_ylabel("slow (pixel)")
-    if title:
-        axes.set_title(title)
-    _color_bar(figure, drawn, axes)
     _save(figure, path)
 
 
 def write_assembled(path: str | Path, picture: Assembled, *, title: str = "") -> None:
-    """Write all panels of a detector as one PNG, in mm from the beam; gaps are grey.
-
-    Parameters
-    ----------
-    path : path
-    picture : Assembled
-    title : str
-    """
-    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
-    axes = figure.subplots()
+    """Write all panels of a detector as one PNG, in mm from the beam; gaps are grey."""
+    figure, axes = _drawn(picture, _norm(picture.image), title)
     axes.set_facecolor("0.6")
-    drawn = axes.imshow(
-        picture.image,
-        cmap=COLOR_MAP,
-        norm=_norm(picture.image),
-        extent=picture.extent,
-        interpolation="nearest",
-    )
     axes.set_xlabel("right of the beam, seen along it (mm)")
     axes.set_ylabel("above the beam (mm)")
+    _save(figure, path)
+
+
+def _drawn(picture: Assembled, norm: PowerNorm, title: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.imshow(
+        picture.image, cmap=COLOR_MAP, norm=norm, extent=picture.extent, interpolation="nearest"
+    )
     if title:
         axes.set_title(title)
     _color_bar(figure, drawn, axes)
-    _save(figure, path)
+    return figure, axes
 
 
 def write_contact_sheet(
@@ -127,21 +84,12 @@ def write_contact_sheet(
     *,
     title: str = "",
 ) -> None:
-    """Write a grid of frames as PNG, rows and columns labelled, one brightness for all.
-
-    Parameters
-    ----------
-    path : path
-    images : (rows, columns, slow, fast) array, photons/pixel
-        Frames that are not there yet are NaN and drawn grey.
-    rows, columns : SheetAxis
-    title : str
-    """
+    """Write a grid of frames (rows, columns, slow, fast) as PNG, one brightness; NaN is grey."""
     stack = np.asarray(images, dtype=np.float64)
     shape = (len(rows.labels), len(columns.labels))
     if stack.ndim != 4 or stack.shape[:2] != shape:
         raise InputError(f"a contact sheet of {shape} frames cannot show an array {stack.shape}")
-    small = [[reduce_by_maximum(frame, PIXELS_PER_PICTURE) for frame in row] for row in stack]
+    small = [[shrunk(frame, PIXELS_PER_PICTURE) for frame in row] for row in stack]
     figure = Figure(figsize=(1.6 + 1.25 * shape[1], 1.3 + 1.25 * shape[0]), layout="constrained")
     grid = figure.subplots(*shape, squeeze=False)
     norm = _norm(np.asarray(small))
@@ -164,35 +112,19 @@ def write_contact_sheet(
     _save(figure, path)
 
 
-def dataset_contact_sheet(
-    dataset: xr.Dataset,
-    path: str | Path,
-    *,
-    panel: int = 0,
-    maximum: int = MAXIMUM_PICTURES,
-) -> None:
-    """Write a contact sheet of a stack.
+def dataset_contact_sheet(dataset: xr.Dataset, path: str | Path, *, panel: int = 0) -> None:
+    """Write a contact sheet of a stack, `images` over (sweep axes…, [panel,] slow, fast).
 
     Of the first two sweep axes the longer runs across; further axes show their first
-    position. A sweep of one axis is folded into a nearly square sheet. Axes longer than
-    `maximum` are thinned evenly.
-
-    Parameters
-    ----------
-    dataset : xarray.Dataset
-        With `images` over (sweep axes…, [panel,] slow, fast).
-    path : path
-    panel : int
-        Panel to show where there are several.
-    maximum : int
-        Most rows and most columns.
+    position. A sweep of one axis is folded into a nearly square sheet. Long axes are
+    thinned evenly.
     """
     images = dataset[IMAGES]
     if "panel" in images.dims:
         images = images.isel(panel=panel)
     sweep = [str(dim) for dim in images.dims if dim not in ("slow", "fast")]
     images = images.isel(dict.fromkeys(sweep[2:], 0))
-    most = maximum if len(sweep) > 1 else maximum * maximum
+    most = MAXIMUM_PICTURES ** (1 if len(sweep) > 1 else 2)
     images = images.isel({dim: _thinned(images.sizes[dim], most) for dim in sweep[:2]})
     if len(sweep) < 2:
         axis = _sheet_axis(images, sweep[0]) if sweep else SheetAxis("", ("",))
@@ -222,9 +154,8 @@ def _folded(
 
 def _thinned(size: int, maximum: int) -> list[int]:
     """Positions kept of an axis: all, or `maximum` of them evenly spread, ends included."""
-    if size <= maximum:
-        return list(range(size))
-    return [round(i * (size - 1) / (maximum - 1)) for i in range(maximum)]
+    kept: list[int] = np.linspace(0, size - 1, min(size, maximum)).round().astype(int).tolist()
+    return kept
 
 
 def _sheet_axis(images: xr.DataArray, dim: str) -> SheetAxis:

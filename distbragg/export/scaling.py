@@ -1,4 +1,4 @@
-"""From photons to the integers of image files, by nanoBragg's rules.
+"""From photons to the integers of image files and thumbnails, by nanoBragg's rules or our own.
 
 A region of interest is given as a boolean array: pixels outside it are written as 0,
 without the ADC offset, as the C program leaves them.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,18 +22,19 @@ UINT16_MAXIMUM: Final = 65535.0
 INTEGER_IMAGE_PEAK: Final = 55000.0
 """Counts the brightest pixel is scaled to when no scale is given."""
 
+COUNT_CUTOFF: Final = 2**31 - 3
+"""Largest count of a 32-bit image; readers take the two above it for masked pixels."""
+
 PGM_SIGMA_LEVEL: Final = 250.0 / 5.0
 """Grey level of one standard deviation above zero when no PGM scale is given."""
 
+THUMBNAIL_EDGE: Final = 160  # most pixels along an edge of a thumbnail
+THUMBNAIL_LEVELS: Final = 255
+_BRIGHT: Final = 0.998  # share of blocks that are darker than white
+
 
 def check_image(image: ArrayLike) -> NDArray[np.float64]:
-    """Return one frame of one panel as float64, shape (slow, fast).
-
-    Raises
-    ------
-    InputError
-        It is not two-dimensional or holds NaN or infinities.
-    """
+    """Return one frame of one panel as float64 (slow, fast), or refuse what is no such frame."""
     array = np.asarray(image, dtype=np.float64)
     if array.ndim != 2:
         raise InputError(
@@ -43,6 +44,20 @@ def check_image(image: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise InputError("the image holds NaN or infinite pixels", remedy="render the frame anew")
     return array
+
+
+def block_maximum(image: NDArray[Any], step: int) -> NDArray[Any]:
+    """Give each block of `step` × `step` pixels its brightest one: spots survive shrinking."""
+    if step <= 1:
+        return image
+    slow, fast = (np.arange(0, size, step) for size in image.shape)
+    rows = np.maximum.reduceat(image, slow, axis=0)
+    return np.asarray(np.maximum.reduceat(rows, fast, axis=1))
+
+
+def shrunk(image: NDArray[Any], edge: int) -> NDArray[Any]:
+    """Shrink an image to at most `edge` pixels a side by block maxima."""
+    return block_maximum(image, math.ceil(max(image.shape) / edge))
 
 
 def automatic_scale(image: ArrayLike) -> float:
@@ -60,26 +75,15 @@ def integer_image(
 ) -> NDArray[np.uint16]:
     """Scale photons to unsigned 16-bit counts: ⌊image · scale + offset + ½⌋, clipped.
 
-    Parameters
-    ----------
-    image : (slow, fast) array, photons
-    scale : float, optional
-        Counts per photon; without one, or when not positive, `automatic_scale`.
-    offset : float
-        ADC offset, counts.
-    region : (slow, fast) bool, optional
-        Pixels outside are 0.
-
-    Returns
-    -------
-    (slow, fast) uint16
+    `scale` is in counts per photon; without one, or when not positive, `automatic_scale`. The
+    offset is that of the ADC. Pixels outside `region` are 0.
     """
     array = check_image(image)
     factor = scale if scale is not None and scale > 0 else automatic_scale(array)
     counts = np.clip(array * factor + offset, 0.0, UINT16_MAXIMUM) + 0.5
     # The C program rounds down in single precision.
     rounded = np.floor(counts.astype(np.float32)).clip(0, UINT16_MAXIMUM).astype(np.uint16)
-    return _outside_to_zero(rounded, region)
+    return rounded if region is None else np.where(region, rounded, np.uint16(0))
 
 
 def count_image(
@@ -88,58 +92,38 @@ def count_image(
     offset: float = DEFAULT_ADC_OFFSET,
     region: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.uint16]:
-    """Whole photons plus ADC offset as unsigned 16-bit counts, clipped at 65,535.
-
-    Parameters
-    ----------
-    photons : (slow, fast) array
-        Counts already drawn from their distribution.
-    offset : float
-    region : (slow, fast) bool, optional
-
-    Returns
-    -------
-    (slow, fast) uint16
-    """
+    """Whole photons, already drawn, plus ADC offset as 16-bit counts, clipped at 65,535."""
     counts = np.clip(check_image(photons) + offset, 0.0, UINT16_MAXIMUM).astype(np.uint16)
-    return _outside_to_zero(counts, region)
+    return counts if region is None else np.where(region, counts, np.uint16(0))
+
+
+def whole_counts(
+    image: ArrayLike, *, scale: float = 1.0, maximum: int = COUNT_CUTOFF
+) -> tuple[NDArray[np.int64], int]:
+    """Round photons to whole counts, ⌊image · scale + ½⌋ held within 0 and `maximum`.
+
+    `scale` is in counts per photon. Returned with them is how many pixels lay outside.
+    """
+    rounded = np.floor(check_image(image) * scale + 0.5)
+    outside = int(np.count_nonzero((rounded < 0.0) | (rounded > maximum)))
+    return np.clip(rounded, 0.0, float(maximum)).astype(np.int64), outside
 
 
 @dataclass(frozen=True, slots=True)
 class ImageStatistics:
-    """What nanoBragg says of an image.
-
-    Attributes
-    ----------
-    peak : float, photons
-    brightest : (int, int) or None
-        Pixel (slow, fast) of the peak; None of an image without light.
-    mean, rms : float, photons
-        Over the pixels rendered; the rms about 0.
-    rmsd : float, photons
-        About the mean, over the region of interest.
-    """
+    """What nanoBragg says of an image, photons: the rms about 0, the rmsd about the mean."""
 
     peak: float
-    brightest: tuple[int, int] | None
-    mean: float
+    brightest: tuple[int, int] | None  # pixel (slow, fast) of the peak; None without light
+    mean: float  # like the rms over the pixels rendered
     rms: float
-    rmsd: float
+    rmsd: float  # over the region of interest
 
 
 def image_statistics(
     image: ArrayLike, inside: NDArray[np.bool_], rendered: NDArray[np.bool_]
 ) -> ImageStatistics:
-    """Return peak, mean and deviations, by nanoBragg's divisors.
-
-    Parameters
-    ----------
-    image : (slow, fast) array, photons
-    inside : (slow, fast) bool
-        Region of interest.
-    rendered : (slow, fast) bool
-        Pixels of it that are not masked.
-    """
+    """Return peak, mean and deviations, by nanoBragg's divisors; `rendered` are not masked."""
     array = check_image(image)
     values = array[rendered]
     count = int(rendered.sum())
@@ -165,20 +149,12 @@ def grey_image(
     region: NDArray[np.bool_] | None = None,
     counted: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.uint8], float]:
-    """Scale photons to 8-bit grey levels and return them with the scale.
+    """Scale photons to 8-bit grey levels and return them with the scale, levels per photon.
 
-    Without a scale, 250 levels stand for five standard deviations: 250/(5 rmsd), the rmsd
-    taken about the mean; an image without spread takes the scale of the integer image.
-
-    Parameters
-    ----------
-    image : (slow, fast) array, photons
-    scale : float, optional
-        Grey levels per photon; not positive counts as not given.
-    region : (slow, fast) bool, optional
-        Region of interest: where the rmsd is taken; 0 outside.
-    counted : (slow, fast) bool, optional
-        Rendered pixels, over which the mean is taken; default the region.
+    Without a scale, or when not positive, 250 levels stand for five standard deviations:
+    250/(5 rmsd); an image without spread takes the scale of the integer image. The rmsd is taken
+    within `region`, outside which levels are 0, about the mean of the `counted` pixels (default
+    the region).
     """
     array = check_image(image)
     inside = np.ones(array.shape, dtype=np.bool_) if region is None else region
@@ -192,9 +168,42 @@ def grey_image(
     return levels, factor
 
 
-def _outside_to_zero(
-    counts: NDArray[np.uint16], region: NDArray[np.bool_] | None
-) -> NDArray[np.uint16]:
-    if region is not None:
-        counts[~region] = 0
-    return counts
+def thumbnail(image: NDArray[Any]) -> dict[str, Any]:
+    """Shrink a frame to at most 160 × 160 levels, 26 kB; spots survive the shrinking.
+
+    `image` is photons, (panels, slow, fast); panels are laid out in rows, as near to a square as
+    their number allows. Returned are `shape` (rows, columns), `levels` (bytes, row by row; 255 is
+    white, steps are even in the logarithm of photons), and `max` (photons).
+    """
+    columns = math.ceil(math.sqrt(image.shape[0]))
+    edge = max(1, THUMBNAIL_EDGE // columns)
+    small = [shrunk(panel, edge).astype(np.float64) for panel in image]
+    height, width = small[0].shape
+    rows = math.ceil(len(small) / columns)
+    sheet = np.zeros((rows * height, columns * width))
+    for index, panel in enumerate(small):
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + height, left : left + width] = panel
+    brightest = float(sheet.max())
+    return {
+        "shape": [int(size) for size in sheet.shape],
+        "levels": _thumbnail_levels(sheet, brightest).tobytes(),
+        "max": brightest,
+    }
+
+
+def _thumbnail_levels(sheet: NDArray[np.float64], brightest: float) -> NDArray[np.uint8]:
+    """Levels even in the logarithm, two decades from the median up to the brightest blocks.
+
+    The median is the background's; the few blocks beyond `_BRIGHT` are all white, so that a
+    single strong spot does not hide the others.
+    """
+    if not brightest > 0:
+        return np.zeros(sheet.shape, dtype=np.uint8)
+    floor, top = (float(value) for value in np.quantile(sheet, [0.5, _BRIGHT]))
+    if not top > floor:
+        floor, top = min(floor, 0.5 * brightest), brightest
+    scale = max((top - floor) / 100.0, 1e-300)
+    tall = np.log1p(np.clip(sheet - floor, 0.0, top - floor) / scale)
+    levels: NDArray[np.uint8] = np.rint(THUMBNAIL_LEVELS * tall / tall.max()).astype(np.uint8)
+    return levels

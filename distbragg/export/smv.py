@@ -17,47 +17,29 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.export.files import write_whole
 from distbragg.matrices import dot3
-from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Vector, components
+from distbragg.spec.detector import Convention
+from distbragg.units import MM_PER_METRE
 
 HEADER_BYTES: Final = 512
 """Length of the header block; programs that skip it by hand count on this number."""
 
-MM_PER_M: Final = 1000.0
-
-_CONVENTIONS: Final = ("mosflm", "denzo", "adxv", "xds", "dials", "custom")
-
 
 @dataclass(frozen=True, slots=True)
 class SmvGeometry:
-    """What an SMV header says about the experiment; lengths in mm, angles in degrees.
-
-    Attributes
-    ----------
-    pixel_size, distance, close_distance : float, mm
-    wavelength : float, Å
-    beam_center : (float, float), mm
-        X and Y in the convention of the experiment.
-    beam_fast, beam_slow : float, mm
-        Where the direct beam meets the panel, along fast and slow from the corner.
-    size_slow : float, mm
-    origin : (float, float, float), mm
-        Panel corner in DIALS's laboratory frame as the C program turns it: (z, y, −x).
-    origin_px : (float, float)
-        XDS's ORGX and ORGY.
-    phi, oscillation, twotheta : float, degrees
-    """
+    """What an SMV header says about the experiment; lengths in mm, angles in degrees."""
 
     pixel_size: float
     distance: float
     close_distance: float
-    wavelength: float
-    beam_center: tuple[float, float]
-    beam_fast: float
+    wavelength: float  # Å
+    beam_center: tuple[float, float]  # X and Y in the convention of the experiment
+    beam_fast: float  # where the direct beam meets the panel, from the corner
     beam_slow: float
     size_slow: float
-    origin: tuple[float, float, float]
-    origin_px: tuple[float, float]
+    origin: Vector  # corner in DIALS's laboratory frame as the C program turns it: (z, y, −x)
+    origin_px: tuple[float, float]  # XDS's ORGX and ORGY
     phi: float = 0.0
     oscillation: float = 0.0
     twotheta: float = 0.0
@@ -66,98 +48,92 @@ class SmvGeometry:
 def smv_geometry(
     experiment: Experiment,
     *,
-    convention: str = "mosflm",
+    convention: Convention = "mosflm",
     phi_deg: float = 0.0,
     oscillation_deg: float = 0.0,
     twotheta_deg: float = 0.0,
     panel: int = 0,
 ) -> SmvGeometry:
-    """Derive the header's numbers from the resolved panel.
+    """Derive the header's numbers from the resolved panel; refuse one parallel to the beam.
 
     BEAM_CENTER is where the direct beam meets the panel's plane; nanoBragg repeats the number
     it was given, which for a panel turned about the sample is another place. Under `physics:
     nanobragg` the distance is the program's, which leaves a 2θ swing out of account, and so
     are the centres of the other conventions, which it derives from that distance.
-
-    Raises
-    ------
-    InputError
-        Unknown convention, or a panel parallel to the beam.
     """
-    if convention not in _CONVENTIONS:
-        raise InputError(f"unknown detector convention {convention!r}", field="convention")
     plate = experiment.detector.panels[panel]
     beam = np.asarray(experiment.beam.direction)
     ratio = float(dot3(beam, plate.normal))
     if ratio == 0.0 or not math.isfinite(ratio):
         raise InputError("the panel is parallel to the beam: SMV has no beam centre for it")
+
+    def on_panel(distance: float) -> tuple[float, float]:
+        """Where the direct beam meets the panel, metres along fast and slow from the corner."""
+        place = distance * beam - plate.origin
+        return float(dot3(place, plate.fast)), float(dot3(place, plate.slow))
+
     distance = plate.close_distance / ratio
-    x, y = _beam_center(convention, plate, distance * beam)
+    size_slow = plate.pixels[0] * plate.pixel_size
+    meets = on_panel(distance)
+    x, y = beam_centres(*meets, plate.pixel_size, size_slow).get(convention, meets)
     if experiment.physics == "nanobragg":
         distance = plate.distance
-    impact = distance * beam - plate.origin
-    fast, slow = float(dot3(impact, plate.fast)), float(dot3(impact, plate.slow))
-    closest = -float(dot3(plate.origin, plate.fast)), -float(dot3(plate.origin, plate.slow))
-    size_slow = plate.pixels[0] * plate.pixel_size
+    fast, slow = on_panel(distance)
+    closest_fast, closest_slow = on_panel(0.0)
+    origin_x, origin_y, origin_z = components(plate.origin * MM_PER_METRE)
     return SmvGeometry(
-        pixel_size=plate.pixel_size * MM_PER_M,
-        distance=distance * MM_PER_M,
-        close_distance=plate.close_distance * MM_PER_M,
+        pixel_size=plate.pixel_size * MM_PER_METRE,
+        distance=distance * MM_PER_METRE,
+        close_distance=plate.close_distance * MM_PER_METRE,
         wavelength=experiment.beam.wavelength,
-        beam_center=(x * MM_PER_M, y * MM_PER_M),
-        beam_fast=fast * MM_PER_M,
-        beam_slow=slow * MM_PER_M,
-        size_slow=size_slow * MM_PER_M,
-        origin=(
-            float(plate.origin[2]) * MM_PER_M,
-            float(plate.origin[1]) * MM_PER_M,
-            -float(plate.origin[0]) * MM_PER_M,
-        ),
-        origin_px=(closest[0] / plate.pixel_size + 0.5, closest[1] / plate.pixel_size + 0.5),
+        beam_center=(x * MM_PER_METRE, y * MM_PER_METRE),
+        beam_fast=fast * MM_PER_METRE,
+        beam_slow=slow * MM_PER_METRE,
+        size_slow=size_slow * MM_PER_METRE,
+        origin=(origin_z, origin_y, -origin_x),
+        origin_px=(closest_fast / plate.pixel_size + 0.5, closest_slow / plate.pixel_size + 0.5),
         phi=phi_deg,
         oscillation=oscillation_deg,
         twotheta=twotheta_deg,
     )
 
 
-def _beam_center(convention: str, panel: Panel, impact: NDArray[np.float64]) -> tuple[float, float]:
-    """X and Y of the beam centre, metres: the convention's rule for Fbeam, Sbeam inverted.
+def beam_centres(
+    fast: float, slow: float, pixel_size: float, size_slow: float
+) -> dict[str, tuple[float, float]]:
+    """X and Y of the beam centre by convention, one unit throughout: their rules inverted.
 
-    `impact` is where the direct beam meets the panel's plane, from the sample.
+    `fast` and `slow` are where the direct beam meets the panel, from its corner.
     """
-    place = impact - panel.origin
-    fast, slow = float(dot3(place, panel.fast)), float(dot3(place, panel.slow))
-    if convention == "mosflm":
-        return slow - 0.5 * panel.pixel_size, fast - 0.5 * panel.pixel_size
-    if convention == "denzo":
-        return slow, fast
-    if convention == "adxv":
-        return fast, panel.pixels[0] * panel.pixel_size - slow
-    return fast, slow
+    half = 0.5 * pixel_size
+    return {
+        "mosflm": (slow - half, fast - half),
+        "denzo": (slow, fast),
+        "adxv": (fast, size_slow - slow),
+    }
 
 
 def smv_header(
     geometry: SmvGeometry,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     *,
     adc_offset: float,
     date: str = "",
-    byte_order: str = "little",
     complete: bool = False,
 ) -> bytes:
     """Format the header of an image of `shape` (slow, fast).
 
     It is 512 bytes, and a whole number of such blocks where numbers are so long that they
-    need more. The ADC offset and the date are left out where they would need another block,
-    unless `complete`.
+    need more. The ADC offset, recorded and not added, and the date, as `time.asctime` writes it,
+    are left out where they would need another block, unless `complete`.
     """
-    half = 0.5 * geometry.pixel_size
-    beam_fast, beam_slow = geometry.beam_fast, geometry.beam_slow
+    beam = geometry.beam_fast, geometry.beam_slow
+    centres = beam_centres(*beam, geometry.pixel_size, geometry.size_slow)
     origin = ",".join(f"{value:g}" for value in geometry.origin)
     entries: list[tuple[str, str | int | float]] = [
         ("HEADER_BYTES", HEADER_BYTES),
         ("DIM", 2),
-        ("BYTE_ORDER", f"{byte_order}_endian"),
+        ("BYTE_ORDER", "little_endian"),
         ("TYPE", "unsigned_short"),
         ("SIZE1", shape[1]),
         ("SIZE2", shape[0]),
@@ -166,12 +142,9 @@ def smv_header(
         ("WAVELENGTH", geometry.wavelength),
         ("BEAM_CENTER_X", geometry.beam_center[0]),
         ("BEAM_CENTER_Y", geometry.beam_center[1]),
-        ("ADXV_CENTER_X", beam_fast),
-        ("ADXV_CENTER_Y", geometry.size_slow - beam_slow),
-        ("MOSFLM_CENTER_X", beam_slow - half),
-        ("MOSFLM_CENTER_Y", beam_fast - half),
-        ("DENZO_X_BEAM", beam_slow),
-        ("DENZO_Y_BEAM", beam_fast),
+        *zip(("ADXV_CENTER_X", "ADXV_CENTER_Y"), centres["adxv"], strict=True),
+        *zip(("MOSFLM_CENTER_X", "MOSFLM_CENTER_Y"), centres["mosflm"], strict=True),
+        *zip(("DENZO_X_BEAM", "DENZO_Y_BEAM"), centres["denzo"], strict=True),
         ("DIALS_ORIGIN", origin),
         ("XDS_ORGX", geometry.origin_px[0]),
         ("XDS_ORGY", geometry.origin_px[1]),
@@ -201,36 +174,6 @@ def _format(entries: list[tuple[str, str | int | float]]) -> str:
     return "{\n" + "".join(lines) + "}\f"
 
 
-def write_smv(
-    path: str | Path,
-    counts: NDArray[np.uint16],
-    geometry: SmvGeometry,
-    *,
-    adc_offset: float,
-    date: str = "",
-    complete: bool = False,
-) -> None:
-    """Write counts as an SMV image, pixels little-endian.
-
-    Parameters
-    ----------
-    path : path
-    counts : (slow, fast) uint16
-    geometry : SmvGeometry
-    adc_offset : float
-        Recorded, not added.
-    date : str
-        As `time.asctime` writes it; left out when empty.
-    complete : bool
-        See `smv_header`.
-    """
-    slow, fast = counts.shape
-    header = smv_header(
-        geometry,
-        (slow, fast),
-        adc_offset=adc_offset,
-        date=date,
-        byte_order="little",
-        complete=complete,
-    )
+def write_smv(path: str | Path, counts: NDArray[np.uint16], header: bytes) -> None:
+    """Write counts (slow, fast) as an SMV image, pixels little-endian; see `smv_header`."""
     write_whole(path, header + counts.astype("<u2").tobytes())

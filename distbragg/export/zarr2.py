@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -14,27 +13,17 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 
 from distbragg.errors import DamageError
+from distbragg.store.files import durable_path
+from distbragg.store.layout import IMAGES
 
-IMAGES: Final = "images"
-MAXIMUM_EDGE: Final = 1024
-"""Longest edge of a chunk, pixels."""
+MAXIMUM_EDGE: Final = 1024  # longest edge of a chunk, pixels
 
 
 def create_zarr2(path: str | Path, stack: xr.Dataset) -> None:
     """Write the group's metadata and coordinates, without pixels, unless they are there.
 
-    The group is made under another name and renamed: it is seen whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-    stack : xarray.Dataset
-        With `images`; its attributes and coordinates are copied.
-
-    Raises
-    ------
-    DamageError
-        There is an array of another shape or type.
+    The group is made under another name and renamed: it is seen whole, and on the disk, or not at
+    all. An array there of another shape or type is a DamageError.
     """
     target = Path(path)
     images = stack[IMAGES]
@@ -43,33 +32,28 @@ def create_zarr2(path: str | Path, stack: xr.Dataset) -> None:
         if tuple(array.shape) != images.shape or array.dtype != images.dtype:
             raise DamageError(f"{target}: holds another array; remove it and export again")
         return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    coordinates = stack.drop_vars(IMAGES).drop_encoding()
-    coordinates.to_zarr(str(temporary), mode="w", zarr_format=2, consolidated=False)
-    group = zarr.open_group(str(temporary), mode="r+", zarr_format=2)
+    with durable_path(target) as temporary:
+        _make(str(temporary), stack)
+
+
+def _make(path: str, stack: xr.Dataset) -> None:
+    images, coordinates = stack[IMAGES], stack.drop_vars(IMAGES).drop_encoding()
+    coordinates.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
+    group = zarr.open_group(path, mode="r+", zarr_format=2)
     group.create_array(
         IMAGES,
         shape=images.shape,
         dtype=images.dtype,
-        chunks=_chunks(images.shape),
+        chunks=(*(1 for _ in images.dims[:-2]), *(min(n, MAXIMUM_EDGE) for n in images.shape[-2:])),
         compressors=Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),
         fill_value=np.nan if images.dtype.kind == "f" else 0,
         attributes={**_plain(images.attrs), "_ARRAY_DIMENSIONS": [str(d) for d in images.dims]},
     )
-    zarr.consolidate_metadata(str(temporary), zarr_format=2)
-    temporary.rename(target)
+    zarr.consolidate_metadata(path, zarr_format=2)
 
 
 def write_zarr2_frame(path: str | Path, index: tuple[int, ...], image: NDArray[Any]) -> None:
-    """Write one frame, empty chunks too; each chunk appears whole.
-
-    Parameters
-    ----------
-    path : path
-    index : tuple of int
-        Position along the sweep's dimensions.
-    image : ([panels,] slow, fast) array
-    """
+    """Write the frame ([panels,] slow, fast) at `index`, empty chunks too, each of them whole."""
     with zarr.config.set({"array.write_empty_chunks": True}):
         _open(Path(path))[index] = image
 
@@ -93,11 +77,6 @@ def is_whole_zarr2_frame(path: Path, index: tuple[int, ...]) -> bool:
 def _open(path: Path) -> zarr.Array[Any]:
     array: zarr.Array[Any] = zarr.open_array(str(path / IMAGES), mode="r+", zarr_format=2)
     return array
-
-
-def _chunks(shape: tuple[int, ...]) -> tuple[int, ...]:
-    edges = tuple(min(size, MAXIMUM_EDGE) for size in shape[-2:])
-    return (*(1 for _ in shape[:-2]), *edges)
 
 
 def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from distbragg.errors import InputError
-from distbragg.fit.parameters import Parameters, parameters_of
-from distbragg.models.arrays import Float64Array
+from distbragg.fit.parameters import Parameters
 from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array, X, Y, Z, cell_of, turn_about
+from distbragg.physics.arrays import Triple
 from distbragg.physics.orientation import turned_rows
 from distbragg.units import RADIANS_PER_DEGREE
 
@@ -24,22 +25,9 @@ def standard_vectors(cell: Tensor) -> Tensor:
     There c runs along z and b lies in the yz plane:
     b = b (0, sin α, cos α) and a = a (V/abc/sin α, (cos γ − cos α cos β)/sin α, cos β), with
     (V/abc)² = 1 − cos²α − cos²β − cos²γ + 2 cos α cos β cos γ; the dual of the reciprocal
-    vectors of `models.cell.standard_reciprocal` under `physics: exact`.
+    vectors of `models.vectors.standard_reciprocal` under `physics: exact`.
 
-    Parameters
-    ----------
-    cell : (6,) float64
-        Å and degrees.
-
-    Returns
-    -------
-    (3, 3) float64, Å
-        Rows a, b, c.
-
-    Raises
-    ------
-    InputError
-        Angles that close no cell.
+    `cell`: (6,) in Å and degrees. Returns rows a, b, c in Å.
     """
     a, b, c, *angles = cell.unbind()
     cosines = [torch.cos(angle * RADIANS_PER_DEGREE) for angle in angles]
@@ -49,58 +37,32 @@ def standard_vectors(cell: Tensor) -> Tensor:
     if not float(share.detach()) > 0.0:
         raise InputError("the angles close no cell", field="parameters.cell")
     zero = torch.zeros_like(a)
-    rows = [
-        torch.sqrt(share) / sin_alpha * a,
-        (cos_gamma - cos_alpha * cos_beta) / sin_alpha * a,
-        cos_beta * a,
-        zero,
-        sin_alpha * b,
-        cos_alpha * b,
-        zero,
-        zero,
-        c,
-    ]
+    across = (cos_gamma - cos_alpha * cos_beta) / sin_alpha
+    rows = [torch.sqrt(share) / sin_alpha * a, across * a, cos_beta * a]
+    rows += [zero, sin_alpha * b, cos_alpha * b]
+    rows += [zero, zero, c]
     return torch.stack(rows).reshape(3, 3)
 
 
 def misset_rotation(misset_deg: Tensor) -> Tensor:
-    """Rotation about the laboratory x, then y, then z axis: R_z R_y R_x, (3, 3) float64.
-
-    Parameters
-    ----------
-    misset_deg : (3,) float64, degrees
-    """
-    cosines = torch.cos(misset_deg * RADIANS_PER_DEGREE)
-    sines = torch.sin(misset_deg * RADIANS_PER_DEGREE)
-    one, zero = torch.ones_like(cosines[0]), torch.zeros_like(cosines[0])
-
-    def matrix(*entries: Tensor) -> Tensor:
-        return torch.stack(entries).reshape(3, 3)
-
-    c, s = cosines[0], sines[0]
-    about_x = matrix(one, zero, zero, zero, c, -s, zero, s, c)
-    c, s = cosines[1], sines[1]
-    about_y = matrix(c, zero, s, zero, one, zero, -s, zero, c)
-    c, s = cosines[2], sines[2]
-    about_z = matrix(c, -s, zero, s, c, zero, zero, zero, one)
-    return about_z @ about_y @ about_x
+    """Rotation by three angles about the laboratory x, then y, then z axis: R_z R_y R_x, (3, 3)."""
+    angles = misset_deg * RADIANS_PER_DEGREE
+    sines, cosines = torch.sin(angles), torch.cos(angles)
+    columns = []
+    for basis in (X, Y, Z):
+        vector: Triple = basis
+        for axis, sine, cosine in zip((X, Y, Z), sines, cosines, strict=True):
+            vector = turn_about(vector, axis, sine, cosine)
+        columns.append(torch.stack(vector))
+    return torch.stack(columns, dim=1)
 
 
 def scaled_rotations(rotations: Float64Array, ratio: Tensor) -> Tensor:
     """Rotations about the same axes by `ratio` times the angle (Rodrigues' formula).
 
     R = 1 + sin(θ) K + (1 − cos θ) K², with K the constant cross-product matrix of the axis: no
-    axis is computed from a small angle, so ratio 0 is no singular point.
-
-    Parameters
-    ----------
-    rotations : (domains, 3, 3) float64
-        Rotations by less than 180°: their angle is known only up to whole turns.
-    ratio : () float64
-
-    Returns
-    -------
-    (domains, 3, 3) float64
+    axis is computed from a small angle, so ratio 0 is no singular point. The rotations, (domains,
+    3, 3), are by less than 180°: their angle is known only up to whole turns.
     """
     vectors = Rotation.from_matrix(rotations).as_rotvec().reshape(-1, 3)
     angle = np.sqrt((vectors * vectors).sum(axis=1))
@@ -119,9 +81,9 @@ def cell_vectors(experiment: Experiment, parameters: Parameters, device: torch.d
     """Real-space vectors at φ = 0 without mosaicity, rows a, b, c in the laboratory, (3, 3) Å."""
     real = torch.tensor(experiment.crystal.real_space, device=device)
     if parameters.cell is not None:
-        own = parameters_of(experiment, device=str(device)).cell
-        if own is None:
-            raise AssertionError("an experiment has a cell")
+        own = torch.tensor(
+            cell_of(experiment.crystal.real_space), dtype=torch.float64, device=device
+        )
         # The rotation out of the standard setting: real = standard · turnᵀ, row by row.
         turn = torch.linalg.solve(standard_vectors(own), real)
         real = standard_vectors(parameters.cell) @ turn
@@ -130,31 +92,11 @@ def cell_vectors(experiment: Experiment, parameters: Parameters, device: torch.d
     return real
 
 
-def reciprocal_vectors(real: Tensor) -> Tensor:
-    """Dual vectors: rows a*, b*, c* with a*·a = 1, (3, 3) 1/Å."""
-    a, b, c = real.unbind()
-    b_cross_c = torch.linalg.cross(b, c)
-    volume = (a * b_cross_c).sum()
-    rows = torch.stack([b_cross_c, torch.linalg.cross(c, a), torch.linalg.cross(a, b)])
-    dual: Tensor = rows / volume
-    return dual
-
-
 def domain_vectors(crystal: Crystal, real: Tensor, mosaic_spread_deg: Tensor | None) -> Tensor:
     """Return the cell vectors of every spindle step and domain; see `physics.orientation`.
 
-    Parameters
-    ----------
-    crystal : Crystal
-        Gives the domains, the spindle and its steps.
-    real : (3, 3) float64, Å
-        Rows a₀, b₀, c₀.
-    mosaic_spread_deg : () float64, optional
-
-    Returns
-    -------
-    (phi steps × domains, 9) float64, Å
-        Components of a, then b, then c; φ outermost.
+    `real`: rows a₀, b₀, c₀, Å. Returns (phi steps × domains, 9) in Å: components of a, then b,
+    then c; φ outermost.
     """
     if mosaic_spread_deg is None:
         domains = torch.tensor(crystal.mosaic_rotations, device=real.device)
@@ -166,17 +108,10 @@ def domain_vectors(crystal: Crystal, real: Tensor, mosaic_spread_deg: Tensor | N
 
 
 def misorientation_deg(first: Float64Array, second: Float64Array) -> float:
-    """Angle between two orientations, degrees.
+    """Angle between two orientations, degrees: rows a, b, c of (nearly) the same cell, (3, 3).
 
-    Parameters
-    ----------
-    first, second : (3, 3) float64
-        Rows a, b, c of the same or nearly the same cell. The rotation is that of the polar
-        decomposition of the matrix that takes one to the other, so a strain between the cells
-        is not counted as rotation.
+    The rotation is that of the polar decomposition of the matrix that takes one to the other, so
+    that a strain between the cells is not counted as rotation.
     """
     left, _, right = np.linalg.svd(np.linalg.solve(first, second))
-    cosine = (float(np.trace(left @ right)) - 1.0) / 2.0
-    skew = left @ right - (left @ right).T
-    sine = math.sqrt(float((skew * skew).sum()) / 8.0)
-    return math.degrees(math.atan2(sine, cosine))
+    return math.degrees(Rotation.from_matrix(left @ right).magnitude())

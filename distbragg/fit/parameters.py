@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from distbragg.errors import InputError
-from distbragg.models.arrays import Float64Array
-from distbragg.models.cell import measured_cell
+from distbragg.matrices import norm3
+from distbragg.models.beam_spot import spot_in_plane
+from distbragg.models.build_mosaic import crystal_axes
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import Vector
+from distbragg.models.vectors import Float64Array, Triad, cell_of, components
 from distbragg.units import DEGREES_PER_RADIAN, MM_PER_METRE
 
 
@@ -32,7 +33,12 @@ class Parameters:
         crystal as the experiment has it: zeros are the experiment's own orientation.
     mosaic_spread_deg : scalar tensor, optional
         Mosaic spread, degrees. The domains keep their rotation axes, and their angles grow in
-        proportion to the spread. The experiment must have a spread to start from.
+        proportion to the spread; in closed form standard deviations do. The experiment must have
+        a spread to start from.
+    mosaic_covariance_deg2 : (3, 3) tensor, optional
+        In closed form, in place of `mosaic_spread_deg`: the covariance of the domains' rotation
+        vectors about the axes of the crystal (x along a, z along c*), degrees²; its symmetric
+        part counts.
     cells : (3,) tensor, optional
         Na, Nb, Nc as real numbers.
     distance_mm : scalar tensor, optional
@@ -44,6 +50,10 @@ class Parameters:
     wavelength_angstrom : scalar or (sources,) tensor, optional
         A scalar replaces the nominal wavelength and scales that of every source alike; a
         vector holds the wavelength of each source, Å.
+    bandwidth_percent : scalar tensor, optional
+        In closed form, standard deviation of a source's 1/λ, in percent of it.
+    divergence_mrad : (2,) tensor, optional
+        In closed form, standard deviations of the beam's direction, horizontal and vertical.
     source_weights : (sources,) tensor, optional
         Weights of the rendered sources in any unit. Under the rules `sum` and `count` the
         image is divided by their sum, under `none` by 1.
@@ -52,10 +62,13 @@ class Parameters:
     cell: Tensor | None = None
     misset_deg: Tensor | None = None
     mosaic_spread_deg: Tensor | None = None
+    mosaic_covariance_deg2: Tensor | None = None
     cells: Tensor | None = None
     distance_mm: Tensor | None = None
     beam_centre_mm: Tensor | None = None
     wavelength_angstrom: Tensor | None = None
+    bandwidth_percent: Tensor | None = None
+    divergence_mrad: Tensor | None = None
     source_weights: Tensor | None = None
 
     def given(self) -> dict[str, Tensor]:
@@ -68,22 +81,19 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "cell": (6,),
     "misset_deg": (3,),
     "mosaic_spread_deg": (),
+    "mosaic_covariance_deg2": (3, 3),
     "cells": (3,),
     "distance_mm": (),
     "beam_centre_mm": (2,),
+    "bandwidth_percent": (),
+    "divergence_mrad": (2,),
 }
-_POSITIVE: Final = ("cell", "cells", "wavelength_angstrom")
+_POSITIVE: Final = ("cell", "cells", "wavelength_angstrom", "bandwidth_percent")
+_CLOSED: Final = ("mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad")
 
 
 def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
-    """Check shapes and values, and bring every tensor to float64 on one device.
-
-    Raises
-    ------
-    InputError
-        A tensor of another shape or on another device, a value that is not finite, a length,
-        size or wavelength that is not positive, or a spread without domains to scale.
-    """
+    """Check shapes and values, and bring every tensor to float64 on one device."""
     sources = experiment.beam.sources.count
     allowed = {name: [shape] for name, shape in _SHAPES.items()}
     allowed["wavelength_angstrom"] = [(), (sources,)]
@@ -96,6 +106,16 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     weights = given.get("source_weights")
     if weights is not None and not (bool((weights >= 0.0).all()) and bool((weights > 0.0).any())):
         raise InputError("a negative weight, or none above zero", field="parameters.source_weights")
+    if experiment.sampling.method != "closed_form":
+        for name in (name for name in _CLOSED if name in given):
+            raise InputError(
+                "only the closed form has it",
+                field=f"parameters.{name}",
+                remedy="give an experiment of sampling.method: closed_form",
+            )
+    if "mosaic_covariance_deg2" in given and "mosaic_spread_deg" in given:
+        problem = "says the same as parameters.mosaic_spread_deg"
+        raise InputError(problem, field="parameters.mosaic_covariance_deg2", remedy="give one")
     if "mosaic_spread_deg" in given and not experiment.crystal.mosaic_spread > 0.0:
         raise InputError(
             "the experiment has no mosaic domains to scale",
@@ -119,14 +139,10 @@ def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> No
 def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     """Return every parameter as the experiment has it: what a refinement starts from.
 
-    The tensors are float64 without gradient. `mosaic_spread_deg` is None without a spread, and
-    `beam_centre_mm` where the beam runs along the first panel's plane.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    device : str
-        Where the tensors are made.
+    The tensors are float64 on `device`, without gradient. `mosaic_spread_deg` is None without a
+    spread, and `beam_centre_mm` where the beam runs along the first panel's plane. In closed form
+    bandwidth or divergence is None where there is none, and `mosaic_covariance_deg2` stands in
+    place of a spread that differs by axis.
     """
 
     def tensor(values: object) -> Tensor:
@@ -134,20 +150,32 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
 
     crystal, beam = experiment.crystal, experiment.beam
     panel = experiment.detector.panels[0]
-    cell = measured_cell(_triad(crystal.real_space))
-    angles = [angle * DEGREES_PER_RADIAN for angle in cell[3:]]
     spread = crystal.mosaic_spread * DEGREES_PER_RADIAN
     centre = beam_centre_m(panel, beam.direction)
+    axes = crystal_axes(triad(crystal.real_space), triad(crystal.reciprocal))
+    about = axes.T @ crystal.mosaic_covariance @ axes * DEGREES_PER_RADIAN**2
+    uneven = bool(np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2) and about.any()
+    width = 100.0 * beam.sources.bandwidth
+    sizes = 1e3 * norm3(beam.divergence)
     return Parameters(
-        cell=tensor([*cell[:3], *angles]),
+        cell=tensor(cell_of(crystal.real_space)),
         misset_deg=tensor([0.0, 0.0, 0.0]),
-        mosaic_spread_deg=tensor(spread) if spread > 0.0 else None,
+        mosaic_spread_deg=tensor(spread) if spread > 0.0 and not uneven else None,
+        mosaic_covariance_deg2=tensor(about.tolist()) if uneven else None,
         cells=tensor(crystal.cells.tolist()),
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
         wavelength_angstrom=tensor(beam.wavelength),
+        bandwidth_percent=tensor(width) if width > 0.0 else None,
+        divergence_mrad=tensor(sizes.tolist()) if sizes.any() else None,
         source_weights=tensor(beam.sources.weight.tolist()),
     )
+
+
+def triad(rows: Float64Array) -> Triad:
+    """Return three vectors, the rows of (3, 3), by their components."""
+    one, two, three = map(components, rows)
+    return one, two, three
 
 
 def beam_centre_m(panel: Panel, beam: Float64Array) -> tuple[float, float] | None:
@@ -155,13 +183,5 @@ def beam_centre_m(panel: Panel, beam: Float64Array) -> tuple[float, float] | Non
 
     None where the beam runs along the panel's plane.
     """
-    columns = np.stack([panel.fast, panel.slow, -beam], axis=1)
-    if abs(float(np.linalg.det(columns))) < 1e-12:
-        return None
-    fast, slow, _ = np.linalg.solve(columns, -panel.origin).tolist()
-    return fast, slow
-
-
-def _triad(rows: Float64Array) -> tuple[Vector, Vector, Vector]:
-    a, b, c = rows.tolist()
-    return (a[0], a[1], a[2]), (b[0], b[1], b[2]), (c[0], c[1], c[2])
+    spot = spot_in_plane(panel, panel.pixels, components(beam))
+    return None if spot is None else (spot.fast, spot.slow)

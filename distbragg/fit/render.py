@@ -6,6 +6,7 @@ The sum is that of `distbragg.kernel.model`, with tensors in place of its number
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -13,22 +14,24 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from distbragg.errors import InputError
-from distbragg.fit.orientation import cell_vectors, domain_vectors, reciprocal_vectors
-from distbragg.fit.parameters import Parameters, checked
-from distbragg.fit.placement import place_panel
+from distbragg.fit.closed_form import Pixels, shape_of, sum_spots
+from distbragg.fit.orientation import cell_vectors, domain_vectors
+from distbragg.fit.parameters import Parameters, beam_centre_m, checked
 from distbragg.kernel.model import make_sample, sample_intensity
-from distbragg.kernel.pixels import active_positions, pixel_coordinates
 from distbragg.kernel.scene import Scene, Source, make_scene
+from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.beam import Beam
 from distbragg.models.build import build_experiment
+from distbragg.models.build_crystal import spot_form
 from distbragg.models.experiment import Experiment
-from distbragg.models.spot_form import spot_form
+from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import intensity_scale
-from distbragg.physics.rays import SampleIndex, sample_indices
+from distbragg.physics.rays import Placement, SampleIndex, placement_of, sample_indices
 from distbragg.physics.transform import Spot
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from distbragg.shapes import SHAPES
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.units import METRES_PER_MM
 
 _BLOCK_EVALUATIONS: Final = 65_536
 """Pixels × orientations differentiated at once: about 60 float64 arrays of this length, 30 MB
@@ -51,7 +54,8 @@ def render_tensor(
     The image is that of `physics: exact`, the kernel's to rounding where the parameters are
     the experiment's own. It is differentiated exactly, except that nothing flows through
     decisions: the nearest reflection of nearest-point look-up, the resolution cut, the edge of
-    TOPHAT spots. Photon noise is not drawn.
+    TOPHAT spots. In closed form nothing flows through the edge of a spot, which is cut where it
+    is 1e-8 of its maximum. Photon noise is not drawn.
 
     Parameters
     ----------
@@ -73,7 +77,7 @@ def render_tensor(
     Raises
     ------
     InputError
-        `physics: nanobragg`, or a parameter that cannot be used.
+        `physics: nanobragg`, a curved panel in closed form, or a parameter that cannot be used.
     """
     if isinstance(experiment, ExperimentSpec):
         experiment = build_experiment(experiment)
@@ -87,34 +91,81 @@ def render_tensor(
     given = values.given()
     device = next((value.device for value in given.values()), torch.device("cpu"))
     view = experiment.detector.panels[panel]
+    if experiment.sampling.method == "closed_form" and view.surface != "flat":
+        raise InputError(
+            "gradients in closed form are of flat panels only",
+            field="detector.curved",
+            remedy="leave it out, or set sampling.method: sampled",
+        )
     area = tile if tile is not None else Tile(0, view.shape[0], 0, view.shape[1])
     positions = active_positions(view, area)
     image = torch.zeros(area.pixels, dtype=torch.float64, device=device)
     if positions.size > 0:
         slow, fast = pixel_coordinates(area, positions)
         rows, columns = torch.from_numpy(slow).to(device), torch.from_numpy(fast).to(device)
-        scene = _make_scene(experiment, values, panel, device)
-        differentiated = torch.is_grad_enabled() and any(v.requires_grad for v in given.values())
-        photons = _numerator(scene, rows, columns, differentiated=differentiated)
+        real = cell_vectors(experiment, values, device)
+        scene = _make_scene(experiment, values, panel, real)
+        if experiment.sampling.method == "closed_form":
+            shape = shape_of(experiment, values, scene.spot, real)
+            photons = sum_spots(experiment, values, scene, shape, Pixels(rows, columns))
+        else:
+            grows = torch.is_grad_enabled() and any(v.requires_grad for v in given.values())
+            photons = _numerator(scene, rows, columns, differentiated=grows)
         photons = photons * _scale(experiment, values.source_weights)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)
     return image.reshape(area.shape)
 
 
-def _make_scene(
-    experiment: Experiment, parameters: Parameters, panel: int, device: torch.device
-) -> Scene:
+def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real: Tensor) -> Scene:
     """Return the kernel's scene with the parameters in place."""
+    device = real.device
     own = make_scene(experiment, panel, slice(None), device)
-    crystal = experiment.crystal
-    real = cell_vectors(experiment, parameters, device)
+    crystal, closed = experiment.crystal, experiment.sampling.method == "closed_form"
+    spread = None if closed else parameters.mosaic_spread_deg
     return replace(
         own,
-        placement=place_panel(experiment, parameters, panel, device),
+        placement=_place(experiment, parameters, panel, device),
         spot=_spot(experiment, parameters, own.spot, real),
-        vectors=domain_vectors(crystal, real, parameters.mosaic_spread_deg),
+        vectors=domain_vectors(crystal, real, spread),
         sources=_sources(experiment.beam, own.sources, parameters),
     )
+
+
+def _place(
+    experiment: Experiment, parameters: Parameters, panel: int, device: torch.device
+) -> Placement:
+    """Move the detector as one body: along the beam, and along the first panel's axes.
+
+    The beam centre moves D₀ by −ΔF·fast − ΔS·slow, the distance by Δ·beam: nanoBragg's
+    pivot about the beam, D₀ = distance·beam − F·fast − S·slow, for whatever pivot the
+    experiment was built with.
+    """
+    view, first = experiment.detector.panels[panel], experiment.detector.panels[0]
+    own = placement_of(view, experiment.beam.direction)
+
+    def tensor(values: Float64Array | tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float64, device=device)
+
+    if parameters.distance_mm is None and parameters.beam_centre_mm is None:
+        return own
+    shift = torch.zeros(3, dtype=torch.float64, device=device)
+    distance: float | Tensor = view.distance
+    if parameters.distance_mm is not None:
+        farther = parameters.distance_mm * METRES_PER_MM - first.distance
+        shift = shift + farther * tensor(experiment.beam.direction)
+        distance = distance + farther
+    if parameters.beam_centre_mm is not None:
+        centre = beam_centre_m(first, experiment.beam.direction)
+        if centre is None:
+            raise InputError(
+                "the beam runs along the plane of the first panel",
+                field="parameters.beam_centre_mm",
+            )
+        moved = parameters.beam_centre_mm * METRES_PER_MM - tensor(centre)
+        shift = shift - moved[0] * tensor(first.fast) - moved[1] * tensor(first.slow)
+    x, y, z = (tensor(view.origin) + shift).unbind()
+    close = view.close_distance + (shift * tensor(view.normal)).sum()
+    return Placement(view, own.beam, (x, y, z), close, distance)
 
 
 def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tensor) -> Spot:
@@ -124,11 +175,9 @@ def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tenso
     crystal = experiment.crystal
     given = torch.tensor(crystal.cells) if parameters.cells is None else parameters.cells
     first, second, third = given.to(real.device).unbind()
-    reciprocal = (
-        torch.tensor(crystal.reciprocal, device=real.device)
-        if parameters.cell is None
-        else reciprocal_vectors(real)
-    )
+    reciprocal = torch.tensor(crystal.reciprocal, device=real.device)
+    if parameters.cell is not None:
+        reciprocal = torch.linalg.inv(real).T
     rows = [row.unbind() for row in reciprocal]
     cells = (first, second, third)
     form = spot_form(crystal.shape, experiment.physics, crystal.fudge, cells, rows)
@@ -144,13 +193,10 @@ def _sources(beam: Beam, own: tuple[Source, ...], parameters: Parameters) -> tup
     wavelength, weights = parameters.wavelength_angstrom, parameters.source_weights
     found = []
     for index, source in enumerate(own):
-        if wavelength is not None:
-            line = (
-                wavelength[index]
-                if wavelength.ndim == 1
-                else wavelength * (source.wavelength / beam.wavelength)
-            )
-            source = replace(source, wavelength=line)
+        if wavelength is not None and wavelength.ndim == 1:
+            source = replace(source, wavelength=wavelength[index])
+        elif wavelength is not None:
+            source = replace(source, wavelength=wavelength * (source.wavelength / beam.wavelength))
         if weights is not None:
             source = replace(source, weight=weights[index])
         found.append(source)
@@ -171,24 +217,18 @@ def _numerator(scene: Scene, slow: Tensor, fast: Tensor, *, differentiated: bool
     orientations = int(scene.vectors.shape[0])
     block = max(1, _BLOCK_EVALUATIONS // orientations)
     evaluations = int(slow.shape[0]) * orientations * len(scene.sources) * len(samples)
-    again = differentiated and evaluations > _KEPT_EVALUATIONS
+    intensity = _sample_intensity
+    if differentiated and evaluations > _KEPT_EVALUATIONS:
+        intensity = partial(
+            checkpoint, _sample_intensity, use_reentrant=False, preserve_rng_state=False
+        )
     parts: list[Tensor] = []
     for rows, columns in zip(torch.split(slow, block), torch.split(fast, block), strict=True):
         total = torch.zeros_like(rows)
         for source in scene.sources:
             value = torch.zeros_like(rows)
             for sample in samples:
-                arguments = (scene, source, sample, rows, columns)
-                value = value + (
-                    checkpoint(
-                        _sample_intensity,
-                        *arguments,
-                        use_reentrant=False,
-                        preserve_rng_state=False,
-                    )
-                    if again
-                    else _sample_intensity(*arguments)
-                )
+                value = value + intensity(scene, source, sample, rows, columns)
             total = total + value * source.weight
         parts.append(total)
     return torch.cat(parts)

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.native import counts as native_counts
-from distbragg.kernel.pixels import active_positions, pixel_coordinates
-from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.kernel.tile import DeviceSum, active_positions, pixel_coordinates
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.arrays import Array, floats
-from distbragg.physics.factors import background_start, intensity_scale
-from distbragg.physics.pixel_factors import PixelFactors
-from distbragg.plan.keys import Tile
+from distbragg.physics.factors import PixelFactors, background_start, intensity_scale
+from distbragg.plan.frame import Tile, is_only_scaled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,11 +42,8 @@ def finalize_tile(
 
     Parameters
     ----------
-    experiment : Experiment
-    panel : int
-        Index of the panel.
-    tile : Tile
-        Global pixel indices of the tile.
+    experiment, panel, tile
+        As they were given to `render_tile`.
     numerator : (tile.pixels,) float64
         Sum of `render_tile` over every source.
     frame : int
@@ -58,11 +53,6 @@ def finalize_tile(
     -------
     (tile.pixels,) float64
         Photons per pixel; 0 where the pixel is inactive.
-
-    Raises
-    ------
-    ValueError
-        A numerator of another length than the tile.
     """
     image = np.empty(tile.shape, dtype=np.float64)
     finalize_into(image, experiment, panel, tile, numerator, frame=frame)
@@ -80,17 +70,9 @@ def finalize_into(
 ) -> None:
     """Write what `finalize_tile` returns into a part of a frame, rounded once to its type.
 
-    Parameters
-    ----------
-    out : (slow, fast) float32 or float64, the tile's shape
-        A value too large for its type becomes infinite, which is refused when stored.
-    numerator : (tile.pixels,) float64
-        On the host, or in device memory, where it is then finished and only pixels travel.
-
-    Raises
-    ------
-    MemoryError
-        The device cannot hold even a small batch.
+    `out` has the tile's shape (slow, fast), float32 or float64; a value too large for its type
+    becomes infinite. A numerator (tile.pixels,) in device memory is finished there, and only pixels
+    travel: MemoryError where the device cannot hold even a small batch.
     """
     if numerator.shape != (tile.pixels,):
         raise ValueError(f"numerator of shape {numerator.shape} for a tile of {tile.pixels} pixels")
@@ -98,17 +80,17 @@ def finalize_into(
         _finish_on_device(out, experiment, panel, tile, numerator, frame=frame)
         return
     sums = numerator.reshape(tile.shape)
-    noisy = experiment.noise.photon
-    size = _NOISE_BLOCK_PIXELS if noisy else _BLOCK_PIXELS
-    plain = experiment.physics == "exact" and not noisy
     with np.errstate(over="ignore"):
-        for block in [tile] if plain else _row_blocks(tile, size):
+        for block in _row_blocks(experiment, tile):
             rows = slice(block.slow_start - tile.slow_start, block.slow_stop - tile.slow_start)
             _finish_block(out[rows], experiment, panel, block, sums[rows], frame=frame)
 
 
-def _row_blocks(tile: Tile, pixels: int) -> list[Tile]:
-    """Cut a tile into whole rows of about `pixels` pixels."""
+def _row_blocks(experiment: Experiment, tile: Tile) -> list[Tile]:
+    """Cut a tile into the blocks of whole rows that are finished at once."""
+    if is_only_scaled(experiment):
+        return [tile]
+    pixels = _NOISE_BLOCK_PIXELS if experiment.noise.photon else _BLOCK_PIXELS
     rows = max(1, pixels // (tile.fast_stop - tile.fast_start))
     return [
         replace(tile, slow_start=start, slow_stop=min(start + rows, tile.slow_stop))
@@ -127,32 +109,24 @@ def _finish_block(
 ) -> None:
     """Photons or counts of one block; all arrays (slow, fast)."""
     view = experiment.detector.panels[panel]
-    whole = view.fully_active
     active = view.active[block.slow_start : block.slow_stop, block.fast_start : block.fast_stop]
-    if not whole and not active.any():
+    if not active.any():
         out[...] = 0.0
         return
-    if experiment.physics == "exact" and not experiment.noise.photon:
+    if is_only_scaled(experiment):
         np.multiply(numerator, intensity_scale(experiment), out=out, casting="same_kind")
     else:
         out[...] = _values(experiment, panel, block, numerator, frame=frame)
-    if not whole:
+    if not view.fully_active:
         out[~active] = 0.0
 
 
 def expected_photons(
     experiment: Experiment, panel: int, numerator: Array, slow: Array, fast: Array
 ) -> Array:
-    """Return the photons that a numerator stands for, before noise.
+    """Return the photons that a numerator stands for, before noise: an array of its own kind.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    panel : int
-    numerator : (...,) float64
-        numpy array or tensor; what is returned is the same.
-    slow, fast : (...,) float64
-        Indices on the panel that broadcast to the numerator's shape.
+    `slow` and `fast` are float64 indices on the panel that broadcast to the numerator's shape.
     """
     scale = intensity_scale(experiment)
     if experiment.physics == "exact":
@@ -193,10 +167,7 @@ def _frame_pixels(experiment: Experiment, panel: int, slow: Array, fast: Array) 
 
 
 def draw_counts(means: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
-    """Draw Poisson counts natively where that can be, else with tensors: the same counts.
-
-    Parameters and returned counts are those of `kernel.noise.poisson`.
-    """
+    """Draw the counts of `noise.poisson`, natively where that can be, else with tensors."""
     if native_counts.available():
         return native_counts.draw_counts(means, pixels, seed=seed, frame=frame)
     # Loads torch, which takes a second and 200 MB.

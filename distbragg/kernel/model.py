@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.pixels import active_positions, pixel_coordinates
 from distbragg.kernel.scene import Scene, Source, make_scene
-from distbragg.models.arrays import Float64Array
+from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.experiment import Experiment
-from distbragg.physics.amorphous import amorphous_intensity
-from distbragg.physics.amplitude import cell_amplitude
+from distbragg.models.vectors import Float64Array
+from distbragg.physics.amplitude import amorphous_intensity, cell_amplitude
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.factors import (
     beyond_resolution,
@@ -42,13 +41,13 @@ from distbragg.physics.rays import (
     sample_rays,
 )
 from distbragg.physics.transform import lattice_amplitude
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile
 
 _BLOCK_ELEMENTS: Final = {"cpu": 16_384, "cuda": 2_097_152}
 """Pixels × orientations held at once: about ten arrays of this length stay in a core's cache
 (CPU) or fill the device (GPU). It changes speed, not bits."""
 
-_KEPT_SAMPLES: Final = {"cpu": 16, "cuda": 16}
+_KEPT_SAMPLES: Final = 16
 """Samples of a pixel whose rays are kept for all sources; beyond, they are computed anew."""
 
 
@@ -62,21 +61,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Every spindle step and mosaic domain of one source and sample: (orientations, pixels).
+    """Every spindle step and mosaic domain of one source and sample: (orientations, pixels)."""
 
-    Attributes
-    ----------
-    indices, nearest, offsets : three arrays
-        Fractional h, k, l, the nearest lattice point, and their difference.
-    cell, lattice : arrays
-        |F_cell| (a float where there is no table) and |F_latt|.
-    """
-
-    indices: Triple
-    nearest: Triple
-    offsets: Triple
-    cell: Array
-    lattice: Array
+    indices: Triple  # fractional h, k, l
+    nearest: Triple  # the nearest lattice point
+    offsets: Triple  # their difference
+    cell: Array  # |F_cell|; a float where there is no table
+    lattice: Array  # |F_latt|
 
 
 def render_model(
@@ -94,10 +85,7 @@ def render_model(
     scene = make_scene(experiment, panel, slice(chunk.start, chunk.stop), device)
     slow, fast = pixel_coordinates(tile, positions)
     block = _BLOCK_ELEMENTS[device.type]
-    bounds = [
-        slice(start, min(start + block, positions.size))
-        for start in range(0, positions.size, block)
-    ]
+    bounds = [slice(start, start + block) for start in range(0, positions.size, block)]
 
     def render(span: slice) -> Float64Array:
         with torch.inference_mode():
@@ -122,8 +110,8 @@ def _block_numerator(scene: Scene, slow: Tensor, fast: Tensor, block: int) -> Te
         for index in sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample):
             yield make_sample(scene, slow, fast, index)
 
-    few = scene.samples <= _KEPT_SAMPLES[slow.device.type]
-    kept = tuple(samples()) if few and len(scene.sources) > 1 else None
+    each = scene.placement.panel.sensor.count * scene.sampling.oversample**2
+    kept = tuple(samples()) if each <= _KEPT_SAMPLES and len(scene.sources) > 1 else None
     total = torch.zeros_like(slow)
     for source in scene.sources:
         contribution = torch.zeros_like(slow)
@@ -136,12 +124,7 @@ def _block_numerator(scene: Scene, slow: Tensor, fast: Tensor, block: int) -> Te
 def make_sample(scene: Scene, slow: Array, fast: Array, index: SampleIndex) -> Sample:
     """Return the rays to a sample of each pixel, with the factors that are inside the sum.
 
-    Parameters
-    ----------
-    scene : Scene
-    slow, fast : (pixels,) float64
-        Global pixel indices.
-    index : SampleIndex
+    `slow` and `fast` are (pixels,) float64, global indices.
     """
     sampling, panel = scene.sampling, scene.placement.panel
     rays = sample_rays(scene.placement, slow, fast, sample=index, oversample=sampling.oversample)
@@ -157,24 +140,27 @@ def make_sample(scene: Scene, slow: Array, fast: Array, index: SampleIndex) -> S
 def sample_intensity(scene: Scene, source: Source, sample: Sample, block: int) -> Tensor:
     """Return P·C·Ω [Σ_φ Σ_mosaic F² + background] of one source and sample, (pixels,) float64.
 
-    Parameters
-    ----------
-    scene : Scene
-    source : Source
-    sample : Sample
-    block : int
-        Pixels × orientations evaluated at once.
+    `block` is how many pixels × orientations are evaluated at once.
+    """
+    scattering = scattering_vector(sample.rays.direction, source.incident, source.wavelength)
+    value = bragg_sum(scene, scattering, block)
+    if scene.sampling.dmin > 0.0:
+        beyond = beyond_resolution(stol_of(scattering), scene.sampling.dmin)
+        value = torch.where(beyond, 0.0, value)
+    return with_factors(scene, source, sample, value)
+
+
+def with_factors(scene: Scene, source: Source, sample: Sample, value: Tensor) -> Tensor:
+    """Return P·C·Ω [value + background] of one source and sample, (pixels,) float64.
+
+    `value` is Σ_φ Σ_mosaic F², to which the background is added for each of the steps.
     """
     direction = sample.rays.direction
-    scattering = scattering_vector(direction, source.incident, source.wavelength)
-    value: Tensor = bragg_sum(scene, scattering, block)
-    if scene.sampling.dmin > 0.0 or scene.background is not None:
-        stol = stol_of(scattering)
-        if scene.sampling.dmin > 0.0:
-            value = torch.where(beyond_resolution(stol, scene.sampling.dmin), 0.0, value)
-        if scene.background is not None:
-            orientations = int(scene.vectors.shape[0])
-            value = value + amorphous_intensity(scene.background, stol) * orientations
+    if scene.background is not None:
+        scattering = scattering_vector(direction, source.incident, source.wavelength)
+        orientations = int(scene.vectors.shape[0])
+        amorphous = amorphous_intensity(scene.background, stol_of(scattering))
+        value = value + amorphous * orientations
     if scene.kahn_factor is not None:
         value = value * polarization_factor(source.frame, direction, scene.kahn_factor)
     product: Tensor = value * sample.factor
@@ -194,14 +180,7 @@ def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
 
 
 def evaluate_steps(scene: Scene, vectors: Tensor, scattering: Triple) -> Steps:
-    """Evaluate both amplitudes of some orientations.
-
-    Parameters
-    ----------
-    scene : Scene
-    vectors : (orientations, 9) float64, Å
-    scattering : three (pixels,) float64, 1/Å
-    """
+    """Evaluate both amplitudes of orientations (n, 9), Å, at scattering vectors in 1/Å."""
     indices = miller_indices(vectors, scattering)
     nearest = nearest_indices(indices)
     h, k, l = (index - whole for index, whole in zip(indices, nearest, strict=True))  # noqa: E741

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from distbragg.kernel.native.counts import FACTORIALS
-from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.elementary import exp, log, sine_cosine
 
 _MASK: Final = 0xFFFFFFFF
@@ -64,19 +64,7 @@ class _Stream:
 def philox(
     counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10: four words of 32 random bits per element.
-
-    Parameters
-    ----------
-    counter : four int64 tensors of one shape
-        Each holding 32 bits.
-    key : (int, int)
-        32 bits each.
-
-    Returns
-    -------
-    four int64 tensors, each holding 32 bits
-    """
+    """Philox4x32-10: four words of 32 random bits per element, in int64 as counter and key are."""
     first, second, third, fourth = counter
     key_first, key_second = key
     for _ in range(_ROUNDS):
@@ -102,24 +90,12 @@ def _to_unit(high: Tensor, low: Tensor) -> Tensor:
 
 
 def poisson(mean: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
-    """Draw a Poisson count for every mean.
+    """Draw a Poisson count for every mean, (n,) float64 of whole numbers.
 
     Exact for means up to 10⁶ (inversion of the cumulative sum below 10, Hörmann's transformed
-    rejection PTRS above); beyond, a normal deviate of that mean and variance, rounded.
-
-    Parameters
-    ----------
-    mean : (n,) float64
-        Expected photons, not negative; a mean that is not positive gives 0.
-    pixels : (n,) int64
-        Global index of each pixel within the frame, panels included.
-    seed, frame : int
-        Not negative.
-
-    Returns
-    -------
-    (n,) float64
-        Whole numbers.
+    rejection PTRS above); beyond, a normal deviate of that mean and variance, rounded. A mean that
+    is not positive gives 0. `pixels` (n,) int64 are the global indices within the frame, panels
+    included; `seed` and `frame` are not negative.
     """
     with torch.inference_mode():
         expected = torch.from_numpy(np.ascontiguousarray(mean, dtype=np.float64))
@@ -130,18 +106,7 @@ def poisson(mean: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> F
 
 
 def poisson_counts(mean: Tensor, pixels: Tensor, *, seed: int, frame: int) -> Tensor:
-    """Draw as `poisson` does, where the tensors are: the same counts on every device.
-
-    Parameters
-    ----------
-    mean : (n,) float64
-    pixels : (n,) int64
-    seed, frame : int
-
-    Returns
-    -------
-    (n,) float64
-    """
+    """Draw as `poisson` does, where the tensors are: the same counts on every device."""
     stream = _Stream(seed, frame, pixels)
     counts = torch.zeros_like(mean)
     small = (mean > 0.0) & (mean < _SMALL_MEAN)

@@ -13,8 +13,9 @@ from typing import Final, Literal
 
 from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.kernel import triton
+from distbragg.kernel.fingerprint import code_digest, maths_digest
 from distbragg.kernel.triton import Indices
-from distbragg.spec.compute import ComputeSpec
+from distbragg.spec.compute import FORMER_KERNELS, ComputeSpec
 
 Precision = Literal["mixed", "float64"]
 KernelName = Literal["native", "triton", "model"]
@@ -24,32 +25,17 @@ logger = logging.getLogger("distbragg")
 MODEL_KERNEL_VERSION: Final = "1"
 """Raised whenever a change of the torch model changes a bit of its result."""
 
-_FORMER_NAMES: Final = ("eager", "reference")
-"""Kernels of earlier releases: what they computed the model computes."""
-
 
 @dataclass(frozen=True, slots=True)
 class KernelOptions:
-    """How a tile is rendered; none of it changes what is rendered.
+    """How a tile is rendered; none of it changes what is rendered."""
 
-    Attributes
-    ----------
-    precision : {"mixed", "float64"}
-        The model always computes in float64.
-    kernel : {"native", "triton", "model"}
-    device : str
-        "cpu", "cuda" or "cuda:N"; the triton kernel and the model run on a GPU.
-    threads : int
-        Threads inside one tile, at least 1. The number changes no bit.
-    indices : {"wide", "split"}
-        How the mixed triton kernel computes (h, k, l): in float64, or in pieces of float32.
-    """
-
-    precision: Precision = "mixed"
+    precision: Precision = "mixed"  # the model always computes in float64
     kernel: KernelName = "native"
-    device: str = "cpu"
-    threads: int = 1
+    device: str = "cpu"  # or "cuda", "cuda:N" for the triton kernel and the model
+    threads: int = 1  # inside one tile, at least 1; the number changes no bit
     indices: Indices = "wide"
+    """How the mixed triton kernel computes (h, k, l): in float64, or in pieces of float32."""
 
 
 def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
@@ -57,13 +43,8 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
 
     `auto` takes the native kernel on the CPU where it is compiled, the triton kernel on a GPU
     where it is installed, else the model; what to do for the faster one is then logged in
-    one line. `eager` and `reference`, names of earlier releases, mean the model; a line says so.
-
-    Parameters
-    ----------
-    compute : ComputeSpec
-    threads : int
-        Threads inside one tile; values below 1 count as 1.
+    one line. `eager` and `reference`, names of earlier releases, mean the model. `threads`
+    inside one tile below 1 count as 1.
 
     Raises
     ------
@@ -73,27 +54,25 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
         The native or triton kernel or a CUDA device is asked for and not there.
     """
     device, asked = compute.device, compute.kernel
-    if asked in _FORMER_NAMES:
-        logger.warning("compute.kernel: %s is now called model; write kernel: model", asked)
-        asked = "model"
-    if device == "cpu":
-        kernel = _choose_for_cpu(asked)
-    else:
-        if asked == "native":
-            raise InputError(
-                f"the native kernel runs on the CPU only, not on {device}",
-                field="compute.kernel",
-                remedy="take model or auto, or device cpu",
-            )
+    on_gpu = device != "cpu"
+    if on_gpu and asked == "native":
+        raise InputError(
+            f"the native kernel runs on the CPU only, not on {device}",
+            field="compute.kernel",
+            remedy="take model or auto, or device cpu",
+        )
+    if on_gpu:
         _require_cuda(device)
-        kernel = _choose_for_gpu(asked, device)
+    if asked == "model" or asked in FORMER_KERNELS:
+        kernel: KernelName = "model"
+    else:
+        kernel = _compiled_for_gpu(asked, device) if on_gpu else _compiled_for_cpu(asked)
     indices = triton.preferred_indices(device) if kernel == "triton" else "wide"
     return KernelOptions(compute.precision, kernel, device, max(1, threads), indices)
 
 
-def _choose_for_gpu(asked: str, device: str) -> KernelName:
-    if asked == "model":
-        return "model"
+def _compiled_for_gpu(asked: str, device: str) -> KernelName:
+    """Take the triton kernel, or for `auto` the model where Triton lacks something."""
     reason = _triton_lacks(device)
     if not reason:
         return "triton"
@@ -115,9 +94,7 @@ def _triton_lacks(device: str) -> str:
     return f"Triton needs {missing}; install it, or take kernel model" if missing else ""
 
 
-def _choose_for_cpu(asked: str) -> KernelName:
-    if asked == "model":
-        return "model"
+def _compiled_for_cpu(asked: str) -> KernelName:
     if asked == "triton":
         if triton.installed() and triton.interpreter_chosen():
             return "triton"
@@ -170,42 +147,31 @@ def numeric_class(options: KernelOptions) -> dict[str, str]:
     """Return what the bits of a result depend on besides the plan.
 
     Two processes whose native classes are equal compute equal bits; others agree to tolerance.
-    What the host computes for the kernels is free of linear-algebra libraries, whose rounding
-    follows the processor (`distbragg.matrices`). `isa` of the torch kernels on a CPU names its
-    family alone: processors of one family whose vector units differ agree to tolerance.
-
-    Returns
-    -------
-    dict of str
-        `device`, `kernel`, `build`, `isa`, `precision`.
+    `code` names every Python source that can change a pixel, `maths` the mathematical library and
+    how it rounds on this processor. What the host computes for the kernels is free of
+    linear-algebra libraries, whose rounding follows the processor (`distbragg.matrices`). `isa` of
+    the torch kernels on a CPU names its family alone: processors of one family whose vector units
+    differ agree to tolerance.
     """
-    device, build, isa = "cpu", "", platform.machine()
+    isa, on_gpu = platform.machine(), options.device != "cpu"
     if options.kernel == "native":
         from distbragg.kernel import native
 
         build, isa = native.build_id(), native.isa()
     elif options.kernel == "triton":
-        build = triton.build_id() + (
-            "" if options.precision == "float64" else f"+{options.indices}"
-        )
-        if options.device == "cpu":
-            isa = "interpreter"
-        else:
-            device, isa = "cuda", _cuda_capability(options.device)
+        build, isa = triton.build_id(), "interpreter"
+        if options.precision != "float64":
+            build += f"+{options.indices}"
     else:
         build = f"{MODEL_KERNEL_VERSION}+torch{metadata.version('torch')}"
-        if options.device != "cpu":
-            device, isa = "cuda", _cuda_capability(options.device)
-    precision = "float64" if options.kernel == "model" else options.precision
+    if on_gpu:
+        isa = "sm_{}{}".format(*triton.capability(options.device))
     return {
-        "device": device,
+        "device": "cuda" if on_gpu else "cpu",
         "kernel": options.kernel,
         "build": build,
         "isa": isa,
-        "precision": precision,
+        "precision": "float64" if options.kernel == "model" else options.precision,
+        "code": code_digest(),
+        "maths": maths_digest(),
     }
-
-
-def _cuda_capability(device: str) -> str:
-    major, minor = triton.capability(device)
-    return f"sm_{major}{minor}"

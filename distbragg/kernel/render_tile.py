@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from distbragg.kernel import native
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.tile_sum import TileSum
-from distbragg.models.arrays import Float64Array
+from distbragg.kernel.tile import TileSum, active_positions
 from distbragg.models.experiment import Experiment
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.models.vectors import Float64Array
+from distbragg.plan.frame import SourceChunk, Tile, is_only_scaled
+
+
+@dataclass(frozen=True, slots=True)
+class TilePhotons:
+    """A tile of a frame, to be rendered over all sources and finished at once."""
+
+    experiment: Experiment
+    panel: int
+    tile: Tile
+    chunk: SourceChunk  # all sources
+    out: NDArray[Any]
+    """(slow, fast) float32 or float64, the tile's place in its frame. Every pixel is written; a
+    value too large for its type becomes infinite."""
+
+
+def finishes_in_kernel(experiment: Experiment, options: KernelOptions) -> bool:
+    """Whether `native.render_photons` can make the photons of a frame."""
+    return is_only_scaled(experiment) and options.kernel == "native"
 
 
 def render_tile(
@@ -15,18 +39,8 @@ def render_tile(
     """Sum w·I over the sources of `chunk`, spindle steps, domains, sub-pixels and layers.
 
     Pure: the same arguments give the same bits within one numeric class, and a pixel's sum
-    over one source does not depend on the tile, the chunk or the number of threads.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    panel : int
-        Index of the panel.
-    tile : Tile
-        Pixels to render, global indices.
-    chunk : SourceChunk
-        Slice of the source table, global indices.
-    options : KernelOptions
+    over one source does not depend on the tile, the chunk or the number of threads. Indices of
+    `tile` and `chunk` are global.
 
     Returns
     -------
@@ -48,18 +62,15 @@ def sum_tile(
 ) -> TileSum:
     """Return what `render_tile` does, with a bound of what was left out within the tolerance.
 
-    Only the native kernel leaves anything out.
-
-    Parameters
-    ----------
-    in_place : bool
-        Leave the sum on a GPU where the kernel has made it there: it is then merged and
-        finished on the device, and does not leave the process.
+    Only the native kernel leaves anything out. `in_place` leaves the sum on a GPU where the kernel
+    has made it there: it is then merged and finished on the device, and does not leave the process.
     """
     if options.kernel == "native":
-        from distbragg.kernel import native
-
         return native.render_sum(experiment, panel, tile, chunk, options)
+    if experiment.sampling.method == "closed_form":
+        from distbragg.kernel.closed_model import render_closed_model
+
+        return TileSum(render_closed_model(experiment, panel, tile, chunk, options))
     if options.kernel == "triton":
         from distbragg.kernel.triton.render import render_numerator, render_resident
 
@@ -68,3 +79,18 @@ def sum_tile(
     from distbragg.kernel.model import render_model
 
     return TileSum(render_model(experiment, panel, tile, chunk, options))
+
+
+def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk) -> int:
+    """Count the steps of one tile × source chunk, those a kernel may skip included.
+
+    They are active pixels × sources × spindle steps × domains × sub-pixels × layers, counted anew
+    from the arrays the kernel loops over. What this is compared with is the plan's count: that
+    guards how a frame is cut and merged, not what the kernel adds up.
+    """
+    view = experiment.detector.panels[panel]
+    active = tile.pixels if view.fully_active else int(active_positions(view, tile).size)
+    sources = len(experiment.beam.sources.wavelength[chunk.start : chunk.stop])
+    orientations = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)
+    samples = experiment.sampling.oversample**2 * len(view.sensor.position)
+    return active * sources * orientations * samples

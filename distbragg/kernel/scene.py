@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Sampling
 from distbragg.models.vectors import components
-from distbragg.physics.amorphous import AmorphousTable, is_scattering
-from distbragg.physics.amplitude import AmplitudeTable
+from distbragg.physics.amplitude import AmorphousTable, AmplitudeTable, is_scattering
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.factors import PolarizationFrame, polarization_frame
 from distbragg.physics.orientation import domain_vectors
@@ -32,55 +30,26 @@ _tables_lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source of the beam.
+    """One source of the beam."""
 
-    Attributes
-    ----------
-    incident : three float
-        Unit vector along its beam.
-    wavelength : () float64, Å
-    weight : () float64
-    frame : PolarizationFrame
-    """
-
-    incident: Triple
-    wavelength: Array
+    incident: Triple  # unit vector along its beam
+    wavelength: Array  # Å
     weight: Array
     frame: PolarizationFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One panel under all its sources; numbers may be tensors that carry gradients.
-
-    Attributes
-    ----------
-    placement : Placement
-    sampling : Sampling
-    kahn_factor : float or None
-        None where the polarisation factor is not inside the sum.
-    spot : Spot
-    vectors : (orientations, 9) float64, Å
-        Cell vectors a, b, c of every spindle step and domain.
-    table : AmplitudeTable
-    background : AmorphousTable or None
-        None where no background is inside the sum.
-    sources : tuple of Source
-    """
+    """One panel under all its sources; numbers may be tensors that carry gradients."""
 
     placement: Placement
     sampling: Sampling
-    kahn_factor: float | None
+    kahn_factor: float | None  # None where the polarisation factor is not inside the sum
     spot: Spot
-    vectors: Tensor
+    vectors: Tensor  # (orientations, 9), Å: a, b, c of every spindle step and domain
     table: AmplitudeTable
-    background: AmorphousTable | None
+    background: AmorphousTable | None  # None where no background is inside the sum
     sources: tuple[Source, ...]
-
-    @property
-    def samples(self) -> int:
-        """Samples of a pixel: sensor layers × sub-pixels."""
-        return self.placement.panel.sensor.count * self.sampling.oversample**2
 
 
 def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch.device) -> Scene:
@@ -110,15 +79,11 @@ def _background(experiment: Experiment, device: torch.device) -> AmorphousTable 
     background = experiment.background
     if not is_scattering(background):
         return None
-    return AmorphousTable(
-        background.molecules,
-        _tensor(background.stol, device),
-        _tensor(background.amplitude, device),
+    stol, amplitude = (
+        torch.tensor(values.tolist(), dtype=torch.float64, device=device)
+        for values in (background.stol, background.amplitude)
     )
-
-
-def _tensor(values: Float64Array, device: torch.device) -> Tensor:
-    return torch.tensor(values.tolist(), dtype=torch.float64, device=device)
+    return AmorphousTable(background.molecules, stol, amplitude)
 
 
 def _sources(beam: Beam, chosen: slice) -> tuple[Source, ...]:

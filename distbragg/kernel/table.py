@@ -30,19 +30,10 @@ BYTES_IN: Final = "const std::uint8_t*"
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """Neighbouring fields of one type in the parameter block.
+    """Neighbouring fields of one type in the parameter block."""
 
-    Attributes
-    ----------
-    kind : str
-        C++ type.
-    names : str
-        Separated by blanks; `name[n]` is an array.
-    comment : str
-    """
-
-    kind: str
-    names: str
+    kind: str  # C++ type
+    names: str  # separated by blanks; `name[n]` is an array
     comment: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
@@ -59,6 +50,7 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(INTEGER, "slow_start slow_stop fast_start fast_stop"),
             Fields(INTEGER, "source_start source_stop"),
             Fields(INTEGER, "threads double_precision"),
+            Fields(BYTES_IN, "stop", "not 0 once the call is to end, its output unfinished"),
         ),
     ),
     (
@@ -87,12 +79,33 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
         ),
     ),
     (
+        "The same in closed form: covariances by 00 01 02 11 12 22, at the middle of the rotation.",
+        (
+            Fields(INTEGER, "closed_form", "0: steps are summed, and none of this is read"),
+            Fields(INTEGER, "integrate", "over the area of a sample, in place of its middle"),
+            Fields(REAL, "cut", "standard deviations beyond which nothing is rendered"),
+            Fields(REAL, "shortest_spacing", "Å, of a reflection; 0: no limit"),
+            Fields(REAL, "reciprocal[9]", "a*, b*, c*, 1/Å"),
+            Fields(REAL, "relp_covariance[6]", "1/Å²"),
+            Fields(REAL, "mosaic_covariance[6]", "rad², of the domains' rotation vectors"),
+            Fields(REAL, "divergence[6]", "rad, two vectors as long as the standard deviations"),
+            Fields(REAL, "bandwidth", "standard deviation of the wavenumber, of its mean"),
+            Fields(REAL, "spindle[3]"),
+            Fields(REAL, "rotation[2]", "rad, from the middle"),
+            Fields(INTEGER, "parts", "of the rotation, each of which has its own spots"),
+        ),
+    ),
+    (
         "Structure factors: |F|² in a box with one border plane that holds the default.",
         (
             Fields(REAL, "table_scale", "the tables hold |F|² / table_scale, at most 1"),
             Fields(INTEGER, "interpolate"),
             Fields(INTEGER, "box[3]", "without the border"),
             Fields(INTEGER, "origin[3]", "lowest h, k, l"),
+            Fields(
+                REAL, "furthest", "longer q look up nothing but 0, 1/Å; infinite: none is known"
+            ),
+            Fields(REAL, "longest", "no q of any source on the panel is longer, 1/Å"),
         ),
     ),
     (
@@ -179,154 +192,143 @@ def places(names: str) -> dict[str, int]:
 # Polynomials are near-minimax, from the highest power down, each for float32 and for float64.
 # The stated errors are relative and leave out rounding.
 
-Polynomial = dict[str, tuple[float, ...]]
-
-SIN_PI: Final[Polynomial] = {
-    "float": (
-        0.077655912276013869,
-        -0.59829041128342753,
-        2.5500773865289119,
-        -5.1677100766683144,
-        3.1415926400772033,
-    ),
-    "double": (
-        7.6978267682241906454e-7,
-        -0.000021903497074626017191,
-        0.00046629981618983938014,
-        -0.0073704305059169434047,
-        0.08214588657310289502,
-        -0.59926452931894468132,
-        2.5501640398773004745,
-        -5.1677127800499696077,
-        3.1415926535897932378,
-    ),
+POLYNOMIALS: Final[dict[str, dict[str, tuple[float, ...]]]] = {
+    # sin(πx)/x of u = x², |x| ≤ ½; to 7e-9 and 3e-19.
+    "sin_pi": {
+        "float": (
+            0.077655912276013869,
+            -0.59829041128342753,
+            2.5500773865289119,
+            -5.1677100766683144,
+            3.1415926400772033,
+        ),
+        "double": (
+            7.6978267682241906454e-7,
+            -0.000021903497074626017191,
+            0.00046629981618983938014,
+            -0.0073704305059169434047,
+            0.08214588657310289502,
+            -0.59926452931894468132,
+            2.5501640398773004745,
+            -5.1677127800499696077,
+            3.1415926535897932378,
+        ),
+    },
+    # 3/π² sin(πr)/(πr) of u = r² ≤ ¼, first coefficient that of `sinc3_cosine`; to 6e-9 and 3e-19.
+    "sinc3_sine": {
+        "float": (
+            0.007515504326397427,
+            -0.057889060435544885,
+            0.24673220157369177,
+            -0.49999978649696603,
+            0.30396355092701331,
+        ),
+        "double": (
+            7.446905189694869295583e-8,
+            -0.000002119254421062006333434,
+            0.00004511665042667058441548,
+            -0.0007131230792379957781147,
+            0.007947992668047235985002,
+            -0.05798160180577663569408,
+            0.2467401100272298473722,
+            -0.499999999999999967062,
+            0.3039635509270133143316,
+        ),
+    },
+    # 3/π² cos(πr) of u = r² ≤ ¼; to 5e-8 and 4e-18.
+    "sinc3_cosine": {
+        "float": (
+            0.066896505971496642,
+            -0.40490798579654545,
+            1.2336212816652833,
+            -1.4999979688192466,
+            0.30396355092701331,
+        ),
+        "double": (
+            0.000001261676842484575100782,
+            -0.00003178480211809209128329,
+            0.0005865149421159413164655,
+            -0.007844353577086156261063,
+            0.07153193398106675294137,
+            -0.4058712126386600310853,
+            1.233700550136101806053,
+            -1.499999999999999475726,
+            0.3039635509270133143316,
+        ),
+    },
+    # 3 (sin x/x − cos x)/x² of v = (x/π)² up to `SINC3_NEAR`; to 1e-8 and 3e-17.
+    "sinc3_peak": {
+        "float": (
+            -0.0618115780665872554,
+            0.347750308135929674,
+            -0.986956910187106379,
+            0.999999985862375543,
+        ),
+        "double": (
+            3.880900095571775749e-8,
+            -1.230496424376872502e-6,
+            0.000029685622389628163304,
+            -0.00054140329583305653092,
+            0.0071312312212638312611,
+            -0.063583941373943875465,
+            0.34788961083572094057,
+            -0.98696044010893584267,
+            1.0,
+        ),
+    },
+    # e^r, |r| ≤ ½ ln 2; to 2e-9 and 6e-20.
+    "exp": {
+        "float": (
+            0.0013941108433972675,
+            0.0083751263981533357,
+            0.041666352896775157,
+            0.16666415514653275,
+            0.50000000471177577,
+            1.0000000377162138,
+            1.0,
+        ),
+        "double": (
+            2.0921579964950300073e-9,
+            2.5114869528657764941e-8,
+            2.7557251904174912593e-7,
+            2.7557224958392622686e-6,
+            0.00002480158735011079562,
+            0.00019841269909217101366,
+            0.001388888888887188822,
+            0.0083333333333095270794,
+            0.041666666666666692193,
+            0.16666666666666702412,
+            0.49999999999999999989,
+            0.99999999999999999847,
+            1.0,
+        ),
+    },
+    # 2^r, |r| ≤ ½: the same polynomial, of r ln 2.
+    "exp2": {
+        "float": (
+            0.00015461444698569127,
+            0.0013400428177615835,
+            0.009618056678524637,
+            0.055503272266703006,
+            0.24022650922288755,
+            0.6931472067028325,
+            1.0,
+        ),
+    },
 }
-"""sin(πx)/x of u = x², |x| ≤ ½; to 7e-9 and 3e-19."""
 
-SINC3_SINE: Final[Polynomial] = {
-    "float": (
-        0.007515504326397427,
-        -0.057889060435544885,
-        0.24673220157369177,
-        -0.49999978649696603,
-        0.30396355092701331,
-    ),
-    "double": (
-        7.446905189694869295583e-8,
-        -0.000002119254421062006333434,
-        0.00004511665042667058441548,
-        -0.0007131230792379957781147,
-        0.007947992668047235985002,
-        -0.05798160180577663569408,
-        0.2467401100272298473722,
-        -0.499999999999999967062,
-        0.3039635509270133143316,
-    ),
+PAIRS: Final[dict[str, dict[str, float]]] = {
+    # v = (x/π)² up to which `sinc3_peak` stands in for the closed form, which cancels there.
+    "SINC3_NEAR": {"float": 0.125, "double": 0.25},
+    # Arguments below give exactly 0: the result would be below the smallest normal number. Zeros
+    # are skipped by the same limits.
+    "EXP_LOWEST": {"float": -87.0, "double": -708.0},
+    "EXP_HIGHEST": {"float": 88.0, "double": 709.0},
+    # −ln 2 in two parts: whole multiples of the first are exact.
+    "LN2_HIGH": {"float": -0.693359375, "double": -6.93147180369123816490e-01},
+    "LN2_LOW": {"float": 2.12194440e-4, "double": -1.90821492927058770002e-10},
 }
-"""3/π² sin(πr)/(πr) of u = r² ≤ ¼, first coefficient that of `SINC3_COSINE`; to 6e-9 and 3e-19."""
-
-SINC3_COSINE: Final[Polynomial] = {
-    "float": (
-        0.066896505971496642,
-        -0.40490798579654545,
-        1.2336212816652833,
-        -1.4999979688192466,
-        0.30396355092701331,
-    ),
-    "double": (
-        0.000001261676842484575100782,
-        -0.00003178480211809209128329,
-        0.0005865149421159413164655,
-        -0.007844353577086156261063,
-        0.07153193398106675294137,
-        -0.4058712126386600310853,
-        1.233700550136101806053,
-        -1.499999999999999475726,
-        0.3039635509270133143316,
-    ),
-}
-"""3/π² cos(πr) of u = r² ≤ ¼; to 5e-8 and 4e-18."""
-
-SINC3_PEAK: Final[Polynomial] = {
-    "float": (
-        -0.0618115780665872554,
-        0.347750308135929674,
-        -0.986956910187106379,
-        0.999999985862375543,
-    ),
-    "double": (
-        3.880900095571775749e-8,
-        -1.230496424376872502e-6,
-        0.000029685622389628163304,
-        -0.00054140329583305653092,
-        0.0071312312212638312611,
-        -0.063583941373943875465,
-        0.34788961083572094057,
-        -0.98696044010893584267,
-        1.0,
-    ),
-}
-"""3 (sin x/x − cos x)/x² of v = (x/π)² up to `SINC3_NEAR`; to 1e-8 and 3e-17."""
-
-EXP: Final[Polynomial] = {
-    "float": (
-        0.0013941108433972675,
-        0.0083751263981533357,
-        0.041666352896775157,
-        0.16666415514653275,
-        0.50000000471177577,
-        1.0000000377162138,
-        1.0,
-    ),
-    "double": (
-        2.0921579964950300073e-9,
-        2.5114869528657764941e-8,
-        2.7557251904174912593e-7,
-        2.7557224958392622686e-6,
-        0.00002480158735011079562,
-        0.00019841269909217101366,
-        0.001388888888887188822,
-        0.0083333333333095270794,
-        0.041666666666666692193,
-        0.16666666666666702412,
-        0.49999999999999999989,
-        0.99999999999999999847,
-        1.0,
-    ),
-}
-"""e^r, |r| ≤ ½ ln 2; to 2e-9 and 6e-20."""
-
-POLYNOMIALS: Final[dict[str, Polynomial]] = {
-    "sin_pi": SIN_PI,
-    "sinc3_sine": SINC3_SINE,
-    "sinc3_cosine": SINC3_COSINE,
-    "sinc3_peak": SINC3_PEAK,
-    "exp": EXP,
-}
-
-Pair = dict[str, float]
-
-SINC3_NEAR: Final[Pair] = {"float": 0.125, "double": 0.25}
-"""v = (x/π)² up to which `SINC3_PEAK` stands in for the closed form, which cancels there."""
-
-EXP_LOWEST: Final[Pair] = {"float": -87.0, "double": -708.0}
-"""Arguments below give exactly 0: the result would be below the smallest normal number. Zeros are
-skipped by the same limits."""
-
-EXP_HIGHEST: Final[Pair] = {"float": 88.0, "double": 709.0}
-
-LN2_HIGH: Final[Pair] = {"float": -0.693359375, "double": -6.93147180369123816490e-01}
-"""−ln 2 in two parts: whole multiples of the first are exact."""
-
-LN2_LOW: Final[Pair] = {"float": 2.12194440e-4, "double": -1.90821492927058770002e-10}
-
-PAIRS: Final[dict[str, Pair]] = {
-    "SINC3_NEAR": SINC3_NEAR,
-    "EXP_LOWEST": EXP_LOWEST,
-    "EXP_HIGHEST": EXP_HIGHEST,
-    "LN2_HIGH": LN2_HIGH,
-    "LN2_LOW": LN2_LOW,
-}
+"""Numbers of either precision."""
 
 NUMBERS: Final[dict[str, float]] = {
     "PI": 3.141592653589793116,

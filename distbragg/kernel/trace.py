@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distbragg.errors import InputError
 from distbragg.kernel.model import Steps, evaluate_steps, make_sample, sample_intensity
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector
-from distbragg.physics.amorphous import amorphous_intensity
+from distbragg.physics.amplitude import amorphous_intensity
 from distbragg.physics.arrays import Array
 from distbragg.physics.factors import (
     beyond_resolution,
@@ -24,68 +25,39 @@ from distbragg.physics.factors import (
 )
 from distbragg.physics.rays import SampleIndex, cosine_to_normal, sample_indices, sample_positions
 from distbragg.physics.transform import radius_squared
-from distbragg.plan.keys import SourceChunk
+from distbragg.plan.frame import SourceChunk
 from distbragg.shapes import SHAPES
 
 
 @dataclass(frozen=True, slots=True)
 class StepTrace:
-    """One spindle step and mosaic domain of one sample.
-
-    Attributes
-    ----------
-    phi, domain : int
-    index : (float, float, float)
-        Fractional h, k, l.
-    nearest : (int, int, int)
-    cell_amplitude, lattice_amplitude : float
-    radius : float
-        r² of the spot shape (0 for SQUARE).
-    """
+    """One spindle step and mosaic domain of one sample."""
 
     phi: int
     domain: int
-    index: Vector
+    index: Vector  # fractional h, k, l
     nearest: tuple[int, int, int]
     cell_amplitude: float
     lattice_amplitude: float
-    radius: float
+    radius: float  # r² of the spot shape; 0 for SQUARE
 
 
 @dataclass(frozen=True, slots=True)
 class SampleTrace:
-    """One source seen from one sample of a pixel.
-
-    Attributes
-    ----------
-    source : int
-    sample : SampleIndex
-    position : (float, float, float), m
-    stol : float, 1/Å
-    cut : bool
-        Beyond the resolution limit: the steps count nothing.
-    solid_angle, capture, polarization : float
-        The factors at this sample, applied inside the sum or not.
-    background : float
-        n_phi n_mosaic · molecules · F²; 0 under `physics: nanobragg`.
-    weight : float
-    steps : tuple of StepTrace
-    value : float
-        The term of the numerator, without the source's weight.
-    """
+    """One source seen from one sample of a pixel; its factors, applied inside the sum or not."""
 
     source: int
     sample: SampleIndex
-    position: Vector
-    stol: float
-    cut: bool
+    position: Vector  # m
+    stol: float  # 1/Å
+    cut: bool  # beyond the resolution limit: the steps count nothing
     solid_angle: float
     capture: float
     polarization: float
-    background: float
+    background: float  # n_phi n_mosaic · molecules · F²; 0 under `physics: nanobragg`
     weight: float
     steps: tuple[StepTrace, ...]
-    value: float
+    value: float  # the term of the numerator, without the source's weight
 
 
 def trace_pixel(
@@ -93,14 +65,15 @@ def trace_pixel(
 ) -> Iterator[SampleTrace]:
     """Yield every sample of a pixel in the order of the sums: source, layer, sub-pixel.
 
-    Parameters
-    ----------
-    experiment : Experiment
-    panel : int
-    slow, fast : int
-        Global pixel indices.
-    chunk : SourceChunk
+    `slow` and `fast` are global indices. In closed form there are no samples to tell of, which
+    `InputError` says.
     """
+    if experiment.sampling.method == "closed_form":
+        raise InputError(
+            "a pixel of the closed form is made of no samples that could be traced",
+            field="sampling.method",
+            remedy="trace it with sampling.method: sampled",
+        )
     scene = make_scene(experiment, panel, slice(chunk.start, chunk.stop), torch.device("cpu"))
     place = (torch.tensor([float(slow)]).double(), torch.tensor([float(fast)]).double())
     samples = list(sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from distbragg.models.arrays import Float64Array
+from distbragg.models.vectors import Float64Array, frozen_float64
 
 WeightRule = Literal["sum", "count", "none"]
 
@@ -14,29 +14,18 @@ WeightRule = Literal["sum", "count", "none"]
 class Sources:
     """The one source table: generated grids, source files and spectra all become this.
 
-    Attributes
-    ----------
-    direction : (sources, 3) float64
-        Unit vectors from the sample towards each source; the incident direction is its negative.
-    wavelength : (sources,) float64, Å
-    weight : (sources,) float64
-        Weight inside the sum. All ones under rule `count`. Under `sum`, scaled by a power of
-        two so that the largest lies in [0.5, 1); zero-weight sources are already dropped
-        under `sum` and `none`.
-    total_weight : float
-        The divisor W, fixed once from the whole list: Σw under `sum` (scaled as `weight`),
-        the number of listed sources under `count`, 1 under `none`.
-    listed : int
-        Sources in the list before zero-weight ones were dropped.
-    rule : {"sum", "count", "none"}
+    The divisor W is fixed once, from the whole list. Weights are all ones under rule `count`.
+    Under `sum` they are scaled by a power of two so that the largest lies in [0.5, 1);
+    zero-weight sources are already dropped under `sum` and `none`.
     """
 
-    direction: Float64Array
-    wavelength: Float64Array
-    weight: Float64Array
-    total_weight: float
-    listed: int
+    direction: Float64Array  # (sources, 3), unit, towards each source: against the incident beam
+    wavelength: Float64Array  # (sources,), Å
+    weight: Float64Array  # (sources,), inside the sum
+    total_weight: float  # W: Σw under `sum`, the number listed under `count`, 1 under `none`
+    listed: int  # sources before zero-weight ones were dropped
     rule: WeightRule
+    bandwidth: float = 0.0  # σ_k/k: each source is normally distributed about its wavenumber
 
     @property
     def count(self) -> int:
@@ -46,28 +35,15 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Beam:
-    """The incident beam.
-
-    Attributes
-    ----------
-    sources : Sources
-    wavelength : float
-        Nominal wavelength, Å (used by automatic oversampling and for labels).
-    direction : (3,) float64
-        Unit vector along the nominal beam.
-    fluence : float
-        photons/m².
-    polarized : bool
-        False turns the polarisation factor off (it is then 1).
-    kahn_factor : float
-    polarization_axis : (3,) float64
-        Unit vector near the E-vector.
-    """
+    """The incident beam."""
 
     sources: Sources
-    wavelength: float
-    direction: Float64Array
-    fluence: float
-    polarized: bool
+    wavelength: float  # Å, nominal: of automatic oversampling and labels
+    direction: Float64Array  # (3,), unit
+    fluence: float  # photons/m²
+    polarized: bool  # False: the polarisation factor is 1
     kahn_factor: float
-    polarization_axis: Float64Array
+    polarization_axis: Float64Array  # (3,), unit, near the E-vector
+    divergence: Float64Array = field(default_factory=lambda: frozen_float64([[0.0] * 3] * 2))
+    """(2, 3), rad: vectors across `direction` and each other, horizontal and vertical, each as long
+    as the standard deviation there of the normal distribution of a source's direction."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from distbragg.errors import InputError
-from distbragg.models.vectors import Vector, combine, cross, dot, norm, unit
+from distbragg.models.detector import Panel
+from distbragg.models.vectors import Vector, combine, components, cross, dot, norm, unit
 from distbragg.read.geometry.model import PanelGeometry
 
 _PARALLEL: Final = 1e-12
@@ -14,18 +15,10 @@ _PARALLEL: Final = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class BeamSpot:
-    """Where the beam meets the plane of the detector's reference panel.
+    """Where the beam meets the plane of a panel: distance along it, place from the outer corner.
 
-    Attributes
-    ----------
-    panel : int
-        The reference panel: the one the beam meets; where it meets none, the one whose centre
-        is nearest to the beam's direction.
-    distance : float, mm
-        From the sample along the beam.
-    fast, slow : float, mm
-        From the outer corner of the panel's first pixel along its axes.
-    on_panel : bool
+    Of a detector the panel is the one the beam meets; where it meets none, the one whose centre
+    is nearest to the beam's direction.
     """
 
     panel: int
@@ -36,20 +29,8 @@ class BeamSpot:
 
 
 def beam_spot(panels: tuple[PanelGeometry, ...], beam: Vector) -> BeamSpot:
-    """Find where the beam meets a detector.
-
-    Parameters
-    ----------
-    panels : tuple of PanelGeometry
-    beam : (3,) floats
-        Unit vector.
-
-    Raises
-    ------
-    InputError
-        The reference panel is parallel to the beam.
-    """
-    spots = [_spot(panel, index, beam) for index, panel in enumerate(panels)]
+    """Find where a beam (unit vector) meets a detector."""
+    spots = [spot_in_plane(panel, panel.shape, beam, index) for index, panel in enumerate(panels)]
     met = [spot for spot in spots if spot is not None and spot.on_panel]
     if met:
         return min(met, key=lambda spot: spot.distance)
@@ -64,25 +45,15 @@ def beam_spot(panels: tuple[PanelGeometry, ...], beam: Vector) -> BeamSpot:
     return nearest
 
 
-def meet(
-    origin: Vector, fast: Vector, slow: Vector, beam: Vector
-) -> tuple[float, float, float] | None:
-    """Find where a beam from the sample meets a plane.
+def spot_in_plane(
+    panel: PanelGeometry | Panel, shape: tuple[int, int], beam: Vector, index: int = 0
+) -> BeamSpot | None:
+    """Find where a beam (unit vector) meets the plane of a panel of `shape` pixels.
 
-    Parameters
-    ----------
-    origin : (3,) floats
-        A point of the plane; lengths are returned in its unit.
-    fast, slow : (3,) floats
-        Unit vectors in the plane, which may be oblique.
-    beam : (3,) floats
-        Unit vector.
-
-    Returns
-    -------
-    (distance, fast, slow) or None
-        Along the beam, and along the axes from the origin; None where they are parallel.
+    Lengths are in the unit of the panel, whose axes may be oblique; None where beam and plane are
+    parallel.
     """
+    origin, fast, slow = map(components, (panel.origin, panel.fast, panel.slow))
     normal = unit(cross(fast, slow))
     along = dot(beam, normal)
     if abs(along) < _PARALLEL:
@@ -91,23 +62,12 @@ def meet(
     offset = combine((distance, beam), (-1.0, origin))
     skew = dot(fast, slow)
     by_fast, by_slow = dot(offset, fast), dot(offset, slow)
-    if skew == 0.0:
-        return distance, by_fast, by_slow
-    share = 1.0 - skew * skew
-    return distance, (by_fast - skew * by_slow) / share, (by_slow - skew * by_fast) / share
-
-
-def _spot(panel: PanelGeometry, index: int, beam: Vector) -> BeamSpot | None:
-    met = meet(panel.origin, panel.fast, panel.slow, beam)
-    if met is None:
-        return None
-    distance, fast, slow = met
-    inside = (
-        distance > 0.0
-        and 0.0 <= fast <= panel.shape[1] * panel.pixel_size
-        and 0.0 <= slow <= panel.shape[0] * panel.pixel_size
-    )
-    return BeamSpot(index, distance, fast, slow, inside)
+    if skew != 0.0:
+        share = 1.0 - skew * skew
+        by_fast, by_slow = (by_fast - skew * by_slow) / share, (by_slow - skew * by_fast) / share
+    height, width = (pixels * panel.pixel_size for pixels in shape)
+    inside = distance > 0.0 and 0.0 <= by_fast <= width and 0.0 <= by_slow <= height
+    return BeamSpot(index, distance, by_fast, by_slow, inside)
 
 
 def _towards(panel: PanelGeometry, beam: Vector) -> float:

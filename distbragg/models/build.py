@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from distbragg.constants import (
+    AVOGADRO_PER_MOL,
+    WATER_DENSITY_G_PER_M3,
+    WATER_MOLAR_MASS_G_PER_MOL,
+    WATER_STRUCTURE_FACTOR_ELECTRONS,
+)
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam
-from distbragg.models.build_beam import build_beam
-from distbragg.models.build_crystal import build_crystal
-from distbragg.models.build_detector import build_detector, convention_of
-from distbragg.models.build_reflections import (
-    build_reflections,
-    reflections_key,
-    resolve_interpolation,
-)
-from distbragg.models.build_sampling import build_background, build_sampling
-from distbragg.models.contradictions import contradictions
-from distbragg.models.conventions import CONVENTIONS
+from distbragg.models.build_beam import beam_size_m, build_beam
+from distbragg.models.build_crystal import build_crystal, whole_up
+from distbragg.models.build_detector import build_detector
+from distbragg.models.build_mosaic import averaged, with_normal_domains
+from distbragg.models.build_reflections import build_reflections, reflections_key
 from distbragg.models.crystal import Crystal, Reflections
-from distbragg.models.doubts import doubts
-from distbragg.models.experiment import Experiment, Noise
-from distbragg.models.file_geometry import file_notes, frame_rule, geometry_of, shot_of
-from distbragg.models.headers import (
-    HeaderValues,
-    header_values,
-    ingest_headers,
-    with_geometry,
-)
-from distbragg.models.stand_ins import stand_ins
-from distbragg.notes import Notes, distinct, logged_warnings
-from distbragg.read.geometry.model import FileGeometry
+from distbragg.models.detector import Detector
+from distbragg.models.experiment import Background, Experiment, Method, Noise, Sampling
+from distbragg.models.method import Choice, choose_method
+from distbragg.models.notes import notes_of
+from distbragg.models.setting import Resolved, Setting
+from distbragg.models.vectors import Physics, components, frozen_float64, norm, scale
+from distbragg.notes import distinct
+from distbragg.read.table import read_stol
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, um_to_m
 
-__all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key"]
+__all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key", "resolve"]
+
+_MAXIMUM_OVERSAMPLE: Final = 100_000
 
 _LARGEST_INDEX: Final = 1e6
 """Beyond it float64 no longer holds (h, k, l) to the promised 1e-10."""
 
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """An experiment and the specification it was resolved from."""
-
-    spec: ExperimentSpec
-    experiment: Experiment
+_INTERPOLATE_UP_TO: Final = 2
+_DEFAULT_DENSITY_G_PER_CM3: Final = 1.0
+_CM3_PER_M3: Final = 1.0e6
 
 
 def build_experiment(
@@ -57,7 +52,27 @@ def build_experiment(
     like: Resolved | None = None,
     checked: bool | None = None,
 ) -> Experiment:
-    """Resolve one frame.
+    """Resolve one frame; the parameters are those of `resolve`.
+
+    Raises
+    ------
+    InputError
+        Names the file or field that cannot be used, and what to do about it.
+    """
+    return resolve(
+        spec, reflections=reflections, frame=frame, like=like, checked=checked
+    ).experiment
+
+
+def resolve(
+    spec: ExperimentSpec,
+    *,
+    reflections: Reflections | None = None,
+    frame: int = 0,
+    like: Resolved | None = None,
+    checked: bool | None = None,
+) -> Resolved:
+    """Resolve one frame; return what the next frame may be `like`.
 
     Parameters
     ----------
@@ -74,75 +89,67 @@ def build_experiment(
     checked : bool, optional
         Whether the numbers are looked at for mistakes, which become `Experiment.notes`; default:
         where no table is given, as for the first frame of a sweep.
-
-    Raises
-    ------
-    InputError
-        Names the file or field that cannot be used, and what to do about it.
     """
     if frame < 0:
         raise InputError(f"frame {frame} is negative")
-    if not (reflections is None if checked is None else checked):
-        return _resolved(spec, reflections, frame, like)[0]
-    with logged_warnings() as logged:
-        experiment, headers, geometry = _resolved(spec, reflections, frame, like)
-    found = _notes(spec, experiment, headers, geometry)
-    return replace(experiment, notes=distinct(experiment.notes, tuple(logged), found))
-
-
-def _resolved(
-    spec: ExperimentSpec, reflections: Reflections | None, frame: int, like: Resolved | None
-) -> tuple[Experiment, HeaderValues, FileGeometry | None]:
-    """Resolve one frame; see `build_experiment`."""
-    geometry = geometry_of(spec.detector, shot=shot_of(spec.beam))
-    headers = with_geometry(ingest_headers(spec), geometry)
-    rule = frame_rule(CONVENTIONS[convention_of(spec)], geometry)
-    shared = None if like is None or not _same_geometry(spec, like.spec) else like.experiment
+    shared = like if like is not None and _same_geometry(spec, like.spec) else None
+    setting = Setting.of(spec) if shared is None or shared.setting is None else shared.setting
     if shared is None:
-        beam = build_beam(spec.beam, spec.physics, rule, headers)
-        direction = (float(beam.direction[0]), float(beam.direction[1]), float(beam.direction[2]))
-        detector = build_detector(
-            spec, rule, headers, direction, wavelength=beam.wavelength, geometry=geometry
-        )
+        beam = build_beam(spec.beam, spec.physics, setting.rule, setting.headers)
+        detector = build_detector(spec, setting, components(beam.direction), beam.wavelength)
     else:
-        beam, detector = shared.beam, shared.detector
-    crystal = build_crystal(spec, rule, headers, beam.wavelength, frame)
+        beam, detector = shared.experiment.beam, shared.experiment.detector
+    crystal = build_crystal(spec, setting, beam.wavelength, frame, like)
     if spec.physics == "exact":
         _check_indices(crystal, beam)
     table = build_reflections(spec) if reflections is None else reflections
-    interpolate = resolve_interpolation(spec, table, crystal)
+    interpolate = _resolve_interpolation(spec, table, crystal)
+    noted = reflections is None if checked is None else checked
+    chosen = _choice(spec, crystal, None if noted else like, interpolated=interpolate)
+    if chosen.method == "closed_form":
+        crystal = averaged(crystal)
+    elif spec.crystal.mosaic.distribution == "gaussian":
+        crystal = with_normal_domains(crystal, spec.crystal.mosaic, frame)
+    if table.interpolate != interpolate:
+        table = replace(table, interpolate=interpolate)
+    same = like is not None and spec.physics == like.spec.physics and spec.beam is like.spec.beam
+    if like is not None and same and spec.background is like.spec.background:
+        background = like.experiment.background
+    else:
+        background = _build_background(spec)
     experiment = Experiment(
         physics=spec.physics,
         beam=beam,
         crystal=crystal,
-        reflections=(
-            table if table.interpolate == interpolate else replace(table, interpolate=interpolate)
-        ),
+        reflections=table,
         detector=detector,
-        sampling=build_sampling(spec, beam, crystal, detector),
-        background=(
-            build_background(spec)
-            if like is None or not _same_background(spec, like.spec)
-            else like.experiment.background
-        ),
+        sampling=_build_sampling(spec, beam, crystal, detector, chosen.method),
+        background=background,
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
-        notes=distinct(table.notes, file_notes(spec, geometry, float(beam.wavelength))),
     )
-    return experiment, headers, geometry
+    if noted:
+        notes = notes_of(spec, experiment, setting)
+        experiment = replace(experiment, notes=distinct(notes, chosen.notes))
+    return Resolved(spec, experiment, setting)
 
 
-def _notes(
-    spec: ExperimentSpec,
-    experiment: Experiment,
-    headers: HeaderValues,
-    geometry: FileGeometry | None,
-) -> Notes:
-    """Look for contradictions, doubtful numbers, and numbers that nobody gave."""
-    return distinct(
-        contradictions(spec, experiment, header_values(spec), geometry),
-        doubts(spec, experiment),
-        stand_ins(spec, experiment, headers),
-    )
+def _choice(
+    spec: ExperimentSpec, crystal: Crystal, like: Resolved | None, *, interpolated: bool
+) -> Choice:
+    """Choose the method of a frame: that of another where nothing that decides it differs."""
+    if (
+        like is not None
+        and spec.physics == like.spec.physics
+        and spec.beam is like.spec.beam
+        and spec.sampling is like.spec.sampling
+        and spec.output is like.spec.output
+        and spec.crystal.mosaic is like.spec.crystal.mosaic
+        and spec.goniometer is like.spec.goniometer
+        and crystal.shape == like.experiment.crystal.shape
+        and interpolated == like.experiment.reflections.interpolate
+    ):
+        return Choice(like.experiment.sampling.method)
+    return choose_method(spec, crystal, interpolated=interpolated)
 
 
 def _same_geometry(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
@@ -159,20 +166,12 @@ def _same_geometry(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
     )
 
 
-def _same_background(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
-    return (
-        spec.physics == other.physics
-        and spec.beam is other.beam
-        and spec.background is other.background
-    )
-
-
 def _check_indices(crystal: Crystal, beam: Beam) -> None:
     """Refuse indices whose fraction float64 cannot hold: a wavelength or cell in another unit.
 
     |q| is at most 2/λ, so no index exceeds 2·a/λ.
     """
-    longest = float(np.sqrt((crystal.real_space**2).sum(axis=1)).max())
+    longest = float(np.linalg.norm(crystal.real_space, axis=-1).max())
     shortest = float(beam.sources.wavelength.min())
     if longest > 0.5 * _LARGEST_INDEX * shortest:
         raise InputError(
@@ -181,3 +180,104 @@ def _check_indices(crystal: Crystal, beam: Beam) -> None:
             field="beam.wavelength_angstrom",
             remedy="both are in ångström: check their units",
         )
+
+
+def _build_sampling(
+    spec: ExperimentSpec, beam: Beam, crystal: Crystal, detector: Detector, method: Method
+) -> Sampling:
+    """Resolve oversampling and which corrections are per sample."""
+    asked, exact = spec.sampling, spec.physics == "exact"
+    oversample, integrate = asked.oversample, False
+    if oversample == "auto" and method == "closed_form":
+        oversample, integrate = 1, True
+    elif oversample == "auto":
+        oversample = _automatic_oversample(spec.physics, beam, crystal, detector)
+    return Sampling(
+        oversample=oversample,
+        dmin=asked.dmin_angstrom,
+        per_sample_polarization=exact or asked.per_sample_polarization,
+        per_sample_solid_angle=exact or asked.per_sample_solid_angle,
+        per_sample_capture=exact or asked.per_sample_capture,
+        tolerance=asked.tolerance_photons,
+        method=method,
+        integrate=integrate,
+    )
+
+
+def _automatic_oversample(
+    physics: Physics, beam: Beam, crystal: Crystal, detector: Detector
+) -> int:
+    """Return ceil(3·width/(λ·distance/pixel)), at least 1.
+
+    Of the largest crystal width, and the panel whose pixels are coarsest seen from the sample.
+    """
+    resolved = min(
+        angstrom_to_m(beam.wavelength) * abs(panel.distance) / panel.pixel_size
+        for panel in detector.panels
+    )
+    widths = [
+        norm(scale(components(row), METRES_PER_ANGSTROM)) * float(count)
+        for row, count in zip(crystal.real_space, crystal.cells, strict=True)
+    ]
+    ratio = 3.0 * max(widths) / resolved
+    if ratio < _MAXIMUM_OVERSAMPLE and (number := whole_up(ratio, physics)) < _MAXIMUM_OVERSAMPLE:
+        return max(number, 1)
+    raise InputError(
+        f"automatic oversampling of {ratio:.3g} sub-pixels a side",
+        field="sampling.oversample",
+        remedy="give sampling.oversample, or a smaller crystal",
+    )
+
+
+def _resolve_interpolation(
+    spec: ExperimentSpec, reflections: Reflections, crystal: Crystal
+) -> bool:
+    """Decide on tricubic look-up: automatic means a table and at most two cells on some axis.
+
+    `physics: nanobragg` looks at the cells as given (1 where not), before a sample size
+    replaces them, because the program decides there.
+    """
+    asked = spec.structure_factors.interpolate
+    if reflections.amplitude.size == 0:
+        return False
+    if isinstance(asked, bool):
+        return asked
+    if spec.physics == "nanobragg":
+        return min(spec.crystal.cells or (1, 1, 1)) <= _INTERPOLATE_UP_TO
+    return bool((crystal.cells <= _INTERPOLATE_UP_TO).any())
+
+
+def _build_background(spec: ExperimentSpec) -> Background:
+    """Resolve amorphous scattering.
+
+    Water is a cube of the given edge: edge³·10⁶ g/m³·N_A/18 molecules of F = 2.57 e at every
+    angle. A table of F against sin(theta)/lambda (`stol_file`, its abscissa times
+    `stol_scale`) has beam area × thickness × density × N_A / molar mass molecules, the beam
+    being a square of `beam.size_mm` (0.1 mm where not given); density and molar mass are
+    those of water where not given.
+    """
+    given = spec.background
+    if given.stol_file is None or spec.physics == "nanobragg":  # which reads no table
+        edge = um_to_m(given.water_um)
+        grams = edge * edge * edge * WATER_DENSITY_G_PER_M3
+        return Background(
+            grams * AVOGADRO_PER_MOL / WATER_MOLAR_MASS_G_PER_MOL,
+            frozen_float64([0.0]),
+            frozen_float64([WATER_STRUCTURE_FACTOR_ELECTRONS]),
+        )
+    stol, amplitude = read_stol(given.stol_file)
+    if given.thickness_um is None:
+        raise InputError(
+            "a table of F needs to know how much material there is",
+            field="background.thickness_um",
+            remedy="give background.thickness_um, or background.water_um for a cube of water",
+        )
+    size = beam_size_m(spec.beam)
+    density = given.density_g_per_cm3 or _DEFAULT_DENSITY_G_PER_CM3
+    molar = given.molar_mass_g_per_mol or WATER_MOLAR_MASS_G_PER_MOL
+    grams = size * size * um_to_m(given.thickness_um) * density * _CM3_PER_M3
+    return Background(
+        grams * AVOGADRO_PER_MOL / molar,
+        frozen_float64(stol * given.stol_scale),
+        frozen_float64(amplitude),
+    )

@@ -1,46 +1,53 @@
-"""Resolve the beam: wavelength, intensity, polarisation and the source table."""
+"""Resolve the beam: wavelength, intensity, polarisation and the one table of sources."""
 
 from __future__ import annotations
 
-import logging
 import math
+from dataclasses import replace
 from typing import Final, Literal
 
 import numpy as np
 
 from distbragg.constants import DEFAULT_FLUENCE_PHOTONS_PER_M2
 from distbragg.errors import InputError
-from distbragg.models.arrays import Float64Array, frozen_float64
-from distbragg.models.beam import Beam, Sources
+from distbragg.models.beam import Beam, Sources, WeightRule
 from distbragg.models.conventions import ConventionRule
-from distbragg.models.headers import HeaderValues
-from distbragg.models.sources import (
-    cross_product_table,
-    dispersed_wavelengths,
-    divergence_directions,
-    make_sources,
-    weight_rule,
+from distbragg.models.setting import HeaderValues, resolve_spectrum, spectrum_of
+from distbragg.models.steps import (
+    NOMINAL_ANGLE,
+    Grid,
+    check_count,
+    exact_count,
+    exact_grid,
+    resolve_grid,
 )
-from distbragg.models.spectrum import resolve_spectrum, spectrum_of
-from distbragg.models.steps import NOMINAL_ANGLE, Grid, exact_count, exact_grid, resolve_grid
-from distbragg.models.vectors import Vector, cross, norm, unit
-from distbragg.read.sources import read_sources
+from distbragg.models.vectors import (
+    Float64Array,
+    Physics,
+    Vector,
+    cross,
+    direction_of,
+    frozen_float64,
+    norm,
+    rotate_about,
+    scale,
+    unit,
+)
 from distbragg.read.spectrum import Spectrum
-from distbragg.spec.beam import BeamSpec, DivergenceAxisSpec, SpectrumSpec
+from distbragg.read.table import read_sources
+from distbragg.spec.beam import BeamSpec, DispersionSpec, DivergenceAxisSpec
 from distbragg.units import (
     angstrom_to_m,
     energy_ev_to_wavelength_angstrom,
+    if_given,
     metres_to_angstrom,
     mm_to_m,
     mrad_to_rad,
     percent_to_fraction,
 )
 
-logger = logging.getLogger("distbragg")
-
-Physics = Literal["exact", "nanobragg"]
-
 _ALONG: Final = 1e-9
+_ROUND_CUT: Final = 1.1
 DEFAULT_EXPOSURE_S: Final = 1.0
 DEFAULT_BEAM_SIZE_MM: Final = 0.1
 
@@ -48,39 +55,36 @@ DEFAULT_BEAM_SIZE_MM: Final = 0.1
 def build_beam(
     spec: BeamSpec, physics: Physics, rule: ConventionRule, headers: HeaderValues
 ) -> Beam:
-    """Resolve the beam.
-
-    Parameters
-    ----------
-    spec : BeamSpec
-    physics : {"exact", "nanobragg"}
-    rule : ConventionRule
-        Gives the axes the spec leaves out.
-    headers : HeaderValues
-        Give the wavelength and the Kahn factor the spec leaves out.
-
-    Raises
-    ------
-    InputError
-        Names the field (or file and line) that cannot be used.
-    """
+    """Resolve the beam; `rule` and `headers` give what the spec leaves out."""
     direction = direction_of(spec.direction or rule.beam, "beam.direction")
     kahn_factor = spec.polarization.kahn_factor
     if kahn_factor is None:
         kahn_factor = 0.0 if headers.kahn_factor is None else headers.kahn_factor
     axis = _polarization_axis(spec, rule, direction, kahn_factor)
     wavelength = nominal_wavelength(spec, headers.wavelength, source=headers.source)
+    sources = _build_sources(spec, physics, direction, axis, wavelength, of_file=headers.spectrum)
     return Beam(
-        sources=_build_sources(
-            spec, physics, direction, axis, wavelength, of_file=headers.spectrum
-        ),
+        sources=replace(sources, bandwidth=percent_to_fraction(spec.bandwidth_percent or 0.0)),
         wavelength=wavelength,
         direction=frozen_float64(direction),
         fluence=resolve_fluence(spec, physics),
         polarized=spec.polarization.enabled,
         kahn_factor=kahn_factor,
         polarization_axis=frozen_float64(axis),
+        divergence=frozen_float64(_normal_divergence(spec, direction, axis)),
     )
+
+
+def _normal_divergence(spec: BeamSpec, beam: Vector, polarization: Vector) -> tuple[Vector, Vector]:
+    """Return the vectors of `Beam.divergence`: the ways of a small angle of a divergence grid.
+
+    A horizontal angle turns about beam × polarisation, a vertical one moves along it.
+    """
+    given = spec.divergence_mrad or 0.0
+    across, along = given if isinstance(given, tuple) else (given, given)
+    upward = unit(cross(beam, polarization))
+    sideways = unit(cross(upward, beam))
+    return scale(sideways, mrad_to_rad(across)), scale(upward, mrad_to_rad(along))
 
 
 def _polarization_axis(
@@ -94,35 +98,17 @@ def _polarization_axis(
     axis = direction_of(given or rule.polarization, "beam.polarization.axis")
     if norm(cross(beam, axis)) > _ALONG:
         return axis
-    if given is not None:
+    if given is not None or (spec.polarization.enabled and kahn_factor != 0.0):
         raise InputError(
-            "the polarisation axis lies along the beam",
-            field="beam.polarization.axis",
-            remedy="give the direction of the E-vector, across the beam",
-        )
-    if spec.polarization.enabled and kahn_factor != 0.0:
-        raise InputError(
-            "the convention's polarisation axis lies along the given beam",
+            "the polarisation axis lies along the beam"
+            if given is not None
+            else "the convention's polarisation axis lies along the given beam",
             field="beam.polarization.axis",
             remedy="give the direction of the E-vector, across the beam",
         )
     smallest = min(range(3), key=lambda index: abs(beam[index]))
     basis: Vector = (float(smallest == 0), float(smallest == 1), float(smallest == 2))
     return unit(cross(cross(beam, basis), beam))
-
-
-def direction_of(vector: Vector, field: str) -> Vector:
-    """Return a unit vector.
-
-    Raises
-    ------
-    InputError
-        A vector of length zero or not finite.
-    """
-    length = norm(vector)
-    if not 0.0 < length < math.inf:
-        raise InputError("a direction cannot have length zero", field=field)
-    return unit(vector)
 
 
 def nominal_wavelength(
@@ -132,11 +118,6 @@ def nominal_wavelength(
 
     The nominal wavelength of a spectrum or source file is its weighted mean. `source` is the
     header or geometry file that was read and states none, for the message.
-
-    Raises
-    ------
-    InputError
-        Nothing states a wavelength.
     """
     if spec.wavelength_angstrom is not None:
         return spec.wavelength_angstrom
@@ -145,9 +126,15 @@ def nominal_wavelength(
     if header_wavelength is not None:
         return header_wavelength
     if spec.source_file is not None:
-        return _mean(*_wavelengths_of_sources(spec.source_file))
+        # Without a nominal wavelength every line states its own.
+        table = read_sources(spec.source_file, beam_direction=(0.0, 0.0, 1.0), wavelength_m=None)
+        return _mean([metres_to_angstrom(value) for value in table[:, 4].tolist()], table[:, 3])
     if spec.spectrum is not None:
-        return _mean(*_spectrum(spec.spectrum))
+        found = resolve_spectrum(spec.spectrum)
+        if found is None:
+            problem = "the geometry file states no wavelength of its shots"
+            raise InputError(problem, field="beam.spectrum.shot")
+        return _mean(found.wavelength.tolist(), found.weight)
     raise InputError(
         "the file does not state the wavelength" if source else "no wavelength is given",
         source=source,
@@ -156,39 +143,22 @@ def nominal_wavelength(
     )
 
 
-def _mean(wavelengths: Float64Array, weights: Float64Array) -> float:
+def _mean(wavelengths: list[float], weights: Float64Array) -> float:
     """Weighted mean; where all weights are zero, which is refused later, the plain one."""
     largest = float(weights.max())
-    shares = weights / largest if largest > 0.0 else np.ones_like(weights)
-    return math.fsum((wavelengths * shares).tolist()) / math.fsum(shares.tolist())
-
-
-def _wavelengths_of_sources(path: str) -> tuple[Float64Array, Float64Array]:
-    """Wavelengths (Å) and weights of a source file that states every wavelength."""
-    table = read_sources(path, beam_direction=(0.0, 0.0, 1.0), wavelength_m=None)
-    return np.array([metres_to_angstrom(value) for value in table[:, 4].tolist()]), table[:, 3]
+    shares = (weights / largest if largest > 0.0 else np.ones_like(weights)).tolist()
+    products = (one * share for one, share in zip(wavelengths, shares, strict=True))
+    return math.fsum(products) / math.fsum(shares)
 
 
 def resolve_fluence(spec: BeamSpec, physics: Physics) -> float:
-    """Return the fluence, photons/m²: as given, or flux·exposure/size².
-
-    Raises
-    ------
-    InputError
-        A flux through a beam of no size, or a fluence that is not finite.
-    """
+    """Return the fluence, photons/m²: as given, or flux·exposure/size²."""
     flux = spec.flux_photons_per_s
     if flux is None or (flux == 0.0 and physics == "nanobragg"):
         given = spec.fluence_photons_per_m2
         return DEFAULT_FLUENCE_PHOTONS_PER_M2 if given is None else given
     size = beam_size_m(spec)
     exposure = DEFAULT_EXPOSURE_S if spec.exposure_s is None else spec.exposure_s
-    if size <= 0.0:
-        raise InputError(
-            "a flux through a beam of size 0 is infinite",
-            field="beam.size_mm",
-            remedy="give the size of the beam",
-        )
     fluence = flux * exposure / size / size
     if not math.isfinite(fluence):
         raise InputError("flux·exposure/size² is not finite", field="beam.flux_photons_per_s")
@@ -215,14 +185,8 @@ def _build_sources(
             spec.source_file, beam_direction=direction, wavelength_m=angstrom_to_m(wavelength)
         )
         towards = np.array([unit((x, y, z)) for x, y, z in table[:, :3].tolist()])
-        if weights != "count" and not (table[:, 3] > 0.0).any():
-            raise InputError(
-                "every source weight is zero",
-                source=spec.source_file,
-                remedy="give at least one source a positive weight",
-            )
         lambdas = np.array([metres_to_angstrom(value) for value in table[:, 4].tolist()])
-        return make_sources(towards, lambdas, table[:, 3], weights)
+        return make_sources(towards, lambdas, table[:, 3], weights, file=spec.source_file)
     directions = divergence_directions(
         direction,
         axis,
@@ -234,46 +198,48 @@ def _build_sources(
     if spectrum is not None:
         lambdas, line_weights = spectrum.wavelength, spectrum.weight
     else:
-        lambdas = dispersed_wavelengths(wavelength, _dispersion(spec, physics))
+        lambdas = _dispersed(spec.dispersion, physics, wavelength)
         line_weights = np.ones(lambdas.shape[0], dtype=np.float64)
-    return make_sources(*cross_product_table(directions, lambdas, line_weights), weights)
+    # Every direction with every wavelength, the wavelength innermost.
+    points, lines = directions.shape[0], lambdas.shape[0]
+    check_count(points * lines, "beam")
+    each = np.repeat(directions, lines, axis=0)
+    return make_sources(each, np.tile(lambdas, points), np.tile(line_weights, points), weights)
 
 
 def _divergence(axis: DivergenceAxisSpec, physics: Physics, field: str) -> Grid:
-    extent = None if axis.range_mrad is None else mrad_to_rad(axis.range_mrad)
-    step = None if axis.step_mrad is None else mrad_to_rad(axis.step_mrad)
+    extent = if_given(mrad_to_rad, axis.range_mrad)
+    step = if_given(mrad_to_rad, axis.step_mrad)
     if physics == "exact":
         return exact_grid(extent, step, axis.steps, field)
     return resolve_grid(extent, step, axis.steps, nominal=NOMINAL_ANGLE, field=field)
 
 
-def _dispersion(spec: BeamSpec, physics: Physics) -> Grid:
-    extent = spec.dispersion.range_percent
+def _dispersed(spec: DispersionSpec, physics: Physics, nominal: float) -> Float64Array:
+    """Wavelengths of the dispersion grid, nominal·(1 + step·j − range/2), (count,)."""
     if physics == "exact":
-        _check_dispersion(extent, spec.dispersion.steps)
+        _check_dispersion(spec.range_percent, spec.steps)
     # The program's range starts at 0, not at "not given": a count alone is one wavelength.
-    return resolve_grid(
-        0.0 if extent is None else percent_to_fraction(extent),
-        None,
-        spec.dispersion.steps,
-        nominal=1.0,
-        field="beam.dispersion",
-    )
+    extent = percent_to_fraction(spec.range_percent or 0.0)
+    grid = resolve_grid(extent, None, spec.steps, nominal=1.0, field="beam.dispersion")
+    factors = [1.0 + grid.step * j - grid.extent / 2.0 for j in range(grid.count)]
+    if min(factors) <= 0.0:
+        raise InputError(
+            f"a range of {100.0 * grid.extent:g} % reaches wavelength zero",
+            field="beam.dispersion.range_percent",
+            remedy="give less than 200 %",
+        )
+    return np.array([nominal * factor for factor in factors], dtype=np.float64)
 
 
 def _check_dispersion(extent: float | None, steps: int | None) -> None:
-    """Refuse a count without a range, and what is no range or count.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a count without a range, and what is no range or count."""
     count = exact_count(steps, "beam.dispersion.steps")
-    problem = ""
     if extent is not None and extent < 0.0:
         raise InputError(
             "is negative", field="beam.dispersion.range_percent", remedy="a range is 0 or more"
         )
+    problem = ""
     if extent is None and (count or 1) > 1:
         problem = "given without a range"
     elif extent and count == 1:
@@ -286,11 +252,117 @@ def _check_dispersion(extent: float | None, steps: int | None) -> None:
         )
 
 
-def _spectrum(spec: SpectrumSpec) -> tuple[Float64Array, Float64Array]:
-    """Wavelengths (Å) and weights of a spectrum of the specification."""
-    found = resolve_spectrum(spec)
-    if found is None:
+def make_sources(
+    direction: Float64Array,
+    wavelength: Float64Array,
+    weight: Float64Array,
+    rule: WeightRule,
+    *,
+    file: str = "",
+) -> Sources:
+    """Build the table and fix its divisor once, from the whole list.
+
+    `direction`: (n, 3) unit vectors towards the sources. `wavelength`: (n,) Å. `weight`: (n,) as
+    listed. Rule `sum` divides by Σw (math.fsum) of weights scaled by one power of two; `count`
+    ignores the weights and divides by the number listed; `none` divides by 1. Zero weights are
+    dropped under `sum` and `none`. `file`: that lists the sources, for messages.
+    """
+    listed = int(weight.shape[0])
+    _check_weights(weight)
+    if rule == "count":
+        weight = np.ones(listed, dtype=np.float64)
+        total = float(listed)
+    else:
+        keep = weight > 0.0
+        if not keep.any():
+            raise InputError(
+                "every source weight is zero",
+                source=file,
+                field="" if file else "beam.weights",
+                remedy="give at least one source a positive weight",
+            )
+        direction, wavelength, weight = direction[keep], wavelength[keep], weight[keep]
+        total = 1.0
+        if rule == "sum":
+            weight = _scale_by_power_of_two(weight)
+            total = math.fsum(float(value) for value in weight)
+    return Sources(
+        direction=frozen_float64(direction),
+        wavelength=frozen_float64(wavelength),
+        weight=frozen_float64(weight),
+        total_weight=total,
+        listed=listed,
+        rule=rule,
+    )
+
+
+def _check_weights(weight: Float64Array) -> None:
+    if weight.shape[0] == 0:
+        raise InputError("the list of sources is empty", field="beam")
+    bad = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if bad.size:
+        index = int(bad[0])
         raise InputError(
-            "the geometry file states no wavelength of its shots", field="beam.spectrum.shot"
+            f"weight {weight[index]:g} of source {index + 1}",
+            field="beam.weights",
+            remedy="weights are finite and not negative",
         )
-    return found.wavelength, found.weight
+
+
+def _scale_by_power_of_two(weight: Float64Array) -> Float64Array:
+    """Scale so that the largest weight lies in [0.5, 1): exact, whatever the user's unit."""
+    _, exponent = math.frexp(float(weight.max()))
+    # Two steps, since 2**-exponent itself may overflow for subnormal weights.
+    half = -exponent // 2
+    return np.ldexp(np.ldexp(weight, half), -exponent - half)
+
+
+def weight_rule(asked: WeightRule | Literal["auto"], physics: Physics) -> WeightRule:
+    """Resolve `weights: auto`: sum under `physics: exact`, count under `physics: nanobragg`."""
+    if asked != "auto":
+        return asked
+    return "sum" if physics == "exact" else "count"
+
+
+def divergence_directions(
+    beam: Vector, polarization: Vector, horizontal: Grid, vertical: Grid, *, round_off: bool
+) -> Float64Array:
+    """Directions towards the points of a divergence grid.
+
+    The point is turned from the nominal source about the polarisation axis by the vertical
+    angle, then about the vertical (beam × polarisation) by the horizontal one. A round grid
+    leaves out its corners where both ranges are finite: what lies outside of the ellipse for a
+    centred grid, else what the C program leaves out.
+
+    Returns unit vectors, (points, 3), the horizontal index outermost.
+    """
+    check_count(horizontal.count * vertical.count, "beam.divergence")
+    upward = unit(cross(beam, polarization))
+    directions: list[Vector] = []
+    angles = vertical.values
+    for across in horizontal.values:
+        for along in angles:
+            if round_off and _outside(across, horizontal, along, vertical):
+                continue
+            point = rotate_about(scale(beam, -1.0), polarization, along)
+            directions.append(unit(rotate_about(point, upward, across)))
+    if not directions:
+        raise InputError(
+            "the round divergence grid has no point inside its ellipse",
+            field="beam.divergence",
+            remedy="use shape: square or more steps",
+        )
+    return np.array(directions, dtype=np.float64).reshape(-1, 3)
+
+
+def _outside(across: float, horizontal: Grid, along: float, vertical: Grid) -> bool:
+    if horizontal.extent == 0.0 or vertical.extent == 0.0:
+        return False
+    if horizontal.centred:
+        return 4.0 * ((across / horizontal.extent) ** 2 + (along / vertical.extent) ** 2) > 1.0
+    return 4.0 * (_share(across, horizontal) + _share(along, vertical)) > _ROUND_CUT
+
+
+def _share(angle: float, grid: Grid) -> float:
+    even = 1 - grid.count % 2
+    return (angle * angle - grid.step * grid.step / 4.0 * even) / grid.extent / grid.extent

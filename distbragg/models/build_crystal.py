@@ -1,106 +1,92 @@
-"""Resolve the crystal: lattice vectors, size, mosaic domains and spindle."""
+"""Resolve the crystal: lattice vectors, size, form of its spots, mosaic domains and spindle."""
 
 from __future__ import annotations
 
-import logging
 import math
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Final
-
-import numpy as np
 
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
-from distbragg.models.arrays import Float64Array, frozen_float64
-from distbragg.models.build_beam import Physics, beam_size_m, direction_of
-from distbragg.models.cell import (
-    CellParameters,
-    Triad,
-    cell_parameters,
-    dual,
-    lattice,
-    measured_cell,
-    standard_reciprocal,
-)
-from distbragg.models.conventions import ConventionRule
+from distbragg.models.build_beam import beam_size_m
+from distbragg.models.build_mosaic import cap_rotations, mosaic_covariance, mosaic_spread
 from distbragg.models.crystal import Crystal
-from distbragg.models.headers import HeaderValues
-from distbragg.models.orientation import given_orientation, kappa_setting
-from distbragg.models.ran1 import Ran1
 from distbragg.models.rotations import (
-    cap_domains,
-    fold_seed,
-    gaussian_domains,
+    Ran1,
+    given_orientation,
+    kappa_setting,
     random_misset,
     uniform_rotation,
 )
-from distbragg.models.spot_form import check_cells, spot_form
-from distbragg.models.steps import (
-    StepFields,
-    exact_count,
-    exact_steps,
-    resolve_domains,
-    resolve_phi,
+from distbragg.models.setting import HeaderValues, Resolved, Setting
+from distbragg.models.steps import exact_steps, resolve_phi
+from distbragg.models.vectors import (
+    Number,
+    Physics,
+    Triad,
+    cell_parameters,
+    direction_of,
+    dual,
+    frozen_float64,
+    lattice,
+    measured_cell,
+    norm,
+    rotate_xyz,
+    rotated,
+    scale,
+    standard_reciprocal,
 )
-from distbragg.models.vectors import Vector, apply_matrix, components, norm, rotate_xyz, scale
-from distbragg.read.matrix import read_matrix
 from distbragg.read.structure_factors import file_cell
+from distbragg.read.table import read_matrix
+from distbragg.shapes import SHAPES, SpotShape
+from distbragg.spec.base import MAXIMUM_SEED
 from distbragg.spec.beam import BeamSpec
-from distbragg.spec.crystal import CrystalSpec, MosaicSpec
-from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.sampling import GoniometerSpec
-from distbragg.units import angstrom_to_m, deg_to_rad, mm_to_m
+from distbragg.spec.crystal import CrystalSpec
+from distbragg.spec.experiment import ExperimentSpec, GoniometerSpec
+from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, deg_to_rad, mm_to_m
 
-logger = logging.getLogger("distbragg")
-
-_SIZE_AXES: Final = ("a", "b", "c")
-_PHI_FIELDS: Final = StepFields(
-    "goniometer.oscillation_deg", "goniometer.step_deg", "goniometer.steps"
-)
-_METRES_PER_ANGSTROM: Final = 1e-10
+_PHI_FIELDS: Final = ("goniometer.oscillation_deg", "goniometer.step_deg", "goniometer.steps")
 _ROUNDING_NOISE: Final = 1e-12
-_LARGEST_SPREAD_DEG: Final = 360.0
 _PROGRAM_START: Final = Ran1(DEFAULT_MOSAIC_SEED)
 """The generator as the C program starts with it."""
-
-_DOMAINS_KEPT: Final = 2
-"""Sets of mosaic domains a process keeps: the frames of a sweep mostly share one."""
 
 
 def build_crystal(
     spec: ExperimentSpec,
-    rule: ConventionRule,
-    headers: HeaderValues,
+    setting: Setting,
     wavelength: float,
     frame: int,
+    like: Resolved | None = None,
 ) -> Crystal:
-    """Resolve the crystal of one frame.
+    """Resolve the crystal of one frame, without domains drawn from a normal distribution.
 
-    Parameters
-    ----------
-    spec : ExperimentSpec
-    rule : ConventionRule
-        Gives the spindle where the spec does not.
-    headers : HeaderValues
-    wavelength : float
-        Nominal, Å: an orientation matrix is divided by it.
-    frame : int
-        Enters the seed of mosaic domains that are drawn per frame.
-
-    Raises
-    ------
-    InputError
-        Names the field or file that cannot be used.
+    `wavelength`: nominal, Å: an orientation matrix is divided by it. `frame`: enters the seed of
+    mosaic domains that are drawn per frame. `like`: another frame, whose mosaicity is taken over
+    where it is the same.
     """
     physics, shape, fudge = spec.physics, spec.crystal.shape, spec.crystal.fudge
-    check_cells(shape, physics, spec.crystal.cells)
+    rule, headers = setting.rule, setting.headers
+    _check_shape(shape, physics, spec.crystal.cells)
     generator = _PROGRAM_START.fork()
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
-    vectors = _oriented_lattice(spec, headers, wavelength, generator)
-    (real, reciprocal), spindle = _mounted(spec.goniometer, spindle, beam, vectors)
-    spread, rotations = _mosaic(spec.crystal.mosaic, physics, frame, generator)
+    real, reciprocal = _oriented_lattice(spec, headers, wavelength, generator)
+    if spec.goniometer.kappa is not None:
+        at_rest, spindle = kappa_setting(spec.goniometer.kappa, spindle, beam)
+        real, reciprocal = rotated(at_rest, real), rotated(at_rest, reciprocal)
+    mosaic = spec.crystal.mosaic
+    same = like is not None and physics == like.spec.physics and mosaic is like.spec.crystal.mosaic
+    if like is not None and same and mosaic.distribution == "cap" and not mosaic.per_frame:
+        known = like.experiment.crystal
+        spread, domains = known.mosaic_spread, known.mosaic_rotations
+        covariance = known.mosaic_covariance
+    else:
+        spread = mosaic_spread(mosaic, physics)
+        covariance = frozen_float64(mosaic_covariance(mosaic, real, reciprocal))
+        domains = cap_rotations(mosaic, spread, frame, generator)
     cells = _cells(spec.crystal, spec.beam, real, physics)
+    form = spot_form(shape, physics, fudge, cells, reciprocal)
+    phi, oscillation = spindle_angles(spec.goniometer, headers, physics)
     return Crystal(
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
@@ -108,25 +94,34 @@ def build_crystal(
         cells=frozen_float64(cells),
         shape=shape,
         fudge=fudge,
-        spot_form=frozen_float64(spot_form(shape, physics, fudge, cells, reciprocal)),
+        spot_form=frozen_float64(form),
         mosaic_spread=spread,
-        mosaic_rotations=rotations,
-        phi=frozen_float64(phi_values(spec.goniometer, headers, physics)),
+        mosaic_rotations=domains,
+        phi=frozen_float64(phi),
         spindle_axis=frozen_float64(spindle),
+        mosaic_covariance=covariance,
+        oscillation=oscillation,
     )
 
 
 def _oriented_lattice(
     spec: ExperimentSpec, headers: HeaderValues, wavelength: float, generator: Ran1
 ) -> tuple[Triad, Triad]:
-    crystal = spec.crystal
-    of_file = headers.real_space is not None and crystal.cell is None
-    cell = None if of_file else _given_cell(spec)
+    crystal, factors = spec.crystal, spec.structure_factors
+    given = crystal.cell
+    of_file = headers.real_space if given is None else None
+    if given is None and of_file is None and crystal.matrix_file is None and factors.file:
+        given = file_cell(factors.file, factors.format, factors.column)
+    cell = None if given is None else cell_parameters(given)
     if crystal.matrix_file is not None:
-        reciprocal = _matrix_vectors(crystal.matrix_file, wavelength)
+        # Columns of a MOSFLM matrix, freed of the wavelength it was written with.
+        rows = read_matrix(crystal.matrix_file).tolist()
+        factor = METRES_PER_ANGSTROM / angstrom_to_m(wavelength)
+        a, b, c = ((rows[0][i], rows[1][i], rows[2][i]) for i in range(3))
+        reciprocal = (scale(a, factor), scale(b, factor), scale(c, factor))
         field = "crystal.matrix_file"
-    elif of_file and headers.real_space is not None:
-        reciprocal = dual(headers.real_space)
+    elif of_file is not None:
+        reciprocal = dual(of_file)
         field = "detector.geometry_file"
     elif cell is not None:
         reciprocal = standard_reciprocal(cell, spec.physics)
@@ -141,37 +136,11 @@ def _oriented_lattice(
     return lattice(turned, cell, spec.physics, field)
 
 
-def _given_cell(spec: ExperimentSpec) -> CellParameters | None:
-    """Cell of the spec; without one and without a matrix, that of the structure-factor file."""
-    cell = spec.crystal.cell
-    if cell is None and spec.crystal.matrix_file is None:
-        factors = spec.structure_factors
-        if factors.file is not None:
-            cell = file_cell(factors.file, factors.format, factors.column)
-    return None if cell is None else cell_parameters(cell)
-
-
-def _matrix_vectors(path: str, wavelength: float) -> Triad:
-    """Columns of a MOSFLM matrix, freed of the wavelength it was written with."""
-    rows = read_matrix(path).tolist()
-    factor = _METRES_PER_ANGSTROM / angstrom_to_m(wavelength)
-    columns: list[Vector] = [(rows[0][i], rows[1][i], rows[2][i]) for i in range(3)]
-    return scale(columns[0], factor), scale(columns[1], factor), scale(columns[2], factor)
-
-
 def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran1) -> Triad:
-    """Apply the misset or the quaternion to the reciprocal vectors."""
-    a_star, b_star, c_star = reciprocal
-    matrix = given_orientation(spec)
-    if spec.misset_deg is not None and matrix is not None:
-        raise InputError(
-            "given beside crystal.misset_deg",
-            field="crystal.quaternion_xyzw",
-            remedy="keep one of the two",
-        )
-    angles = (0.0, 0.0, 0.0)
+    """Apply the orientation of the spec to the reciprocal vectors."""
+    matrix, angles = given_orientation(spec), (0.0, 0.0, 0.0)
     if spec.misset_deg == "random":
-        seed = 0 if spec.misset_seed is None else spec.misset_seed
+        seed = spec.misset_seed or 0
         if physics == "nanobragg":
             angles = random_misset(seed, generator)
         else:
@@ -180,28 +149,9 @@ def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran
         x, y, z = spec.misset_deg
         angles = (deg_to_rad(x), deg_to_rad(y), deg_to_rad(z))
     if matrix is not None:
-        return _rotated(matrix, reciprocal)
-    return rotate_xyz(a_star, angles), rotate_xyz(b_star, angles), rotate_xyz(c_star, angles)
-
-
-def _rotated(matrix: Float64Array, vectors: Triad) -> Triad:
-    first, second, third = vectors
-    return (
-        apply_matrix(matrix, first),
-        apply_matrix(matrix, second),
-        apply_matrix(matrix, third),
-    )
-
-
-def _mounted(
-    spec: GoniometerSpec, spindle: Vector, beam: Vector, vectors: tuple[Triad, Triad]
-) -> tuple[tuple[Triad, Triad], Vector]:
-    """Set the crystal by the goniometer's axes at rest; return it and the axis that turns."""
-    if spec.kappa is None:
-        return vectors, spindle
-    setting, axis = kappa_setting(spec.kappa, spindle, beam)
-    real, reciprocal = vectors
-    return (_rotated(setting, real), _rotated(setting, reciprocal)), axis
+        return rotated(matrix, reciprocal)
+    a_star, b_star, c_star = (rotate_xyz(vector, angles) for vector in reciprocal)
+    return a_star, b_star, c_star
 
 
 def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> list[float]:
@@ -211,22 +161,21 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
     beam whose size was given clips.
     """
     counts = [float(value) for value in (spec.cells or (1, 1, 1))]
-    sizes = [mm_to_m(value) for value in (spec.size_mm or (0.0, 0.0, 0.0))]
-    if physics == "nanobragg" or beam.size_mm is not None:
+    sizes = [] if spec.size_mm is None else [mm_to_m(value) for value in spec.size_mm]
+    if sizes and (physics == "nanobragg" or beam.size_mm is not None):
         beam_size = beam_size_m(beam)
         for index in (1, 2):
-            if beam_size < sizes[index]:
-                logger.warning(
-                    "crystal.size_mm: clipping the sample along %s (%g mm) to the beam (%g mm)",
-                    _SIZE_AXES[index],
-                    sizes[index] * 1e3,
-                    beam_size * 1e3,
-                )
-                sizes[index] = beam_size
+            sizes[index] = min(sizes[index], beam_size)
     for index, size in enumerate(sizes):
         if size > 0.0:
-            edge = norm(scale(real[index], _METRES_PER_ANGSTROM))
-            counts[index] = float(whole_up(size / edge, physics))
+            edge = norm(scale(real[index], METRES_PER_ANGSTROM))
+            if not (cells := size / edge) <= MAXIMUM_SEED:
+                raise InputError(
+                    f"{cells:.3g} cells along {'abc'[index]}",
+                    field="crystal.size_mm",
+                    remedy=f"at most {MAXIMUM_SEED}; sizes are in mm",
+                )
+            counts[index] = float(whole_up(cells, physics))
     return [max(count, 1.0) for count in counts]
 
 
@@ -238,74 +187,79 @@ def whole_up(ratio: float, physics: Physics) -> int:
     return math.ceil(ratio if physics == "nanobragg" else ratio * (1.0 - _ROUNDING_NOISE))
 
 
-def largest_width_m(crystal: Crystal) -> float:
-    """Return the largest width of the crystal, m (cells times edge)."""
-    widths = [
-        norm(scale(components(row), _METRES_PER_ANGSTROM)) * float(count)
-        for row, count in zip(crystal.real_space, crystal.cells, strict=True)
-    ]
-    return max(widths)
-
-
-def _mosaic(
-    spec: MosaicSpec, physics: Physics, frame: int, generator: Ran1
-) -> tuple[float, Float64Array]:
-    if spec.spread_deg is not None and spec.spread_deg > _LARGEST_SPREAD_DEG:
-        raise InputError(
-            f"a spread of {spec.spread_deg:g} degrees is more than a whole turn",
-            field="crystal.mosaic.spread_deg",
-            remedy=f"give at most {_LARGEST_SPREAD_DEG:g}",
-        )
-    asked = None if spec.spread_deg is None else deg_to_rad(spec.spread_deg)
-    if physics == "exact":
-        exact_count(spec.domains, "crystal.mosaic.domains")
-    spread, count = resolve_domains(asked, spec.domains)
-    if spread == 0.0:
-        return 0.0, frozen_float64(np.eye(3)[np.newaxis])
-    seed = -DEFAULT_MOSAIC_SEED if spec.seed is None else spec.seed
-    if spec.per_frame:
-        seed = fold_seed(seed, frame)
-    if spec.distribution == "gaussian":
-        return spread, _gaussian(spread, count, fold_seed(seed, 0))
-    if seed >= 0:
-        return spread, _cap(spread, count, seed)
-    # A negative seed goes on with the generator's table, as in the program.
-    generator.reseed(-seed)
-    return spread, frozen_float64(cap_domains(spread, count, generator))
-
-
-@lru_cache(maxsize=_DOMAINS_KEPT)
-def _cap(spread: float, count: int, seed: int) -> Float64Array:
-    """Domains of a seed that fills the generator afresh: the same for every frame that names it."""
-    return frozen_float64(cap_domains(spread, count, Ran1(-seed)))
-
-
-@lru_cache(maxsize=_DOMAINS_KEPT)
-def _gaussian(spread: float, count: int, seed: int) -> Float64Array:
-    return frozen_float64(gaussian_domains(spread, count, seed))
-
-
-def phi_values(spec: GoniometerSpec, headers: HeaderValues, physics: Physics) -> list[float]:
-    """Spindle angles of one frame, rad.
+def spindle_angles(
+    spec: GoniometerSpec, headers: HeaderValues, physics: Physics
+) -> tuple[list[float], tuple[float, float]]:
+    """Return the spindle angles of one frame, and the least and largest that it turns through, rad.
 
     `physics: nanobragg` takes the left edges phi0 + step·j; `physics: exact` the midpoints
     of as many equal intervals of the oscillation, backwards where it is negative, and one angle
     without an oscillation.
-
-    Raises
-    ------
-    InputError
-        Too many steps, or under `physics: exact` what `exact_steps` refuses.
     """
-    start = headers.phi if spec.phi_deg is None else deg_to_rad(spec.phi_deg)
-    start = 0.0 if start is None else start
-    extent = headers.oscillation
+    start, extent = headers.phi or 0.0, headers.oscillation
+    if spec.phi_deg is not None:
+        start = deg_to_rad(spec.phi_deg)
     if spec.oscillation_deg is not None:
         extent = deg_to_rad(spec.oscillation_deg)
     step = None if spec.step_deg is None else deg_to_rad(spec.step_deg)
     if physics == "nanobragg":
-        steps = resolve_phi(extent, step, spec.steps)
-        return [start + steps.step * index for index in range(steps.count)]
-    count, turned = exact_steps(extent, step, spec.steps, _PHI_FIELDS)
-    width = turned / count
-    return [start + width * (index + 0.5) for index in range(count)]
+        offset, (count, width) = 0.0, resolve_phi(extent, step, spec.steps)
+    else:
+        count, turned = exact_steps(extent, step, spec.steps, _PHI_FIELDS)
+        offset, width = 0.5, turned / count
+    stop = start + width * count
+    values = [start + width * (index + offset) for index in range(count)]
+    return values, (min(start, stop), max(start, stop))
+
+
+def spot_form(
+    shape: SpotShape,
+    physics: Physics,
+    fudge: float,
+    cells: Sequence[Number],
+    reciprocal: Sequence[Sequence[Number]],
+) -> list[list[Number]]:
+    """Return S (3, 3), without unit, as plain sums of floats or of 0-dimensional tensors.
+
+    `physics: nanobragg` takes GAUSS and TOPHAT by |Δq*|² (Na Nb Nc)², as the C program does.
+    `reciprocal`: rows a*, b*, c*, 1/Å, in any orientation.
+    """
+    row = SHAPES[shape]
+    # A product over the axes has no use for a radius: `fudge` leaves SQUARE as it is.
+    share = 1.0 if row.transform == "interference" else fudge
+    count = cells[0] * cells[1] * cells[2]
+    if physics == "nanobragg" and row.program > 0.0:
+        return _metric(reciprocal, count * count * (fudge * row.program))
+    if row.form == "star":
+        (a, b, c), (d, e, f), (g, h, i) = reciprocal
+        volume = a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g)
+        return _metric(reciprocal, (count / abs(volume)) ** (2.0 / 3.0) * fudge)
+    zero = count * 0.0
+    return [[cells[i] * cells[i] * share if i == j else zero for j in range(3)] for i in range(3)]
+
+
+def _check_shape(shape: SpotShape, physics: Physics, cells: Sequence[float] | None) -> None:
+    """Refuse a shape that the physics lacks, and broken numbers of cells where none can be."""
+    if physics == "nanobragg" and SHAPES[shape].program < 0.0:
+        raise InputError(
+            f"the C program has no shape '{shape}'",
+            field="crystal.shape",
+            remedy="use physics: exact, or one of "
+            + ", ".join(row.name for row in SHAPES.values() if row.program >= 0.0),
+        )
+    if shape != "square":
+        return
+    others = (row.name for row in SHAPES.values() if row.transform != "interference")
+    for axis, count in zip("abc", cells or (), strict=False):
+        if count != int(count):
+            raise InputError(
+                f"{count:g} cells along {axis}: a square crystal has whole numbers of cells, "
+                "since sin(πNh)/sin(πh) repeats from one reflection to the next for those only",
+                field="crystal.cells",
+                remedy=f"round it, or use one of the shapes {', '.join(others)}",
+            )
+
+
+def _metric(rows: Sequence[Sequence[Number]], factor: Number) -> list[list[Number]]:
+    """Scalar products of vectors times a factor, (3, 3)."""
+    return [[(a[0] * b[0] + a[1] * b[1] + a[2] * b[2]) * factor for b in rows] for a in rows]

@@ -2,240 +2,302 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from dataclasses import dataclass
 from typing import Final
 
 from distbragg.errors import InputError
-from distbragg.models.active import active_pixels
-from distbragg.models.arrays import frozen_float64
-from distbragg.models.beam_centre import Centres, resolve_centres
-from distbragg.models.build_beam import Physics
-from distbragg.models.build_panels import Surroundings, build_panels
-from distbragg.models.conventions import ConventionRule, Pivot
+from distbragg.models.build_panels import (
+    PARALLEL,
+    Swing,
+    active_pixels,
+    build_panels,
+    preset_panels,
+    swing_of,
+    with_preset,
+)
+from distbragg.models.conventions import (
+    CONVENTIONS,
+    BeamCentre,
+    ConventionRule,
+    Pivot,
+    convention_of,
+)
 from distbragg.models.detector import Detector, Panel, Surface
-from distbragg.models.detector_axes import PARALLEL, PanelAxes, Swing, panel_axes, swing_of
-from distbragg.models.file_geometry import is_wavelength_of
-from distbragg.models.headers import HeaderValues
-from distbragg.models.presets import preset_panels, with_preset
 from distbragg.models.sensor import build_sensor
+from distbragg.models.setting import DEFAULT_PIXEL_MM, DEFAULT_SIZE_MM, HeaderValues, Setting
 from distbragg.models.vectors import (
+    Physics,
     Vector,
     combine,
+    cross,
+    direction_of,
     dot,
+    frozen_float64,
+    norm,
     rotate_xyz,
     scale,
+    unit,
 )
-from distbragg.read.geometry.model import FileGeometry
-from distbragg.spec.detector import DetectorSpec
+from distbragg.spec.detector import DetectorAxesSpec, DetectorSpec
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.units import mm_to_m
+from distbragg.units import deg_to_rad, if_given, mm_to_m
 
-logger = logging.getLogger("distbragg")
-
-MAXIMUM_PIXELS: Final = 1 << 31
-
+_MAXIMUM_PIXELS: Final = 1 << 31
 _DEFAULT_DISTANCE_MM: Final = 100.0
-_DEFAULT_SIZE_MM: Final = 102.4
-_DEFAULT_PIXEL_MM: Final = 0.1
-
-
-def convention_of(spec: ExperimentSpec) -> str:
-    """Name the convention: as given, else `custom` where directions or pix0 are, else MOSFLM.
-
-    Panels with places of their own are such directions.
-
-    Under `physics: nanobragg` a polarisation or spindle axis is such a direction too; under
-    `physics: exact` those two merely replace the convention's own.
-    """
-    if spec.detector.convention is not None:
-        return spec.detector.convention
-    if spec.detector.panels is not None or spec.detector.geometry_file is not None:
-        return "custom"
-    directions: list[object] = [
-        spec.detector.axes.fast,
-        spec.detector.axes.slow,
-        spec.detector.axes.normal,
-        spec.detector.axes.twotheta,
-        spec.detector.pix0_m,
-        spec.beam.direction,
-    ]
-    if spec.physics == "nanobragg":
-        directions += [spec.beam.polarization.axis, spec.goniometer.spindle_axis]
-    return "custom" if any(direction is not None for direction in directions) else "mosflm"
 
 
 @dataclass(frozen=True, slots=True)
-class PanelSize:
-    """Pixels, pixel size and lengths (m) of a panel; a length given as such is kept as given."""
+class _Frame:
+    """A panel before it is swung, its swing, and beam · normal after all of it but 2θ."""
 
     shape: tuple[int, int]
-    pixel: float
-    fast: float
-    slow: float
+    pixel: float  # m
+    lengths: tuple[float, float]  # (slow, fast), m; as given where given as such
+    fast: Vector
+    slow: Vector
+    normal: Vector
+    swing: Swing
+    ratio: float
 
 
 def build_detector(
-    spec: ExperimentSpec,
-    rule: ConventionRule,
-    headers: HeaderValues,
-    beam: Vector,
-    *,
-    wavelength: float,
-    geometry: FileGeometry | None = None,
+    spec: ExperimentSpec, setting: Setting, beam: Vector, wavelength: float
 ) -> Detector:
-    """Resolve the detector: the panels of a geometry, or the one panel of a spec.
-
-    Parameters
-    ----------
-    spec : ExperimentSpec
-    rule : ConventionRule
-    headers : HeaderValues
-    beam : (3,) floats
-        Unit vector along the beam.
-    wavelength : float, Å
-        Nominal.
-    geometry : FileGeometry, optional
-        Panels that have places of their own.
-
-    Raises
-    ------
-    InputError
-        Names the field that cannot be used.
-    """
-    physics = spec.physics
-    if geometry is not None:
-        around = Surroundings(physics, beam, wavelength, is_wavelength_of(geometry, wavelength))
-        return build_panels(spec.detector, geometry, rule, around)
-    written = spec.detector
+    """Resolve the detector; `beam` is a unit vector, `wavelength` the nominal one, Å."""
+    physics, written = spec.physics, spec.detector
+    if setting.geometry is not None:
+        return build_panels(spec, setting, setting.geometry, beam, wavelength)
     detector, preset = with_preset(written)
     spec = spec.model_copy(update={"detector": detector})
-    size = panel_size(detector, headers, physics)
-    axes = panel_axes(detector, rule, physics, beam)
-    swing = swing_of(detector, headers, physics)
-    ratio = dot(beam, rotate_xyz(axes.normal, swing.angles))
+    frame = _frame(spec, setting, beam)
+    swing, shape = frame.swing, frame.shape
     if detector.pix0_m is not None and physics == "exact":
-        origin = _given_origin(detector.pix0_m)
+        origin = detector.pix0_m
     else:
-        origin = _computed_origin(spec, rule, headers, _Frame(size, axes, swing, beam, ratio))
-    turned = PanelAxes(
-        swing.turn(axes.fast, axes),
-        swing.turn(axes.slow, axes),
-        swing.turn(axes.normal, axes),
-        axes.twotheta,
-    )
-    normal = turned.normal
+        origin = _computed_origin(spec, setting, frame, beam)
+    normal = swing.turn(frame.normal)
     close = dot(origin, normal)
     if close == 0.0:
         raise InputError("the detector plane holds the sample", field="detector.pix0_m")
-    distance = close / ratio if abs(ratio) > PARALLEL else close
+    distance = close / frame.ratio if abs(frame.ratio) > PARALLEL else close
     if close < 0.0 and physics == "exact":
         # The C program's normal may point at the sample, which makes its images negative.
         normal, close = scale(normal, -1.0), -close
     panel = Panel(
         name="detector",
-        shape=size.shape,
-        pixels=size.shape,
-        pixel_size=size.pixel,
+        shape=shape,
+        pixels=shape,
+        pixel_size=frame.pixel,
         origin=frozen_float64(origin),
-        fast=frozen_float64(turned.fast),
-        slow=frozen_float64(turned.slow),
+        fast=frozen_float64(swing.turn(frame.fast)),
+        slow=frozen_float64(swing.turn(frame.slow)),
         normal=frozen_float64(normal),
         close_distance=close,
         distance=distance,
         surface=_surface(detector, physics),
         point_pixel=detector.point_pixel,
         sensor=build_sensor(detector.sensor, physics, wavelength),
-        active=active_pixels(size.shape, detector.roi, detector.mask_file),
+        active=active_pixels(shape, detector.roi, detector.mask_file),
     )
-    if preset is not None:
-        return Detector(panels=preset_panels(panel, preset, written))
-    return Detector(panels=(panel,))
+    return Detector((panel,) if preset is None else preset_panels(panel, preset, written))
+
+
+def _frame(spec: ExperimentSpec, setting: Setting, beam: Vector) -> _Frame:
+    """Resolve size, axes and swing; a header's 2θ counts under `physics: exact` alone."""
+    detector, rule, given = spec.detector, setting.rule, spec.detector.axes
+    fast = direction_of(given.fast or rule.fast, "detector.axes.fast")
+    slow = direction_of(given.slow or rule.slow, "detector.axes.slow")
+    across = cross(fast, slow)
+    if norm(across) < PARALLEL:
+        raise InputError("the fast and slow axes are parallel", field="detector.axes.slow")
+    if spec.physics == "exact" and dot(beam, across) < 0.0:
+        across = scale(across, -1.0)
+    normal = _normal(given, across, rule, spec.physics)
+    twotheta = if_given(deg_to_rad, detector.twotheta_deg)
+    if twotheta is None and spec.physics == "exact":
+        twotheta = setting.headers.twotheta
+    swing = swing_of(detector, rule, twotheta or 0.0)
+    ratio = dot(beam, rotate_xyz(normal, swing.angles))
+    size = _panel_size(detector, setting.headers, spec.physics)
+    return _Frame(*size, fast, slow, normal, swing, ratio)
+
+
+def _normal(
+    given: DetectorAxesSpec, across: Vector, rule: ConventionRule, physics: Physics
+) -> Vector:
+    """Return the panel normal: the convention's, unless axes of the panel itself were given.
+
+    For given axes it is ± fast × slow, whichever looks along the beam: a slow axis that points
+    down would else put the panel behind the sample. nanoBragg keeps its initial x axis there.
+    """
+    if given.normal is None:
+        own = physics == "exact" and (given.fast is not None or given.slow is not None)
+        return unit(across) if own else rule.normal
+    if physics == "nanobragg" and norm(given.normal) != 1.0:
+        return unit(across)
+    return direction_of(given.normal, "detector.axes.normal")
+
+
+def _computed_origin(spec: ExperimentSpec, setting: Setting, frame: _Frame, beam: Vector) -> Vector:
+    """Origin from beam centre or nearest point, distance and pivot."""
+    fast, slow, normal, swing = frame.fast, frame.slow, frame.normal, frame.swing
+    close = _close_distance(spec.detector, setting.headers, spec.physics, frame.ratio)
+    along = dot(beam, normal)
+    reach = 0.0 if abs(along) < PARALLEL else close / along
+    centres = []
+    # Where the beam hits the unrotated panel, from the nearest point: `reach` along it.
+    for name, centre, size, axis in (
+        ("x", setting.rule.fast_centre, frame.lengths[1], fast),
+        ("y", setting.rule.slow_centre, frame.lengths[0], slow),
+    ):
+        side = _Side(name, size, frame.pixel, reach * dot(beam, axis))
+        resolve = _nanobragg_centre if spec.physics == "nanobragg" else _exact_centre
+        centres.append(resolve(spec.detector, setting.headers, centre, side))
+    (fast_beam, fast_close), (slow_beam, slow_close) = centres
+    if spec.physics == "nanobragg" and setting.rule is CONVENTIONS["custom"]:
+        fast_close, slow_close = fast_beam, slow_beam
+    if pivot_of(spec) == "sample":
+        return swing.turn(combine((-fast_close, fast), (-slow_close, slow), (close, normal)))
+    if abs(frame.ratio) < PARALLEL:
+        raise InputError(
+            "the detector plane is parallel to the beam",
+            field="detector.rotation_deg",
+            remedy="use pivot: sample with close_distance_mm",
+        )
+    return combine(
+        (-fast_beam, swing.turn(fast)), (-slow_beam, swing.turn(slow)), (close / frame.ratio, beam)
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Frame:
-    """What the origin is computed from; `ratio` is beam · normal before 2θ."""
+class _Side:
+    """One panel axis: its length and pixel (m) and where the beam lies from the nearest point."""
 
-    size: PanelSize
-    axes: PanelAxes
-    swing: Swing
-    beam: Vector
-    ratio: float
+    name: str
+    size: float
+    pixel: float
+    offset: float
+
+    def of_org(self, org: float | None) -> float | None:
+        """Return the place of ORGX or ORGY, m."""
+        return None if org is None else (org - 0.5) * self.pixel
+
+    def given(self, detector: DetectorSpec, centre: BeamCentre) -> list[float | None]:
+        """Return what is said of beam (as the convention writes it) and nearest point, m, ORG."""
+        beam, close, org = f"{centre.field}_mm", f"{self.name}close_mm", f"org{self.name}_px"
+        lengths = [if_given(mm_to_m, getattr(detector, field)) for field in (beam, close)]
+        return [*lengths, getattr(detector, org)]
+
+    def default(self, centre: BeamCentre) -> float:
+        """Return where a beam lies of which only the convention is known, m."""
+        value = (self.size + centre.default_pixel * self.pixel) / 2.0
+        return centre.position(value, self.size, self.pixel)
 
 
-def _computed_origin(
-    spec: ExperimentSpec, rule: ConventionRule, headers: HeaderValues, frame: _Frame
-) -> Vector:
-    """Origin from beam centre or nearest point, distance and pivot."""
-    detector, physics = spec.detector, spec.physics
-    if detector.pix0_m is not None:
-        logger.warning(
-            "detector.pix0_m: computed from the beam centre and distance, as in nanoBragg; "
-            "the given vector is not used"
+def _nanobragg_centre(
+    detector: DetectorSpec, headers: HeaderValues, centre: BeamCentre, side: _Side
+) -> tuple[float, float]:
+    """Resolve beam centre and nearest point along one axis as the program does, m.
+
+    The nearest point comes from ORGX/Y alone (from the beam centre under CUSTOM), and the beam
+    centre from Xbeam/Ybeam by the convention.
+    """
+    beam, close, org = side.given(detector, centre)
+    nearest = side.of_org(getattr(headers, f"org{side.name}") if org is None else org)
+    if nearest is None:
+        nearest = side.size / 2.0
+    if beam is None:
+        beam = getattr(headers, centre.field)
+    if beam is None and centre.from_close:
+        beam = nearest if close is None else close
+    if beam is None:
+        return side.default(centre), nearest
+    return centre.position(beam, side.size, side.pixel), nearest
+
+
+def _exact_centre(
+    detector: DetectorSpec, headers: HeaderValues, centre: BeamCentre, side: _Side
+) -> tuple[float, float]:
+    """Resolve the same before rotations; explicit fields replace those of a header together."""
+    beam, close, org = side.given(detector, centre)
+    if close is not None and org is not None:
+        raise InputError(
+            f"given beside detector.{side.name}close_mm",
+            field=f"detector.org{side.name}_px",
+            remedy="keep one of the two",
         )
-    close = _close_distance(detector, headers, physics, frame.ratio)
-    centres = resolve_centres(
-        spec,
-        rule,
-        headers,
-        size_fast=frame.size.fast,
-        size_slow=frame.size.slow,
-        pixel=frame.size.pixel,
-        offsets=_beam_offsets(frame.axes, frame.beam, close),
-    )
-    pivot = _pivot(detector, rule, physics, convention_of(spec))
-    return _origin(centres, frame, close, pivot)
+    if beam is None and close is None and org is None:
+        beam, org = getattr(headers, centre.field), getattr(headers, f"org{side.name}")
+    nearest = side.of_org(org) if close is None else close
+    if beam is not None:
+        place = centre.position(beam, side.size, side.pixel)
+        return place, place - side.offset if nearest is None else nearest
+    if nearest is None and not centre.from_close:
+        return side.default(centre), side.size / 2.0
+    if nearest is None:
+        nearest = side.size / 2.0
+    return nearest + side.offset, nearest
 
 
-def panel_size(spec: DetectorSpec, headers: HeaderValues, physics: Physics) -> PanelSize:
-    """Resolve pixels and pixel size.
+def pivot_of(spec: ExperimentSpec) -> Pivot:
+    """Return the point that the detector turns about."""
+    detector, convention = spec.detector, convention_of(spec)
+    if convention != "custom":
+        own = CONVENTIONS[convention].pivot
+        return own if spec.physics == "nanobragg" else detector.pivot or own
+    near = ("xclose_mm", "yclose_mm", "orgx_px", "orgy_px", "close_distance_mm", "twotheta_deg")
+    about_sample = any(getattr(detector, field) is not None for field in near)
+    return detector.pivot or ("sample" if about_sample else "beam")
+
+
+def _panel_size(
+    spec: DetectorSpec, headers: HeaderValues, physics: Physics
+) -> tuple[tuple[int, int], float, tuple[float, float]]:
+    """Return pixels (slow, fast), pixel size and lengths, m.
 
     A number of pixels beats a length; a length gives ceil(length/pixel − ½) pixels; neither
     gives 102.4 mm. A header's number of pixels gives way to an explicit length, except under
     `physics: nanobragg`.
-
-    Raises
-    ------
-    InputError
-        No pixels, or more than 2^31.
     """
-    pixel = _first(_mm(spec.pixel_size_mm), headers.pixel_size, mm_to_m(_DEFAULT_PIXEL_MM))
+    pixel = _first(
+        if_given(mm_to_m, spec.pixel_size_mm), headers.pixel_size, mm_to_m(DEFAULT_PIXEL_MM)
+    )
     header = headers.shape or (None, None)
-    slow, slow_length = _one_side(spec.pixels_slow, spec.size_slow_mm, header[0], pixel, physics)
-    fast, fast_length = _one_side(spec.pixels_fast, spec.size_fast_mm, header[1], pixel, physics)
-    for name, count in (("slow", slow), ("fast", fast)):
-        if count < 1:
-            raise InputError(
-                f"the {name} side of the detector holds no pixel of {pixel * 1e3:g} mm",
-                field=f"detector.size_{name}_mm",
-                remedy="give a larger detector or smaller pixels",
-            )
-    if slow * fast > MAXIMUM_PIXELS:
+    slow, slow_length = _one_side(spec, "slow", header[0], pixel, physics)
+    fast, fast_length = _one_side(spec, "fast", header[1], pixel, physics)
+    if slow * fast > _MAXIMUM_PIXELS:
         raise InputError(
             f"{fast} x {slow} pixels, more than 2^31",
             field="detector.pixels_fast",
             remedy="give fewer or larger pixels",
         )
-    return PanelSize((slow, fast), pixel, fast_length, slow_length)
+    return (slow, fast), pixel, (slow_length, fast_length)
 
 
 def _one_side(
-    pixels: int | None, size_mm: float | None, header: int | None, pixel: float, physics: Physics
+    spec: DetectorSpec, name: str, header: int | None, pixel: float, physics: Physics
 ) -> tuple[int, float]:
-    count = pixels
+    """Return the pixels of a side and its length, m."""
+    count, size_mm = getattr(spec, f"pixels_{name}"), getattr(spec, f"size_{name}_mm")
     if count is None and (size_mm is None or physics == "nanobragg"):
         count = header
     if count is not None:
         return count, pixel * count
-    length = mm_to_m(_DEFAULT_SIZE_MM if size_mm is None else size_mm)
+    length = mm_to_m(DEFAULT_SIZE_MM if size_mm is None else size_mm)
     exact = length / pixel - 0.5
-    if not exact <= MAXIMUM_PIXELS:
+    if not exact <= _MAXIMUM_PIXELS:
         raise InputError(
-            f"{exact:.3g} pixels on one side", field="detector.pixel_size_mm",
+            f"{exact:.3g} pixels on one side",
+            field="detector.pixel_size_mm",
             remedy="give fewer or larger pixels",
-        )  # fmt: skip
+        )
+    if exact <= 0.0:
+        raise InputError(
+            f"the {name} side of the detector holds no pixel of {pixel * 1e3:g} mm",
+            field=f"detector.size_{name}_mm",
+            remedy="give a larger detector or smaller pixels",
+        )
     return math.ceil(exact), length
 
 
@@ -243,14 +305,10 @@ def _close_distance(
     spec: DetectorSpec, headers: HeaderValues, physics: Physics, ratio: float
 ) -> float:
     """Distance from the sample to the plane along its normal, before 2θ, m."""
-    close = _mm(spec.close_distance_mm)
-    distance = _mm(spec.distance_mm)
+    close = if_given(mm_to_m, spec.close_distance_mm)
+    distance = if_given(mm_to_m, spec.distance_mm)
     if close is None and (distance is None or physics == "nanobragg"):
         close = headers.close_distance
-        if close is not None and distance is not None:
-            logger.warning(
-                "detector.distance_mm: CLOSE_DISTANCE of the image header wins, as in nanoBragg"
-            )
     if close is None:
         along = _first(distance, headers.distance, mm_to_m(_DEFAULT_DISTANCE_MM))
         if along <= 0.0:
@@ -263,67 +321,11 @@ def _close_distance(
     if abs(close) < 1e-15:
         raise InputError(
             "the detector plane holds the sample, or is parallel to the beam",
-            field="detector.close_distance_mm" if spec.close_distance_mm is not None
+            field="detector.close_distance_mm"
+            if spec.close_distance_mm is not None
             else "detector.rotation_deg",
-        )  # fmt: skip
+        )
     return close
-
-
-def _pivot(spec: DetectorSpec, rule: ConventionRule, physics: Physics, name: str) -> Pivot:
-    if physics == "nanobragg" and name != "custom":
-        if spec.pivot is not None and spec.pivot != rule.pivot:
-            logger.warning(
-                "detector.pivot: the %s convention sets the pivot to '%s', as in nanoBragg; "
-                "'%s' is not used",
-                name,
-                rule.pivot,
-                spec.pivot,
-            )
-        return rule.pivot
-    if spec.pivot is not None:
-        return spec.pivot
-    if name != "custom":
-        return rule.pivot
-    near = (
-        spec.xclose_mm,
-        spec.yclose_mm,
-        spec.orgx_px,
-        spec.orgy_px,
-        spec.close_distance_mm,
-        spec.twotheta_deg,
-    )
-    return "sample" if any(value is not None for value in near) else "beam"
-
-
-def _beam_offsets(axes: PanelAxes, beam: Vector, close: float) -> tuple[float, float]:
-    """Where the beam hits the unrotated panel, from the nearest point, along fast and slow (m)."""
-    along = dot(beam, axes.normal)
-    if abs(along) < PARALLEL:
-        return 0.0, 0.0
-    reach = close / along
-    return reach * dot(beam, axes.fast), reach * dot(beam, axes.slow)
-
-
-def _origin(centres: Centres, frame: _Frame, close: float, pivot: Pivot) -> Vector:
-    axes, swing = frame.axes, frame.swing
-    if pivot == "sample":
-        start = combine(
-            (-centres.fast_close, axes.fast),
-            (-centres.slow_close, axes.slow),
-            (close, axes.normal),
-        )
-        return swing.turn(start, axes)
-    if abs(frame.ratio) < PARALLEL:
-        raise InputError(
-            "the detector plane is parallel to the beam",
-            field="detector.rotation_deg",
-            remedy="use pivot: sample with close_distance_mm",
-        )
-    return combine(
-        (-centres.fast_beam, swing.turn(axes.fast, axes)),
-        (-centres.slow_beam, swing.turn(axes.slow, axes)),
-        (close / frame.ratio, frame.beam),
-    )
 
 
 def _surface(spec: DetectorSpec, physics: Physics) -> Surface:
@@ -339,16 +341,6 @@ def _surface(spec: DetectorSpec, physics: Physics) -> Surface:
             remedy="use physics: exact, or curved: true",
         )
     return "nanobragg"
-
-
-def _given_origin(pix0: Vector) -> Vector:
-    if not all(math.isfinite(part) for part in pix0):
-        raise InputError("not a finite vector", field="detector.pix0_m")
-    return pix0
-
-
-def _mm(value: float | None) -> float | None:
-    return None if value is None else mm_to_m(value)
 
 
 def _first(*values: float | None) -> float:

@@ -5,29 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.models.arrays import Float64Array, IntArray
 from distbragg.models.build_beam import nominal_wavelength
-from distbragg.models.crystal import Crystal, Reflections
-from distbragg.notes import Note, Notes
+from distbragg.models.crystal import Reflections
+from distbragg.models.vectors import Float64Array, IntArray
+from distbragg.notes import Note
 from distbragg.read.miller import MillerTable
-from distbragg.read.structure_factors import (
-    WITHOUT_CELL,
-    detect_format,
-    read_structure_factors,
-)
+from distbragg.read.structure_factors import WITHOUT_CELL, detect_format, read_structure_factors
+from distbragg.read.text import remembered
 from distbragg.spec.crystal import StructureFactorsSpec
 from distbragg.spec.experiment import ExperimentSpec
 
-_INTERPOLATE_UP_TO: Final = 2
-_BLOCK: Final = 1 << 20
 _AS_IT_STANDS: Final = ("hkl", "hklf4", "hklf3")
 """Text lists, which are of the P1 cell unless a space group is given."""
 
@@ -35,13 +28,8 @@ _AS_IT_STANDS: Final = ("hkl", "hklf4", "hklf3")
 def build_reflections(spec: ExperimentSpec) -> Reflections:
     """Read or compute |F| as the spec says.
 
-    `interpolate` is left False where it is automatic: `resolve_interpolation` decides once
+    `interpolate` is left False where it is automatic: it is decided once
     the crystal is known, so that one table serves a whole sweep.
-
-    Raises
-    ------
-    InputError
-        An unusable file, or neither a file nor an amplitude.
     """
     factors = spec.structure_factors
     default = factors.default_f_electrons
@@ -69,28 +57,18 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     # What is expanded to P1 holds every index once; a text list is taken as it stands.
     kind = _kind(factors)
     listed = kind in _AS_IT_STANDS and factors.space_group is None
-    if listed and spec.physics == "exact":
-        _check_repeated(table, factors.file)
     box = reflections_from_list(table.indices, table.amplitude, default or 0.0, unique=not listed)
-    return replace(box, notes=(*table.notes, *_uncut(factors, kind)))
-
-
-def _uncut(factors: StructureFactorsSpec, kind: str) -> Notes:
-    """Say that a list without a cell is not cut at the resolution asked for."""
-    if factors.dmin_angstrom is None or kind not in WITHOUT_CELL or factors.file is None:
-        return ()
-    text = "the list names no cell and is kept whole: structure_factors.dmin_angstrom is not used"
-    return (Note("note", factors.file, text),)
+    if listed and spec.physics == "exact":
+        _check_repeated(table, box, factors.file)
+    notes = table.notes
+    if factors.dmin_angstrom is not None and kind in WITHOUT_CELL:
+        text = "the list names no cell and is kept whole: structure_factors.dmin_angstrom is not"
+        notes = (*notes, Note("note", factors.file, f"{text} used"))
+    return replace(box, notes=notes)
 
 
 def _anomalous_wavelength(spec: ExperimentSpec) -> float | None:
-    """Wavelength that f′ and f″ are taken at, Å; None without anomalous scattering.
-
-    Raises
-    ------
-    InputError
-        The file is a list, or the experiment names no wavelength.
-    """
+    """Wavelength that f′ and f″ are taken at, Å; None without anomalous scattering."""
     factors, beam = spec.structure_factors, spec.beam
     if not factors.anomalous or factors.file is None:
         return None
@@ -115,23 +93,12 @@ def _kind(factors: StructureFactorsSpec) -> str:
     return detect_format(factors.file)
 
 
-def _check_repeated(table: MillerTable, source: str) -> None:
-    """Refuse a list that gives one reflection two amplitudes; the same one twice is harmless.
-
-    Raises
-    ------
-    InputError
-    """
-    if table.count == 0:
-        return
-    low = table.indices.min(axis=0)
-    shape = table.indices.max(axis=0) - low + 1
-    places = np.ravel_multi_index(tuple((table.indices - low).T), tuple(shape.tolist()))
-    order = np.argsort(places, kind="stable")
-    again = np.flatnonzero(np.diff(places[order]) == 0)
-    differ = table.amplitude[order[again]] != table.amplitude[order[again + 1]]
-    if differ.any():
-        h, k, l = table.indices[order[again[np.flatnonzero(differ)[0]]]].tolist()  # noqa: E741
+def _check_repeated(table: MillerTable, box: Reflections, source: str) -> None:
+    """Refuse a list that gives one reflection two amplitudes; the same one twice is harmless."""
+    kept = box.amplitude[tuple((table.indices - np.array(box.origin)).T)]
+    differ = table.indices[kept != table.amplitude]
+    if differ.size:
+        h, k, l = min(differ.tolist())  # noqa: E741 - Miller indices
         raise InputError(
             f"reflection {h} {k} {l} is listed with two amplitudes",
             source=source,
@@ -158,14 +125,8 @@ def reflections_from_list(
 ) -> Reflections:
     """Put listed reflections into their bounding box; the last of a repeated index counts.
 
-    Parameters
-    ----------
-    indices : (n, 3) int
-    amplitude : (n,) float, electrons
-    default_amplitude : float
-        Fills the points that are not listed.
-    unique : bool
-        No index is repeated: nothing is sorted to find out.
+    `indices`: (n, 3) int. `amplitude`: (n,) float, electrons. `default_amplitude`: fills the
+    points that are not listed. `unique`: no index is repeated: nothing is sorted to find out.
     """
     if indices.shape[0] == 0:
         return empty_reflections(default_amplitude)
@@ -176,99 +137,50 @@ def reflections_from_list(
     if unique:
         box.reshape(-1)[flat] = amplitude
     else:
-        last = _last_of_each(flat)
+        # The last entry of each value: numpy promises no order of assignment.
+        _, first_reversed = np.unique(flat[::-1], return_index=True)
+        last = flat.shape[0] - 1 - first_reversed
         box.reshape(-1)[flat[last]] = amplitude[last]
     box.setflags(write=False)
     origin = (int(low[0]), int(low[1]), int(low[2]))
     return Reflections(box, origin, default_amplitude, interpolate=False)
 
 
-def _last_of_each(flat: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of the last entry of each value (assignment order is not promised by numpy)."""
-    _, first_reversed = np.unique(flat[::-1], return_index=True)
-    return np.asarray(flat.shape[0] - 1 - first_reversed, dtype=np.int64)
-
-
-def resolve_interpolation(spec: ExperimentSpec, reflections: Reflections, crystal: Crystal) -> bool:
-    """Decide on tricubic look-up: automatic means a table and at most two cells on some axis.
-
-    `physics: nanobragg` looks at the cells as given (1 where not), before a sample size
-    replaces them, because the program decides there.
-    """
-    asked = spec.structure_factors.interpolate
-    if reflections.amplitude.size == 0:
-        return False
-    if isinstance(asked, bool):
-        return asked
-    if spec.physics == "nanobragg":
-        return min(spec.crystal.cells or (1, 1, 1)) <= _INTERPOLATE_UP_TO
-    return bool((crystal.cells <= _INTERPOLATE_UP_TO).any())
-
-
 def reflections_key(spec: ExperimentSpec) -> str:
     """Name the table: SHA-256 (hex) of the structure-factor fields and of the file's content.
 
     `interpolate` and the path do not enter: they do not change the table.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read.
     """
     factors = spec.structure_factors
-    dmin = _resolution(spec)
-    fields = {
+    dmin, wavelength = _resolution(spec), _anomalous_wavelength(spec)
+    automatic = factors.file is not None and factors.format == "auto"
+    suffixes = Path(factors.file or "").suffixes[-2:] if automatic else []
+    fields: dict[str, object] = {
         "format": factors.format if factors.file is not None else "",
-        "suffix": _format_suffix(factors),
+        "suffix": "".join(suffixes).lower(),
         "column": factors.column or "",
         "default": float(factors.default_f_electrons or 0.0).hex(),
         "dmin": "" if dmin is None else float(dmin).hex(),
         "bulk_solvent": factors.bulk_solvent,
-        **_list_key(factors),
-        **_anomalous_key(spec),
         "solvent": [
             float(factors.solvent_k_e_per_a3).hex(),
             float(factors.solvent_b_angstrom2).hex(),
         ],
     }
+    # Fields that are seldom given: absent they leave the identity as it was without them.
+    if factors.space_group is not None:
+        fields["space_group"] = factors.space_group
+    if factors.intensities != "refuse":
+        fields["intensities"] = factors.intensities
+    if wavelength is not None:
+        fields["anomalous"] = wavelength.hex()
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode("ascii"))
     if factors.file is not None:
         digest.update(_file_digest(factors.file))
     return digest.hexdigest()
 
 
-def _list_key(factors: StructureFactorsSpec) -> dict[str, str]:
-    """Fields that are seldom given: absent they leave the identity as it was without them."""
-    key = {} if factors.space_group is None else {"space_group": factors.space_group}
-    return key if factors.intensities == "refuse" else {**key, "intensities": factors.intensities}
-
-
-def _anomalous_key(spec: ExperimentSpec) -> dict[str, str]:
-    wavelength = _anomalous_wavelength(spec)
-    return {} if wavelength is None else {"anomalous": wavelength.hex()}
-
-
-def _format_suffix(factors: StructureFactorsSpec) -> str:
-    if factors.file is None or factors.format != "auto":
-        return ""
-    return "".join(Path(factors.file).suffixes[-2:]).lower()
-
-
+@remembered(32)
 def _file_digest(path: str) -> bytes:
-    """Hash a file; remembered while it keeps its size and time, since every frame asks."""
-    try:
-        status = Path(path).stat()
-        return _digest(path, (status.st_size, status.st_mtime_ns, status.st_ino))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot be read ({error})", source=path, field="structure_factors.file"
-        ) from error
-
-
-@lru_cache(maxsize=32)
-def _digest(path: str, _identity: tuple[int, int, int]) -> bytes:
-    digest = hashlib.sha256()
     with Path(path).open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            digest.update(block)
-    return digest.digest()
+        return hashlib.file_digest(handle, "sha256").digest()

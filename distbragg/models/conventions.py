@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from distbragg.models.vectors import Vector
+from distbragg.models.vectors import Vector, X, Y, Z
+from distbragg.spec.experiment import ExperimentSpec
 
 Pivot = Literal["beam", "sample"]
 
-X: Final[Vector] = (1.0, 0.0, 0.0)
-Y: Final[Vector] = (0.0, 1.0, 0.0)
-Z: Final[Vector] = (0.0, 0.0, 1.0)
-MINUS_X: Final[Vector] = (-1.0, 0.0, 0.0)
-MINUS_Y: Final[Vector] = (0.0, -1.0, 0.0)
-MINUS_Z: Final[Vector] = (0.0, 0.0, -1.0)
+_MINUS_X: Final[Vector] = (-1.0, 0.0, 0.0)
+_MINUS_Y: Final[Vector] = (0.0, -1.0, 0.0)
+_MINUS_Z: Final[Vector] = (0.0, 0.0, -1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +65,32 @@ _CLOSE_FAST = BeamCentre("xbeam", 1.0, 0.0, 0.0, 0.0, True)
 _CLOSE_SLOW = BeamCentre("ybeam", 1.0, 0.0, 0.0, 0.0, True)
 
 CONVENTIONS: Final[dict[str, ConventionRule]] = {
-    "mosflm": ConventionRule(X, Z, MINUS_Y, X, MINUS_Z, Z, Z, _MOSFLM_FAST, _MOSFLM_SLOW, "beam"),
-    "denzo": ConventionRule(X, Z, MINUS_Y, X, MINUS_Z, Z, Z, _DENZO_FAST, _DENZO_SLOW, "beam"),
-    "adxv": ConventionRule(Z, X, MINUS_Y, Z, MINUS_X, X, X, _ADXV_FAST, _ADXV_SLOW, "beam"),
+    "mosflm": ConventionRule(X, Z, _MINUS_Y, X, _MINUS_Z, Z, Z, _MOSFLM_FAST, _MOSFLM_SLOW, "beam"),
+    "denzo": ConventionRule(X, Z, _MINUS_Y, X, _MINUS_Z, Z, Z, _DENZO_FAST, _DENZO_SLOW, "beam"),
+    "adxv": ConventionRule(Z, X, _MINUS_Y, Z, _MINUS_X, X, X, _ADXV_FAST, _ADXV_SLOW, "beam"),
     "xds": ConventionRule(Z, X, Y, Z, X, X, X, _CLOSE_FAST, _CLOSE_SLOW, "sample"),
     "dials": ConventionRule(Z, X, Y, Z, Y, Y, Y, _CLOSE_FAST, _CLOSE_SLOW, "sample"),
-    "custom": ConventionRule(X, Z, MINUS_Y, X, Y, Z, Z, _CLOSE_FAST, _CLOSE_SLOW, "beam"),
+    "custom": ConventionRule(X, Z, _MINUS_Y, X, Y, Z, Z, _CLOSE_FAST, _CLOSE_SLOW, "beam"),
 }
+
+
+def convention_of(spec: ExperimentSpec) -> str:
+    """Name the convention: as given, else `custom` where directions or pix0 are, else MOSFLM.
+
+    Panels with places of their own are such directions. Under `physics: nanobragg` a
+    polarisation or spindle axis is one too; under `physics: exact` those two merely replace the
+    convention's own.
+    """
+    detector = spec.detector
+    if detector.convention is not None:
+        return detector.convention
+    directions: list[object] = [
+        detector.panels,
+        detector.geometry_file,
+        detector.pix0_m,
+        spec.beam.direction,
+        detector.axes.given or None,
+    ]
+    if spec.physics == "nanobragg":
+        directions += [spec.beam.polarization.axis, spec.goniometer.spindle_axis]
+    return "custom" if any(direction is not None for direction in directions) else "mosflm"

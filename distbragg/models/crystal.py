@@ -4,73 +4,45 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from distbragg.models.arrays import Float64Array
+from distbragg.models.vectors import Float64Array, frozen_float64
 from distbragg.notes import Notes
 from distbragg.shapes import SpotShape
-
-__all__ = ["Crystal", "Reflections", "SpotShape"]
 
 
 @dataclass(frozen=True, slots=True)
 class Crystal:
     """The crystal at phi = 0 with its mosaic domains and spindle rotation.
 
-    Attributes
-    ----------
-    real_space : (3, 3) float64, Å
-        Rows a, b, c in the laboratory frame (missets applied, phi and mosaic not).
-    reciprocal : (3, 3) float64, 1/Å
-        Rows a*, b*, c*, dual to `real_space`.
-    cell : (6,) float64
-        a, b, c in Å and alpha, beta, gamma in radians.
-    cells : (3,) float64
-        Numbers of unit cells Na, Nb, Nc, each at least 1; whole for SQUARE.
-    shape : SpotShape
-    fudge : float
-    spot_form : (3, 3) float64
-        S, symmetric: r² = δᵀ S δ with δ the distance of h, k, l from the nearest lattice point,
-        and r what the transforms of `distbragg.shapes` depend on. `fudge` is part of it.
-    mosaic_spread : float, rad
-    mosaic_rotations : (domains, 3, 3) float64
-        Rotation matrices applied after the spindle; the first is the identity.
-    phi : (phi steps,) float64, rad
-    spindle_axis : (3,) float64
+    `spot_form` is S, symmetric: r² = δᵀ S δ with δ the distance of h, k, l from the nearest
+    lattice point, and r what the transforms of `distbragg.shapes` depend on; `fudge` is part of it.
+    In closed form there is one domain, the aligned one, and one phi, the middle of `oscillation`:
+    `mosaic_covariance` and `oscillation` say what the mean is taken over.
     """
 
-    real_space: Float64Array
-    reciprocal: Float64Array
-    cell: Float64Array
-    cells: Float64Array
+    real_space: Float64Array  # (3, 3), Å: rows a, b, c in the laboratory, missets applied
+    reciprocal: Float64Array  # (3, 3), 1/Å: rows a*, b*, c*, dual to them
+    cell: Float64Array  # (6,), a, b, c in Å and alpha, beta, gamma in radians
+    cells: Float64Array  # (3,), Na, Nb, Nc, each at least 1; whole for SQUARE
     shape: SpotShape
     fudge: float
-    spot_form: Float64Array
-    mosaic_spread: float
-    mosaic_rotations: Float64Array
-    phi: Float64Array
-    spindle_axis: Float64Array
+    spot_form: Float64Array  # (3, 3)
+    mosaic_spread: float  # rad
+    mosaic_rotations: Float64Array  # (domains, 3, 3), applied after the spindle; first the identity
+    phi: Float64Array  # (phi steps,), rad
+    spindle_axis: Float64Array  # (3,), unit
+    mosaic_covariance: Float64Array = field(default_factory=lambda: frozen_float64([[0.0] * 3] * 3))
+    """M, (3, 3), rad²: of the domains' rotation vectors in the laboratory, as the crystal stands at
+    phi = 0; 0 where they are not normally distributed."""
+    oscillation: tuple[float, float] = (0.0, 0.0)
+    """rad: the least and the largest angle of the spindle during the frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reflections:
-    """|F| on a box of Miller indices.
+    """|F| on a box of Miller indices; points the file lacks hold `default_amplitude`."""
 
-    Attributes
-    ----------
-    amplitude : (nh, nk, nl) float64, electrons
-        Value at index (h, k, l) − origin; points the file lacks hold `default_amplitude`.
-        Shape (0, 0, 0) where there is no table.
-    origin : (3,) int64
-        Lowest h, k, l of the box.
-    default_amplitude : float
-        Value outside the box.
-    interpolate : bool
-        Tricubic look-up where its 4×4×4 support lies inside the box, nearest elsewhere.
-    notes : tuple of Note
-        What the file's reader chose or left out. Not part of the physics.
-    """
-
-    amplitude: Float64Array
-    origin: tuple[int, int, int]
-    default_amplitude: float
-    interpolate: bool
-    notes: Notes = field(default=(), metadata={"hashed": False})
+    amplitude: Float64Array  # (nh, nk, nl), electrons, at (h, k, l) − origin; (0, 0, 0): no table
+    origin: tuple[int, int, int]  # lowest h, k, l of the box
+    default_amplitude: float  # outside the box
+    interpolate: bool  # tricubic where the 4×4×4 support lies inside the box, nearest elsewhere
+    notes: Notes = field(default=(), metadata={"hashed": False})  # of the file's reader

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from distbragg.models.arrays import BoolArray, Float64Array
+from distbragg.models.vectors import BoolArray, Float64Array
 
 
 @dataclass(frozen=True, slots=True)
 class SensorLayers:
     """Sampled depths of the sensor.
 
-    Attributes
-    ----------
-    absorbs : bool
-        False: one layer at the surface with capture fraction 1.
-    attenuation : float
-        Linear attenuation coefficient, 1/m.
-    position : (layers,) float64, m
-        Displacement of the sampled point along the panel normal.
-    front, back : (layers,) float64, m
-        Depths between which the layer captures:
-        exp(−front·μ/ρ) − exp(−back·μ/ρ), ρ = cosine between the ray and the normal.
+    A layer captures exp(−front·μ/ρ) − exp(−back·μ/ρ) with ρ the cosine between ray and normal.
     """
 
-    absorbs: bool
-    attenuation: float
-    position: Float64Array
-    front: Float64Array
-    back: Float64Array
+    absorbs: bool  # False: one layer at the surface with capture fraction 1
+    attenuation: float  # μ, 1/m
+    position: Float64Array  # (layers,), m: of the sampled point along the panel normal
+    front: Float64Array  # (layers,), m
+    back: Float64Array  # (layers,), m
 
     @property
     def count(self) -> int:
@@ -44,56 +34,33 @@ Surface = Literal["flat", "sphere", "cylinder_fast", "cylinder_slow", "nanobragg
 class Panel:
     """One detector panel.
 
-    Attributes
-    ----------
-    name : str
-    shape : (int, int)
-        Pixels (slow, fast) of every panel of the detector: those of the largest.
-    pixels : (int, int)
-        Pixels (slow, fast) that the panel has, from its first on; the others are not active.
-    pixel_size : float, m
-    origin : (3,) float64, m
-        Outer corner of the first pixel (nanoBragg's pix0), from the sample.
-    fast, slow, normal : (3,) float64
-        Unit vectors.
-    close_distance : float, m
-        Distance from the sample to the panel's plane along its normal (signed).
-    distance : float, m
-        Distance along the beam.
-    surface : {"flat", "sphere", "cylinder_fast", "cylinder_slow", "nanobragg"}
-        A curved panel touches its plane at the foot of the perpendicular from the sample and is
-        bent about the sample with the radius `close_distance`: along both axes, or about an axis
-        through the sample along fast or along slow. `nanobragg`: the C program's arcs about the
-        end of the beam.
-    point_pixel : bool
-    sensor : SensorLayers
-    active : (slow, fast) bool
-        False beyond the panel's own pixels, outside the region of interest and where masked:
-        such pixels are 0.
+    A curved panel touches its plane at the foot of the perpendicular from the sample and is bent
+    about the sample with the radius `close_distance`: along both axes, or about an axis through
+    the sample along fast or along slow. Surface `nanobragg`: the C program's arcs about the end
+    of the beam.
     """
 
     name: str
-    shape: tuple[int, int]
-    pixels: tuple[int, int]
-    pixel_size: float
-    origin: Float64Array
-    fast: Float64Array
+    shape: tuple[int, int]  # pixels (slow, fast) of every panel of the detector: of the largest
+    pixels: tuple[int, int]  # pixels (slow, fast) that the panel has; the others are not active
+    pixel_size: float  # m
+    origin: Float64Array  # (3,), m: outer corner of the first pixel (nanoBragg's pix0)
+    fast: Float64Array  # (3,), unit, as are slow and normal
     slow: Float64Array
     normal: Float64Array
-    close_distance: float
-    distance: float
+    close_distance: float  # m, from the sample to the plane along the normal (signed)
+    distance: float  # m, along the beam
     surface: Surface
     point_pixel: bool
     sensor: SensorLayers
-    active: BoolArray
+    active: BoolArray  # (slow, fast); a pixel that is not is 0
+    # Whether every pixel is active, where that shows without looking at each of them: without
+    # mask and region `active` is a view of one value.
+    fully_active: bool = field(init=False, repr=False, compare=False, metadata={"hashed": False})
 
-    @property
-    def fully_active(self) -> bool:
-        """Whether every pixel is active, where that shows without looking at each of them.
-
-        Without mask and region `active` is a view of one value.
-        """
-        return self.active.strides == (0, 0) and bool(self.active[0, 0])
+    def __post_init__(self) -> None:
+        viewed = self.active.strides == (0, 0) and bool(self.active[0, 0])
+        object.__setattr__(self, "fully_active", viewed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,60 +1,52 @@
-"""The resolved experiment: pure numbers, nothing left to decide."""
+"""The resolved experiment: pure numbers, nothing left to decide, and their identity."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+import hashlib
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final, Literal
 
-from distbragg.models.arrays import Float64Array
+import numpy as np
+from numpy.typing import NDArray
+
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
+from distbragg.models.vectors import Float64Array, Physics
 from distbragg.notes import Notes
 
-Physics = Literal["exact", "nanobragg"]
+Method = Literal["sampled", "closed_form"]
+
+_BLOCK_ELEMENTS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """Sub-pixel sampling and the resolution cut.
 
-    Attributes
-    ----------
-    oversample : int
-        Sub-pixels along each axis of a pixel.
-    dmin : float, Å
-        Samples of smaller spacing contribute nothing; 0 turns the cut off.
-    per_sample_polarization, per_sample_solid_angle, per_sample_capture : bool
-        True: the factor is evaluated for every sample inside the sum. All True under
-        `physics: exact`. False: one factor per pixel, by the rules of `physics: nanobragg`.
-    tolerance : float, photons per pixel
-        What a kernel may leave out of a pixel; 0: only exact zeros.
+    A factor per sample is evaluated for every sample inside the sum, as all are under
+    `physics: exact`; else once per pixel, by the rules of `physics: nanobragg`.
     """
 
-    oversample: int
-    dmin: float
+    oversample: int  # sub-pixels along each axis of a pixel
+    dmin: float  # Å: samples of smaller spacing contribute nothing; 0 turns the cut off
     per_sample_polarization: bool
     per_sample_solid_angle: bool
     per_sample_capture: bool
-    tolerance: float = 0.0
+    tolerance: float = 0.0  # photons per pixel that a kernel may leave out; 0: only exact zeros
+    method: Method = "sampled"
+    integrate: bool = False
+    """In closed form alone: spots are integrated over the area of each sub-pixel, where otherwise
+    its middle stands for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Background:
-    """Amorphous scattering.
+    """Amorphous scattering; F is interpolated linearly and held beyond the ends of its table."""
 
-    Attributes
-    ----------
-    molecules : float
-        Number of scattering molecules; 0 turns the background off.
-    stol : (n,) float64, 1/Å
-        Increasing sin(theta)/lambda; F is interpolated linearly and held beyond the ends.
-    amplitude : (n,) float64, electrons
-    """
-
-    molecules: float
-    stol: Float64Array
-    amplitude: Float64Array
+    molecules: float  # 0 turns the background off
+    stol: Float64Array  # (n,), 1/Å: increasing sin(theta)/lambda
+    amplitude: Float64Array  # (n,), electrons
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +70,61 @@ class Experiment:
     background: Background
     noise: Noise
     notes: Notes = field(default=(), metadata={"hashed": False})
+
+
+def physics_hash(experiment: Experiment) -> str:
+    """Return the hash (64 hex digits) of everything a frame's numbers depend on.
+
+    Equal numbers give equal hashes on every machine and in every process, and equal
+    specifications give equal numbers wherever the C library's sine and cosine round alike:
+    matrices are multiplied in plain sums (`distbragg.matrices`). Settings of compute, output
+    and cluster do not enter, nor do notes. Arrays enter by type, shape and little-endian bytes,
+    floats by their exact hexadecimal form (negative zero differs from zero).
+    """
+    digest = hashlib.sha256(b"distbragg experiment 1\n")
+    _update(digest, experiment)
+    return digest.hexdigest()
+
+
+def _update(digest: hashlib._Hash, value: object) -> None:
+    if is_dataclass(value) and not isinstance(value, type):
+        digest.update(f"<{type(value).__name__}".encode("ascii"))
+        for item in fields(value):
+            if item.metadata.get("hashed", True):
+                digest.update(f" {item.name}=".encode("ascii"))
+                _update(digest, getattr(value, item.name))
+        digest.update(b">")
+    elif isinstance(value, np.ndarray):
+        _update_array(digest, value)
+    elif isinstance(value, tuple):
+        digest.update(f"({len(value)}:".encode("ascii"))
+        for item in value:
+            _update(digest, item)
+        digest.update(b")")
+    else:
+        digest.update(_scalar(value))
+
+
+def _scalar(value: object) -> bytes:
+    if isinstance(value, bool):
+        return b"true;" if value else b"false;"
+    if isinstance(value, int):
+        return f"i{value};".encode("ascii")
+    if isinstance(value, float):
+        return f"f{float(value).hex()};".encode("ascii")
+    if isinstance(value, str):
+        raw = value.encode("utf-8")
+        return f"s{len(raw)}:".encode("ascii") + raw + b";"
+    raise TypeError(f"an experiment cannot hold a {type(value).__name__}")
+
+
+def _update_array(digest: hashlib._Hash, array: NDArray[Any]) -> None:
+    kind = array.dtype.newbyteorder("<")
+    digest.update(f"[{kind.str}{array.shape}:".encode("ascii"))
+    if array.size and array.ndim:
+        # Row by row in blocks: a view of one value (the active pixels) is never copied whole.
+        rows = max(_BLOCK_ELEMENTS // max(array[0].size, 1), 1)
+        for start in range(0, array.shape[0], rows):
+            block = np.ascontiguousarray(array[start : start + rows], dtype=kind)
+            digest.update(block.tobytes())
+    digest.update(b"]")

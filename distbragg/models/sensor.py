@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from typing import Final, TypeVar
+from functools import lru_cache
+from importlib import resources
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.models.arrays import frozen_float64
-from distbragg.models.build_beam import Physics
 from distbragg.models.detector import SensorLayers
-from distbragg.models.steps import check_count, exact_count
-from distbragg.read.attenuation import attenuation_length_um
+from distbragg.models.steps import exact_count
+from distbragg.models.vectors import Physics, frozen_float64
 from distbragg.read.geometry.model import PanelGeometry
 from distbragg.spec.detector import Material, SensorSpec
 from distbragg.units import um_to_m, wavelength_angstrom_to_energy_ev
-
-logger = logging.getLogger("distbragg")
-
-T = TypeVar("T")
 
 _DEFAULT_LAYERS = 2
 THINNEST_MM: Final = 1e-3
@@ -46,46 +42,32 @@ def build_sensor(spec: SensorSpec, physics: Physics, wavelength: float) -> Senso
     `physics: exact` cuts the thickness into equal layers sampled at their centres;
     `physics: nanobragg` samples layer t at the depth t·step with step = thickness/(N − 1),
     so that a given count covers N/(N − 1) of the thickness.
-
-    Raises
-    ------
-    InputError
-        Too many layers, or an attenuation length that is not a number.
     """
     length = spec.attenuation_length_um
     if length is None and spec.material is not None and spec.thickness_um:
         energy = wavelength_angstrom_to_energy_ev(wavelength)
         length = attenuation_length_um(spec.material, energy)
-    if length is not None and math.isnan(length):
-        raise InputError("not a number", field="detector.sensor.attenuation_length_um")
     thickness = 0.0 if spec.thickness_um is None else um_to_m(spec.thickness_um)
     transparent = length is not None and (length == 0.0 or math.isinf(length))
-    if thickness > 0.0 and transparent:
-        logger.warning(
-            "detector.sensor: an attenuation length of 0 or infinity turns absorption off; "
-            "the thickness is not used"
-        )
     if thickness <= 0.0 or transparent:
-        return _layers(False, 0.0, [0.0], [0.0], [0.0])
+        surface = frozen_float64([0.0])
+        return SensorLayers(False, 0.0, surface, surface, surface)
     attenuation = 1.0 / thickness if length is None else 1.0 / um_to_m(length)
     if physics == "exact":
         exact_count(spec.layers, "detector.sensor.layers")
-    asked = 0 if spec.layers is None or spec.layers <= 0 else spec.layers
-    check_count(asked, "detector.sensor.layers")
-    if physics == "exact":
-        count = asked or _DEFAULT_LAYERS
-        step = thickness / count
-        offset = 0.5
-    else:
-        count = max(asked, _DEFAULT_LAYERS)
-        step = thickness / (count - 1) if asked else thickness / count
-        offset = 0.0
-    return _layers(
-        True,
-        attenuation,
-        [(index + offset) * step for index in range(count)],
-        [index * step for index in range(count)],
-        [(index + 1) * step for index in range(count)],
+    asked = max(spec.layers or 0, 0)
+    count = asked or _DEFAULT_LAYERS
+    step, offset = thickness / count, 0.5
+    if physics == "nanobragg":
+        count = max(count, _DEFAULT_LAYERS)
+        step, offset = thickness / (count - 1) if asked else step, 0.0
+    index = np.arange(count)
+    return SensorLayers(
+        absorbs=True,
+        attenuation=attenuation,
+        position=frozen_float64((index + offset) * step),
+        front=frozen_float64(index * step),
+        back=frozen_float64((index + 1) * step),
     )
 
 
@@ -104,24 +86,19 @@ def merged_sensor(
     states no absorption, nor does one that names less than a micrometre: such thicknesses stand
     for none in files that must have one.
     """
-    own = SensorSpec() if own is None else own
-    attenuation = _first(own.attenuation_length_um, whole.attenuation_length_um)
-    material = _first(own.material, whole.material)
-    if attenuation is None and material is None:
-        attenuation = None if panel.attenuation_length is None else panel.attenuation_length * 1e3
-        material = known_material(panel.material)
-        if material is not None and not same_wavelength:
-            attenuation = None
-    thickness = _first(own.thickness_um, whole.thickness_um)
-    stated = 0.0 if panel.thickness is None else panel.thickness
-    if thickness is None and stated >= THINNEST_MM and (attenuation or material):
-        thickness = stated * 1e3
-    return SensorSpec(
-        thickness_um=thickness,
-        material=material,
-        attenuation_length_um=attenuation,
-        layers=_first(own.layers, whole.layers),
-    )
+    given = whole.model_dump(exclude_none=True)
+    if own is not None:
+        given |= own.model_dump(exclude_none=True)
+    if not {"attenuation_length_um", "material"} & set(given):
+        material, length = known_material(panel.material), panel.attenuation_length
+        if material is not None:
+            given["material"] = material
+        if length is not None and (material is None or same_wavelength):
+            given["attenuation_length_um"] = length * 1e3
+    absorbs = given.get("attenuation_length_um") or given.get("material")
+    if panel.thickness is not None and panel.thickness >= THINNEST_MM and absorbs:
+        given.setdefault("thickness_um", panel.thickness * 1e3)
+    return SensorSpec(**given)
 
 
 def known_material(name: str) -> Material | None:
@@ -129,17 +106,29 @@ def known_material(name: str) -> Material | None:
     return _MATERIALS.get("".join(name.lower().split()))
 
 
-def _first(first: T | None, second: T | None) -> T | None:
-    return second if first is None else first
-
-
-def _layers(
-    absorbs: bool, attenuation: float, position: list[float], front: list[float], back: list[float]
-) -> SensorLayers:
-    return SensorLayers(
-        absorbs=absorbs,
-        attenuation=attenuation,
-        position=frozen_float64(np.array(position)),
-        front=frozen_float64(np.array(front)),
-        back=frozen_float64(np.array(back)),
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, NDArray[np.float64]]:
+    text = (
+        resources.files("distbragg.read").joinpath("tables", "attenuation.csv").read_text("ascii")
     )
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            material, energy, length = line.split(",")
+            rows.setdefault(material, []).append((float(energy), float(length)))
+    return {material: np.array(values) for material, values in rows.items()}
+
+
+def attenuation_length_um(material: str, energy_ev: float) -> float:
+    """Return the depth, µm, at which 1/e of the photons are left in Si, CdTe, GaAs or Gd2O2S."""
+    table = _tables()[material]
+    first, last = float(table[0, 0]), float(table[-1, 0])
+    if not first <= energy_ev <= last:
+        raise InputError(
+            f"the attenuation of {material} is tabulated from {first:g} to {last:g} eV, "
+            f"not at {energy_ev:g}",
+            field="detector.sensor.material",
+            remedy="give detector.sensor.attenuation_length_um",
+        )
+    logarithm = np.interp(np.log(energy_ev), np.log(table[:, 0]), np.log(table[:, 1]))
+    return float(np.exp(logarithm))

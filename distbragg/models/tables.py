@@ -4,45 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.matrices import inverse3, matmul3, orthogonal_part
-from distbragg.models.arrays import Float64Array
-from distbragg.models.cell import cell_parameters, measured_cell, standard_reciprocal
-from distbragg.spec import load
+from distbragg.models.vectors import Float64Array, cell_of, cell_parameters, standard_reciprocal
+from distbragg.spec.load import is_sweep, load_spec, parse_sweep
 from distbragg.spec.sweep import SweepSpec
-
-_EXPERIMENT_LIST: Final = ".expt"
+from distbragg.spec.yaml_text import read_yaml_mapping
 
 
 def load_sweep(
     path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
 ) -> SweepSpec:
-    """Read a sweep, tables of its axes included; see `distbragg.spec.load.load_sweep`."""
-    return load.load_sweep(path, overrides, root=root, tables=table_rows)
+    """Read a sweep, tables of its axes included.
+
+    Parameters
+    ----------
+    path : path of a YAML file
+        With `experiment:` (inline, or the path of its own file) and `axes:`.
+    overrides : sequence of "dotted.path=value"
+        Fields of the experiment (`beam.energy_ev=9000`, with or without a leading `experiment.`)
+        or of the axes (`axes.0.linspace.count=5`).
+    root : path, optional
+        As in `load_spec`.
+
+    Raises
+    ------
+    InputError
+    """
+    data = read_yaml_mapping(path)
+    if not is_sweep(data):
+        raise InputError(
+            "has no `experiment:` and no `axes:`",
+            source=str(path),
+            remedy="use `distbragg render` for a single experiment",
+        )
+    place: dict[str, Any] = {"source": str(path), "base_dir": Path(path).parent, "root": root}
+    return parse_sweep(data, overrides=overrides, tables=table_rows, **place)
 
 
 def load_any(
     path: str | Path, overrides: Sequence[str] = (), *, root: str | Path | None = None
 ) -> SweepSpec:
     """Read a sweep, or a single experiment as a sweep without axes."""
-    return load.load_any(path, overrides, root=root, tables=table_rows)
+    if is_sweep(read_yaml_mapping(path)):
+        return load_sweep(path, overrides, root=root)
+    return SweepSpec(experiment=load_spec(path, overrides, root=root))
 
 
 def table_rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
-    """Return the rows of some columns of a table; of an experiment list its crystals' U.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, has no such column, or no columns were named.
-    EnvironmentFailure
-        Parquet without pyarrow.
-    """
-    if path.suffix == _EXPERIMENT_LIST:
+    """Return the rows of some columns of a table; of an experiment list its crystals' U."""
+    if path.suffix == ".expt":
         return [matrix.ravel().tolist() for matrix in crystal_orientations(str(path))]
     if not columns:
         raise InputError(
@@ -59,11 +74,6 @@ def crystal_orientations(path: str) -> list[Float64Array]:
 
     U turns the crystal's standard setting, a* along x and b* in the xy plane as `crystal.cell`
     gives it, into the orientation of the file.
-
-    Raises
-    ------
-    InputError
-        An experiment has no crystal.
     """
     from distbragg.read.geometry.expt import read_expt  # few sweeps have a table of this kind
 
@@ -81,9 +91,6 @@ def crystal_orientations(path: str) -> list[Float64Array]:
 
 def orientation_of(real: Float64Array) -> Float64Array:
     """Return the rotation from the standard setting of a cell to these rows a, b, c (Å)."""
-    first, second, third = ((float(x), float(y), float(z)) for x, y, z in real)
-    a, b, c, *angles = measured_cell((first, second, third))
-    alpha, beta, gamma = (float(np.degrees(angle)) for angle in angles)
-    cell = cell_parameters((a, b, c, alpha, beta, gamma))
+    cell = cell_parameters(cell_of(real))
     standard = np.array(standard_reciprocal(cell, "exact"), dtype=np.float64).T
     return orthogonal_part(matmul3(inverse3(real), inverse3(standard)))

@@ -6,9 +6,12 @@ Importing this package loads no torch: a tensor cannot come from a torch that is
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from distbragg.models import vectors
 
 Array: TypeAlias = Any
 """A float64 numpy array or torch tensor, or a float where a shape says ()."""
@@ -56,18 +59,9 @@ def root(square: Array) -> Array:
     return module.where(zero, 0.0, module.sqrt(module.where(zero, 1.0, square)))
 
 
-def dot(first: Triple, second: Triple) -> Array:
-    """Scalar product of vectors given by their components."""
-    return first[0] * second[0] + first[1] * second[1] + first[2] * second[2]
-
-
-def cross(first: Triple, second: Triple) -> Triple:
-    """Vector product of vectors given by their components."""
-    return (
-        first[1] * second[2] - first[2] * second[1],
-        first[2] * second[0] - first[0] * second[2],
-        first[0] * second[1] - first[1] * second[0],
-    )
+dot: Callable[[Triple, Triple], Array] = vectors.dot
+cross: Callable[[Triple, Triple], Triple] = vectors.cross
+"""Scalar and vector product of vectors given by their components."""
 
 
 def unit(vector: Triple) -> Triple:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal
-from distbragg.models.vectors import components, rotate_about
+from distbragg.models.vectors import Float64Array, components, rotate_about
 from distbragg.physics.arrays import Array, Triple, constant, module_of
 
 
 def domain_vectors(crystal: Crystal) -> Float64Array:
-    """Return a, b, c = U_mosaic · R_spindle(φ) · (a₀, b₀, c₀) of every step and domain.
+    """Return a, b, c = U_mosaic · R_spindle(φ) · (a₀, b₀, c₀) of every step and domain, Å.
 
-    Returns
-    -------
-    (phi steps × domains, 9) float64, Å
-        Components of a, then b, then c; φ outermost.
+    The shape is (phi steps × domains, 9), components of a, then b, then c; φ outermost.
     """
     rows = turned_rows(crystal, crystal.real_space, crystal.mosaic_rotations)
     return np.asarray(rows.reshape(-1, 9))
@@ -29,23 +25,13 @@ def domain_rotations(crystal: Crystal) -> Float64Array:
 
 
 def turned_rows(crystal: Crystal, rows: Array, rotations: Array) -> Array:
-    """Turn vectors by every step of the spindle, then by every domain.
+    """Turn vectors by every step of the crystal's spindle, then by every domain.
 
-    Written as plain sums: a library matrix product could round differently on another machine.
+    `rows` are (vectors, 3), `rotations` (domains, 3, 3); returned is (phi steps, domains, vectors,
+    3). Written as plain sums: a library matrix product could round differently on another machine.
     φ = 0 means no rotation, to the bit.
-
-    Parameters
-    ----------
-    crystal : Crystal
-        Gives the spindle and its steps.
-    rows : (vectors, 3) float64
-    rotations : (domains, 3, 3) float64
-
-    Returns
-    -------
-    (phi steps, domains, vectors, 3) float64
     """
-    module = module_of(rows)
+    module = np if isinstance(rows, np.ndarray) else module_of(rows)
     axis = components(crystal.spindle_axis)
     vectors = [(row[0], row[1], row[2]) for row in (rows.tolist() if module is np else rows)]
     flat = [
@@ -64,16 +50,9 @@ def turned_rows(crystal: Crystal, rows: Array, rotations: Array) -> Array:
 
 
 def miller_indices(vectors: Array, scattering: Triple) -> Triple:
-    """Return h, k, l of scattering vectors in every orientation: a·q, b·q, c·q.
+    """Return h, k, l = a·q, b·q, c·q, three (orientations, pixels), of q in 1/Å.
 
-    Parameters
-    ----------
-    vectors : (orientations, 9) float64, Å
-    scattering : three (pixels,) float64, 1/Å
-
-    Returns
-    -------
-    three (orientations, pixels) float64
+    `vectors` are (orientations, 9), Å.
     """
     x, y, z = scattering
     rows = [vectors[:, part : part + 1] for part in range(9)]

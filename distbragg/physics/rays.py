@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from distbragg.models.arrays import Float64Array
 from distbragg.models.detector import Panel
-from distbragg.models.vectors import components, turn_about
+from distbragg.models.vectors import Float64Array, components, turn_about
 from distbragg.physics.arrays import Array, Triple, dot, module_of, root
 from distbragg.physics.elementary import sine_cosine
 
@@ -30,54 +29,25 @@ class SampleIndex:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A panel and where it stands: its own numbers, or tensors that move it.
+    """A panel and where it stands: its own numbers, or tensors that move it."""
 
-    Attributes
-    ----------
-    panel : Panel
-        Gives axes, pixel size, sensor and surface.
-    beam : three float
-        Unit vector along the beam.
-    origin : three () float64, m
-        Outer corner of the first pixel.
-    close_distance : () float64, m
-        From the sample to the plane along the panel's normal.
-    distance : () float64, m
-        Along the beam; the radius of a panel bent the C program's way.
-    """
-
-    panel: Panel
-    beam: Triple
-    origin: Triple
-    close_distance: Array
-    distance: Array
+    panel: Panel  # gives axes, pixel size, sensor and surface
+    beam: Triple  # unit vector along the beam
+    origin: Triple  # m, outer corner of the first pixel
+    close_distance: Array  # m, from the sample to the plane along the panel's normal
+    distance: Array  # m, along the beam; the radius of a panel bent the C program's way
 
 
 @dataclass(frozen=True, slots=True)
 class Rays:
-    """The rays from the crystal to one sample of each pixel.
+    """The rays from the crystal to one sample of each pixel."""
 
-    Attributes
-    ----------
-    direction : three (pixels,) float64
-        Unit vector d.
-    length : (pixels,) float64, m
-        Distance from the crystal.
-    """
-
-    direction: Triple
-    length: Array
+    direction: Triple  # unit vectors d, three (pixels,)
+    length: Array  # (pixels,) m, distance from the crystal
 
 
 def placement_of(panel: Panel, beam_direction: Float64Array) -> Placement:
-    """Return a panel where it stands.
-
-    Parameters
-    ----------
-    panel : Panel
-    beam_direction : (3,) float64
-        Unit vector along the beam.
-    """
+    """Return a panel where it stands under a beam along the unit vector (3,)."""
     return Placement(
         panel,
         components(beam_direction),
@@ -100,14 +70,8 @@ def sample_rays(
 ) -> Rays:
     """Return the rays to one sample of each pixel.
 
-    Parameters
-    ----------
-    placement : Placement
-    slow, fast : (pixels,) float64
-        Global pixel indices. Arrays that broadcast against each other serve as well.
-    sample : SampleIndex
-    oversample : int
-        Sub-pixels along each axis.
+    `slow` and `fast` are (pixels,) float64, global indices; arrays that broadcast against each
+    other serve as well. A pixel has `oversample` sub-pixels along each axis.
     """
     x, y, z = sample_positions(placement, slow, fast, sample=sample, oversample=oversample)
     length = root(x * x + y * y + z * z)
@@ -117,10 +81,7 @@ def sample_rays(
 def sample_positions(
     placement: Placement, slow: Array, fast: Array, *, sample: SampleIndex, oversample: int
 ) -> Triple:
-    """Return where one sample of each pixel lies, three (pixels,) float64, m from the crystal.
-
-    Parameters are those of `sample_rays`.
-    """
+    """Return where one sample of each pixel lies, three (pixels,) float64, m from the crystal."""
     panel = placement.panel
     size = panel.pixel_size / oversample
     half = size / 2.0
@@ -189,3 +150,36 @@ def cosine_to_normal(panel: Panel, rays: Rays) -> Array:
         along = dot(rays.direction, components(axis))
         return root(module_of(along).clip(1.0 - along * along, 0.0, None))
     return dot(rays.direction, components(panel.normal))
+
+
+def surface_axes(panel: Panel, direction: Triple) -> tuple[Triple, Triple]:
+    """Return the ways along the surface that fast and slow go where unit rays meet it.
+
+    They are as long as 1 m of pixels is there; the depth of the sensor is left out.
+    """
+    fast, slow, normal = (components(axis) for axis in (panel.fast, panel.slow, panel.normal))
+    if panel.surface == "flat":
+        return fast, slow
+    u, v, w = (dot(direction, axis) for axis in (fast, slow, normal))
+
+    def mixed(one: Array, two: Array, three: Array) -> Triple:
+        x, y, z = (
+            one * f + two * s + three * n for f, s, n in zip(fast, slow, normal, strict=True)
+        )
+        return x, y, z
+
+    if panel.surface == "cylinder_fast":
+        ring = root(v * v + w * w)
+        return fast, mixed(0.0, w / ring, -v / ring)
+    if panel.surface == "cylinder_slow":
+        ring = root(u * u + w * w)
+        return mixed(w / ring, 0.0, -u / ring), slow
+    ring = root(v * v + w * w)
+    return mixed(ring, -u * v / ring, -u * w / ring), mixed(0.0, w, -v)
+
+
+def distance_along(panel: Panel, direction: Triple) -> Array:
+    """Return how far from the sample unit rays meet the surface, m."""
+    if panel.surface == "sphere":
+        return direction[0] * 0.0 + panel.close_distance
+    return panel.close_distance / cosine_to_normal(panel, Rays(direction, 0.0))

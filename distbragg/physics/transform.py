@@ -26,40 +26,22 @@ _SINC3_SERIES: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """What the transform depends on.
-
-    Attributes
-    ----------
-    shape : SpotShape
-    cells : three () float64
-        Na, Nb, Nc.
-    form : three of three () float64
-        S, symmetric: r² = δᵀ S δ with δ in index units; see `models.crystal.Crystal`.
-    """
+    """What the transform depends on."""
 
     shape: SpotShape
-    cells: Triple
+    cells: Triple  # Na, Nb, Nc
     form: tuple[Triple, Triple, Triple]
+    """S, symmetric: r² = δᵀ S δ with δ in index units; see `models.crystal.Crystal`."""
 
 
 def lattice_amplitude(spot: Spot, offsets: Triple) -> Array:
-    """Return |F_latt| up to sign.
+    """Return |F_latt| up to sign at offsets h − h₀, k − k₀, l − l₀, each in (−½, ½].
 
     A parallelepiped is Π sin(πNδ)/sin(πδ) over the three axes. For a number of cells that is
     not whole it is this formula of δ, the distance from the nearest reflection: it is smooth in N
     and δ within |δ| < ½, but where the nearest reflection changes, at |δ| = ½, its square has a
     kink. The other shapes are functions of r and smooth in N as they stand; nothing flows through
     the edge of a top hat.
-
-    Parameters
-    ----------
-    spot : Spot
-    offsets : three (...,) float64
-        h − h₀, k − k₀, l − l₀, each in (−½, ½].
-
-    Returns
-    -------
-    (...,) float64
     """
     row = SHAPES[spot.shape]
     if row.transform == "interference":
@@ -77,7 +59,7 @@ def lattice_amplitude(spot: Spot, offsets: Triple) -> Array:
 
 
 def radius_squared(spot: Spot, offsets: Triple) -> Array:
-    """Return r² = δᵀ S δ, (...,) float64; the offsets are those of `lattice_amplitude`."""
+    """Return r² = δᵀ S δ of the offsets δ."""
     (aa, ab, ac), (_, bb, bc), (_, _, cc) = spot.form
     h, k, l = offsets  # noqa: E741 - Miller indices
     total = h * h * aa + k * k * bb + l * l * cc
@@ -93,13 +75,6 @@ def interference(offset: Array, cells: Array) -> Array:
 
     Both sines are their argument times a polynomial of its square. Within half a turn of Nδ the
     arguments' ratio is N itself, so that nothing is divided by a small number.
-
-    Parameters
-    ----------
-    offset : (...,) float64
-        δ.
-    cells : () float64
-        N.
     """
     module = module_of(offset)
     if isinstance(cells, float) and cells == 1.0:
@@ -114,7 +89,7 @@ def interference(offset: Array, cells: Array) -> Array:
 
 
 def sinc3(square: Array) -> Array:
-    """Return 3 (sin x/x − cos x)/x² up to sign, from (x/π)², (...,) float64; 1 at 0.
+    """Return 3 (sin x/x − cos x)/x² up to sign, from (x/π)²; 1 at 0.
 
     A function of the square alone near 0, so that no square root is differentiated there.
     """

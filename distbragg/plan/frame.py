@@ -5,78 +5,167 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import astuple, dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
-from distbragg.errors import PlanError
+from distbragg.errors import AccountingError, PlanError
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
-from distbragg.plan.cost import frame_seconds, pixels_per_task
-from distbragg.plan.keys import SourceChunk, Tile, TileKey
-from distbragg.plan.merge import MERGE_ARITY
-from distbragg.plan.tiling import (
-    MAX_GPU_TILE_PIXELS,
-    MAX_TILE_PIXELS,
-    automatic_chunk,
-    automatic_tile,
-    chunk_sources,
-    tile_panel,
+from distbragg.plan.cost import (
+    NOMINAL_FRAME_S,
+    NOMINAL_NOISE_S,
+    NOMINAL_PIXEL_S,
+    TASK_SECONDS,
+    steps_per_second,
 )
+from distbragg.plan.merge import MERGE_ARITY
 from distbragg.spec.compute import ComputeSpec
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tile:
+    """A rectangle of detector pixels, half-open in both directions."""
+
+    slow_start: int
+    slow_stop: int
+    fast_start: int
+    fast_stop: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels (slow, fast)."""
+        return self.slow_stop - self.slow_start, self.fast_stop - self.fast_start
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        slow, fast = self.shape
+        return slow * fast
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SourceChunk:
+    """A half-open slice of the source table."""
+
+    start: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        """Number of sources."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TileKey:
+    """Names one partial sum: frame, panel, tile and source-chunk indices of the plan."""
+
+    frame: int
+    panel: int
+    tile: int
+    source_chunk: int
+
+    @property
+    def place(self) -> str:
+        """Name of its tile."""
+        return f"f{self.frame}-p{self.panel}-t{self.tile}"
+
+    def __str__(self) -> str:
+        return f"{self.place}-s{self.source_chunk}"
+
+
+MAX_TILE_PIXELS: Final = 1 << 20  # pixels of the largest automatic tile: its float64 sum is 8 MiB
+
+MAX_GPU_TILE_PIXELS: Final = 1 << 24
+"""The same on a GPU, which a smaller tile leaves idle: its sum, in the GPU's memory, is 128 MiB."""
+
+MIN_TILE_PIXELS: Final = 1 << 14
+"""Pixels of the smallest automatic tile: below, call overhead shows."""
+
+MIN_FULL_ROWS: Final = 16  # an automatic tile spans whole rows where at least this many of them fit
+MAX_CHUNK_SOURCES: Final = 256  # sources of the largest automatic chunk
+
+
+GROUP_BYTES: Final = 4 << 20
+"""Frames of up to this many bytes in all are rendered together, and stay in the processor's
+caches until they are stored."""
+
+MOST_FRAMES_AT_ONCE: Final = 16
+"""Each brings an experiment of its own: many tiny ones would hold many of those."""
+
+
+def tile_panel(shape: tuple[int, int], tile_shape: tuple[int, int]) -> tuple[Tile, ...]:
+    """Cut a panel into tiles that cover every pixel once, row-major over the grid of tiles.
+
+    Both shapes are pixels (slow, fast). A tile larger than the panel means the whole panel; the
+    last tiles of a row or column are smaller where it does not divide.
+    """
+    if min(shape) < 1:
+        raise PlanError(f"panel of {shape[0]} x {shape[1]} pixels", field="detector.pixels_fast")
+    rows, columns = _cuts(shape[0], tile_shape[0]), _cuts(shape[1], tile_shape[1])
+    return tuple(Tile(*row, *column) for row in rows for column in columns)
+
+
+def chunk_sources(count: int, size: int) -> tuple[SourceChunk, ...]:
+    """Cut a table of `count` sources into consecutive chunks of at most `size`."""
+    return tuple(SourceChunk(start, stop) for start, stop in _cuts(count, size))
+
+
+def grid_edges(tiles: tuple[Tile, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Sizes of the tile rows and of the tile columns, pixels."""
+    rows = sorted({(tile.slow_start, tile.slow_stop) for tile in tiles})
+    columns = sorted({(tile.fast_start, tile.fast_stop) for tile in tiles})
+    return tuple(b - a for a, b in rows), tuple(b - a for a, b in columns)
+
+
+def balanced(size: int, most: int) -> int:
+    """Part size that cuts `size` into the fewest near-equal parts of at most `most`."""
+    return math.ceil(size / math.ceil(size / max(1, most)))
+
+
+def automatic_tile(
+    shape: tuple[int, int], pixels: int, largest: int = MAX_TILE_PIXELS
+) -> tuple[int, int]:
+    """Tile (slow, fast) of about `pixels` pixels, within bounds: whole rows, or a squarish one."""
+    budget = min(max(pixels, MIN_TILE_PIXELS), largest)
+    slow, fast = shape
+    if slow * fast <= budget:
+        return shape
+    if budget // fast >= MIN_FULL_ROWS:
+        return balanced(slow, budget // fast), fast
+    columns = balanced(fast, max(1, math.isqrt(budget)))
+    return balanced(slow, max(1, budget // columns)), columns
+
+
+def _cuts(size: int, step: int) -> list[tuple[int, int]]:
+    return [(start, min(start + step, size)) for start in range(0, size, step)]
+
+
+WEIGHT_RELATIVE = 1e-9
+"""Agreement asked of the summed weights: their own order of addition differs from the plan's."""
 
 
 @dataclass(frozen=True, slots=True)
 class FramePlan:
-    """How one frame is cut, and what its parts must add up to.
-
-    Attributes
-    ----------
-    panels : int
-    shape : (int, int)
-        Pixels (slow, fast) of every panel.
-    tiles : tuple of Tile
-        The same for every panel.
-    chunks : tuple of SourceChunk
-    merge_arity : int
-    active : tuple of tuple of int
-        Active pixels by panel and tile.
-    samples : tuple of int
-        Steps per pixel and source by panel: phi × domains × sub-pixels × layers.
-    steps : int
-        Steps of the whole frame, those a kernel may skip included.
-    weight_sum : float
-        Sum (`math.fsum`) of the weights of all sources.
-    precision : str
-        The precision whose nominal rate the cost is counted in.
-    plan_hash : str
-        SHA-256 over all of the above, hex.
-    photon_noise : bool
-        Counts are drawn, which costs time and memory of its own.
-    needs_torch : bool
-        A process that renders the frame loads torch, for its kernel or for what follows it.
-    on_gpu : bool
-        The nominal rate is that of a GPU.
-    keeps_no_sums : bool
-        In the unit form the native kernel writes photons; no float64 sums are held.
-    """
+    """How one frame is cut, and what its parts must add up to; `kernel: auto` counts as native."""
 
     panels: int
-    shape: tuple[int, int]
-    tiles: tuple[Tile, ...]
+    shape: tuple[int, int]  # pixels (slow, fast) of every panel
+    tiles: tuple[Tile, ...]  # the same for every panel
     chunks: tuple[SourceChunk, ...]
     merge_arity: int
-    active: tuple[tuple[int, ...], ...]
-    samples: tuple[int, ...]
-    steps: int
-    weight_sum: float
+    active: tuple[tuple[int, ...], ...]  # active pixels by panel and tile
+    samples: tuple[int, ...]  # by panel: steps per pixel and source (phi, domain, sub-pixel, layer)
+    steps: int  # of the whole frame, those a kernel may skip included
+    weight_sum: float  # `math.fsum` of the weights of all sources
     precision: str
-    plan_hash: str
+    plan_hash: str  # SHA-256 over all of the above, hex
     photon_noise: bool = False
-    needs_torch: bool = False
+    needs_torch: bool = False  # whoever renders the frame loads torch
     on_gpu: bool = False
-    keeps_no_sums: bool = False
+    keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
 
     @property
     def pixels(self) -> int:
@@ -96,22 +185,32 @@ class FramePlan:
     def seconds_of(self, steps: int) -> float:
         """Planned cost of a frame of this size with another number of steps, s."""
         noisy = self.pixels if self.photon_noise else 0
-        return frame_seconds(
-            steps, self.pixels, self.precision, noisy_pixels=noisy, on_gpu=self.on_gpu
-        )
+        after = self.pixels * NOMINAL_PIXEL_S + noisy * NOMINAL_NOISE_S
+        return steps / self.nominal_rate + after + NOMINAL_FRAME_S
+
+    @property
+    def nominal_rate(self) -> float:
+        """Nominal steps per second of one core or GPU."""
+        return steps_per_second(self.precision, on_gpu=self.on_gpu)
 
     @property
     def largest_tile(self) -> int:
         """Pixels of the largest tile."""
         return max(tile.pixels for tile in self.tiles)
 
-    def terms(self, panel: int, tile: int, chunk: int) -> int:
-        """Return the steps that the partial of this panel, tile and chunk must report."""
-        return self.active[panel][tile] * self.chunks[chunk].count * self.samples[panel]
-
     def tile_terms(self, panel: int, tile: int) -> int:
         """Return the steps of a tile over all source chunks."""
         return self.active[panel][tile] * self.sources * self.samples[panel]
+
+    def check_counts(self, key: TileKey, terms: int, weight: float) -> None:
+        """Prove that the sum of a tile, named by its first key, has its plan's steps and weight."""
+        expected = self.tile_terms(key.panel, key.tile)
+        if terms != expected:
+            raise AccountingError(f"tile {key.place}: {terms} steps summed, expected {expected}")
+        if not math.isclose(weight, self.weight_sum, rel_tol=WEIGHT_RELATIVE):
+            raise AccountingError(
+                f"tile {key.place}: weights sum to {weight}, not {self.weight_sum}"
+            )
 
     def tile_keys(self, frame: int, panel: int, tile: int) -> tuple[TileKey, ...]:
         """Keys of all partials of a tile, in merge order."""
@@ -122,14 +221,27 @@ class FramePlan:
         return {**_content(self), "plan_hash": self.plan_hash}
 
 
-def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
-    """Cut the frame of `experiment`: a pure function of its arguments.
+def is_only_scaled(experiment: Experiment) -> bool:
+    """Whether a sum times one number is the photons of every pixel: no correction, no noise."""
+    return experiment.physics == "exact" and not experiment.noise.photon
 
-    Raises
-    ------
-    PlanError
-        Panels of different shapes, or a size below 1.
+
+def held_bytes(dtype: str) -> int:
+    """Bytes of a pixel until its frame is stored as `dtype`.
+
+    Frames are rendered as float32, but those of uint32 counts as float64: float32 would round
+    counts beyond 2²⁴.
     """
+    return 8 if dtype in {"float64", "uint32"} else 4
+
+
+def frames_at_once(frame_bytes: int) -> int:
+    """Return how many frames of that size before storing a worker renders together."""
+    return max(1, min(MOST_FRAMES_AT_ONCE, GROUP_BYTES // frame_bytes))
+
+
+def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
+    """Cut the frame of `experiment`: a pure function of its arguments."""
     panels = experiment.detector.panels
     shape = panels[0].shape
     if any(panel.shape != shape for panel in panels):
@@ -137,14 +249,17 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     on_gpu = compute.device != "cpu"
     samples = tuple(_samples(experiment, panel) for panel in range(len(panels)))
     sources = experiment.beam.sources
-    size = (
-        automatic_chunk(sources.count)
-        if compute.source_chunk == "auto"
-        else int(compute.source_chunk)
-    )
+    if experiment.sampling.method == "closed_form":
+        size = sources.count  # lines of a spectrum are summed together
+    elif compute.source_chunk == "auto":
+        size = balanced(max(1, sources.count), MAX_CHUNK_SOURCES)
+    else:
+        size = int(compute.source_chunk)
     chunks = chunk_sources(sources.count, size)
     if compute.tile == "auto":
-        wished = pixels_per_task(max(samples), chunks[0].count, compute.precision, on_gpu=on_gpu)
+        per_pixel = max(1, max(samples) * chunks[0].count)
+        rate = steps_per_second(compute.precision, on_gpu=on_gpu)
+        wished = int(TASK_SECONDS * rate / per_pixel)
         largest = MAX_GPU_TILE_PIXELS if on_gpu else MAX_TILE_PIXELS
         tile_shape = automatic_tile(shape, wished, largest)
     else:
@@ -155,6 +270,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         sum(counts) * sources.count * per_pixel
         for counts, per_pixel in zip(active, samples, strict=True)
     )
+    native = compute.kernel in {"auto", "native"}
     unhashed = FramePlan(
         panels=len(panels),
         shape=shape,
@@ -168,9 +284,9 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         precision=compute.precision,
         plan_hash="",
         photon_noise=experiment.noise.photon,
-        needs_torch=_needs_torch(compute),
+        needs_torch=on_gpu or not native,
         on_gpu=on_gpu,
-        keeps_no_sums=_keeps_no_sums(experiment, compute, len(chunks)),
+        keeps_no_sums=native and not on_gpu and len(chunks) == 1 and is_only_scaled(experiment),
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
@@ -179,11 +295,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
 def shares_plan(experiment: Experiment, other: Experiment) -> bool:
     """Whether `plan_frame` gives both frames one plan, as far as that shows at once.
 
-    Parameters
-    ----------
-    experiment, other : Experiment
-        Frames of one sweep, whose beam and detector are the same objects where no axis
-        touches them.
+    Frames of one sweep have the same objects as beam and detector where no axis touches them.
     """
     crystal, their = experiment.crystal, other.crystal
     return (
@@ -195,17 +307,6 @@ def shares_plan(experiment: Experiment, other: Experiment) -> bool:
         and crystal.phi.shape == their.phi.shape
         and crystal.mosaic_rotations.shape == their.mosaic_rotations.shape
     )
-
-
-def _needs_torch(compute: ComputeSpec) -> bool:
-    """Whether rendering loads torch, where the native kernel is there for `auto`."""
-    return compute.kernel not in {"auto", "native"} or compute.device != "cpu"
-
-
-def _keeps_no_sums(experiment: Experiment, compute: ComputeSpec, chunks: int) -> bool:
-    """Whether nothing is merged or corrected, where the native kernel is there for `auto`."""
-    plain = experiment.physics == "exact" and not experiment.noise.photon and chunks == 1
-    return plain and compute.device == "cpu" and compute.kernel in {"auto", "native"}
 
 
 def _samples(experiment: Experiment, panel: int) -> int:
@@ -226,11 +327,8 @@ def _content(plan: FramePlan) -> dict[str, Any]:
     return {
         "panels": plan.panels,
         "shape": list(plan.shape),
-        "tiles": [
-            [tile.slow_start, tile.slow_stop, tile.fast_start, tile.fast_stop]
-            for tile in plan.tiles
-        ],
-        "chunks": [[chunk.start, chunk.stop] for chunk in plan.chunks],
+        "tiles": [list(astuple(tile)) for tile in plan.tiles],
+        "chunks": [list(astuple(chunk)) for chunk in plan.chunks],
         "merge_arity": plan.merge_arity,
         "active": [list(counts) for counts in plan.active],
         "samples": list(plan.samples),

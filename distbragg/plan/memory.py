@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from distbragg.errors import PlanError
-from distbragg.plan.frame import FramePlan
+from distbragg.models.setting import DEFAULT_PIXEL_MM, DEFAULT_SIZE_MM, geometry_of
+from distbragg.plan.frame import FramePlan, frames_at_once
 from distbragg.plan.merge import merge_depth
-from distbragg.plan.sweep import MAX_FRAMES, Form, SweepPlan, frames_at_once
-from distbragg.read.geometry.read import read_geometry
+from distbragg.plan.sweep import MAX_FRAMES, Form, SweepPlan
 from distbragg.read.preset import read_preset
 from distbragg.spec.compute import ComputeSpec
-from distbragg.spec.detector import DetectorSpec, PanelSpec
 from distbragg.spec.experiment import ExperimentSpec
 
 BASELINE_BYTES: Final = 96_000_000
@@ -41,18 +40,9 @@ BLOCK_BYTES: Final = 5_000_000
 ENCODED_SHARE: Final = 0.85
 """Encoded bytes per raw byte of expected photons (measured: 0.82 of frames with empty corners)."""
 
-ENCODED_COUNTS_SHARE: Final = 0.5
-"""Encoded bytes per raw byte of counts (measured: 0.2 to 0.45)."""
-
-GRID_COPIES: Final = 2
-"""|F| as resolved and in the kernel's own layout."""
-
-DISK_MARGIN: Final = 0.9
-"""Share of the free disk space that a run may plan to fill."""
-
-_DEFAULT_SIZE_MM: Final = 102.4
-_DEFAULT_PIXEL_MM: Final = 0.1
-
+ENCODED_COUNTS_SHARE: Final = 0.5  # encoded bytes per raw byte of counts (measured: 0.2 to 0.45)
+GRID_COPIES: Final = 2  # |F| as resolved and in the kernel's own layout
+DISK_MARGIN: Final = 0.9  # share of the free disk space that a run may plan to fill
 _REMEDIES: Final = {
     "unit_images": ("detector.pixels_fast", "lower detector.pixels_fast or detector.pixels_slow"),
     "shard_assembly": ("compute.frames_per_unit", "lower it"),
@@ -68,41 +58,19 @@ _REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Predicted resident bytes of one worker at the peak of a unit, by cause.
+    """Predicted resident bytes of one worker at the peak of a unit, by cause."""
 
-    Attributes
-    ----------
-    baseline : int
-        Interpreter and libraries.
-    grid : int
-        |F| on its box of indices.
-    unit_images : int
-        The frames at work, in the stored type: one, or several small ones.
-    shard_assembly : int
-        The unit's encoded frames.
-    frame_sums : int
-        What is held of a whole frame beside its pixels: its mask, and in the graph form the
-        float64 sums of its tiles.
-    tile_sums : int
-        Partial sums of a tile in the merge tree, and the temporaries of kernel and finishing.
-    form : {"unit", "graph"}
-    """
-
-    baseline: int
-    grid: int
-    unit_images: int
-    shard_assembly: int
-    frame_sums: int
-    tile_sums: int
-
+    baseline: int  # interpreter and libraries
+    grid: int  # |F| on its box of indices
+    unit_images: int  # the frames at work: one, or several small ones
+    shard_assembly: int  # the unit's encoded frames
+    frame_sums: int  # a frame's mask, and in the graph form the float64 sums of its tiles
+    tile_sums: int  # a tile's partial sums in the merge tree, and temporaries
     form: Form = "unit"
 
     @property
     def total(self) -> int:
-        """Sum of all parts, where the unit form encodes a frame while the next is rendered.
-
-        In the graph form a frame is written when the sums of all its tiles are there.
-        """
+        """Sum of all parts; in the graph form a frame is written when all its tiles are there."""
         kept = self.baseline + self.grid + self.frame_sums
         writing = self.unit_images + self.shard_assembly
         if self.form == "graph":
@@ -115,21 +83,11 @@ class MemoryEstimate:
         return max(_REMEDIES, key=lambda name: int(getattr(self, name)))
 
 
-def predict_peak_bytes(
-    plan: SweepPlan, *, grid_points: int, form: Form = "unit", in_flight: int = 1
-) -> MemoryEstimate:
+def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit") -> MemoryEstimate:
     """Predict the peak resident bytes of a worker that renders units of `plan`.
 
     Nothing here is proportional to sources × domains × pixels: the kernel keeps one sum a pixel.
-
-    Parameters
-    ----------
-    plan : SweepPlan
-    grid_points : int
-        Points of the |F| box.
-    form : {"unit", "graph"}
-    in_flight : int
-        Units that one process holds at a time.
+    `grid_points` are those of the |F| box.
     """
     frame = plan.frame
     unit_frames = min(plan.frames_per_unit, plan.frames)
@@ -145,10 +103,10 @@ def predict_peak_bytes(
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
-        unit_images=image * at_work * in_flight,
-        shard_assembly=int(share * raw) * in_flight,
-        frame_sums=frame.pixels * per_frame * in_flight,
-        tile_sums=(frame.largest_tile * per_pixel + BLOCK_BYTES) * in_flight,
+        unit_images=image * at_work,
+        shard_assembly=int(share * raw),
+        frame_sums=frame.pixels * per_frame,
+        tile_sums=frame.largest_tile * per_pixel + BLOCK_BYTES,
         form=form,
     )
 
@@ -176,22 +134,7 @@ def check_fits(
     memory_bytes: int,
     disk_free_bytes: int | None = None,
 ) -> None:
-    """Refuse a plan that memory or disk cannot hold.
-
-    Parameters
-    ----------
-    plan : SweepPlan
-    estimate : MemoryEstimate
-    memory_bytes : int
-        Bytes one worker may use.
-    disk_free_bytes : int, optional
-        Free bytes where the stack is to lie; not given: not checked.
-
-    Raises
-    ------
-    PlanError
-        Names the number to change.
-    """
+    """Refuse a plan that a worker's memory or, where it is known, the disk cannot hold."""
     if plan.frames > MAX_FRAMES:
         raise PlanError(
             f"the sweep has {plan.frames} frames, at most {MAX_FRAMES} are possible",
@@ -203,7 +146,7 @@ def check_fits(
         field, remedy = _REMEDIES[part]
         raise PlanError(
             f"a worker would need {megabytes(estimate.total)} of memory and may use "
-            f"{megabytes(memory_bytes)}; {part.replace('_', ' ')} take "
+            f"{megabytes(memory_bytes)}; of it {part.replace('_', ' ')}: "
             f"{megabytes(int(getattr(estimate, part)))}",
             field=field,
             remedy=remedy,
@@ -220,35 +163,21 @@ def check_fits(
 
 
 def precheck_spec(spec: ExperimentSpec, memory_bytes: int) -> int:
-    """Refuse absurd sizes from the numbers of the spec alone, before anything is built.
-
-    Parameters
-    ----------
-    spec : ExperimentSpec
-    memory_bytes : int
-        Bytes the process may use.
-
-    Returns
-    -------
-    int
-        Least bytes that resolving and rendering the experiment takes.
-
-    Raises
-    ------
-    PlanError
-        They are more than `memory_bytes`; names the number to change.
-    """
+    """Refuse absurd sizes from the numbers of the spec alone; return the least bytes it takes."""
     limit = memory_limit_bytes(spec.compute, memory_bytes)
     slow, fast = spec_pixels(spec)
     domains = max(1, spec.crystal.mosaic.domains or 1)
     phi = max(1, spec.goniometer.steps or 1)
     layers = max(1, spec.detector.sensor.layers or 1)
+    divergence, dispersion = spec.beam.divergence, spec.beam.dispersion
+    steps = (divergence.horizontal.steps, divergence.vertical.steps, dispersion.steps)
+    sources = math.prod(max(1, count or 1) for count in steps)
     parts = (
         ("detector.pixels_fast", f"detector of {slow} x {fast} pixels", slow * fast * 13),
         ("crystal.mosaic.domains", f"{domains} mosaic domains", domains * 144),
         ("goniometer.steps", f"{phi} phi steps", phi * 8),
         ("detector.sensor.layers", f"{layers} sensor layers", layers * 24),
-        ("beam", f"{_spec_sources(spec)} generated sources", _spec_sources(spec) * 80),
+        ("beam", f"{sources} generated sources", sources * 80),
     )
     needed = sum(size for _, _, size in parts)
     if needed > limit:
@@ -262,57 +191,32 @@ def precheck_spec(spec: ExperimentSpec, memory_bytes: int) -> int:
 
 
 def spec_pixels(spec: ExperimentSpec) -> tuple[int, int]:
-    """Pixels (slow, fast) that the spec asks for, before image headers are read.
-
-    Panels count one below the other, those of a geometry file included.
-    """
+    """Pixels (slow, fast) that the spec asks for, panels one below the other."""
     detector = spec.detector
-    if detector.geometry_file is not None:
-        geometry = read_geometry(
-            detector.geometry_file, detector.geometry_format, detector.geometry_experiment
-        )
-        shapes = [panel.shape for panel in geometry.panels]
-        return len(shapes) * max(slow for slow, _ in shapes), max(fast for _, fast in shapes)
     if detector.preset is not None:
         return read_preset(detector.preset).extent
-    sides = [_sides(_as_single(detector, panel)) for panel in detector.panels or ()]
-    if not sides:
-        return _sides(detector)
-    return len(sides) * max(slow for slow, _ in sides), max(fast for _, fast in sides)
-
-
-def _sides(detector: DetectorSpec) -> tuple[int, int]:
-    pixel = detector.pixel_size_mm or _DEFAULT_PIXEL_MM
-
-    def along(count: int | None, size_mm: float | None) -> int:
-        if count is not None:
-            return count
-        return max(1, math.ceil((size_mm or _DEFAULT_SIZE_MM) / pixel - 0.5))
-
+    geometry = geometry_of(detector)
+    if geometry is not None:
+        shapes = [panel.shape for panel in geometry.panels]
+        return len(shapes) * max(slow for slow, _ in shapes), max(fast for _, fast in shapes)
+    pixel = detector.pixel_size_mm
     return (
-        along(detector.pixels_slow, detector.size_slow_mm),
-        along(detector.pixels_fast, detector.size_fast_mm),
+        _pixels(detector.pixels_slow, detector.size_slow_mm, pixel),
+        _pixels(detector.pixels_fast, detector.size_fast_mm, pixel),
     )
 
 
-def _as_single(detector: DetectorSpec, panel: PanelSpec) -> DetectorSpec:
-    """Return the sizes of one of several panels as those of a detector."""
-    return DetectorSpec(
-        pixels_slow=panel.pixels_slow or detector.pixels_slow,
-        pixels_fast=panel.pixels_fast or detector.pixels_fast,
-        pixel_size_mm=panel.pixel_size_mm or detector.pixel_size_mm,
-    )
+def _pixels(count: int | None, size_mm: float | None, pixel_mm: float | None) -> int:
+    """Pixels along an edge of so many, or so long."""
+    if count is not None:
+        return count
+    edge = (size_mm or DEFAULT_SIZE_MM) / (pixel_mm or DEFAULT_PIXEL_MM)
+    return max(1, math.ceil(edge - 0.5))
 
 
 def megabytes(size: int) -> str:
     """`size` bytes as text, in MB or GB."""
     return f"{size / 1e9:.1f} GB" if size >= 10**9 else f"{size / 1e6:.0f} MB"
-
-
-def _spec_sources(spec: ExperimentSpec) -> int:
-    divergence, dispersion = spec.beam.divergence, spec.beam.dispersion
-    steps = (divergence.horizontal.steps, divergence.vertical.steps, dispersion.steps)
-    return math.prod(max(1, count or 1) for count in steps)
 
 
 def _part_to_change(plan: SweepPlan, estimate: MemoryEstimate, memory_bytes: int) -> str:

@@ -7,67 +7,44 @@ workers nor the order of arrival can change a rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from distbragg.errors import PlanError
 
-MERGE_ARITY: Final = 8
-"""Partial sums added in one merge: 4,096 chunks need four levels."""
+Leaf = TypeVar("Leaf")
+Part = TypeVar("Part")
+
+MERGE_ARITY: Final = 8  # partial sums added in one merge: 4,096 chunks need four levels
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class MergeGroup:
-    """One addition of the tree: items `start` to `stop` of the level below, in that order.
+def merge_tree(
+    leaves: Sequence[Leaf],
+    arity: int,
+    make: Callable[[Leaf], Part],
+    add: Callable[[Sequence[Part]], Part],
+) -> Part:
+    """Make a part of each leaf, and add them up by the tree, in index order.
 
-    Attributes
-    ----------
-    level : int
-        1 for a sum of leaves.
-    index : int
-        Position within the level.
-    start, stop : int
-        Half-open range of items of level − 1.
+    A branch is added up before the next is begun: at most `arity` parts per level wait, so a
+    thousand source chunks need a few dozen tiles of memory.
     """
-
-    level: int
-    index: int
-    start: int
-    stop: int
-
-
-def merge_levels(leaves: int, arity: int = MERGE_ARITY) -> Iterator[tuple[MergeGroup, ...]]:
-    """Yield the groups of each level, lowest first; nothing where there is one leaf.
-
-    Raises
-    ------
-    PlanError
-        No leaf, or an arity below 2.
-    """
-    if leaves < 1 or arity < 2:
-        raise PlanError(f"merge tree of {leaves} leaves and arity {arity}")
-    level, items = 0, leaves
-    while items > 1:
-        level += 1
-        starts = range(0, items, arity)
-        yield tuple(
-            MergeGroup(level, index, start, min(start + arity, items))
-            for index, start in enumerate(starts)
-        )
-        items = len(starts)
+    if not leaves or arity < 2:
+        raise PlanError(f"merge tree of {len(leaves)} leaves and arity {arity}")
+    if len(leaves) == 1:
+        return make(leaves[0])
+    branch = 1
+    while branch * arity < len(leaves):
+        branch *= arity
+    starts = range(0, len(leaves), branch)
+    return add([merge_tree(leaves[at : at + branch], arity, make, add) for at in starts])
 
 
 def merge_tasks(leaves: int, arity: int = MERGE_ARITY) -> int:
-    """Count the additions of the tree; a group of one item costs none."""
-    return sum(
-        1
-        for groups in merge_levels(leaves, arity)
-        for group in groups
-        if group.stop - group.start > 1
-    )
+    """Count the additions of the tree; a part that is alone in its group costs none."""
+    return merge_tree(range(leaves), arity, lambda _: 0, lambda counts: 1 + sum(counts))
 
 
 def merge_depth(leaves: int, arity: int = MERGE_ARITY) -> int:
     """Count the levels of the tree."""
-    return sum(1 for _ in merge_levels(leaves, arity))
+    return merge_tree(range(leaves), arity, lambda _: 0, lambda depths: 1 + max(depths))

@@ -4,50 +4,72 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from distbragg.errors import InputError
-from distbragg.matrices import dot3, norm3
-from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.matrices import apply3, dot3, matmul3, norm3, transposed
 from distbragg.models.experiment import Experiment
-from distbragg.predict.landing import project
-from distbragg.predict.samples import MARGIN, Span
+from distbragg.models.vectors import Float64Array, IntArray, components, rotation_about
 from distbragg.predict.section import Section
 
-FRINGES: Final = 8.0
+_FRINGES: Final = 8.0
 """Widths of the transform from the Ewald sphere beyond which a reflection is left out: less than
 a thousandth of its peak is there."""
+
+_MARGIN: Final = 1.25
+"""First-order bounds on how far a lattice point travels, enlarged for what is beyond them."""
 
 _CHUNK: Final = 1 << 19
 _MAXIMUM_INDICES: Final = 50_000_000
 
 
-def candidates(
-    experiment: Experiment, section: Section, span: Span
-) -> tuple[IntArray, Float64Array]:
-    """Return the reflections that come near the Ewald sphere in one sample at least.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far the samples of a frame lie from its middle."""
 
-    Returns
-    -------
-    hkl : (n, 3) int64
-        In order of h, k, l.
-    amplitude : (n,) float64, electrons
+    incident: Float64Array  # (3,), mean direction of the beam
+    wave_number: float  # 1/Å, middle of the range of 1/λ
+    wave_numbers: float  # half of that range
+    divergence: float  # rad, largest angle from the mean beam
+    mosaic: float  # rad, largest angle of a domain
+    turn: float  # rad, half of the rotation
+    reciprocal: Float64Array  # (3, 3), 1/Å: rows a*, b*, c* at the middle of the rotation
 
-    Raises
-    ------
-    InputError
-        There is no table of |F|, and far too many indices are within reach.
-    """
-    found = [
-        (hkl[near], amplitude[near])
-        for hkl, amplitude in _listed(experiment, span)
-        for near in (_near(hkl, section, span, experiment),)
-    ]
-    if not found:
-        return np.zeros((0, 3), dtype=np.int64), np.zeros(0)
-    indices, amplitudes = zip(*found, strict=True)
+
+def span(experiment: Experiment) -> Span:
+    """Return how far the samples of a frame lie apart."""
+    sources, crystal = experiment.beam.sources, experiment.crystal
+    incident = -sources.direction.sum(axis=0)
+    incident = incident / norm3(incident)
+    cosines = np.clip(-(sources.direction * incident).sum(axis=1), -1.0, 1.0)
+    wave_numbers = 1.0 / sources.wavelength
+    low, high = float(wave_numbers.min()), float(wave_numbers.max())
+    traces = np.trace(crystal.mosaic_rotations, axis1=1, axis2=2)
+    angles = np.arccos(np.clip((traces - 1.0) / 2.0, -1.0, 1.0))
+    first, last = float(crystal.phi.min()), float(crystal.phi.max())
+    middle = rotation_about(components(crystal.spindle_axis), 0.5 * (first + last))
+    return Span(
+        incident=incident,
+        wave_number=0.5 * (low + high),
+        wave_numbers=0.5 * (high - low),
+        divergence=float(np.arccos(cosines).max()),
+        mosaic=float(angles.max()),
+        turn=min(0.5 * (last - first), math.pi),
+        reciprocal=matmul3(crystal.reciprocal, transposed(middle)),
+    )
+
+
+def candidates(experiment: Experiment, section: Section) -> tuple[IntArray, Float64Array]:
+    """Return h, k, l, (n, 3), and |F|, electrons, of what comes near the Ewald sphere at all."""
+    samples = span(experiment)
+    indices, amplitudes = [np.zeros((0, 3), dtype=np.int64)], [np.zeros(0)]
+    for hkl, amplitude in _listed(experiment, samples):
+        near = _near(hkl, section, samples, experiment)
+        indices.append(hkl[near])
+        amplitudes.append(amplitude[near])
     return np.concatenate(indices), np.concatenate(amplitudes)
 
 
@@ -64,7 +86,7 @@ def _listed(experiment: Experiment, span: Span) -> Iterator[tuple[IntArray, Floa
         return
     if table.default_amplitude == 0.0:
         return
-    reach = _largest_stol(experiment, span) * 2.0
+    reach = largest_stol(experiment, span) * 2.0
     edges = norm3(experiment.crystal.real_space)
     limits = np.ceil(edges * reach).astype(np.int64)
     sizes = 2 * limits + 1
@@ -81,7 +103,7 @@ def _listed(experiment: Experiment, span: Span) -> Iterator[tuple[IntArray, Floa
         yield hkl, np.full(hkl.shape[0], table.default_amplitude)
 
 
-def _largest_stol(experiment: Experiment, span: Span) -> float:
+def largest_stol(experiment: Experiment, span: Span) -> float:
     """Return sin θ/λ of the detector's farthest corner, or of the cut, 1/Å."""
     cosines = [1.0]
     for panel in experiment.detector.panels:
@@ -99,18 +121,18 @@ def _near(hkl: IntArray, section: Section, span: Span, experiment: Experiment) -
     """Positions of the reflections within reach of the sphere, by first-order bounds."""
     point = indexed(hkl, span.reciprocal)
     outgoing = span.wave_number * span.incident + point
-    length = np.sqrt(project(outgoing, outgoing))
-    square = project(point, point)
+    length = norm3(outgoing)
+    square = dot3(point, point)
     size = np.sqrt(square)
     normal = outgoing / np.where(length > 0.0, length, 1.0)[:, np.newaxis]
     spindle = experiment.crystal.spindle_axis
-    sweep = np.abs(project(np.cross(spindle, point), normal)) * span.turn
+    sweep = np.abs(dot3(np.cross(spindle, point), normal)) * span.turn
     # Second order: the arc of the rotation lies off its tangent.
     sweep += 0.5 * size * span.turn**2
     travel = sweep + size * (span.mosaic + span.divergence)
-    travel += np.abs(1.0 - project(normal, span.incident)) * span.wave_numbers
-    slopes = np.stack([project(normal, row) for row in span.reciprocal], axis=1)
-    reach = MARGIN * travel + FRINGES * section.width(slopes)
+    travel += np.abs(1.0 - dot3(normal, span.incident)) * span.wave_numbers
+    slopes = apply3(span.reciprocal, normal)
+    reach = _MARGIN * travel + _FRINGES * section.width(slopes)
     kept = np.abs(length - span.wave_number) <= reach
     if experiment.sampling.dmin > 0.0:
         kept &= square <= experiment.sampling.dmin**-2
@@ -119,5 +141,4 @@ def _near(hkl: IntArray, section: Section, span: Span, experiment: Experiment) -
 
 def indexed(hkl: IntArray, reciprocal: Float64Array) -> Float64Array:
     """Return h a* + k b* + l c* of every reflection, (n, 3); rows of `reciprocal` in 1/Å."""
-    h, k, l = hkl[:, 0:1], hkl[:, 1:2], hkl[:, 2:3]  # noqa: E741 the field's letter
-    return np.asarray(h * reciprocal[0] + k * reciprocal[1] + l * reciprocal[2])
+    return apply3(transposed(reciprocal), hkl)

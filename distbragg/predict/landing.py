@@ -1,4 +1,4 @@
-"""Where a ray lands on the detector, and what the pixels there make of it."""
+"""Where rays meet the detector, and how much of them it captures."""
 
 from __future__ import annotations
 
@@ -7,26 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from distbragg.errors import InputError
-from distbragg.models.arrays import BoolArray, Float64Array, IntArray
+from distbragg.matrices import dot3
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import BoolArray, Float64Array, IntArray
 from distbragg.physics.factors import capture_fraction
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Where rays land.
+    """Where rays land: panel, or −1 for none, pixel, whether it is active, and captured share.
 
-    Attributes
-    ----------
-    panel : (rays,) int64
-        −1 where a ray meets no panel.
-    slow, fast : (rays,) float64
-        Pixels from the panel's outer corner: the centre of the first pixel is at 0.5.
-    active : (rays,) bool
-        The pixel there is active.
-    response : (rays,) float64
-        Captured share of the photons.
+    `slow` and `fast` count pixels from the panel's outer corner: the first one's centre is 0.5.
     """
 
     panel: IntArray
@@ -37,13 +29,7 @@ class Landing:
 
 
 def check_flat(detector: Detector) -> None:
-    """Refuse curved panels.
-
-    Raises
-    ------
-    InputError
-        A panel is curved.
-    """
+    """Refuse curved panels."""
     if any(panel.surface != "flat" for panel in detector.panels):
         raise InputError(
             "spots are predicted on flat panels only",
@@ -53,49 +39,71 @@ def check_flat(detector: Detector) -> None:
 
 
 def land(experiment: Experiment, direction: Float64Array) -> Landing:
-    """Follow rays from the crystal to the nearest panel.
-
-    Parameters
-    ----------
-    experiment : Experiment
-    direction : (rays, 3) float64
-        Unit vectors.
-    """
+    """Follow rays, (rays, 3) unit vectors, from the crystal to the nearest panel."""
     count = direction.shape[0]
     nearest = np.full(count, np.inf)
     panel_of = np.full(count, -1, dtype=np.int64)
     slow, fast, response = np.zeros(count), np.zeros(count), np.zeros(count)
     active = np.zeros(count, dtype=np.bool_)
     for index, panel in enumerate(experiment.detector.panels):
-        cosine = project(direction, panel.normal)
-        share, depth = _capture(experiment, panel, cosine)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            length = (float((panel.origin * panel.normal).sum()) + depth) / cosine
-            place = length[:, np.newaxis] * direction - panel.origin
-            across = project(place, panel.fast) / panel.pixel_size
-            along = project(place, panel.slow) / panel.pixel_size
-            rows, columns = panel.shape
-            hit = (length > 0.0) & (length < nearest)
-            hit &= (across >= 0.0) & (across < columns) & (along >= 0.0) & (along < rows)
-        if panel.point_pixel:
-            # What stands in place of the solid angle there is larger by R / (p² · distance).
-            share = share * length / (panel.pixel_size**2 * panel.close_distance)
+        cosine = dot3(direction, panel.normal)
+        share, depth = capture(experiment, panel, cosine)
+        along, across, length = meet(panel, direction, depth)
+        rows, columns = panel.shape
+        hit = (length > 0.0) & (length < nearest)
+        hit &= (across >= 0.0) & (across < columns) & (along >= 0.0) & (along < rows)
+        share = share * point_share(panel, length)
         nearest[hit], panel_of[hit] = length[hit], index
         slow[hit], fast[hit], response[hit] = along[hit], across[hit], share[hit]
         active[hit] = panel.active[along[hit].astype(np.int64), across[hit].astype(np.int64)]
     return Landing(panel_of, slow, fast, active, response)
 
 
-def project(vectors: Float64Array, axis: Float64Array) -> Float64Array:
-    """Component of vectors (..., 3) along an axis; as plain sums, the same on every thread."""
-    return np.asarray(
-        vectors[..., 0] * axis[..., 0]
-        + vectors[..., 1] * axis[..., 1]
-        + vectors[..., 2] * axis[..., 2]
-    )
+def meet(
+    panel: Panel, direction: Float64Array, depth: Float64Array | float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return where rays (..., 3) meet the plane of a panel at a depth, m along its normal.
+
+    Pixels along slow and fast, and the distance from the crystal, m: negative, or none, where a
+    ray goes away from the plane.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        length = (float((panel.origin * panel.normal).sum()) + depth) / dot3(
+            direction, panel.normal
+        )
+        place = length[..., np.newaxis] * direction - panel.origin
+        slow = dot3(place, panel.slow) / panel.pixel_size
+        fast = dot3(place, panel.fast) / panel.pixel_size
+    return slow, fast, length
 
 
-def _capture(
+def near_panel(detector: Detector, direction: Float64Array, width: Float64Array) -> IntArray:
+    """Return the nearest panel that rays (n, 3) meet, or miss by no more than `width`, rad.
+
+    −1 where there is none.
+    """
+    nearest = np.full(len(direction), np.inf)
+    found = np.full(len(direction), -1, dtype=np.int64)
+    for index, panel in enumerate(detector.panels):
+        slow, fast, length = meet(panel, direction, 0.0)
+        cosine = dot3(direction, panel.normal)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            off = width * length / (panel.pixel_size * np.abs(cosine)) + 1.0
+            hit = (length > 0.0) & (length < nearest)
+            for at, size in zip((slow, fast), panel.shape, strict=True):
+                hit &= (at >= -off) & (at <= size + off)
+        nearest[hit], found[hit] = length[hit], index
+    return found
+
+
+def point_share(panel: Panel, length: Float64Array) -> Float64Array | float:
+    """Return what stands in place of the solid angle, over it: R / (p² · distance) of points."""
+    if not panel.point_pixel:
+        return 1.0
+    return np.asarray(length / (panel.pixel_size**2 * panel.close_distance))
+
+
+def capture(
     experiment: Experiment, panel: Panel, cosine: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
     """Share of the photons captured, and their mean depth along the normal, m."""

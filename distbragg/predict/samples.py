@@ -1,4 +1,14 @@
-"""The samples a frame's sum runs over: sources × spindle steps × mosaic domains, and their span."""
+"""The spots of a sampled frame.
+
+A reflection's photons are
+
+    r_e² Φ |F|² / (n_φ n_m W) · Σ_s w_s λ_s² Σ_φ Σ_m P G(ε)
+
+over the same sources, spindle steps and mosaic domains as the image, with λ² the area on the
+Ewald sphere that one steradian covers and G the plane section of the crystal's transform
+(`section`). It is the sum over all pixels of what the renderer attributes to that reflection,
+background excluded, in the limit of pixels finer than a spot.
+"""
 
 from __future__ import annotations
 
@@ -9,72 +19,53 @@ from typing import Final
 
 import numpy as np
 
-from distbragg.matrices import matmul3, norm3, transposed
-from distbragg.models.arrays import Float64Array
+from distbragg.matrices import apply3, dot3, norm3
+from distbragg.models.beam import Beam
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import components, rotation_about
+from distbragg.models.vectors import Float64Array, IntArray, components
+from distbragg.physics.factors import (
+    orientation_count,
+    polarization_factor,
+    polarization_frame,
+    scattered_fluence,
+)
 from distbragg.physics.orientation import domain_rotations
+from distbragg.predict.candidates import candidates, indexed
+from distbragg.predict.landing import land
+from distbragg.predict.section import Section
+from distbragg.predict.table import ELLIPSE, Spots, ordered
 
+_ELEMENTS: Final = 1 << 19  # reflections × samples worked on at once
 _SAMPLES: Final = 1 << 12
 
-MARGIN: Final = 1.25
-"""First-order bounds on how far a lattice point travels, enlarged for what is beyond them."""
+
+def predict_sampled(experiment: Experiment, minimum_photons: float) -> Spots:
+    """Predict the spots of a sampled frame."""
+    section = Section(experiment.crystal)
+    hkl, amplitude = candidates(experiment, section)
+    samples = int(experiment.crystal.mosaic_rotations.shape[0]) * experiment.beam.sources.count
+    step = max(64, _ELEMENTS // samples)
+    parts = []
+    for start in range(0, max(1, hkl.shape[0]), step):
+        rows = slice(start, start + step)
+        sums = _sum(experiment, section, hkl[rows])
+        parts.append(_finish(experiment, hkl[rows], amplitude[rows], sums, minimum_photons))
+    return ordered(parts)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """How far the samples of a frame lie from its middle.
+class _Block:
+    """Some samples of a frame, each an orientation of the crystal seen by one source."""
 
-    Attributes
-    ----------
-    incident : (3,) float64
-        Mean direction of the beam.
-    wave_number : float, 1/Å
-        Middle of the range of 1/λ.
-    wave_numbers : float, 1/Å
-        Half of that range.
-    divergence, mosaic, turn : float, rad
-        Largest angle from the mean beam; of a domain; half of the rotation.
-    reciprocal : (3, 3) float64, 1/Å
-        Rows a*, b*, c* at the middle of the rotation.
-    """
-
-    incident: Float64Array
-    wave_number: float
-    wave_numbers: float
-    divergence: float
-    mosaic: float
-    turn: float
-    reciprocal: Float64Array
+    incident: Float64Array  # (samples, 3), direction of the beam
+    wave_number: Float64Array  # (samples,), 1/Å
+    weight: Float64Array  # (samples,), Å²: of the source times λ²
+    phi: Float64Array  # (samples,), rad
+    turn: Float64Array  # (samples, 3, 3), from the crystal at rest: spindle, then mosaic domain
+    seen: Float64Array  # (samples, 3), 1/Å: wave vector as the crystal at rest would see it
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """Some samples of a frame, each an orientation of the crystal seen by one source.
-
-    Attributes
-    ----------
-    incident : (samples, 3) float64
-        Direction of the beam.
-    wave_number : (samples,) float64, 1/Å
-    weight : (samples,) float64
-        Weight of the source times λ², Å².
-    phi : (samples,) float64, rad
-    turn : (samples, 3, 3) float64
-        Rotation from the crystal at rest: spindle, then mosaic domain.
-    seen : (samples, 3) float64, 1/Å
-        The beam's wave vector as the crystal at rest would see it.
-    """
-
-    incident: Float64Array
-    wave_number: Float64Array
-    weight: Float64Array
-    phi: Float64Array
-    turn: Float64Array
-    seen: Float64Array
-
-
-def blocks(experiment: Experiment) -> Iterator[Block]:
+def _blocks(experiment: Experiment) -> Iterator[_Block]:
     """Yield all samples in a fixed order: spindle steps outermost, then sources, then domains."""
     sources, crystal = experiment.beam.sources, experiment.crystal
     domains = int(crystal.mosaic_rotations.shape[0])
@@ -87,7 +78,7 @@ def blocks(experiment: Experiment) -> Iterator[Block]:
             incident = np.repeat(-sources.direction[chosen], domains, axis=0)
             turn = np.tile(turns, (count, 1, 1))
             beam = incident * wave_number[:, np.newaxis]
-            yield Block(
+            yield _Block(
                 incident=incident,
                 wave_number=wave_number,
                 weight=np.repeat(sources.weight[chosen], domains) / wave_number**2,
@@ -97,24 +88,156 @@ def blocks(experiment: Experiment) -> Iterator[Block]:
             )
 
 
-def span(experiment: Experiment) -> Span:
-    """Return how far the samples of a frame lie apart."""
-    sources, crystal = experiment.beam.sources, experiment.crystal
-    incident = -sources.direction.sum(axis=0)
-    incident = incident / norm3(incident)
-    cosines = np.clip(-(sources.direction * incident).sum(axis=1), -1.0, 1.0)
-    wave_numbers = 1.0 / sources.wavelength
-    low, high = float(wave_numbers.min()), float(wave_numbers.max())
-    traces = np.trace(crystal.mosaic_rotations, axis1=1, axis2=2)
-    angles = np.arccos(np.clip((traces - 1.0) / 2.0, -1.0, 1.0))
-    first, last = float(crystal.phi.min()), float(crystal.phi.max())
-    middle = rotation_about(components(crystal.spindle_axis), 0.5 * (first + last))
-    return Span(
-        incident=incident,
-        wave_number=0.5 * (low + high),
-        wave_numbers=0.5 * (high - low),
-        divergence=float(np.arccos(cosines).max()),
-        mosaic=float(angles.max()),
-        turn=min(0.5 * (last - first), math.pi),
-        reciprocal=matmul3(crystal.reciprocal, transposed(middle)),
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What the samples of a frame add up to, for every candidate: (n,) arrays but `direction`.
+
+    Sections and corrections are those of the sample nearest to the Ewald sphere.
+    """
+
+    cut: Float64Array
+    whole: Float64Array  # what `cut` would be of a reflection with partiality 1
+    direction: Float64Array
+    wavelength: Float64Array
+    phi: Float64Array
+    polarization: Float64Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    """The sample of every reflection that is nearest to the Ewald sphere."""
+
+    distance: Float64Array
+    incident: Float64Array
+    wave_number: Float64Array
+    turn: Float64Array
+
+
+def _distances(block: _Block, point: Float64Array) -> Float64Array:
+    """Signed distance ε from the sphere of every reflection in every sample, (n, samples).
+
+    |k + R p|² is k² + p² + 2 (Rᵀ k)·p: nothing is rotated.
+    """
+    square = dot3(point, point)[:, np.newaxis] + block.wave_number**2
+    cross = dot3(point[:, np.newaxis, :], block.seen[np.newaxis, :, :])
+    return np.asarray(np.sqrt(np.maximum(square + 2.0 * cross, 0.0)) - block.wave_number)
+
+
+def _find_nearest(experiment: Experiment, point: Float64Array) -> _Nearest:
+    count = point.shape[0]
+    best = _Nearest(
+        np.full(count, np.inf), np.zeros((count, 3)), np.zeros(count), np.zeros((count, 3, 3))
+    )
+    for block in _blocks(experiment):
+        distance = np.abs(_distances(block, point))
+        sample = distance.argmin(axis=1)
+        least = distance[np.arange(count), sample]
+        better = np.flatnonzero(least < best.distance)
+        chosen = sample[better]
+        best.distance[better] = least[better]
+        best.incident[better] = block.incident[chosen]
+        best.wave_number[better] = block.wave_number[chosen]
+        best.turn[better] = block.turn[chosen]
+    return best
+
+
+def _sum(experiment: Experiment, section: Section, hkl: IntArray) -> _Sums:
+    """Add up the samples of some reflections."""
+    crystal, count = experiment.crystal, hkl.shape[0]
+    point = indexed(hkl, crystal.reciprocal)
+    near = _find_nearest(experiment, point)
+    turned = apply3(near.turn, point)
+    outgoing = near.wave_number[:, np.newaxis] * near.incident + turned
+    length = norm3(outgoing)
+    normal = outgoing / np.where(length > 0.0, length, 1.0)[:, np.newaxis]
+    # The normal as the crystal at rest would see it: sections are taken there.
+    resting = (near.turn * normal[:, :, np.newaxis]).sum(axis=1)
+    slopes = apply3(crystal.reciprocal, resting)
+    cut, weights = np.zeros(count), 0.0
+    first, wavelength, phi = np.zeros((count, 3)), np.zeros(count), np.zeros(count)
+    turns, offset = np.zeros((count, 9)), np.zeros(count)
+    for block in _blocks(experiment):
+        distance = _distances(block, point)
+        part = block.weight * section.value(distance, slopes[:, np.newaxis, :])
+        weights += math.fsum(block.weight.tolist())
+        cut += part.sum(axis=1)
+        wavelength += (part / block.wave_number).sum(axis=1)
+        phi += (part * block.phi).sum(axis=1)
+        # Rays in units of the wave number: of directions alone the mean is taken.
+        scaled = part / block.wave_number
+        first += np.einsum("ns,sj->nj", part, block.incident)
+        turns += np.einsum("ns,sj->nj", scaled, block.turn.reshape(-1, 9))
+        offset += (scaled * distance).sum(axis=1)
+    shape = section.spread(crystal.reciprocal)
+    lean = apply3(shape, resting)
+    lean = lean / dot3(resting, lean)[:, np.newaxis]
+    lean = apply3(near.turn, lean)
+    direction = first + apply3(turns.reshape(-1, 3, 3), point)
+    direction -= offset[:, np.newaxis] * lean
+    speed = np.abs(dot3(np.cross(crystal.spindle_axis, turned), normal))
+    return _Sums(
+        cut=cut,
+        whole=_whole(experiment, section, slopes, speed) * weights,
+        direction=direction,
+        wavelength=wavelength,
+        phi=phi,
+        polarization=_polarization(experiment.beam, near.incident, normal),
+    )
+
+
+def _whole(
+    experiment: Experiment, section: Section, slopes: Float64Array, speed: Float64Array
+) -> Float64Array:
+    """Return the mean G over the samples of a reflection of partiality 1; see `Spots`."""
+    phi = experiment.crystal.phi
+    steps = int(phi.shape[0])
+    width = abs(float(phi[1] - phi[0])) * steps if steps > 1 else 0.0
+    if width == 0.0:
+        return section.value(np.zeros(slopes.shape[0]), slopes)
+    # A passage takes the time that the rotation needs for `area / speed` of its width.
+    with np.errstate(divide="ignore"):
+        return np.asarray(section.area / (speed * width))
+
+
+def _polarization(beam: Beam, incident: Float64Array, direction: Float64Array) -> Float64Array:
+    """Polarisation factor of rays (n, 3) from beams (n, 3); 1 where the polarisation is off."""
+    if not beam.polarized:
+        return np.ones(direction.shape[0])
+    frame = polarization_frame(tuple(incident.T), components(beam.polarization_axis))
+    return np.asarray(polarization_factor(frame, tuple(direction.T), beam.kahn_factor))
+
+
+def _finish(
+    experiment: Experiment,
+    hkl: IntArray,
+    amplitude: Float64Array,
+    sums: _Sums,
+    minimum_photons: float,
+) -> Spots:
+    """Scale the sums to photons and follow the mean rays to the detector."""
+    length = norm3(sums.direction)
+    landing = land(experiment, sums.direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis])
+    crystal, beam = experiment.crystal, experiment.beam
+    # λ² and G are in Å² and Å⁻²: their product is a solid angle.
+    scale = scattered_fluence(beam, orientation_count(experiment))
+    photons = scale * amplitude**2 * sums.polarization * sums.cut * landing.response
+    found = np.flatnonzero(
+        (landing.panel >= 0) & (photons > 0.0) & (photons >= minimum_photons) & (length > 0.0)
+    )
+    point = indexed(hkl[found], crystal.reciprocal)
+    return Spots(
+        h=hkl[found, 0].astype(np.int32),
+        k=hkl[found, 1].astype(np.int32),
+        l=hkl[found, 2].astype(np.int32),
+        panel=landing.panel[found].astype(np.int32),
+        slow=landing.slow[found],
+        fast=landing.fast[found],
+        **dict.fromkeys(ELLIPSE, np.full(len(found), np.nan)),
+        f_squared=amplitude[found] ** 2,
+        partiality=sums.cut[found] / sums.whole[found],
+        photons=photons[found],
+        wavelength=sums.wavelength[found] / sums.cut[found],
+        phi=np.degrees(sums.phi[found] / sums.cut[found]),
+        resolution=1.0 / norm3(point),
+        active=landing.active[found],
     )

@@ -20,8 +20,8 @@ from typing import Final
 import numpy as np
 
 from distbragg.matrices import determinant3, inverse3
-from distbragg.models.arrays import Float64Array
 from distbragg.models.crystal import Crystal
+from distbragg.models.vectors import Float64Array
 from distbragg.shapes import SHAPES
 
 _SERIES_LIMIT: Final = 0.5
@@ -32,12 +32,7 @@ _SERIES_TERMS: Final = 8
 
 
 class Section:
-    """G(ε) of one crystal.
-
-    Parameters
-    ----------
-    crystal : Crystal
-    """
+    """G(ε) of one crystal."""
 
     def __init__(self, crystal: Crystal) -> None:
         self._row = SHAPES[crystal.shape]
@@ -61,10 +56,7 @@ class Section:
     def width(self, slopes: Float64Array) -> Float64Array:
         """Return the distance ε over which G falls: one fringe, or the width of the bell, 1/Å.
 
-        Parameters
-        ----------
-        slopes : (..., 3) float64
-            a*·n, b*·n, c*·n, 1/Å.
+        `slopes`: (..., 3); a*·n, b*·n, c*·n, 1/Å.
         """
         if self._row.transform == "gaussian":
             return np.asarray(np.sqrt(self._lean(slopes) / self._row.decay))
@@ -73,15 +65,7 @@ class Section:
         return np.asarray(0.5 / self._reach(slopes))
 
     def value(self, distance: Float64Array, slopes: Float64Array) -> Float64Array:
-        """Return G(ε), Å⁻².
-
-        Parameters
-        ----------
-        distance : (...) float64
-            ε, 1/Å.
-        slopes : (..., 3) float64
-            a*·n, b*·n, c*·n, 1/Å.
-        """
+        """Return G(ε), Å⁻², at `distance` ε, 1/Å; the slopes are those of `width`."""
         if self._row.transform in {"gaussian", "step"}:
             lean = self._lean(slopes)
             square = distance * distance / lean
@@ -100,10 +84,7 @@ class Section:
     def spread(self, reciprocal: Float64Array) -> Float64Array:
         """Return the shape tensor of |F_latt|² about a lattice point, up to a factor: (..., 3, 3).
 
-        Parameters
-        ----------
-        reciprocal : (..., 3, 3) float64, 1/Å
-            Rows a*, b*, c*.
+        `reciprocal`: (..., 3, 3); rows a*, b*, c*, 1/Å.
         """
         spans = (
             reciprocal[..., :, np.newaxis, :, np.newaxis]
@@ -124,13 +105,7 @@ class Section:
 
 
 def cosine_moments(phase: Float64Array) -> tuple[Float64Array, ...]:
-    """Return ∫₀¹ uⁿ cos(ωu) du for n = 0 … 3.
-
-    Parameters
-    ----------
-    phase : (...) float64
-        ω.
-    """
+    """Return ∫₀¹ uⁿ cos(ωu) du of the phase ω for n = 0 … 3."""
     small = np.abs(phase) < _SERIES_LIMIT
     omega = np.where(small, 1.0, phase)
     sine, cosine = np.sin(omega), np.cos(omega)

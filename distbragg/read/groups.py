@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import gemmi
 
-from distbragg.errors import InputError
-from distbragg.notes import Note, Notes
-from distbragg.read.text import shown
+from distbragg.read.text import Reading, shown
 
-Group = gemmi.SpaceGroup | gemmi.GroupOps
-"""A tabulated setting, or operators of one that is not."""
-
+Group = gemmi.SpaceGroup | gemmi.GroupOps  # a tabulated setting, or operators of one that is not
 _HIGHEST_NUMBER: Final = 230
 _LARGEST_GROUP: Final = 192
 
 _OLD_NAMES: Final = {"P 1-": "P -1", "P1-": "P -1", "P 1BAR": "P -1"}
 
 _POINT_GROUPS: Final = {
-    "1": "P 1",
-    "-1": "P -1",
     "2": "P 1 1 2",
     "m": "P 1 1 m",
     "2/m": "P 1 1 2/m",
-    "-3m1": "P -3 m 1",
-    "321": "P 3 2 1",
-    "3m1": "P 3 m 1",
-    "-31m": "P -3 1 m",
-    "312": "P 3 1 2",
-    "31m": "P 3 1 m",
     "32": "R 3 2:R",
     "3m": "R 3 m:R",
     "-3m": "R -3 m:R",
@@ -61,13 +49,14 @@ def named_group(name: str, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGro
     if not text or text in ("?", "."):
         return None
     if re.fullmatch(r"\d{1,3}", text):
-        return numbered_group(int(text), cell)
+        return numbered_group(text, cell)
     angles = (cell.alpha, cell.gamma) if cell is not None and cell.is_crystal() else (0.0, 0.0)
     for spelling in _spellings(text):
         found = gemmi.find_spacegroup_by_name(spelling, *angles)
         if found is not None:
             return found
-    return hall_group(name)
+    of_hall = hall_group(name)
+    return of_hall if isinstance(of_hall, gemmi.SpaceGroup) else None
 
 
 def _spellings(text: str) -> list[str]:
@@ -83,128 +72,84 @@ def _spellings(text: str) -> list[str]:
     return found
 
 
-def names_origin(symbol: str) -> bool:
-    """Whether a symbol says which of two origins it means."""
-    return re.search(r"(:\s*[12]|S|Z|O[12])\s*$", symbol.strip("'\" ")) is not None
-
-
-def numbered_group(number: int, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGroup | None:
+def numbered_group(number: str, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGroup | None:
     """Find the standard setting of a number; a rhombohedral one by the cell's angles."""
-    if not 1 <= number <= _HIGHEST_NUMBER:
+    if not number.isdecimal() or not 1 <= int(number) <= _HIGHEST_NUMBER:
         return None
-    group = gemmi.find_spacegroup_by_number(number)
+    group = gemmi.find_spacegroup_by_number(int(number))
     if cell is not None and cell.is_crystal() and group.ext in ("H", "R"):
         return gemmi.find_spacegroup_by_name(group.hm, cell.alpha, cell.gamma) or group
     return group
 
 
-def hall_group(symbol: str) -> gemmi.SpaceGroup | None:
-    """Find a tabulated setting by its Hall symbol."""
-    operations = hall_operations(symbol)
-    return None if operations is None else gemmi.find_spacegroup_by_ops(operations)
-
-
-def hall_operations(symbol: str) -> gemmi.GroupOps | None:
-    """Operators of a Hall symbol; None where it is none."""
+def hall_group(symbol: str) -> Group | None:
+    """Find the setting of a Hall symbol, or its operators where no table has them."""
     try:
         # A quote at the end is part of a symbol: -P 3 2" is not -P 3 2.
-        return gemmi.symops_from_hall(symbol.strip())
+        operations = gemmi.symops_from_hall(symbol.strip())
     except (RuntimeError, ValueError):
         return None
+    return gemmi.find_spacegroup_by_ops(operations) or operations
 
 
-def listed_operations(triplets: Sequence[str], source: str) -> Group | None:
-    """Group of listed operators such as `-x,y+1/2,-z`; completed where only generators stand.
-
-    Raises
-    ------
-    InputError
-        No operator, or operators that make no group.
-    """
+def listed_operations(triplets: Sequence[str], file: Reading) -> Group | None:
+    """Group of listed operators such as `-x,y+1/2,-z`; completed where only generators stand."""
     if not triplets:
         return None
     try:
-        # One operator spelled twice would count twice.
-        spelled = {gemmi.Op(_triplet(text)).wrap().triplet() for text in triplets}
+        plain = [re.sub(r"\s+", "", text.strip("'\"")).lower() for text in triplets]
+        # One operator spelled twice would count twice; without the identity gemmi crashes.
+        spelled = {"x,y,z", *(gemmi.Op(text).wrap().triplet() for text in plain)}
         operations = gemmi.GroupOps([gemmi.Op(text) for text in sorted(spelled)])
         if len(triplets) <= _LARGEST_GROUP:
             operations.add_missing_elements()
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"damaged symmetry operators ({shown(str(error))})", source=source
-        ) from error
+        raise file.refusal(f"damaged symmetry operators ({shown(str(error))})") from error
     if len(operations.sym_ops) * len(operations.cen_ops) > _LARGEST_GROUP:
-        raise InputError("the symmetry operators make no space group", source=source)
+        raise file.refusal("the symmetry operators make no space group")
     return gemmi.find_spacegroup_by_ops(operations) or operations
 
 
-def _triplet(text: str) -> str:
-    return re.sub(r"\s+", "", text.strip("'\"")).lower()
-
-
-def chosen_group(
-    candidates: Sequence[tuple[str, Group | None]], source: str
-) -> tuple[Group | None, Notes]:
-    """Take the first group known of several spellings; warn of one that differs from it.
-
-    Parameters
-    ----------
-    candidates : sequence of (spelling, group)
-        The most explicit first: operators, Hall symbol, Hermann-Mauguin symbol, number.
-    source : str
-    """
+def chosen_group(candidates: Sequence[tuple[str, Group | None]], file: Reading) -> Group | None:
+    """Take the first group known of spellings, the most explicit first; warn of another."""
     known = [(name, group) for name, group in candidates if group is not None]
     if not known:
-        return None, ()
+        return None
     name, group = known[0]
-    notes = [
-        Note(
-            "warning",
-            source,
-            f"{symbol_of(group)} by {name}, {symbol_of(differing)} by {other}: the first is used",
-        )
-        for other, differing in known[1:]
-        if not _agree(other, group, differing)
-    ]
+    for other, differing in known[1:]:
+        if not _agree(other, group, differing):
+            used = f"{symbol_of(group)} by {name}, {symbol_of(differing)} by {other}"
+            file.warn(f"{used}: the first is used")
+            break
     if name == "number":
-        notes.append(
-            Note("note", source, f"the standard setting of its number: {symbol_of(group)}")
-        )
-    return group, tuple(notes[:1])
+        file.note(f"the standard setting of its number: {symbol_of(group)}")
+    return group
 
 
-def overruled(given: Group | None, own: Group | None, own_notes: Notes, source: str) -> tuple[
-    Group | None, Notes
-]:  # fmt: skip
-    """Take the symmetry that the specification gives, and warn where a list names another.
-
-    Parameters
-    ----------
-    given : Group, optional
-        Of `structure_factors.space_group`.
-    own : Group, optional
-        What the file names, with the notes on it.
-    """
+def overruled(
+    given: Group | None, find: Callable[[Reading], Group | None], file: Reading
+) -> Group | None:
+    """Take the symmetry that the specification gives, and warn where a list names another."""
     if given is None:
-        return own, own_notes
-    if own is None or operations_of(given).has_same_rotations(operations_of(own)):
-        return given, ()
-    text = (
-        f"expanded by {symbol_of(given)} of structure_factors.space_group; the file names "
-        f"{symbol_of(own)}"
-    )
-    return given, (Note("warning", source, text),)
+        return find(file)
+    # Doubts about what is not used are nobody's concern.
+    own = find(Reading(file.path))
+    if own is not None and not operations_of(given).has_same_rotations(operations_of(own)):
+        file.warn(
+            f"expanded by {symbol_of(given)} of structure_factors.space_group; the file names "
+            f"{symbol_of(own)}"
+        )
+    return given
 
 
-def origin_notes(group: Group | None, symbol: str, source: str) -> Notes:
+def warn_of_origin(group: Group | None, symbol: str, file: Reading) -> None:
     """Warn of a symbol that alone names the group and does not say which of two origins."""
-    if not isinstance(group, gemmi.SpaceGroup) or group.ext != "1" or names_origin(symbol):
-        return ()
-    text = (
-        f"{symbol_of(group)}, the first of two origins, is taken: list the operators, or write "
-        f"'{group.hm} :2' for the other"
-    )
-    return (Note("warning", source, text),)
+    named = re.search(r"(:\s*[12]|S|Z|O[12])\s*$", symbol.strip("'\" "))
+    if isinstance(group, gemmi.SpaceGroup) and group.ext == "1" and not named:
+        file.warn(
+            f"{symbol_of(group)}, the first of two origins, is taken: list the operators, or "
+            f"write '{group.hm} :2' for the other"
+        )
 
 
 def _agree(spelling: str, group: Group, other: Group) -> bool:

@@ -4,156 +4,174 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import partial
 from typing import Final
 
 import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import InputError
-from distbragg.notes import Note, Notes
-from distbragg.read.groups import (
-    Group,
-    chosen_group,
-    listed_operations,
-    named_group,
-    numbered_group,
-    overruled,
-)
-from distbragg.read.intensities import IntensityRule, filled_by_mean, roots
-from distbragg.read.labels import scale_notes
-from distbragg.read.miller import MAXIMUM_INDEX, MillerTable
-from distbragg.read.mtz_columns import (
-    AMPLITUDES,
-    INTENSITIES,
-    choose_column,
-    first_choice,
-    is_unmerged,
-    mean_of,
-    pair_of,
-)
+from distbragg.read import groups
+from distbragg.read.amplitudes import Column, amplitudes, choose, no_column, warn_of_scale
+from distbragg.read.cif import damage_is_input_error
+from distbragg.read.miller import NOTHING_ASKED, Asked, MillerTable, whole_indices
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
-from distbragg.read.text import read_bytes, shown
+from distbragg.read.text import Reading, read_bytes, shown
 
 _RECORD: Final = 80
 _WORD: Final = 4
 _BIG_ENDIAN: Final = 0x11
 
+_AMPLITUDES: Final = ("F", "G")
+_INTENSITIES: Final = ("J", "K")
+_PAIRED: Final = ("G", "K")
+_SIGNS: Final = (("(+)", "(-)"), ("+", "-"), ("PLUS", "MINUS"))
+_PREFERRED: Final = (
+    "F", "FP", "FOBS", "F-OBS", "F-OBS-FILTERED", "FMEAN", "FC", "FCALC", "F-MODEL"
+)  # fmt: skip
+_MEANS: Final = ("F", "FP", "FOBS", "F-OBS", "FMEAN")
+"""Names of a measured |F|, and of the stem of its pair."""
 
-_UNMERGED: Final = "merge and truncate them first, e.g. aimless and ctruncate"
+_TYPES: Final = {
+    "D": "an anomalous difference",
+    "E": "a normalised amplitude",
+    "L": "a standard deviation of F(+) or F(-)",
+    "M": "a standard deviation of I(+) or I(-)",
+    "P": "a phase",
+    "Q": "a standard deviation",
+    "R": "a real number of no stated kind",
+    "W": "a weight or figure of merit",
+    "A": "phase probabilities",
+    "I": "a whole number or free flag",
+}
 
 
-def read_mtz(
-    path: str,
-    *,
-    column: str | None,
-    dmin: float | None,
-    intensities: IntensityRule = "refuse",
-    group: Group | None = None,
-) -> MillerTable:
+def read_mtz(path: str, asked: Asked) -> MillerTable:
     """Read amplitudes and expand them to P1, with Friedel mates or anomalous pairs.
 
     A pair of columns such as F(+) and F(−) (type G) gives each mate its own amplitude, a
     mate that was not measured the other's; a column of mean amplitudes (type F) gives both
     mates the same. Single observations of an unmerged file are averaged where they are amplitudes.
 
-    Parameters
-    ----------
-    path : str
-        May be compressed (`.gz`).
-    column : str, optional
-        Label of a column of amplitudes (type F or G; either column of a pair names the
-        pair). Where not given: a pair if the file has one, else F by its usual names.
-    dmin : float, optional
-        Å; reflections of smaller spacing are left out.
-    intensities : {"refuse", "root"}
-        Whether a column of intensities (type J, or a pair of type K) may be named, or be taken
-        where there is no other.
-    group : Group, optional
-        In place of the symmetry of the file.
-
-    Returns
-    -------
-    MillerTable
-
-    Raises
-    ------
-    InputError
-        Not a readable MTZ file, unmerged intensities, no such column, or a column of something
-        else than amplitudes.
+    A column is asked for by its label: of amplitudes (type F, or either of a pair of type G) or,
+    where their root is allowed, of intensities (J, K).
     """
-    mtz = _open(path)
-    _check_unmerged(mtz, path)
-    label = choose_column(mtz, column, intensities, path)
+    file = Reading(path)
+    mtz, operators = _open(file)
+    if _is_unmerged(mtz) and not any(item.type == "F" for item in mtz.columns):
+        raise file.refusal(
+            "the reflections are not merged: single intensities, before scaling, are no |F|",
+            "merge and truncate them first, e.g. aimless and ctruncate",
+        )
+    columns = _columns(mtz)
+    chosen = choose(columns, asked, partial(_is_filled, mtz), file)
+    if chosen is None and asked.column is None:
+        # An empty column is better than none: the error says what is wrong with it.
+        empty = (c for c in columns if not (c.intensity or c.problem or c.mates))
+        chosen = next(empty, None)
+    if chosen is None:
+        raise no_column(columns, asked.column, file)
+    cell = _cell_of(mtz, chosen.label)
+    _tell_choice(mtz, chosen, columns, file)
     with np.errstate(invalid="ignore"):
         data = np.array(mtz, copy=True, dtype=np.float64)
-    labels = [item.label for item in mtz.columns]
-    indices = _indices(data, path)
-    plus, minus = pair_of(label, labels) or (label, label)
-    values, mates, notes = _amplitudes(mtz, data, (plus, minus), path)
-    group, doubts = overruled(group, *_group(mtz, path), path)
-    notes += doubts
-    return listed_amplitudes(
-        indices,
-        values,
-        cell=_cell_of(mtz, plus),
-        group=group,
-        dmin=dmin,
-        source=path,
-        mates=mates,
-        notes=(*_choice_notes(mtz, plus, minus, path), *notes),
-    )
+    values, mates = amplitudes(chosen, partial(_values_of, mtz, data), file)
+    # Operators (SYMM) come before the name or number (SYMINF).
+    candidates: list[tuple[str, groups.Group | None]] = [
+        ("the operators (SYMM)", groups.listed_operations(operators, file)),
+        ("the name (SYMINF)", groups.named_group(mtz.spacegroup_name, mtz.cell)),
+        ("number", groups.numbered_group(str(mtz.spacegroup_number), mtz.cell)),
+    ]
+    group = groups.overruled(asked.group, partial(groups.chosen_group, candidates), file)
+    indices = whole_indices(data[:, :3], file)
+    return listed_amplitudes(indices, values, group, file, cell=cell, dmin=asked.dmin, mates=mates)
 
 
-def _amplitudes(
-    mtz: gemmi.Mtz, data: NDArray[np.float64], pair: tuple[str, str], path: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, Notes]:
-    """|F| of the first column, of its mates where the pair is one, and what was done."""
-    labels = [item.label for item in mtz.columns]
-    found: list[NDArray[np.float64]] = []
-    notes: Notes = ()
-    for label in dict.fromkeys(pair):
-        values = _values_of(mtz, data, label)
-        kind = mtz.columns[labels.index(label)].type
-        if kind in INTENSITIES:
-            values, more = roots(values, f"{label} (type {kind})", path)
-            notes += more
-        found.append(values)
-    if len(found) == 1:
-        return found[0], None, notes
-    mean = mean_of(pair[0], {item.label: item.type for item in mtz.columns})
-    if mean is not None:
-        values = _values_of(mtz, data, mean)
-        found[0], more = filled_by_mean(found[0], found[1], values, mean, path)
-        notes += more
-    return found[0], found[1], notes
+def mtz_cell(path: str, asked: Asked) -> CellSix:
+    """Return the unit cell (Å, degrees) of the dataset of the column that is or would be read."""
+    file = Reading(path)
+    mtz, _ = _open(file)
+    label = asked.column
+    if label not in [item.label for item in mtz.columns]:
+        chosen = choose(_columns(mtz), NOTHING_ASKED, partial(_is_filled, mtz), file)
+        label = None if chosen is None else chosen.label
+    return cell_six(mtz.cell if label is None else _cell_of(mtz, label), file)
+
+
+def _columns(mtz: gemmi.Mtz) -> list[Column]:
+    """Columns in the order of preference: pairs, then by their usual names."""
+    types = {item.label: item.type for item in mtz.columns}
+    found: list[Column] = []
+    halves: set[str] = set()
+    for label, kind in types.items():
+        pair = _pair_of(label, list(types)) if kind in _PAIRED else None
+        if pair is not None and pair[0] in halves:
+            continue
+        halves |= set(pair or ())
+        squared, problem = kind in _INTENSITIES, ""
+        if kind not in (*_AMPLITUDES, *_INTENSITIES):
+            problem = f"has type {kind} ({_TYPES.get(kind, 'something else')}), not F (amplitudes)"
+        elif kind in _PAIRED and pair is None:
+            problem = "is one half of an anomalous pair, the other is not there"
+        plus, minus = pair or (label, "")
+        mean = _mean_of(plus, types) if minus and not squared else ""
+        found.append(
+            Column(plus, minus, mean, squared, squared, problem=problem, kind=f" (type {kind})")
+        )
+    names = {name: rank for rank, name in enumerate(_PREFERRED)}
+    return sorted(found, key=lambda c: (not c.mates, names.get(_stem(c.label), len(names))))
+
+
+def _pair_of(label: str, columns: list[str]) -> tuple[str, str] | None:
+    """Both labels of the anomalous pair that `label` belongs to, F(hkl) first."""
+    by_name = {name.upper(): name for name in reversed(columns)}
+    for signs in _SIGNS:
+        for sign in signs:
+            if label.upper().endswith(sign):
+                stem = label.upper().removesuffix(sign)
+                plus, minus = (by_name.get(stem + end) for end in signs)
+                if plus and minus:
+                    return plus, minus
+    return None
+
+
+def _mean_of(plus: str, types: dict[str, str]) -> str:
+    """Label of the mean amplitudes beside a pair, by its name without the sign; empty without."""
+    stem = _stem(plus).strip()
+    means = {label.upper(): label for label, kind in types.items() if kind == "F"}
+    usual = _MEANS if stem in _MEANS else ()
+    return next((means[name] for name in (stem, *usual) if name in means), "")
+
+
+def _stem(label: str) -> str:
+    return re.sub(r"(\(\+\)|\+|PLUS)$", "", label.upper())
+
+
+def _is_filled(mtz: gemmi.Mtz, label: str) -> bool:
+    return bool(np.isfinite(np.array(mtz.column_with_label(label), dtype=np.float64)).any())
 
 
 def _values_of(mtz: gemmi.Mtz, data: NDArray[np.float64], label: str) -> NDArray[np.float64]:
     """Values of a column; NaN where the file says that there is none."""
-    values = data[:, [item.label for item in mtz.columns].index(label)]
-    if np.isfinite(mtz.valm):
-        values = np.where(values == mtz.valm, np.nan, values)
-    return values
+    values = data[:, mtz.column_with_label(label).idx]
+    return np.where(values == mtz.valm, np.nan, values) if np.isfinite(mtz.valm) else values
 
 
-def _choice_notes(mtz: gemmi.Mtz, plus: str, minus: str, path: str) -> Notes:
+def _tell_choice(mtz: gemmi.Mtz, chosen: Column, columns: list[Column], file: Reading) -> None:
     """Say which column is |F|, and where it is probably not in electrons."""
-    column = mtz.column_with_label(plus)
-    which = plus if plus == minus else f"{plus} and {minus}"
-    text = f"column {which} (type {column.type}) is |F|"
+    column = mtz.column_with_label(chosen.label)
+    text = f"column {' and '.join(filter(None, (chosen.label, chosen.mates)))}{chosen.kind} is |F|"
     if len(mtz.datasets) > 2:
         text += f", of dataset {shown(column.dataset.dataset_name)}"
-    notes = [Note("note", path, text)]
+    file.note(text)
     if column.type == "F" and any(item.type == "D" for item in mtz.columns):
-        text = "anomalous differences (type D) are not applied: both mates are the mean"
-        notes.append(Note("note", path, text))
-    if is_unmerged(mtz):
-        notes.append(Note("warning", path, "unmerged: observations of one reflection are averaged"))
-    if _cell_of(mtz, plus).parameters != mtz.cell.parameters:
-        notes.append(Note("note", path, "the cell is that of the column's dataset, not the file's"))
-    others = [item.label for item in mtz.columns if item.type in AMPLITUDES]
-    return (*notes, *scale_notes(plus, others, path))
+        file.note("anomalous differences (type D) are not applied: both mates are the mean")
+    if _is_unmerged(mtz):
+        file.warn("unmerged: observations of one reflection are averaged")
+    if _cell_of(mtz, chosen.label).parameters != mtz.cell.parameters:
+        file.note("the cell is that of the column's dataset, not the file's")
+    others = [c.label for c in columns if not (c.problem or c.intensity)]
+    warn_of_scale(chosen.label, others, file)
 
 
 def _cell_of(mtz: gemmi.Mtz, label: str) -> gemmi.UnitCell:
@@ -162,84 +180,40 @@ def _cell_of(mtz: gemmi.Mtz, label: str) -> gemmi.UnitCell:
     return cell if cell.is_crystal() else mtz.cell
 
 
-def _group(mtz: gemmi.Mtz, path: str) -> tuple[Group | None, Notes]:
-    """Symmetry of the operators (SYMM), else of the name or number (SYMINF)."""
-    number = mtz.spacegroup_number
-    candidates: list[tuple[str, Group | None]] = [
-        ("the operators (SYMM)", listed_operations(_operators(path), path)),
-        ("the name (SYMINF)", named_group(mtz.spacegroup_name, mtz.cell)),
-        ("number", numbered_group(number, mtz.cell)),
-    ]
-    return chosen_group(candidates, path)
+def _is_unmerged(mtz: gemmi.Mtz) -> bool:
+    """Whether the file lists single observations; ISYM alone is left by truncation."""
+    return bool(mtz.batches) or any(
+        item.type == "Y" and item.label.upper().startswith("M") for item in mtz.columns
+    )
 
 
-def _operators(path: str) -> list[str]:
-    """Operators of the SYMM records, of which gemmi keeps the count alone."""
-    content = read_bytes(path)
-    header = content[_header_start(content) :]
+def _open(file: Reading) -> tuple[gemmi.Mtz, list[str]]:
+    """Return the file and the operators of its SYMM records, of which gemmi keeps the count."""
+    header = _checked_header(read_bytes(file.path), file)
     records = [header[place : place + _RECORD] for place in range(0, len(header), _RECORD)]
-    return [
+    operators = [
         record[len("SYMM") :].decode("latin-1").strip()
         for record in records
         if record.upper().startswith(b"SYMM")
     ]
-
-
-def _check_unmerged(mtz: gemmi.Mtz, path: str) -> None:
-    """Refuse single observations that are intensities, as nearly all are."""
-    if is_unmerged(mtz) and not any(item.type == "F" for item in mtz.columns):
-        raise InputError(
-            "the reflections are not merged: single intensities, before scaling, are no |F|",
-            source=path,
-            remedy=_UNMERGED,
-        )
-
-
-def mtz_cell(path: str, column: str | None = None) -> CellSix:
-    """Return the unit cell (Å, degrees) of an MTZ file, of the dataset of a column if named.
-
-    Raises
-    ------
-    InputError
-    """
-    mtz = _open(path)
-    labels = [item.label for item in mtz.columns]
-    if column not in labels:
-        # Without a column the reader's choice decides, with the same rule.
-        column = first_choice(mtz)
-    return cell_six(mtz.cell if column is None else _cell_of(mtz, column), path)
-
-
-def _open(path: str) -> gemmi.Mtz:
-    _check_sizes(read_bytes(path), path)
-    try:
-        mtz = gemmi.read_mtz_file(path)
-    except (RuntimeError, ValueError, IndexError, OverflowError, MemoryError, OSError) as error:
-        raise InputError(f"not a readable MTZ file ({shown(str(error))})", source=path) from error
+    with damage_is_input_error(file.path, "not a readable MTZ file"):
+        mtz = gemmi.read_mtz_file(file.path)
     if mtz.nreflections == 0 or len(mtz.columns) <= 3:
-        raise InputError("the MTZ file lists no reflections", source=path)
-    cell_six(mtz.cell, path)
-    return mtz
+        raise file.refusal("the MTZ file lists no reflections")
+    cell_six(mtz.cell, file)
+    return mtz, operators
 
 
-def _check_sizes(content: bytes, path: str) -> None:
-    """Refuse a header that promises more data than the file holds, before anything allocates."""
-    problem = InputError(
-        "not a complete MTZ file", source=path, remedy="the file is truncated or damaged"
-    )
-    if len(content) < 5 * _WORD or content[:4] != b"MTZ ":
-        raise problem
-    start = _header_start(content)
-    if not 5 * _WORD <= start <= len(content) - _RECORD:
-        raise problem
-    if b"MTZENDOFHEADERS" not in content[start:]:
-        raise problem
-    match = re.search(rb"NCOL +(\d{1,9}) +(\d{1,12})", content[start:])
-    if match is None:
-        raise problem
-    columns, rows = int(match.group(1)), int(match.group(2))
-    if 20 * _WORD + columns * rows * _WORD > start or columns * rows == 0:
-        raise problem
+def _checked_header(content: bytes, file: Reading) -> bytes:
+    """Return the header; refuse one that promises more data than the file holds."""
+    start = _header_start(content) if len(content) >= 5 * _WORD else 0
+    header = content[start:] if 5 * _WORD <= start <= len(content) - _RECORD else b""
+    size = re.search(rb"NCOL +(\d{1,9}) +(\d{1,12})", header)
+    words = 0 if size is None else int(size[1]) * int(size[2])
+    whole = content.startswith(b"MTZ ") and b"MTZENDOFHEADERS" in header
+    if not whole or words == 0 or 20 * _WORD + words * _WORD > start:
+        raise file.refusal("not a complete MTZ file", "the file is truncated or damaged")
+    return header
 
 
 def _header_start(content: bytes) -> int:
@@ -249,12 +223,3 @@ def _header_start(content: bytes) -> int:
     if offset == -1:
         (offset,) = struct.unpack(f"{order}q", content[3 * _WORD : 5 * _WORD])
     return (int(offset) - 1) * _WORD
-
-
-def _indices(data: NDArray[np.float64], path: str) -> NDArray[np.int64]:
-    indices = data[:, :3]
-    if not np.isfinite(indices).all() or (indices != np.rint(indices)).any():
-        raise InputError("a Miller index is not a whole number", source=path)
-    if np.abs(indices).max() > MAXIMUM_INDEX:
-        raise InputError("a Miller index is out of range", source=path)
-    return indices.astype(np.int64)

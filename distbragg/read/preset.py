@@ -9,6 +9,8 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any, Final
 
+import numpy as np
+
 from distbragg.errors import InputError
 
 _FOLDER: Final = "presets"
@@ -46,16 +48,9 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A panel in the detector's plane.
+    """A panel in the detector's plane: outer corner of its first pixel, its directions.
 
-    Attributes
-    ----------
-    name : str
-    corner : (float, float), pixels
-        Outer corner of the first pixel, from the beam: x to the left looking along the beam,
-        y upwards.
-    fast, slow : (float, float)
-        Directions in the same coordinates.
+    They count in pixels from the beam, x to the left looking along the beam, y upwards.
     """
 
     name: str
@@ -66,19 +61,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A detector of a maker.
-
-    Attributes
-    ----------
-    name, title, source : str
-    pixel_mm, thickness_um : float
-    material : str
-    grid : Grid or None
-    segments : tuple of Segment
-        Where there is no grid.
-    pixels : (int, int)
-        Pixels (slow, fast): of the whole grid, or of each segment.
-    """
+    """A detector of a maker: a grid of modules, or segments."""
 
     name: str
     title: str
@@ -88,7 +71,7 @@ class Preset:
     thickness_um: float
     grid: Grid | None
     segments: tuple[Segment, ...]
-    pixels: tuple[int, int]
+    pixels: tuple[int, int]  # (slow, fast) of the whole grid, or of each segment
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -96,17 +79,16 @@ class Preset:
         if self.grid is not None:
             return self.grid.shape
         slow, fast = self.pixels
-        reach = [0.0, 0.0]
-        for segment in self.segments:
-            for axis in range(2):
-                first = segment.corner[axis]
-                ends = [
-                    first + f * fast * segment.fast[axis] + s * slow * segment.slow[axis]
-                    for f in (0, 1)
-                    for s in (0, 1)
-                ]
-                reach[axis] = max(reach[axis], *map(abs, ends))
-        return 2 * int(-(-reach[1] // 1)), 2 * int(-(-reach[0] // 1))
+        corners = np.array(
+            [
+                segment.corner + f * np.array(segment.fast) + s * np.array(segment.slow)
+                for segment in self.segments
+                for f in (0, fast)
+                for s in (0, slow)
+            ]
+        )
+        across, up = np.ceil(np.abs(corners).max(axis=0)).astype(int).tolist()
+        return 2 * up, 2 * across
 
 
 @lru_cache(maxsize=1)
@@ -119,13 +101,7 @@ def preset_names() -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def read_preset(name: str) -> Preset:
-    """Return a preset.
-
-    Raises
-    ------
-    InputError
-        There is none of that name; the remedy gives the nearest.
-    """
+    """Return a preset; where there is none of that name, the refusal gives the nearest."""
     if name not in preset_names():
         near = difflib.get_close_matches(name.lower(), preset_names(), n=1, cutoff=0.4)
         raise InputError(
@@ -138,11 +114,8 @@ def read_preset(name: str) -> Preset:
     grid: Grid | None = None
     segments: tuple[Segment, ...] = ()
     if "grid" in data:
-        modules, module, gap = (
-            (int(pair[0]), int(pair[1]))
-            for pair in (data["grid"][key] for key in ("modules", "module_px", "gap_px"))
-        )
-        grid = Grid(modules, module, gap)
+        pairs = (data["grid"][key] for key in ("modules", "module_px", "gap_px"))
+        grid = Grid(*((int(fast), int(slow)) for fast, slow in pairs))
         pixels = grid.shape
     else:
         fast, slow = data["segments"]["pixels"]

@@ -1,4 +1,4 @@
-"""SMV (ADSC) images: a bounded reader of our own for headers and pixels."""
+"""SMV (ADSC) images: a bounded reader of our own for headers and pixels; and pixel masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.read.text import shown
+from distbragg.read.table import parse_number
+from distbragg.read.text import Reading, first_bytes, shown
 
 MAXIMUM_HEADER_BYTES: Final = 64 * 1024
 MAXIMUM_PIXELS: Final = 1 << 31
@@ -32,168 +33,127 @@ _PIXELS: Final = {
 }
 """Kinds of pixels by the names that ADSC, d*TREK and nanoBragg's programs give them."""
 
+_NPY_MAGIC: Final = b"\x93NUMPY"
+_ORDERS: Final = {"little_endian": "<", "big_endian": ">"}
 _PAIR = re.compile(r"^\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
 @dataclass(frozen=True, slots=True)
 class SmvHeader:
-    """The header of one image.
-
-    Attributes
-    ----------
-    source : str
-    header_bytes : int
-    shape : (int, int)
-        Pixels (slow, fast).
-    big_endian : bool
-    pixels : str
-        Kind of the pixels as NumPy writes it, such as u2; empty for one that is not known.
-    values : dict of str to str
-        Every keyword in upper case with its value as written; the last one counts.
-    """
+    """The header of one image: keywords in upper case, each with its last value as written."""
 
     source: str
     header_bytes: int
-    shape: tuple[int, int]
-    big_endian: bool
-    pixels: str
+    shape: tuple[int, int]  # pixels (slow, fast)
+    kind: np.dtype[Any] | None  # of the pixels as they are stored; None for one not known
     values: dict[str, str]
 
     def number(self, *keys: str) -> float | None:
-        """Return the first of `keys` that is present, as a finite number.
-
-        Raises
-        ------
-        InputError
-            The value is no finite number.
-        """
+        """Return the first of `keys` that is present; refuse one that is no finite number."""
         for key in keys:
             if key in self.values:
-                return _finite(self.values[key], self.source, key)
+                return parse_number(self.values[key], self.source, key)
         return None
 
 
 def read_smv_header(path: str) -> SmvHeader:
-    """Read and check the header of an SMV image.
-
-    Raises
-    ------
-    InputError
-        Missing file, no SMV header, a header or image size out of bounds, or a file
-        shorter than its header says. What kind its pixels are of does not matter.
-    """
-    file = Path(path)
-    try:
-        if not file.is_file():
-            raise InputError("the file does not exist", source=path, remedy="check the path")
-        size = file.stat().st_size
-        with file.open("rb") as handle:
-            start = handle.read(_FIRST_BYTES)
-            length = _header_length(start, path)
-            handle.seek(0)
-            content = handle.read(length)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", source=path) from error
+    """Read and check the header of an SMV image, whatever the kind of its pixels."""
+    file, reading = Path(path), Reading(path)
+    if not file.is_file():
+        raise reading.refusal("the file does not exist", "check the path")
+    content = first_bytes(path, MAXIMUM_HEADER_BYTES)
+    if not content.startswith(b"{"):
+        raise reading.refusal("not an SMV image", "an SMV file begins with '{' and HEADER_BYTES=")
+    match = re.search(rb"HEADER_BYTES\s*=\s*(\d{1,9})\s*;", content[:_FIRST_BYTES])
+    if match is None:
+        raise reading.refusal("the header does not say HEADER_BYTES")
+    length = int(match[1])
+    if not 0 < length <= MAXIMUM_HEADER_BYTES:
+        raise reading.refusal(f"HEADER_BYTES is {length}; at most {MAXIMUM_HEADER_BYTES} are read")
     if len(content) < length:
-        raise InputError("the file ends inside its header", source=path)
-    return _checked(_pairs(content), path, length, size)
+        raise reading.refusal("the file ends inside its header")
+    values: dict[str, str] = {}
+    text = content[:length].decode("latin-1").split("}", 1)[0].lstrip("{")
+    for part in re.split(r"[;\r\n]", text):
+        if (pair := _PAIR.match(part)) is not None:
+            values[pair[1].upper()] = pair[2]
+    return _checked(reading, values, length, file.stat().st_size)
+
+
+def _checked(reading: Reading, values: dict[str, str], length: int, size: int) -> SmvHeader:
+    """Return a header of `length` bytes of a file of `size` bytes."""
+    fast, slow = (_whole(values, key, reading.path) for key in ("SIZE1", "SIZE2"))
+    if fast * slow > MAXIMUM_PIXELS:
+        raise reading.refusal(f"the header claims {fast} x {slow} pixels")
+    order = values.get("BYTE_ORDER", "little_endian").lower()
+    if order not in _ORDERS:
+        raise reading.refusal(f"unknown BYTE_ORDER '{shown(order)}'")
+    named = values.get("TYPE", values.get("DATA_TYPE", "unsigned_short")).strip().lower()
+    kind = np.dtype(_ORDERS[order] + _PIXELS[named]) if named in _PIXELS else None
+    promised = length + (0 if kind is None else kind.itemsize) * fast * slow
+    # A compressed image is shorter than its pixels; it is not one that is cut off.
+    if size < promised and values.get("COMPRESSION", "none").strip().lower() == "none":
+        raise reading.refusal(
+            f"the file has {size} bytes but its header promises {promised}", "the file is truncated"
+        )
+    return SmvHeader(reading.path, length, (slow, fast), kind, values)
 
 
 def read_smv_pixels(header: SmvHeader) -> NDArray[Any]:
-    """Read the pixels of an image whose header was read.
-
-    Returns
-    -------
-    (slow, fast) of the kind the header names, in the byte order of this machine
-
-    Raises
-    ------
-    InputError
-        The file ends before its last pixel, or its pixels are of a kind that is not known.
-    """
-    slow, fast = header.shape
-    if not header.pixels:
-        raise InputError(
-            f"pixels of TYPE '{shown(header.values.get('TYPE', ''))}'",
-            source=header.source,
-            remedy="write unsigned_short pixels",
-        )
-    kind = np.dtype((">" if header.big_endian else "<") + header.pixels)
+    """Return the pixels of an image whose header was read, (slow, fast) of the kind it names."""
+    reading = Reading(header.source)
+    if header.kind is None:
+        named = shown(header.values.get("TYPE", ""))
+        raise reading.refusal(f"pixels of TYPE '{named}'", "write unsigned_short pixels")
+    count = math.prod(header.shape)
     try:
-        with Path(header.source).open("rb") as handle:
-            handle.seek(header.header_bytes)
-            content = handle.read(kind.itemsize * slow * fast)
+        pixels = np.fromfile(header.source, header.kind, count, offset=header.header_bytes)
     except OSError as error:
-        raise InputError(f"cannot be read ({error})", source=header.source) from error
-    if len(content) != kind.itemsize * slow * fast:
-        raise InputError("the file ends before its last pixel", source=header.source)
-    pixels = np.frombuffer(content, dtype=kind).astype(kind.newbyteorder("="))
-    return pixels.reshape(slow, fast)
-
-
-def _header_length(start: bytes, path: str) -> int:
-    if not start.startswith(b"{"):
-        raise InputError(
-            "not an SMV image",
-            source=path,
-            remedy="an SMV file begins with '{' and HEADER_BYTES=",
-        )
-    match = re.search(rb"HEADER_BYTES\s*=\s*(\d{1,9})\s*;", start)
-    if match is None:
-        raise InputError("the header does not say HEADER_BYTES", source=path)
-    length = int(match.group(1))
-    if not 0 < length <= MAXIMUM_HEADER_BYTES:
-        raise InputError(
-            f"HEADER_BYTES is {length}; at most {MAXIMUM_HEADER_BYTES} are read", source=path
-        )
-    return length
-
-
-def _pairs(content: bytes) -> dict[str, str]:
-    text = content.decode("latin-1").split("}", 1)[0].lstrip("{")
-    pairs: dict[str, str] = {}
-    for part in re.split(r"[;\r\n]", text):
-        match = _PAIR.match(part)
-        if match is not None:
-            pairs[match.group(1).upper()] = match.group(2)
-    return pairs
-
-
-def _checked(values: dict[str, str], path: str, length: int, size: int) -> SmvHeader:
-    fast = _whole(values, "SIZE1", path)
-    slow = _whole(values, "SIZE2", path)
-    if fast * slow > MAXIMUM_PIXELS:
-        raise InputError(f"the header claims {fast} x {slow} pixels", source=path)
-    named = values.get("TYPE", values.get("DATA_TYPE", "unsigned_short")).strip().lower()
-    kind = _PIXELS.get(named, "")
-    promised = length + (np.dtype(kind).itemsize if kind else 0) * fast * slow
-    # A compressed image is shorter than its pixels; it is not one that is cut off.
-    if size < promised and values.get("COMPRESSION", "none").strip().lower() == "none":
-        raise InputError(
-            f"the file has {size} bytes but its header promises {promised}",
-            source=path,
-            remedy="the file is truncated",
-        )
-    order = values.get("BYTE_ORDER", "little_endian").lower()
-    if order not in ("little_endian", "big_endian"):
-        raise InputError(f"unknown BYTE_ORDER '{shown(order)}'", source=path)
-    return SmvHeader(path, length, (slow, fast), order == "big_endian", kind, values)
+        raise reading.refusal(f"cannot be read ({error})") from error
+    if pixels.size != count:
+        raise reading.refusal("the file ends before its last pixel")
+    return pixels.astype(header.kind.newbyteorder("=")).reshape(header.shape)
 
 
 def _whole(values: dict[str, str], key: str, path: str) -> int:
     if key not in values:
         raise InputError(f"the header does not say {key}", source=path)
-    number = _finite(values[key], path, key)
+    number = parse_number(values[key], path, key)
     if number != math.floor(number) or not 1 <= number <= MAXIMUM_PIXELS:
         raise InputError(f"{key} is {shown(values[key])}, not a number of pixels", source=path)
     return int(number)
 
 
-def _finite(text: str, path: str, key: str) -> float:
+def read_mask(path: str) -> NDArray[np.bool_]:
+    """Read a mask, (slow, fast) bool, of an SMV image or `.npy` array: True where it is not 0."""
+    magic = first_bytes(path, len(_NPY_MAGIC))
+    if magic == _NPY_MAGIC:
+        pixels = _mapped_npy(path)
+    elif magic.startswith(b"{"):
+        pixels = read_smv_pixels(read_smv_header(path))
+    else:
+        raise InputError(
+            "neither an .npy array nor an SMV image",
+            source=path,
+            remedy="save the mask with numpy.save: 0 where a pixel is not to be rendered",
+        )
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise InputError("the mask holds NaN or infinite values", source=path)
+    return np.asarray(pixels != 0)
+
+
+def _mapped_npy(path: str) -> NDArray[Any]:
+    """Open an array mapped, so that a header promising a huge one allocates nothing."""
     try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"{key} '{shown(text)}' is not a number", source=path) from error
-    if not math.isfinite(value):
-        raise InputError(f"{key} '{shown(text)}' is not a finite number", source=path)
-    return value
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError) as error:
+        raise InputError(f"not a readable .npy array ({error})", source=path) from error
+    if array.ndim != 2 or array.dtype.kind not in "biuf" or array.size == 0:
+        raise InputError(
+            f"an array of shape {array.shape} and type {array.dtype}",
+            source=path,
+            remedy="a mask is a two-dimensional array of numbers",
+        )
+    if array.size > MAXIMUM_PIXELS:
+        raise InputError(f"the array has {array.size} pixels", source=path)
+    return array

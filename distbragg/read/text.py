@@ -1,162 +1,174 @@
-"""Bounded reading of small text files, gzip-compressed or not, as numbered lines of fields."""
+"""Bounded reading of text files, compressed by gzip or not."""
 
 from __future__ import annotations
 
 import gzip
-import math
-import re
+import io
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Concatenate, Final, ParamSpec, TypeVar, cast
 
 from distbragg.errors import InputError
+from distbragg.notes import Note, NoteKind
 
 MAXIMUM_TEXT_BYTES: Final = 1 << 30
-"""Largest text file read, after decompression."""
+MAXIMUM_UNPACKED_BYTES: Final = 1 << 28
+"""Most that a compressed file may hold; a larger one is unpacked by its owner."""
 
-LATIN_MARK: Final = "\xef\xbb\xbf"
-"""The byte order mark of UTF-8, read as Latin-1."""
-
+_MAXIMUM_RATIO: Final = 25
+_ANY_RATIO: Final = 1 << 25  # bytes that a compressed file may hold, however small it is
+_MAXIMUM_LINE_BYTES: Final = 1 << 20
 _BLOCK_BYTES: Final = 1 << 20
-_SEPARATORS = re.compile(r"[\s,;]+")
-_SHOWN_CHARACTERS = 40
+_SHOWN_CHARACTERS: Final = 40
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_Reader = Callable[Concatenate[str, P], R]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One data line: its place, for messages, and its fields."""
+def remembered(files: int) -> Callable[[_Reader[P, R]], _Reader[P, R]]:
+    """Let a reader remember that many files, its first arguments, while they keep size and time."""
 
-    source: str
-    number: int
-    fields: tuple[str, ...]
+    def decorate(read: _Reader[P, R]) -> _Reader[P, R]:
+        @lru_cache(maxsize=files)
+        def of_state(_state: object, path: str, *rest: P.args, **named: P.kwargs) -> R:
+            return read(path, *rest, **named)
 
-    @property
-    def place(self) -> str:
-        """The place as `file:line`."""
-        return f"{self.source}:{self.number}"
+        @wraps(read)
+        def of_file(path: str, *rest: P.args, **named: P.kwargs) -> R:
+            try:
+                status = Path(path).stat()
+            except (OSError, ValueError) as error:
+                raise InputError(f"cannot be read ({error})", source=path) from error
+            state = (status.st_size, status.st_mtime_ns, status.st_ino)
+            return of_state(state, path, *rest, **named)  # type: ignore[arg-type]
+
+        return cast("_Reader[P, R]", of_file)
+
+    return decorate
+
+
+class Reading:
+    """A file that is read, and what is to be said of it, in order."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.notes: list[Note] = []
+
+    def note(self, text: str, line: int = 0) -> None:
+        """Tell what was taken, left out or converted."""
+        self.notes.append(Note("note", self._place(line), text))
+
+    def warn(self, text: str) -> None:
+        """Tell of what is probably not meant so."""
+        self.notes.append(Note("warning", self.path, text))
+
+    def tell(self, *rows: tuple[NoteKind, int, str, str]) -> None:
+        """Say each row (kind, number, text, noun or "singular/plural") but those of 0.
+
+        The number with its noun stands for the `{}` of the text.
+        """
+        for kind, number, text, noun in rows:
+            if number:
+                text = text.replace("{}", counted(number, *noun.split("/")))
+                self.notes.append(Note(kind, self.path, text))
+
+    def refusal(self, problem: str, remedy: str = "", field: str = "", line: int = 0) -> InputError:
+        """Build the error that refuses the file, or one line of it."""
+        return InputError(problem, source=self._place(line), field=field, remedy=remedy)
+
+    def _place(self, line: int) -> str:
+        return f"{self.path}:{line}" if line else self.path
+
+
+def first_bytes(path: str, size: int) -> bytes:
+    """Return the first bytes of a file, as they lie on the disk."""
+    try:
+        with Path(path).open("rb") as handle:
+            return handle.read(size)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({error})", source=path) from error
 
 
 def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
-    """Return the whole content of a file, decompressing `.gz`, at most `limit` bytes.
-
-    Raises
-    ------
-    InputError
-        Missing, unreadable, empty, too large or truncated file.
-    """
-    file = Path(path)
+    """Return the whole content of a file, decompressing `.gz`, at most `limit` bytes."""
+    file, place, packed = Reading(path), Path(path), path.lower().endswith(".gz")
     try:
-        if not file.is_file():
-            reason = "is not a file" if file.exists() else "does not exist"
-            raise InputError(f"the file {reason}", source=path, remedy="check the path")
-        if path.lower().endswith(".gz"):
-            with gzip.open(file, "rb") as handle:
-                content = _read_blocks(handle, limit)
-        else:
-            with file.open("rb") as handle:
-                content = _read_blocks(handle, limit)
+        if not place.is_file():
+            reason = "is not a file" if place.exists() else "does not exist"
+            raise file.refusal(f"the file {reason}", "check the path")
+        if packed:
+            ratio = max(_ANY_RATIO, _MAXIMUM_RATIO * place.stat().st_size)
+            limit = min(limit, MAXIMUM_UNPACKED_BYTES, ratio)
+        with gzip.open(place, "rb") if packed else place.open("rb") as handle:
+            content = _read_blocks(handle, limit)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"the compressed file is damaged or truncated ({error})",
-            source=path,
-            remedy="fetch or compress it again",
-        ) from error
+        problem = f"the compressed file is damaged or truncated ({error})"
+        raise file.refusal(problem, "fetch or compress it again") from error
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", source=path) from error
+        raise file.refusal(f"cannot be read ({error})") from error
+    if len(content) > limit and packed:
+        problem = f"the file unpacks to more than {limit} bytes"
+        raise file.refusal(problem, "unpack it, if it is sound")
     if len(content) > limit:
-        raise InputError(f"the file is larger than {limit} bytes", source=path)
+        raise file.refusal(f"the file has more than {limit} bytes")
     if not content.strip():
-        raise InputError("the file is empty", source=path)
+        raise file.refusal("the file is empty")
     return content
 
 
 def read_head(path: str, size: int) -> bytes:
-    """Return the first `size` bytes of a file, decompressed; fewer of a shorter one.
-
-    Raises
-    ------
-    InputError
-        As `read_bytes`, but for a size.
-    """
-    file = Path(path)
+    """Return the first `size` bytes of a file, decompressed; fewer of a shorter one."""
     try:
-        if file.is_file():
-            if path.lower().endswith(".gz"):
-                with gzip.open(file, "rb") as compressed:
-                    return compressed.read(size)
-            with file.open("rb") as handle:
+        if Path(path).is_file():
+            packed = path.lower().endswith(".gz")
+            with gzip.open(path, "rb") if packed else open(path, "rb") as handle:
                 return handle.read(size)
     except (EOFError, zlib.error, OSError, ValueError):
         pass
     return read_bytes(path)[:size]
 
 
-def _read_blocks(handle: BinaryIO | gzip.GzipFile, limit: int) -> bytes:
+def _read_blocks(handle: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
     """Read until the end, or until more than `limit` bytes are there.
 
-    In blocks: `read(limit)` would set aside `limit` bytes whatever the file holds.
+    In blocks: `read(limit)` would set aside `limit` bytes whatever the file holds. The buffer
+    hands its bytes over without a copy.
     """
-    blocks, size = [], 0
-    while size <= limit and (block := handle.read(_BLOCK_BYTES)):
-        blocks.append(block)
-        size += len(block)
-    return b"".join(blocks)
+    content = io.BytesIO()
+    while content.tell() <= limit and (block := handle.read(_BLOCK_BYTES)):
+        content.write(block)
+    return content.getvalue()
 
 
 def read_text(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> str:
-    """Return a file as text; binary content is refused.
-
-    Raises
-    ------
-    InputError
-        As `read_bytes`, and for bytes that are no text.
-    """
-    return as_text(read_bytes(path, limit), path)
-
-
-def as_text(content: bytes, path: str) -> str:
-    """Decode the content of a file; binary content is refused.
-
-    Raises
-    ------
-    InputError
-    """
-    if b"\0" in content:
-        raise InputError("the file is binary, not text", source=path)
+    """Return a file as text, UTF-8 or else Latin-1; binary content is refused."""
+    content = read_bytes(path, limit)
+    check_text(content, path)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
 
 
-def data_lines(path: str, *, comment: str = "#", limit: int = MAXIMUM_TEXT_BYTES) -> Iterator[Line]:
-    """Yield the lines that hold data, split at white space, commas and semicolons.
-
-    Blank lines and whatever follows `comment` are skipped; line ends may be LF, CRLF or
-    CR, and the last line may lack one.
-
-    Raises
-    ------
-    InputError
-        As `read_text`.
-    """
-    yield from data_lines_of(read_text(path, limit), path, comment=comment)
+def check_text(content: bytes, path: str) -> None:
+    """Refuse binary content."""
+    if b"\0" in content:
+        raise InputError("the file is binary, not text", source=path)
 
 
-def data_lines_of(text: str, path: str, *, comment: str = "#") -> Iterator[Line]:
-    """Yield the data lines of a text as `data_lines` does."""
-    for number, raw in enumerate(split_lines(text), start=1):
-        content = raw.split(comment, 1)[0].strip(" \t,;\f\v")
-        if content:
-            fields = tuple(part for part in _SEPARATORS.split(content) if part)
-            yield Line(path, number, fields)
-
-
-def split_lines(text: str) -> list[str]:
-    """Return the lines of a text whose ends are LF, CRLF or CR."""
-    return re.split(r"\r\n|\n|\r", text)
+def check_table(content: bytes, path: str) -> None:
+    """Refuse binary content, and lines that no table has: readers hold a few at a time."""
+    check_text(content, path)
+    end = -1
+    while len(content) - end > _MAXIMUM_LINE_BYTES:
+        start, last = end + 1, end + 1 + _MAXIMUM_LINE_BYTES
+        end = max(content.rfind(mark, start, last) for mark in (b"\n", b"\r"))
+        if end < 0:
+            problem = f"holds a line of more than {_MAXIMUM_LINE_BYTES} bytes, and is no table"
+            raise InputError(problem, source=path)
 
 
 def shown(text: str) -> str:
@@ -168,20 +180,3 @@ def shown(text: str) -> str:
 def counted(number: int, singular: str, plural: str = "") -> str:
     """Write a number with its noun."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
-
-
-def parse_number(text: str, line: Line, name: str) -> float:
-    """Return a finite number.
-
-    Raises
-    ------
-    InputError
-        Not a number, NaN or infinite; names file, line and column.
-    """
-    try:
-        value = float(text)
-    except ValueError as error:
-        raise InputError(f"{name} '{shown(text)}' is not a number", source=line.place) from error
-    if not math.isfinite(value) or "_" in text:
-        raise InputError(f"{name} '{shown(text)}' is not a finite number", source=line.place)
-    return value

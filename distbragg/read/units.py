@@ -6,7 +6,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -29,27 +29,18 @@ _EV_PER_JOULE: Final = 1.0 / 1.602176634e-19
 
 _PREFIXED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*\*?\s*(\D.*)")
 
+_LENGTHS: Final = {
+    **{symbol + "m": power for symbol, power in _PREFIXES.values()},
+    **{prefix + stem + end: power
+       for prefix, (_, power) in _PREFIXES.items()
+       for stem in ("metre", "meter") for end in ("", "s")},
+    **dict.fromkeys(("micron", "microns", "\u03bcm"), -6),
+    **{stem + end: -10
+       for stem in ("angstrom", "ångström", "ångstrom", "angström") for end in ("", "s")},
+    **dict.fromkeys(("å", "a", "ang", "angs"), -10),
+}  # fmt: skip
+"""Powers of ten of a metre."""
 
-def _lengths() -> dict[str, int]:
-    """Words of lengths, as powers of ten of a metre."""
-    words = {
-        "micron": -6,
-        "microns": -6,
-        "\u03bcm": -6,
-        "å": -10,
-        "a": -10,
-        "ang": -10,
-        "angs": -10,
-    }
-    for stem in ("angstrom", "ångström", "ångstrom", "angström"):
-        words |= {stem: -10, stem + "s": -10}
-    for name, (symbol, power) in _PREFIXES.items():
-        words |= {symbol + "m": power}
-        words |= {name + stem: power for stem in ("metre", "metres", "meter", "meters")}
-    return words
-
-
-_LENGTHS: Final = _lengths()
 _ANGLES: Final = {
     **dict.fromkeys(("deg", "degs", "degree", "degrees", "°"), 1.0),
     **dict.fromkeys(("rad", "rads", "radian", "radians"), 180.0 / math.pi),
@@ -70,20 +61,11 @@ Quantity = Literal["wavelength", "energy"]
 
 @dataclass(frozen=True, slots=True)
 class SpectralUnit:
-    """A unit of wavelengths or photon energies.
-
-    Attributes
-    ----------
-    quantity : {"wavelength", "energy"}
-    factor : float
-        To Å or to eV.
-    name : str
-        For messages.
-    """
+    """A unit of wavelengths or photon energies: its factor to Å or to eV, its name in messages."""
 
     quantity: Quantity
     factor: float
-    name: str
+    name: str = field(compare=False)
 
     def angstrom(self, value: float) -> float:
         """Return a value of this unit as a wavelength, Å."""
@@ -102,8 +84,10 @@ EV: Final = SpectralUnit("energy", 1.0, "eV")
 KEV: Final = SpectralUnit("energy", 1e3, "keV")
 
 
-def length_mm(word: str) -> float | None:
-    """Return the length of a unit, mm; None for a word that names none."""
+def length_mm(word: str, pixel: float | None = None) -> float | None:
+    """Return the length of a unit, mm, or None; where that of a pixel is given it may be pixels."""
+    if pixel is not None and word.lower().startswith(("pixel", "px")):
+        return pixel
     number, word = _parts(word)
     power = _LENGTHS.get(word)
     return None if power is None else number * _power_of_ten(power + 3)
@@ -115,10 +99,7 @@ def angle_deg(word: str) -> float | None:
 
 
 def spectral_unit(word: str) -> SpectralUnit | None:
-    """Return the unit of wavelengths or photon energies that a word names, or None.
-
-    All spellings in use are known, in any case but for meV, which is not MeV.
-    """
+    """Return the unit that a word names, in any spelling in use (meV is not MeV), or None."""
     shown = word.strip().strip("()[]").strip()
     if shown == "meV":
         return SpectralUnit("energy", 1e-3, shown)

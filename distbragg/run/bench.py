@@ -1,12 +1,15 @@
-"""Rendering one workload in memory, and how long its kernel takes."""
+"""The workloads that speed is judged on, and how long the kernel takes for each."""
 
 from __future__ import annotations
 
 import gc
+import itertools
+import json
+import shlex
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,50 +17,129 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.graph.frame import RenderedFrame, render_into, render_timed
 from distbragg.kernel.options import KernelOptions, resolve_options
-from distbragg.kernel.triton import Indices
-from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array
 from distbragg.plan.frame import FramePlan, plan_frame
-from distbragg.run.workloads import Workload
+from distbragg.rendering.frame import render_into
 from distbragg.spec.nanobragg import parse_nanobragg
+
+TABLE: Final = Path(__file__).parents[1] / "data" / "workloads.json"
+INPUT_FILE: Final = "P1.hkl"
 
 MIN_REPEATS: Final = 3
 MAX_REPEATS: Final = 15
-WISHED_SECONDS: Final = 3.0
-"""Time spent on one workload where the number of repeats is left open."""
+WISHED_SECONDS: Final = 3.0  # time spent on one workload where the number of repeats is left open
 
 CARD_WARM_UP_S: Final = 1.5
 """Time that a GPU renders before it is timed: an idle card's clock takes a while to rise."""
 
 
 @dataclass(frozen=True, slots=True)
-class How:
-    """How a workload is rendered; empty text leaves a choice to the program.
+class Workload:
+    """A command line of nanoBragg, input files relative to the folder of inputs."""
 
-    `indices` is that of `KernelOptions`; `noise` draws photon counts.
+    name: str
+    arguments: tuple[str, ...]
+    steps: int  # pixels × sources × phi steps × domains × sub-pixels
+    gpu_only: bool = False  # too large for a CPU's patience
+
+    def argument(self, flag: str) -> str:
+        """Return what follows `flag` last, where the last one counts."""
+        places = [i for i, word in enumerate(self.arguments) if word == flag]
+        return self.arguments[places[-1] + 1]
+
+    def with_arguments(self, name: str, changes: dict[str, object], steps: int) -> Workload:
+        """Return the workload with other values of some flags: of repeated ones the last counts."""
+        added = [str(word) for change in changes.items() for word in change]
+        return replace(self, name=name, arguments=(*self.arguments, *added), steps=steps)
+
+
+def load_workloads() -> dict[str, Workload]:
+    """Return every workload by name."""
+    table = json.loads(TABLE.read_text(encoding="utf-8"))
+    return {
+        name: Workload(
+            name,
+            tuple(shlex.split(f"{table['common']} {entry['args']}")),
+            int(entry["steps"]),
+            bool(entry.get("gpu_only", False)),
+        )
+        for name, entry in table["workloads"].items()
+    }
+
+
+def find_workload(name: str) -> Workload:
+    """Return one workload, or refuse a name that none has."""
+    known = load_workloads()
+    if name not in known:
+        raise InputError(
+            f"there is no workload {name!r}",
+            source="--workload",
+            remedy=f"one of {', '.join(known)}",
+        )
+    return known[name]
+
+
+def check_inputs(folder: Path) -> Path:
+    """Return the absolute folder of inputs, or refuse one that lacks the reflection list."""
+    if not (folder / INPUT_FILE).is_file():
+        raise InputError(
+            f"holds no {INPUT_FILE}",
+            source=str(folder),
+            remedy="write it with `distbragg bench --make-inputs FOLDER`",
+        )
+    return folder.resolve()
+
+
+def make_inputs(folder: Path) -> Path:
+    """Write the reflection list, the same bytes every time: synthetic and Friedel-symmetric.
+
+    All reflections of a 79.1 × 79.1 × 38.0 Å cell, lysozyme's, to 1.9 Å; |F|² exponential (Wilson)
+    about 3·10⁵ exp(−2 B s²/4) with B = 10 Å² and s = 1/d, electrons.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(1)
+    amplitudes: dict[tuple[int, int, int], float] = {}
+    lines: list[str] = []
+    for h, k, ell in itertools.product(range(-40, 41), range(-40, 41), range(-20, 21)):
+        square = (h / 79.1) ** 2 + (k / 79.1) ** 2 + (ell / 38.0) ** 2
+        if square > 1 / 1.9**2:
+            continue
+        value = amplitudes.get((-h, -k, -ell))
+        if value is None:
+            mean = 3.0e5 * np.exp(-2 * 10.0 * square / 4)
+            value = float(np.sqrt(generator.exponential(1.0) * mean))
+        amplitudes[h, k, ell] = value
+        lines.append(f"{h} {k} {ell} {value:.3f}\n")
+    target = folder / INPUT_FILE
+    target.write_text("".join(lines), encoding="ascii")
+    return target
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a workload is rendered; empty text leaves a choice to the program."""
 
     threads: int
     precision: str = ""
     kernel: str = ""
     device: str = ""
-    indices: str = ""
-    noise: bool = False
+    indices: str = ""  # as in `KernelOptions`
+    noise: bool = False  # photon counts are drawn
     tolerance: float = 0.0
 
     @property
     def flags(self) -> tuple[str, ...]:
         """The choice as flags of `distbragg nanobragg`."""
-        chosen = (
-            ("--precision", self.precision),
-            ("--kernel", self.kernel),
-            ("--device", self.device),
-            ("--tolerance", f"{self.tolerance:g}" if self.tolerance else ""),
-        )
-        return tuple(word for flag, value in chosen if value for word in (flag, value))
+        chosen = {
+            "--precision": self.precision,
+            "--kernel": self.kernel,
+            "--device": self.device,
+            "--tolerance": f"{self.tolerance:g}" if self.tolerance else "",
+        }
+        return tuple(word for flag, value in chosen.items() if value for word in (flag, value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +151,11 @@ class Ready:
     plan: FramePlan
     options: KernelOptions
 
-    def render(self, into: NDArray[Any] | None = None) -> RenderedFrame:
-        """Render it once, into an image (panels, slow, fast) that is there, or a new one."""
-        if into is None:
-            return render_timed(self.experiment, self.plan, self.options, 0)
-        facts = render_into(into, self.experiment, self.plan, self.options, frame=0)
-        return RenderedFrame(into, facts.kernel_seconds, facts.skipped)
+    def render(self, into: NDArray[Any] | None = None) -> tuple[NDArray[Any], float]:
+        """Render it once, into an image that is there or a new one; also return the time, s."""
+        image = np.empty((self.plan.panels, *self.plan.shape)) if into is None else into
+        facts = render_into(image, self.experiment, self.plan, self.options, frame=0)
+        return image, facts.kernel_seconds
 
     def blank(self) -> NDArray[Any] | None:
         """Return an image for all frames on a GPU, in the type that stacks have; None on a CPU."""
@@ -85,43 +166,19 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What `distbragg bench` prints of one workload.
-
-    Attributes
-    ----------
-    workload : str
-    steps : int
-        Steps planned, those a kernel may skip included.
-    seconds : float
-        Median time inside the kernel, s.
-    spread : (float, float)
-        Least and greatest of the repeats, s.
-    frame_seconds : float
-        Median time of a whole frame, from the resolved experiment to finished pixels on the
-        host, s.
-    kernel, device, precision, indices : str
-    threads : int
-    image : (slow, fast) float64
-        The last rendered frame, photons per pixel.
-    peak : float
-        float32 operations per second that the card was measured to do; 0 on a CPU.
-    card : str
-        Its name; empty on a CPU.
-    """
+    """What `distbragg bench` prints of one workload."""
 
     workload: str
-    steps: int
-    seconds: float
-    spread: tuple[float, float]
+    steps: int  # planned, those a kernel may skip included
+    seconds: float  # median time inside the kernel
+    spread: tuple[float, float]  # least and greatest of the repeats, s
     kernel: str
     device: str
     threads: int
     precision: str
-    image: Float64Array
-    frame_seconds: float = 0.0
-    indices: str = ""
-    peak: float = 0.0
-    card: str = ""
+    image: Float64Array  # (slow, fast), photons per pixel, the last rendered
+    frame_seconds: float = 0.0  # median, from resolved experiment to pixels on the host
+    card: dict[str, Any] = field(default_factory=dict)  # of a GPU: name, indices, peak
 
     @property
     def steps_per_s(self) -> float:
@@ -139,102 +196,61 @@ class Timing:
             "device": self.device,
             "threads": self.threads,
             "precision": self.precision,
-            **self._of_card(),
-        }
-
-    @property
-    def peak_fraction(self) -> float:
-        """Share of the card's peak, counting `OPERATIONS_PER_STEP` a step; 0 on a CPU."""
-        if not self.peak:
-            return 0.0
-        from distbragg.kernel.triton.peak import OPERATIONS_PER_STEP
-
-        return self.steps_per_s * OPERATIONS_PER_STEP / self.peak
-
-    def _of_card(self) -> dict[str, object]:
-        if not self.peak:
-            return {}
-        return {
-            "card": self.card,
-            "frame_seconds": self.frame_seconds,
-            "indices": self.indices,
-            "peak_operations_per_s": self.peak,
-            "peak_fraction": self.peak_fraction,
+            **self.card,
         }
 
 
 def prepare(workload: Workload, inputs: Path, how: How) -> Ready:
-    """Resolve a workload.
-
-    Raises
-    ------
-    InputError, EnvironmentFailure
-        Its inputs are not there, or what is asked of the kernel is.
-    """
-    command = parse_nanobragg([*workload.arguments, *how.flags], base_dir=inputs)
-    compute = command.spec.compute
-    experiment = build_experiment(command.spec)
+    """Resolve a workload, or refuse what its inputs or the kernel cannot give."""
+    spec = parse_nanobragg([*workload.arguments, *how.flags], base_dir=inputs).spec
+    experiment = build_experiment(spec)
     if how.noise:
         experiment = replace(experiment, noise=replace(experiment.noise, photon=True))
-    plan = plan_frame(experiment, compute)
-    options = resolve_options(compute, how.threads)
-    if how.indices:
-        options = replace(options, indices=_indices(how.indices, options))
-    return Ready(workload, experiment, plan, options)
-
-
-def _indices(wished: str, options: KernelOptions) -> Indices:
-    if options.kernel != "triton":
+    options = resolve_options(spec.compute, how.threads)
+    if how.indices and options.kernel != "triton":
         raise InputError(
             f"the {options.kernel} kernel has one way of computing indices",
             source="--indices",
             remedy="leave it out, or take kernel triton on a CUDA device",
         )
-    return "split" if wished == "split" else "wide"
+    if how.indices:
+        options = replace(options, indices="split" if how.indices == "split" else "wide")
+    return Ready(workload, experiment, plan_frame(experiment, spec.compute), options)
 
 
 def time_workload(ready: Ready, repeats: int | None = None) -> Timing:
-    """Render a workload to warm up, then again and again; take the median.
-
-    Parameters
-    ----------
-    ready : Ready
-    repeats : int, optional
-        Default: as many as take about `WISHED_SECONDS`.
-    """
+    """Render a workload to warm up, then again and again; take the median."""
     into = ready.blank()
-    image = _warm_up(ready, into)
-    count = repeats or repeats_for(image.kernel_seconds)
+    _, once = ready.render(into)
+    started = time.perf_counter()
+    while ready.options.device != "cpu" and time.perf_counter() - started < CARD_WARM_UP_S:
+        _, once = ready.render(into)
     gc.collect()
     seconds: list[float] = []
     whole: list[float] = []
-    for _ in range(count):
+    for _ in range(repeats or repeats_for(once)):
         started = time.perf_counter()
-        image = ready.render(into)
+        image, kernel_seconds = ready.render(into)
         whole.append(time.perf_counter() - started)
-        seconds.append(image.kernel_seconds)
-    timing = summarize(ready, seconds, image.image[0])
-    return _with_card(replace(timing, frame_seconds=statistics.median(whole)), ready.options)
+        seconds.append(kernel_seconds)
+    timing = replace(summarize(ready, seconds, image[0]), frame_seconds=statistics.median(whole))
+    return replace(timing, card=_card(timing, ready.options))
 
 
-def _warm_up(ready: Ready, into: NDArray[Any] | None) -> RenderedFrame:
-    """Render until compilers have run and, on a GPU, clocks have risen."""
-    image = ready.render(into)
-    if ready.options.device != "cpu":
-        started = time.perf_counter()
-        while time.perf_counter() - started < CARD_WARM_UP_S:
-            image = ready.render(into)
-    return image
-
-
-def _with_card(timing: Timing, options: KernelOptions) -> Timing:
+def _card(timing: Timing, options: KernelOptions) -> dict[str, Any]:
     """Measure the card's peak in the same run, so that both saw the same clocks."""
     if options.kernel != "triton":
-        return timing
-    from distbragg.kernel.triton.peak import card_name, measure_peak
+        return {}
+    from distbragg.kernel.triton.peak import OPERATIONS_PER_STEP, card_name, measure_peak
 
-    peak, card = measure_peak(options.device), card_name(options.device)
-    return replace(timing, indices=options.indices, peak=peak, card=card)
+    peak = measure_peak(options.device)
+    return {
+        "card": card_name(options.device),
+        "frame_seconds": timing.frame_seconds,
+        "indices": options.indices,
+        "peak_operations_per_s": peak,
+        "peak_fraction": timing.steps_per_s * OPERATIONS_PER_STEP / peak,
+    }
 
 
 def summarize(ready: Ready, seconds: Sequence[float], image: Float64Array) -> Timing:

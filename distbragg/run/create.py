@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from distbragg.engine.context import RunContext
 from distbragg.kernel.options import numeric_class, resolve_options
 from distbragg.models.build import reflections_key
-from distbragg.models.experiment import Experiment
-from distbragg.models.hashing import physics_hash
+from distbragg.models.experiment import physics_hash
+from distbragg.notes import Note
 from distbragg.run.notes import tell
 from distbragg.run.prepare import Prepared, SpecLike, check_machine, prepare
+from distbragg.run.survey import Survey
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.files import file_fields, replace_files
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.create import create_run
-from distbragg.store.grids import save_grid
+from distbragg.store.create import create_run, make_manifest
+from distbragg.store.grids import ensure_grid
 from distbragg.store.inputs import InputFile, identify_input
-from distbragg.store.provenance import gather_provenance
-from distbragg.store.publish import publish_new
-from distbragg.store.remote import Remote, is_url
-from distbragg.store.run_directory import RunDirectory, refresh_run
+from distbragg.store.layout import MANIFEST
+from distbragg.store.manifest import Manifest, gather_provenance
+from distbragg.store.objects import is_url, objects_at
+from distbragg.store.run_directory import RunDirectory
 
 
 def create(
@@ -58,55 +59,30 @@ def create(
     EnvironmentFailure
         There is no room.
     """
-    if is_url(out):
-        return _create_remote(spec, str(out), overrides, root)
     prepared = prepare(spec, overrides, root=root)
-    target = Path(out)
-    # What is already there was checked when it was made, and fills the disk by itself.
-    present = target.exists()
-    check_machine(prepared, out=None if present else target, force=force)
-    sweep = prepared.sweep
-    inputs = collect_inputs(sweep)
-    references = {path: inputs[name].reference for path, name in file_fields(sweep)}
-    stored = replace_files(sweep, references)
+    # What is already there was checked when it was made, and fills the disk by itself; a bucket
+    # fills nobody's.
+    present = objects_at(out).head(MANIFEST) is not None
+    check_machine(prepared, out=None if present or is_url(out) else Path(out), force=force)
+    inputs = collect_inputs(prepared.sweep)
+    stored = by_content(prepared.sweep, inputs)
+    options = resolve_options(prepared.sweep.experiment.compute, 1)
     run = create_run(
-        target,
-        sweep_plain=to_plain(stored),
-        plan=prepared.plan,
+        out,
+        manifest_of(prepared, stored, numeric_class(options)),
         coordinates=stored.coordinates(),
         experiment=prepared.experiment,
-        physics_hash=physics_hash(prepared.experiment),
-        numeric_class=numeric_class(resolve_options(sweep.experiment.compute, 1)),
-        experiment_summary=describe(prepared),
-        provenance=gather_provenance(),
         inputs=inputs,
     )
     tell(() if present else prepared.said.notes)
-    save_grid(run.grids, reflections_key(run.frame_spec(0)), prepared.experiment.reflections)
+    RunContext.of(run).kept(Survey, lambda: prepared.survey)
+    table = prepared.experiment.reflections
+    ensure_grid(run.objects, reflections_key(run.sweep.frame_spec(0)), lambda: table)
     return run
 
 
-def _create_remote(
-    spec: SpecLike, url: str, overrides: Sequence[str], root: str | Path | None
-) -> RunDirectory:
-    """Make the run beside its mirror, then put it on the object store, its manifest last."""
-    remote = Remote(url)
-    remote.mirror.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=remote.mirror.parent) as folder:
-        # An object store fills up by nobody's disk.
-        local = create(spec, Path(folder) / remote.mirror.name, overrides, root=root, force=True)
-        publish_new(local, remote)
-    return refresh_run(url)
-
-
 def collect_inputs(sweep: SweepSpec) -> dict[str, InputFile]:
-    """Hash every input file a sweep names, each once, by its path.
-
-    Raises
-    ------
-    InputError
-        A file cannot be read; names its field.
-    """
+    """Hash every input file a sweep names, each once, by its path; errors name its field."""
     found: dict[str, InputFile] = {}
     for path, name in file_fields(sweep):
         if name not in found:
@@ -114,17 +90,34 @@ def collect_inputs(sweep: SweepSpec) -> dict[str, InputFile]:
     return found
 
 
-def describe(prepared: Prepared) -> dict[str, Any]:
+def by_content(sweep: SweepSpec, inputs: Mapping[str, InputFile]) -> SweepSpec:
+    """Return the sweep with its files named by content."""
+    return replace_files(sweep, {path: inputs[name].reference for path, name in file_fields(sweep)})
+
+
+def manifest_of(prepared: Prepared, stored: SweepSpec, kernel_class: Mapping[str, str]) -> Manifest:
+    """Make the manifest of a sweep that is `stored` with its files named by content."""
+    return make_manifest(
+        sweep_plain=to_plain(stored),
+        plan=prepared.plan,
+        physics_hash=physics_hash(prepared.experiment),
+        numeric_class=kernel_class,
+        experiment_summary=_summary(prepared),
+        provenance=gather_provenance(),
+    )
+
+
+def _summary(prepared: Prepared) -> dict[str, Any]:
     """Readable facts about the base frame, and the notes, for `distbragg info`."""
-    experiment: Experiment = prepared.experiment
-    crystal, frame = experiment.crystal, prepared.plan.frame
+    experiment, frame = prepared.experiment, prepared.plan.frame
+    beam, crystal, panel = experiment.beam, experiment.crystal, experiment.detector.panels[0]
     return {
         "physics": experiment.physics,
-        "wavelength_angstrom": float(experiment.beam.wavelength),
-        "fluence_photons_per_m2": float(experiment.beam.fluence),
-        "sources": experiment.beam.sources.count,
-        "distance_mm": float(experiment.detector.panels[0].distance) * 1e3,
-        "pixel_size_mm": float(experiment.detector.panels[0].pixel_size) * 1e3,
+        "wavelength_angstrom": float(beam.wavelength),
+        "fluence_photons_per_m2": float(beam.fluence),
+        "sources": beam.sources.count,
+        "distance_mm": float(panel.distance) * 1e3,
+        "pixel_size_mm": float(panel.pixel_size) * 1e3,
         "oversample": experiment.sampling.oversample,
         "mosaic_domains": int(crystal.mosaic_rotations.shape[0]),
         "phi_steps": int(crystal.phi.shape[0]),
@@ -132,5 +125,11 @@ def describe(prepared: Prepared) -> dict[str, Any]:
         "steps_per_frame": frame.steps,
         "grid_points": int(experiment.reflections.amplitude.size),
         "frames_checked": prepared.said.frames,
-        "notes": [note.to_plain() for note in prepared.said.notes],
+        "notes": [_without_folder(note) for note in prepared.said.notes],
     }
+
+
+def _without_folder(note: Note) -> dict[str, str]:
+    """Return a note as plain data; a stack that is given away tells no paths of this machine."""
+    plain = note.to_plain()
+    return {**plain, "place": Path(note.place).name if note.place.startswith("/") else note.place}

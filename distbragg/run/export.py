@@ -4,41 +4,38 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, NoReturn
+from typing import Final, Literal
 
 import numpy as np
 
+from distbragg.engine.context import RunContext
+from distbragg.engine.events import EventCallback, RunStarted, UnitFinished, each_of
+from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
-from distbragg.graph.cluster import ClusterSpec, open_site
-from distbragg.graph.executor import Executor, SerialExecutor
-from distbragg.graph.progress import EventCallback, RunStarted
-from distbragg.graph.work import TaskSettings, Work
-from distbragg.run.export_finish import finish_export
 from distbragg.run.export_job import (
     FORMATS,
-    Contents,
     ExportFormat,
     ExportJob,
-    contents_of,
     export_unit,
-    stack_of,
+    finish_export,
     zarr2_path,
 )
-from distbragg.run.frame_header import (
-    frame_header,
-)
-from distbragg.run.machine import usable_cores
-from distbragg.run.place import choose_place
-from distbragg.store.run_directory import RunDirectory, open_run
+from distbragg.run.frame_header import frame_header
+from distbragg.run.frames import parse_frames, selection_of
+from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
+from distbragg.run.progress import Progress, shown_progress
+from distbragg.store.coordinates import RENDERED
+from distbragg.store.open import open_stack
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 
 RECORD: Final = "export.json"
 PIXELS_PER_S: Final = 2e7
@@ -51,43 +48,24 @@ _log = logging.getLogger("distbragg")
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """How an export ended.
+    """How an export ended."""
 
-    Attributes
-    ----------
-    out : Path
-        The folder of the files.
-    frames : int
-        Frames that are in the files now.
-    missing : int
-        Frames asked for that the stack lacks.
-    written, skipped : int
-        Files written by this execution; files that were there and whole.
-    outside : int
-        Pixels beyond the range of the format, held at its limits, in files written now.
-    opens : Path
-        What to open: a master file, a Zarr group, or the first file.
-    seconds : float
-    status : ExitStatus
-        `FAILED_FRAMES` where frames are missing or a file could not be written.
-    failures : dict of int to str
-        Reason by unit.
-    """
-
-    out: Path
-    frames: int
-    missing: int
-    written: int
-    skipped: int
-    outside: int
-    opens: Path
+    path: str  # of the run, or its URL
+    format: ExportFormat
+    out: Path  # the folder of the files
+    frames: int  # in the files now
+    missing: int  # asked for and not in the stack
+    written: int  # files written by this execution
+    skipped: int  # files that were there and whole
+    outside: int  # pixels beyond the range of the format, held at its limits, in files written now
+    opens: Path  # what to open: a master file, a Zarr group, or the first file
     seconds: float
-    status: ExitStatus
-    failures: dict[int, str] = field(default_factory=dict)
+    status: ExitStatus  # `FAILED_FRAMES` where frames are missing or a file could not be written
+    failures: dict[int, str] = field(default_factory=dict)  # reason by unit
 
 
-def prepare_export(
-    run: RunDirectory | str | Path,
+def export_run(
+    run: RunLike,
     format: ExportFormat,
     *,
     out: str | Path | None = None,
@@ -96,208 +74,149 @@ def prepare_export(
     scale: float = 1.0,
     adc_offset: int = 40,
     compression: Compression = "auto",
-) -> ExportJob:
-    """Check what is asked for and return it as plain data; nothing is written.
+    cluster: ClusterLike | None = None,
+    client: ClientLike | None = None,
+    workers: int | None = None,
+    on_event: EventCallback | None = None,
+    progress: Progress = "auto",
+) -> ExportResult:
+    """Write a run's frames as files of another program; those that are there and whole are kept.
+
+    Parameters
+    ----------
+    run : RunDirectory or path
+    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"}
+    out : path, optional
+        The folder of the files; default: the run's name and the format, in this folder.
+    frames : str
+        A selection such as `0:10,15`; all where empty.
+    prefix : str
+        What file names begin with; default: the run's name.
+    scale : float
+        Counts per photon of SMV and CBF.
+    adc_offset : int
+        Added to every count of SMV.
+    compression : {"auto", "bitshuffle", "gzip", "none"}
+        Of NXmx; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.
+    cluster, client, workers, on_event, progress
+        As for `resume`.
+
+    Returns
+    -------
+    ExportResult
 
     Raises
     ------
     InputError
-        `run` is no run, the format is unknown, the selection is none, or nothing is rendered.
+        `run` is no run, an argument or the folder cannot be used, or nothing is rendered.
+    RefusedError
+        The folder holds another export.
+    EnvironmentFailure
+        No space, or the cluster was lost.
     """
-    directory = run if isinstance(run, RunDirectory) else open_run(run)
-    if format not in FORMATS:
-        raise InputError(
-            f"{format!r} is no format", source="--format", remedy=f"one of {', '.join(FORMATS)}"
-        )
-    if not (scale > 0.0 and np.isfinite(scale)):
-        raise InputError(f"a scale of {scale:g}", source="--scale", remedy="give a number above 0")
-    if not 0 <= adc_offset < 65535:
-        raise InputError(
-            f"an offset of {adc_offset}", source="--adc-offset", remedy="give 0 to 65534"
-        )
-    name = prefix or _file_prefix(directory.path.name.removesuffix(".zarr"))
-    if not name.isascii() or any(sign in name for sign in "/\\ \t\n"):
-        raise InputError(
-            f"{name!r} cannot begin file names",
-            source="--prefix",
-            remedy="use ASCII without spaces and slashes",
-        )
+    started = time.monotonic()
+    directory = open_run(run)
+    stem = directory.path.name.removesuffix(".zarr")
+    # In a run's name, what must not begin a file name becomes `_`.
+    name = prefix or re.sub(r"[^!-.0-\[\]-~]", "_", stem) or "frame"
+    _check(format, scale, adc_offset, name)
     if compression == "auto":
         from distbragg.export.nxmx import best_compression
 
         compression = best_compression() if format == "nxmx" else "none"
     job = ExportJob(
-        run=directory.place,
+        run=RunContext.of(directory),
         out=str(Path(out or f"{name}_{format}").absolute()),
         format=format,
         prefix=name,
-        frames=frames,
+        asked=frames,
+        frames=_rendered(directory, frames),
         scale=scale,
         adc_offset=adc_offset,
         compression=compression,
     )
-    # A run that grew since this process last looked is looked at again.
-    stack_of.cache_clear()
-    contents_of.cache_clear()
-    if not contents_of(job).frames:
-        raise InputError(
-            "none of these frames is rendered",
-            source=str(directory.path),
-            remedy=f"render them with `distbragg resume {directory.path}`",
-        )
-    return job
-
-
-def _file_prefix(run: str) -> str:
-    """Return the run's name with `_` for what must not begin a file name."""
-    return re.sub(r"[^!-.0-\[\]-~]", "_", run) or "frame"
-
-
-def frames_of(job: ExportJob, unit: int) -> int:
-    """Count the frames of a unit."""
-    return len(contents_of(job).blocks[unit][1]) if job.format == "nxmx" else 1
-
-
-def export_run(
-    job: ExportJob,
-    *,
-    cluster: str | ClusterSpec | None = None,
-    workers: int | None = None,
-    on_event: EventCallback | None = None,
-) -> ExportResult:
-    """Write the files of an export that are not there yet.
-
-    Parameters
-    ----------
-    job : ExportJob
-        From `prepare_export`.
-    cluster : str or ClusterSpec, optional
-        As in `run.resume`; default: local workers where that pays, else this process.
-    workers : int, optional
-        Worker processes to start.
-    on_event : callable, optional
-        Receives the events of `graph.progress`.
-
-    Raises
-    ------
-    InputError
-        The folder cannot be used.
-    RefusedError
-        It holds another export.
-    EnvironmentFailure
-        No space, or the cluster was lost.
-    """
-    started = time.monotonic()
-    contents = contents_of(job)
-    _warn_about_geometry(job, contents)
+    contents = job.contents
+    _warn_about_geometry(job)
     _open_folder(job)
-    units = _units(job, contents)
-    if job.format == "zarr2":
+    # Experiment lists are written at the end, with no pixels.
+    units = {"expt": (), "nxmx": range(len(contents.blocks))}.get(format, contents.frames)
+    if format == "zarr2":
         from distbragg.export.zarr2 import create_zarr2
 
-        create_zarr2(zarr2_path(job), stack_of(job.run))
-    totals = {"written": 0, "skipped": 0, "outside": 0}
+        create_zarr2(zarr2_path(job), open_stack(directory.url))
+    totals: Counter[str] = Counter()
     failures: dict[int, str] = {}
-    place = _open_place(job, len(units), cluster=cluster, workers=workers, on_event=on_event)
-    with place as executor:
+    layout, count = directory.layout, len(contents.frames)
+    pixels = layout.panels * math.prod(layout.shape) * count
+    where = choose_cluster(cluster, client, workers, len(units), pixels / PIXELS_PER_S)
+    # Under keys of their own, beside those of the run.
+    work = UnitFunctions(
+        partial(export_unit, job), name=f"export-{job.fingerprint(contents.frames)[:12]}"
+    )
+    with (
+        shown_progress(progress) as display,
+        open_executor(
+            where,
+            TaskSettings(),
+            workers=workers,
+            on_event=each_of(on_event, display),
+            work=work,
+        ) as executor,
+    ):
+        executor.tell(
+            RunStarted(len(units), count, float(count), executor.workers, executor.dashboard)
+        )
         for outcome in executor.run_units(job.run, units):
             if outcome.status == "failed":
                 failures[outcome.unit] = outcome.reason
-            for name in totals:
-                totals[name] += int(outcome.receipt.get(name, 0))
-    lost = sum(frames_of(job, unit) for unit in failures)
-    opens = finish_export(job, contents, complete=not failures)
-    if job.format == "expt":
-        totals["written"] = len(contents.series)
+            own = contents.frames_of(outcome.unit)
+            executor.tell(UnitFinished(outcome, own, float(own)))
+            totals.update(outcome.receipt)
     return ExportResult(
+        path=directory.url,
+        format=format,
         out=Path(job.out),
-        frames=len(contents.frames) - lost,
+        frames=count - sum(map(contents.frames_of, failures)),
         missing=contents.missing,
-        written=totals["written"],
+        written=len(contents.series) if format == "expt" else totals["written"],
         skipped=totals["skipped"],
         outside=totals["outside"],
-        opens=opens,
+        opens=finish_export(job, complete=not failures),
         seconds=time.monotonic() - started,
         status=ExitStatus.FAILED_FRAMES if failures or contents.missing else ExitStatus.DONE,
         failures=failures,
     )
 
 
-def _units(job: ExportJob, contents: Contents) -> Sequence[int]:
-    """Units that workers do; experiment lists are written at the end, with no pixels."""
-    if job.format == "expt":
-        return ()
-    return range(len(contents.blocks)) if job.format == "nxmx" else contents.frames
-
-
-@contextmanager
-def _open_place(
-    job: ExportJob,
-    units: int,
-    *,
-    cluster: str | ClusterSpec | None,
-    workers: int | None,
-    on_event: EventCallback | None,
-) -> Iterator[Executor]:
-    """Yield what runs the units; the same executors that render."""
-    layout = open_run(job.run).layout
-    count = len(contents_of(job).frames)
-    pixels = layout.panels * layout.shape[0] * layout.shape[1] * count
-    where = choose_place(cluster, workers, units, pixels / PIXELS_PER_S)
-    work = _work(job)
-    if where is None:
-        _announce(job, on_event, units, 1)
-        yield SerialExecutor(TaskSettings(), work=work, on_event=on_event)
-        return
-    from distbragg.graph.dask_executor import DaskExecutor, dashboard_link, worker_count
-
-    if where.kind == "local":
-        workers = workers or where.workers or usable_cores()
-    with open_site(where, workers=workers) as opened:
-        client = opened.client
-        _announce(job, on_event, units, worker_count(client), dashboard_link(client))
-        yield DaskExecutor(
-            client,
-            TaskSettings(),
-            work=work,
-            on_event=on_event,
-            worker_patience_s=opened.patience_s,
-            trouble=opened.trouble,
+def _check(format: str, scale: float, adc_offset: int, prefix: str) -> None:
+    if format not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{format!r} is no format", source="--format", remedy=f"one of {known}")
+    if not 0.0 < scale < math.inf:
+        raise InputError(f"a scale of {scale:g}", source="--scale", remedy="give a number above 0")
+    if not 0 <= adc_offset < 65535:
+        raise InputError(
+            f"an offset of {adc_offset}", source="--adc-offset", remedy="give 0 to 65534"
+        )
+    if not prefix.isascii() or any(sign in prefix for sign in "/\\ \t\n"):
+        raise InputError(
+            f"{prefix!r} cannot begin file names",
+            source="--prefix",
+            remedy="use ASCII without spaces and slashes",
         )
 
 
-def _announce(
-    job: ExportJob, on_event: EventCallback | None, units: int, workers: int, dashboard: str = ""
-) -> None:
-    if on_event is not None:
-        frames, count = len(contents_of(job).frames), partial(frames_of, job)
-        on_event(
-            RunStarted(
-                units, frames, float(frames), workers, dashboard, frames_of=count, cost_of=count
-            )
+def _rendered(run: RunDirectory, asked: str) -> str:
+    """Return those of the frames asked for that are in the stack, as a selection."""
+    rendered = np.ravel(open_stack(run.url)[RENDERED].values)
+    there = [frame for frame in parse_frames(asked, run.layout.frames) if rendered[frame]]
+    if not there:
+        raise InputError(
+            "none of these frames is rendered",
+            source=run.url,
+            remedy=f"render them with `distbragg resume {run.url}`",
         )
-
-
-def _work(job: ExportJob) -> Work:
-    """Make units of an export stand where those of a run do, under keys of their own."""
-    name = job.fingerprint()[:12]
-    return Work(
-        run_hash=partial(_run_hash, name),
-        render_unit=partial(export_unit, job),
-        expand_unit=_has_no_tiles,
-        render_partial=_has_no_tiles,
-        merge_partials=_has_no_tiles,
-        write_unit=_has_no_tiles,
-    )
-
-
-def _has_no_tiles(*arguments: Any) -> NoReturn:  # noqa: ANN401 stands in for four signatures
-    raise TypeError(f"an export has no graph form; asked for {arguments!r}")
-
-
-def _run_hash(name: str, run: str) -> str:
-    del run
-    return f"export-{name}"
+    return selection_of(there)
 
 
 def _open_folder(job: ExportJob) -> None:
@@ -308,39 +227,35 @@ def _open_folder(job: ExportJob) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / RECORD
     identity = job.identity()
-    if record.exists():
-        try:
-            found = json.loads(record.read_text(encoding="utf-8"))
-        except ValueError:
-            found = None
-        if found != identity:
-            raise RefusedError(
-                f"{folder}: holds another export (another run, format or setting); give another "
-                "folder with -o, or remove it"
-            )
+    if not record.exists():
+        write_whole(record, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
         return
-    write_whole(record, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if found != identity:
+        raise RefusedError(
+            f"{folder}: holds another export (another run, format or setting); give another "
+            "folder with -o, or remove it"
+        )
 
 
-def _warn_about_geometry(job: ExportJob, contents: Contents) -> None:
+def _warn_about_geometry(job: ExportJob) -> None:
     """Say once where a header cannot describe the geometry."""
-    run = open_run(job.run)
-    if job.format in ("smv", "cbf", "nxmx", "expt") and _has_curved_panel(run, contents.frames):
+    run, frames = job.run.directory, job.contents.frames
+    swept = any(axis.target == "detector.curved" for axis in run.sweep.axes)
+    looked = frames if swept else frames[:1]
+    curved = any(run.sweep.frame_spec(frame).detector.curved for frame in looked)
+    if curved and job.format in ("smv", "cbf", "nxmx", "expt"):
         _log.warning(
             "detector.curved: %s describes flat panels alone, and readers will take this one for "
             "flat, touching it where the sample is nearest",
             job.format,
         )
-    if job.format not in ("smv", "cbf"):
-        return
-    if not is_square(frame_header(run, contents.frames[0])):
+    if job.format in ("smv", "cbf") and not is_square(frame_header(job.run, frames[0])):
         _log.warning(
             "%s headers describe a panel square to the beam with its fast axis along the "
             "spindle; this one is not, and readers will take it for one: use --format nxmx",
             job.format.upper(),
         )
-
-
-def _has_curved_panel(run: RunDirectory, frames: Sequence[int]) -> bool:
-    swept = any(axis.target == "detector.curved" for axis in run.sweep.axes)
-    return any(run.frame_spec(frame).detector.curved for frame in (frames if swept else frames[:1]))

@@ -1,193 +1,153 @@
-"""What one export is, as plain data, and the work of one of its units: module-level, idempotent.
+"""What one export is, as plain data, the work of one of its units, and what comes last.
 
-A unit of a format of one file a frame is that frame; of NXmx, one data file; of Zarr 2, a
-frame. Doing a unit twice writes the same file twice, each time whole.
+A unit of NXmx is one data file, of every other format one frame. Doing a unit twice writes the
+same files twice, each time whole.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import lru_cache
+import io
+import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import DamageError
-from distbragg.graph.work import TaskSettings
-from distbragg.run.frame_header import frame_geometry, frame_header, masked_pixels
-from distbragg.run.series import Place, parse_frames, places, series_of, stem
+from distbragg._version import __version__
+from distbragg.engine.context import RunContext
+from distbragg.engine.work import TaskSettings
+from distbragg.export.files import write_whole
+from distbragg.run.frame_header import (
+    frame_geometry,
+    frame_header,
+    frame_truth,
+    inactive_pixels,
+    masked_pixels,
+)
+from distbragg.run.frames import parse_frames, series_of, stem
+from distbragg.spec.axis import axis_labels
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.layout import IMAGES
-from distbragg.store.open import open_stack
-from distbragg.store.run_directory import RunDirectory, open_run
-
-if TYPE_CHECKING:
-    import xarray as xr
+from distbragg.store.layout import OVERLOADS
+from distbragg.store.open import FrameReader, open_stack
 
 ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"]
 FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 
-BY_SERIES: Final = ("nxmx", "expt")
-"""Formats whose files are of a series rather than of a frame."""
-
+BY_SERIES: Final = ("nxmx", "expt")  # formats whose files are of a series rather than of a frame
 FRAMES_PER_FILE: Final = 100
-DATA_FILE_BYTES: Final = 1 << 28
-"""Most bytes of pixels in one NXmx data file, before compression."""
+DATA_FILE_BYTES: Final = 1 << 28  # most bytes of pixels in one NXmx data file, before compression
+TABLE: Final = "frames.csv"
 
 
 @dataclass(frozen=True, slots=True)
 class ExportJob:
-    """One export.
+    """One export; see `export_run` for what is not told here."""
 
-    Attributes
-    ----------
-    run, out : str
-        Absolute paths: the run, the folder of the files.
-    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"}
-    prefix : str
-        What file names begin with.
-    frames : str
-        Selection; empty for all.
-    scale : float
-        Counts per photon of SMV and CBF.
-    adc_offset : int
-        Added to every count of SMV.
-    compression : {"bitshuffle", "gzip", "none"}
-        Of NXmx.
-    """
-
-    run: str
-    out: str
+    run: RunContext
+    out: str  # absolute path of the folder of the files
     format: ExportFormat
     prefix: str
-    frames: str = ""
-    scale: float = 1.0
-    adc_offset: int = 40
-    compression: Literal["bitshuffle", "gzip", "none"] = "gzip"
+    asked: str  # selection of frames as given; empty: all
+    frames: str
+    """Those that were in the stack when the export began, as a selection: a run that grows
+    meanwhile does not change what its units hold."""
+    scale: float
+    adc_offset: int
+    compression: Literal["bitshuffle", "gzip", "none"]
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the content of the files, whichever frames are asked for.
+        """Return what decides the content of the files, whichever frames are there."""
+        # Their files hold or describe many frames.
+        several = {"frames": self.asked, "compression": self.compression}
+        return {
+            "run_id": self.run.run_id,
+            "format": self.format,
+            "prefix": self.prefix,
+            "scale": self.scale,
+            "adc_offset": self.adc_offset,
+            **(several if self.format in BY_SERIES else {}),
+        }
 
-        The data files of NXmx hold many frames, and an experiment list describes many, so there
-        the selection belongs to it.
-        """
-        plain = asdict(self)
-        for place in ("run", "out"):
-            del plain[place]
-        if self.format not in BY_SERIES:
-            del plain["frames"], plain["compression"]
-        return {**plain, "run_id": open_run(self.run).run_id}
+    def fingerprint(self, frames: tuple[int, ...]) -> str:
+        """SHA-256 of what decides the content of a file of these frames, hex."""
+        content = {**self.identity(), "members": list(frames)}
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the identity, hex."""
-        return hashlib.sha256(canonical_json(self.identity()).encode()).hexdigest()
+    @property
+    def contents(self) -> Contents:
+        """What the export holds, worked out once in each process."""
+        return self.run.kept(self, lambda: _contents(self))
+
+
+class Block(NamedTuple):
+    """A data file of NXmx: its series, its number in that, from 1, and its frames."""
+
+    series: int
+    number: int
+    frames: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What an export holds: the frames that are there, their series, blocks and places.
+    """What an export holds."""
 
-    Attributes
-    ----------
-    frames : tuple of int
-        Asked for and in the stack.
-    missing : int
-        Asked for and not in the stack.
-    series : tuple of tuple of int
-    place : dict of int to Place
-    blocks : tuple of (int, tuple of int)
-        Data files of NXmx: number of the series, frames.
-    """
-
-    frames: tuple[int, ...]
-    missing: int
+    frames: tuple[int, ...]  # asked for and in the stack
+    missing: int  # asked for and not in the stack
     series: tuple[tuple[int, ...], ...]
-    place: dict[int, Place]
-    blocks: tuple[tuple[int, tuple[int, ...]], ...]
+    place: dict[int, tuple[int, int]]  # series of each frame and position there, both from 0
+    blocks: tuple[Block, ...]  # the data files of NXmx; of other formats none
+
+    def frames_of(self, unit: int) -> int:
+        """Count the frames of a unit."""
+        return len(self.blocks[unit].frames) if self.blocks else 1
 
 
-@lru_cache(maxsize=4)
-def stack_of(run: str) -> xr.Dataset:
-    """Open a stack once in each process."""
-    return open_stack(run)
-
-
-@lru_cache(maxsize=4)
-def contents_of(job: ExportJob) -> Contents:
+def _contents(job: ExportJob) -> Contents:
     """Work out what an export holds.
 
-    Frame files are named by their place in the whole run, so that exports of parts of it meet
-    in one folder; the data files of NXmx by the selection.
-
-    Raises
-    ------
-    InputError
-        The selection is none.
+    Frame files are named by their place in the whole run: exports of parts meet in one folder.
     """
-    directory = open_run(job.run)
-    asked = parse_frames(job.frames, directory.layout.frames)
-    rendered = np.asarray(stack_of(job.run)["rendered"].values).reshape(-1)
-    frames = tuple(frame for frame in asked if rendered[frame])
-    named = frames if job.format in BY_SERIES else tuple(range(directory.layout.frames))
-    series = series_of(directory.sweep, named)
-    size = frames_per_file(directory)
-    blocks = tuple(
-        (number, members[start : start + size])
-        for number, members in enumerate(series)
+    run, layout = job.run.directory, job.run.directory.layout
+    asked = parse_frames(job.asked, layout.frames)
+    frames = parse_frames(job.frames, layout.frames)
+    series = series_of(run.sweep, frames if job.format in BY_SERIES else range(layout.frames))
+    frame_bytes = layout.panels * math.prod(layout.shape) * np.dtype(layout.dtype).itemsize
+    size = max(1, min(FRAMES_PER_FILE, DATA_FILE_BYTES // frame_bytes))
+    blocks = (
+        Block(number, 1 + start // size, members[start : start + size])
+        for number, members in enumerate(series if job.format == "nxmx" else ())
         for start in range(0, len(members), size)
     )
-    return Contents(frames, len(asked) - len(frames), series, places(series), blocks)
-
-
-def frames_per_file(run: RunDirectory) -> int:
-    """Frames in a data file of NXmx."""
-    layout = run.layout
-    size = layout.panels * layout.shape[0] * layout.shape[1] * np.dtype(layout.dtype).itemsize
-    return max(1, min(FRAMES_PER_FILE, DATA_FILE_BYTES // size))
-
-
-def image_of(run: str, frame: int) -> NDArray[Any]:
-    """Read one frame from the stack: (panels, slow, fast), number type kept."""
-    layout = open_run(run).layout
-    try:
-        image = stack_of(run)[IMAGES].isel(_position(run, frame)).values
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DamageError(f"{run}: frame {frame} cannot be read ({reason})") from error
-    return np.asarray(image).reshape(layout.panels, *layout.shape)
-
-
-def _position(run: str, frame: int) -> dict[str, int]:
-    position: dict[str, int] = open_run(run).sweep.frame_index(frame)
-    return position
+    place = {
+        frame: (number, position)
+        for number, members in enumerate(series)
+        for position, frame in enumerate(members)
+    }
+    return Contents(frames, len(asked) - len(frames), series, place, tuple(blocks))
 
 
 def frame_path(job: ExportJob, frame: int, panel: int, suffix: str) -> Path:
     """Path of the file of one frame and panel."""
-    contents = contents_of(job)
+    contents = job.contents
     name = stem(job.prefix, contents.place[frame], len(contents.series))
-    if open_run(job.run).layout.panels > 1:
+    if job.run.directory.layout.panels > 1:
         name += f"_p{panel:03d}"
     return Path(job.out) / f"{name}{suffix}"
 
 
-def data_path(job: ExportJob, block: int) -> Path:
-    """Path of a data file of NXmx: numbered within its series, from 1."""
-    contents = contents_of(job)
-    number = contents.blocks[block][0]
-    first = next(i for i, (other, _) in enumerate(contents.blocks) if other == number)
-    name = series_name(job, number)
-    return Path(job.out) / f"{name}_{block - first + 1:06d}.h5"
+def series_path(job: ExportJob, number: int, suffix: str) -> Path:
+    """Path of a file of one series, which has its number where there are several."""
+    middle = f"_{number + 1}" if len(job.contents.series) > 1 else ""
+    return Path(job.out) / f"{job.prefix}{middle}{suffix}"
 
 
-def series_name(job: ExportJob, number: int) -> str:
-    """Name of a series: the prefix, with its number where there are several."""
-    several = len(contents_of(job).series) > 1
-    return f"{job.prefix}_{number + 1}" if several else job.prefix
+def data_path(job: ExportJob, block: Block) -> Path:
+    """Path of a data file of NXmx."""
+    return series_path(job, block.series, f"_{block.number:06d}.h5")
 
 
 def zarr2_path(job: ExportJob) -> Path:
@@ -196,86 +156,137 @@ def zarr2_path(job: ExportJob) -> Path:
 
 
 def export_unit(
-    job: ExportJob, run: str, unit: int, attempt: int, settings: TaskSettings
+    job: ExportJob, run: RunContext, unit: int, attempt: int, settings: TaskSettings
 ) -> dict[str, Any]:
-    """Write one unit unless it is there, whole and with the same header; return its receipt.
-
-    Parameters
-    ----------
-    job : ExportJob
-    run : str
-        Path of the run.
-    unit : int
-        The frame, or the block of NXmx.
-    attempt : int
-    settings : TaskSettings
-        Not used: one thread writes a file.
-
-    Returns
-    -------
-    dict
-        `written` and `skipped` files, `outside`: pixels beyond the range of the format.
-    """
-    del attempt, settings
-    if job.format == "nxmx":
-        return _export_block(job, run, unit)
-    if job.format == "zarr2":
-        return _export_zarr2(job, run, unit)
-    return _export_files(job, run, unit)
+    """Write one unit unless it is whole; count files `written`, `skipped`, pixels `outside`."""
+    del run, attempt, settings
+    form = {"nxmx": _export_block, "zarr2": _export_zarr2}.get(job.format, _export_files)
+    return form(job, unit)
 
 
-def _export_files(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
-    from distbragg.export.frame_files import FRAME_FORMATS, FileSettings, Pixels
+def _images(job: ExportJob, *frames: int) -> list[NDArray[Any]]:
+    """Read frames from the stack: (panels, slow, fast) each, number type kept."""
+    run = job.run.directory
+    reader = job.run.kept(FrameReader, lambda: FrameReader(run))
+    shape = run.layout.panels, *run.layout.shape
+    return [np.asarray(image).reshape(shape) for image in reader.read(frames)]
 
-    directory = open_run(run)
-    form, settings = FRAME_FORMATS[job.format], FileSettings(job.scale, job.adc_offset)
-    header, dtype = frame_header(directory, frame), np.dtype(directory.layout.dtype)
-    panels = range(directory.layout.panels)
-    paths = {panel: frame_path(job, frame, panel, form.suffix) for panel in panels}
-    todo = [p for p in panels if not form.is_whole(paths[p], header, p, settings, dtype)]
+
+def _export_files(job: ExportJob, frame: int) -> dict[str, int]:
+    from distbragg.export.frame_files import FRAME_FORMATS
+    from distbragg.export.header import FrameFile
+
+    form, layout = FRAME_FORMATS[job.format], job.run.directory.layout
+    dtype, header = np.dtype(layout.dtype), frame_header(job.run, frame)
+    paths = [frame_path(job, frame, panel, form.suffix) for panel in range(layout.panels)]
+    files = [
+        FrameFile(path, header, panel, dtype, job.scale, job.adc_offset)
+        for panel, path in enumerate(paths)
+    ]
+    todo = [file for file in files if not form.is_whole(file)]
     outside = 0
     if todo:
-        image, plates = image_of(run, frame), frame_geometry(directory, frame)[1].detector.panels
-        for panel in todo:
-            slow, fast = header.panels[panel].shape
-            own = np.ascontiguousarray(image[panel, :slow, :fast])
-            pixels = Pixels(own, masked_pixels(plates[panel]))
-            outside += form.write(paths[panel], pixels, header, panel, settings)
-    return {"written": len(todo), "skipped": len(panels) - len(todo), "outside": outside}
+        (image,), plates = _images(job, frame), frame_geometry(job.run, frame)[1].detector.panels
+        for file in todo:
+            slow, fast = file.plate.shape
+            own = np.ascontiguousarray(image[file.panel, :slow, :fast])
+            outside += form.write(file, own, masked_pixels(plates[file.panel]))
+    return {"written": len(todo), "skipped": len(files) - len(todo), "outside": outside}
 
 
-def _export_block(job: ExportJob, run: str, block: int) -> dict[str, Any]:
+def _export_block(job: ExportJob, unit: int) -> dict[str, int]:
     from distbragg.export.nxmx import is_whole_data_file, write_data_file
 
-    layout = open_run(run).layout
-    frames = contents_of(job).blocks[block][1]
-    shape = (len(frames), layout.panels * layout.shape[0], layout.shape[1])
-    path, identity = data_path(job, block), f"{job.fingerprint()}-{block}"
+    layout, block = job.run.directory.layout, job.contents.blocks[unit]
+    shape = (len(block.frames), layout.panels * layout.shape[0], layout.shape[1])
+    path, identity = data_path(job, block), job.fingerprint(block.frames)
     if is_whole_data_file(path, shape, identity):
-        return {"written": 0, "skipped": 1, "outside": 0}
+        return {"skipped": 1}
     outside = write_data_file(
         path,
-        _images(run, frames),
+        (image for frame in block.frames for image in _images(job, frame)),
         shape,
         np.dtype(layout.dtype),
-        counts=frame_header(open_run(run), frames[0]).counts,
+        counts=frame_header(job.run, block.frames[0]).counts,
         compression=job.compression,
         identity=identity,
     )
-    return {"written": 1, "skipped": 0, "outside": outside}
+    return {"written": 1, "outside": outside}
 
 
-def _images(run: str, frames: tuple[int, ...]) -> Iterator[NDArray[Any]]:
-    return (image_of(run, frame) for frame in frames)
-
-
-def _export_zarr2(job: ExportJob, run: str, frame: int) -> dict[str, Any]:
+def _export_zarr2(job: ExportJob, frame: int) -> dict[str, int]:
     from distbragg.export.zarr2 import is_whole_zarr2_frame, write_zarr2_frame
 
-    path, position = zarr2_path(job), _position(run, frame)
-    index = tuple(position[name] for name, _ in open_run(run).layout.dims)
+    run, path = job.run.directory, zarr2_path(job)
+    position = run.sweep.frame_index(frame)
+    index = tuple(position[name] for name, _ in run.layout.dims)
     if is_whole_zarr2_frame(path, index):
-        return {"written": 0, "skipped": 1, "outside": 0}
-    image = image_of(run, frame)
+        return {"skipped": 1}
+    (image,) = _images(job, frame)
     write_zarr2_frame(path, index, image[0] if image.shape[0] == 1 else image)
-    return {"written": 1, "skipped": 0, "outside": 0}
+    return {"written": 1}
+
+
+def finish_export(job: ExportJob, *, complete: bool) -> Path:
+    """Write what needs all files: the table of frames, the masters; return what to open."""
+    contents = job.contents
+    _write_table(job)
+    if job.format == "zarr2":
+        return zarr2_path(job)
+    if job.format not in BY_SERIES:
+        from distbragg.export.frame_files import FRAME_FORMATS
+
+        return frame_path(job, contents.frames[0], 0, FRAME_FORMATS[job.format].suffix)
+    suffix, write = {"expt": (".expt", _write_expt), "nxmx": ("_master.h5", _write_master)}[
+        job.format
+    ]
+    if complete:
+        for number in range(len(contents.series)):
+            write(job, number, series_path(job, number, suffix))
+    return series_path(job, 0, suffix)
+
+
+def _write_expt(job: ExportJob, number: int, path: Path) -> None:
+    from distbragg.export.expt import write_expt
+
+    members = job.contents.series[number]
+    header, truth = frame_header(job.run, members[0]), frame_truth(job.run, members[0])
+    write_expt(path, header, truth, len(members))
+
+
+def _write_master(job: ExportJob, number: int, path: Path) -> None:
+    from distbragg.export.nxmx import write_master
+
+    members = job.contents.series[number]
+    files = {
+        data_path(job, block).name: len(block.frames)
+        for block in job.contents.blocks
+        if block.series == number
+    }
+    write_master(
+        path,
+        files,
+        frame_header(job.run, members[0]),
+        np.array([frame_header(job.run, frame).phi for frame in members]),
+        inactive_pixels(frame_geometry(job.run, members[0])[1]),
+        dtype=np.dtype(job.run.directory.layout.dtype),
+        program=f"distbragg {__version__}",
+    )
+
+
+def _write_table(job: ExportJob) -> None:
+    """Write which frame went where, with the values of the sweep's axes and its overloads."""
+    sweep = job.run.directory.sweep
+    stack = open_stack(job.run.url)
+    overloads = np.ravel(stack[OVERLOADS].values).tolist() if OVERLOADS in stack.coords else []
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    names = [axis.target for axis in sweep.axes]
+    table.writerow(["frame", "series", "position", *names, *([OVERLOADS] if overloads else [])])
+    labels = [(axis.dimension, axis_labels(axis)) for axis in sweep.axes]
+    for frame, (series, own) in sorted(job.contents.place.items()):
+        position = sweep.frame_index(frame)
+        values = (array[position[dim]].tolist() for dim, array in labels)
+        told = [int(overloads[frame])] if overloads else []
+        table.writerow([frame, series + 1, own + 1, *values, *told])
+    write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())

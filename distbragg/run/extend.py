@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distbragg.errors import InputError, RefusedError
 from distbragg.models.build import build_experiment
-from distbragg.models.hashing import physics_hash
+from distbragg.models.experiment import Experiment
 from distbragg.models.tables import load_any, table_rows
-from distbragg.plan.memory import check_fits, memory_limit_bytes, predict_peak_bytes
-from distbragg.run.create import collect_inputs, describe
-from distbragg.run.machine import free_disk_bytes, memory_bytes
+from distbragg.run.create import by_content, collect_inputs, manifest_of
 from distbragg.run.notes import tell
-from distbragg.run.prepare import Prepared, prepared_of
+from distbragg.run.prepare import check_plan, prepared_of
 from distbragg.run.resume import check_version, finish_extension
 from distbragg.spec.canonical import to_plain
-from distbragg.spec.extend import combine, is_tail
-from distbragg.spec.files import check_under, file_fields, replace_files
+from distbragg.spec.files import check_under, file_fields
 from distbragg.spec.load import parse_sweep
-from distbragg.spec.sweep import SweepSpec
+from distbragg.spec.sweep import SweepSpec, combine, is_tail
 from distbragg.spec.yaml_text import read_yaml_mapping
-from distbragg.store.create import make_manifest
-from distbragg.store.extension import apply_extension, prepare_extension
-from distbragg.store.generations import parent_of
-from distbragg.store.home import run_lock
-from distbragg.store.inputs import InputFile
+from distbragg.store.coordinates import StoredVariable, axis_variables, image_attrs, pixel_variables
+from distbragg.store.create import group_attrs, group_files
+from distbragg.store.generations import (
+    DIGESTS,
+    EXTENSION,
+    SEALED,
+    apply_extension,
+    kept_files,
+    parent_of,
+)
+from distbragg.store.inputs import copy_inputs
+from distbragg.store.layout import IMAGES, MANIFEST, METADATA
+from distbragg.store.lease import Lease
 from distbragg.store.ledger import object_digests
 from distbragg.store.manifest import Manifest
-from distbragg.store.provenance import gather_provenance
-from distbragg.store.run_directory import RunDirectory, open_run
+from distbragg.store.own_arrays import load_metadata
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 
 
 def extend(
-    run: RunDirectory | str | Path,
+    run: RunLike,
     more: SweepSpec | str | Path,
     *,
     root: str | Path | None = None,
@@ -72,14 +80,9 @@ def extend(
     EnvironmentFailure
         There is no room.
     """
-    directory = run if isinstance(run, RunDirectory) else open_run(run)
+    directory = open_run(run)
     check_version(directory)
-    if directory.remote is not None:
-        raise RefusedError(
-            f"{directory.shown}: frames are appended to a run on a file system; extend that one, "
-            "then `distbragg publish` it to the same address"
-        )
-    with run_lock(directory):
+    with Lease(directory.objects):
         directory = finish_extension(directory)
         sweep = _more_of(directory, more, root)
         if directory.lineage and is_tail(_by_content(directory.sweep), _by_content(sweep)):
@@ -88,56 +91,36 @@ def extend(
         missing = directory.layout.units - len(digests)
         if missing:
             raise RefusedError(
-                f"{directory.path}: {missing} of {directory.layout.units} units are missing; "
-                f"`distbragg resume {directory.path}` finishes the run, then extend it"
+                f"{directory.url}: {missing} of {directory.layout.units} units are missing; "
+                f"`distbragg resume {directory.url}` finishes the run, then extend it"
             )
         _decide(directory, combine(directory.sweep, sweep), list(digests.values()), force=force)
-        apply_extension(directory.path)
-    return open_run(directory.path)
+        apply_extension(directory)
+    return open_run(directory.url)
 
 
 def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: bool) -> None:
+    """Decide on the run that is to hold all frames of `sweep`, once it is known to fit."""
     experiment = build_experiment(sweep.frame_spec(0))
     prepared = prepared_of(sweep, experiment)
     plan = replace(prepared.plan, unit_shape=run.layout.unit_shape)
     prepared = replace(prepared, plan=plan)
-    _check_room(run, prepared, force=force)
-    inputs = collect_inputs(sweep)
-    references = {path: inputs[name].reference for path, name in file_fields(sweep)}
-    stored = replace_files(sweep, references)
-    manifest = make_manifest(
-        sweep_plain=to_plain(stored),
-        plan=plan,
-        physics_hash=physics_hash(experiment),
-        numeric_class=run.manifest.numeric_class,
-        experiment_summary=describe(prepared),
-        provenance=gather_provenance(),
+    stored_bytes, free = run.layout.frames * plan.frame_bytes, run.objects.free_bytes()
+    check_plan(
+        plan,
+        sweep.experiment.compute,
+        experiment.reflections.amplitude.size,
+        # What is there already takes no further room.
+        disk_free_bytes=None if force or free is None else free + 2 * stored_bytes,
     )
+    inputs = collect_inputs(sweep)
+    stored = by_content(sweep, inputs)
+    manifest = manifest_of(prepared, stored, run.manifest.numeric_class)
     manifest = replace(manifest, parent=parent_of(run.manifest, digests))
     _check_kept(run, manifest)
-    prepare_extension(
-        run,
-        manifest,
-        digests,
-        coordinates=stored.coordinates(),
-        experiment=experiment,
-        inputs=_new_inputs(run, inputs),
-    )
+    copy_inputs(inputs, run.objects)
+    _put_extension(run, manifest, digests, stored, experiment)
     tell(prepared.said.notes)
-
-
-def _check_room(run: RunDirectory, prepared: Prepared, *, force: bool) -> None:
-    """Refuse what memory cannot render or the disk cannot take in addition."""
-    plan = prepared.plan
-    points = prepared.experiment.reflections.amplitude.size
-    stored = run.layout.frames * plan.frame_bytes
-    check_fits(
-        plan,
-        predict_peak_bytes(plan, grid_points=points),
-        memory_bytes=memory_limit_bytes(prepared.sweep.experiment.compute, memory_bytes()),
-        # What is there already takes no further room.
-        disk_free_bytes=None if force else free_disk_bytes(run.path) + 2 * stored,
-    )
 
 
 def _check_kept(run: RunDirectory, manifest: Manifest) -> None:
@@ -146,64 +129,105 @@ def _check_kept(run: RunDirectory, manifest: Manifest) -> None:
     old["dims"], new["dims"] = old["dims"][1:], new["dims"][1:]
     if old != new or manifest.physics_hash != run.manifest.physics_hash:
         raise RefusedError(
-            f"{run.path}: this program would store the run otherwise than it is stored; render "
+            f"{run.url}: this program would store the run otherwise than it is stored; render "
             "the new frames as a stack of their own"
         )
 
 
 def _more_of(run: RunDirectory, more: SweepSpec | str | Path, root: str | Path | None) -> SweepSpec:
     """Return the sweep to append, its experiment compared with the run's."""
+    source = "" if isinstance(more, SweepSpec) else str(more)
     if isinstance(more, SweepSpec):
         sweep = more
+    elif "experiment" in (data := read_yaml_mapping(Path(more))):
+        sweep = load_any(Path(more), root=root)
     else:
-        path = Path(more)
-        data = read_yaml_mapping(path)
-        if "experiment" not in data:
-            plain = to_plain(run.sweep.experiment)
-            # The run's own inputs lie in the run: absolute names that no root should judge.
-            sweep = parse_sweep(
-                {**data, "experiment": plain},
-                source=str(path),
-                base_dir=path.parent,
-                tables=_tables_under(root),
-            )
-            for field, name in file_fields(sweep):
-                if root is not None and field.startswith("axes."):
-                    check_under(name, root, source=str(path), field=field)
-            return sweep
-        sweep = load_any(path, root=root)
-    ours = _identity(_by_content(run.sweep))
-    theirs = _identity(_by_content(sweep))
-    if ours != theirs:
+
+        def rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
+            if root is not None:
+                check_under(path, root, field="table.file")
+            return table_rows(path, columns)
+
+        # The run's own inputs lie in the run: absolute names that no root should judge.
+        plain = {**data, "experiment": to_plain(run.sweep.experiment)}
+        sweep = parse_sweep(plain, source=source, base_dir=Path(more).parent, tables=rows)
+        for field, name in file_fields(sweep):
+            if root is not None and field.startswith("axes."):
+                check_under(name, root, source=source, field=field)
+        return sweep
+    ours, theirs = (to_plain(_by_content(item).experiment) for item in (run.sweep, sweep))
+    if {**ours, "compute": None} != {**theirs, "compute": None}:
         raise InputError(
             "is not the experiment of the run",
-            source="" if isinstance(more, SweepSpec) else str(more),
+            source=source,
             field="experiment",
             remedy="leave `experiment` out of the file, or give it as it was",
         )
     return sweep
 
 
-def _tables_under(root: str | Path | None) -> Callable[..., list[list[Any]]]:
-    def rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
-        if root is not None:
-            check_under(path, root, field="table.file")
-        return table_rows(path, columns)
-
-    return rows
-
-
-def _identity(sweep: SweepSpec) -> dict[str, Any]:
-    plain = to_plain(sweep.experiment)
-    plain.pop("compute", None)
-    return plain
-
-
 def _by_content(sweep: SweepSpec) -> SweepSpec:
-    """Return the sweep with its files named by content."""
-    inputs = collect_inputs(sweep)
-    return replace_files(sweep, {path: inputs[name].reference for path, name in file_fields(sweep)})
+    return by_content(sweep, collect_inputs(sweep))
 
 
-def _new_inputs(run: RunDirectory, inputs: dict[str, InputFile]) -> dict[str, InputFile]:
-    return {name: item for name, item in inputs.items() if not Path(name).is_relative_to(run.state)}
+def _put_extension(
+    run: RunDirectory,
+    manifest: Manifest,
+    digests: list[str],
+    stored: SweepSpec,
+    experiment: Experiment,
+) -> None:
+    """Make all files of the new generation ready and decide on it; nothing that is read changes."""
+    variables = {**axis_variables(stored.coordinates()), **pixel_variables(experiment.detector)}
+    files = group_files(
+        manifest.layout,
+        variables,
+        image_attrs(experiment),
+        group_attrs(manifest),
+        chunks=_kept_chunks(run, variables),
+    )
+    files = {**files, **_with_users_own(run, files)}
+    kept = kept_files(run.manifest, digests)
+    stem = next(iter(kept)).removesuffix(".json")
+    for key in (SEALED, DIGESTS):
+        if run.objects.head(key) is not None:
+            kept[f"{stem}.{key.rpartition('/')[2]}"] = run.objects.get(key)
+    with io.BytesIO() as packed:
+        with zipfile.ZipFile(packed, "w") as archive:
+            for key, data in {**kept, **files, MANIFEST: manifest.to_bytes()}.items():
+                archive.writestr(key, data)
+        run.objects.put(EXTENSION, packed.getvalue())
+
+
+def _with_users_own(run: RunDirectory, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the metadata to put, with attributes and variables that a user added to the old."""
+    (grown, _), *_ = run.layout.dims
+    old = load_metadata(run, METADATA).get("consolidated_metadata") or {}
+    listed = old.get("metadata", {})
+    added = {name: body for name, body in listed.items() if f"{name}/{METADATA}" not in files}
+    for name, body in added.items():
+        if grown in (body.get("dimension_names") or ()):
+            raise RefusedError(
+                f"{run.url}: the variable {name!r}, which was added to the run, runs along "
+                f"{grown!r}, which grows; move it out of the run, extend, and add it again"
+            )
+    bodies = {key: json.loads(files[key]) for key in (METADATA, f"{IMAGES}/{METADATA}")}
+    for key, body in bodies.items():
+        body["attributes"] = {**load_metadata(run, key).get("attributes", {}), **body["attributes"]}
+    group, images = bodies.values()
+    consolidated = group["consolidated_metadata"]["metadata"]
+    consolidated.update(added)
+    consolidated[IMAGES]["attributes"] = images["attributes"]
+    return {key: json.dumps(body, indent=2).encode() for key, body in bodies.items()}
+
+
+def _kept_chunks(
+    run: RunDirectory, variables: Mapping[str, StoredVariable]
+) -> dict[str, tuple[int, ...]]:
+    """Chunk shapes of coordinates as they are: old values then keep their objects."""
+    sizes = dict((run.lineage[-1].layout if run.lineage else run.layout).dims)
+    return {
+        name: (sizes[variable.dims[0]], *variable.values.shape[1:])
+        for name, variable in variables.items()
+        if variable.dims[0] in sizes
+    }

@@ -11,25 +11,13 @@ from distbragg.notes import Notes
 
 @dataclass(frozen=True, slots=True)
 class FmodelResult:
-    """What was written.
-
-    Attributes
-    ----------
-    path : Path
-    reflections : int
-        Of the asymmetric part, F(000) included.
-    spacegroup : str
-    f000 : float, electrons
-        |F(000)|, the bulk solvent included.
-    notes : tuple of Note
-        What was left out of the model, added to it or chosen.
-    """
+    """What was written."""
 
     path: Path
-    reflections: int
+    reflections: int  # of the asymmetric part, F(000) included
     spacegroup: str
-    f000: float
-    notes: Notes = ()
+    f000: float  # |F(000)|, the bulk solvent included, electrons
+    notes: Notes = ()  # what was left out of the model, added to it or chosen
 
 
 def fmodel(
@@ -42,29 +30,14 @@ def fmodel(
     solvent_k: float = 0.35,
     solvent_b: float = 46.0,
 ) -> FmodelResult:
-    """Compute F of a model and write them as MTZ.
+    """Compute F of a model (PDB, mmCIF, small-molecule CIF) to `dmin`, Å, and write them as MTZ.
 
-    Parameters
-    ----------
-    model : path
-        PDB, mmCIF or small-molecule CIF.
-    output : path
-        `.mtz`; written whole or not at all.
-    dmin : float
-        Resolution, Å.
-    wavelength : float, optional
-        Å; adds f′ and f″, and writes Friedel mates as a pair of columns.
-    bulk_solvent : bool
-        Flat solvent between the molecules of a macromolecular model.
-    solvent_k, solvent_b : float
-        e/Å³ and Å².
-
-    Raises
-    ------
-    InputError
-        An unusable model, an output of another kind, or the folder is not there.
+    A `wavelength`, Å, adds f′ and f″, and Friedel mates are written as a pair of columns then.
+    `bulk_solvent` lies flat between the molecules of a macromolecule; `solvent_k` is in e/Å³,
+    `solvent_b` in Å².
     """
     from distbragg.export.mtz import write_mtz
+    from distbragg.read.miller import Asked
     from distbragg.read.model import model_factors
     from distbragg.read.structure_factors import detect_format
 
@@ -83,14 +56,14 @@ def fmodel(
             source=str(model),
             remedy="expected .pdb, .ent, .cif or .mmcif, also .gz",
         )
-    factors = model_factors(
-        str(model),
+    asked = Asked(
         dmin=dmin,
         bulk_solvent=bulk_solvent,
         solvent_k=solvent_k,
         solvent_b=solvent_b,
         wavelength=wavelength,
     )
+    factors = model_factors(str(model), asked)
     write_mtz(target, factors, wavelength=wavelength)
     return FmodelResult(
         target,

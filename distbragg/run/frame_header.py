@@ -4,98 +4,91 @@ from __future__ import annotations
 
 import datetime
 import math
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.engine.context import RunContext, SweepFrames
 from distbragg.export.expt import Truth
 from distbragg.export.header import FrameHeader, PanelHeader, imgcif_frame
 from distbragg.export.smv import smv_geometry
 from distbragg.matrices import apply3, dot3
-from distbragg.models.build import build_experiment
 from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
-from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
-from distbragg.models.file_geometry import geometry_of, sensor_material
+from distbragg.models.setting import geometry_of, sensor_material
 from distbragg.models.vectors import components
+from distbragg.run.survey import NO_TABLE
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 
 _MM_PER_M = 1e3
-_SMV_CONVENTION = "adxv"
+_SMV_CONVENTION: Final = "adxv"
 """Of BEAM_CENTER_X/Y: what adxv draws and DIALS reads from images of `BEAMLINE=fake`."""
 
 
-def frame_geometry(run: RunDirectory, frame: int) -> tuple[ExperimentSpec, Experiment]:
+def frame_geometry(run: RunContext, frame: int) -> tuple[ExperimentSpec, Experiment]:
     """Resolve a frame but for |F|, which no header needs."""
-    spec = run.frame_spec(frame)
-    nothing = Reflections(np.zeros((0, 0, 0)), (0, 0, 0), 1.0, interpolate=False)
-    return spec, build_experiment(spec, reflections=nothing, frame=frame)
+    sweep = run.directory.sweep
+    frames = run.kept(
+        frame_geometry, lambda: SweepFrames(sweep, sweep.experiment.compute, lambda *_: NO_TABLE)
+    )
+    ready = frames.frame(frame)
+    return ready.spec, ready.experiment
 
 
-def frame_header(run: RunDirectory, frame: int) -> FrameHeader:
-    """Return what a header says of one frame.
+def header_frame(experiment: Experiment) -> NDArray[np.float64]:
+    """Return the rotation from the laboratory to the imgCIF frame of an experiment's headers."""
+    return imgcif_frame(
+        np.asarray(experiment.beam.direction),
+        np.asarray(experiment.crystal.spindle_axis),
+        np.asarray(experiment.detector.panels[0].fast),
+    )
 
-    Parameters
-    ----------
-    run : RunDirectory
-    frame : int
-        Flat C-order index.
 
-    Raises
-    ------
-    InputError
-        A panel parallel to the beam.
-    """
+def frame_header(run: RunContext, frame: int) -> FrameHeader:
+    """Return what a header says of one frame; a panel parallel to the beam is refused."""
     spec, experiment = frame_geometry(run, frame)
-    rotation = rotation_of(spec, experiment)
-    beam = np.asarray(experiment.beam.direction)
-    panels = experiment.detector.panels
-    spindle = np.asarray(experiment.crystal.spindle_axis)
-    turn = imgcif_frame(beam, spindle, np.asarray(panels[0].fast))
+    rotation, turn = _rotation(spec, experiment), header_frame(experiment)
     exposure = spec.beam.exposure_s
     return FrameHeader(
         title=spec.title,
         wavelength=float(experiment.beam.wavelength),
         phi=rotation[0],
         oscillation=rotation[1],
-        spindle=components(apply3(turn, spindle)),
+        spindle=components(apply3(turn, experiment.crystal.spindle_axis)),
         panels=tuple(
-            _panel(spec, experiment, index, turn, rotation) for index in range(len(panels))
+            _panel(spec, experiment, index, turn, rotation)
+            for index in range(len(experiment.detector.panels))
         ),
-        counts=experiment.noise.photon or np.dtype(run.layout.dtype).kind == "u",
+        counts=experiment.noise.photon or np.dtype(run.directory.layout.dtype).kind == "u",
         exposure=DEFAULT_EXPOSURE_S if exposure is None else float(exposure),
-        date=_date(run),
+        date=_date(run.directory),
     )
 
 
-def rotation_of(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, float]:
+def _rotation(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, float]:
     """Start and width of a frame's rotation, degrees; the width of a still is 0."""
+    first, last = experiment.crystal.oscillation
     angles = experiment.crystal.phi
-    step = float(angles[1] - angles[0]) if len(angles) > 1 else 0.0
+    backwards = len(angles) > 1 and angles[1] < angles[0]
     file = geometry_of(spec.detector)
     width, start = spec.goniometer.oscillation_deg, spec.goniometer.phi_deg
     if file is not None:
         width = file.oscillation if width is None else width
         start = file.phi if start is None else start
     if width is None:
-        width = round(math.degrees(step * len(angles)), 9)
+        width = round(math.degrees(first - last if backwards else last - first), 9)
     if start is None:
-        # `exact` samples the middles of its steps, `nanobragg` their beginnings.
-        half = 0.5 * math.radians(width) / len(angles) if spec.physics == "exact" else 0.0
-        start = round(math.degrees(float(angles[0]) - half), 9)
+        start = round(math.degrees(last if width < 0.0 else first), 9)
     return float(start), float(width)
 
 
-def frame_truth(run: RunDirectory, frame: int) -> Truth:
+def frame_truth(run: RunContext, frame: int) -> Truth:
     """Return crystal and polarisation of a frame, in the frame of its header."""
     experiment = frame_geometry(run, frame)[1]
-    turn = imgcif_frame(
-        np.asarray(experiment.beam.direction),
-        np.asarray(experiment.crystal.spindle_axis),
-        np.asarray(experiment.detector.panels[0].fast),
-    )
+    turn = header_frame(experiment)
     a, b, c = (components(apply3(turn, row)) for row in np.asarray(experiment.crystal.real_space))
     return Truth(
         real_space=(a, b, c),
@@ -105,10 +98,7 @@ def frame_truth(run: RunDirectory, frame: int) -> Truth:
 
 
 def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
-    """Pixels without signal, the panels one below the other: (panels · slow, fast) bool.
-
-    What lies beyond the pixels of a panel smaller than the largest is without signal too.
-    """
+    """Pixels without signal, padding too: (panels · slow, fast) bool."""
     return np.concatenate([~np.asarray(panel.active) for panel in experiment.detector.panels])
 
 

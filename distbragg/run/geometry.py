@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from distbragg.export.smv import beam_centres
 from distbragg.models.beam_spot import BeamSpot, beam_spot
-from distbragg.models.vectors import Vector, cross, dot, unit
-from distbragg.read.geometry.model import FileGeometry, PanelGeometry
+from distbragg.models.vectors import Vector, cell_of, cross, dot, unit
+from distbragg.read.geometry.model import PanelGeometry
 from distbragg.read.geometry.read import read_geometry
 
 _ALONG_Z: Vector = (0.0, 0.0, 1.0)
@@ -18,25 +19,10 @@ _ALONG_Z: Vector = (0.0, 0.0, 1.0)
 def describe_geometry(
     path: str, format: str = "auto", experiment: int | None = None
 ) -> dict[str, Any]:
-    """Describe a geometry file as plain data.
+    """Describe a geometry file as plain data; arguments and errors are those of `read_geometry`.
 
-    Parameters
-    ----------
-    path : str
-    format, experiment
-        As `read_geometry`.
-
-    Returns
-    -------
-    dict
-        `panels` (each with place, size and distances), `beam_centre` by convention (None where
-        the file does not state it), beam, rotation, cell, notes. Lengths are in mm, angles in
-        degrees.
-
-    Raises
-    ------
-    InputError
-        The file cannot be used.
+    `panels` (each with place, size and distances), `beam_centre` by convention (None where the file
+    does not state it), beam, rotation, cell, notes. Lengths are in mm, angles in degrees.
     """
     geometry = read_geometry(path, format, experiment)
     beam = geometry.beam or _ALONG_Z
@@ -62,7 +48,7 @@ def describe_geometry(
         "spindle": None if geometry.spindle is None else list(geometry.spindle),
         "phi_deg": geometry.phi,
         "oscillation_deg": geometry.oscillation,
-        "cell": _cell(geometry),
+        "cell": None if geometry.real_space is None else list(cell_of(geometry.real_space)),
         "notes": list(geometry.notes),
     }
 
@@ -70,9 +56,6 @@ def describe_geometry(
 def _panel(panel: PanelGeometry, beam: Vector) -> dict[str, Any]:
     normal = unit(cross(panel.fast, panel.slow))
     along = abs(dot(beam, normal))
-    masked = 0
-    if panel.mask is not None:
-        masked = int(np.count_nonzero(~panel.mask))
     return {
         "name": panel.name,
         "pixels_fast": panel.shape[1],
@@ -87,7 +70,7 @@ def _panel(panel: PanelGeometry, beam: Vector) -> dict[str, Any]:
         "attenuation_length_mm": panel.attenuation_length,
         "material": panel.material,
         "masked_areas": len(panel.masked),
-        "masked_pixels": masked,
+        "masked_pixels": 0 if panel.mask is None else int(np.count_nonzero(~panel.mask)),
     }
 
 
@@ -95,22 +78,10 @@ def _centres(panel: PanelGeometry, spot: BeamSpot) -> dict[str, Any]:
     """Return the beam centre as each convention writes it."""
     pixel = panel.pixel_size
     near = [-dot(panel.origin, axis) for axis in (panel.fast, panel.slow)]
-    half = 0.5 * pixel
+    centres = beam_centres(spot.fast, spot.slow, pixel, panel.shape[0] * pixel)
     return {
         "dials_px": [spot.fast / pixel, spot.slow / pixel],
         "dials_mm": [spot.fast, spot.slow],
         "xds_orgx_orgy_px": [near[0] / pixel + 0.5, near[1] / pixel + 0.5],
-        "mosflm_mm": [spot.slow - half, spot.fast - half],
-        "denzo_mm": [spot.slow, spot.fast],
-        "adxv_mm": [spot.fast, panel.shape[0] * pixel - spot.slow],
+        **{f"{name}_mm": list(centre) for name, centre in centres.items()},
     }
-
-
-def _cell(geometry: FileGeometry) -> list[float] | None:
-    if geometry.real_space is None:
-        return None
-    axes = np.array(geometry.real_space)
-    lengths = np.linalg.norm(axes, axis=1)
-    cosines = axes @ axes.T / np.outer(lengths, lengths)
-    angles = np.degrees(np.arccos(np.clip(cosines[[1, 0, 0], [2, 2, 1]], -1.0, 1.0)))
-    return [*lengths.tolist(), *angles.tolist()]

@@ -17,9 +17,9 @@ from distbragg.errors import DistbraggError, InputError
 from distbragg.models.build import Resolved, build_experiment, build_reflections, reflections_key
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
-from distbragg.notes import LOGGED, Logged, Note, Notes
+from distbragg.models.notes import by_field, in_one_line
+from distbragg.notes import LOGGED, Note, Notes
 from distbragg.plan.memory import precheck_spec
-from distbragg.predict.landing import check_flat
 from distbragg.run.machine import memory_bytes
 from distbragg.spec.axis import QUATERNION_PATH, AxisSpec
 from distbragg.spec.experiment import ExperimentSpec
@@ -31,27 +31,15 @@ _log = logging.getLogger("distbragg")
 _CORNERS: Final = 64
 """Most frames at the extremes of all axes together; beyond it one dimension varies at a time."""
 
-_TEXTS: Final = 16
-"""Most distinct texts of an axis, such as files, that are looked at."""
-
-_TABLES: Final = 4
-"""Most structure-factor files that are read for their notes alone."""
-
+_TEXTS: Final = 16  # most distinct texts of an axis, such as files, that are looked at
+_TABLES: Final = 4  # most structure-factor files that are read for their notes alone
 _NUMBERS: Final = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")
 _ORIENTATIONS: Final = (QUATERNION_PATH, "crystal.u_matrix", "crystal.misset_deg")
 
 
 @dataclass(frozen=True, slots=True)
 class SweepNotes:
-    """The notes of a sweep.
-
-    Attributes
-    ----------
-    notes : tuple of Note
-        Each line once, with the frame it is of where that is not the first.
-    frames : int
-        How many frames were looked at.
-    """
+    """The notes of a sweep, each once with its frame, and how many frames were looked at."""
 
     notes: Notes
     frames: int
@@ -60,25 +48,14 @@ class SweepNotes:
 def tell(notes: Notes) -> None:
     """Log notes, a line each; the command line prints them as they stand."""
     for note in notes:
-        if isinstance(note, Logged):
-            continue
         level = logging.WARNING if note.kind == "warning" else logging.INFO
         _log.log(level, "%s", note.line, extra={LOGGED: True})
 
 
 def sweep_notes(sweep: SweepSpec, base: Experiment, heaviest: int = 0) -> SweepNotes:
-    """Collect the notes of the frames at the ends and extremes of every axis.
+    """Collect the notes of the frames at the ends and extremes of every axis, and the `heaviest`.
 
-    Every doubt is about a number that is too large or too small, so that the frames where an
-    axis has its least and its greatest value show it if any frame does.
-
-    Parameters
-    ----------
-    sweep : SweepSpec
-    base : Experiment
-        Frame 0, its notes among it.
-    heaviest : int
-        The frame that the sweep is planned for.
+    Every doubt is about a number that is too large or too small: these frames show it if any do.
     """
     frames = sorted({*_frames(sweep), heaviest, sweep.frames - 1} - {0})
     spec = sweep.frame_spec(0)
@@ -86,19 +63,18 @@ def sweep_notes(sweep: SweepSpec, base: Experiment, heaviest: int = 0) -> SweepN
     found: dict[tuple[str, str, str], list[tuple[int, Note]]] = {}
     for frame in (0, *frames):
         notes = base.notes if frame == 0 else _notes_of(sweep, frame, first, tables)
-        for note in notes:
+        for note in itertools.chain.from_iterable(map(by_field, notes)):
             key = (note.kind, note.place, _NUMBERS.sub("#", note.text))
             found.setdefault(key, []).append((frame, note))
-    return SweepNotes(tuple(_joined(same) for same in found.values()), 1 + len(frames))
+    joined = tuple(_joined(same) for same in found.values())
+    return SweepNotes(in_one_line(joined), 1 + len(frames))
 
 
 def _joined(same: Sequence[tuple[int, Note]]) -> Note:
     """Return the first of the same notes of several frames, with its frame unless it is 0."""
     frame, note = same[0]
-    if len({other for other, _ in same}) == 1 and frame == 0:
-        return note
-    differ = len({other.text for _, other in same}) > 1
-    if frame == 0 and not differ:
+    frames, texts = {each for each, _ in same}, {each.text for _, each in same}
+    if frame == 0 and (len(frames) == 1 or len(texts) == 1):
         return note
     more = f" and {len(same) - 1} more" if len(same) > 1 else ""
     return replace(note, text=f"{note.text} (frame {frame}{more})")
@@ -152,6 +128,8 @@ def _notes_of(
         )
         check_size(first.experiment, experiment, frame)
         if spec.output.labels:
+            from distbragg.predict.landing import check_flat  # few runs keep tables
+
             check_flat(experiment.detector)
         return experiment.notes
     except DistbraggError as error:
@@ -159,12 +137,7 @@ def _notes_of(
 
 
 def check_size(base: Experiment, other: Experiment, frame: int) -> None:
-    """Refuse a frame whose panels are not those of frame 0 in number and size.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a frame whose panels are not those of frame 0 in number and size."""
     sizes = [[panel.shape for panel in each.detector.panels] for each in (base, other)]
     if sizes[0] != sizes[1]:
         raise InputError(
@@ -175,12 +148,7 @@ def check_size(base: Experiment, other: Experiment, frame: int) -> None:
 
 
 def _check_regular(spec: ExperimentSpec) -> None:
-    """Refuse devices and pipes, which have no end.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse devices and pipes, which have no end."""
     for field, name in file_fields(spec):
         if Path(name).exists() and not (Path(name).is_file() or Path(name).is_dir()):
             raise InputError("is not a file", source=name, field=field)

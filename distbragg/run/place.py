@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias, cast
 
-from distbragg.errors import EnvironmentFailure
-from distbragg.graph.executor import Executor, SerialExecutor
-from distbragg.graph.progress import EventCallback, JobsSubmitted, each_of
-from distbragg.graph.work import RUN_HASH_DIGITS, TaskSettings, Work
+from distbragg.engine.events import EventCallback, JobsSubmitted, each_of
+from distbragg.engine.executor import Executor, SerialExecutor
+from distbragg.engine.work import RUN_HASH_DIGITS, TaskSettings, UnitFunctions, default_work
+from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.kernel.options import cuda_devices
-from distbragg.plan.memory import (
-    MemoryEstimate,
-    check_fits,
-    memory_limit_bytes,
-    predict_peak_bytes,
-)
-from distbragg.plan.sweep import SweepPlan, choose_form
-from distbragg.run.machine import free_disk_bytes, memory_bytes, usable_cores
+from distbragg.plan.memory import memory_limit_bytes
+from distbragg.plan.sweep import SweepPlan
+from distbragg.run.machine import memory_bytes, usable_cores
+from distbragg.run.prepare import check_plan
 from distbragg.store.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.deploy.cluster import Cluster
 
     from distbragg.spec.cluster import ClusterSpec
+
+ClientLike: TypeAlias = "Client | Cluster"
+ClusterLike: TypeAlias = "str | ClusterSpec | ClientLike"
 
 SERIAL = "serial"
 CLUSTER_PAYS_S = 20.0
@@ -36,123 +36,111 @@ CLUSTER_PAYS_S = 20.0
 _log = logging.getLogger("distbragg")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where units run: the executor, its number of workers, its dashboard's address.
+def choose_cluster(
+    cluster: ClusterLike | None,
+    client: ClientLike | None,
+    workers: int | None,
+    units: int,
+    cost: float,
+) -> ClusterSpec | ClientLike | None:
+    """Find where to run: a cluster, a client that somebody made, or None for this process."""
+    if client is not None and cluster is not None:
+        raise InputError("both cluster and client are given", remedy="give one of them")
+    where = client if client is not None else cluster
+    # Who has made a client has loaded distributed: a run in this process starts without it.
+    if where is None and workers is None and "distributed" in sys.modules:
+        from distbragg.clusters.open import active_client
 
-    `on_event` takes what is to be told of the run: the caller's and, on a watched cluster, the
-    dashboard's.
-    """
-
-    executor: Executor
-    workers: int
-    dashboard: str
-    on_event: EventCallback | None
-
-
-def choose_place(
-    cluster: str | ClusterSpec | None, workers: int | None, units: int, cost: float
-) -> ClusterSpec | None:
-    """Find where to run: a cluster, or None for this process."""
-    if cluster is None:
+        where = active_client()
+    if where is None:
         pays = units > 1 and cost > CLUSTER_PAYS_S and usable_cores() > 1
-        cluster = "local" if (pays if workers is None else workers > 1) else SERIAL
-    if cluster == SERIAL:
+        where = "local" if (pays if workers is None else workers > 1) else SERIAL
+    if where == SERIAL:
         return None
-    # Loaded here, for a cluster alone, as all of what belongs to one: see `open_place`.
-    from distbragg.graph.cluster import parse_cluster
+    if not isinstance(where, str):
+        return where
+    from distbragg.clusters.address import parse_cluster
 
-    return parse_cluster(cluster) if isinstance(cluster, str) else cluster
+    return parse_cluster(where)
 
 
 @contextmanager
-def open_place(
-    run: RunDirectory,
-    plan: SweepPlan,
-    where: ClusterSpec | None,
+def open_executor(
+    where: ClusterSpec | ClientLike | None,
     settings: TaskSettings,
     *,
     workers: int | None,
     on_event: EventCallback | None,
-    work: Work | None = None,
-) -> Iterator[Place]:
-    """Yield an executor at `where`, this process if None; the cluster is closed afterwards.
+    work: UnitFunctions | None = None,
+    run: RunDirectory | None = None,
+    plan: SweepPlan | None = None,
+) -> Iterator[Executor]:
+    """Yield an executor at `where`, this process if None; a cluster started here ends with it.
 
-    `work` stands in for rendering, where given.
-
-    Raises
-    ------
-    PlanError
-        This machine's memory cannot hold one worker.
-    EnvironmentFailure
-        The cluster cannot be used.
+    A `run` to be rendered by its `plan` gets as many local workers as memory holds, and a page.
     """
+    devices: list[str] = []
+    gpu_only = False
+    if run is not None and plan is not None:
+        workers, devices = _fitting(run, plan, where, workers)
+        # Where classes may be mixed, workers without a GPU are to help.
+        gpu_only = run.sweep.experiment.compute.device != "cpu" and not settings.allow_mixed
     if where is None:
-        check_memory(run, plan)
-        yield Place(SerialExecutor(settings, work=work, on_event=on_event), 1, "", on_event)
+        yield SerialExecutor(settings=settings, work=work or default_work(), on_event=on_event)
         return
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
-    from distbragg.graph.cluster import open_site
-    from distbragg.graph.dask_executor import DaskExecutor, gpu_resources, worker_count
-    from distbragg.graph.garbage import standing_aside
+    from distbragg.clusters.open import open_client
+    from distbragg.engine.dask_executor import DaskExecutor
+    from distbragg.engine.dask_workers import dashboard_link, gpu_resources, worker_count
 
-    settings = replace(settings, threads=1)
-    device = run.sweep.experiment.compute.device
-    # Where classes may be mixed, workers without a GPU are to help.
-    gpu_only = device != "cpu" and not settings.allow_mixed
-    devices: list[str] = []
-    if where.kind == "local":
-        devices = _local_gpus(device)
-        asked = workers or where.workers
-        most = asked or len(devices) or usable_cores()
-        workers = fitting_workers(run, plan, most, warn=bool(asked))
-    with (
-        open_site(where, workers=workers, devices=devices) as opened,
-        _watched(opened.client, run, settings, on_event) as (told, link),
-        standing_aside(),
-    ):
-        if opened.jobs and told is not None:
-            told(JobsSubmitted(where.kind, opened.jobs))
-        executor = DaskExecutor(
-            opened.client,
-            settings,
-            work=work,
-            resources=gpu_resources(opened.client) if gpu_only else None,
-            on_event=told,
-            worker_patience_s=opened.patience_s,
-            trouble=opened.trouble,
+    with open_client(where, workers=workers, devices=devices) as opened:
+        client = opened.client
+        watching: AbstractContextManager[tuple[EventCallback | None, str]] = nullcontext(
+            (None, dashboard_link(client))
         )
-        yield Place(executor, worker_count(opened.client), link, told)
+        if run is not None and settings.watch:
+            from distbragg.dashboard.publish import published
+
+            watching = published(client, run.run_id[:RUN_HASH_DIGITS], run.objects.free_bytes)
+        with watching as (page, link):
+            told = each_of(on_event, page)
+            if opened.jobs and told is not None:
+                told(JobsSubmitted(cast("ClusterSpec", where).kind, opened.jobs))
+            yield DaskExecutor(
+                client,
+                settings=replace(settings, threads=1),
+                work=work or default_work(),
+                resources=gpu_resources(client) if gpu_only else None,
+                on_event=told,
+                workers=worker_count(client),
+                dashboard=link,
+                worker_patience_s=opened.patience_s,
+                trouble=opened.trouble,
+            )
 
 
-@contextmanager
-def _watched(
-    client: Client, run: RunDirectory, settings: TaskSettings, on_event: EventCallback | None
-) -> Iterator[tuple[EventCallback | None, str]]:
-    """Yield who is told of events, the dashboard's page too where it is wanted, and its link."""
-    if not settings.watch:
-        from distbragg.graph.dask_executor import dashboard_link
-
-        yield on_event, dashboard_link(client)
-        return
-    from distbragg.graph.watch.feed import open_feed
-
-    free = partial(free_disk_bytes, run.path)
-    with open_feed(client, run.run_id[:RUN_HASH_DIGITS], free) as (feed, link):
-        yield each_of(on_event, feed), link
+def _fitting(
+    run: RunDirectory,
+    plan: SweepPlan,
+    where: ClusterSpec | ClientLike | None,
+    workers: int | None,
+) -> tuple[int | None, list[str]]:
+    """Return how many workers memory holds of local ones, and their GPUs."""
+    if where is None:
+        check_memory(run, plan)
+    if getattr(where, "kind", "") != "local":
+        return workers, []
+    devices = _local_gpus(run.sweep.experiment.compute.device)
+    asked = workers or cast("ClusterSpec", where).workers
+    most = asked or len(devices) or usable_cores()
+    return fitting_workers(run, plan, most, warn=bool(asked)), devices
 
 
 def _local_gpus(device: str) -> list[str]:
-    """Name the GPUs for local workers of a run on `device`; none for a run on the CPU.
-
-    Raises
-    ------
-    EnvironmentFailure
-        The run wants a GPU, and there is none.
-    """
+    """Name the GPUs for local workers of a run on `device`; none for a run on the CPU."""
     if device == "cpu":
         return []
-    from distbragg.graph.sites.gpu import device_names
+    from distbragg.clusters.local import device_names
 
     count = cuda_devices()
     if not count:
@@ -164,16 +152,9 @@ def _local_gpus(device: str) -> list[str]:
 
 
 def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: bool) -> int:
-    """Return as many of the asked local workers as memory holds; `warn` where that is fewer.
-
-    Raises
-    ------
-    PlanError
-        Memory cannot hold even one.
-    """
+    """Return as many of the asked local workers as memory holds; `warn` where that is fewer."""
     compute, machine = run.sweep.experiment.compute, memory_bytes()
-    needed = _estimate(run, plan).total
-    check_memory(run, plan)
+    needed = check_memory(run, plan)
     count = asked
     while count > 1 and needed > memory_limit_bytes(compute, machine, count):
         count -= 1
@@ -188,13 +169,7 @@ def fitting_workers(run: RunDirectory, plan: SweepPlan, asked: int, *, warn: boo
     return count
 
 
-def check_memory(run: RunDirectory, plan: SweepPlan) -> None:
-    """Refuse a plan that this machine's memory cannot hold; see `plan.memory.check_fits`."""
-    limit = memory_limit_bytes(run.sweep.experiment.compute, memory_bytes())
-    check_fits(plan, _estimate(run, plan), memory_bytes=limit)
-
-
-def _estimate(run: RunDirectory, plan: SweepPlan) -> MemoryEstimate:
-    form = choose_form(plan, run.sweep.experiment.compute)
+def check_memory(run: RunDirectory, plan: SweepPlan) -> int:
+    """Refuse a plan that this machine's memory cannot hold; return what one process needs."""
     points = run.manifest.summary["grid_points"]
-    return predict_peak_bytes(plan, grid_points=points, form=form)
+    return check_plan(plan, run.sweep.experiment.compute, points)

@@ -1,10 +1,10 @@
-"""From what the user gives to what can be run: sweep, base experiment, plan."""
+"""From what the user gives to what can be run: sweep, base experiment, plan; and the dry run."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,17 +12,20 @@ from distbragg.errors import EnvironmentFailure, InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.models.tables import load_any
+from distbragg.notes import Note
 from distbragg.plan.memory import (
     check_fits,
     memory_limit_bytes,
     precheck_spec,
     predict_peak_bytes,
 )
+from distbragg.plan.summary import PlanSummary, summarize
 from distbragg.plan.sweep import SweepPlan, choose_form, plan_sweep
-from distbragg.predict.landing import check_flat
+from distbragg.quantities import counted, scaled
 from distbragg.run.machine import free_disk_bytes, memory_bytes
-from distbragg.run.notes import SweepNotes, check_size, sweep_notes
+from distbragg.run.notes import SweepNotes, check_size, sweep_notes, tell
 from distbragg.run.survey import Survey, survey_sweep
+from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
 
@@ -32,20 +35,12 @@ SpecLike = SweepSpec | ExperimentSpec | str | os.PathLike[str]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A sweep with its base experiment (frame 0), its heaviest frame, and the plan for that.
-
-    Attributes
-    ----------
-    sweep : SweepSpec
-    experiment, heaviest : Experiment
-    plan : SweepPlan
-    said : SweepNotes
-        What is to be said of the frames.
-    """
+    """A sweep with frame 0, its heaviest frame, the plan for that, and what is to be said."""
 
     sweep: SweepSpec
     experiment: Experiment
     heaviest: Experiment
+    survey: Survey
     plan: SweepPlan
     said: SweepNotes
 
@@ -53,15 +48,7 @@ class Prepared:
 def as_sweep(
     spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
 ) -> SweepSpec:
-    """Return a sweep; one experiment is a sweep without axes.
-
-    With `root`, a specification file may name files of that folder alone.
-
-    Raises
-    ------
-    InputError
-        A file that cannot be used, or overrides for what is no file.
-    """
+    """Return a sweep; with `root`, a specification file may name files of that folder alone."""
     if isinstance(spec, SweepSpec | ExperimentSpec):
         if overrides:
             raise InputError("overrides need a specification file", source="overrides")
@@ -72,13 +59,7 @@ def as_sweep(
 def as_experiment(
     spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
 ) -> ExperimentSpec:
-    """Return one experiment; `root` as in `as_sweep`.
-
-    Raises
-    ------
-    InputError
-        It is a sweep of several frames, or a file that cannot be used.
-    """
+    """Return one experiment, as `as_sweep`; refuse a sweep of several frames."""
     sweep = as_sweep(spec, overrides, root=root)
     if sweep.frames > 1:
         raise InputError(
@@ -89,108 +70,120 @@ def as_experiment(
     return sweep.frame_spec(0)
 
 
-def prepare(
-    spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
-) -> Prepared:
-    """Resolve the base frame and plan the sweep; nothing is rendered or written.
+def plan(
+    spec: SpecLike,
+    overrides: Sequence[str] = (),
+    *,
+    out: str | Path | None = None,
+    workers: int = 1,
+    root: str | Path | None = None,
+) -> PlanSummary:
+    """Plan a sweep or one experiment, without rendering or writing anything.
 
-    `root` as in `as_sweep`.
+    Parameters
+    ----------
+    spec : SweepSpec, ExperimentSpec or path
+    overrides : sequence of "dotted.path=value"
+        For a specification file.
+    out : path, optional
+        Where the run would lie; checks the room on that disk.
+    workers : int
+        Workers that share this machine's memory, or parts of a job array; the wall time is told
+        for both.
+    root : path, optional
+        A specification file may name files of this folder alone.
+
+    Returns
+    -------
+    PlanSummary
 
     Raises
     ------
     InputError
-        The specification or a file it names cannot be used.
+        The specification cannot be used.
     PlanError
-        Its sizes alone are beyond this machine.
+        Memory or disk cannot hold it; names the number to change.
     """
+    prepared = prepare(spec, overrides, root=root)
+    check_machine(prepared, out=None if out is None else Path(out))
+    summary = summarize(
+        prepared.plan, prepared.heaviest, prepared.sweep.experiment, workers=workers
+    )
+    notes = prepared.said.notes
+    if workers > summary.units:
+        idle = (
+            f"{workers} are more than the {counted(summary.units, 'unit')}: the others would have "
+            "nothing to do; lower compute.frames_per_unit, or take fewer workers or parts"
+        )
+        notes = (*notes, Note("warning", "--workers", idle))
+    if (together := workers * summary.memory.total) > (here := memory_bytes()):
+        short = (
+            f"{counted(workers, 'worker')} need {scaled(together)}B of memory, this machine has "
+            f"{scaled(here)}B: start fewer here, or spread them over several machines"
+        )
+        notes = (*notes, Note("warning", "--workers", short))
+    tell(notes)
+    return replace(summary, notes=notes, frames_checked=prepared.said.frames)
+
+
+def prepare(
+    spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
+) -> Prepared:
+    """Resolve the base frame and plan the sweep; sizes beyond this machine are refused first."""
     sweep = as_sweep(spec, overrides, root=root)
-    base = sweep.frame_spec(0)
-    precheck_spec(base, memory_bytes())
-    experiment = build_experiment(base)
+    experiment = _first_frame(sweep)
     if sweep.experiment.output.labels:
-        check_labels(experiment)
+        from distbragg.predict.landing import check_flat  # few runs keep tables
+
+        check_flat(experiment.detector)
+        if find_spec("pyarrow") is None:
+            raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
     return prepared_of(sweep, experiment)
 
 
 def said_of(sweep: SweepSpec) -> SweepNotes:
-    """Collect the notes of a sweep without planning it.
+    """Collect the notes of a sweep without planning it; refuses what `prepare` does."""
+    return sweep_notes(sweep, _first_frame(sweep))
 
-    Raises
-    ------
-    InputError, PlanError
-        As `prepare`.
-    """
+
+def _first_frame(sweep: SweepSpec) -> Experiment:
     spec = sweep.frame_spec(0)
     precheck_spec(spec, memory_bytes())
-    return sweep_notes(sweep, build_experiment(spec))
+    return build_experiment(spec)
 
 
 def prepared_of(sweep: SweepSpec, base: Experiment) -> Prepared:
-    """Plan a sweep for its heaviest frame, and collect the notes of its frames.
-
-    Parameters
-    ----------
-    sweep : SweepSpec
-    base : Experiment
-        Frame 0.
-    """
-    survey, plan = plan_run(sweep, base)
-    check_size(base, survey.experiment, survey.heaviest)
+    """Plan a sweep, whose frame 0 is `base`, for its heaviest frame, and collect the notes."""
+    survey, heaviest = survey_sweep(sweep, base)
+    planned = plan_units(sweep, survey)
+    check_size(base, heaviest, survey.heaviest)
     said = sweep_notes(sweep, base, survey.heaviest)
-    return Prepared(sweep, base, survey.experiment, plan, said)
+    return Prepared(sweep, base, heaviest, survey, planned, said)
 
 
-def plan_run(sweep: SweepSpec, base: Experiment) -> tuple[Survey, SweepPlan]:
-    """Find the heaviest frame of a sweep, and plan the sweep for it.
-
-    Parameters
-    ----------
-    sweep : SweepSpec
-    base : Experiment
-        Frame 0.
-    """
-    survey = survey_sweep(sweep, base)
+def plan_units(sweep: SweepSpec, survey: Survey) -> SweepPlan:
+    """Plan a sweep for its heaviest frame."""
     spec = sweep.experiment
-    plan = plan_sweep(
+    return plan_sweep(
         sweep.dims, survey.plan, spec.compute, spec.output, mean_share=survey.mean_share
     )
-    return survey, plan
 
 
-def check_labels(experiment: Experiment) -> None:
-    """Refuse tables of spots where none can be made.
-
-    Raises
-    ------
-    InputError
-        The detector is curved.
-    EnvironmentFailure
-        pyarrow is missing.
-    """
-    check_flat(experiment.detector)
-    if find_spec("pyarrow") is None:
-        raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
-
-
-def check_machine(
-    prepared: Prepared, *, out: Path | None = None, workers: int = 1, force: bool = False
-) -> None:
-    """Refuse a plan that this machine's memory, or the disk `out` lies on, cannot hold.
-
-    `force` leaves the disk out: images compress, and quotas may grow.
-
-    Raises
-    ------
-    PlanError
-        Names the number to change.
-    """
-    compute = prepared.sweep.experiment.compute
-    points = prepared.experiment.reflections.amplitude.size
-    check_fits(
+def check_machine(prepared: Prepared, *, out: Path | None = None, force: bool = False) -> None:
+    """Refuse a plan that this memory or, without `force`, the disk `out` lies on cannot hold."""
+    check_plan(
         prepared.plan,
-        predict_peak_bytes(
-            prepared.plan, grid_points=points, form=choose_form(prepared.plan, compute)
-        ),
-        memory_bytes=memory_limit_bytes(compute, memory_bytes(), workers),
+        prepared.sweep.experiment.compute,
+        prepared.experiment.reflections.amplitude.size,
         disk_free_bytes=None if out is None or force else free_disk_bytes(out),
     )
+
+
+def check_plan(
+    plan: SweepPlan, compute: ComputeSpec, grid_points: int, *, disk_free_bytes: int | None = None
+) -> int:
+    """Refuse a plan that memory or a disk cannot hold; return the bytes that one process needs."""
+    estimate = predict_peak_bytes(plan, grid_points=grid_points, form=choose_form(plan, compute))
+    limit = memory_limit_bytes(compute, memory_bytes())
+    check_fits(plan, estimate, memory_bytes=limit, disk_free_bytes=disk_free_bytes)
+    return estimate.total

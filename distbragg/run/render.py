@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import InputError
-from distbragg.graph.frame import FrameFacts, TileCallback, render_into
+from distbragg.errors import RefusedError
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
-from distbragg.models.hashing import physics_hash
+from distbragg.models.experiment import physics_hash
+from distbragg.rendering.frame import FrameFacts, TileCallback, render_into
+from distbragg.run.create import collect_inputs
 from distbragg.run.machine import usable_cores
 from distbragg.run.notes import tell
+from distbragg.run.place import ClientLike
 from distbragg.run.prepare import (
     Prepared,
     SpecLike,
@@ -23,13 +25,19 @@ from distbragg.run.prepare import (
     check_machine,
     prepare,
 )
+from distbragg.run.progress import Progress, shown_tiles
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.label import label_images, notes_attrs
+from distbragg.spec.compute import ComputeSpec
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.store.coordinates import label_images, notes_attrs
 from distbragg.store.layout import SKIPPED
-from distbragg.store.provenance import gather_provenance
+from distbragg.store.manifest import gather_provenance
+from distbragg.store.write import to_stored
 
 if TYPE_CHECKING:
+    import dask.array as da
     import xarray as xr
+
 
 _log = logging.getLogger("distbragg")
 
@@ -40,8 +48,10 @@ def render(
     overrides: Sequence[str] = (),
     *,
     lazy: Literal[False] = False,
+    client: ClientLike | None = None,
     threads: int | None = None,
     on_tile: TileCallback | None = None,
+    progress: Progress = "auto",
 ) -> xr.Dataset: ...
 @overload
 def render(
@@ -49,16 +59,20 @@ def render(
     overrides: Sequence[str] = (),
     *,
     lazy: Literal[True],
+    client: ClientLike | None = None,
     threads: int | None = None,
     on_tile: TileCallback | None = None,
+    progress: Progress = "auto",
 ) -> xr.DataArray: ...
 def render(
     spec: SpecLike,
     overrides: Sequence[str] = (),
     *,
     lazy: bool = False,
+    client: ClientLike | None = None,
     threads: int | None = None,
     on_tile: TileCallback | None = None,
+    progress: Progress = "auto",
 ) -> xr.Dataset | xr.DataArray:
     """Render one experiment, or describe the frames of a sweep lazily.
 
@@ -70,10 +84,15 @@ def render(
         For a specification file.
     lazy : bool
         Return a dask-backed array at once; pixels are rendered when they are asked for.
+    client : distributed.Client or cluster object, optional
+        Render the tiles of the frame on its workers. Where `lazy`, warm them up alone: Dask
+        renders with the client that the array is computed by.
     threads : int, optional
         Kernel threads; default: all cores, or one where lazy. No bit changes.
     on_tile : callable, optional
         Called with (tiles done, tiles of the frame).
+    progress : bool or "auto"
+        Show progress, as `sweep` does; of lazy frames, Dask's own displays tell.
 
     Returns
     -------
@@ -89,11 +108,18 @@ def render(
         The specification cannot be used.
     PlanError
         Memory cannot hold the frame.
+    RefusedError
+        Workers of `client` are of several numeric classes.
+    EnvironmentFailure
+        The client cannot be used.
     """
     if lazy:
-        return _render_lazily(spec, overrides, threads or 1)
-    prepared, options, image, facts = _render(spec, overrides, threads, on_tile)
-    attrs = frame_attrs(prepared) | {"distbragg_numeric_class": _text(numeric_class(options))}
+        return _render_lazily(spec, overrides, threads or 1, client)
+    if client is not None:
+        return _render_there(as_experiment(spec, overrides), threads or 1, client)
+    prepared, options, image, facts = _render(spec, overrides, threads, on_tile, progress)
+    kernel_class = canonical_json(numeric_class(options))
+    attrs = frame_attrs(prepared) | {"distbragg_numeric_class": kernel_class}
     if prepared.experiment.sampling.tolerance > 0.0:
         attrs[SKIPPED] = facts.skipped
     return label_images(image, prepared.experiment, attrs=attrs)
@@ -105,20 +131,10 @@ def render_image(
     *,
     threads: int | None = None,
     on_tile: TileCallback | None = None,
+    progress: Progress = "auto",
 ) -> NDArray[np.floating[Any]]:
-    """Render one experiment without labels: the pixels of `render`, xarray not needed.
-
-    Returns
-    -------
-    ([panels,] slow, fast) float32 or float64
-        Photons per pixel; the panel axis only where there are several.
-
-    Raises
-    ------
-    InputError, PlanError
-        See `render`.
-    """
-    _, _, image, _ = _render(spec, overrides, threads, on_tile)
+    """Return the pixels of `render`, ([panels,] slow, fast), without labels and without xarray."""
+    _, _, image, _ = _render(spec, overrides, threads, on_tile, progress)
     return image[0] if image.shape[0] == 1 else image
 
 
@@ -127,31 +143,37 @@ def _render(
     overrides: Sequence[str],
     threads: int | None,
     on_tile: TileCallback | None,
+    progress: Progress,
 ) -> tuple[Prepared, KernelOptions, NDArray[np.floating[Any]], FrameFacts]:
     experiment_spec = as_experiment(spec, overrides)
     prepared = prepare(experiment_spec)
     check_machine(prepared)
     tell(prepared.said.notes)
     options = resolve_options(experiment_spec.compute, threads or usable_cores())
-    plan = prepared.plan.frame
-    image = np.empty((plan.panels, *plan.shape), dtype=_dtype(prepared))
-    facts = render_into(image, prepared.experiment, plan, options, frame=0, on_tile=on_tile)
-    _check_finite(prepared, image)
-    return prepared, options, image, facts
+    plan, precise = prepared.plan.frame, experiment_spec.compute.precision == "float64"
+    image = np.empty((plan.panels, *plan.shape), dtype=np.float64 if precise else np.float32)
+    with shown_tiles(progress, on_tile) as told:
+        facts = render_into(image, prepared.experiment, plan, options, frame=0, on_tile=told)
+    return prepared, options, _as_a_run(prepared, image), facts
 
 
-def _check_finite(prepared: Prepared, image: NDArray[np.floating[Any]]) -> None:
-    """Refuse pixels that are not numbers, as a run does.
+def _as_a_run(prepared: Prepared, image: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Refuse pixels that are no numbers and clip those beyond the type, as a run does.
 
-    Under `physics: nanobragg` they are told of: the C program writes them too.
+    Under `physics: nanobragg` the former are told of: the C program writes them too.
     """
-    bad = image.size - int(np.count_nonzero(np.isfinite(image)))
-    if bad:
-        problem = f"{bad} of {image.size} pixels are not finite, or beyond {image.dtype}"
-        remedy = "look for an impossible geometry, amplitude or fluence in the specification"
-        if prepared.experiment.physics == "exact":
-            raise InputError(problem, remedy=remedy)
-        _log.warning("%s; %s", problem, remedy)
+    bad = int(np.count_nonzero(np.isnan(image)))
+    if bad and prepared.experiment.physics == "nanobragg":
+        _log.warning("%d of %d pixels are no numbers", bad, image.size)
+        return image
+    overflow = prepared.sweep.experiment.output.overflow
+    stored, _, overloads = to_stored(image, image.dtype.name, overflow=overflow)
+    if overloads:
+        _log.warning(
+            "%d of %d pixels are beyond %s and hold its largest value",
+            *(overloads, image.size, image.dtype),
+        )
+    return stored
 
 
 def frame_attrs(prepared: Prepared) -> dict[str, Any]:
@@ -164,20 +186,24 @@ def frame_attrs(prepared: Prepared) -> dict[str, Any]:
         "distbragg_spec": canonical_json(prepared.sweep),
         "distbragg_physics_hash": physics_hash(prepared.experiment),
         "distbragg_plan_hash": prepared.plan.frame.plan_hash,
-        "distbragg_versions": _text(provenance["packages"]),
+        "distbragg_versions": canonical_json(provenance["packages"]),
         "distbragg_commit": provenance["commit"],
         **notes_attrs(prepared.said.notes),
     }
 
 
-def _render_lazily(spec: SpecLike, overrides: Sequence[str], threads: int) -> xr.DataArray:
-    from distbragg.graph.lazy import lazy_sweep  # dask is needed for this alone
-
+def _render_lazily(
+    spec: SpecLike, overrides: Sequence[str], threads: int, client: ClientLike | None
+) -> xr.DataArray:
     prepared = prepare(as_sweep(spec, overrides))
     tell(prepared.said.notes)
-    images = lazy_sweep(prepared.sweep, threads=threads)
+    if client is not None:
+        from distbragg.clusters.open import open_client
+
+        with open_client(client):
+            pass
     stack = label_images(
-        images,
+        _lazy_frames(prepared, threads),
         prepared.experiment,
         dims=prepared.sweep.dims,
         coordinates=prepared.sweep.coordinates(),
@@ -186,10 +212,34 @@ def _render_lazily(spec: SpecLike, overrides: Sequence[str], threads: int) -> xr
     return array.assign_attrs(frame_attrs(prepared))
 
 
-def _dtype(prepared: Prepared) -> type[np.floating[Any]]:
-    precise = prepared.sweep.experiment.compute.precision == "float64"
-    return np.float64 if precise else np.float32
+def _lazy_frames(prepared: Prepared, threads: int) -> da.Array:
+    from distbragg.engine.lazy import lazy_frames  # dask is needed for this alone
+
+    inputs = collect_inputs(prepared.sweep)
+    return lazy_frames(
+        prepared.plan,
+        prepared.sweep,
+        physics_hash(prepared.experiment),
+        {path: item.sha256 for path, item in inputs.items()},
+        threads=threads,
+    )
 
 
-def _text(value: object) -> str:
-    return canonical_json(value)
+def _render_there(spec: ExperimentSpec, threads: int, client: ClientLike) -> xr.Dataset:
+    """Render one frame, tile by tile, on the workers of a client."""
+    from distbragg.clusters.open import open_client
+
+    prepared = prepare(spec)
+    tell(prepared.said.notes)
+    with open_client(client) as opened:
+        connected: Any = opened.client
+        image = connected.compute(_lazy_frames(prepared, threads)).result()
+        classes = set(connected.run(_class_here, spec.compute).values())
+    if len(classes) > 1:
+        raise RefusedError("the workers are of several numeric classes: their pixels may differ")
+    attrs = frame_attrs(prepared) | {"distbragg_numeric_class": "".join(classes)}
+    return label_images(_as_a_run(prepared, image), prepared.experiment, attrs=attrs)
+
+
+def _class_here(compute: ComputeSpec) -> str:
+    return canonical_json(numeric_class(resolve_options(compute, 1)))

@@ -1,48 +1,46 @@
-"""Mending a run: damaged units are dropped and rendered again, to the same bits."""
+"""Mending a run: what is damaged is rendered again, to the same bits, over what is there.
+
+Nothing is removed first. A damaged object stays until its replacement is durable and takes its key,
+so that a repair which is killed, or can't render, leaves as many sound objects as it found.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
-from distbragg.errors import DamageError, ExitStatus
-from distbragg.run.resume import ResumeOptions, check_version, resume
-from distbragg.run.verify import drop_damaged
-from distbragg.store.home import run_lock
-from distbragg.store.run_directory import RunDirectory, open_run
-from distbragg.store.verify import Level, VerifyReport, verify_run
-from distbragg.store.verify_files import FileDamage, set_foreign_aside
+from distbragg.engine.context import RunContext
+from distbragg.errors import DamageError, DistbraggError, ExitStatus, RefusedError
+from distbragg.run.resume import ResumeOptions, check_version, finish_extension, resume
+from distbragg.store.files import sha256_bytes
+from distbragg.store.layout import FOREIGN_DIR, STATE_DIR
+from distbragg.store.lease import Lease
+from distbragg.store.ledger import all_receipts, fold_receipts, record_repair
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.spots import SpotTable, store_labels
+from distbragg.store.verify import (
+    RECEIPT_KINDS,
+    Damage,
+    FileDamage,
+    Level,
+    VerifyReport,
+    verify_run,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """How a repair ended.
-
-    Attributes
-    ----------
-    path : Path
-    found : VerifyReport
-        What was damaged.
-    repaired : tuple of int
-        Units that were rendered again.
-    failed : dict of int to str
-        Reason by unit that could not be rendered.
-    moved : tuple of str
-        Foreign files, where they lie now.
-    unmended : tuple of FileDamage
-        Damage that rendering cannot mend.
-    seconds : float
-    """
+    """How a repair ended."""
 
     path: Path | str
-    found: VerifyReport
-    repaired: tuple[int, ...] = ()
-    failed: dict[int, str] = field(default_factory=dict)
-    moved: tuple[str, ...] = ()
-    unmended: tuple[FileDamage, ...] = ()
+    found: VerifyReport  # what was damaged
+    repaired: tuple[int, ...] = ()  # units that were rendered again
+    failed: dict[int, str] = field(default_factory=dict)  # reason by unit that could not be
+    moved: tuple[str, ...] = ()  # foreign files, where they lie now
+    unmended: tuple[FileDamage, ...] = ()  # damage that rendering cannot mend
     seconds: float = 0.0
 
     @property
@@ -67,24 +65,23 @@ class RepairResult:
 
 
 def repair(
-    run: RunDirectory | str | Path,
+    run: RunLike,
     *,
     level: Level = "full",
-    on_unit: Callable[[int], None] | None = None,
     **options: Unpack[ResumeOptions],
 ) -> RepairResult:
-    """Verify a run, drop what is damaged, and render exactly that again.
+    """Verify a run, and render exactly what is damaged again.
 
-    Units that were never rendered are left to `resume`. Receipts are not edited: each damaged
-    unit gets a line in `.distbragg/repairs`, and must come out as its receipt says.
+    Units that were never rendered are left to `resume`. Where only a table of spots is damaged,
+    the table alone is made again. An object without a receipt gets one by rendering it again.
+    Receipts are not edited: each damaged unit gets a line in `.distbragg/repairs`, which names
+    those that count no more, and must come out as its other receipts say.
 
     Parameters
     ----------
     run : RunDirectory or path
     level : {"quick", "full", "deep"}
         How thoroughly to look.
-    on_unit : callable, optional
-        Called with each unit checked.
     **options
         As for `resume`.
 
@@ -93,26 +90,33 @@ def repair(
     InputError
         `run` is not a run.
     RefusedError
-        It is in use, or belongs to another version or numeric class.
+        It is in use, or belongs to another version or numeric class: nothing was changed.
     DamageError
-        Manifest, metadata, ledger or an input file are damaged: nothing is dropped.
+        Manifest, metadata or an input file are damaged: nothing was changed.
+    EnvironmentFailure
+        No space, or the cluster cannot be used; what is damaged is as it was.
     """
-    directory = run if isinstance(run, RunDirectory) else open_run(run)
+    directory = open_run(run)
     started = time.monotonic()
     check_version(directory)
-    with run_lock(directory):
-        found = verify_run(directory, level, on_unit)
-        _check_inputs(directory, found)
-        drop_damaged(directory, found)
-        moved = set_foreign_aside(directory, found.files)
-    units = tuple(item.unit for item in found.findings)
-    failed: dict[int, str] = {}
-    if units:
-        failed = resume(directory, units=units, **options).failures
+    with Lease(directory.objects):
+        directory = finish_extension(directory)
+        found = verify_run(directory, level)
+        for item in found.files:
+            if item.kind == "input":
+                raise DamageError(
+                    f"{directory.url}/{item.name}: {item.problem}; put the original back, its "
+                    "SHA-256 is the name of its folder, then repair"
+                )
+        failed = _mend_tables(directory, [x for x in found.findings if x.kind == "labels"])
+        moved = _set_foreign_aside(directory, found.files)
+    anew = [item for item in found.findings if item.kind != "labels"]
+    if anew:
+        failed |= _render(directory, anew, options)
     return RepairResult(
-        path=directory.shown,
+        path=directory.url,
         found=found,
-        repaired=tuple(unit for unit in units if unit not in failed),
+        repaired=tuple(item.unit for item in found.findings if item.unit not in failed),
         failed=failed,
         moved=moved,
         unmended=tuple(item for item in found.files if item.kind != "foreign"),
@@ -120,11 +124,61 @@ def repair(
     )
 
 
-def _check_inputs(run: RunDirectory, found: VerifyReport) -> None:
-    """Refuse to render from an input that is not what the run was created with."""
-    for item in found.files:
-        if item.kind == "input":
-            raise DamageError(
-                f"{run.path / item.name}: {item.problem}; put the original back, its SHA-256 is "
-                "the name of its folder, then repair"
+def _render(run: RunDirectory, found: Iterable[Damage], options: ResumeOptions) -> dict[int, str]:
+    """Render damaged units over what is there; return the reasons of those that fail."""
+
+    def begin() -> None:
+        # Called when workers are there and memory is enough: nothing was changed until then.
+        wrong = {item.unit for item in found if item.kind in RECEIPT_KINDS}
+        # Every single one, not one per class: a unit that was rendered twice has two.
+        void = [receipt for receipt in all_receipts(run) if receipt.unit in wrong] if wrong else []
+        for item in found:
+            ids = [receipt.id for receipt in void if receipt.unit == item.unit]
+            record_repair(run, item.unit, item.kind, item.problem, ids)
+
+    try:
+        return resume(run, units=[item.unit for item in found], redo=begin, **options).failures
+    except RefusedError as error:
+        raise RefusedError(f"{error}; no object was removed or replaced") from error
+
+
+def _mend_tables(run: RunDirectory, found: Iterable[Damage]) -> dict[int, str]:
+    """Make tables of spots again where they come out as receipted; say which do not."""
+    if not found:
+        return {}
+    failed = {}
+    context = RunContext.of(run)
+    receipts = fold_receipts(run)
+    for item in found:
+        try:
+            table = SpotTable(run)
+            for frame in run.layout.unit_frames(item.unit):
+                table.add(frame, context.opened.frame(frame).experiment)
+            data, _ = table.encode()
+        except DistbraggError as error:
+            failed[item.unit] = f"its table of spots cannot be made: {error}"
+            continue
+        stated = {receipt.labels.digest for receipt in receipts[item.unit] if receipt.labels}
+        if sha256_bytes(data) in stated:
+            record_repair(run, item.unit, item.kind, item.problem)
+            store_labels(run, item.unit, data)
+        else:
+            failed[item.unit] = (
+                "its table of spots comes out otherwise here, and its image is sound: repair it on "
+                "a machine like the one that rendered it"
             )
+    return failed
+
+
+def _set_foreign_aside(run: RunDirectory, files: tuple[FileDamage, ...]) -> tuple[str, ...]:
+    """Move foreign files out of the array, to `.distbragg/foreign`; return their new keys."""
+    moved = []
+    for item in files:
+        if item.kind != "foreign":
+            continue
+        target = f"{STATE_DIR}/{FOREIGN_DIR}/{item.name.partition('/')[2]}"
+        while run.objects.head(target) is not None:
+            target += ".again"
+        run.objects.move(item.name, target)
+        moved.append(target)
+    return tuple(moved)

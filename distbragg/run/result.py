@@ -2,44 +2,83 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from distbragg.engine.events import WorkerLeftOut
 from distbragg.errors import ExitStatus
+from distbragg.quantities import duration
+from distbragg.templates import facts_html
+
+SHOWN_CAUSES: Final = 10
+_NAMED: Final = 3  # units that are named of those that failed for one cause
+
+
+def cause_of(reason: str) -> str:
+    """Return what a reason is compared by: those that differ in their numbers alone are one."""
+    return re.sub(r"\b\d+\b", "N", reason)
+
+
+def by_cause(failures: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Name the units that failed, those of one cause together, each with the reason."""
+    causes: dict[str, list[int]] = {}
+    for unit, reason in sorted(failures.items()):
+        causes.setdefault(cause_of(reason), []).append(unit)
+    return [(_named(units), failures[units[0]]) for units in causes.values()]
+
+
+def _named(units: Sequence[int]) -> str:
+    if len(units) == 1:
+        return f"unit {units[0]}"
+    more = ", ..." if len(units) > _NAMED else ""
+    return f"{len(units):,} units ({', '.join(map(str, units[:_NAMED]))}{more})"
+
+
+def failure_lines(what: str, failures: Mapping[int, str]) -> list[str]:
+    """Lines of a terminal: what failed, a line for each cause, up to a limit."""
+    lines = [f"{what}: {units}: {reason}" for units, reason in by_cause(failures)]
+    if (more := len(lines) - SHOWN_CAUSES) > 0:
+        lines[SHOWN_CAUSES:] = [f"{what}: for {more} more causes"]
+    return lines
+
+
+def failure_rows(failures: Mapping[int, str]) -> list[tuple[str, str]]:
+    """Rows of a table: the units that failed, a row for each cause."""
+    rows = [(f"failed {units}", reason) for units, reason in by_cause(failures)]
+    if len(rows) > SHOWN_CAUSES:
+        rows[SHOWN_CAUSES:] = [("failed units", f"{len(failures):,} in all; --json lists them")]
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How an execution of a run ended.
+    """How an execution of a run, the whole of it or a part, ended."""
 
-    Attributes
-    ----------
-    path : Path or str
-        The run directory, or its URL.
-    frames : int
-        Frames this execution was asked for: the whole run, or its part.
-    done : int
-        Of these, frames that are now in the stack.
-    failed : int
-        Of these, frames set aside now.
-    rendered : int
-        Frames rendered by this execution.
-    seconds : float
-        Wall time.
-    status : ExitStatus
-        `DONE`, or `FAILED_FRAMES` where some were set aside.
-    failures : dict of int to str
-        Reason by unit that was set aside.
-    """
+    path: Path | str  # of the run, or its URL
+    frames: int  # this execution was asked for
+    done: int  # of these, in the stack now
+    failed: int  # of these, set aside
+    rendered: int  # by this execution
+    seconds: float  # wall time
+    status: ExitStatus  # `FAILED_FRAMES` where some were set aside
+    failures: dict[int, str] = field(default_factory=dict)  # reason by unit set aside
+    overloads: int = 0  # pixels rendered now, clipped to the largest value of the stored type
+    left_out: tuple[WorkerLeftOut, ...] = ()  # workers that got nothing more to do
 
-    path: Path | str
-    frames: int
-    done: int
-    failed: int
-    rendered: int
-    seconds: float
-    status: ExitStatus
-    failures: dict[int, str] = field(default_factory=dict)
+    def _repr_html_(self) -> str:
+        rows = [
+            ("frames", f"{self.done:,} of {self.frames:,} there, {self.rendered:,} rendered now"),
+            ("set aside", f"{self.failed:,} frames in {len(self.failures):,} units"),
+            ("time", duration(self.seconds)),
+        ]
+        if self.overloads:
+            rows.append(("overloads", f"{self.overloads:,} pixels clipped to the stored type"))
+        rows += [("left out", str(worker)) for worker in self.left_out]
+        rows += failure_rows(self.failures)
+        return facts_html(str(self.path), rows)
 
     @property
     def nothing_to_do(self) -> bool:

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
-from distbragg.graph.frame import render_frame
 from distbragg.kernel.options import KernelOptions
-from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
+from distbragg.models.vectors import Float64Array
 from distbragg.plan.frame import plan_frame
+from distbragg.rendering.frame import render_frame
 from distbragg.spec.nanobragg import parse_nanobragg
 
 DATA: Final = Path(__file__).parents[1] / "data" / "selftest"
@@ -40,22 +40,12 @@ TOTAL_BAR: Final = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far an image is from the expected one.
+    """How far an image is from the expected one."""
 
-    Attributes
-    ----------
-    relative, bright : float
-        Worst relative error of pixels above `RELATIVE_FLOOR` and `BRIGHT_FLOOR` of the maximum.
-    of_maximum : float
-        Worst error of any pixel as a share of the maximum.
-    total : float
-        Relative error of the summed image.
-    """
-
-    relative: float
-    bright: float
-    of_maximum: float
-    total: float
+    relative: float  # worst error of pixels above `RELATIVE_FLOOR` of the maximum
+    bright: float  # the same above `BRIGHT_FLOOR`
+    of_maximum: float  # worst error of any pixel as a share of the maximum
+    total: float  # relative error of the summed image
 
     def held(self, precision: str) -> bool:
         """Whether the bars of "float64" or "mixed" are kept; not a number keeps none."""
@@ -69,13 +59,7 @@ class Agreement:
 
 
 def agreement(found: Float64Array, expected: Float64Array) -> Agreement:
-    """Compare two images of one shape; the expected one has lit pixels.
-
-    Parameters
-    ----------
-    found, expected : (slow, fast) float64
-        Photons per pixel.
-    """
+    """Compare two images (slow, fast), photons per pixel; the expected one has lit pixels."""
     maximum = float(expected.max())
     error = np.abs(found - expected)
     relative = np.divide(error, expected, out=np.zeros_like(error), where=expected > 0.0)

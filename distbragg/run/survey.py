@@ -1,81 +1,93 @@
-"""Which frame of a sweep is the heaviest, and how much lighter the others are."""
+"""How much the frames of a sweep cost: which is the heaviest, and what each unit takes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 from typing import Final
 
-from distbragg.models.build import build_experiment
+import numpy as np
+
+from distbragg.engine.context import RunContext
+from distbragg.errors import DistbraggError
+from distbragg.models.build import Resolved, build_experiment
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array, frozen_float64
 from distbragg.plan.frame import FramePlan, plan_frame
 from distbragg.plan.memory import precheck_spec
 from distbragg.run.machine import memory_bytes
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.layout import StackLayout
+from distbragg.store.run_directory import RunDirectory
 
 MAX_SAMPLES: Final = 16
 """Values of one axis that are looked at; of longer axes, evenly spread ones and both ends."""
 
+NO_TABLE: Final = Reflections(
+    amplitude=frozen_float64(np.zeros((0, 0, 0))),
+    origin=(0, 0, 0),
+    default_amplitude=1.0,
+    interpolate=False,
+)
+"""Stands for |F| where nothing depends on it: counts of steps, headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The frame that a sweep is planned for.
+    """The frame that a sweep is planned for, and how the others compare."""
 
-    Attributes
-    ----------
-    experiment : Experiment
-        The heaviest frame found.
-    plan : FramePlan
-        Its plan.
-    mean_share : float
-        Average steps of a frame over those of the heaviest: exact where axes act on the
-        number of steps independently and none is longer than `MAX_SAMPLES`.
-    heaviest : int
-        Flat index of the frame.
-    """
-
-    experiment: Experiment
-    plan: FramePlan
+    base: FramePlan  # of frame 0
+    plan: FramePlan  # of the heaviest frame found
+    heaviest: int  # its flat index
+    factors: tuple[Float64Array, ...]
+    """(size,) along each dimension: steps as multiples of frame 0's, interpolated on axes of more
+    than `MAX_SAMPLES` values."""
     mean_share: float
-    heaviest: int = 0
+    """Average steps of a frame over those of the heaviest: exact where axes act on the number of
+    steps independently and none is longer than `MAX_SAMPLES`."""
 
 
-def survey_sweep(sweep: SweepSpec, base: Experiment) -> Survey:
-    """Vary one dimension at a time about frame 0, and combine the heaviest positions.
+def survey_sweep(sweep: SweepSpec, base: Experiment) -> tuple[Survey, Experiment]:
+    """Vary one dimension at a time about frame 0 (`base`), and combine the heaviest positions.
 
-    A pure function of the specification: the plan that follows from it is part of a run's
-    identity.
-
-    Parameters
-    ----------
-    sweep : SweepSpec
-    base : Experiment
-        Frame 0. Its |F| serves all frames, since no count of steps depends on it.
-
-    Raises
-    ------
-    InputError
-        A frame that was looked at cannot be resolved.
+    Returns the survey and the heaviest frame. A pure function of the specification: the plan that
+    follows from it is part of a run's identity. No count of steps depends on |F|, so that frame 0's
+    serves all frames.
     """
     compute = sweep.experiment.compute
-    plan = plan_frame(base, compute)
-    strides = _strides(tuple(size for _, size in sweep.dims))
-    heaviest, mean_share = 0, 1.0
-    for (_, size), stride in zip(sweep.dims, strides, strict=True):
-        steps = {
-            position: _steps(sweep, position * stride, base.reflections)
-            for position in sampled(size)
-        }
-        most = max(steps, key=lambda position: steps[position])
-        heaviest += most * stride
-        mean_share *= math.fsum(steps.values()) / len(steps) / max(1, steps[most])
-    if heaviest == 0:
-        return Survey(base, plan, mean_share)
-    spec = sweep.frame_spec(heaviest)
-    precheck_spec(spec, memory_bytes())
-    experiment = build_experiment(spec, reflections=base.reflections, frame=heaviest)
-    return Survey(experiment, plan_frame(experiment, compute), mean_share, heaviest)
+    first = plan_frame(base, compute)
+    plans, like = {0: first}, Resolved(sweep.frame_spec(0), base)
+    # Of the frames looked at one is kept, the heaviest: detectors of many panels are large.
+    most = 0, base
+
+    def look(frame: int) -> FramePlan:
+        nonlocal most
+        if frame not in plans:
+            spec = sweep.frame_spec(frame)
+            precheck_spec(spec, memory_bytes())
+            found = build_experiment(spec, reflections=base.reflections, frame=frame, like=like)
+            plans[frame] = plan_frame(found, compute)
+            if plans[frame].steps > plans[most[0]].steps:
+                most = frame, found
+        return plans[frame]
+
+    sizes = [size for _, size in sweep.dims]
+    heaviest, mean_share, factors = 0, 1.0, []
+    for dim, size in enumerate(sizes):
+        stride, positions = math.prod(sizes[dim + 1 :]), sampled(size)
+        steps = [look(position * stride).steps for position in positions]
+        heaviest += positions[steps.index(max(steps))] * stride
+        mean_share *= math.fsum(steps) / len(steps) / max(1, *steps)
+        relative = [count / max(1, first.steps) for count in steps]
+        factors.append(np.interp(np.arange(size), positions, relative))
+    plan = look(heaviest)
+    experiment = most[1]
+    if most[0] != heaviest:  # another one has as many steps
+        spec = sweep.frame_spec(heaviest)
+        experiment = build_experiment(spec, reflections=base.reflections, frame=heaviest)
+    return Survey(first, plan, heaviest, tuple(factors), mean_share), experiment
 
 
 def sampled(size: int) -> tuple[int, ...]:
@@ -85,13 +97,36 @@ def sampled(size: int) -> tuple[int, ...]:
     return tuple(round(i * (size - 1) / (MAX_SAMPLES - 1)) for i in range(MAX_SAMPLES))
 
 
-def _steps(sweep: SweepSpec, frame: int, reflections: Reflections) -> int:
-    spec = sweep.frame_spec(frame)
-    precheck_spec(spec, memory_bytes())
-    experiment = build_experiment(spec, reflections=reflections, frame=frame)
-    return plan_frame(experiment, spec.compute).steps
+def survey_run(run: RunDirectory) -> Survey:
+    """Return the survey of a run, made once in this process, and not where it created the run."""
+
+    def survey() -> Survey:
+        base = build_experiment(run.sweep.frame_spec(0), reflections=NO_TABLE)
+        return survey_sweep(run.sweep, base)[0]
+
+    return RunContext.of(run).kept(Survey, survey)
 
 
-def _strides(sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Distance in flat C order between neighbours along each dimension."""
-    return tuple(math.prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
+def planned_costs(run: RunDirectory) -> Float64Array:
+    """Planned cost of each unit: (units,) float64, nominal seconds on one core.
+
+    Exact where axes act independently. Where nothing can be resolved any more all weigh alike.
+    """
+    layout = run.layout
+    ones = [np.ones(size) for _, size in layout.dims]
+    try:
+        survey = survey_run(run)
+    except DistbraggError:
+        return _sums(layout, ones)
+    fixed = survey.base.seconds_of(0)
+    varying = survey.base.nominal_seconds - fixed
+    return varying * _sums(layout, list(survey.factors)) + fixed * _sums(layout, ones)
+
+
+def _sums(layout: StackLayout, factors: list[Float64Array]) -> Float64Array:
+    """Sum a product of one factor per dimension over the frames of every unit, C order."""
+    sums = [
+        np.add.reduceat(factor, np.arange(0, factor.size, block))
+        for factor, block in zip(factors, layout.unit_shape, strict=True)
+    ]
+    return reduce(np.multiply.outer, sums, np.ones(())).reshape(-1)

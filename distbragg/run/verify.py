@@ -1,25 +1,38 @@
-"""Verifying a run: what is stored against receipts, seal and specification."""
+"""Verifying a run against receipts, seal and specification, and sealing one that is finished."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import hashlib
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Final
 
-from distbragg.run.holders import lock_holders
-from distbragg.store.home import remove_object, run_lock
-from distbragg.store.labels import has_labels, labels_path
-from distbragg.store.ledger import all_receipts
-from distbragg.store.run_directory import RunDirectory, open_run
-from distbragg.store.standing import record_repair
-from distbragg.store.verify import RECEIPT_KINDS, Level, VerifyReport, verify_run
+import numpy as np
+
+from distbragg.engine.context import Kernel, RunContext, SweepFrames
+from distbragg.engine.work import TaskSettings
+from distbragg.errors import DamageError, RefusedError
+from distbragg.models.build import build_reflections
+from distbragg.plan.frame import held_bytes
+from distbragg.rendering.frame import render_into
+from distbragg.run.machine import usable_cores
+from distbragg.run.resume import check_version, finish_extension
+from distbragg.store.lease import Lease, lease_holders
+from distbragg.store.ledger import fold_receipts
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.seal import Seal, is_sealed, read_seal, write_seal
+from distbragg.store.verify import Damage, Level, VerifyReport, verify_run
+from distbragg.store.write import ChunkEncoder, shard_index, to_stored
+
+SHOWN: Final = 5  # damaged units and files that a refusal to seal names
 
 
 def verify(
-    run: RunDirectory | str | Path,
+    run: RunLike,
     *,
     level: Level = "full",
-    repair: bool = False,
     audit: int = 0,
     seed: int = 0,
     threads: int | None = None,
@@ -27,18 +40,19 @@ def verify(
 ) -> VerifyReport:
     """Check a run's stored objects against its receipts, and against its seal if it has one.
 
+    Nothing is changed.
+
     Parameters
     ----------
     run : RunDirectory or path
     level : {"quick", "full", "deep"}
         Sizes; digests of all bytes; or also decode every pixel.
-    repair : bool
-        Remove damaged objects: `resume` then renders them again, to the same bits.
     audit : int
-        Also render so many units again, drawn by `seed`, and compare their bytes.
+        Also render so many units again and compare their bytes; all where there are fewer.
     seed : int
+        The same seed draws the same units for the audit.
     threads : int, optional
-        Kernel threads of the audit.
+        Kernel threads of the audit; default: all cores. No bit depends on it.
     on_unit : callable, optional
         Called with each unit checked, and again with each unit rendered.
 
@@ -52,44 +66,122 @@ def verify(
     InputError
         `run` is not a run.
     DamageError
-        Its manifest, metadata or ledger are damaged beyond what re-rendering mends.
+        Its manifest or metadata are damaged beyond what rendering again mends.
     RefusedError
-        `repair`, and the run is in use; `audit`, and this program or machine would give
-        other bits.
+        `audit`, and this program or machine would give other bits.
     """
-    directory = run if isinstance(run, RunDirectory) else open_run(run)
-    if repair:
-        with run_lock(directory):
-            report = verify_run(directory, level, on_unit)
-            drop_damaged(directory, report)
-            return report
-    in_use = any(holder.alive for holder in lock_holders(directory))
+    directory = open_run(run)
+    in_use = any(holder.alive for holder in lease_holders(directory.objects))
     report = verify_run(directory, level, on_unit, in_use=in_use)
     if not audit:
         return report
-    # Loaded here: checking alone needs no kernel.
-    from distbragg.run.audit import audit_units
+    settings = TaskSettings(threads or usable_cores())
+    stated = _auditable(directory, {item.unit for item in report.findings})
+    drawn = sorted(random.Random(seed).sample(sorted(stated), min(audit, len(stated))))
+    damaged = _audit(directory, {unit: stated[unit] for unit in drawn}, settings, on_unit)
+    return replace(report, audited=tuple(drawn), damaged=(*report.damaged, *damaged))
 
-    known = {item.unit for item in report.findings}
-    drawn, damaged = audit_units(
-        directory, audit, seed=seed, threads=threads, skip=known, on_unit=on_unit
+
+def _auditable(run: RunDirectory, damaged: Collection[int]) -> dict[int, str]:
+    """Stated digests of sound units, those of other classes (`--allow-mixed`) left out."""
+    return {
+        unit: receipt.digest
+        for unit, receipts in fold_receipts(run).items()
+        for receipt in receipts
+        if receipt.numeric_class == run.manifest.class_id and unit not in damaged
+    }
+
+
+def _audit(
+    run: RunDirectory,
+    stated: dict[int, str],
+    settings: TaskSettings,
+    on_unit: Callable[[int], None] | None,
+) -> list[Damage]:
+    """Render units again in memory, |F| too; return those that come out otherwise than stated."""
+    check_version(run)
+    kernel = RunContext.of(run).opened.kernel(settings)
+    frames = SweepFrames(
+        run.sweep, run.sweep.experiment.compute, lambda _, spec: build_reflections(spec)
     )
-    return replace(report, audited=drawn, damaged=(*report.damaged, *damaged))
+    damaged = []
+    for unit, expected in stated.items():
+        digest = _rendered_digest(run, frames, kernel, unit)
+        if digest != expected:
+            problem = f"rendered again it has digest {digest[:12]}, not {expected[:12]}"
+            damaged.append(Damage(unit, problem, "unreproduced"))
+        if on_unit is not None:
+            on_unit(unit)
+    return damaged
 
 
-def drop_damaged(run: RunDirectory, report: VerifyReport) -> None:
-    """Record every damaged unit and remove its object, so that it is rendered again.
+def _rendered_digest(run: RunDirectory, frames: SweepFrames, kernel: Kernel, unit: int) -> str:
+    """SHA-256 of the object that rendering a unit gives."""
+    layout = run.layout
+    encoder, digest = ChunkEncoder(layout), hashlib.sha256()
+    lengths = []
+    shape, kind = (layout.panels, *layout.shape), f"f{held_bytes(layout.dtype)}"
+    for frame in layout.unit_frames(unit):
+        ready, image = frames.frame(frame), np.empty(shape, dtype=kind)
+        render_into(image, ready.experiment, ready.plan, kernel.options, frame=frame)
+        stored, *_ = to_stored(image, layout.dtype)
+        for tile in (tile for panel in stored for tile in encoder.tiles(panel)):
+            pieces = encoder.encode(tile)
+            lengths.append(sum(map(len, pieces)))
+            for piece in pieces:
+                digest.update(piece)
+    digest.update(shard_index(layout, unit, lengths))
+    return digest.hexdigest()
 
-    A receipt that states the bytes of a damaged object is voided; any other stays, and the
-    unit must come out as it says.
-    """
-    wrong = {item.unit for item in report.findings if item.kind in RECEIPT_KINDS}
-    # Every single one, not one per class: a unit that was rendered twice has two.
-    void = [receipt for receipt in all_receipts(run) if receipt.unit in wrong] if wrong else []
-    for item in report.findings:
-        records = [receipt.record for receipt in void if receipt.unit == item.unit]
-        record_repair(run, item.unit, item.kind, item.problem, records)
-        remove_object(run, item.unit)
-        labels_path(run.path, item.unit).unlink(missing_ok=True)
-        if run.remote is not None and has_labels(run):
-            run.remote.delete(labels_path(Path(), item.unit).as_posix())
+
+@dataclass(frozen=True, slots=True)
+class SealResult:
+    """A run's seal, and whether it was there before (and still holds)."""
+
+    path: Path | str
+    seal: Seal
+    already: bool
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return as JSON-able data."""
+        return {
+            "path": str(self.path),
+            "already_sealed": self.already,
+            "objects": self.seal.objects,
+            "units": len(self.seal.digests),
+            "sealed": self.seal.sealed,
+            "version": self.seal.version,
+        }
+
+
+def seal(run: RunLike) -> SealResult:
+    """Declare a run finished, or verify its seal; one in use or incomplete is refused."""
+    directory = open_run(run)
+    with Lease(directory.objects):
+        directory = finish_extension(directory)
+        already = is_sealed(directory)
+        report = verify_run(directory, "full")
+        if not report.sound:
+            raise DamageError(
+                f"{directory.url}: {_describe(report)}; "
+                f"`distbragg repair {directory.url}` mends what rendering can"
+            )
+        missing = [unit for unit in range(report.units) if unit not in report.digests]
+        if missing:
+            frames = sum(map(directory.layout.frame_count, missing))
+            raise RefusedError(
+                f"{directory.url}: {frames} of {directory.layout.frames} frames are missing; "
+                f"`distbragg resume {directory.url}` renders them, then seal"
+            )
+        present = read_seal(directory)
+        if present is None:
+            present = write_seal(directory, [report.digests[u] for u in range(report.units)])
+    return SealResult(directory.url, present, already)
+
+
+def _describe(report: VerifyReport) -> str:
+    """One line on what a verification found."""
+    told = [f"unit {item.unit}: {item.problem}" for item in report.findings]
+    told += [f"{item.name}: {item.problem}" for item in report.files]
+    more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+    return "damage found: " + "; ".join(told[:SHOWN]) + more

@@ -2,24 +2,85 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from numpy.typing import NDArray
+from pydantic import BeforeValidator, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from distbragg.errors import InputError
-from distbragg.spec.axis_values import (
-    AxisValues,
-    arange_values,
-    designs,
-    linspace_values,
-    plain_values,
-    random_quaternions,
-    stretched,
-)
-from distbragg.spec.base import Count, FilePath, Finite, SpecModel, refusal
+from distbragg.spec.base import MAXIMUM_COUNT, Count, FilePath, Finite, Seed, SpecModel, refusal
 from distbragg.spec.expression import parse_expression
+from distbragg.spec.paths import file_labels, names_file
+from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AxisValues:
+    """Values of an axis: (size,) scalars or text, or (size, components) numbers."""
+
+    array: NDArray[Any]
+
+    @classmethod
+    def of(cls, values: tuple[Any, ...]) -> Self:
+        """Stack values that `plain_values` has checked."""
+        if any(isinstance(value, str) for value in values):
+            return cls(np.array([str(value) for value in values]))
+        if values and all(isinstance(value, bool) for value in values):
+            return cls(np.array(values, dtype=np.bool_))
+        if values and all(type(value) is int for value in values):
+            return cls(np.array(values, dtype=np.int64))
+        return cls(np.array(values, dtype=np.float64))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AxisValues) and np.array_equal(self.array, other.array)
+
+    def __hash__(self) -> int:
+        return hash(self.array.shape)
+
+    def __len__(self) -> int:
+        return int(self.array.shape[0])
+
+    def item(self, index: int) -> Any:  # noqa: ANN401
+        """One value as plain Python data."""
+        return self.array[index].tolist()
+
+
+def plain_values(values: object) -> tuple[Any, ...]:
+    """Check the `values` of an axis: scalars or text, or vectors of one length.
+
+    Text that reads as a number in Python but not in YAML stays text.
+    """
+    if not isinstance(values, list | tuple):
+        raise refusal("needs a list")
+    rows = [tuple(row) if isinstance(row, list | tuple) else row for row in values]
+    shapes = {len(row) if isinstance(row, tuple) else -1 for row in rows}
+    if len(shapes) > 1:
+        raise refusal(
+            "the values are of different shapes",
+            remedy="give scalars only, or vectors of one length",
+        )
+    for row in rows:
+        for value in row if isinstance(row, tuple) else (row,):
+            _check_scalar(value, in_vector=isinstance(row, tuple))
+    return tuple(rows)
+
+
+def _check_scalar(value: object, *, in_vector: bool) -> None:
+    allowed = (int, float) if in_vector else (int, float, str)
+    if not isinstance(value, allowed) or (in_vector and isinstance(value, bool)):
+        raise refusal(f"a value cannot be {type(value).__name__}", remedy="use numbers or text")
+    if isinstance(value, str) and old_number(value):
+        raise refusal(f"{value!r} is no number", remedy=PLAIN_NUMBERS)
+    if isinstance(value, int) and abs(value) > 2**63 - 1:
+        raise refusal("an integer beyond 64 bits")
+    if isinstance(value, float) and math.isnan(value):
+        raise refusal("a value is not a number (NaN)")
+
 
 QUATERNION_PATH = "crystal.quaternion_xyzw"
 RESERVED_NAMES = frozenset(
@@ -27,6 +88,30 @@ RESERVED_NAMES = frozenset(
     | {f"panel_{name}" for name in ("origin", "fast", "slow", "pixel_size")}
     | {f"panel_pixels_{side}" for side in ("slow", "fast")}
 )
+
+_LOOKALIKES: Final = str.maketrans(
+    "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458"
+    "\u0455\u0501\u04bb\u051b\u051d\u04cf\u03b1\u03b2\u03b5\u03b7\u03b9\u03ba\u03bc\u03bd"
+    "\u03bf\u03c1\u03c4\u03c5\u03c7\u0131",
+    "abekmhopctyxijsdhqwlabenikuvoptuxi",
+)
+"""Cyrillic and Greek letters that cannot be told from Latin ones, in lower case."""
+
+
+def lookalike(name: str) -> str:
+    """Return what a name is compared by: case, width and look-alike letters do not count.
+
+    Names are folders of the stack, which many file systems tell apart by spelling alone.
+    """
+    return unicodedata.normalize("NFKC", name).casefold().translate(_LOOKALIKES)
+
+
+_KINDS: Final = (
+    "values", "linspace", "arange", "random_orientations", "sample", "table", "derived"
+)  # fmt: skip
+"""Fields that give an axis its values, of which each has exactly one."""
+
+_RESERVED: Final = {lookalike(name): name for name in RESERVED_NAMES}
 
 
 class Linspace(SpecModel):
@@ -36,6 +121,10 @@ class Linspace(SpecModel):
     stop: Finite
     count: Count
 
+    def values(self) -> AxisValues:
+        """All of them, float64."""
+        return AxisValues(np.linspace(self.start, self.stop, self.count, dtype=np.float64))
+
 
 class Arange(SpecModel):
     """Values from `start` in steps of `step`, up to but not including `stop`."""
@@ -44,12 +133,31 @@ class Arange(SpecModel):
     stop: Finite
     step: Finite
 
+    def values(self) -> AxisValues:
+        """Values start + i·step; a remainder of rounding adds none."""
+        if self.step == 0:
+            raise refusal("must not be 0", field="arange.step")
+        span = (self.stop - self.start) / self.step
+        if not math.isfinite(span) or span > MAXIMUM_COUNT:
+            raise refusal(f"gives more than {MAXIMUM_COUNT} values", field="arange")
+        index = np.arange(max(math.ceil(span - 1e-9), 0), dtype=np.float64)
+        return AxisValues(self.start + index * self.step)
+
 
 class RandomOrientations(SpecModel):
     """Orientations uniform on SO(3), the same for the same seed."""
 
     count: Count
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: Seed = 0
+
+    def values(self) -> AxisValues:
+        """Draw unit quaternions (x, y, z, w): four normal deviates, normalized.
+
+        They are those of scipy's `Rotation.random`, which would cost every process that opens a
+        sweep a fifth of a second for loading scipy.
+        """
+        drawn = np.random.default_rng(self.seed).normal(size=(self.count, 4))
+        return AxisValues(drawn / np.sqrt((drawn * drawn).sum(axis=1))[:, np.newaxis])
 
 
 class Sample(SpecModel):
@@ -62,7 +170,7 @@ class Sample(SpecModel):
 
     method: Literal["random", "latin_hypercube", "sobol"] = "random"
     count: Count
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    seed: Seed = 0
     low: Finite
     high: Finite
     scale: Literal["linear", "log", "integer"] = "linear"
@@ -76,6 +184,35 @@ class Sample(SpecModel):
         if self.scale == "integer" and not (self.low.is_integer() and self.high.is_integer()):
             raise refusal("a range of whole numbers needs whole ends", field="low")
         return self
+
+    def design(self, columns: int) -> NDArray[np.float64]:
+        """Sample the unit cube: (count, columns) float64 in [0, 1).
+
+        Independent numbers; one in each of `count` equal slices of every column
+        (`scipy.stats.qmc.LatinHypercube`); or a scrambled Sobol sequence.
+        """
+        generator = np.random.default_rng(self.seed)
+        if self.method == "random":
+            return generator.random((self.count, columns))
+        from scipy.stats import qmc
+
+        if self.method == "sobol":
+            exponent = max(0, math.ceil(math.log2(self.count)))
+            # Sobol points balance in powers of two: more are drawn than asked for, in silence.
+            drawn = qmc.Sobol(columns, rng=generator).random_base2(exponent)[: self.count]
+        else:
+            drawn = qmc.LatinHypercube(columns, rng=generator).random(self.count)
+        return np.asarray(drawn, dtype=np.float64)
+
+    def values(self, unit: NDArray[np.float64]) -> AxisValues:
+        """Map numbers of [0, 1) to the range."""
+        low, high = self.low, self.high
+        if self.scale == "log":
+            return AxisValues(np.exp(np.log(low) + unit * (np.log(high) - np.log(low))))
+        if self.scale == "integer":
+            whole = np.floor(low + unit * (high - low + 1.0))
+            return AxisValues(np.minimum(whole, high).astype(np.int64))
+        return AxisValues(low + unit * (high - low))
 
 
 class Table(SpecModel):
@@ -116,28 +253,12 @@ class AxisSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_axis(self) -> Self:
-        for field, word in (("name", self.name), ("dim", self.dimension)):
-            if not word.isidentifier():
-                raise refusal(
-                    f"{word!r} is no identifier",
-                    field=field,
-                    remedy="use letters, digits and underscores, not starting with a digit",
-                )
-            if word in RESERVED_NAMES:
-                raise refusal(f"{word!r} is a name of the stack itself", field=field)
-        kinds = (
-            "values",
-            "linspace",
-            "arange",
-            "random_orientations",
-            "sample",
-            "table",
-            "derived",
-        )
-        given = [kind for kind in kinds if getattr(self, kind) is not None]
+        _check_name(self.name, "name")
+        _check_name(self.dimension, "dim")
+        given = [kind for kind in _KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
-            raise refusal(f"needs exactly one of {', '.join(kinds)}, found {found}")
+            raise refusal(f"needs exactly one of {', '.join(_KINDS)}, found {found}")
         if self.random_orientations is not None and self.path not in ("", QUATERNION_PATH):
             raise refusal(f"random orientations set {QUATERNION_PATH}", field="path")
         if not self.target:
@@ -150,13 +271,11 @@ class AxisSpec(SpecModel):
                     field="dim",
                     remedy="a derived axis runs along the dim of the axes it is derived from",
                 )
-        elif self.sample is None and self.table is None:
-            self._expanded = self._expand()
+        if self.values is not None:
+            self._expanded = AxisValues.of(self.values)
+        elif (made := self.linspace or self.arange or self.random_orientations) is not None:
+            self._expanded = made.values()
         return self
-
-    def fill(self, values: AxisValues) -> None:
-        """Give the axis the values that depend on the axes beside it."""
-        self._expanded = values
 
     @property
     def dimension(self) -> str:
@@ -173,25 +292,22 @@ class AxisSpec(SpecModel):
         """All values of the axis, made once."""
         return self._expanded
 
-    def _expand(self) -> AxisValues:
-        if self.linspace is not None:
-            return linspace_values(self.linspace.start, self.linspace.stop, self.linspace.count)
-        if self.arange is not None:
-            return arange_values(self.arange.start, self.arange.stop, self.arange.step)
-        if self.random_orientations is not None:
-            return random_quaternions(self.random_orientations.count, self.random_orientations.seed)
-        return AxisValues.of(self.values or ())
+
+def _check_name(word: str, field: str) -> None:
+    if not word.isidentifier():
+        raise refusal(
+            f"{word!r} is no identifier",
+            field=field,
+            remedy="use letters, digits and underscores, not starting with a digit",
+        )
+    if (own := _RESERVED.get(lookalike(word))) is not None:
+        looks = "is" if word == own else f"looks like {own!r},"
+        raise refusal(f"{word!r} {looks} a name of the stack itself", field=field)
 
 
 def fill_axes(axes: tuple[AxisSpec, ...]) -> None:
-    """Give sampled and derived axes their values, which depend on the axes beside them.
-
-    Raises
-    ------
-    InputError
-        A table was not read, or a derived axis cannot be computed.
-    """
-    groups: dict[tuple[str, str, int, int], list[AxisSpec]] = {}
+    """Give sampled and derived axes their values, which depend on the axes beside them."""
+    groups: dict[tuple[str, str, int, int], list[tuple[AxisSpec, Sample]]] = {}
     for position, axis in enumerate(axes):
         if axis.table is not None:
             raise InputError(
@@ -201,15 +317,14 @@ def fill_axes(axes: tuple[AxisSpec, ...]) -> None:
             )
         if (drawn := axis.sample) is not None:
             key = (axis.dimension, drawn.method, drawn.count, drawn.seed)
-            groups.setdefault(key, []).append(axis)
-    for (_, method, count, seed), members in groups.items():
-        cube = designs(method, count, len(members), seed)
-        for column, axis in enumerate(members):
-            if (drawn := axis.sample) is not None:
-                axis.fill(stretched(cube[:, column], drawn.low, drawn.high, drawn.scale))
+            groups.setdefault(key, []).append((axis, drawn))
+    for members in groups.values():
+        cube = members[0][1].design(len(members))
+        for column, (axis, drawn) in enumerate(members):
+            axis._expanded = drawn.values(cube[:, column])
     for position, axis in enumerate(axes):
         if axis.derived is not None:
-            axis.fill(_derive(axis, axes, f"axes.{position}.derived"))
+            axis._expanded = _derive(axis, axes, f"axes.{position}.derived")
 
 
 def _derive(axis: AxisSpec, axes: tuple[AxisSpec, ...], field: str) -> AxisValues:
@@ -241,3 +356,11 @@ def _derive(axis: AxisSpec, axes: tuple[AxisSpec, ...], field: str) -> AxisValue
         return AxisValues(expression.evaluate(values, size))
     except PydanticCustomError as error:
         raise InputError(error.message(), field=field) from None
+
+
+def axis_labels(axis: AxisSpec) -> NDArray[Any]:
+    """Return the labels of an axis, (size,[ components]): files by name, all else as it is."""
+    values = axis.expanded.array
+    if not names_file(axis.target):
+        return values
+    return np.array(file_labels([str(value) for value in values.tolist()]))

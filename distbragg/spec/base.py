@@ -2,18 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from functools import cache
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import CoreSchema, no_info_wrap_validator_function
 
-Vector3 = tuple[float, float, float]
+from distbragg.templates import facts_html
+
 Auto = Literal["auto"]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+_FARTHEST: Final = 1e100
+"""No unit and no unusual instrument makes a number larger, or its inverse: beyond lie typing
+errors, whose squares and products float64 cannot hold."""
+
+
+def within_reach(value: float) -> float:
+    """Refuse numbers that arithmetic would turn into 0 or infinity; infinity itself is a choice."""
+    if abs(value) > _FARTHEST and math.isfinite(value):
+        raise refusal(f"{value:g} is beyond {_FARTHEST:g}", remedy="check the number and its unit")
+    return value
+
+
+def not_vanishing(value: float) -> float:
+    """Refuse numbers that are not 0 and whose inverse arithmetic would turn into infinity."""
+    if 0.0 < value < 1.0 / _FARTHEST:
+        raise refusal(
+            f"{value:g} is nearer to 0 than {1 / _FARTHEST:g}",
+            remedy="check the number and its unit",
+        )
+    return within_reach(value)
+
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(not_vanishing)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False), AfterValidator(not_vanishing)]
+Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(within_reach)]
+Vector3 = tuple[Finite, Finite, Finite]
+
+
+def _points_somewhere(vector: Vector3) -> Vector3:
+    if not any(vector):
+        raise refusal("a direction cannot be 0 0 0")
+    return vector
+
+
+Direction = Annotated[Vector3, AfterValidator(_points_somewhere)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,53 +71,36 @@ MAXIMUM_COUNT = 1_000_000
 """Largest number of steps, domains, layers or pixels along one axis: beyond it lies a typing
 error, and every list that long must still fit a worker before the plan can refuse it."""
 
-MAXIMUM_SEED = 2**31 - 1
-"""Seeds of nanoBragg's generator are 32-bit integers."""
-
+MAXIMUM_SEED = 2**31 - 1  # seeds of nanoBragg's generator are 32-bit integers
 Count = Annotated[int, Field(ge=1, le=MAXIMUM_COUNT)]
 Steps = Annotated[int, Field(ge=-MAXIMUM_COUNT, le=MAXIMUM_COUNT)]
 GeneratorSeed = Annotated[int, Field(ge=-MAXIMUM_SEED, le=MAXIMUM_SEED)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 def refusal(problem: str, *, field: str = "", remedy: str = "") -> PydanticCustomError:
-    """Build the error a validator raises: the loaders turn it into one `InputError`.
-
-    Parameters
-    ----------
-    problem : str
-        What is wrong.
-    field : str
-        Path of the guilty field relative to the model that raises.
-    remedy : str
-        What the user can do.
-    """
+    """Build the error a validator raises; `field` is relative to the model that raises it."""
     text = "{problem}; {remedy}" if remedy else "{problem}"
     return PydanticCustomError(
         "distbragg_refusal", text, {"problem": problem, "field": field, "remedy": remedy}
     )
 
 
-def require_direction(vector: Vector3 | None, field: str) -> None:
-    """Refuse a vector of zero length, which points nowhere."""
-    if vector is not None and not any(vector):
-        raise refusal("a direction cannot be 0 0 0", field=field)
+def annotation_parts(annotation: Any) -> Iterator[Any]:  # noqa: ANN401
+    """Yield an annotation and all that it is made of: of unions, tuples and `Annotated`."""
+    yield annotation
+    for part in get_args(annotation):
+        yield from annotation_parts(part)
 
 
-def _accepts_bool(annotation: Any) -> bool:  # noqa: ANN401
-    return annotation in (bool, Any) or any(_accepts_bool(part) for part in get_args(annotation))
+_LISTS = (list, tuple)
 
 
-_NEVER_LISTS = (int, float, str, BaseModel)
-"""What nearly every field holds: told from a list at once, for every field of every frame."""
-
-
-def _holds_bool(value: object) -> bool:
-    if isinstance(value, bool):
-        return True
-    if value is None or isinstance(value, _NEVER_LISTS):
-        return False
-    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return is_list and any(isinstance(item, bool) for item in value)  # type: ignore[attr-defined]
+@cache
+def _takes_boolean(model: type[BaseModel], field: str) -> bool:
+    info = model.model_fields.get(field)
+    parts = (Any,) if info is None else annotation_parts(info.annotation)
+    return any(part in (bool, Any) for part in parts)
 
 
 class SpecModel(BaseModel):
@@ -87,16 +114,54 @@ class SpecModel(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
-    @field_validator("*", mode="before")
     @classmethod
-    def _no_boolean_numbers(cls, value: Any, info: ValidationInfo) -> Any:  # noqa: ANN401
-        """Refuse `true` for a number, which Python takes for 1."""
-        if info.field_name is not None:
-            cls.check_no_boolean(info.field_name, value)
-        return value
+    def __get_pydantic_core_schema__(
+        cls, source: type[BaseModel], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Take a model as it stands, as those of a frame: it was checked when it was made."""
 
+        def take(value: object, check: Callable[[object], object]) -> object:
+            return value if type(value) is cls else check(value)
+
+        schema = handler(source)
+        checked = handler.resolve_ref_schema(schema)
+        if checked["type"] == "function-wrap":
+            return schema  # another model has this one too
+        name = checked.pop("ref", None)  # type: ignore[attr-defined]
+        return no_info_wrap_validator_function(take, checked, ref=name)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Rows (name, value) that a notebook shows: the fields that differ from their defaults."""
+        from distbragg.spec.canonical import changed_fields  # which is made of these models
+
+        return list(changed_fields(self).items())
+
+    def _repr_html_(self) -> str:
+        return facts_html(type(self).__name__, self.rows())
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        """Name the model in Dask's keys: equal models have one name in every process."""
+        from distbragg.spec.canonical import canonical_json  # which is made of these models
+
+        return type(self).__name__, canonical_json(self)
+
+    @model_validator(mode="before")
     @classmethod
-    def check_no_boolean(cls, field: str, value: object) -> None:
-        """Refuse a boolean, alone or in a list, for a field that takes none."""
-        if _holds_bool(value) and not _accepts_bool(cls.model_fields[field].annotation):
-            raise refusal("true/false is not a number")
+    def _no_stray_boolean(cls, data: Any) -> Any:  # noqa: ANN401
+        """Refuse `true`, alone or in a list, for a number: Python takes it for 1."""
+        for name, value in data.items() if isinstance(data, Mapping) else ():
+            stray = type(value) is bool or (isinstance(value, _LISTS) and bool in map(type, value))
+            if stray and not _takes_boolean(cls, name):
+                raise refusal("true/false is no value here", field=name)
+        return data
+
+    def refuse_given(self, problem: str, *fields: str, remedy: str = "") -> None:
+        """Refuse the first of these fields that is given."""
+        for field in fields:
+            if getattr(self, field) is not None:
+                raise refusal(problem, field=field, remedy=remedy)
+
+    def keep_one(self, first: str, *others: str) -> None:
+        """Refuse any of the other fields beside the first."""
+        if getattr(self, first) is not None:
+            self.refuse_given(f"given beside {first}", *others, remedy="keep one of the two")

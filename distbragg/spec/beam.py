@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from distbragg.spec.base import (
+    Direction,
     FilePath,
     Finite,
     NonNegative,
     Positive,
     SpecModel,
     Steps,
-    Vector3,
+    not_vanishing,
     refusal,
-    require_direction,
 )
+
+Bandwidth = Annotated[float, Field(ge=0, le=20), AfterValidator(not_vanishing)]
+"""Of a normal spectrum, percent: above 20, five standard deviations reach a wavenumber of 0."""
+
+_OneDivergence = Annotated[float, Field(ge=0, le=50), AfterValidator(not_vanishing)]
+"""3 degrees, as far as the closed form follows a mosaicity too."""
+
+
+def _kind_of_divergence(value: Any) -> str:  # noqa: ANN401
+    return "two" if isinstance(value, list | tuple) else "one"
+
+
+NormalDivergence = Annotated[
+    Annotated[_OneDivergence, Tag("one")]
+    | Annotated[tuple[_OneDivergence, _OneDivergence], Tag("two")],
+    Discriminator(_kind_of_divergence),
+]
 
 
 class DivergenceAxisSpec(SpecModel):
@@ -85,23 +102,14 @@ class SpectrumSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_lists(self) -> Self:
+        of_shots = ("weights_dataset", "channels_dataset", "channels_unit")
         if self.file is not None:
-            for name in ("wavelengths_angstrom", "energies_ev", "weights"):
-                if getattr(self, name) is not None:
-                    raise refusal(
-                        "given beside `file`", field=name, remedy="keep the file or the lists"
-                    )
+            lists = ("wavelengths_angstrom", "energies_ev", "weights")
+            self.refuse_given("given beside `file`", *lists, remedy="keep the file or the lists")
             return self
-        datasets = (self.weights_dataset, self.channels_dataset, self.channels_unit)
-        if self.of_geometry_file and datasets == (None, None, None):
+        if self.of_geometry_file and all(getattr(self, name) is None for name in of_shots):
             return self
-        self._check_inline()
-        return self
-
-    def _check_inline(self) -> None:
-        for name in ("shot", "weights_dataset", "channels_dataset", "channels_unit"):
-            if getattr(self, name) is not None:
-                raise refusal("goes with a `file` of many shots", field=name)
+        self.refuse_given("goes with a `file` of many shots", "shot", *of_shots)
         if (self.wavelengths_angstrom is None) == (self.energies_ev is None):
             problem = "needs a file, wavelengths_angstrom or energies_ev, exactly one of them"
             raise refusal(problem)
@@ -109,34 +117,27 @@ class SpectrumSpec(SpecModel):
         if lines == 0:
             raise refusal("the list of wavelengths or energies is empty")
         if self.weights is not None:
-            self._check_weights(self.weights, lines)
+            _check_weights(self.weights, lines)
+        return self
 
-    @staticmethod
-    def _check_weights(weights: tuple[float, ...], lines: int) -> None:
-        if len(weights) != lines:
-            raise refusal(
-                f"{len(weights)} weights for {lines} spectral lines",
-                field="weights",
-                remedy="give one weight a line",
-            )
-        for index, weight in enumerate(weights):
-            if weight < 0:
-                raise refusal(f"negative weight {weight!r}", field=f"weights.{index}")
-        if not any(weights):
-            raise refusal("every weight is zero", field="weights")
+
+def _check_weights(weights: tuple[float, ...], lines: int) -> None:
+    if len(weights) != lines:
+        raise refusal(
+            f"{len(weights)} weights for {lines} spectral lines",
+            field="weights",
+            remedy="give one weight a line",
+        )
+    if not any(weight > 0 for weight in weights):
+        raise refusal("no weight is positive", field="weights")
 
 
 class PolarizationSpec(SpecModel):
     """Kahn polarisation; `axis` is the E-vector direction, by default the convention's."""
 
     enabled: bool = True
-    kahn_factor: Annotated[Finite, Field(ge=-1, le=1)] | None = None
-    axis: Vector3 | None = None
-
-    @model_validator(mode="after")
-    def _check_axis(self) -> Self:
-        require_direction(self.axis, "axis")
-        return self
+    kahn_factor: Annotated[float, Field(ge=-1, le=1)] | None = None
+    axis: Direction | None = None
 
 
 class BeamSpec(SpecModel):
@@ -147,16 +148,23 @@ class BeamSpec(SpecModel):
     `flux_photons_per_s` with `exposure_s` and `size_mm`. A `spectrum` multiplies a
     divergence grid and stands in place of a dispersion grid; a `source_file` stands in
     place of all three.
+
+    `bandwidth_percent` is the standard deviation of the wavenumber 1/wavelength of a normal
+    spectrum, percent of its mean; `divergence_mrad` that of a normally distributed direction, one
+    number or two (horizontal, vertical: the angles of the `divergence` grid). Every source has
+    them. Both are integrated, not sampled: they need `sampling.method: closed_form`.
     """
 
     wavelength_angstrom: Positive | None = None
     energy_ev: Positive | None = None
-    direction: Vector3 | None = None
+    direction: Direction | None = None
     fluence_photons_per_m2: NonNegative | None = None
     flux_photons_per_s: NonNegative | None = None
     exposure_s: Positive | None = None
     size_mm: NonNegative | None = None
     polarization: PolarizationSpec = PolarizationSpec()
+    bandwidth_percent: Bandwidth | None = None
+    divergence_mrad: NormalDivergence | None = None
     divergence: DivergenceSpec = DivergenceSpec()
     dispersion: DispersionSpec = DispersionSpec()
     spectrum: SpectrumSpec | None = None
@@ -165,52 +173,26 @@ class BeamSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_beam(self) -> Self:
-        require_direction(self.direction, "direction")
-        if self.wavelength_angstrom is not None and self.energy_ev is not None:
-            raise refusal(
-                "given beside wavelength_angstrom", field="energy_ev", remedy="keep one of the two"
-            )
-        self._check_intensity()
-        self._check_sources()
-        return self
-
-    def _check_intensity(self) -> None:
-        if self.fluence_photons_per_m2 is not None and self.flux_photons_per_s is not None:
-            raise refusal(
-                "given beside fluence_photons_per_m2",
-                field="flux_photons_per_s",
-                remedy="keep one of the two",
-            )
-        if self.exposure_s is not None and self.flux_photons_per_s is None:
-            raise refusal(
-                "has no effect without flux_photons_per_s",
-                field="exposure_s",
-                remedy="give the flux or leave the exposure out",
-            )
-        if self.flux_photons_per_s is not None and self.size_mm == 0:
+        self.keep_one("wavelength_angstrom", "energy_ev")
+        self.keep_one("fluence_photons_per_m2", "flux_photons_per_s")
+        self.keep_one("source_file", "spectrum")
+        if self.flux_photons_per_s is None:
+            problem = "has no effect without flux_photons_per_s"
+            remedy = "give the flux or leave the exposure out"
+            self.refuse_given(problem, "exposure_s", remedy=remedy)
+        elif self.size_mm == 0:
             raise refusal("a flux through a beam of size 0 is infinite", field="size_mm")
-
-    def _check_sources(self) -> None:
         grids = {
             "dispersion": self.dispersion.asked_for,
             "divergence.horizontal": self.divergence.horizontal.asked_for,
             "divergence.vertical": self.divergence.vertical.asked_for,
         }
-        if self.source_file is not None:
-            if self.spectrum is not None:
-                raise refusal(
-                    "given beside source_file", field="spectrum", remedy="keep one of the two"
-                )
-            for name, wanted in grids.items():
-                if wanted:
-                    raise refusal(
-                        "a source_file stands in place of the generated grid",
-                        field=name,
-                        remedy="keep one of the two",
-                    )
-        if self.spectrum is not None and grids["dispersion"]:
-            raise refusal(
-                "a spectrum stands in place of the dispersion grid",
-                field="dispersion",
-                remedy="keep one of the two",
-            )
+        wanted = [name for name, asked_for in grids.items() if asked_for]
+        problem = ""
+        if self.source_file is not None and wanted:
+            problem = "a source_file stands in place of the generated grid"
+        elif self.spectrum is not None and wanted[:1] == ["dispersion"]:
+            problem = "a spectrum stands in place of the dispersion grid"
+        if problem:
+            raise refusal(problem, field=wanted[0], remedy="keep one of the two")
+        return self

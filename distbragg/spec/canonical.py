@@ -1,10 +1,10 @@
-"""Plain data of a specification, and its one canonical text."""
+"""Plain data of a specification: its one canonical text, and what it says beyond the defaults."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from distbragg.spec.base import SpecModel
@@ -40,12 +40,23 @@ def canonical_json(obj: object) -> str:
 
     Keys are sorted, floats are written as the shortest text that reads back to the same bits,
     no space is added. Two equal specifications give the same text in every process.
-
-    Parameters
-    ----------
-    obj : SpecModel, mapping, list, text or number
     """
     plain = to_plain(obj) if isinstance(obj, SpecModel) else _plain(obj)
     return json.dumps(
         plain, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )
+
+
+def changed_fields(model: SpecModel) -> dict[str, str]:
+    """Fields that differ from their defaults, by dotted path."""
+    defaults = dict(_leaves(to_plain(type(model).model_construct())))
+    return {name: text for name, text in _leaves(to_plain(model)) if defaults.get(name) != text}
+
+
+def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every given field of a plain specification as (dotted path, value)."""
+    for name, value in plain.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -12,42 +12,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from distbragg.errors import InputError
 from distbragg.spec.base import Auto, Count, Positive, SpecModel, refusal
 from distbragg.spec.problems import input_error
-from distbragg.spec.yaml_text import Base60, read_yaml_mapping
+from distbragg.spec.yaml_text import read_yaml_mapping
 
 QueueKind = Literal["slurm", "pbs", "lsf", "sge"]
 WorkerCount = Annotated[int, Field(ge=0, le=1_000_000)]
 Bytes = Annotated[str, Field(pattern=r"^\d+(\.\d+)?\s?[kKMGT]i?B$")]
 
-_OWN_ARGUMENTS: Final = frozenset(
-    {
-        "account",
-        "cores",
-        "dashboard_address",
-        "death_timeout",
-        "host",
-        "interface",
-        "job_directives_skip",
-        "job_extra_directives",
-        "job_name",
-        "job_script_prologue",
-        "local_directory",
-        "log_directory",
-        "memory",
-        "n_workers",
-        "name",
-        "nanny",
-        "processes",
-        "project",
-        "protocol",
-        "python",
-        "queue",
-        "scheduler_options",
-        "security",
-        "walltime",
-        "worker_extra_args",
-    }
-)
-"""Arguments of dask-jobqueue that other fields stand for, or that would undo the encryption."""
+_NO_OPTIONS: Final = frozenset((
+    "dashboard_address", "death_timeout", "host", "job_directives_skip", "job_extra_directives",
+    "job_script_prologue", "n_workers", "name", "nanny", "project", "protocol", "scheduler_cls",
+    "scheduler_options", "security", "worker_extra_args",
+))  # fmt: skip
+"""Arguments of dask-jobqueue that fields of other names stand for, or that would undo the
+encryption; those of the fields' names cannot be set twice either."""
 
 _WALLTIME = re.compile(r"^(?:(\d{1,3})-)?(\d{1,4}):([0-5]\d):([0-5]\d)$")
 
@@ -71,9 +48,11 @@ class LocalClusterSpec(ClusterSpec):
     """Worker processes on this machine, bound to the loopback interface.
 
     `memory_limit` is that of one worker, such as "4GB"; empty: an equal share of the machine.
+    Without `tls` every user of this machine may run code as this one.
     """
 
     kind: Literal["local"] = "local"
+    tls: bool = True
     memory_limit: str = Field(default="", pattern=r"^(\d+(\.\d+)?\s?[kKMGT]?i?B)?$")
 
 
@@ -136,23 +115,21 @@ class QueueClusterSpec(ClusterSpec):
     @field_validator("walltime", mode="before")
     @classmethod
     def _walltime_is_text(cls, value: object) -> object:
-        # YAML 1.1 reads 10:00:00 without quotes as a number to base 60; other readers still do.
-        if isinstance(value, str) and not isinstance(value, Base60) and _WALLTIME.match(value):
+        if isinstance(value, str) and _WALLTIME.match(value):
             return value
-        raise refusal(f"{value!r} is no walltime", remedy='write hours, e.g. "10:00:00", in quotes')
+        raise refusal(f"{value!r} is no walltime", remedy="write hours, e.g. 10:00:00")
 
-    @field_validator("tls", "lifetime", mode="before")
+    @field_validator("tls", mode="before")
     @classmethod
-    def _choice_is_text(cls, value: object) -> object:
-        # YAML 1.1 reads no and off as false.
-        if isinstance(value, bool):
-            raise refusal("true/false is no choice here", remedy="write auto or none")
+    def _files_or_a_choice(cls, value: object) -> object:
+        if isinstance(value, str | bool) and value not in ("auto", "none"):
+            raise refusal(f"{value!r} is no choice here", remedy="write auto, none or the files")
         return value
 
     @field_validator("options")
     @classmethod
     def _options_add_only(cls, value: Mapping[str, Any]) -> Mapping[str, Any]:
-        taken = sorted(_OWN_ARGUMENTS & set(value))
+        taken = sorted((_NO_OPTIONS | set(cls.model_fields)) & set(value))
         if taken:
             raise refusal(
                 f"{taken[0]} cannot be set here",
@@ -205,29 +182,13 @@ MODELS: Final[Mapping[str, type[ClusterSpec]]] = {
     "local": LocalClusterSpec,
     "address": AddressClusterSpec,
     "scheduler-file": SchedulerFileClusterSpec,
-    "slurm": QueueClusterSpec,
-    "pbs": QueueClusterSpec,
-    "lsf": QueueClusterSpec,
-    "sge": QueueClusterSpec,
+    **dict.fromkeys(("slurm", "pbs", "lsf", "sge"), QueueClusterSpec),
 }
 """The model of each kind of cluster."""
 
 
 def read_cluster_file(path: str, kind: str = "") -> ClusterSpec:
-    """Read a cluster file.
-
-    Parameters
-    ----------
-    path : str
-        YAML.
-    kind : str
-        The kind it must have, where that was said elsewhere too; a file may then leave it out.
-
-    Raises
-    ------
-    InputError
-        The file cannot be used; names the file, the field and the remedy.
-    """
+    """Read a cluster file (YAML); it may leave `kind` out where that was said elsewhere."""
     content = read_yaml_mapping(path)
     said = content.setdefault("kind", kind) if kind else content.get("kind")
     if not isinstance(said, str) or said not in MODELS:
@@ -241,22 +202,16 @@ def read_cluster_file(path: str, kind: str = "") -> ClusterSpec:
         raise InputError(
             f"the file is about {said}, --cluster says {kind}", source=path, field="kind"
         )
-    model = MODELS[said]
-    try:
-        return model.model_validate(_beside(path, content))
-    except ValidationError as error:
-        raise input_error(error, model, path) from None
-
-
-def _beside(path: str, content: dict[str, Any]) -> dict[str, Any]:
-    """Take the files that a cluster file names relative to its own folder."""
     folder = Path(path).parent
-
-    def placed(name: object) -> object:
-        return str(folder / name) if isinstance(name, str) and name else name
-
-    if isinstance(content.get("tls"), dict):
-        content["tls"] = {field: placed(name) for field, name in content["tls"].items()}
     if "scheduler_file" in content:
-        content["scheduler_file"] = placed(content["scheduler_file"])
-    return content
+        content["scheduler_file"] = _beside(folder, content["scheduler_file"])
+    if isinstance(content.get("tls"), dict):
+        content["tls"] = {field: _beside(folder, name) for field, name in content["tls"].items()}
+    try:
+        return MODELS[said].model_validate(content)
+    except ValidationError as error:
+        raise input_error(error, MODELS[said], path) from None
+
+
+def _beside(folder: Path, name: object) -> object:
+    return str(folder / name) if isinstance(name, str) and name else name

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from distbragg.spec.base import Auto, Count, NonNegative, Positive, SpecModel
+
+FORMER_KERNELS: Final = ("eager", "reference")
+"""Kernels of earlier releases: what they computed the model computes."""
 
 TileShape = tuple[Count, Count]
 
@@ -24,8 +27,15 @@ class ComputeSpec(SpecModel):
     memory_limit_gb: Positive | Auto = "auto"
 
 
+Overflow = Literal["clip", "error"]
+
+
 class OutputSpec(SpecModel):
     """What a stack stores. `compressor: auto` is zstd for counts and lz4 for expected photons.
+
+    A pixel beyond the range of `dtype` is held at the largest value that it stores (65,534 of
+    uint16, 4,294,967,294 of uint32: the next marks missing frames) and counted in `overloads` of
+    its frame; under `overflow: error` its unit is set aside instead.
 
     `labels` keeps a table of predicted spots beside the images: position, hkl, |F|², partiality
     and expected photons of every spot that holds `label_minimum_photons` or more.
@@ -35,5 +45,6 @@ class OutputSpec(SpecModel):
     compressor: Literal["auto", "lz4", "zstd"] = "auto"
     compression_level: int = Field(default=1, ge=0, le=9)
     chunk: TileShape | Auto = "auto"
+    overflow: Overflow = "clip"
     labels: bool = False
     label_minimum_photons: NonNegative = 1.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from distbragg.matrices import covariance_root3
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
     MAXIMUM_SEED,
@@ -23,7 +24,6 @@ from distbragg.spec.base import (
     Vector3,
     refusal,
 )
-from distbragg.units import deg_to_rad
 
 _NAMES_OF_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -32,90 +32,133 @@ def _cell_by_name(value: object) -> object:
     """Take a cell that is written as a mapping of a, b, c, alpha, beta, gamma."""
     if not isinstance(value, Mapping):
         return value
-    names = ", ".join(_NAMES_OF_CELL)
-    for name in _NAMES_OF_CELL:
-        if name not in value:
-            raise refusal(f"{name} is missing", remedy=f"a cell has {names}")
-    for name in value:
-        if name not in _NAMES_OF_CELL:
-            raise refusal(f"{name!r} is no part of a cell", remedy=f"a cell has {names}")
+    problems = [f"{name} is missing" for name in _NAMES_OF_CELL if name not in value]
+    problems += [f"{name!r} is no part of a cell" for name in value if name not in _NAMES_OF_CELL]
+    if problems:
+        raise refusal(problems[0], remedy=f"a cell has {', '.join(_NAMES_OF_CELL)}")
     return tuple(value[name] for name in _NAMES_OF_CELL)
 
 
-Cell = Annotated[tuple[float, float, float, float, float, float], BeforeValidator(_cell_by_name)]
+Cell = Annotated[
+    tuple[Finite, Finite, Finite, Finite, Finite, Finite], BeforeValidator(_cell_by_name)
+]
 _CellCount = Annotated[float, Field(ge=1, le=MAXIMUM_SEED)]
 CellCounts = tuple[_CellCount, _CellCount, _CellCount]
-
-_LENGTHS = ("a", "b", "c")
-_ANGLES = ("alpha", "beta", "gamma")
-
-
-def cell_volume(cell: Cell) -> float:
-    """Volume of a unit cell, Å³; zero where the angles close no cell.
-
-    Parameters
-    ----------
-    cell : six floats
-        a, b, c in Å, alpha, beta, gamma in degrees.
-
-    Notes
-    -----
-    V = abc sqrt(1 − cos²α − cos²β − cos²γ + 2 cosα cosβ cosγ), *International Tables* C, 1.1.
-    """
-    ca, cb, cg = (math.cos(deg_to_rad(angle)) for angle in cell[3:])
-    square = 1.0 - ca * ca - cb * cb - cg * cg + 2.0 * ca * cb * cg
-    return cell[0] * cell[1] * cell[2] * math.sqrt(max(square, 0.0))
 
 
 def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
     """Say which inequality of the three angles fails, or an empty string."""
+    names = _NAMES_OF_CELL[3:]
     if sum(angles) >= 360.0:
         return f"alpha + beta + gamma = {sum(angles):g} must be below 360"
     for index, angle in enumerate(angles):
         others = [other for other in range(3) if other != index]
         limit = sum(angles[other] for other in others)
         if angle >= limit:
-            names = " + ".join(_ANGLES[other] for other in others)
-            return f"{_ANGLES[index]} = {angle:g} must be below {names} = {limit:g}"
+            total = " + ".join(names[other] for other in others)
+            return f"{names[index]} = {angle:g} must be below {total} = {limit:g}"
     return ""
 
 
 @lru_cache(maxsize=4)
 def check_cell(cell: Cell) -> None:
     """Refuse lengths that are not positive and angles that close no cell."""
-    for index, name in enumerate(_LENGTHS):
-        if cell[index] <= 0:
-            raise refusal(
-                f"cell length {name} = {cell[index]:g} must be positive", field=f"cell.{index}"
-            )
-    for index, name in enumerate(_ANGLES, start=3):
-        if not 0 < cell[index] < 180:
-            raise refusal(
-                f"cell angle {name} = {cell[index]:g} must lie between 0 and 180 degrees",
-                field=f"cell.{index}",
-            )
-    angles = " ".join(f"{angle:g}" for angle in cell[3:])
-    reason = _why_angles_cannot_close(cell[3:])
-    if reason:
+    for index, (name, value) in enumerate(zip(_NAMES_OF_CELL, cell, strict=True)):
+        problem = ""
+        if index < 3 and value <= 0:
+            problem = f"cell length {name} = {value:g} must be positive"
+        if index >= 3 and not 0 < value < 180:
+            problem = f"cell angle {name} = {value:g} must lie between 0 and 180 degrees"
+        if problem:
+            raise refusal(problem, field=f"cell.{index}")
+    if reason := _why_angles_cannot_close(cell[3:]):
+        angles = " ".join(f"{angle:g}" for angle in cell[3:])
         raise refusal(f"the angles {angles} close no cell: {reason}", field="cell")
-    volume = cell_volume(cell)
-    if not (volume > 0 and math.isfinite(volume)):
-        raise refusal(f"the cell has no usable volume ({volume:g} cubic angstrom)", field="cell")
+
+
+Covariance = tuple[Vector3, Vector3, Vector3]
+_Nine = tuple[Finite, Finite, Finite, Finite, Finite, Finite, Finite, Finite, Finite]
+_ROUNDED = 1e-6
+"""Elements of a symmetric matrix are one number where they differ by less of the largest."""
+
+_SPREADS = "give one number, three (about x, y, z of the crystal), or a 3 x 3 covariance in deg²"
+
+
+def _kind_of_spread(value: Any) -> str:  # noqa: ANN401
+    """Tell one spread, three of them, a matrix and its nine elements apart by their shape."""
+    if not isinstance(value, list | tuple):
+        return "one"
+    if any(isinstance(row, list | tuple) for row in value):
+        return "matrix"
+    return "three" if len(value) == 3 else "nine"
+
+
+def _spread_by_shape(value: Any) -> Any:  # noqa: ANN401
+    """Refuse what is neither a number nor three nor a matrix."""
+    if not isinstance(value, list | tuple):
+        return value
+    rows = [row for row in value if isinstance(row, list | tuple)]
+    shape = len(value), len(rows), *{len(row) for row in rows}
+    if shape not in ((3, 0), (9, 0), (3, 3, 3)):
+        raise refusal("is neither a number, nor three, nor a matrix", remedy=_SPREADS)
+    if any(type(part) is bool for row in rows for part in row):
+        raise refusal("true/false is no value here")
+    return value
+
+
+def _in_rows(numbers: _Nine) -> Covariance:
+    return numbers[:3], numbers[3:6], numbers[6:]
+
+
+def _check_covariance(rows: Covariance) -> Covariance:
+    """Refuse a matrix that is no covariance; make one symmetric that is so but for rounding."""
+    matrix = np.array(rows)
+    even = 0.5 * (matrix + matrix.T)
+    if float(np.abs(matrix - even).max()) > _ROUNDED * float(np.abs(matrix).max()):
+        raise refusal("the covariance is not symmetric", remedy="rows and columns are x, y, z")
+    try:
+        covariance_root3(even)
+    except ValueError:
+        problem = "no distribution has this covariance: it is not positive semi-definite"
+        remedy = "variances, in deg², are on the diagonal"
+        raise refusal(problem, remedy=remedy) from None
+    first, second, third = (tuple(row) for row in even.tolist())
+    return first, second, third
+
+
+Spread = Annotated[
+    Annotated[NonNegative, Tag("one")]
+    | Annotated[tuple[NonNegative, NonNegative, NonNegative], Tag("three")]
+    | Annotated[Covariance, AfterValidator(_check_covariance), Tag("matrix")]
+    | Annotated[_Nine, AfterValidator(_in_rows), AfterValidator(_check_covariance), Tag("nine")],
+    Discriminator(_kind_of_spread),
+    BeforeValidator(_spread_by_shape),
+]
 
 
 class MosaicSpec(SpecModel):
-    """Mosaic domains: random rotations within a spread about the aligned orientation."""
+    """Mosaic domains: random rotations about the aligned orientation.
 
-    spread_deg: NonNegative | None = None
+    `distribution: cap` draws them within a cap of `spread_deg`, as the C program does. Of
+    `gaussian` the rotation vectors are normally distributed. `spread_deg` is then the standard
+    deviation about every axis; or three of them, about x (along a), y (completing the others) and z
+    (along c*) of the crystal; or their covariance about these axes, in deg²: three rows of
+    three, or nine numbers. `sampling.method` says whether such domains are drawn.
+    """
+
+    spread_deg: Spread | None = None
     domains: Steps | None = None
     seed: GeneratorSeed | None = None
     distribution: Literal["cap", "gaussian"] = "cap"
     per_frame: bool = False
 
-
-def _check_axes(axes: str) -> None:
-    if axes[0] == axes[1] or axes[1] == axes[2]:
-        raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")
+    @model_validator(mode="after")
+    def _check_mosaic(self) -> Self:
+        if self.distribution == "cap" and isinstance(self.spread_deg, tuple):
+            problem = "a cap has one spread, the same about all axes"
+            remedy = "set crystal.mosaic.distribution: gaussian, or give one number"
+            raise refusal(problem, field="spread_deg", remedy=remedy)
+        return self
 
 
 class CrystalSpec(SpecModel):
@@ -149,16 +192,14 @@ class CrystalSpec(SpecModel):
         if self.cell is not None:
             check_cell(self.cell)
         ways = ("misset_deg", "quaternion_xyzw", "euler_deg", "u_matrix")
-        given = [name for name in ways if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise refusal(f"given beside {given[0]}", field=given[1], remedy="keep one of the two")
-        _check_axes(self.euler_axes)
-        if self.quaternion_xyzw is not None:
-            norm = math.hypot(*self.quaternion_xyzw)
-            if not (norm > 0 and math.isfinite(norm)):
-                raise refusal(
-                    "a rotation cannot be the quaternion 0 0 0 0", field="quaternion_xyzw"
-                )
+        for index, way in enumerate(ways):
+            self.keep_one(way, *ways[index + 1 :])
+        axes = self.euler_axes
+        if axes[1] in (axes[0], axes[2]):
+            raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")
+        if self.quaternion_xyzw is not None and not any(self.quaternion_xyzw):
+            problem = "a rotation cannot be the quaternion 0 0 0 0"
+            raise refusal(problem, field="quaternion_xyzw")
         return self
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from distbragg.spec.base import (
     Count,
+    Direction,
     FilePath,
     Finite,
     NonNegative,
@@ -16,7 +17,7 @@ from distbragg.spec.base import (
     Steps,
     Vector3,
     refusal,
-    require_direction,
+    within_reach,
 )
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
@@ -25,15 +26,9 @@ GeometryFormat = Literal["auto", "expt", "nxmx", "smv", "cbf", "xds", "xparm", "
 Curve = Literal["sphere", "cylinder_fast", "cylinder_slow"]
 _AXIS_NAMES = ("fast", "slow", "normal", "twotheta")
 _OF_ONE_PANEL = (
-    "close_distance_mm",
-    "size_fast_mm",
-    "size_slow_mm",
-    "xclose_mm",
-    "yclose_mm",
-    "orgx_px",
-    "orgy_px",
-    "pix0_m",
-)
+    "close_distance_mm", "size_fast_mm", "size_slow_mm", "xclose_mm", "yclose_mm", "orgx_px",
+    "orgy_px", "pix0_m",
+)  # fmt: skip
 _SIZES = ("pixels_fast", "pixels_slow", "pixel_size_mm")
 
 
@@ -45,7 +40,9 @@ class SensorSpec(SpecModel):
 
     thickness_um: NonNegative | None = None
     material: Material | None = None
-    attenuation_length_um: Annotated[float, Field(ge=0, allow_inf_nan=True)] | None = None
+    attenuation_length_um: (
+        Annotated[float, Field(ge=0, allow_inf_nan=True), AfterValidator(within_reach)] | None
+    ) = None
     layers: Steps | None = None
 
 
@@ -58,39 +55,27 @@ class PanelSpec(SpecModel):
 
     name: str | None = None
     origin_mm: Vector3
-    fast: Vector3
-    slow: Vector3
+    fast: Direction
+    slow: Direction
     pixels_fast: Count | None = None
     pixels_slow: Count | None = None
     pixel_size_mm: Positive | None = None
     sensor: SensorSpec = SensorSpec()
     mask_file: FilePath | None = None
 
-    @model_validator(mode="after")
-    def _check_axes(self) -> Self:
-        for name in ("fast", "slow"):
-            require_direction(getattr(self, name), name)
-        return self
-
 
 class DetectorAxesSpec(SpecModel):
     """Explicit directions; giving any of them selects the `custom` convention."""
 
-    fast: Vector3 | None = None
-    slow: Vector3 | None = None
-    normal: Vector3 | None = None
-    twotheta: Vector3 | None = None
+    fast: Direction | None = None
+    slow: Direction | None = None
+    normal: Direction | None = None
+    twotheta: Direction | None = None
 
     @property
     def given(self) -> tuple[str, ...]:
         """Names of the axes that were given."""
         return tuple(name for name in _AXIS_NAMES if getattr(self, name) is not None)
-
-    @model_validator(mode="after")
-    def _check_axes(self) -> Self:
-        for name in _AXIS_NAMES:
-            require_direction(getattr(self, name), name)
-        return self
 
 
 class DetectorSpec(SpecModel):
@@ -147,14 +132,9 @@ class DetectorSpec(SpecModel):
     def _check_detector(self) -> Self:
         if self.close_distance_mm == 0:
             raise refusal("a detector at distance 0 sits on the sample", field="close_distance_mm")
-        one_of = (
-            ("close_distance_mm", "distance_mm"),
-            ("size_fast_mm", "pixels_fast"),
-            ("size_slow_mm", "pixels_slow"),
-        )
-        for second, first in one_of:
-            if getattr(self, first) is not None and getattr(self, second) is not None:
-                raise refusal(f"given beside {first}", field=second, remedy="keep one of the two")
+        self.keep_one("distance_mm", "close_distance_mm")
+        self.keep_one("pixels_fast", "size_fast_mm")
+        self.keep_one("pixels_slow", "size_slow_mm")
         if self.axes.given and self.convention not in (None, "custom"):
             raise refusal(
                 f"the {self.convention} convention sets its own axes",
@@ -166,29 +146,22 @@ class DetectorSpec(SpecModel):
         self._check_preset()
         if self.geometry_file is not None or self.panels is not None:
             self._check_panels()
-        if self.geometry_experiment is not None and self.geometry_file is None:
-            raise refusal("goes with a geometry_file of experiments", field="geometry_experiment")
+        if self.geometry_file is None:
+            self.refuse_given("goes with a geometry_file of experiments", "geometry_experiment")
         return self
 
     def _check_preset(self) -> None:
         """Refuse what a preset gives, and gaps without one."""
         if self.preset is None:
-            if self.gaps is not None:
-                raise refusal("has no effect without a preset", field="gaps", remedy="leave it out")
+            self.refuse_given("has no effect without a preset", "gaps", remedy="leave it out")
             return
-        owners = ("geometry_file", "panels", *_SIZES, "size_fast_mm", "size_slow_mm")
-        for name in owners:
-            if getattr(self, name) is not None:
-                raise refusal("given beside preset", field=name, remedy="keep one of the two")
+        self.keep_one("preset", "geometry_file", "panels", *_SIZES, "size_fast_mm", "size_slow_mm")
         if self.gaps == "panels" and self.curved:
             raise refusal("panels of their own are flat", field="curved", remedy="leave it out")
 
     def _check_panels(self) -> None:
         """Refuse what places or sizes one panel beside panels that have places of their own."""
-        if self.panels is not None and self.geometry_file is not None:
-            raise refusal(
-                "given beside geometry_file", field="panels", remedy="keep one of the two"
-            )
+        self.keep_one("geometry_file", "panels")
         owner = "panels" if self.panels is not None else "geometry_file"
         if self.panels == ():
             raise refusal("the list of panels is empty", field="panels")
@@ -210,11 +183,8 @@ class DetectorSpec(SpecModel):
             )
 
     def _check_roi(self, roi: tuple[int, int, int, int]) -> None:
-        sides = (
-            ("fast", roi[0], roi[1], self.pixels_fast, 0),
-            ("slow", roi[2], roi[3], self.pixels_slow, 2),
-        )
-        for name, first, last, pixels, index in sides:
+        for index, name in ((0, "fast"), (2, "slow")):
+            first, last, pixels = roi[index], roi[index + 1], getattr(self, f"pixels_{name}")
             if first < 0:
                 raise refusal(f"first {name} pixel {first} is negative", field=f"roi.{index}")
             if last < first:

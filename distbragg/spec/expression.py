@@ -1,4 +1,4 @@
-"""Arithmetic of derived axes: parsed by `ast`, checked node by node, evaluated without `eval`."""
+"""Arithmetic of derived axes: parsed by `ast`, turned node by node into functions of numpy."""
 
 from __future__ import annotations
 
@@ -19,31 +19,17 @@ _LARGEST_NUMBER: Final = 1e300
 
 CONSTANTS: Final[Mapping[str, float]] = {"pi": math.pi, "e": math.e, "tau": math.tau}
 
-FUNCTIONS: Final[Mapping[str, tuple[int, Callable[..., Any]]]] = {
-    "abs": (1, np.abs),
-    "acos": (1, np.arccos),
-    "asin": (1, np.arcsin),
-    "atan": (1, np.arctan),
-    "atan2": (2, np.arctan2),
-    "ceil": (1, np.ceil),
-    "cos": (1, np.cos),
-    "degrees": (1, np.degrees),
-    "exp": (1, np.exp),
-    "floor": (1, np.floor),
-    "hypot": (2, np.hypot),
-    "log": (1, np.log),
-    "log10": (1, np.log10),
-    "max": (2, np.maximum),
-    "min": (2, np.minimum),
-    "radians": (1, np.radians),
-    "round": (1, np.rint),
-    "sin": (1, np.sin),
-    "sqrt": (1, np.sqrt),
-    "tan": (1, np.tan),
-}
-"""Functions by name, with the number of their arguments."""
+_SAME_IN_NUMPY: Final = (
+    "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "degrees", "exp", "floor", "hypot",
+    "log", "log10", "radians", "sin", "sqrt", "tan",
+)  # fmt: skip
+_OTHERS: Final = {"max": np.maximum, "min": np.minimum, "round": np.rint}
+FUNCTIONS: Final[Mapping[str, np.ufunc]] = dict(
+    sorted({**{name: getattr(np, name) for name in _SAME_IN_NUMPY}, **_OTHERS}.items())
+)
+"""Functions of one or two arguments, by name."""
 
-_BINARY: Final[Mapping[type[ast.operator], Callable[..., Any]]] = {
+_OPERATORS: Final[Mapping[type[ast.operator | ast.unaryop], Callable[..., Any]]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
     ast.Mult: np.multiply,
@@ -51,65 +37,38 @@ _BINARY: Final[Mapping[type[ast.operator], Callable[..., Any]]] = {
     ast.FloorDiv: np.floor_divide,
     ast.Mod: np.mod,
     ast.Pow: np.power,
-}
-_UNARY: Final[Mapping[type[ast.unaryop], Callable[..., Any]]] = {
     ast.UAdd: np.positive,
     ast.USub: np.negative,
 }
 
 Numbers = NDArray[np.float64]
+Formula = Callable[[Mapping[str, Any]], Any]
+"""Gives the value of a part of an expression, from the values of the names in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression.
-
-    Attributes
-    ----------
-    text : str
-    names : frozenset of str
-        Names it uses that are no constants: those of axes.
-    """
+    """A checked expression; `names` are those it uses that are no constants: axes."""
 
     text: str
     names: frozenset[str]
-    _tree: ast.expr
+    _formula: Formula
 
     def evaluate(self, values: Mapping[str, Numbers], size: int) -> Numbers:
-        """Return the value for every position of an axis, (size,) float64.
-
-        Parameters
-        ----------
-        values : mapping of str to (size,) float64
-            For every one of `names`.
-        size : int
-
-        Raises
-        ------
-        PydanticCustomError
-            Some value is not finite.
-        """
+        """Return the value at every position, (size,) float64, from those of all `names`."""
         with np.errstate(all="ignore"):
-            result = np.array(np.broadcast_to(_evaluate(self._tree, values), (size,)))
+            made = self._formula({**CONSTANTS, **values})
+            result = np.array(np.broadcast_to(made, (size,)), dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(result))
         if bad.size:
             raise refusal(
                 f"{self.text!r} is not a finite number at position {int(bad[0])}", field="derived"
             )
-        return np.asarray(result, dtype=np.float64)
+        return result
 
 
 def parse_expression(text: str) -> Expression:
-    """Check an expression.
-
-    Numbers, names, + − * / // % **, parentheses and the functions of `FUNCTIONS`; nothing
-    else, and of limited length.
-
-    Raises
-    ------
-    PydanticCustomError
-        It is no such expression.
-    """
+    """Check an expression of numbers, names, + − * / // % **, parentheses and `FUNCTIONS`."""
     if len(text) > MAXIMUM_LENGTH:
         raise refusal(f"an expression of more than {MAXIMUM_LENGTH} characters", field="derived")
     try:
@@ -123,64 +82,51 @@ def parse_expression(text: str) -> Expression:
     if sum(1 for _ in ast.walk(tree)) > MAXIMUM_NODES:
         raise refusal(f"an expression of more than {MAXIMUM_NODES} parts", field="derived")
     names: set[str] = set()
-    _check(tree, names)
-    return Expression(text, frozenset(names - set(CONSTANTS)), tree)
+    formula = _formula_of(tree, names)
+    return Expression(text, frozenset(names - set(CONSTANTS)), formula)
 
 
-def _check(node: ast.expr, names: set[str]) -> None:
-    """Refuse whatever is not on the list; collect names."""
+def _formula_of(node: ast.expr, names: set[str]) -> Formula:
+    """Turn a node into its formula, and collect names; whatever is not on the list is refused.
+
+    Numbers are float64 throughout, so that no power can grow without end.
+    """
     if isinstance(node, ast.Constant):
-        if not _is_number(node.value):
-            raise refusal(f"{str(node.value)[:40]!r} is no number here", field="derived")
-    elif isinstance(node, ast.Name):
-        names.add(node.id)
-    elif isinstance(node, ast.UnaryOp) and type(node.op) in _UNARY:
-        _check(node.operand, names)
-    elif isinstance(node, ast.BinOp) and type(node.op) in _BINARY:
-        _check(node.left, names)
-        _check(node.right, names)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
-        _check_call(node.func.id, node.args, names)
-    else:
-        raise refusal(
-            f"{ast.unparse(node)[:40]!r} is not allowed in an expression",
-            field="derived",
-            remedy=f"use + - * / // % ** and {', '.join(FUNCTIONS)}",
-        )
-
-
-def _check_call(name: str, arguments: list[ast.expr], names: set[str]) -> None:
-    if name not in FUNCTIONS:
-        raise refusal(
-            f"there is no function {name!r}",
-            field="derived",
-            remedy=f"there are {', '.join(FUNCTIONS)}",
-        )
-    wanted = FUNCTIONS[name][0]
-    if len(arguments) != wanted:
-        raise refusal(f"{name} takes {wanted} arguments, not {len(arguments)}", field="derived")
-    for argument in arguments:
-        _check(argument, names)
-
-
-def _evaluate(node: ast.expr, values: Mapping[str, Numbers]) -> Any:  # noqa: ANN401
-    """Evaluate a checked node: in float64 throughout, so that no power can grow without end."""
-    if isinstance(node, ast.Constant):
-        return np.float64(node.value)  # type: ignore[arg-type]
+        value: Any = node.value
+        if type(value) not in (int, float) or not abs(value) <= _LARGEST_NUMBER:
+            raise refusal(f"{str(value)[:40]!r} is no number here", field="derived")
+        number = np.float64(value)
+        return lambda values: number
     if isinstance(node, ast.Name):
-        return values[node.id] if node.id in values else np.float64(CONSTANTS[node.id])
-    if isinstance(node, ast.UnaryOp):
-        return _UNARY[type(node.op)](_evaluate(node.operand, values))
-    if isinstance(node, ast.BinOp):
-        left, right = _evaluate(node.left, values), _evaluate(node.right, values)
-        return _BINARY[type(node.op)](left, right)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-        arguments = [_evaluate(argument, values) for argument in node.args]
-        return FUNCTIONS[node.func.id][1](*arguments)
-    raise AssertionError("a node that was not checked")
+        name = node.id
+        names.add(name)
+        return lambda values: values[name]
+    function, operands = _operation(node)
+    parts = [_formula_of(operand, names) for operand in operands]
+    return lambda values: function(*(part(values) for part in parts))
 
 
-def _is_number(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return abs(value) <= _LARGEST_NUMBER
+def _operation(node: ast.expr) -> tuple[Callable[..., Any], list[ast.expr]]:
+    """Return what a node does with which other nodes."""
+    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)], [node.operand]
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)], [node.left, node.right]
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+        name = node.func.id
+        if name not in FUNCTIONS:
+            raise refusal(
+                f"there is no function {name!r}",
+                field="derived",
+                remedy=f"there are {', '.join(FUNCTIONS)}",
+            )
+        function = FUNCTIONS[name]
+        if len(node.args) != function.nin:
+            problem = f"{name} takes {function.nin} arguments, not {len(node.args)}"
+            raise refusal(problem, field="derived")
+        return function, node.args
+    raise refusal(
+        f"{ast.unparse(node)[:40]!r} is not allowed in an expression",
+        field="derived",
+        remedy=f"use + - * / // % ** and {', '.join(FUNCTIONS)}",
+    )

@@ -10,7 +10,7 @@ from typing import TypeVar
 from distbragg.errors import InputError
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.paths import file_paths, names_file, with_value
+from distbragg.spec.paths import file_paths, names_file, plain_parts, with_value
 from distbragg.spec.sweep import SweepSpec
 
 Spec = TypeVar("Spec", ExperimentSpec, SweepSpec)
@@ -23,8 +23,8 @@ def file_fields(spec: ExperimentSpec | SweepSpec) -> tuple[tuple[str, str], ...]
     value, `axes.<axis>.values.<index>`.
     """
     if isinstance(spec, ExperimentSpec):
-        return tuple(_experiment_files(spec))
-    found = [(f"experiment.{path}", name) for path, name in _experiment_files(spec.experiment)]
+        return tuple(file for names in sorted(file_paths()) for file in _files_at(spec, names, ""))
+    found = [(f"experiment.{path}", name) for path, name in file_fields(spec.experiment)]
     for position, axis in enumerate(spec.axes):
         if names_file(axis.target):
             found += [
@@ -32,11 +32,6 @@ def file_fields(spec: ExperimentSpec | SweepSpec) -> tuple[tuple[str, str], ...]
                 for index, name in enumerate(axis.values or ())
             ]
     return tuple(found)
-
-
-def _experiment_files(spec: ExperimentSpec) -> Iterator[tuple[str, str]]:
-    for names in sorted(file_paths()):
-        yield from _files_at(spec, names, "")
 
 
 def _files_at(node: object, names: tuple[str, ...], path: str) -> Iterator[tuple[str, str]]:
@@ -52,50 +47,17 @@ def _files_at(node: object, names: tuple[str, ...], path: str) -> Iterator[tuple
 
 
 def replace_files(spec: Spec, names: Mapping[str, str]) -> Spec:
-    """Return the specification with other file names at the given dotted paths.
-
-    Parameters
-    ----------
-    spec : ExperimentSpec or SweepSpec
-    names : mapping
-        New file name by dotted path, as `file_fields` lists them; other files stay.
-    """
+    """Return the specification with other names of the files at some of `file_fields`' paths."""
     if not names:
         return spec
     plain: object = to_plain(spec)
     for path, name in names.items():
-        parts = tuple(int(part) if part.isdecimal() else part for part in path.split("."))
-        plain = with_value(plain, parts, name, path=path)
+        plain = with_value(plain, plain_parts(path), name, path=path)
     return type(spec).model_validate(plain)
 
 
-def confine_files(spec: ExperimentSpec | SweepSpec, root: str | Path, *, source: str = "") -> None:
-    """Refuse a specification that names a file outside of `root`, by a link too.
-
-    Parameters
-    ----------
-    spec : ExperimentSpec or SweepSpec
-        With absolute file names.
-    root : path
-    source : str
-        File for the message.
-
-    Raises
-    ------
-    InputError
-        Names the field.
-    """
-    for path, name in file_fields(spec):
-        check_under(name, root, source=source, field=path)
-
-
 def check_under(name: str | Path, root: str | Path, *, source: str = "", field: str = "") -> None:
-    """Refuse a file that does not lie in `root` once links and `..` are followed.
-
-    Raises
-    ------
-    InputError
-    """
+    """Refuse a file that does not lie in `root` once links and `..` are followed."""
     real, base = os.path.realpath(name), os.path.realpath(root)
     if os.path.commonpath((real, base)) != base:
         raise InputError(

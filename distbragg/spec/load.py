@@ -1,11 +1,11 @@
-"""Specification files in: YAML and `--set` overrides to validated specifications.
-
-Every problem becomes one `InputError` that names the file, the field and the remedy.
-"""
+"""Specification files in: YAML and `--set` overrides to specifications, or one `InputError`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,18 +15,59 @@ from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec
 from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.files import absolute_files, check_under, confine_files
-from distbragg.spec.paths import split_path, with_value
+from distbragg.spec.files import Spec, absolute_files, check_under, file_fields
+from distbragg.spec.paths import plain_parts, split_path, with_value
 from distbragg.spec.problems import input_error
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import as_mapping, parse_yaml, read_yaml_mapping
 
 _SWEEP_KEYS = ("experiment", "axes")
+_SPLIT_FIELD = partial(split_path, source="--set")
 
 Model = TypeVar("Model", bound=SpecModel)
 
 TableReader = Callable[[Path, Sequence[str] | None], list[list[Any]]]
 """Reads rows of the named columns from a file; this layer reads no files but specifications."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Origin:
+    """Where plain data comes from."""
+
+    source: str = ""  # its name in messages
+    folder: str | Path | None = None  # of relative file names; without it they stay as written
+    root: str | Path | None = None  # every file must lie in it
+
+    def beside(self, name: str, field: str, source: str = "") -> Path:
+        """Path of another file that a field of the data names."""
+        path = Path(name) if self.folder is None else Path(self.folder) / name
+        if self.root is not None:
+            check_under(path, self.root, source=source, field=field)
+        return path
+
+    def validated(self, model: type[Model], data: Mapping[str, Any]) -> Model:
+        """Validate data, with every problem as one `InputError`."""
+        try:
+            return model.model_validate(data)
+        except InputError as error:
+            raise error.placed(source=error.source or self.source) from None
+        except ValidationError as error:
+            raise input_error(error, model, self.source) from None
+        except (RecursionError, OverflowError) as error:
+            raise InputError(f"cannot be used: {error}", source=self.source) from None
+
+    def with_files(self, spec: Spec) -> Spec:
+        """Take the files of a specification from the folder, and refuse those outside the root."""
+        placed = spec if self.folder is None else absolute_files(spec, self.folder)
+        if self.root is not None:
+            for path, name in file_fields(placed):
+                check_under(name, self.root, source=self.source, field=path)
+        return placed
+
+
+def is_sweep(data: Mapping[str, Any]) -> bool:
+    """Whether plain data is that of a sweep, not of an experiment."""
+    return any(key in data for key in _SWEEP_KEYS)
 
 
 def load_spec(
@@ -49,17 +90,15 @@ def load_spec(
     InputError
     """
     data = read_yaml_mapping(path)
-    if any(key in data for key in _SWEEP_KEYS):
+    if is_sweep(data):
         raise InputError(
             "is a sweep, where one experiment is needed",
             source=str(path),
             remedy="use `distbragg sweep`, or load_sweep in Python",
         )
     data = apply_overrides(data, overrides)
-    try:
+    with _naming(overrides):
         return parse_spec(data, source=str(path), base_dir=Path(path).parent, root=root)
-    except InputError as error:
-        raise _of_override(error, overrides) from None
 
 
 def parse_spec(
@@ -69,84 +108,14 @@ def parse_spec(
     base_dir: str | Path | None = None,
     root: str | Path | None = None,
 ) -> ExperimentSpec:
-    """Validate plain data as the specification of one experiment.
+    """Validate plain data, as YAML or JSON gives them, as the specification of one experiment.
 
-    Parameters
-    ----------
-    mapping : mapping
-        Plain data, as YAML or JSON gives them.
-    source : str
-        Name for messages.
-    base_dir : path, optional
-        Folder from which relative file names are taken; without it they stay as written.
-    root : path, optional
-        As in `load_spec`.
-
-    Raises
-    ------
-    InputError
+    `source`: name for messages. `base_dir`: folder from which relative file names are taken;
+    without it they stay as written. `root` as in `load_spec`.
     """
-    spec = _validate(ExperimentSpec, as_mapping(mapping, source=source), source)
-    spec = spec if base_dir is None else absolute_files(spec, base_dir)
-    if root is not None:
-        confine_files(spec, root, source=source)
-    return spec
-
-
-def load_sweep(
-    path: str | Path,
-    overrides: Sequence[str] = (),
-    *,
-    root: str | Path | None = None,
-    tables: TableReader | None = None,
-) -> SweepSpec:
-    """Read a sweep: `experiment:` (inline, or the path of its own file) and `axes:`.
-
-    Overrides set fields of the experiment (`beam.energy_ev=9000`, with or without a leading
-    `experiment.`) or of the axes (`axes.0.linspace.count=5`). `root` as in `load_spec`, `tables`
-    as in `parse_sweep`.
-
-    Raises
-    ------
-    InputError
-    """
-    data = read_yaml_mapping(path)
-    if not any(key in data for key in _SWEEP_KEYS):
-        raise InputError(
-            "has no `experiment:` and no `axes:`",
-            source=str(path),
-            remedy="use `distbragg render` for a single experiment",
-        )
-    try:
-        return parse_sweep(
-            data,
-            source=str(path),
-            base_dir=Path(path).parent,
-            overrides=overrides,
-            root=root,
-            tables=tables,
-        )
-    except InputError as error:
-        raise _of_override(error, overrides) from None
-
-
-def load_any(
-    path: str | Path,
-    overrides: Sequence[str] = (),
-    *,
-    root: str | Path | None = None,
-    tables: TableReader | None = None,
-) -> SweepSpec:
-    """Read a sweep, or a single experiment as a sweep without axes; see `load_sweep`.
-
-    Raises
-    ------
-    InputError
-    """
-    data = read_yaml_mapping(path)
-    if any(key in data for key in _SWEEP_KEYS):
-        return load_sweep(path, overrides, root=root, tables=tables)
-    return SweepSpec(experiment=load_spec(path, overrides, root=root))
+    origin = _Origin(source, base_dir, root)
+    data = as_mapping(mapping, source=source)
+    return origin.with_files(origin.validated(ExperimentSpec, data))
 
 
 def parse_sweep(
@@ -158,14 +127,13 @@ def parse_sweep(
     root: str | Path | None = None,
     tables: TableReader | None = None,
 ) -> SweepSpec:
-    """Validate plain data as a sweep; see `parse_spec` and `load_sweep`.
+    """Validate plain data as a sweep: `experiment` (inline, or a file's path) and `axes`.
 
-    `tables` reads the rows of an axis's table; without it such an axis is refused.
-
-    Raises
-    ------
-    InputError
+    Overrides set fields of the experiment (`beam.energy_ev=9000`, with or without a leading
+    `experiment.`) or of the axes (`axes.0.linspace.count=5`). `tables` reads the rows of an axis's
+    table; without it such an axis is refused. The others are those of `parse_spec`.
     """
+    origin = _Origin(source, base_dir, root)
     data = as_mapping(mapping, source=source)
     for key in data:
         if key not in _SWEEP_KEYS:
@@ -177,153 +145,91 @@ def parse_sweep(
             )
     on_axes = [item for item in overrides if item.startswith("axes.")]
     on_experiment = [item.removeprefix("experiment.") for item in overrides if item not in on_axes]
-    data = _override_axes(data, on_axes)
-    reader = tables if root is None else _under(root, tables)
-    axes = _parse_axes(data.get("axes"), source, base_dir, reader)
-    _refuse_swept(on_experiment, axes)
-    experiment = _parse_experiment(data.get("experiment"), source, base_dir, on_experiment, root)
-    try:
-        sweep = SweepSpec(experiment=experiment, axes=axes)
-    except InputError as error:
-        raise _placed(error, source) from None
-    except ValidationError as error:
-        raise input_error(error, SweepSpec, source) from None
-    sweep = sweep if base_dir is None else absolute_files(sweep, base_dir)
-    if root is not None:
-        confine_files(sweep, root, source=source)
-    return sweep
+    with _naming(overrides):
+        data = apply_overrides(data, on_axes, plain_parts)
+        axes = _parse_axes(data.get("axes"), origin, tables)
+        _refuse_swept(on_experiment, axes)
+        experiment = _parse_experiment(data.get("experiment"), origin, on_experiment)
+        sweep = origin.validated(SweepSpec, {"experiment": experiment, "axes": axes})
+        return origin.with_files(sweep)
 
 
-def apply_overrides(mapping: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return plain experiment data with "dotted.path=value" overrides applied in order.
-
-    Raises
-    ------
-    InputError
-        No `=`, no YAML value, or no such path (the remedy gives the nearest).
-    """
+def apply_overrides(
+    mapping: Mapping[str, Any],
+    overrides: Sequence[str],
+    split: Callable[[str], tuple[str | int, ...]] = _SPLIT_FIELD,
+) -> dict[str, Any]:
+    """Return plain data with "dotted.path=value" overrides applied in order."""
     data: object = dict(mapping)
     for item in overrides:
-        path, value = split_override(item)
-        parts = split_path(path, source="--set")
-        data = with_value(data, parts, value, path=path, source="--set")
-    return dict(as_mapping(data))
+        path, sign, text = item.partition("=")
+        path = path.strip()
+        if not sign or not path:
+            raise InputError(
+                f"{item!r} is no assignment", source="--set", remedy="write --set dotted.path=value"
+            )
+        value = parse_yaml(text, source=f"--set {path}")
+        data = with_value(data, split(path), value, path=path, source="--set")
+    return as_mapping(data)
 
 
-def split_override(item: str) -> tuple[str, object]:
-    """Split "dotted.path=value" and read the value as YAML."""
-    path, sign, text = item.partition("=")
-    if not sign or not path.strip():
-        raise InputError(
-            f"{item!r} is no assignment", source="--set", remedy="write --set dotted.path=value"
-        )
-    return path.strip(), parse_yaml(text, source=f"--set {path.strip()}")
-
-
-def _of_override(error: InputError, overrides: Sequence[str]) -> InputError:
+@contextmanager
+def _naming(overrides: Sequence[str]) -> Iterator[None]:
     """Name `--set` in place of the file where a value that it gave is refused."""
-    field = error.field.removeprefix("experiment.")
-    for item in overrides:
-        path = item.partition("=")[0].strip().removeprefix("experiment.")
-        if field == path or field.startswith(f"{path}."):
-            return InputError(error.problem, source="--set", field=error.field, remedy=error.remedy)
-    return error
-
-
-def _validate(model: type[Model], data: Mapping[str, Any], source: str) -> Model:
     try:
-        return model.model_validate(data)
+        yield
     except InputError as error:
-        raise _placed(error, source) from None
-    except ValidationError as error:
-        raise input_error(error, model, source) from None
-    except (RecursionError, OverflowError) as error:
-        raise InputError(f"cannot be used: {error}", source=source) from None
+        field = error.field.removeprefix("experiment.")
+        for item in overrides:
+            path = item.partition("=")[0].strip().removeprefix("experiment.")
+            if field == path or field.startswith(f"{path}."):
+                raise error.placed(source="--set") from None
+        raise
 
 
-def _placed(error: InputError, source: str) -> InputError:
-    return InputError(
-        error.problem, source=error.source or source, field=error.field, remedy=error.remedy
-    )
+@contextmanager
+def _within(place: str) -> Iterator[None]:
+    """Put the place of a part of the file before the fields that its errors name."""
+    try:
+        yield
+    except InputError as error:
+        field = f"{place}.{error.field}" if error.field else place
+        raise error.placed(field=field) from None
 
 
-def _under(root: str | Path, tables: TableReader | None) -> TableReader | None:
-    """Return a reader that reads below `root` alone."""
-    if tables is None:
-        return None
-    reader = tables
-
-    def read(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
-        check_under(path, root, field="table.file")
-        return reader(path, columns)
-
-    return read
-
-
-def _override_axes(data: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    changed: object = data
-    for item in overrides:
-        path, value = split_override(item)
-        parts = tuple(
-            int(part) if part.isdecimal() and len(part) < 10 else part for part in path.split(".")
-        )
-        changed = with_value(changed, parts, value, path=path, source="--set")
-    return as_mapping(changed)
+def _parse_axes(axes: object, origin: _Origin, tables: TableReader | None) -> list[AxisSpec]:
+    if not isinstance(axes, list | tuple | None):
+        raise InputError("needs a list of axes", source=origin.source, field="axes")
+    parsed = []
+    for position, axis in enumerate(axes or ()):
+        with _within(f"axes.{position}"):
+            if not isinstance(axis, Mapping):
+                problem = "needs a mapping with name, path and values"
+                raise InputError(problem, source=origin.source)
+            parsed.append(_parse_axis(axis, origin, tables))
+    return parsed
 
 
-def _parse_axis(
-    plain: Mapping[str, Any], source: str, base_dir: str | Path | None, tables: TableReader | None
-) -> AxisSpec:
+def _parse_axis(plain: Mapping[str, Any], origin: _Origin, tables: TableReader | None) -> AxisSpec:
     """Validate an axis, and put a table's values in its place."""
-    axis = _validate(AxisSpec, plain, source)
+    axis = origin.validated(AxisSpec, plain)
     if axis.table is None or tables is None:
         return axis
-    path = Path(axis.table.file)
-    path = path if base_dir is None else Path(base_dir) / path
+    path = origin.beside(axis.table.file, "table.file")
     single = axis.table.column
     rows = tables(path, axis.table.columns if single is None else (single,))
     values = rows if single is None else [row[0] for row in rows]
     rest = {key: value for key, value in plain.items() if key != "table"}
-    return _validate(AxisSpec, {**rest, "values": values}, source)
-
-
-def _parse_axes(
-    axes: object, source: str, base_dir: str | Path | None, tables: TableReader | None
-) -> tuple[AxisSpec, ...]:
-    if axes is None:
-        return ()
-    if not isinstance(axes, list | tuple):
-        raise InputError("needs a list of axes", source=source, field="axes")
-    parsed = []
-    for position, axis in enumerate(axes):
-        if not isinstance(axis, Mapping):
-            raise InputError(
-                "needs a mapping with name, path and values",
-                source=source,
-                field=f"axes.{position}",
-            )
-        try:
-            parsed.append(_parse_axis(axis, source, base_dir, tables))
-        except InputError as error:
-            field = ".".join(part for part in (f"axes.{position}", error.field) if part)
-            raise InputError(
-                error.problem, source=error.source, field=field, remedy=error.remedy
-            ) from None
-    return tuple(parsed)
+    return origin.validated(AxisSpec, {**rest, "values": values})
 
 
 def _parse_experiment(
-    experiment: object,
-    source: str,
-    base_dir: str | Path | None,
-    overrides: Sequence[str],
-    root: str | Path | None,
+    experiment: object, origin: _Origin, overrides: Sequence[str]
 ) -> ExperimentSpec:
+    source = origin.source
     if isinstance(experiment, str):
-        path = Path(experiment) if base_dir is None else Path(base_dir) / experiment
-        if root is not None:
-            check_under(path, root, source=source, field="experiment")
-        return load_spec(path, overrides, root=root)
+        path = origin.beside(experiment, "experiment", source)
+        return load_spec(path, overrides, root=origin.root)
     if experiment is None:
         raise InputError(
             "is missing",
@@ -336,22 +242,14 @@ def _parse_experiment(
             "needs a mapping of fields or the path of a file", source=source, field="experiment"
         )
     data = apply_overrides(as_mapping(experiment, source=source), overrides)
-    try:
-        return parse_spec(data, source=source, base_dir=base_dir)
-    except InputError as error:
-        field = ".".join(part for part in ("experiment", error.field) if part)
-        raise InputError(
-            error.problem, source=error.source, field=field, remedy=error.remedy
-        ) from None
+    with _within("experiment"):
+        return parse_spec(data, source=source, base_dir=origin.folder)
 
 
 def _refuse_swept(overrides: Sequence[str], axes: Sequence[AxisSpec]) -> None:
+    names = {axis.target: axis.name for axis in axes}
     for item in overrides:
         path = item.partition("=")[0].strip()
-        for axis in axes:
-            if axis.target == path:
-                raise InputError(
-                    f"{path} is swept by the axis {axis.name!r}",
-                    source="--set",
-                    remedy="change the axis instead",
-                )
+        if path in names:
+            problem = f"{path} is swept by the axis {names[path]!r}"
+            raise InputError(problem, source="--set", remedy="change the axis instead")

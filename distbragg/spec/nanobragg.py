@@ -6,6 +6,8 @@ The meaning of every flag is the program's own; where the program ignores a flag
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,53 +18,43 @@ from pydantic import ValidationError
 from distbragg.errors import InputError
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import absolute_files
-from distbragg.spec.nanobragg_flags import FLAGS, Flag
+from distbragg.spec.nanobragg_flags import FLAGS, Convert, Flag, found_within, nearest_flag
 from distbragg.spec.nanobragg_resolve import Gathered, resolve
-from distbragg.spec.nanobragg_tokens import (
-    Reader,
-    found_within,
-    leading_number,
-    nearest_flag,
-    parse_numbers,
-    parse_tile,
-)
 from distbragg.spec.problems import input_error
-from distbragg.units import mm_to_m
 
-SEEDS = 2**63
 HELP_FLAGS = FLAGS["--help"].names
 
-_LONGEST_SHOWN = 60
-"""Characters of a token that an error shows."""
+_LARGEST_INTEGER = 2**63
+_LONGEST_SHOWN = 60  # characters of a token that an error shows
 
 
 @dataclass(frozen=True, slots=True)
 class NanobraggOutputs:
-    """Files that were named, and how to scale them; a file not named is not written.
-
-    `scale` and `pgmscale` are None where the program would choose; `adc` is in detector units.
-    """
+    """Files that were named, and how to scale them; a file not named is not written."""
 
     floatfile: str | None = None
     intfile: str | None = None
     noisefile: str | None = None
     pgmfile: str | None = None
-    scale: float | None = None
-    adc: float = 40.0
+    scale: float | None = None  # None: as the program would choose it
+    adc: float = 40.0  # detector units
     pgmscale: float | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files to write."""
+        names = (self.floatfile, self.intfile, self.noisefile, self.pgmfile)
+        return [name for name in names if name is not None]
 
 
 @dataclass(frozen=True, slots=True)
 class OwnOptions:
-    """Options of distbragg that stand beside nanoBragg's flags.
+    """Options of distbragg that stand beside nanoBragg's flags."""
 
-    `threads` None means the cores the process may use; `progress` None means where it helps.
-    """
-
-    threads: int | None = None
+    threads: int | None = None  # None: the cores the process may use
     cluster: str | None = None
     out: str | None = None
-    progress: bool | None = None
+    progress: bool | None = None  # None: where it helps
     help: bool = False
 
 
@@ -77,279 +69,196 @@ class NanobraggCommand:
 
 
 def parse_nanobragg(argv: Sequence[str], *, base_dir: str | Path | None = None) -> NanobraggCommand:
-    """Read nanoBragg's command line.
+    """Read nanoBragg's command line: the arguments after the program's name.
 
-    Parameters
-    ----------
-    argv : sequence of str
-        Arguments after the program's name.
-    base_dir : path, optional
-        Folder from which relative input files are taken; the current one by default.
-        Output names stay as written.
-
-    Returns
-    -------
-    NanobraggCommand
-
-    Raises
-    ------
-    InputError
-        An unknown flag (with the nearest), a missing or bad argument, or flags that leave no
-        crystal or no structure factors.
+    Relative input files are taken from `base_dir`, by default the current folder; names of
+    outputs stay as written.
     """
     if any(token in HELP_FLAGS for token in argv):
         return NanobraggCommand(ExperimentSpec(physics="nanobragg"), own=OwnOptions(help=True))
     gathered = Gathered()
-    reader = Reader(tuple(argv))
-    while reader.more():
+    reader = Reader(list(argv))
+    while reader.tokens:
         flag, token = _next_flag(reader, gathered)
         _take(flag, token, reader, gathered)
-    own = _own_options(gathered)
-    outputs = _outputs(gathered)
+    own = _group_of(gathered, "own")
+    gathered.cached = own.pop("dump", None) is not None
+    outputs = _outputs(_group_of(gathered, "outputs"))
     plain = resolve(gathered)
     spec = absolute_files(_validated(plain, gathered), base_dir or Path.cwd())
-    return NanobraggCommand(spec, outputs, own, tuple(gathered.warnings))
+    return NanobraggCommand(spec, outputs, OwnOptions(**own), tuple(gathered.warnings))
+
+
+@dataclass(slots=True)
+class Reader:
+    """The tokens left to read."""
+
+    tokens: list[str]
+    is_value: bool = False
+    """The next token is the value of `--option=value`, whatever it looks like."""
+
+    def holds(self, word: str) -> bool:
+        """Whether the next token has a word in it."""
+        return bool(self.tokens) and word in self.tokens[0]
+
+    def text(self, flag: str) -> str:
+        """Take a word or file name; another flag in its place means it was forgotten."""
+        if not self.tokens or not self.tokens[0] or (self.tokens[0] in FLAGS and not self.is_value):
+            raise InputError("its argument is missing", source=flag)
+        self.is_value = False
+        return self.tokens.pop(0)
+
+    def number(self, flag: str, kind: Convert) -> float:
+        """Take a finite number; `int` refuses fractions."""
+        token = self.text(flag)
+        try:
+            value: float = int(token) if re.fullmatch(r"[-+]?\d{1,19}", token) else float(token)
+        except ValueError:
+            raise InputError(f"{token!r} is not a number", source=flag) from None
+        if not math.isfinite(value):
+            raise InputError(f"{token!r} is not a finite number", source=flag)
+        if kind == "float":
+            return float(value)
+        if value != int(value) or abs(value) >= _LARGEST_INTEGER:
+            raise InputError(f"{token!r} is not a whole number", source=flag)
+        return int(value)
+
+    def arguments(self, flag: Flag, token: str) -> object:
+        """Take a flag's arguments: one value, or a list where it has several."""
+        if flag.convert == "text":
+            return self.text(token)
+        values = [self.number(token, flag.convert) for _ in flag.arguments]
+        return values[0] if len(values) == 1 else values
 
 
 def _next_flag(reader: Reader, gathered: Gathered) -> tuple[Flag, str]:
-    token = reader.next()
+    token = reader.tokens.pop(0)
     if token.startswith("--") and "=" in token:
         token, _, value = token.partition("=")
-        reader.push(value)
+        reader.tokens.insert(0, value)
+        reader.is_value = True
     flag = FLAGS.get(token)
     if flag is not None:
         return flag, token
-    within = found_within(token) if token.startswith("-") else ""
-    if within:
-        gathered.warn(f"{_shown(token)} is taken as {within}, which nanoBragg finds in it")
-        return FLAGS[within], within
+    shown = token if len(token) <= _LONGEST_SHOWN else f"{token[:_LONGEST_SHOWN]}…"
     if not token.startswith("-"):
-        raise InputError(
-            "is no flag",
-            source=_shown(token) or "''",
-            remedy="arguments follow the flag they belong to",
-        )
+        remedy = "arguments follow the flag they belong to"
+        raise InputError("is no flag", source=shown or "''", remedy=remedy)
+    if within := found_within(token):
+        gathered.warn(f"{shown} is taken as {within}, which nanoBragg finds in it")
+        return FLAGS[within], within
     near = nearest_flag(token)
     remedy = f"did you mean {near}?" if near else "see `distbragg nanobragg --help`"
-    raise InputError("unknown flag", source=_shown(token), remedy=remedy)
-
-
-def _shown(token: str) -> str:
-    """Return a token as an error names it, shortened where it would fill the screen."""
-    return token if len(token) <= _LONGEST_SHOWN else f"{token[:_LONGEST_SHOWN]}…"
+    raise InputError("unknown flag", source=shown, remedy=remedy)
 
 
 def _take(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
     gathered.token = token
-    if flag.kind == "refused":
-        raise InputError(f"refused: {flag.reason}", source=token)
     if flag.kind == "ignored":
         gathered.warn(f"{token} is ignored: {flag.reason}")
-    following = reader.ahead(3)
-    handler = _HANDLERS.get(flag.special)
-    if handler is not None:
-        handler(flag, token, reader, gathered)
-    elif not flag.arguments:
-        gathered.store(flag, flag.constant)
-    else:
-        gathered.store(flag, parse_numbers(flag, token, reader))
+    following = reader.tokens[:3]
+    for path in flag.drops:
+        gathered.drop(path)
+    value = flag.constant
+    if flag.special:
+        value = _HANDLERS[flag.special](token, reader, gathered)
+    elif flag.arguments:
+        value = _checked(flag, token, reader.arguments(flag, token))
+    for path, stored in (*((path, value) for path in flag.fields), *flag.also):
+        gathered.put(path, stored)
+    gathered.convention = flag.convention or gathered.convention
     _note_double(flag, following, gathered)
     if flag.pivot:
-        _note_pivot(flag, gathered)
+        gathered.pivot = gathered.program_pivot = flag.pivot
+        # -distance is always given, and asks for nothing.
+        if gathered.pivot_asked[0] != "-pivot" and flag.name != "-distance":
+            gathered.pivot_asked = ("", "") if flag.convention else (token, flag.pivot)
 
 
-def _note_double(flag: Flag, following: tuple[str, ...], gathered: Gathered) -> None:
+def _checked(flag: Flag, token: str, value: object) -> object:
+    if flag.choices and value not in flag.choices:
+        raise InputError(f"{value!r} is none of {', '.join(flag.choices)}", source=token)
+    try:
+        return value if flag.value is None else flag.value(value)
+    except InputError as error:
+        raise error.placed(source=token) from None
+
+
+def _note_double(flag: Flag, following: list[str], gathered: Gathered) -> None:
     """Note what the program's substring match makes of a flag that contains a shorter one.
 
     It reads the tokens after `-misset_seed` as three angles, and the first one after
     `-twotheta_axis` as the angle, whatever they are.
     """
     if flag.name == "-misset_seed" and len(following) == 3:
-        angles = [leading_number(token) for token in following]
+        angles = [_leading_number(token) for token in following]
         gathered.doubled["crystal.misset_deg"] = (gathered.token, angles)
     if flag.name == "-twotheta_axis":
-        angle = leading_number(following[0])
+        angle = _leading_number(following[0])
         gathered.doubled["detector.twotheta_deg"] = (gathered.token, angle)
         gathered.program_pivot = "sample"
 
 
-def _note_pivot(flag: Flag, gathered: Gathered) -> None:
-    """Follow the program's pivot; remember who asked, save -distance, which is always given."""
-    gathered.pivot = gathered.program_pivot = flag.pivot
-    if flag.special == "convention":
-        if gathered.pivot_asked[0] != "-pivot":
-            gathered.pivot_asked = ("", "")
-    elif flag.name != "-distance" and gathered.pivot_asked[0] != "-pivot":
-        gathered.pivot_asked = (gathered.token, flag.pivot)
+def _leading_number(text: str) -> float:
+    """Read the number that `text` begins with, 0 where it begins with none, as C's atof does."""
+    match = re.match(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text)
+    return float(match[0]) if match else 0.0
 
 
-def _take_cell(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
+def _take_cell(token: str, reader: Reader, _: Gathered) -> list[float]:
     """Take up to six numbers, stopping at the next token that starts with a minus."""
     numbers: list[float] = []
-    while reader.more() and len(numbers) < 6 and not reader.peek().startswith("-"):
+    while reader.tokens and len(numbers) < 6 and not reader.tokens[0].startswith("-"):
         numbers.append(reader.number(token, "float"))
     if not numbers:
         raise InputError("needs at least the length a", source=token)
-    a = numbers[0]
-    defaults = (a, a, a, 90.0, 90.0, 90.0)
+    defaults = (numbers[0], numbers[0], numbers[0], 90.0, 90.0, 90.0)
     padded = numbers + [0.0] * (6 - len(numbers))
-    cell = [
-        value if value != 0 else default for value, default in zip(padded, defaults, strict=True)
-    ]
-    gathered.store(flag, cell)
+    return [value or default for value, default in zip(padded, defaults, strict=True)]
 
 
-def _take_misset(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    if reader.more() and "rand" in reader.peek():
-        reader.next()
-        gathered.store(flag, "random")
-    else:
-        gathered.store(flag, parse_numbers(flag, token, reader))
+def _take_misset(token: str, reader: Reader, _: Gathered) -> object:
+    if reader.holds("rand"):
+        reader.tokens.pop(0)
+        return "random"
+    return reader.arguments(FLAGS["-misset"], token)
 
 
-def _take_cells(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    """Take a count; below one it means one cell, as in the program."""
-    gathered.store(flag, max(1, int(reader.number(token, "int"))))
-
-
-def _take_stol(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.put("background.stol_file", reader.text(token))
-    gathered.put("background.stol_scale", flag.constant)
-
-
-def _take_dump(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, reader.text(token))
-
-
-def _take_convention(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.convention = flag.constant
-
-
-def _take_vector(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, parse_numbers(flag, token, reader))
-    gathered.convention = "custom"
-
-
-def _take_vector_mm(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    metres = [mm_to_m(reader.number(token, "float")) for _ in flag.arguments]
-    gathered.store(flag, metres)
-    gathered.convention = "custom"
-
-
-def _take_pivot(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
+def _take_pivot(token: str, reader: Reader, gathered: Gathered) -> str:
     word = reader.text(token)
     for pivot in ("sample", "beam"):
         if pivot in word:
             gathered.pivot = gathered.program_pivot = pivot
             gathered.pivot_asked = (token, pivot)
-            return
+            return pivot
     raise InputError(f"{word!r} is neither sample nor beam", source=token)
 
 
-def _take_detector_abs(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
+def _take_detector_abs(token: str, reader: Reader, gathered: Gathered) -> object:
     """`inf` and 0 turn absorption off and forget an earlier thickness."""
-    if reader.more() and "inf" in reader.peek():
-        reader.next()
-        depth = 0.0
-    else:
-        depth = reader.number(token, "float")
-    gathered.store(flag, depth if depth != 0 else "inf")
-    if depth == 0:
-        gathered.drop("detector.sensor.thickness_um")
+    if reader.holds("inf"):
+        reader.tokens.pop(0)
+    elif depth := reader.number(token, "float"):
+        return depth
+    gathered.drop("detector.sensor.thickness_um")
+    return "inf"
 
 
-def _take_img(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.put("header_image", reader.text(token))
-
-
-def _take_wavelength(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.drop("beam.wavelength_angstrom")
-    gathered.drop("beam.energy_ev")
-    gathered.store(flag, reader.number(token, "float"))
-
-
-def _take_polar(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, reader.number(token, "float"))
-    gathered.put("beam.polarization.enabled", True)
-
-
-def _take_oversample(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    count = int(reader.number(token, "int"))
-    gathered.store(flag, count if count > 0 else "auto")
-
-
-def _take_noisefile(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, reader.text(token))
-    gathered.put("outputs.write_noise", True)
-
-
-def _take_pgm(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, parse_numbers(flag, token, reader))
-    gathered.put("outputs.write_pgm", True)
-
-
-def _take_seed(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, int(reader.number(token, "int")) % SEEDS)
-
-
-def _take_choice(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    word = reader.text(token)
-    if word not in flag.constant:
-        raise InputError(f"{word!r} is none of {', '.join(flag.constant)}", source=token)
-    gathered.store(flag, word)
-
-
-def _take_tile(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    gathered.store(flag, parse_tile(reader.text(token), token))
-
-
-def _take_threads(flag: Flag, token: str, reader: Reader, gathered: Gathered) -> None:
-    count = int(reader.number(token, "int"))
-    if count < 1:
-        raise InputError(f"{count} threads cannot work", source=token, remedy="give at least 1")
-    gathered.store(flag, count)
-
-
-Handler = Callable[[Flag, str, Reader, Gathered], None]
-_HANDLERS: dict[str, Handler] = {
+_HANDLERS: dict[str, Callable[[str, Reader, Gathered], object]] = {
     "cell": _take_cell,
     "misset": _take_misset,
-    "cells": _take_cells,
-    "stol": _take_stol,
-    "dump": _take_dump,
-    "convention": _take_convention,
-    "vector": _take_vector,
-    "vector_mm": _take_vector_mm,
     "pivot": _take_pivot,
     "detector_abs": _take_detector_abs,
-    "img": _take_img,
-    "wavelength": _take_wavelength,
-    "polar": _take_polar,
-    "oversample": _take_oversample,
-    "noisefile": _take_noisefile,
-    "pgm": _take_pgm,
-    "seed": _take_seed,
-    "choice": _take_choice,
-    "tile": _take_tile,
-    "threads": _take_threads,
 }
 
 
-def _pop_group(gathered: Gathered, group: Literal["outputs", "own"]) -> dict[str, Any]:
-    prefix = f"{group}."
-    names = [path for path in gathered.values if path.startswith(prefix)]
-    return {path.removeprefix(prefix): gathered.values.pop(path) for path in names}
+def _group_of(gathered: Gathered, group: Literal["outputs", "own"]) -> dict[str, Any]:
+    """Take the values of a group that is no part of the specification."""
+    names = [path for path in gathered.values if path.startswith(f"{group}.")]
+    return {path.partition(".")[2]: gathered.values.pop(path) for path in names}
 
 
-def _own_options(gathered: Gathered) -> OwnOptions:
-    options = _pop_group(gathered, "own")
-    if "dump" in options:
-        gathered.values["dump"] = options.pop("dump")
-    return OwnOptions(**options)
-
-
-def _outputs(gathered: Gathered) -> NanobraggOutputs:
-    values = _pop_group(gathered, "outputs")
+def _outputs(values: dict[str, Any]) -> NanobraggOutputs:
     if not values.pop("write_noise", True):
         values.pop("noisefile", None)
     if not values.pop("write_pgm", True):
@@ -370,9 +279,4 @@ def _validated(plain: dict[str, Any], gathered: Gathered) -> ExperimentSpec:
         while path and path not in gathered.said_by:
             path = path.rpartition(".")[0]
         flag = gathered.said_by.get(path, "")
-        raise InputError(
-            problem.problem,
-            source=flag,
-            field="" if flag else problem.field,
-            remedy=problem.remedy,
-        ) from None
+        raise problem.placed(source=flag, field="" if flag else None) from None

@@ -1,59 +1,49 @@
 """The table of nanoBragg's flags: names, arguments, meaning, and what becomes of each.
 
-One row a flag; the parser and the reference documentation are both made from it. Names are
+One row a flag; the parser, the help and the reference documentation are made from it. Names are
 matched exactly, else as the program matches them: by a name within the token. Later flags
 override earlier ones.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Final, Literal
 
-Kind = Literal["honoured", "exact only", "ignored", "refused"]
+from distbragg.errors import InputError
+from distbragg.units import mm_to_m
+
+Kind = Literal["honoured", "exact only", "ignored"]
 Convert = Literal["float", "int", "text"]
+
+SEEDS: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag of the command line.
-
-    Attributes
-    ----------
-    names : tuple of str
-        The name shown first, then aliases and the abbreviations nanoBragg documents.
-    help : str
-    arguments : tuple of str
-        Names of the arguments, in order; empty for a switch.
-    unit : str
-        Unit of the arguments.
-    fields : tuple of str
-        Where the value goes: dotted spec paths, or `outputs.` and `own.` names.
-    convert : {"float", "int", "text"}
-    constant : object
-        Value a switch stores.
-    special : str
-        Name of the parser's own handler, where storing is not enough.
-    kind : {"honoured", "exact only", "ignored", "refused"}
-        `exact only` flags do nothing in nanoBragg and here under `--physics nanobragg`.
-    reason : str
-        Why a flag is ignored or refused.
-    pivot : str
-        Pivot the flag asks for in passing.
-    """
+    """One flag of the command line."""
 
     names: tuple[str, ...]
+    arguments: tuple[str, ...]
     help: str
-    arguments: tuple[str, ...] = ()
-    unit: str = ""
-    fields: tuple[str, ...] = ()
-    convert: Convert = "float"
-    constant: Any = None
-    special: str = ""
-    kind: Kind = "honoured"
-    reason: str = ""
-    pivot: str = ""
+    fields: tuple[str, ...]  # where the value goes: spec paths, or `outputs.` and `own.` names
+    unit: str
+    convert: Convert
+    constant: Any = None  # the value of a switch
+    also: tuple[tuple[str, Any], ...] = ()  # stored beside it
+    drops: tuple[str, ...] = ()  # forgotten first
+    choices: tuple[str, ...] = ()
+    value: Callable[[Any], object] | None = None  # what turns the argument into the value
+    convention: str = ""  # that it selects
+    special: str = ""  # the parser's own handler
+    kind: Kind = "honoured"  # exact only: nothing in nanoBragg and under `--physics nanobragg`
+    reason: str = ""  # why it is ignored
+    pivot: str = ""  # that it asks for in passing
 
     @property
     def name(self) -> str:
@@ -61,295 +51,293 @@ class Flag:
         return self.names[0]
 
 
-_INDEX = "crystal.cells.{}"
-_SIZE = "crystal.size_mm.{}"
-_XYZ = ("X", "Y", "Z")
-_NO_USE = "nanoBragg parses it and never uses it"
+_UNITS: Final = {"A": "Å", "DEG": "degree", "EV": "eV", "MM": "mm", "MRAD": "mrad", "UM": "µm",
+                 "PX": "pixel", "PERCENT": "%"}  # fmt: skip
+_CONVERSIONS: Final[dict[str, Convert]] = {"N": "int", "FILE": "text"}
 _README = "nanoBragg's README names it, its parser does not: it reads {}"
+_OVERWRITTEN = "nanoBragg overwrites it before use"
+_TABLE = "nanoBragg reads the table and never uses it"
+_CORNER = "nanoBragg always computes the corner anew from pivot and distance"
+_NO_USE = "nanoBragg parses it and never uses it"
+_VALUES = "pixel values are read from the image files"
+
+
+def _flag(
+    names: str, arguments: str, text: str, *fields: str, exact_only: str = "", ignored: str = "",
+    unit: str | None = None, convert: Convert | None = None, **more: Any,  # noqa: ANN401
+) -> Flag:  # fmt: skip
+    """Make a flag; its arguments' names give unit and conversion where nothing else is said."""
+    first = arguments.partition(" ")[0]
+    return Flag(
+        tuple(names.split()),
+        tuple(arguments.split()),
+        text,
+        fields,
+        _UNITS.get(first, "") if unit is None else unit,
+        convert or _CONVERSIONS.get(first, "float"),
+        kind="exact only" if exact_only else "ignored" if ignored else "honoured",
+        reason=exact_only or ignored,
+        **more,
+    )
+
+
+_at_least_one: Final = partial(max, 1)
+
+
+def _threads(count: int) -> int:
+    if count < 1:
+        raise InputError(f"{count} threads cannot work", remedy="give at least 1")
+    return count
+
+
+def _tile(text: str) -> list[int]:
+    match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text)
+    if match is None:
+        raise InputError(f"{text!r} is no shape", remedy="write it as 256x512")
+    return [int(match[1]), int(match[2])]
+
 
 CRYSTAL = (
-    Flag(("-mat", "-matrix"), "MOSFLM orientation matrix, made with the same wavelength",
-         ("FILE",), fields=("crystal.matrix_file",), convert="text"),
-    Flag(("-cell",), "unit cell; b and c default to a, angles to 90", ("A", "B", "C", "AL", "BE",
-         "GA"), "Å, degree", ("crystal.cell",), special="cell"),
-    Flag(("-misset",), "rotations about x, y, z in turn, or `random`", _XYZ, "degree",
-         ("crystal.misset_deg",), special="misset"),
-    Flag(("-misset_seed",), "seed of `-misset random`", ("N",), "",
-         ("crystal.misset_seed",), "int"),
-    Flag(("-N",), "unit cells along a, b and c", ("N",), "",
-         tuple(_INDEX.format(i) for i in range(3)), "int", special="cells"),
-    Flag(("-Na",), "unit cells along a", ("N",), "", (_INDEX.format(0),), "int", special="cells"),
-    Flag(("-Nb",), "unit cells along b", ("N",), "", (_INDEX.format(1),), "int", special="cells"),
-    Flag(("-Nc",), "unit cells along c", ("N",), "", (_INDEX.format(2),), "int", special="cells"),
-    Flag(("-samplesize", "-sample_size", "-xtalsize", "-xtal_size"),
-         "width of the crystal; overrides -N", ("MM",), "mm",
-         tuple(_SIZE.format(i) for i in range(3))),
-    Flag(("-sample_thick", "-sample_x", "-xtal_thick", "-xtal_x"), "crystal size along a",
-         ("MM",), "mm", (_SIZE.format(0),)),
-    Flag(("-sample_width", "-sample_y", "-xtal_width", "-xtal_y", "-width"),
-         "crystal size along b, clipped to the beam size", ("MM",), "mm", (_SIZE.format(1),)),
-    Flag(("-sample_height", "-sample_heigh", "-sample_z", "-xtal_height", "-xtal_heigh",
-          "-xtal_z", "-height", "-heigh"),
-         "crystal size along c, clipped to the beam size", ("MM",), "mm", (_SIZE.format(2),)),
-    Flag(("-density", "-sample_den", "-sample_density"), "density of the amorphous background",
-         ("D",), "g/cm³", ("background.density_g_per_cm3",), kind="exact only",
-         reason="nanoBragg overwrites it before use"),
-    Flag(("-MW", "-molecular_weight", "-molec"), "molar mass of the amorphous background",
-         ("M",), "g/mol", ("background.molar_mass_g_per_mol",), kind="exact only",
-         reason="nanoBragg overwrites it before use"),
-    Flag(("-square_xtal",), "parallelepiped crystal (default)", fields=("crystal.shape",),
-         constant="square"),
-    Flag(("-round_xtal",), "ellipsoidal crystal", fields=("crystal.shape",), constant="round"),
-    Flag(("-gauss_xtal",), "Gaussian spots", fields=("crystal.shape",), constant="gauss"),
-    Flag(("-tophat_spots", "-binary_spots"), "flat spots", fields=("crystal.shape",),
-         constant="tophat"),
-    Flag(("-fudge",), "scale of the spot radius in the three shapes that are not square", ("F",),
-         "", ("crystal.fudge",)),
-    Flag(("-mosaic", "-mosaici", "-mosaicity", "-mosaic_spr", "-mosaic_spread"),
-         "mosaic spread", ("DEG",), "degree", ("crystal.mosaic.spread_deg",)),
-    Flag(("-mosaic_domains", "-mosaic_dom", "-mosaic_domain"), "number of mosaic domains", ("N",),
-         "", ("crystal.mosaic.domains",), "int"),
-    Flag(("-mosaic_seed",), "seed of the mosaic domains", ("N",), "",
-         ("crystal.mosaic.seed",), "int"),
+    _flag("-mat -matrix", "FILE", "MOSFLM orientation matrix, made with the same wavelength",
+          "crystal.matrix_file"),
+    _flag("-cell", "A B C AL BE GA", "unit cell; b and c default to a, angles to 90",
+          "crystal.cell", unit="Å, degree", special="cell"),
+    _flag("-misset", "X Y Z", "rotations about x, y, z in turn, or `random`",
+          "crystal.misset_deg", unit="degree", special="misset"),
+    _flag("-misset_seed", "N", "seed of `-misset random`", "crystal.misset_seed"),
+    _flag("-N", "N", "unit cells along a, b and c", "crystal.cells.0", "crystal.cells.1",
+          "crystal.cells.2", value=_at_least_one),
+    _flag("-Na", "N", "unit cells along a", "crystal.cells.0", value=_at_least_one),
+    _flag("-Nb", "N", "unit cells along b", "crystal.cells.1", value=_at_least_one),
+    _flag("-Nc", "N", "unit cells along c", "crystal.cells.2", value=_at_least_one),
+    _flag("-samplesize -sample_size -xtalsize -xtal_size", "MM",
+          "width of the crystal; overrides -N", "crystal.size_mm.0", "crystal.size_mm.1",
+          "crystal.size_mm.2"),
+    _flag("-sample_thick -sample_x -xtal_thick -xtal_x", "MM", "crystal size along a",
+          "crystal.size_mm.0"),
+    _flag("-sample_width -sample_y -xtal_width -xtal_y -width", "MM",
+          "crystal size along b, clipped to the beam size", "crystal.size_mm.1"),
+    _flag("-sample_height -sample_heigh -sample_z -xtal_height -xtal_heigh -xtal_z -height -heigh",
+          "MM", "crystal size along c, clipped to the beam size", "crystal.size_mm.2"),
+    _flag("-density -sample_den -sample_density", "D", "density of the amorphous background",
+          "background.density_g_per_cm3", unit="g/cm³", exact_only=_OVERWRITTEN),
+    _flag("-MW -molecular_weight -molec", "M", "molar mass of the amorphous background",
+          "background.molar_mass_g_per_mol", unit="g/mol", exact_only=_OVERWRITTEN),
+    _flag("-square_xtal", "", "parallelepiped crystal (default)", "crystal.shape",
+          constant="square"),
+    _flag("-round_xtal", "", "ellipsoidal crystal", "crystal.shape", constant="round"),
+    _flag("-gauss_xtal", "", "Gaussian spots", "crystal.shape", constant="gauss"),
+    _flag("-tophat_spots -binary_spots", "", "flat spots", "crystal.shape", constant="tophat"),
+    _flag("-fudge", "F", "scale of the spot radius in the three shapes that are not square",
+          "crystal.fudge"),
+    _flag("-mosaic -mosaici -mosaicity -mosaic_spr -mosaic_spread", "DEG", "mosaic spread",
+          "crystal.mosaic.spread_deg"),
+    _flag("-mosaic_domains -mosaic_dom -mosaic_domain", "N", "number of mosaic domains",
+          "crystal.mosaic.domains"),
+    _flag("-mosaic_seed", "N", "seed of the mosaic domains", "crystal.mosaic.seed"),
 )  # fmt: skip
 
 STRUCTURE_FACTORS = (
-    Flag(("-hkl",), "table of h, k, l, F in P1", ("FILE",), "", ("structure_factors.file",),
-         "text"),
-    Flag(("-default_F",), "|F| of every reflection not listed", ("F",), "electrons",
-         ("structure_factors.default_f_electrons",)),
-    Flag(("-dump",), "binary cache of the structure factors", ("FILE",), "", ("own.dump",), "text",
-         special="dump", kind="ignored",
-         reason="the cache is neither read nor written; refused where it would be the only "
-                "source of structure factors"),
-    Flag(("-interpolate",), "tricubic look-up between reflections",
-         fields=("structure_factors.interpolate",), constant=True),
-    Flag(("-nointerpolate",), "nearest reflection only", fields=("structure_factors.interpolate",),
-         constant=False),
-    Flag(("-dmin",), "resolution cut on pixels", ("A",), "Å", ("sampling.dmin_angstrom",)),
-    Flag(("-stol",), "amorphous background: F against sin(theta)/lambda", ("FILE",), "1/Å",
-         ("background.stol_file",), "text", constant=1.0, special="stol", kind="exact only",
-         reason="nanoBragg reads the table and never uses it"),
-    Flag(("-4stol",), "the same against 4 sin(theta)/lambda", ("FILE",), "1/Å",
-         ("background.stol_file",), "text", constant=0.25, special="stol", kind="exact only",
-         reason="nanoBragg reads the table and never uses it"),
-    Flag(("-Q",), "the same against 4 pi sin(theta)/lambda", ("FILE",), "1/Å",
-         ("background.stol_file",), "text", constant=0.25 / math.pi, special="stol",
-         kind="exact only", reason="nanoBragg reads the table and never uses it"),
-    Flag(("-stolout",), "name of an output table", ("FILE",), convert="text", kind="ignored",
-         reason="nanoBragg never writes it"),
-    Flag(("-water",), "edge of a cube of water", ("UM",), "µm", ("background.water_um",)),
+    _flag("-hkl", "FILE", "table of h, k, l, F in P1", "structure_factors.file"),
+    _flag("-default_F", "F", "|F| of every reflection not listed",
+          "structure_factors.default_f_electrons", unit="electrons"),
+    _flag("-dump", "FILE", "binary cache of the structure factors", "own.dump",
+          ignored="the cache is neither read nor written; refused where it would be the only "
+                  "source of structure factors"),
+    _flag("-interpolate", "", "tricubic look-up between reflections",
+          "structure_factors.interpolate", constant=True),
+    _flag("-nointerpolate", "", "nearest reflection only", "structure_factors.interpolate",
+          constant=False),
+    _flag("-dmin", "A", "resolution cut on pixels", "sampling.dmin_angstrom"),
+    _flag("-stol", "FILE", "amorphous background: F against sin(theta)/lambda",
+          "background.stol_file", unit="1/Å", also=(("background.stol_scale", 1.0),),
+          exact_only=_TABLE),
+    _flag("-4stol", "FILE", "the same against 4 sin(theta)/lambda", "background.stol_file",
+          unit="1/Å", also=(("background.stol_scale", 0.25),), exact_only=_TABLE),
+    _flag("-Q", "FILE", "the same against 4 pi sin(theta)/lambda", "background.stol_file",
+          unit="1/Å", also=(("background.stol_scale", 0.25 / math.pi),), exact_only=_TABLE),
+    _flag("-stolout", "FILE", "name of an output table", ignored="nanoBragg never writes it"),
+    _flag("-water", "UM", "edge of a cube of water", "background.water_um"),
 )  # fmt: skip
 
 DETECTOR = (
-    Flag(("-distance",), "sample to detector along the beam", ("MM",), "mm",
-         ("detector.distance_mm",), pivot="beam"),
-    Flag(("-close_distance",), "sample to detector along its normal", ("MM",), "mm",
-         ("detector.close_distance_mm",), pivot="sample"),
-    Flag(("-detsize",), "detector size on both sides", ("MM",), "mm",
-         ("detector.size_fast_mm", "detector.size_slow_mm")),
-    Flag(("-detsize_f",), "detector size, fast", ("MM",), "mm", ("detector.size_fast_mm",)),
-    Flag(("-detsize_s",), "detector size, slow", ("MM",), "mm", ("detector.size_slow_mm",)),
-    Flag(("-detsize_x",), "detector size, fast", ("MM",), "mm", ("detector.size_fast_mm",),
-         kind="exact only", reason=_README.format("-detsize_f")),
-    Flag(("-detsize_y",), "detector size, slow", ("MM",), "mm", ("detector.size_slow_mm",),
-         kind="exact only", reason=_README.format("-detsize_s")),
-    Flag(("-detpixels",), "pixels on both sides; wins over -detsize", ("N",), "",
-         ("detector.pixels_fast", "detector.pixels_slow"), "int"),
-    Flag(("-detpixels_f", "-detpixels_x"), "pixels, fast", ("N",), "",
-         ("detector.pixels_fast",), "int"),
-    Flag(("-detpixels_s", "-detpixels_y"), "pixels, slow", ("N",), "",
-         ("detector.pixels_slow",), "int"),
-    Flag(("-pixel", "-pixelsize", "-pixel_size"), "pixel size", ("MM",), "mm",
-         ("detector.pixel_size_mm",)),
-    Flag(("-Xbeam",), "direct beam, as the convention defines it", ("MM",), "mm",
-         ("detector.xbeam_mm",), pivot="beam"),
-    Flag(("-Ybeam",), "direct beam, as the convention defines it", ("MM",), "mm",
-         ("detector.ybeam_mm",), pivot="beam"),
-    Flag(("-Xclose",), "nearest point of the detector", ("MM",), "mm", ("detector.xclose_mm",),
-         pivot="sample"),
-    Flag(("-Yclose",), "nearest point of the detector", ("MM",), "mm", ("detector.yclose_mm",),
-         pivot="sample"),
-    Flag(("-ORGX",), "nearest point in XDS pixels", ("PX",), "pixel", ("detector.orgx_px",),
-         pivot="sample"),
-    Flag(("-ORGY",), "nearest point in XDS pixels", ("PX",), "pixel", ("detector.orgy_px",),
-         pivot="sample"),
-    Flag(("-pivot",), "point the detector turns about: sample or beam; under nanobragg physics "
-         "the convention overrules it", ("WHERE",), "", ("detector.pivot",), "text",
-         special="pivot"),
-    Flag(("-mosflm",), "MOSFLM convention (default)", constant="mosflm", special="convention",
-         fields=("detector.convention",), pivot="beam"),
-    Flag(("-denzo",), "DENZO convention", constant="denzo", special="convention",
-         fields=("detector.convention",), pivot="beam"),
-    Flag(("-adxv",), "ADXV convention", constant="adxv", special="convention",
-         fields=("detector.convention",), pivot="beam"),
-    Flag(("-xds",), "XDS convention", constant="xds", special="convention",
-         fields=("detector.convention",), pivot="sample"),
-    Flag(("-dials",), "DIALS convention", constant="dials", special="convention",
-         fields=("detector.convention",), pivot="beam"),
-    Flag(("-fdet_vector",), "fast axis; selects the custom convention", _XYZ, "",
-         ("detector.axes.fast",), special="vector"),
-    Flag(("-sdet_vector",), "slow axis; selects the custom convention", _XYZ, "",
-         ("detector.axes.slow",), special="vector"),
-    Flag(("-odet_vector",), "detector normal; selects the custom convention", _XYZ, "",
-         ("detector.axes.normal",), special="vector"),
-    Flag(("-xdet_vector",), "fast axis", _XYZ, kind="ignored",
-         reason=_README.format("-fdet_vector")),
-    Flag(("-ydet_vector",), "slow axis", _XYZ, kind="ignored",
-         reason=_README.format("-sdet_vector")),
-    Flag(("-zdet_vector",), "detector normal", _XYZ, kind="ignored",
-         reason=_README.format("-odet_vector")),
-    Flag(("-beam_vector",), "beam direction; selects the custom convention", _XYZ, "",
-         ("beam.direction",), special="vector"),
-    Flag(("-polar_vector",), "polarisation E-vector; selects the custom convention", _XYZ, "",
-         ("beam.polarization.axis",), special="vector"),
-    Flag(("-spindle_axis",), "spindle; selects the custom convention", _XYZ, "",
-         ("goniometer.spindle_axis",), special="vector"),
-    Flag(("-twotheta_axis",), "axis of -twotheta; selects the custom convention", _XYZ, "",
-         ("detector.axes.twotheta",), special="vector"),
-    Flag(("-pix0_vector",), "outer corner of the first pixel; selects the custom convention",
-         _XYZ, "m", ("detector.pix0_m",), special="vector", kind="exact only",
-         reason="nanoBragg always computes the corner anew from pivot and distance"),
-    Flag(("-pix0_vector_mm",), "the same in millimetres", _XYZ, "mm", ("detector.pix0_m",),
-         special="vector_mm", kind="exact only",
-         reason="nanoBragg always computes the corner anew from pivot and distance"),
-    Flag(("-twotheta",), "detector swing", ("DEG",), "degree", ("detector.twotheta_deg",),
-         pivot="sample"),
-    Flag(("-detector_rotx",), "detector rotation about x", ("DEG",), "degree",
-         ("detector.rotation_deg.0",)),
-    Flag(("-detector_roty",), "detector rotation about y", ("DEG",), "degree",
-         ("detector.rotation_deg.1",)),
-    Flag(("-detector_rotz",), "detector rotation about z", ("DEG",), "degree",
-         ("detector.rotation_deg.2",)),
-    Flag(("-curved_det", "-curved_detector"), "all pixels equally far from the sample",
-         fields=("detector.curved",), constant=True),
-    Flag(("-point_pixel",), "inverse-square law instead of the pixel's solid angle",
-         fields=("detector.point_pixel",), constant=True),
-    Flag(("-detector_abs", "-detector_absorb", "-detector_absorption"),
-         "attenuation depth of the sensor; `inf` or 0 turns absorption off", ("UM",), "µm",
-         ("detector.sensor.attenuation_length_um",), special="detector_abs"),
-    Flag(("-detector_thick",), "sensor thickness", ("UM",), "µm",
-         ("detector.sensor.thickness_um",)),
-    Flag(("-detector_thicksteps", "-thicksteps"), "sensor layers", ("N",), "",
-         ("detector.sensor.layers",), "int"),
-    Flag(("-roi",), "pixels to render, ends included", ("X0", "X1", "Y0", "Y1"), "pixel",
-         ("detector.roi",), "int"),
-    Flag(("-mask",), "SMV image: pixels of value 0 are skipped, its header sets geometry",
-         ("FILE",), "", ("detector.mask_file",), "text"),
-    Flag(("-img",), "SMV image whose header sets geometry, after that of -mask", ("FILE",), "",
-         ("header_files",), "text", special="img"),
+    _flag("-distance", "MM", "sample to detector along the beam", "detector.distance_mm",
+          pivot="beam"),
+    _flag("-close_distance", "MM", "sample to detector along its normal",
+          "detector.close_distance_mm", pivot="sample"),
+    _flag("-detsize", "MM", "detector size on both sides", "detector.size_fast_mm",
+          "detector.size_slow_mm"),
+    _flag("-detsize_f", "MM", "detector size, fast", "detector.size_fast_mm"),
+    _flag("-detsize_s", "MM", "detector size, slow", "detector.size_slow_mm"),
+    _flag("-detsize_x", "MM", "detector size, fast", "detector.size_fast_mm",
+          exact_only=_README.format("-detsize_f")),
+    _flag("-detsize_y", "MM", "detector size, slow", "detector.size_slow_mm",
+          exact_only=_README.format("-detsize_s")),
+    _flag("-detpixels", "N", "pixels on both sides; wins over -detsize", "detector.pixels_fast",
+          "detector.pixels_slow"),
+    _flag("-detpixels_f -detpixels_x", "N", "pixels, fast", "detector.pixels_fast"),
+    _flag("-detpixels_s -detpixels_y", "N", "pixels, slow", "detector.pixels_slow"),
+    _flag("-pixel -pixelsize -pixel_size", "MM", "pixel size", "detector.pixel_size_mm"),
+    _flag("-Xbeam", "MM", "direct beam, as the convention defines it", "detector.xbeam_mm",
+          pivot="beam"),
+    _flag("-Ybeam", "MM", "direct beam, as the convention defines it", "detector.ybeam_mm",
+          pivot="beam"),
+    _flag("-Xclose", "MM", "nearest point of the detector", "detector.xclose_mm", pivot="sample"),
+    _flag("-Yclose", "MM", "nearest point of the detector", "detector.yclose_mm", pivot="sample"),
+    _flag("-ORGX", "PX", "nearest point in XDS pixels", "detector.orgx_px", pivot="sample"),
+    _flag("-ORGY", "PX", "nearest point in XDS pixels", "detector.orgy_px", pivot="sample"),
+    _flag("-pivot", "WHERE",
+          "point the detector turns about: sample or beam; under nanobragg physics the convention "
+          "overrules it",
+          "detector.pivot", convert="text", special="pivot"),
+    _flag("-mosflm", "", "MOSFLM convention (default)", "detector.convention", constant="mosflm",
+          convention="mosflm", pivot="beam"),
+    _flag("-denzo", "", "DENZO convention", "detector.convention", constant="denzo",
+          convention="denzo", pivot="beam"),
+    _flag("-adxv", "", "ADXV convention", "detector.convention", constant="adxv",
+          convention="adxv", pivot="beam"),
+    _flag("-xds", "", "XDS convention", "detector.convention", constant="xds", convention="xds",
+          pivot="sample"),
+    _flag("-dials", "", "DIALS convention", "detector.convention", constant="dials",
+          convention="dials", pivot="beam"),
+    _flag("-fdet_vector", "X Y Z", "fast axis; selects the custom convention",
+          "detector.axes.fast", convention="custom"),
+    _flag("-sdet_vector", "X Y Z", "slow axis; selects the custom convention",
+          "detector.axes.slow", convention="custom"),
+    _flag("-odet_vector", "X Y Z", "detector normal; selects the custom convention",
+          "detector.axes.normal", convention="custom"),
+    _flag("-xdet_vector", "X Y Z", "fast axis", ignored=_README.format("-fdet_vector")),
+    _flag("-ydet_vector", "X Y Z", "slow axis", ignored=_README.format("-sdet_vector")),
+    _flag("-zdet_vector", "X Y Z", "detector normal", ignored=_README.format("-odet_vector")),
+    _flag("-beam_vector", "X Y Z", "beam direction; selects the custom convention",
+          "beam.direction", convention="custom"),
+    _flag("-polar_vector", "X Y Z", "polarisation E-vector; selects the custom convention",
+          "beam.polarization.axis", convention="custom"),
+    _flag("-spindle_axis", "X Y Z", "spindle; selects the custom convention",
+          "goniometer.spindle_axis", convention="custom"),
+    _flag("-twotheta_axis", "X Y Z", "axis of -twotheta; selects the custom convention",
+          "detector.axes.twotheta", convention="custom"),
+    _flag("-pix0_vector", "X Y Z",
+          "outer corner of the first pixel; selects the custom convention", "detector.pix0_m",
+          unit="m", convention="custom", exact_only=_CORNER),
+    _flag("-pix0_vector_mm", "X Y Z", "the same in millimetres", "detector.pix0_m", unit="mm",
+          convention="custom", value=lambda xyz: [mm_to_m(x) for x in xyz], exact_only=_CORNER),
+    _flag("-twotheta", "DEG", "detector swing", "detector.twotheta_deg", pivot="sample"),
+    _flag("-detector_rotx", "DEG", "detector rotation about x", "detector.rotation_deg.0"),
+    _flag("-detector_roty", "DEG", "detector rotation about y", "detector.rotation_deg.1"),
+    _flag("-detector_rotz", "DEG", "detector rotation about z", "detector.rotation_deg.2"),
+    _flag("-curved_det -curved_detector", "", "all pixels equally far from the sample",
+          "detector.curved", constant=True),
+    _flag("-point_pixel", "", "inverse-square law instead of the pixel's solid angle",
+          "detector.point_pixel", constant=True),
+    _flag("-detector_abs -detector_absorb -detector_absorption", "UM",
+          "attenuation depth of the sensor; `inf` or 0 turns absorption off",
+          "detector.sensor.attenuation_length_um", special="detector_abs"),
+    _flag("-detector_thick", "UM", "sensor thickness", "detector.sensor.thickness_um"),
+    _flag("-detector_thicksteps -thicksteps", "N", "sensor layers", "detector.sensor.layers"),
+    _flag("-roi", "X0 X1 Y0 Y1", "pixels to render, ends included", "detector.roi", unit="pixel",
+          convert="int"),
+    _flag("-mask", "FILE", "SMV image: pixels of value 0 are skipped, its header sets geometry",
+          "detector.mask_file"),
+    _flag("-img", "FILE", "SMV image whose header sets geometry, after that of -mask",
+          "header_files"),
 )  # fmt: skip
 
 BEAM = (
-    Flag(("-lambda", "-wave", "-wavelength"), "wavelength", ("A",), "Å",
-         ("beam.wavelength_angstrom",), special="wavelength"),
-    Flag(("-energy",), "photon energy", ("EV",), "eV", ("beam.energy_ev",), special="wavelength"),
-    Flag(("-fluence",), "photons per area", ("PHI",), "photons/m²",
-         ("beam.fluence_photons_per_m2",)),
-    Flag(("-flux",), "photons per time; wins over -fluence", ("F",), "photons/s",
-         ("beam.flux_photons_per_s",)),
-    Flag(("-exposure",), "exposure time, with -flux", ("S",), "s", ("beam.exposure_s",)),
-    Flag(("-beamsize",), "beam size; clips the crystal along b and c", ("MM",), "mm",
-         ("beam.size_mm",)),
-    Flag(("-polar",), "Kahn polarisation factor", ("K",), "", ("beam.polarization.kahn_factor",),
-         special="polar"),
-    Flag(("-nopolar",), "no polarisation factor", fields=("beam.polarization.enabled",),
-         constant=False),
-    Flag(("-dispersion",), "spectral width", ("PERCENT",), "%", ("beam.dispersion.range_percent",)),
-    Flag(("-dispsteps",), "wavelengths within -dispersion", ("N",), "",
-         ("beam.dispersion.steps",), "int"),
-    Flag(("-divergence",), "angular range, both ways", ("MRAD",), "mrad",
-         ("beam.divergence.horizontal.range_mrad", "beam.divergence.vertical.range_mrad")),
-    Flag(("-hdivrange",), "angular range, horizontal", ("MRAD",), "mrad",
-         ("beam.divergence.horizontal.range_mrad",)),
-    Flag(("-vdivrange",), "angular range, vertical", ("MRAD",), "mrad",
-         ("beam.divergence.vertical.range_mrad",)),
-    Flag(("-hdiv",), "angular range, horizontal", ("MRAD",), "mrad",
-         ("beam.divergence.horizontal.range_mrad",), kind="exact only",
-         reason=_README.format("-hdivrange")),
-    Flag(("-vdiv",), "angular range, vertical", ("MRAD",), "mrad",
-         ("beam.divergence.vertical.range_mrad",), kind="exact only",
-         reason=_README.format("-vdivrange")),
-    Flag(("-hdivstep",), "angular step, horizontal", ("MRAD",), "mrad",
-         ("beam.divergence.horizontal.step_mrad",)),
-    Flag(("-vdivstep",), "angular step, vertical", ("MRAD",), "mrad",
-         ("beam.divergence.vertical.step_mrad",)),
-    Flag(("-hdivsteps",), "directions, horizontal", ("N",), "",
-         ("beam.divergence.horizontal.steps",), "int"),
-    Flag(("-vdivsteps",), "directions, vertical", ("N",), "",
-         ("beam.divergence.vertical.steps",), "int"),
-    Flag(("-divsteps",), "directions, both ways", ("N",), "",
-         ("beam.divergence.horizontal.steps", "beam.divergence.vertical.steps"), "int"),
-    Flag(("-round_div",), "cut the divergence grid to an ellipse (default)",
-         fields=("beam.divergence.shape",), constant="round"),
-    Flag(("-square_div",), "full divergence grid", fields=("beam.divergence.shape",),
-         constant="square"),
-    Flag(("-sourcefile",), "table of sources: X Y Z weight wavelength, in metres", ("FILE",), "m",
-         ("beam.source_file",), "text"),
-    Flag(("-coherent",), "coherent addition of sources", kind="ignored", reason=_NO_USE),
+    _flag("-lambda -wave -wavelength", "A", "wavelength", "beam.wavelength_angstrom",
+          drops=("beam.wavelength_angstrom", "beam.energy_ev")),
+    _flag("-energy", "EV", "photon energy", "beam.energy_ev",
+          drops=("beam.wavelength_angstrom", "beam.energy_ev")),
+    _flag("-fluence", "PHI", "photons per area", "beam.fluence_photons_per_m2",
+          unit="photons/m²"),
+    _flag("-flux", "F", "photons per time; wins over -fluence", "beam.flux_photons_per_s",
+          unit="photons/s"),
+    _flag("-exposure", "S", "exposure time, with -flux", "beam.exposure_s", unit="s"),
+    _flag("-beamsize", "MM", "beam size; clips the crystal along b and c", "beam.size_mm"),
+    _flag("-polar", "K", "Kahn polarisation factor", "beam.polarization.kahn_factor",
+          also=(("beam.polarization.enabled", True),)),
+    _flag("-nopolar", "", "no polarisation factor", "beam.polarization.enabled", constant=False),
+    _flag("-dispersion", "PERCENT", "spectral width", "beam.dispersion.range_percent"),
+    _flag("-dispsteps", "N", "wavelengths within -dispersion", "beam.dispersion.steps"),
+    _flag("-divergence", "MRAD", "angular range, both ways",
+          "beam.divergence.horizontal.range_mrad", "beam.divergence.vertical.range_mrad"),
+    _flag("-hdivrange", "MRAD", "angular range, horizontal",
+          "beam.divergence.horizontal.range_mrad"),
+    _flag("-vdivrange", "MRAD", "angular range, vertical", "beam.divergence.vertical.range_mrad"),
+    _flag("-hdiv", "MRAD", "angular range, horizontal", "beam.divergence.horizontal.range_mrad",
+          exact_only=_README.format("-hdivrange")),
+    _flag("-vdiv", "MRAD", "angular range, vertical", "beam.divergence.vertical.range_mrad",
+          exact_only=_README.format("-vdivrange")),
+    _flag("-hdivstep", "MRAD", "angular step, horizontal",
+          "beam.divergence.horizontal.step_mrad"),
+    _flag("-vdivstep", "MRAD", "angular step, vertical", "beam.divergence.vertical.step_mrad"),
+    _flag("-hdivsteps", "N", "directions, horizontal", "beam.divergence.horizontal.steps"),
+    _flag("-vdivsteps", "N", "directions, vertical", "beam.divergence.vertical.steps"),
+    _flag("-divsteps", "N", "directions, both ways", "beam.divergence.horizontal.steps",
+          "beam.divergence.vertical.steps"),
+    _flag("-round_div", "", "cut the divergence grid to an ellipse (default)",
+          "beam.divergence.shape", constant="round"),
+    _flag("-square_div", "", "full divergence grid", "beam.divergence.shape", constant="square"),
+    _flag("-sourcefile", "FILE", "table of sources: X Y Z weight wavelength, in metres",
+          "beam.source_file", unit="m"),
+    _flag("-coherent", "", "coherent addition of sources", ignored=_NO_USE),
 )  # fmt: skip
 
 SAMPLING = (
-    Flag(("-phi",), "spindle angle", ("DEG",), "degree", ("goniometer.phi_deg",)),
-    Flag(("-osc",), "oscillation range", ("DEG",), "degree", ("goniometer.oscillation_deg",)),
-    Flag(("-phistep",), "spindle step", ("DEG",), "degree", ("goniometer.step_deg",)),
-    Flag(("-phisteps",), "spindle steps", ("N",), "", ("goniometer.steps",), "int"),
-    Flag(("-oversample",), "sub-pixels along each side of a pixel; 0 or less: automatic", ("N",),
-         "", ("sampling.oversample",), "int", special="oversample"),
-    Flag(("-oversample_thick",), "capture fraction of every sample",
-         fields=("sampling.per_sample_capture",), constant=True),
-    Flag(("-oversample_polar",), "polarisation of every sample",
-         fields=("sampling.per_sample_polarization",), constant=True),
-    Flag(("-oversample_omega",), "solid angle of every sample",
-         fields=("sampling.per_sample_solid_angle",), constant=True),
+    _flag("-phi", "DEG", "spindle angle", "goniometer.phi_deg"),
+    _flag("-osc", "DEG", "oscillation range", "goniometer.oscillation_deg"),
+    _flag("-phistep", "DEG", "spindle step", "goniometer.step_deg"),
+    _flag("-phisteps", "N", "spindle steps", "goniometer.steps"),
+    _flag("-oversample", "N", "sub-pixels along each side of a pixel; 0 or less: automatic",
+          "sampling.oversample", value=lambda n: n if n > 0 else "auto"),
+    _flag("-oversample_thick", "", "capture fraction of every sample",
+          "sampling.per_sample_capture", constant=True),
+    _flag("-oversample_polar", "", "polarisation of every sample",
+          "sampling.per_sample_polarization", constant=True),
+    _flag("-oversample_omega", "", "solid angle of every sample",
+          "sampling.per_sample_solid_angle", constant=True),
 )  # fmt: skip
 
 OUTPUT = (
-    Flag(("-floatfile", "-floatimage"), "raw float32 image", ("FILE",), "",
-         ("outputs.floatfile",), "text"),
-    Flag(("-intfile", "-intimage"), "scaled SMV image", ("FILE",), "", ("outputs.intfile",),
-         "text"),
-    Flag(("-noisefile", "-noiseimage"), "SMV image with photon noise", ("FILE",), "",
-         ("outputs.noisefile",), "text", special="noisefile"),
-    Flag(("-nonoise",), "no image with noise", fields=("outputs.write_noise",), constant=False),
-    Flag(("-pgmfile", "-pgmimage"), "8-bit preview", ("FILE",), "", ("outputs.pgmfile",), "text",
-         special="pgm"),
-    Flag(("-nopgm",), "no preview", fields=("outputs.write_pgm",), constant=False),
-    Flag(("-scale",), "scale of -intfile; 0: automatic", ("S",), "", ("outputs.scale",)),
-    Flag(("-pgmscale",), "scale of -pgmfile; 0: automatic", ("S",), "", ("outputs.pgmscale",),
-         special="pgm"),
-    Flag(("-adc", "-adc_offset", "-adcoffset"), "offset of the SMV images (default 40)", ("ADU",),
-         "ADU", ("outputs.adc",)),
-    Flag(("-seed",), "seed of the photon noise", ("N",), "", ("noise.seed",), "int",
-         special="seed"),
-    Flag(("-printout",), "print pixel values", kind="ignored",
-         reason="pixel values are read from the image files"),
-    Flag(("-printout_pixel",), "print one pixel", ("FAST", "SLOW"), "pixel", convert="int",
-         kind="ignored", reason="pixel values are read from the image files"),
-    Flag(("-progress",), "show progress", fields=("own.progress",), constant=True),
-    Flag(("-noprogress",), "show no progress", fields=("own.progress",), constant=False),
+    _flag("-floatfile -floatimage", "FILE", "raw float32 image", "outputs.floatfile"),
+    _flag("-intfile -intimage", "FILE", "scaled SMV image", "outputs.intfile"),
+    _flag("-noisefile -noiseimage", "FILE", "SMV image with photon noise", "outputs.noisefile",
+          also=(("outputs.write_noise", True),)),
+    _flag("-nonoise", "", "no image with noise", "outputs.write_noise", constant=False),
+    _flag("-pgmfile -pgmimage", "FILE", "8-bit preview", "outputs.pgmfile",
+          also=(("outputs.write_pgm", True),)),
+    _flag("-nopgm", "", "no preview", "outputs.write_pgm", constant=False),
+    _flag("-scale", "S", "scale of -intfile; 0: automatic", "outputs.scale"),
+    _flag("-pgmscale", "S", "scale of -pgmfile; 0: automatic", "outputs.pgmscale",
+          also=(("outputs.write_pgm", True),)),
+    _flag("-adc -adc_offset -adcoffset", "ADU", "offset of the SMV images (default 40)",
+          "outputs.adc", unit="ADU"),
+    _flag("-seed", "N", "seed of the photon noise", "noise.seed", value=lambda n: n % SEEDS),
+    _flag("-printout", "", "print pixel values", ignored=_VALUES),
+    _flag("-printout_pixel", "FAST SLOW", "print one pixel", unit="pixel", convert="int",
+          ignored=_VALUES),
+    _flag("-progress", "", "show progress", "own.progress", constant=True),
+    _flag("-noprogress", "", "show no progress", "own.progress", constant=False),
 )  # fmt: skip
 
 OWN = (
-    Flag(("--physics",), "nanobragg (default here) or exact", ("MODE",), "", ("physics",), "text",
-         special="choice", constant=("nanobragg", "exact")),
-    Flag(("--precision",), "mixed (default) or float64", ("P",), "", ("compute.precision",),
-         "text", special="choice", constant=("mixed", "float64")),
-    Flag(("--kernel",), "auto (default), native, triton or model", ("K",), "",
-         ("compute.kernel",), "text", special="choice",
-         constant=("auto", "native", "triton", "model", "eager", "reference")),
-    Flag(("--device",), "cpu (default), cuda or cuda:N", ("D",), "", ("compute.device",), "text"),
-    Flag(("--tolerance",), "photons that may be left out of a pixel (default 0)", ("EPS",),
-         "photon", ("sampling.tolerance_photons",)),
-    Flag(("--tile",), "tile shape, slow x fast", ("HxW",), "pixel", ("compute.tile",), "text",
-         special="tile"),
-    Flag(("--source-chunk",), "sources of one task", ("N",), "", ("compute.source_chunk",), "int"),
-    Flag(("--threads",), "threads of the renderer", ("N",), "", ("own.threads",), "int",
-         special="threads"),
-    Flag(("--cluster",), "local, a scheduler address, a scheduler file or a cluster file",
-         ("C",), "", ("own.cluster",), "text"),
-    Flag(("-o", "--output"), "Zarr stack to write", ("FILE.zarr",), "", ("own.out",), "text"),
-    Flag(("--help", "-h", "-help"), "show this help", fields=("own.help",), constant=True),
+    _flag("--physics", "MODE", "nanobragg (default here) or exact", "physics", convert="text",
+          choices=("nanobragg", "exact")),
+    _flag("--precision", "P", "mixed (default) or float64", "compute.precision", convert="text",
+          choices=("mixed", "float64")),
+    _flag("--kernel", "K", "auto (default), native, triton or model", "compute.kernel",
+          convert="text", choices=("auto", "native", "triton", "model", "eager", "reference")),
+    _flag("--device", "D", "cpu (default), cuda or cuda:N", "compute.device", convert="text"),
+    _flag("--tolerance", "EPS", "photons that may be left out of a pixel (default 0)",
+          "sampling.tolerance_photons", unit="photon"),
+    _flag("--tile", "HxW", "tile shape, slow x fast", "compute.tile", unit="pixel",
+          convert="text", value=_tile),
+    _flag("--source-chunk", "N", "sources of one task", "compute.source_chunk"),
+    _flag("--threads", "N", "threads of the renderer", "own.threads", value=_threads),
+    _flag("--cluster", "C", "local, a scheduler address, a scheduler file or a cluster file",
+          "own.cluster", convert="text"),
+    _flag("-o --output", "FILE.zarr", "Zarr stack to write", "own.out", convert="text"),
+    _flag("--help -h -help", "", "show this help", "own.help", constant=True),
 )  # fmt: skip
 
 GROUPS: dict[str, tuple[Flag, ...]] = {
@@ -361,7 +349,35 @@ GROUPS: dict[str, tuple[Flag, ...]] = {
     "Output": OUTPUT,
     "Options of distbragg": OWN,
 }
-
 FLAGS: dict[str, Flag] = {
     name: flag for flags in GROUPS.values() for flag in flags for name in flag.names
 }
+
+_WHOLE_ONLY = frozenset((
+    "-N", "-MW", "-Q", "-detsize", "-detpixels", "-detector_thick", "-polar", "-mosaic", "-phi",
+    "-phistep", "-hdivstep", "-vdivstep", "-stol", "-4stol",
+))  # fmt: skip
+"""Names that nanoBragg compares with their length: it finds them in no longer token."""
+
+_OWN_NAMES = frozenset(name for flag in OWN for name in flag.names)
+_AXES = {"_x": "_f", "_y": "_s"}
+"""Ends of names by which users mean the fast and the slow axis, and nanoBragg's own."""
+
+
+def found_within(token: str) -> str:
+    """Return the name that nanoBragg finds within an unknown token, or an empty string.
+
+    The program looks for most names anywhere in a token: `-adc_level` is `-adc` to it. Where a
+    token holds several names the longest one is returned.
+    """
+    found = (name for name in FLAGS if name in token)
+    return max((n for n in found if n not in _WHOLE_ONLY | _OWN_NAMES), key=len, default="")
+
+
+def nearest_flag(token: str) -> str:
+    """Return the known flag most like `token`, or an empty string; x is fast and y is slow."""
+    lowered = {name.lower(): name for name, flag in FLAGS.items() if flag.kind != "ignored"}
+    meant = token.lower()
+    meant = meant[:-2] + _AXES.get(meant[-2:], meant[-2:])
+    match = difflib.get_close_matches(meant, lowered, n=1, cutoff=0.6)
+    return lowered[match[0]] if match else ""

@@ -6,23 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Final
 
+import numpy as np
+
 from distbragg.errors import InputError
-from distbragg.spec.nanobragg_flags import FLAGS, Flag
+from distbragg.spec.nanobragg_flags import FLAGS
 from distbragg.spec.paths import with_value
+from distbragg.spec.yaml_text import as_mapping
 
-_OPEN_END = 2**31 - 1
-"""Last pixel of a region of interest whose upper bound is left open."""
-
+_OPEN_END = 2**31 - 1  # last pixel of a region of interest whose upper bound is left open
 PROGRAM_WAVELENGTH_ANGSTROM: Final = 1.0
 """What the program takes where neither a flag nor a header names a wavelength."""
-
-_CONVENTION_PIVOT = {
-    "mosflm": "beam",
-    "denzo": "beam",
-    "adxv": "beam",
-    "xds": "sample",
-    "dials": "sample",
-}
 
 _CUSTOM_VECTORS = {
     "beam.direction": [1.0, 0.0, 0.0],
@@ -46,43 +39,22 @@ _OTHER_FORMATS = (".mtz", ".cif", ".mmcif", ".pdb", ".ent")
 
 @dataclass(slots=True)
 class Gathered:
-    """Everything the flags said, before it is fitted together.
+    """Everything the flags said, before it is fitted together."""
 
-    Attributes
-    ----------
-    values : dict
-        Value by dotted path; list elements have paths of their own.
-    said_by : dict
-        The flag that last set each path.
-    convention : str
-        As the program keeps it: the last convention flag, or "custom" after a vector flag.
-    pivot : str
-        The running pivot, as the flags mean it.
-    program_pivot : str
-        The same as the program keeps it: it takes `-twotheta_axis` for `-twotheta` too.
-    pivot_asked : tuple (flag, pivot)
-        The last request worth honouring: `-pivot` before flags that ask in passing.
-    token : str
-        The flag being read, as it was typed.
-    doubled : dict
-        By path, a flag that the program also takes for another one, and what it sets there.
-    warnings : list of str
-    """
-
-    values: dict[str, Any] = field(default_factory=dict)
-    said_by: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)  # by path, list elements with their own
+    said_by: dict[str, str] = field(default_factory=dict)  # the flag that last set each path
+    # As the program keeps it: the last convention flag, or "custom" after a vector flag.
     convention: str = "mosflm"
+    # The pivot as the flags mean it, and as the program has it, which takes `-twotheta_axis` for
+    # `-twotheta` too; flag and pivot of the last request, `-pivot` before those in passing.
     pivot: str = "beam"
     program_pivot: str = "beam"
     pivot_asked: tuple[str, str] = ("", "")
-    token: str = ""
+    token: str = ""  # the flag being read, as it was typed
+    # By path: a flag that the program also takes for another one, and what it sets there.
     doubled: dict[str, tuple[str, Any]] = field(default_factory=dict)
+    cached: bool = False  # a cache of structure factors was named
     warnings: list[str] = field(default_factory=list)
-
-    def store(self, flag: Flag, value: object) -> None:
-        """Record a value at every path of the flag."""
-        for path in flag.fields:
-            self.put(path, value)
 
     def put(self, path: str, value: object) -> None:
         """Record a value at one path."""
@@ -90,10 +62,14 @@ class Gathered:
         self.said_by[path] = self.token
         self.doubled.pop(path, None)
 
-    def drop(self, path: str) -> bool:
-        """Forget a path; say whether it had been set."""
-        self.said_by.pop(path, None)
-        return self.values.pop(path, None) is not None
+    def drop(self, path: str, why: str = "") -> bool:
+        """Forget a path, and say why where it had been set; `{}` is the flag that set it."""
+        flag = self.said_by.pop(path, "")
+        if self.values.pop(path, None) is None:
+            return False
+        if why:
+            self.warn(why.format(flag))
+        return True
 
     def warn(self, message: str) -> None:
         """Keep a warning for the user, once."""
@@ -102,35 +78,31 @@ class Gathered:
 
 
 def resolve(gathered: Gathered) -> dict[str, Any]:
-    """Fit the flags together and return the plain data of an experiment.
-
-    Parameters
-    ----------
-    gathered : Gathered
-        What was said, without outputs and own options; warnings are added to it.
-
-    Raises
-    ------
-    InputError
-        No crystal, no structure factors, or an empty region of interest.
-    """
-    physics = gathered.values.setdefault("physics", "nanobragg")
+    """Fit together what was said into plain data of an experiment; warnings are added to it."""
+    values = gathered.values
+    program = values.setdefault("physics", "nanobragg") == "nanobragg"
     _check_subject(gathered)
-    if physics == "nanobragg":
-        _drop_exact_only(gathered)
+    if program:
+        for path in tuple(values):
+            flag = FLAGS.get(gathered.said_by.get(path, ""))
+            if flag is not None and flag.kind == "exact only":
+                gathered.drop(path, f"{{}} is ignored under --physics nanobragg: {flag.reason}")
         _apply_doubled(gathered)
-        _polar_after_all(gathered)
-    _resolve_geometry(gathered, physics)
-    _resolve_size(gathered, physics)
-    _resolve_sensor(gathered)
-    _resolve_roi(gathered)
-    _resolve_intensity(gathered)
-    _resolve_sources(gathered)
+    _resolve_geometry(gathered, program=program)
+    _resolve_overruled(gathered, program=program)
+    if (roi := values.get("detector.roi")) is not None:
+        last = (bound if bound >= 0 else _OPEN_END for bound in roi[1::2])
+        first = (max(bound, 0) for bound in roi[0::2])
+        values["detector.roi"] = [end for pair in zip(first, last, strict=True) for end in pair]
     _resolve_background(gathered)
-    _resolve_headers(gathered)
-    if not {"beam.wavelength_angstrom", "beam.energy_ev", "header_files"} & set(gathered.values):
-        gathered.values["beam.wavelength_angstrom"] = PROGRAM_WAVELENGTH_ANGSTROM
-    return _assembled(gathered)
+    # The mask's header comes first and the image's after it, whatever the order of flags.
+    named = (("detector.mask_file", "mask"), ("header_files", "image"))
+    files = [{"path": values[path], "role": role} for path, role in named if path in values]
+    if files:
+        values["header_files"] = files
+    if not {"beam.wavelength_angstrom", "beam.energy_ev", "header_files"} & set(values):
+        values["beam.wavelength_angstrom"] = PROGRAM_WAVELENGTH_ANGSTROM
+    return _assembled(values)
 
 
 def _check_subject(gathered: Gathered) -> None:
@@ -138,7 +110,7 @@ def _check_subject(gathered: Gathered) -> None:
     if "crystal.cell" not in values and "crystal.matrix_file" not in values:
         raise InputError("no unit cell was given", remedy="give -cell or -mat")
     hkl = values.get("structure_factors.file")
-    if hkl is None and "dump" in values:
+    if hkl is None and gathered.cached:
         raise InputError(
             "refused: the cache is neither read nor written, and no -hkl is given beside it",
             source="-dump",
@@ -146,7 +118,6 @@ def _check_subject(gathered: Gathered) -> None:
         )
     if hkl is None and not values.get("structure_factors.default_f_electrons"):
         raise InputError("no structure factors were given", remedy="give -hkl or -default_F")
-    gathered.values.pop("dump", None)
     if hkl is not None and PurePath(hkl).suffix.lower() not in _OTHER_FORMATS:
         values["structure_factors.format"] = "hkl"
     if values.get("crystal.misset_deg") == "random" and "crystal.misset_seed" not in values:
@@ -154,15 +125,6 @@ def _check_subject(gathered: Gathered) -> None:
             "-misset random without -misset_seed: nanoBragg takes a seed from the clock, "
             "distbragg always takes the same one"
         )
-
-
-def _drop_exact_only(gathered: Gathered) -> None:
-    for path in tuple(gathered.values):
-        flag = FLAGS.get(gathered.said_by.get(path, ""))
-        if flag is not None and flag.kind == "exact only":
-            name = gathered.said_by[path]
-            gathered.drop(path)
-            gathered.warn(f"{name} is ignored under --physics nanobragg: {flag.reason}")
 
 
 def _apply_doubled(gathered: Gathered) -> None:
@@ -178,108 +140,61 @@ def _apply_doubled(gathered: Gathered) -> None:
         )
 
 
-def _polar_after_all(gathered: Gathered) -> None:
-    values = gathered.values
-    off = values.get("beam.polarization.enabled") is False
-    if off and values.get("sampling.per_sample_polarization"):
-        gathered.drop("beam.polarization.enabled")
-        gathered.warn("-nopolar is undone by -oversample_polar, as in nanoBragg")
-
-
-def _resolve_geometry(gathered: Gathered, physics: str) -> None:
-    values = gathered.values
-    convention = gathered.convention
+def _resolve_geometry(gathered: Gathered, *, program: bool) -> None:
+    values, convention = gathered.values, gathered.convention
     values["detector.convention"] = convention
+    values.pop("detector.pivot", None)
     if convention == "custom":
-        _fill_vectors(gathered)
-        program = physics == "nanobragg"
+        for path, default in _CUSTOM_VECTORS.items():
+            values.setdefault(path, list(default))
+        if not any(values["detector.axes.normal"]):
+            fast, slow = values["detector.axes.fast"], values["detector.axes.slow"]
+            values["detector.axes.normal"] = np.cross(fast, slow).tolist()
         values["detector.pivot"] = gathered.program_pivot if program else gathered.pivot
-    else:
-        for path in (*_CUSTOM_VECTORS, "detector.pix0_m"):
-            name = gathered.said_by.get(path, "")
-            if gathered.drop(path):
-                gathered.warn(f"{name} is undone by -{convention}, which was given after it")
-        asked_by, asked = gathered.pivot_asked
-        if physics == "exact":
-            if asked:
-                values["detector.pivot"] = asked
-        elif asked and asked != _CONVENTION_PIVOT[convention]:
-            gathered.warn(
-                f"{asked_by} asks for a {asked} pivot, which the {convention} convention undoes: "
-                f"the pivot is the {_CONVENTION_PIVOT[convention]}, as in nanoBragg"
-            )
-    if "detector.close_distance_mm" in values and gathered.drop("detector.distance_mm"):
-        gathered.warn("-distance is overruled by -close_distance, as in nanoBragg")
-
-
-def _fill_vectors(gathered: Gathered) -> None:
-    values = gathered.values
-    for path, default in _CUSTOM_VECTORS.items():
-        values.setdefault(path, list(default))
-    if not any(values["detector.axes.normal"]):
-        fast, slow = values["detector.axes.fast"], values["detector.axes.slow"]
-        values["detector.axes.normal"] = [
-            fast[1] * slow[2] - fast[2] * slow[1],
-            fast[2] * slow[0] - fast[0] * slow[2],
-            fast[0] * slow[1] - fast[1] * slow[0],
-        ]
-
-
-def _resolve_size(gathered: Gathered, physics: str) -> None:
-    """Let pixel counts, also those of a header, win over a size in millimetres."""
-    values = gathered.values
-    headers = physics == "nanobragg" and (
-        "header_image" in values or "detector.mask_file" in values
-    )
-    for side in ("fast", "slow"):
-        if f"detector.pixels_{side}" in values or headers:
-            name = gathered.said_by.get(f"detector.size_{side}_mm", "")
-            if gathered.drop(f"detector.size_{side}_mm"):
-                gathered.warn(f"{name} is overruled by the pixel counts, as in nanoBragg")
-
-
-def _resolve_sensor(gathered: Gathered) -> None:
-    values = gathered.values
-    sensor = "detector.sensor.thickness_um"
-    if "detector.sensor.layers" in values and not values.get(sensor):
-        gathered.drop("detector.sensor.layers")
-        gathered.warn("-detector_thicksteps has no effect without -detector_thick")
-
-
-def _resolve_roi(gathered: Gathered) -> None:
-    roi = gathered.values.get("detector.roi")
-    if roi is None:
         return
-    first_fast, last_fast, first_slow, last_slow = roi
-    gathered.values["detector.roi"] = [
-        max(first_fast, 0),
-        last_fast if last_fast >= 0 else _OPEN_END,
-        max(first_slow, 0),
-        last_slow if last_slow >= 0 else _OPEN_END,
-    ]
+    for path in (*_CUSTOM_VECTORS, "detector.pix0_m"):
+        gathered.drop(path, f"{{}} is undone by -{convention}, which was given after it")
+    asked_by, asked = gathered.pivot_asked
+    own = FLAGS[f"-{convention}"].pivot
+    if asked and not program:
+        values["detector.pivot"] = asked
+    elif asked and asked != own:
+        gathered.warn(
+            f"{asked_by} asks for a {asked} pivot, which the {convention} convention undoes: "
+            f"the pivot is the {own}, as in nanoBragg"
+        )
 
 
-def _resolve_intensity(gathered: Gathered) -> None:
+def _resolve_overruled(gathered: Gathered, *, program: bool) -> None:
+    """Drop what another flag overrules, or what has no effect without one."""
     values = gathered.values
-    if not values.get("beam.flux_photons_per_s"):
-        gathered.drop("beam.flux_photons_per_s")
-        if gathered.drop("beam.exposure_s"):
-            gathered.warn("-exposure has no effect without -flux")
-    elif gathered.drop("beam.fluence_photons_per_m2"):
-        gathered.warn("-fluence is overruled by -flux, as in nanoBragg")
-
-
-def _resolve_sources(gathered: Gathered) -> None:
-    values = gathered.values
-    grid = [p for p in values if p.startswith(("beam.divergence.", "beam.dispersion."))]
-    if "beam.source_file" in values:
-        for path in grid:
-            name = gathered.said_by[path]
-            gathered.drop(path)
-            gathered.warn(f"{name} is overruled by -sourcefile, as in nanoBragg")
-    elif "beam.dispersion.steps" in values and not values.get("beam.dispersion.range_percent"):
-        gathered.drop("beam.dispersion.steps")
-        gathered.warn("-dispsteps has no effect without -dispersion")
+    polar = values.get("sampling.per_sample_polarization")
+    no_polar = values.get("beam.polarization.enabled") is False
+    headers = program and ("header_files" in values or "detector.mask_file" in values)
+    thick = values.get("detector.sensor.thickness_um")
+    flux = values.get("beam.flux_photons_per_s")
+    sources = "beam.source_file" in values
+    grids = [path for path in values if path.startswith(("beam.divergence.", "beam.dispersion."))]
+    sizes, as_there = "{} is overruled by the pixel counts", ", as in nanoBragg"
+    rules: list[tuple[object, str, str]] = [
+        (program and polar and no_polar, "beam.polarization.enabled",
+         f"-nopolar is undone by -oversample_polar{as_there}"),
+        ("detector.close_distance_mm" in values, "detector.distance_mm",
+         f"-distance is overruled by -close_distance{as_there}"),
+        (headers or "detector.pixels_fast" in values, "detector.size_fast_mm", sizes + as_there),
+        (headers or "detector.pixels_slow" in values, "detector.size_slow_mm", sizes + as_there),
+        (not thick, "detector.sensor.layers",
+         "-detector_thicksteps has no effect without -detector_thick"),
+        (not flux, "beam.flux_photons_per_s", ""),
+        (not flux, "beam.exposure_s", "-exposure has no effect without -flux"),
+        (flux, "beam.fluence_photons_per_m2", f"-fluence is overruled by -flux{as_there}"),
+        *((sources, path, f"{{}} is overruled by -sourcefile{as_there}") for path in grids),
+        (not sources and not values.get("beam.dispersion.range_percent"), "beam.dispersion.steps",
+         "-dispsteps has no effect without -dispersion"),
+    ]  # fmt: skip
+    for holds, path, why in rules:
+        if holds:
+            gathered.drop(path, why)
 
 
 def _resolve_background(gathered: Gathered) -> None:
@@ -287,45 +202,24 @@ def _resolve_background(gathered: Gathered) -> None:
     values = gathered.values
     if "background.stol_file" not in values:
         for path in ("background.density_g_per_cm3", "background.molar_mass_g_per_mol"):
-            name = gathered.said_by.get(path, "")
-            if gathered.drop(path):
-                gathered.warn(f"{name} has no effect without a table of F against stol")
+            gathered.drop(path, "{} has no effect without a table of F against stol")
         return
     if values.get("background.water_um"):
-        raise InputError("given beside a table of F against stol", source="-water",
-                         remedy="keep one of the two backgrounds")  # fmt: skip
+        remedy = "keep one of the two backgrounds"
+        raise InputError("given beside a table of F against stol", source="-water", remedy=remedy)
     thickness = values.get("crystal.size_mm.0", 0.0)
     if thickness > 0:
         values["background.thickness_um"] = thickness * 1e3
 
 
-def _resolve_headers(gathered: Gathered) -> None:
-    """Ingest the mask's header first and the image's after it, whatever the order of flags."""
-    headers = []
-    if "detector.mask_file" in gathered.values:
-        headers.append({"path": gathered.values["detector.mask_file"], "role": "mask"})
-    image = gathered.values.pop("header_image", None)
-    if image is not None:
-        headers.append({"path": image, "role": "image"})
-    if headers:
-        gathered.values["header_files"] = headers
-
-
-def _assembled(gathered: Gathered) -> dict[str, Any]:
-    plain: dict[str, Any] = {}
-    for path, value in gathered.values.items():
-        parent, _, last = path.rpartition(".")
-        if last.isdecimal():
-            items = _element(plain, parent)
-            items[int(last)] = value
-            path, value = parent, items
-        plain = dict(with_value(plain, tuple(path.split(".")), value, path=path))  # type: ignore[call-overload]
-    return plain
-
-
-def _element(plain: dict[str, Any], path: str) -> list[Any]:
-    """Return the list at `path` as far as it is filled, or its defaults."""
-    node: Any = plain
-    for part in path.split("."):
-        node = node.get(part) if isinstance(node, dict) else None
-    return list(node if node is not None else _LIST_DEFAULTS[path])
+def _assembled(values: dict[str, Any]) -> dict[str, Any]:
+    """Nest the values; lists of which elements were given take their defaults for the others."""
+    for path, defaults in _LIST_DEFAULTS.items():
+        elements = [f"{path}.{index}" for index in range(len(defaults))]
+        if not values.keys().isdisjoint(elements):
+            given = zip(elements, defaults, strict=True)
+            values[path] = [values.pop(element, default) for element, default in given]
+    plain: object = {}
+    for path, value in values.items():
+        plain = with_value(plain, tuple(path.split(".")), value, path=path)
+    return as_mapping(plain)

@@ -1,15 +1,43 @@
-"""Dotted paths into a specification: which exist, what lies there, and the nearest to a typo."""
+"""Dotted paths into a specification: which exist, what lies there, and what a typo meant."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, Final, get_origin
 
 from distbragg.errors import InputError
-from distbragg.spec.base import FileField, SpecModel
+from distbragg.spec.base import FileField, SpecModel, annotation_parts
 from distbragg.spec.experiment import ExperimentSpec
+
+_CONTENT: Final = re.compile(r"[0-9a-f]{64}")
+_SHOWN_DIGITS: Final = 8
+
+_UNITS: Final = {
+    "photons": "photons",
+    "photons_per_m2": "photons m-2",
+    "photons_per_s": "photons s-1",
+    "g_per_cm3": "g cm-3",
+    "g_per_mol": "g mol-1",
+    "e_per_a3": "angstrom-3",
+    "angstrom2": "angstrom2",
+    "angstrom": "angstrom",
+    "percent": "percent",
+    "electrons": "electrons",
+    "mrad": "mrad",
+    "deg": "degree",
+    "mm": "mm",
+    "um": "um",
+    "ev": "eV",
+    "px": "pixel",
+    "gb": "GB",
+    "m": "m",
+    "s": "s",
+}
+"""Units in the spelling of udunits, by the ending of a field's name; the longest come first."""
 
 _LIKE: Final = 0.65
 _OF_A_SIBLING: Final = 0.05
@@ -39,27 +67,17 @@ _ELSEWHERE: Final = {
 def submodel(model: type[SpecModel], field: str) -> type[SpecModel] | None:
     """Return the model class a field holds, looking through `| None` and tuples."""
     info = model.model_fields.get(field)
-    return None if info is None else _model_in(info.annotation)
-
-
-def _model_in(annotation: object) -> type[SpecModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, SpecModel):
-        return annotation
-    for part in get_args(annotation):
-        found = _model_in(part)
-        if found is not None:
-            return found
+    for part in () if info is None else annotation_parts(info.annotation):
+        if isinstance(part, type) and issubclass(part, SpecModel):
+            return part
     return None
 
 
 @cache
 def holds_list(model: type[SpecModel], field: str) -> bool:
     """Whether a field may hold a list, whose elements a path may index."""
-    return _is_list(model.model_fields[field].annotation)
-
-
-def _is_list(annotation: object) -> bool:
-    return get_origin(annotation) is tuple or any(_is_list(p) for p in get_args(annotation))
+    parts = annotation_parts(model.model_fields[field].annotation)
+    return any(get_origin(part) is tuple for part in parts)
 
 
 def field_paths(model: type[SpecModel] = ExperimentSpec, prefix: str = "") -> Iterator[str]:
@@ -80,36 +98,16 @@ def file_paths() -> frozenset[tuple[str, ...]]:
 
 def _file_paths(model: type[SpecModel]) -> Iterator[tuple[str, ...]]:
     for name, info in model.model_fields.items():
-        if FileField() in info.metadata or _marks_file(info.annotation):
+        if FileField() in (*info.metadata, *annotation_parts(info.annotation)):
             yield (name,)
         inner = submodel(model, name)
         if inner is not None:
             yield from ((name, *rest) for rest in _file_paths(inner))
 
 
-def _marks_file(annotation: object) -> bool:
-    own = get_origin(annotation) is Annotated and FileField() in get_args(annotation)[1:]
-    return own or any(_marks_file(part) for part in get_args(annotation))
-
-
 def names_file(path: str) -> bool:
     """Whether the field at a dotted path, with or without list indices, names a file."""
     return tuple(part for part in path.split(".") if not part.isdecimal()) in file_paths()
-
-
-def leaf_paths() -> tuple[str, ...]:
-    """Every dotted path of an experiment that holds a value rather than further fields."""
-    every = tuple(field_paths())
-    branches = {path.rpartition(".")[0] for path in every}
-    return tuple(path for path in every if path not in branches)
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return the known word most like `word`, or an empty string."""
-    names = list(known)
-    lowered = {name.lower(): name for name in names}
-    match = difflib.get_close_matches(word.lower(), lowered, n=1, cutoff=0.55)
-    return lowered[match[0]] if match else ""
 
 
 def suggestion(key: str, model: type[SpecModel], prefix: str = "") -> str:
@@ -149,14 +147,14 @@ def _likeness(key: str, name: str) -> float:
     return difflib.SequenceMatcher(None, key.lower(), name.lower()).ratio()
 
 
-def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
-    """Check a dotted path against `ExperimentSpec` and split it; list indices become integers.
+def plain_parts(path: str) -> tuple[str | int, ...]:
+    """Split a dotted path into names and list indices, whatever they lead to."""
+    parts = path.split(".")
+    return tuple(int(part) if part.isdecimal() and len(part) < 10 else part for part in parts)
 
-    Raises
-    ------
-    InputError
-        The path names nothing; the remedy gives the nearest one that exists.
-    """
+
+def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
+    """Check a dotted path against `ExperimentSpec` and split it; list indices become integers."""
     parts: list[str | int] = []
     model: type[SpecModel] | None = ExperimentSpec
     list_open = False
@@ -182,17 +180,21 @@ def _remedy(path: str, part: str, model: type[SpecModel] | None) -> str:
     before, _, last = path.rpartition(".")
     if model is not None and last == part:
         return suggestion(part, model, f"{before}." if before else "")
-    known = nearest(path, field_paths())
-    return f"did you mean {known}?" if known else "see the list of fields"
+    lowered = {known.lower(): known for known in field_paths()}
+    found = difflib.get_close_matches(path.lower(), lowered, n=1, cutoff=0.55)
+    return f"did you mean {lowered[found[0]]}?" if found else "see the list of fields"
 
 
 def ends_at_group(parts: tuple[str | int, ...]) -> bool:
     """Whether a path that `split_path` checked ends at a group of fields or a list element."""
     model: type[SpecModel] | None = ExperimentSpec
+    is_list = False
     for part in parts:
+        is_list = False
         if isinstance(part, str) and model is not None:
+            is_list = holds_list(model, part)
             model = submodel(model, part)
-    return model is not None
+    return model is not None and not is_list
 
 
 def with_value(
@@ -203,13 +205,7 @@ def with_value(
     path: str,
     source: str = "",
 ) -> object:
-    """Return a copy of plain nested data with `value` at `parts`; siblings are shared.
-
-    Raises
-    ------
-    InputError
-        The path meets something that is neither a mapping nor a list, or a missing element.
-    """
+    """Return a copy of plain nested data with `value` at `parts`; siblings are shared."""
     if not parts:
         return value
     head, rest = parts[0], parts[1:]
@@ -224,10 +220,10 @@ def with_value(
         items = list(node)
         items[head] = with_value(items[head], rest, value, path=path, source=source)
         return items
-    if node is None:
-        node = {}
     if isinstance(node, SpecModel):
-        node = {name: getattr(node, name) for name in type(node).model_fields}
+        node = vars(node)
+    elif node is None:
+        node = {}
     if not isinstance(node, Mapping):
         raise InputError(
             f"{head!r} is set inside something that is no mapping", source=source, field=path
@@ -249,3 +245,37 @@ def value_at(node: Any, parts: tuple[str | int, ...]) -> Any:  # noqa: ANN401
         else:
             node = getattr(node, part)
     return node
+
+
+def unit_of(path: str) -> str:
+    """Return the unit of a field, in the spelling of udunits, or "1", as of a whole unit cell."""
+    parts = path.split(".")
+    index = int(parts.pop()) if parts[-1].isdecimal() else None
+    if parts[-2:] == ["crystal", "cell"]:
+        return "1" if index is None else ("angstrom" if index < 3 else "degree")
+    for suffix, unit in _UNITS.items():
+        if parts[-1].endswith(f"_{suffix}"):
+            return unit
+    return "1"
+
+
+def file_labels(paths: Sequence[str]) -> list[str]:
+    """Name files by their last part, and by as many more as tell apart files of one name.
+
+    A folder named by the content of its file (SHA-256), as a run keeps its inputs, is shortened
+    to eight digits.
+    """
+    parts = {path: _parts(path) for path in paths}
+    labels = {path: own[-1] for path, own in parts.items()}
+    deepest = max((len(own) for own in parts.values()), default=0)
+    for depth in range(2, deepest + 1):
+        shared = {label for label, count in Counter(labels.values()).items() if count > 1}
+        for path in [path for path, label in labels.items() if label in shared]:
+            labels[path] = "/".join(parts[path][-depth:])
+    return [labels[path] for path in paths]
+
+
+def _parts(path: str) -> list[str]:
+    own = [part for part in path.removeprefix("input:").replace("\\", "/").split("/") if part]
+    shown = [p[:_SHOWN_DIGITS] if _CONTENT.fullmatch(p) else p for p in own[:-1]]
+    return [*shown, own[-1]] if own else [path]

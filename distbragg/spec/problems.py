@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from distbragg.errors import InputError
 from distbragg.spec.base import SpecModel
 from distbragg.spec.paths import submodel, suggestion
+from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
 
 _LONGEST_VALUE = 40
 _WORDING = {
@@ -32,16 +33,7 @@ _WORDING = {
 
 
 def input_error(error: ValidationError, model: type[SpecModel], source: str = "") -> InputError:
-    """Name the first problem of a validation and count the others.
-
-    Parameters
-    ----------
-    error : ValidationError
-    model : type
-        The model that was validated, to read locations by.
-    source : str
-        File or flag for the message.
-    """
+    """Name the first problem of a validation of `model`, and count the others."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         groups.setdefault(_group_of(item, model), []).append(item)
@@ -90,7 +82,8 @@ def _describe(items: list[Mapping[str, Any]], model: type[SpecModel]) -> tuple[s
     problem = " or ".join(wordings)
     if item["type"] != "missing":
         problem = f"{problem}, got {_shown(item['input'])}"
-    return ".".join(path), problem, ""
+    looks_like = isinstance(item["input"], str) and old_number(item["input"])
+    return ".".join(path), problem, PLAIN_NUMBERS if looks_like else ""
 
 
 def _wording(item: Mapping[str, Any]) -> str:

@@ -1,11 +1,11 @@
-"""YAML in: safe, bounded, and stricter than YAML where YAML is easily misread."""
+"""YAML 1.2 in: safe and bounded, the one reader of specifications, cluster files and `--set`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import yaml
 
@@ -19,60 +19,70 @@ _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_BASE):  # type: ignore[misc]
-    """Safe loader that refuses duplicate keys and reads 1e5 as the number it is."""
+    """Safe loader of YAML 1.2's core schema that refuses duplicate keys.
+
+    PyYAML alone reads YAML 1.1, where 0100 is 64, 1:30 is 90, 1e5 is text and `no` is false.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not text", key_node.start_mark
-                )
+                raise _refused(f"the key {key!r} is not text", key_node)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
+                raise _refused(f"the key {key!r} is given twice", key_node)
             seen.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 
 
-class Base60(str):
-    """Text such as 1:30, which YAML 1.1 takes for the number 90: no number is written so."""
+def _refused(problem: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
 
-    __slots__ = ()
+
+_INT: Final = r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+"
+_FLOAT: Final = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+_NO_NUMBER: Final = r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+for _tag, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", _INT, list("-+0123456789")),
+    ("float", f"{_FLOAT}|{_NO_NUMBER}", list("-+.0123456789")),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
+    )
 
 
 def _number(loader: Any, node: yaml.ScalarNode) -> object:  # noqa: ANN401
-    """Read a number; one to base 60 stays text, and 010 is ten, not the octal eight."""
-    if ":" in node.value:
-        return Base60(node.value)
-    if node.tag.endswith(":float"):
+    """Read a number that its form or a tag makes one."""
+    if re.fullmatch(_INT, node.value) and node.tag.endswith(":int"):
+        return int(node.value, {"0o": 8, "0x": 16}.get(node.value[:2], 10))
+    if re.fullmatch(f"{_FLOAT}|{_NO_NUMBER}", node.value) and node.tag.endswith(":float"):
         return loader.construct_yaml_float(node)
-    return int(node.value) if _DECIMAL.match(node.value) else loader.construct_yaml_int(node)
+    raise _refused(f"{node.value!r} is no such number", node)
 
 
-_DECIMAL: Final = re.compile(r"^[-+]?\d+$")
-for _kind_of_number in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind_of_number}", _number)
+for _tag in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", _number)
 
-# YAML 1.1 takes 1e5 and 1.0e5 for text because the exponent has no sign.
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)
+_OLD_NUMBER: Final = re.compile(r"[-+]?(\d[\d_]*(:[0-5]?\d)+(\.[\d_]*)?|0b[01_]+|\d+(_[\d.]+)+)")
+
+
+def old_number(text: str) -> bool:
+    """Whether YAML 1.1 takes text such as 1:30, 0b11 or 1_000 for a number, which 1.2 does not."""
+    return _OLD_NUMBER.fullmatch(text) is not None
+
+
+PLAIN_NUMBERS: Final = "write it in decimal: 1:30 and 0b11 are text in YAML 1.2"
+"""What to do about an `old_number` where a number belongs."""
 
 
 def parse_yaml(text: str, *, source: str = "") -> object:
-    """Parse one YAML document into plain Python data.
-
-    Raises
-    ------
-    InputError
-        Not YAML, an alias, a key given twice, or nesting beyond `MAXIMUM_DEPTH`.
-    """
+    """Parse one YAML document into plain Python data."""
     try:
         _check_events(text, source)
         return yaml.load(text, Loader=_Loader)
@@ -96,7 +106,8 @@ def _check_events(text: str, source: str) -> None:
     """Refuse aliases and deep nesting before any object is built."""
     depth = 0
     for event in yaml.parse(text, Loader=_BASE):
-        line = f"{source}:{_line_of(event)}" if source else ""
+        mark = event.start_mark
+        line = f"{source}:{mark.line + 1 if mark is not None else 1}" if source else ""
         if isinstance(event, yaml.AliasEvent):
             raise InputError(
                 f"the alias *{event.anchor} is not supported",
@@ -111,18 +122,8 @@ def _check_events(text: str, source: str) -> None:
             depth -= 1
 
 
-def _line_of(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark is not None else 1
-
-
 def read_yaml_mapping(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file whose top level is a mapping.
-
-    Raises
-    ------
-    InputError
-        The file is missing, unreadable, too large, binary, not YAML, or no mapping.
-    """
+    """Read a YAML file whose top level is a mapping."""
     source = str(path)
     try:
         with Path(path).open("rb") as handle:
@@ -152,14 +153,10 @@ def as_mapping(data: object, *, source: str = "") -> dict[str, Any]:
     if data is None:
         raise InputError("is empty", source=source, remedy="a specification is a mapping of fields")
     if not isinstance(data, Mapping):
-        raise InputError(f"the top level is {_kind(data)}, not a mapping of fields", source=source)
+        kind = f"a single value ({type(data).__name__})"
+        kind = "a list" if isinstance(data, list | tuple) else kind
+        raise InputError(f"the top level is {kind}, not a mapping of fields", source=source)
     for key in data:
         if not isinstance(key, str):
             raise InputError(f"the key {key!r} is not text", source=source)
     return dict(data)
-
-
-def _kind(data: object) -> str:
-    if isinstance(data, list | tuple):
-        return "a list"
-    return f"a single value ({type(data).__name__})"

@@ -2,114 +2,113 @@
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distbragg.errors import DistbraggError, InputError, RefusedError
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec
+from zarr.core.buffer import Buffer
+from zarr.storage import MemoryStore
+
+from distbragg.errors import InputError, RefusedError
 from distbragg.models.experiment import Experiment
+from distbragg.plan.sweep import SweepPlan
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.array import create_group, create_labels_group
-from distbragg.store.files import no_room, write_atomic
-from distbragg.store.inputs import InputFile, copy_inputs
-from distbragg.store.label import (
+from distbragg.spec.sweep import AxisCoordinate
+from distbragg.store.coordinates import (
     CONVENTIONS,
+    StoredVariable,
     axis_variables,
     image_attrs,
     notes_attrs,
     pixel_variables,
 )
+from distbragg.store.inputs import InputFile, copy_inputs
 from distbragg.store.layout import (
-    FAILURES_DIR,
-    GRIDS_DIR,
-    INPUTS_DIR,
-    MANIFEST_FILE,
-    RECEIPTS_DIR,
+    IMAGES,
+    LABELS,
+    MANIFEST,
     STATE_DIR,
+    StackLayout,
+    fill_value,
     make_layout,
 )
-from distbragg.store.manifest import Manifest, describe_difference, load_manifest, split_compute
+from distbragg.store.local_files import refusals
+from distbragg.store.manifest import Manifest, describe_difference, load_manifest
+from distbragg.store.objects import Objects, objects_at
 from distbragg.store.run_directory import RunDirectory, open_run
-
-if TYPE_CHECKING:
-    from distbragg.plan.sweep import SweepPlan
-    from distbragg.spec.sweep import AxisCoordinate
 
 
 def create_run(
-    path: str | Path,
+    place: str | Path,
+    manifest: Manifest,
     *,
-    sweep_plain: Mapping[str, Any],
-    plan: SweepPlan,
     coordinates: Iterable[AxisCoordinate],
     experiment: Experiment,
-    physics_hash: str,
-    numeric_class: Mapping[str, str],
-    experiment_summary: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, Any],
     inputs: Mapping[str, InputFile],
 ) -> RunDirectory:
-    """Create a run at `path`, or return the one that is already there if it is the same.
+    """Create a run, or return the one that is already there if it is the same.
 
-    Everything is written in a temporary directory beside `path` and then renamed.
-
-    Parameters
-    ----------
-    path : path
-    sweep_plain : mapping
-        Canonical plain sweep, input files by their `InputFile.reference`.
-    plan : SweepPlan
-    coordinates : iterable of AxisCoordinate
-    experiment : Experiment
-        The resolved base experiment.
-    physics_hash : str
-        Its hash.
-    numeric_class : mapping of str
-        Class of this process's kernel; workers of another class are refused.
-    experiment_summary : mapping, optional
-        Readable facts for `distbragg info`.
-    provenance : mapping
-    inputs : mapping of path → InputFile
-
-    Raises
-    ------
-    InputError
-        `path` holds something else, or its parent cannot be written.
-    RefusedError
-        `path` holds another run; the message says where they differ.
-    EnvironmentFailure
-        There is no room.
+    In a folder everything appears by one rename, on the disk. In a bucket the manifest is put
+    last, and only where there is none: of two that create a run at once one wins. `experiment` is
+    the resolved base experiment; `inputs` are by path. Another run is a `RefusedError`, which says
+    where they differ; anything else in that place an `InputError`.
     """
-    target = Path(path).absolute()
-    manifest = make_manifest(
-        sweep_plain=sweep_plain,
-        plan=plan,
-        physics_hash=physics_hash,
-        numeric_class=numeric_class,
-        experiment_summary=experiment_summary or {},
-        provenance=provenance,
-    )
-    if existing := _existing(target, manifest):
-        return existing
-    temporary = target.with_name(f"{target.name}.tmp-{uuid.uuid4().hex[:12]}")
+    objects = objects_at(place)
+    if is_there(objects, manifest):
+        return open_run(place)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write(temporary, manifest, tuple(coordinates), experiment, inputs)
-        _publish(temporary, target)
+        with refusals(Path(objects.url)):
+            files = group_files(
+                manifest.layout,
+                {**axis_variables(coordinates), **pixel_variables(experiment.detector)},
+                image_attrs(experiment),
+                group_attrs(manifest),
+                labels=bool(manifest.sweep["experiment"].get("output", {}).get("labels")),
+            )
+            with objects.made_whole() as fresh:
+                # Sorted, the state comes first: by it a creation that was cut short is known.
+                for key, data in sorted(files.items()):
+                    fresh.write(key, data)
+                copy_inputs(inputs, fresh)
+                fresh.put(MANIFEST, manifest.to_bytes(), version="")
+    except FileExistsError:
+        # Another process may have been quicker.
+        if not is_there(objects, manifest):
+            raise no_run(objects) from None
     except OSError as error:
-        failure = no_room(error, target)
-        if isinstance(failure, DistbraggError):
-            raise failure from error
         raise InputError(
             f"cannot be created ({error.strerror or error})",
-            source=str(target),
+            source=objects.url,
             remedy="give an output path in a directory you can write to",
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return _existing(target, manifest) or open_run(target)
+    return open_run(place)
+
+
+def is_there(objects: Objects, manifest: Manifest, former: Collection[str] = ()) -> bool:
+    """Whether this run, or a `former` one that it grew from, is there; another is refused."""
+    if objects.head(MANIFEST) is None:
+        return False
+    present = load_manifest(objects)
+    if present.run_id != manifest.run_id and present.run_id not in former:
+        difference = describe_difference(manifest.identity, present.identity)
+        raise RefusedError(
+            f"{objects.url}: holds another run ({difference}); give another output path, "
+            "or the specification of that run"
+        )
+    return True
+
+
+def no_run(objects: Objects) -> InputError:
+    """Say that a place holds something else."""
+    return InputError(
+        "exists and is not a distbragg run",
+        source=objects.url,
+        remedy="give another output path; nothing there was touched",
+    )
 
 
 def make_manifest(
@@ -118,23 +117,24 @@ def make_manifest(
     plan: SweepPlan,
     physics_hash: str,
     numeric_class: Mapping[str, str],
-    experiment_summary: Mapping[str, Any],
     provenance: Mapping[str, Any],
+    experiment_summary: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """Assemble the manifest of a run; nothing is written."""
-    sweep, compute = split_compute(sweep_plain)
-    layout = make_layout(plan, sweep["experiment"].get("output", {}))
+    """Assemble the manifest of a run; `sweep_plain` names input files by `InputFile.reference`."""
+    experiment = dict(sweep_plain["experiment"])
+    compute = dict(experiment.pop("compute", {}))
+    layout = make_layout(plan, experiment.get("output", {}))
     if layout.units != plan.units or layout.frames != plan.frames:
         raise AssertionError("stored layout and sweep plan disagree on units or frames")
     return Manifest(
         version=str(provenance["distbragg"]),
-        sweep=sweep,
+        sweep={**sweep_plain, "experiment": experiment},
         compute=compute,
         layout=layout,
         plan=plan.frame.to_plain(),
         physics_hash=physics_hash,
         numeric_class={str(k): str(v) for k, v in numeric_class.items()},
-        summary=dict(experiment_summary),
+        summary=dict(experiment_summary or {}),
         provenance=dict(provenance),
     )
 
@@ -158,60 +158,78 @@ def group_attrs(manifest: Manifest) -> dict[str, Any]:
     }
 
 
-def _existing(target: Path, manifest: Manifest) -> RunDirectory | None:
-    if not target.exists() and not target.is_symlink():
-        return None
-    if target.is_dir() and not (target / STATE_DIR).exists() and any(target.iterdir()):
-        raise InputError(
-            "exists and is not a distbragg run",
-            source=str(target),
-            remedy="give another output path; nothing there was touched",
-        )
-    if not target.is_dir():
-        raise InputError(
-            "exists and is not a directory", source=str(target), remedy="give another output path"
-        )
-    if not (target / STATE_DIR).exists():
-        return None
-    present = load_manifest(target)
-    if present.run_id != manifest.run_id:
-        difference = describe_difference(manifest.identity, present.identity)
-        raise RefusedError(
-            f"{target}: holds another run ({difference}); give another output path, "
-            "or the specification of that run"
-        )
-    return open_run(target)
+def group_files(
+    layout: StackLayout,
+    coordinates: Mapping[str, StoredVariable],
+    image_attrs: Mapping[str, Any],
+    group_attrs: Mapping[str, Any],
+    *,
+    chunks: Mapping[str, tuple[int, ...]] | None = None,
+    labels: bool = False,
+) -> dict[str, bytes]:
+    """Return all files of a new group by key: metadata and coordinates, no pixels.
 
-
-def _write(
-    temporary: Path,
-    manifest: Manifest,
-    coordinates: tuple[AxisCoordinate, ...],
-    experiment: Experiment,
-    inputs: Mapping[str, InputFile],
-) -> None:
-    variables = {
-        **axis_variables(coordinates),
-        **pixel_variables(experiment.detector),
-    }
-    temporary.mkdir()
-    create_group(
-        temporary, manifest.layout, variables, image_attrs(experiment), group_attrs(manifest)
+    `chunks` are those of coordinates that lie in several; `labels` adds the tables' folder.
+    """
+    files: dict[str, Buffer] = {}
+    store = MemoryStore(files)
+    group = zarr.create_group(store, zarr_format=3, attributes=dict(group_attrs))
+    itemsize = np.dtype(layout.dtype).itemsize
+    missing = {"_FillValue": fill_value(layout.dtype)} if np.dtype(layout.dtype).kind == "u" else {}
+    group.create_array(
+        IMAGES,
+        shape=layout.array_shape,
+        dtype=layout.dtype,
+        chunks=layout.chunk_shape,
+        shards=layout.shard_shape,
+        serializer=BytesCodec(endian="little" if itemsize > 1 else None),
+        compressors=[
+            BloscCodec(
+                cname=layout.compressor,
+                clevel=layout.compression_level,
+                shuffle="shuffle",
+                typesize=itemsize,
+            ),
+            Crc32cCodec(),
+        ],
+        fill_value=fill_value(layout.dtype),
+        dimension_names=layout.dimension_names,
+        attributes={**image_attrs, **_non_index(coordinates), **missing},
     )
-    if manifest.sweep["experiment"].get("output", {}).get("labels"):
-        create_labels_group(temporary)
-    state = temporary / STATE_DIR
-    for name in (RECEIPTS_DIR, FAILURES_DIR, INPUTS_DIR, GRIDS_DIR):
-        (state / name).mkdir(parents=True)
-    copy_inputs(inputs, state / INPUTS_DIR)
-    write_atomic(state / MANIFEST_FILE, manifest.to_bytes())
+    for name, variable in coordinates.items():
+        whole = tuple(max(1, size) for size in variable.values.shape)
+        _create_coordinate(group, name, variable, (chunks or {}).get(name, whole))
+    # One document holds all metadata that the run writes; readers then list no directory. zarr
+    # warns that the v3 specification does not define it yet.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        zarr.consolidate_metadata(store, zarr_format=3)
+    # A reader that lists the directory instead meets `.distbragg`; as an empty group it is skipped
+    # quietly, as a plain directory zarr would warn about it.
+    for name in (STATE_DIR, LABELS) if labels else (STATE_DIR,):
+        zarr.create_group(store, path=name, zarr_format=3)
+    return {key: data.to_bytes() for key, data in files.items()}
 
 
-def _publish(temporary: Path, target: Path) -> None:
-    """Rename into place; a run that another process put there meanwhile wins."""
-    try:
-        # Renaming a directory replaces an empty one and nothing else.
-        temporary.rename(target)
-    except OSError:
-        if not (target / STATE_DIR).exists():
-            raise
+def _create_coordinate(
+    group: zarr.Group, name: str, variable: StoredVariable, chunks: tuple[int, ...]
+) -> None:
+    values = variable.values
+    text = values.dtype.kind in "UO"
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        dtype=str if text else values.dtype,
+        chunks=chunks,
+        fill_value=fill_value(str(values.dtype)) if values.dtype.kind in "fiu" else None,
+        dimension_names=variable.dims,
+        attributes=dict(variable.attrs),
+        config=None if text else {"write_empty_chunks": True},
+    )
+    array[...] = values.astype(object) if text else values
+
+
+def _non_index(coordinates: Mapping[str, StoredVariable]) -> dict[str, str]:
+    """CF attribute that lists the coordinates which no dimension is named after."""
+    names = [name for name, variable in coordinates.items() if variable.dims != (name,)]
+    return {"coordinates": " ".join(names)} if names else {}

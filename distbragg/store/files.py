@@ -1,17 +1,16 @@
-"""Small file operations that a run relies on: atomic writes and digests."""
+"""Small file operations that a run relies on: durable writes and digests."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
+import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from distbragg.errors import EnvironmentFailure
-
-_BLOCK = 1 << 20
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+from distbragg.store.local_files import refusals
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -19,71 +18,44 @@ def sha256_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def sha256_file(path: Path, *, durable: bool = False) -> tuple[str, int]:
-    """Hex SHA-256 and number of bytes of a file, read in blocks.
-
-    `durable` also flushes the file to disk, so that what is said about it later survives a
-    power cut only together with its bytes.
-    """
-    digest = hashlib.sha256()
-    size = 0
+def sha256_file(path: Path) -> tuple[str, int]:
+    """Hex SHA-256 and number of bytes of a file, read in blocks."""
     with path.open("rb") as handle:
-        while block := handle.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-        if durable:
-            os.fsync(handle.fileno())
-    return digest.hexdigest(), size
+        return hashlib.file_digest(handle, "sha256").hexdigest(), handle.tell()
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Return the content of a small file, of which no more than `limit` bytes are read.
+@contextmanager
+def durable_path(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` for a file or a folder, which takes that place at the block's end.
 
-    Raises
-    ------
-    ValueError
-        It is larger.
-    OSError
+    All of it is on the disk then, with its name: a power cut leaves the old file or the new one. A
+    folder takes the place of an empty one alone. No space left is an `EnvironmentFailure`.
     """
-    with path.open("rb") as handle:
-        data = handle.read(limit + 1)
-    if len(data) > limit:
-        raise ValueError(f"{path.name} is larger than {limit} bytes")
-    return data
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` beside `path`, flush it to disk, and rename it into place.
-
-    Raises
-    ------
-    EnvironmentFailure
-        There is no room.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.tmp-{uuid.uuid4().hex}")
     try:
-        with temporary.open("xb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(handle.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise no_room(error, path) from error
+        with refusals(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            for item in (*temporary.rglob("*"), temporary):
+                sync_path(item)
+            temporary.replace(path)
+            sync_path(path.parent)
     finally:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
         temporary.unlink(missing_ok=True)
 
 
-def no_room(error: OSError, path: Path) -> Exception:
-    """Turn "no space left" into the user's error, and any other error into one like it.
+def write_durable(path: Path, data: bytes) -> None:
+    """Write a file, durable and whole or not at all; see `durable_path`."""
+    with durable_path(path) as temporary, temporary.open("xb") as handle:
+        handle.write(data)
 
-    Never into itself: what is returned is raised from `error`, and an error that is its own
-    cause sends whoever follows the causes, as a Dask worker does, round for ever.
-    """
-    if error.errno in _NO_ROOM:
-        return EnvironmentFailure(
-            f"{path}: no space left on the file system; free space, then resume the run"
-        )
-    if error.errno is None:
-        return type(error)(*error.args)
-    return OSError(error.errno, error.strerror, error.filename)
+
+def sync_path(path: Path) -> None:
+    """Make the content of a file, or the names in a folder, durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,116 +1,98 @@
-"""Prepared |F| grids: written once per run, mapped into memory by every worker."""
+"""Prepared |F| grids: a cache, one object for each, mapped into memory by every worker."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
 from distbragg.errors import DamageError
 from distbragg.models.crystal import Reflections
 from distbragg.notes import Note
-from distbragg.store.files import no_room, read_bounded, sha256_file
+from distbragg.store.files import sha256_bytes
+from distbragg.store.layout import GRIDS
+from distbragg.store.objects import Objects
 
-_ARRAY = "amplitude.npy"
-_META = "grid.json"
-_META_BYTES = 1 << 16
+_SUFFIX: Final = ".grid"
+_HEAD_BYTES: Final = 1 << 16
+_log = logging.getLogger("distbragg")
 
 
-def save_grid(folder: Path, key: str, reflections: Reflections) -> Path:
-    """Write a grid to `folder/<key>/`; a grid that is there already is left alone.
+def save_grid(objects: Objects, key: str, reflections: Reflections) -> None:
+    """Store a grid: a line of JSON, padded, then the amplitudes, float64, C order."""
+    data = np.ascontiguousarray(reflections.amplitude, dtype="<f8").tobytes()
+    head = {
+        "shape": list(reflections.amplitude.shape),
+        "origin": list(reflections.origin),
+        "default_amplitude": float(reflections.default_amplitude),
+        "interpolate": bool(reflections.interpolate),
+        "notes": [[note.kind, note.place, note.text] for note in reflections.notes],
+        "sha256": sha256_bytes(data),
+    }
+    line = json.dumps(head, sort_keys=True).encode()
+    padded = line.ljust(-(-(len(line) + 1) // 64) * 64 - 1) + b"\n"
+    objects.write(f"{GRIDS}{key}{_SUFFIX}", padded, data)
 
-    Parameters
-    ----------
-    folder : Path
-        `RunDirectory.grids`.
-    key : str
-        `models.build.reflections_key`: hash of everything the grid depends on.
-    reflections : Reflections
 
-    Returns
-    -------
-    Path
-        The grid's directory.
+def ensure_grid(objects: Objects, key: str, make: Callable[[], Reflections]) -> Reflections:
+    """Return the grid `key` of a run, made and saved first where there is none; see `save_grid`."""
+    found = load_grid(objects, key)
+    if found is None:
+        found = make()
+        save_grid(objects, key, found)
+    return found
 
-    Raises
-    ------
-    EnvironmentFailure
-        There is no room.
-    """
-    target = folder / key
-    if target.exists():
-        return target
-    temporary = folder / f"{key}.tmp-{uuid.uuid4().hex}"
+
+def load_grid(objects: Objects, key: str) -> Reflections | None:
+    """Map the grid `key` into memory, read-only; None where it was not saved, or is damaged."""
     try:
-        temporary.mkdir(parents=True)
-        np.save(temporary / _ARRAY, reflections.amplitude, allow_pickle=False)
-        meta = {
-            "origin": list(reflections.origin),
-            "default_amplitude": float(reflections.default_amplitude),
-            "interpolate": bool(reflections.interpolate),
-            "sha256": sha256_file(temporary / _ARRAY)[0],
-            "notes": [[note.kind, note.place, note.text] for note in reflections.notes],
-        }
-        (temporary / _META).write_text(json.dumps(meta, sort_keys=True))
-        # Another process may have finished the same grid meanwhile; its content is the same.
-        if not target.exists():
-            _rename_unless_there(temporary, target)
-    except OSError as error:
-        raise no_room(error, target) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return target
-
-
-def load_grid(folder: Path, key: str) -> Reflections | None:
-    """Map the grid `key` into memory, read-only; None where it was not saved.
-
-    Raises
-    ------
-    DamageError
-        The file's content does not match its hash.
-    """
-    target = folder / key
-    if not target.is_dir():
+        path = objects.local(f"{GRIDS}{key}{_SUFFIX}")
+    except FileNotFoundError:
         return None
     try:
-        meta = json.loads(read_bounded(target / _META, _META_BYTES))
-        if sha256_file(target / _ARRAY)[0] != meta["sha256"]:
-            raise DamageError(f"{target / _ARRAY}: content does not match its hash")
-        amplitude = _map(target / _ARRAY)
-        h, k, l = (int(index) for index in meta["origin"])  # noqa: E741 Miller indices
+        head, amplitude = _read(path)
+        h, k, l = (int(index) for index in head["origin"])  # noqa: E741 Miller indices
         return Reflections(
             amplitude=amplitude,
             origin=(h, k, l),
-            default_amplitude=float(meta["default_amplitude"]),
-            interpolate=bool(meta["interpolate"]),
-            notes=tuple(_note(*entry) for entry in meta.get("notes", ())),
+            default_amplitude=float(head["default_amplitude"]),
+            interpolate=bool(head["interpolate"]),
+            notes=tuple(
+                Note("warning" if kind == "warning" else "note", str(place), str(text))
+                for kind, place, text in head["notes"]
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamageError(f"{target}: grid cannot be read ({error})") from error
+        _log.warning("%s/%s%s: is damaged (%s); it is made anew", objects.url, GRIDS, key, error)
+        return None
 
 
-def _note(kind: str, place: str, text: str) -> Note:
-    return Note("warning" if kind == "warning" else "note", str(place), str(text))
+def damaged_grids(objects: Objects) -> Iterator[str]:
+    """Keys of grids that cannot be used."""
+    for entry in objects.entries(GRIDS):
+        if entry.key.endswith(_SUFFIX):
+            try:
+                _read(objects.local(entry.key))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError, DamageError):
+                yield entry.key
 
 
-def _map(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    # An empty file cannot be mapped; a crystal without a reflection table has such a grid.
-    amplitude = np.load(path, allow_pickle=False)
-    if amplitude.size:
-        amplitude = np.load(path, mmap_mode="r", allow_pickle=False)
-    if amplitude.dtype != np.float64 or amplitude.ndim != 3:
-        raise ValueError(f"expected a 3-D float64 array, found {amplitude.dtype}")
+def _read(path: Path) -> tuple[dict[str, Any], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+    """Return head and amplitudes of a grid, checked, these mapped read-only."""
+    with path.open("rb") as handle:
+        line = handle.readline(_HEAD_BYTES)
+        head = json.loads(line)
+    shape = tuple(int(size) for size in head["shape"])
+    if 0 in shape:
+        # Nothing can be mapped; a crystal without a reflection table has such a grid.
+        amplitude = np.zeros(shape)
+    else:
+        amplitude = np.memmap(path, dtype="<f8", mode="r", offset=len(line), shape=shape)
     amplitude.setflags(write=False)
-    return np.asarray(amplitude)
-
-
-def _rename_unless_there(temporary: Path, target: Path) -> None:
-    try:
-        temporary.rename(target)
-    except OSError:
-        if not target.is_dir():
-            raise
+    if len(shape) != 3 or sha256_bytes(amplitude.data) != head["sha256"]:  # type: ignore[arg-type]
+        raise ValueError("its content does not match its hash")
+    return head, np.asarray(amplitude)

@@ -9,27 +9,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import lru_cache
+from typing import Any, Final, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from distbragg.errors import DamageError
-from distbragg.plan.sweep import MAX_FRAMES
-
-if TYPE_CHECKING:
-    from distbragg.plan.sweep import SweepPlan
+from distbragg.plan.frame import balanced
+from distbragg.plan.sweep import MAX_FRAMES, SweepPlan, UnitGrid
 
 STATE_DIR = ".distbragg"
+METADATA = "zarr.json"
 MANIFEST_FILE = "manifest.json"
+MANIFEST = f"{STATE_DIR}/{MANIFEST_FILE}"  # key of the manifest
+INPUTS = f"{STATE_DIR}/inputs/"  # folder of input files
+GRIDS = f"{STATE_DIR}/grids/"  # folder of prepared |F| grids
 RECEIPTS_DIR = "receipts"
 FAILURES_DIR = "failures"
-INPUTS_DIR = "inputs"
-GRIDS_DIR = "grids"
 LOCK_FILE = "lock"
 REPAIRS_DIR = "repairs"
 FOREIGN_DIR = "foreign"
-PARTIAL_DIR = "partial"
-"""Where objects are written before they are whole."""
+PARTIAL_DIR = "partial"  # where objects are written before they are whole
 SEAL_FILE = "SEALED"
 SEAL_DIGESTS_FILE = "SEALED.digests"
 IMAGES = "images"
@@ -38,38 +39,25 @@ SKIPPED = "skipped_photons"
 """Key of a receipt, and coordinate of an opened stack: what `sampling.tolerance_photons` left
 out of any pixel of a frame at most."""
 
+OVERLOADS = "overloads"
+"""Key of a receipt, and coordinate of an opened stack: pixels of a frame that were beyond the
+range of the stored type, and hold its largest value."""
+
 MAX_INNER_EDGE = 1024
 MAX_PIXELS = 1 << 34
 MAX_SWEEP_DIMS = 12
 
 Dtype = Literal["float32", "float64", "uint16", "uint32"]
-DTYPES: tuple[Dtype, ...] = ("float32", "float64", "uint16", "uint32")
 Compressor = Literal["lz4", "zstd"]
-COMPRESSORS: tuple[Compressor, ...] = ("lz4", "zstd")
 
 
 @dataclass(frozen=True, slots=True)
-class StackLayout:
-    """Shape of the stored array and its cutting into units.
+class StackLayout(UnitGrid):
+    """Shape of the stored array and its cutting into units, each of them a shard.
 
-    Attributes
-    ----------
-    dims : tuple of (name, size)
-        Sweep dimensions, outermost first; empty for a single frame.
-    unit_shape : tuple of int
-        Frames per unit along each sweep dimension.
-    panels : int
-    shape : (int, int)
-        Pixels (slow, fast) of one panel.
-    inner : (int, int)
-        Inner chunk, pixels (slow, fast).
-    dtype : {"float32", "float64", "uint16", "uint32"}
-    compressor : {"lz4", "zstd"}
-    compression_level : int
+    `shape` (slow, fast) is that of one panel and `inner` that of an inner chunk, pixels.
     """
 
-    dims: tuple[tuple[str, int], ...]
-    unit_shape: tuple[int, ...]
     panels: int
     shape: tuple[int, int]
     inner: tuple[int, int]
@@ -104,33 +92,13 @@ class StackLayout:
         )
         return (*self.unit_shape, *panel, *pixels)
 
-    @property
-    def unit_grid(self) -> tuple[int, ...]:
-        """Units along each sweep dimension."""
-        return tuple(
-            math.ceil(size / block)
-            for (_, size), block in zip(self.dims, self.unit_shape, strict=True)
-        )
-
-    @property
-    def units(self) -> int:
-        """Number of units."""
-        return math.prod(self.unit_grid)
-
-    @property
-    def frames(self) -> int:
-        """Number of frames."""
-        return math.prod(size for _, size in self.dims)
-
     def unit_index(self, unit: int) -> tuple[int, ...]:
         """Position of `unit` in the unit grid, C order."""
-        if not 0 <= unit < self.units:
-            raise IndexError(f"unit {unit} outside 0..{self.units - 1}")
-        index = []
-        for count in reversed(self.unit_grid):
-            unit, position = divmod(unit, count)
-            index.append(position)
-        return tuple(reversed(index))
+        grid = _unit_grid(self)
+        units = math.prod(grid)
+        if not 0 <= unit < units:
+            raise IndexError(f"unit {unit} outside 0..{units - 1}")
+        return tuple(map(int, np.unravel_index(unit, grid)))
 
     def unit_region(self, unit: int) -> tuple[slice, ...]:
         """Slices over the sweep dimensions that `unit` covers, clipped at the array's edge."""
@@ -149,10 +117,12 @@ class StackLayout:
         """Frames of `unit`."""
         return math.prod(self.unit_extent(unit))
 
-    def full_region(self, unit: int) -> tuple[slice, ...]:
-        """Slices over every stored dimension that `unit` covers."""
-        pixels = self.array_shape[len(self.dims) :]
-        return (*self.unit_region(unit), *(slice(0, size) for size in pixels))
+    def unit_frames(self, unit: int) -> tuple[int, ...]:
+        """Flat C-order indices of the frames of `unit`, in the order they are stored."""
+        frames = [0]
+        for part, (_, size) in zip(self.unit_region(unit), self.dims, strict=True):
+            frames = [head * size + i for head in frames for i in range(part.start, part.stop)]
+        return tuple(frames)
 
     def object_name(self, unit: int) -> str:
         """Path of the unit's object below the run directory."""
@@ -160,80 +130,64 @@ class StackLayout:
         parts = (*self.unit_index(unit), *(0 for _ in range(trailing)))
         return "/".join((IMAGES, "c", *map(str, parts)))
 
+    @property
+    def object_grid(self) -> tuple[int, ...]:
+        """Objects along each stored dimension."""
+        return (*self.unit_grid, *(1 for _ in self.array_shape[len(self.dims) :]))
+
     def unit_of_index(self, index: tuple[int, ...]) -> int:
         """Find the unit at a position of the unit grid: the inverse of `unit_index`."""
-        unit = 0
-        for position, count in zip(index, self.unit_grid, strict=True):
-            unit = unit * count + position
-        return unit
+        return int(np.ravel_multi_index(index, self.unit_grid)) if index else 0
 
     def to_plain(self) -> dict[str, Any]:
         """Return as JSON-able data."""
-        return {
-            "dims": [[name, size] for name, size in self.dims],
-            "unit_shape": list(self.unit_shape),
-            "panels": self.panels,
-            "shape": list(self.shape),
-            "inner": list(self.inner),
-            "dtype": self.dtype,
-            "compressor": self.compressor,
-            "compression_level": self.compression_level,
-        }
+        plain: dict[str, Any] = _LAYOUT.dump_python(self, mode="json")
+        return plain
 
 
-def inner_edge(size: int) -> int:
-    """Edge of an inner chunk: the whole size, or equal parts of at most 1024 pixels."""
-    return math.ceil(size / math.ceil(size / MAX_INNER_EDGE))
+@lru_cache(maxsize=8)
+def _unit_grid(layout: StackLayout) -> tuple[int, ...]:
+    """Return `unit_grid`, which every unit asks for several times."""
+    return layout.unit_grid
+
+
+_LAYOUT: Final = TypeAdapter(StackLayout)
 
 
 def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
     """Derive the stored layout from the plan and the plain `output` section."""
-    dims = tuple((str(name), int(size)) for name, size in plan.dims)
-    shape = (int(plan.frame.shape[0]), int(plan.frame.shape[1]))
-    chunk = output.get("chunk", "auto")
+    shape, chunk = plan.frame.shape, output.get("chunk", "auto")
     if chunk == "auto":
-        inner = (inner_edge(shape[0]), inner_edge(shape[1]))
+        inner = [balanced(size, MAX_INNER_EDGE) for size in shape]
     else:
-        inner = (min(int(chunk[0]), shape[0]), min(int(chunk[1]), shape[1]))
-    dtype = _dtype(output.get("dtype", "float32"))
-    wished = output.get("compressor", "auto")
-    if wished == "auto":
+        inner = [min(edge, size) for edge, size in zip(chunk, shape, strict=True)]
+    dtype, compressor = output.get("dtype", "float32"), output.get("compressor", "auto")
+    if compressor == "auto":
         # Counts repeat and are worth zstd; the digits of expected photons do not.
         counts = plan.frame.photon_noise or np.dtype(dtype).kind == "u"
-        wished = "zstd" if counts else "lz4"
-    return StackLayout(
-        dims=dims,
-        unit_shape=tuple(int(n) for n in plan.unit_shape),
-        panels=int(plan.frame.panels),
-        shape=shape,
-        inner=inner,
-        dtype=dtype,
-        compressor=_compressor(wished),
-        compression_level=int(output.get("compression_level", 1)),
+        compressor = "zstd" if counts else "lz4"
+    return _LAYOUT.validate_python(
+        {
+            "dims": plan.dims,
+            "unit_shape": plan.unit_shape,
+            "panels": plan.frame.panels,
+            "shape": shape,
+            "inner": inner,
+            "dtype": dtype,
+            "compressor": compressor,
+            "compression_level": output.get("compression_level", 1),
+        }
     )
 
 
-def layout_from_plain(plain: Mapping[str, Any]) -> StackLayout:
-    """Rebuild a layout from `StackLayout.to_plain`.
-
-    Raises
-    ------
-    DamageError
-        A field is missing or out of range.
-    """
+def layout_from_plain(plain: object) -> StackLayout:
+    """Rebuild a layout from `StackLayout.to_plain`; `DamageError` where it is none."""
     try:
-        layout = StackLayout(
-            dims=tuple((str(name), int(size)) for name, size in plain["dims"]),
-            unit_shape=tuple(int(n) for n in plain["unit_shape"]),
-            panels=int(plain["panels"]),
-            shape=(int(plain["shape"][0]), int(plain["shape"][1])),
-            inner=(int(plain["inner"][0]), int(plain["inner"][1])),
-            dtype=_dtype(plain["dtype"]),
-            compressor=_compressor(plain["compressor"]),
-            compression_level=int(plain["compression_level"]),
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise DamageError(f"manifest: layout cannot be read ({error!r})") from error
+        layout = _LAYOUT.validate_python(plain)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DamageError(f"manifest: layout cannot be read ({place}: {first['msg']})") from None
     numbers = (*layout.array_shape, *layout.unit_shape, *layout.inner, layout.panels)
     if min(numbers) < 1 or len(layout.unit_shape) != len(layout.dims):
         raise DamageError("manifest: layout holds impossible sizes")
@@ -246,19 +200,12 @@ def layout_from_plain(plain: Mapping[str, Any]) -> StackLayout:
 
 
 def fill_value(dtype: str) -> float | int:
-    """NaN for floats: a missing frame reads as NaN. 0 for counts, where only receipts tell."""
-    return float("nan") if np.dtype(dtype).kind == "f" else 0
+    """Return what a missing frame reads as: NaN for floats; of counts the largest."""
+    kind = np.dtype(dtype)
+    return float("nan") if kind.kind == "f" else int(np.iinfo(kind).max)
 
 
-def _dtype(value: object) -> Dtype:
-    for dtype in DTYPES:
-        if value == dtype:
-            return dtype
-    raise ValueError(f"unknown dtype {value!r}")
-
-
-def _compressor(value: object) -> Compressor:
-    for compressor in COMPRESSORS:
-        if value == compressor:
-            return compressor
-    raise ValueError(f"unknown compressor {value!r}")
+def largest_value(dtype: str) -> float | int:
+    """Return the largest value that a stack of this type can hold."""
+    kind = np.dtype(dtype)
+    return float(np.finfo(kind).max) if kind.kind == "f" else int(np.iinfo(kind).max) - 1

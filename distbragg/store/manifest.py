@@ -7,61 +7,55 @@ layout, plan, physics hash, numeric class, program version); `run_id` is its SHA
 
 from __future__ import annotations
 
+import datetime
+import getpass
+import importlib.metadata
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, fields, replace
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from distbragg._version import __version__
 from distbragg.errors import DamageError, InputError
 from distbragg.notes import Note, Notes
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes
-from distbragg.store.layout import MANIFEST_FILE, STATE_DIR, StackLayout, layout_from_plain
+from distbragg.store.layout import MANIFEST, StackLayout, layout_from_plain
+from distbragg.store.objects import Objects
 
 SCHEMA = 1
 MAX_BYTES = 1 << 28
-_SECTIONS = ("identity", "compute", "summary", "provenance", "run_id", "content_hash")
-_IDENTITY = ("schema", "version", "sweep", "layout", "plan", "physics_hash", "numeric_class")
+PRIVATE = ("host", "user", "command")  # what provenance says of a person or a machine
+_SECTIONS = {"identity", "compute", "summary", "provenance", "run_id"}
+_MAPPINGS = ("sweep", "plan", "numeric_class", "compute", "summary", "provenance")
+_IDENTITY = {"schema", "version", "sweep", "layout", "plan", "physics_hash", "numeric_class"}
+
+_PACKAGES = (
+    "numpy", "torch", "dask", "distributed", "xarray", "zarr", "numcodecs", "pydantic", "gemmi",
+    "scipy",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of `manifest.json`.
-
-    Attributes
-    ----------
-    version : str
-        distbragg's version.
-    sweep : dict
-        Plain sweep without `experiment.compute`; input files by content-addressed name.
-    compute : dict
-        Plain `experiment.compute`: how, not what.
-    layout : StackLayout
-    plan : dict
-        Tiles, source chunks, merge arity, steps and hash of the frame plan.
-    physics_hash : str
-        Hash of the base experiment.
-    numeric_class : dict of str
-    summary : dict
-        Readable facts about the base experiment.
-    provenance : dict
-        Package versions, host, commit, time: recorded, not compared.
-    parent : dict, optional
-        The generation that this one extends; see `store.generations`.
-    """
+    """The content of `manifest.json`."""
 
     version: str
-    sweep: dict[str, Any]
-    compute: dict[str, Any]
+    sweep: dict[str, Any]  # plain, files by content, without `experiment.compute`
+    compute: dict[str, Any]  # how, and not what
     layout: StackLayout
-    plan: dict[str, Any]
-    physics_hash: str
+    plan: dict[str, Any]  # cuts, steps and hash of the frame plan
+    physics_hash: str  # of the base experiment, as is the summary
     numeric_class: dict[str, str]
     summary: dict[str, Any]
-    provenance: dict[str, Any]
-    parent: dict[str, Any] | None = None
+    provenance: dict[str, Any]  # recorded, not compared
+    parent: dict[str, Any] | None = None  # the generation that this one extends
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -103,6 +97,11 @@ class Manifest:
         """Twelve hex digits that name the numeric class in receipts."""
         return class_id(self.numeric_class)
 
+    def without_private(self) -> Manifest:
+        """Return the same manifest, without what tells of a person or a machine."""
+        kept = {key: item for key, item in self.provenance.items() if key not in PRIVATE}
+        return replace(self, provenance=kept)
+
     @property
     def sweep_plain(self) -> dict[str, Any]:
         """The whole plain sweep, compute section included."""
@@ -111,23 +110,15 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the document, canonical JSON in UTF-8."""
-        body = {**self._body, "content_hash": self.content_hash}
-        return canonical_json(body).encode()
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 of the whole document, hex."""
-        return sha256_bytes(canonical_json(self._body).encode())
-
-    @property
-    def _body(self) -> dict[str, Any]:
-        return {
-            "identity": self.identity,
-            "compute": self.compute,
-            "summary": self.summary,
-            "provenance": self.provenance,
-            "run_id": self.run_id,
-        }
+        return encode_document(
+            {
+                "identity": self.identity,
+                "compute": self.compute,
+                "summary": self.summary,
+                "provenance": self.provenance,
+                "run_id": self.run_id,
+            }
+        )
 
 
 def class_id(numeric_class: Mapping[str, str]) -> str:
@@ -135,48 +126,45 @@ def class_id(numeric_class: Mapping[str, str]) -> str:
     return sha256_bytes(canonical_json(dict(numeric_class)).encode())[:12]
 
 
-def split_compute(sweep_plain: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Separate a plain sweep into (sweep without compute, compute)."""
-    experiment = dict(sweep_plain["experiment"])
-    compute = dict(experiment.pop("compute", {}))
-    return {**sweep_plain, "experiment": experiment}, compute
+def encode_document(body: Mapping[str, Any]) -> bytes:
+    """Return canonical JSON of a mapping and, as `content_hash`, of the SHA-256 of that."""
+    digest = sha256_bytes(canonical_json(dict(body)).encode())
+    return canonical_json({**body, "content_hash": digest}).encode()
 
 
-def load_manifest(run: Path) -> Manifest:
-    """Read and check `RUN/.distbragg/manifest.json`.
-
-    Raises
-    ------
-    InputError
-        `run` is not a run, or was made by another format version.
-    DamageError
-        The manifest is too large, torn, or its hash does not match.
-    """
-    path = run / STATE_DIR / MANIFEST_FILE
+def decode_document(data: bytes, fields: Set[str], source: str) -> dict[str, Any]:
+    """Return the mapping that `encode_document` was given; `DamageError` where a byte differs."""
     try:
-        size = path.stat().st_size
+        body = json.loads(data)
+        # JSON can hold halves of characters, which nothing can be written with.
+        json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise DamageError(f"{source}: not readable as JSON ({error})") from None
+    if not isinstance(body, dict) or body.keys() != {*fields, "content_hash"}:
+        raise DamageError(f"{source}: fields are missing or unknown")
+    del body["content_hash"]
+    # The same numbers may be written otherwise (0.0, 0e0): every byte counts.
+    if encode_document(body) != data:
+        raise DamageError(f"{source}: content does not match its hash; the file was changed")
+    return body
+
+
+def load_manifest(objects: Objects) -> Manifest:
+    """Read and check the manifest of a run; `InputError` where there is none of this format."""
+    try:
+        data = objects.get(MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            "is not a distbragg run: there is no .distbragg/manifest.json in it",
-            source=str(run),
-            remedy="give the directory that `distbragg create` or `sweep` wrote",
+            f"is not a distbragg run: there is no {MANIFEST} in it",
+            source=objects.url,
+            remedy="give the path or address that `distbragg create` or `sweep` wrote",
         ) from None
-    if size > MAX_BYTES:
-        raise DamageError(f"{path}: {size} bytes is more than a manifest can have ({MAX_BYTES})")
-    return parse_manifest(path.read_bytes(), str(path))
+    return parse_manifest(data, f"{objects.url}/{MANIFEST}")
 
 
 def parse_manifest(data: bytes, source: str) -> Manifest:
     """Parse the bytes of a manifest; see `load_manifest` for the errors."""
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DamageError(f"{source}: not readable as JSON ({error})") from None
-    if not isinstance(body, dict) or set(body) != set(_SECTIONS):
-        raise DamageError(f"{source}: sections are missing or unknown")
-    stated = body.pop("content_hash")
-    if sha256_bytes(canonical_json(body).encode()) != stated:
-        raise DamageError(f"{source}: content does not match its hash; the file was changed")
+    body = decode_document(data, _SECTIONS, source)
     identity = body["identity"]
     if isinstance(identity, dict) and identity.get("schema") != SCHEMA:
         raise InputError(
@@ -184,32 +172,28 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
             source=source,
             remedy="use the distbragg version that made the run",
         )
-    if not isinstance(identity, dict) or set(identity) - {"parent"} != set(_IDENTITY):
+    if not isinstance(identity, dict) or set(identity) - {"parent"} != _IDENTITY:
         raise DamageError(f"{source}: identity fields are missing or unknown")
-    manifest = Manifest(
-        version=str(identity["version"]),
-        sweep=identity["sweep"],
-        compute=body["compute"],
-        layout=layout_from_plain(identity["layout"]),
-        plan=identity["plan"],
-        physics_hash=str(identity["physics_hash"]),
-        numeric_class=identity["numeric_class"],
-        summary=body["summary"],
-        provenance=body["provenance"],
-        parent=_parent(identity, source),
-    )
+    _check_types(identity, body, source)
+    stated = {**body, "parent": None, **identity, "layout": layout_from_plain(identity["layout"])}
+    manifest = Manifest(**{item.name: stated[item.name] for item in fields(Manifest)})
     if manifest.run_id != body["run_id"]:
         raise DamageError(f"{source}: run id does not match the identity")
     return manifest
 
 
-def _parent(identity: Mapping[str, Any], source: str) -> dict[str, Any] | None:
-    parent = identity.get("parent")
-    if parent is None:
-        return None
+def _check_types(identity: Mapping[str, Any], body: Mapping[str, Any], source: str) -> None:
+    for name, value in {**identity, **body}.items():
+        if name in _MAPPINGS and not isinstance(value, dict):
+            raise DamageError(f"{source}: {name} is no mapping")
+    texts = (identity["version"], identity["physics_hash"], identity["plan"].get("plan_hash"))
+    if not all(isinstance(text, str) for text in (*texts, *identity["numeric_class"].values())):
+        raise DamageError(f"{source}: version, plan, physics or numeric class cannot be read")
+    if not isinstance(identity["sweep"].get("experiment"), dict):
+        raise DamageError(f"{source}: sweep holds no experiment")
+    parent = identity.get("parent", {"generation": 0})
     if not isinstance(parent, dict) or type(parent.get("generation")) is not int:
         raise DamageError(f"{source}: the parent generation cannot be read")
-    return parent
 
 
 def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], limit: int = 4) -> str:
@@ -234,3 +218,58 @@ def _differences(ours: object, theirs: object, path: str) -> Iterator[tuple[str,
 def _short(value: object) -> str:
     text = json.dumps(value, sort_keys=True, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@cache
+def source_commit() -> str:
+    """Commit of the checkout this is imported from, with a `+` if changed; else empty."""
+    folder = Path(__file__).resolve().parent
+    root = folder.parent.parent
+    if not (root / ".git").exists():
+        return ""
+    commit = _git(root, "rev-parse", "HEAD")
+    if not commit:
+        return ""
+    changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return f"{commit}+" if changed else commit
+
+
+def gather_provenance() -> dict[str, Any]:
+    """Where, when and with what a run was made: recorded, never compared."""
+    return {
+        "distbragg": __version__,
+        "commit": source_commit(),
+        "python": platform.python_version(),
+        "packages": _versions(),
+        "platform": platform.platform(),
+        "host": platform.node(),
+        "user": _user(),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else [],
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

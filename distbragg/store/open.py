@@ -1,79 +1,120 @@
-"""Opening a stack for reading, with checks."""
+"""Opening a stack for reading, with checks: as a data set, or frame by frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from distbragg.errors import InputError
-from distbragg.store.extension import pending_extension
-from distbragg.store.foreign import Checked, check_images, check_metadata
-from distbragg.store.held_over import held_over_units, is_held_over
-from distbragg.store.home import bounded_store
-from distbragg.store.label import RENDERED
-from distbragg.store.layout import IMAGES, SKIPPED, StackLayout
+from distbragg.errors import DamageError, InputError
+from distbragg.store.coordinates import RENDERED
+from distbragg.store.generations import left_short
+from distbragg.store.layout import IMAGES, OVERLOADS, SKIPPED, StackLayout
 from distbragg.store.ledger import Receipt, completed_units
-from distbragg.store.remote import is_url
-from distbragg.store.run_directory import RunDirectory, open_run
+from distbragg.store.own_arrays import GuardedStore, check_own_arrays
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.split import Split, split_frames
-from distbragg.store.zarr_rules import ArrayRules
 
 if TYPE_CHECKING:
     import xarray as xr
+    import zarr
+
+    Chunks = Literal["shards", "auto"] | Mapping[Any, Any] | int | None
 
 
-def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
+TOLD: Final[Mapping[str, tuple[float, Mapping[str, str]]]] = {
+    SKIPPED: (np.nan, {"long_name": "at most left out of any pixel", "units": "photons"}),
+    OVERLOADS: (0, {"long_name": "pixels held at the largest value of the type", "units": "1"}),
+}
+"""What receipts may tell of frames: value of frames that are not done, attributes."""
+
+_WHOLE_SHARE: Final = 0.5  # share of a unit's frames from which on the unit is read in one piece
+
+
+def open_stack(
+    path: str | Path,
+    *,
+    chunks: Chunks = "shards",
+    split: Split | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """Open the stack of a run, lazily, after checking it.
+
+    Variables, coordinates and attributes that a user added are there too, as xarray reads them.
 
     Parameters
     ----------
-    path : path
+    path : path or URL
+    chunks : "shards", None or as for `xarray.open_zarr`
+        How Dask cuts the variables. "shards": `images` with one task for each stored object, a
+        unit of work of the run; what a user added as it is stored. None: no Dask, values are
+        read when they are asked for.
     split : Split, optional
         Adds the coordinate `split`: `train`, `validation` or `test` for every frame.
+    storage_options : mapping, optional
+        For a run on an object store: `endpoint`, `region`, `access_key_id` and what else obstore
+        takes as configuration; default: the environment.
 
     Returns
     -------
     xr.Dataset
         `images` with the sweep's dimensions, then `panel` where there are several, `slow`,
         `fast`; the boolean coordinate `rendered` over the sweep's dimensions says which
-        frames are done, `missing_frames` in the attributes how many are not. Where a tolerance
-        left anything out, `skipped_photons` says how much of any pixel at most.
+        frames are done, `missing_frames` in the attributes how many are not. Counts keep their
+        integer type, so that frames that are missing hold the fill value. Where anything was left
+        out, within a tolerance or beyond the cut of the closed form, `skipped_photons` says how
+        much of any pixel at most; where pixels were beyond the range of the type, `overloads`
+        says how many of each frame are held at its largest value.
 
     Raises
     ------
     InputError
-        `path` does not exist or is not a run.
+        `path` does not exist or is not a run, or `chunks` or an option is unknown.
     DamageError
         The manifest is damaged, or the stored array is not the one it describes.
     """
+    if isinstance(chunks, str) and chunks not in ("shards", "auto"):
+        raise InputError(
+            f"{chunks!r} is no way to cut the images",
+            source="chunks",
+            remedy='give "shards", "auto", None, a number, or a mapping of dimensions to lengths',
+        )
     # Loaded here: checking a stored array, as `verify` does, needs no xarray.
     import xarray as xr
 
-    if not is_url(path) and not Path(path).exists():
-        raise InputError("does not exist", source=str(path), remedy="check the path")
-    run = open_run(path)
-    checked = check_array(run)
-    stack = xr.open_zarr(bounded_store(run, checked.consolidated or checked.arrays))
+    run = open_run(path, storage_options=storage_options)
+    stack = xr.open_dataset(
+        reading_store(run),  # type: ignore[arg-type]
+        engine="zarr",
+        chunks=None if chunks == "shards" else chunks,
+        cache=None if chunks is None else False,
+        mask_and_scale={IMAGES: False},
+    )
+    images = stack[IMAGES]
+    if "_FillValue" in images.attrs:
+        images.encoding["_FillValue"] = images.attrs.pop("_FillValue")
+    if chunks == "shards":
+        stack = _chunked(stack, run.layout)
     if run.layout.dims:
         # An extension that is being put in place may have lengthened the arrays already.
         name, size = run.layout.dims[0]
         stack = stack.isel({name: slice(0, size)}) if stack.sizes[name] > size else stack
     done = completed_units(run)
     rendered = rendered_frames(run.layout, done)
-    for unit in held_over_units(run, done):
-        if is_held_over(run, unit):
-            rendered[run.lineage[0].manifest.layout.unit_region(unit)] = True
+    for unit in left_short(run, done):
+        rendered[run.lineage[0].layout.unit_region(unit)] = True
     missing = int(rendered.size - np.count_nonzero(rendered))
     names = [name for name, _ in run.layout.dims]
     attrs = {"long_name": "frame is in the stack", "flag_meanings": "missing rendered"}
     stack = stack.assign_coords({RENDERED: (names, rendered, attrs)})
-    skipped = skipped_photons(run.layout, done)
-    if skipped is not None:
-        said = {"long_name": "at most left out of any pixel", "units": "photons"}
-        stack = stack.assign_coords({SKIPPED: (names, skipped, said)})
+    for key, (fill, said) in TOLD.items():
+        told = told_of_frames(run.layout, done, key, fill)
+        if told is not None:
+            stack = stack.assign_coords({key: (names, told, said)})
     if split is not None:
         described = {"long_name": "part of the data set", "seed": split.seed}
         stack = stack.assign_coords(split=(names, split_frames(run, split), described))
@@ -81,30 +122,16 @@ def open_stack(path: str | Path, *, split: Split | None = None) -> xr.Dataset:
     return labelled
 
 
-def check_array(run: RunDirectory) -> Checked:
-    """Compare the stored metadata with the allow-list, and the images' with the manifest.
-
-    Nothing is opened by zarr: the metadata are judged as text first.
-
-    Raises
-    ------
-    DamageError
-        They are not on the list, they differ, or they cannot be read.
-    """
-    checked = check_metadata(run.path)
-    place = f"{run.path}/{IMAGES}"
-    for rules in (checked.arrays, checked.consolidated):
-        if IMAGES in rules:
-            check_images(rules[IMAGES], _layout_of(run, rules[IMAGES]), place)
-    return checked
+def reading_store(run: RunDirectory) -> GuardedStore:
+    """Return a store for zarr in which the run's own arrays were checked and are guarded."""
+    return GuardedStore(run.objects, check_own_arrays(run))
 
 
-def _layout_of(run: RunDirectory, images: ArrayRules) -> StackLayout:
-    """Return the layout to compare with: the next generation's while it is put in place."""
-    if images.shape == run.layout.array_shape:
-        return run.layout
-    coming = pending_extension(run.path)
-    return run.layout if coming is None else coming.layout
+def open_images(run: RunDirectory) -> zarr.Array[Any]:
+    """Open the array of images, read-only."""
+    import zarr
+
+    return zarr.open_array(reading_store(run), path=IMAGES, mode="r", zarr_format=3)
 
 
 def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any, Any]:
@@ -115,17 +142,85 @@ def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any,
     return rendered
 
 
-def skipped_photons(
-    layout: StackLayout, done: Mapping[int, Receipt]
+def told_of_frames(
+    layout: StackLayout, done: Mapping[int, Receipt], key: str, fill: float
 ) -> np.ndarray[Any, Any] | None:
-    """Bound of what was left out of each frame, over the sweep's dimensions.
-
-    NaN where a frame is not done; None where no receipt tells of anything left out.
-    """
-    if not any(SKIPPED in receipt.record for receipt in done.values()):
+    """Return what receipts tell of each frame, `fill` where it is not done; or None."""
+    told = {unit: getattr(receipt, key) for unit, receipt in done.items()}
+    if not any(told.values()):
         return None
-    skipped = np.full(tuple(size for _, size in layout.dims), np.nan)
-    for unit, receipt in done.items():
-        told = receipt.record.get(SKIPPED, [0.0] * layout.frame_count(unit))
-        skipped[layout.unit_region(unit)] = np.reshape(told, layout.unit_extent(unit))
-    return skipped
+    found = np.full(tuple(size for _, size in layout.dims), fill)
+    for unit, values in told.items():
+        frames = layout.frame_count(unit)
+        said = values or [0] * frames
+        # A receipt of fewer frames, made by hand: the object is looked at elsewhere.
+        if len(said) == frames:
+            found[layout.unit_region(unit)] = np.reshape(said, layout.unit_extent(unit))
+    return found
+
+
+def _chunked(stack: xr.Dataset, layout: StackLayout) -> xr.Dataset:
+    """Let Dask read `images` shard by shard, and other variables as they are stored."""
+    shard = dict(zip(layout.dimension_names, layout.shard_shape, strict=True))
+    for name, variable in stack.data_vars.items():
+        sizes = shard if name == IMAGES else variable.encoding.get("preferred_chunks", {})
+        stack[name] = variable.chunk(sizes)
+    return stack
+
+
+class FrameReader:
+    """Reads frames by their flat number.
+
+    It travels between processes as a path: after a fork or in another process the array is
+    opened anew.
+    """
+
+    def __init__(self, run: RunLike) -> None:
+        self.run = open_run(run)
+        self._opened: tuple[int, zarr.Array[Any]] | None = None
+        check_own_arrays(self.run)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.run.url}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.run = open_run(state["path"])
+        self._opened = None
+
+    def read(self, frames: Sequence[int]) -> list[NDArray[Any]]:
+        """Return frames ([panels,] slow, fast) as asked for; those of a unit are read together."""
+        layout = self.run.layout
+        by_unit: dict[int, list[int]] = {}
+        for frame in dict.fromkeys(frames):
+            by_unit.setdefault(self.unit_of(frame), []).append(frame)
+        found: dict[int, NDArray[Any]] = {}
+        for unit, members in by_unit.items():
+            start = tuple(part.start for part in layout.unit_region(unit))
+            whole = len(members) >= _WHOLE_SHARE * layout.frame_count(unit)
+            block = self._get(layout.unit_region(unit)) if whole else None
+            for frame in members:
+                index = self.position(frame)
+                if block is None:
+                    found[frame] = self._get(index)
+                else:
+                    found[frame] = block[tuple(np.subtract(index, start))]
+        return [found[frame] for frame in frames]
+
+    def position(self, frame: int) -> tuple[int, ...]:
+        """Index of a frame along each sweep dimension."""
+        sizes = tuple(size for _, size in self.run.layout.dims)
+        return tuple(int(i) for i in np.unravel_index(frame, sizes)) if sizes else ()
+
+    def unit_of(self, frame: int) -> int:
+        """Return the unit that holds a frame."""
+        inside = zip(self.position(frame), self.run.layout.unit_shape, strict=True)
+        return self.run.layout.unit_of_index(tuple(i // block for i, block in inside))
+
+    def _get(self, region: tuple[Any, ...]) -> NDArray[Any]:
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), open_images(self.run))
+        try:
+            return np.asarray(self._opened[1][region])
+        except (ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise DamageError(f"{self.run.url}: frames cannot be read ({reason})") from error

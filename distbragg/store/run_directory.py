@@ -1,70 +1,46 @@
-"""An opened run: its path, its manifest, and the paths and specs derived from them."""
+"""An opened run: where it is, its manifest, and the specifications derived from it."""
 
 from __future__ import annotations
 
-import threading
-import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from distbragg.errors import DamageError, InputError
-from distbragg.spec.experiment import ExperimentSpec
+from distbragg.errors import DamageError, InputError, RefusedError
 from distbragg.spec.files import file_fields
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import as_mapping
-from distbragg.store.foreign import check_inside
-from distbragg.store.generations import Generation, load_lineage, settled_digest
-from distbragg.store.inputs import resolve_inputs
-from distbragg.store.layout import (
-    GRIDS_DIR,
-    INPUTS_DIR,
-    MANIFEST_FILE,
-    PARTIAL_DIR,
-    STATE_DIR,
-    StackLayout,
-)
+from distbragg.store.generations import Generation, load_lineage
+from distbragg.store.inputs import input_names, resolve_inputs
+from distbragg.store.layout import IMAGES, INPUTS, MANIFEST, STATE_DIR, StackLayout
 from distbragg.store.manifest import Manifest, load_manifest
-from distbragg.store.remote import Remote, is_url
-
-_CACHE_SIZE = 8
-_cache: dict[tuple[str, int, int, int], RunDirectory] = {}
-_remotes: dict[str, RunDirectory] = {}
-_cache_lock = threading.Lock()
+from distbragg.store.objects import Objects, objects_at
 
 
 @dataclass(frozen=True)
 class RunDirectory:
-    """A run on disk.
+    """A run in a folder or on an object store.
 
-    Attributes
-    ----------
-    path : Path
-        The run directory, which is also the Zarr group; absolute.
-    manifest : Manifest
-    sweep : SweepSpec
-        What is rendered, with input files pointing into the run directory.
-    lineage : tuple of Generation
-        What the run held before frames were appended, newest first.
-    remote : Remote, optional
-        The object store the run is on; `path` is then a mirror of its state.
+    Input files in `sweep` are the run's own copies. `lineage` is what the run was, newest first.
     """
 
-    path: Path
+    objects: Objects
     manifest: Manifest
     sweep: SweepSpec
     lineage: tuple[Generation, ...] = ()
-    remote: Remote | None = None
 
     @property
-    def place(self) -> str:
+    def url(self) -> str:
         """Path or URL by which any process opens the run."""
-        return str(self.path) if self.remote is None else self.remote.url
+        return self.objects.url
 
     @property
-    def shown(self) -> Path | str:
-        """Where the run is, for messages."""
-        return self.path if self.remote is None else self.remote.url
+    def path(self) -> Path:
+        """Path of a run in a folder; its last part names any run."""
+        return Path(self.objects.url)
 
     @property
     def run_id(self) -> str:
@@ -81,123 +57,84 @@ class RunDirectory:
         """The `.distbragg` directory."""
         return self.path / STATE_DIR
 
-    @property
-    def grids(self) -> Path:
-        """Directory of prepared |F| grids."""
-        return self.state / GRIDS_DIR
-
-    def input_path(self, sha: str) -> Path:
-        """Path of the input file of that content.
-
-        Raises
-        ------
-        DamageError
-            It is not in the run directory.
-        """
-        folder = self.state / INPUTS_DIR / sha
-        names = sorted(folder.iterdir()) if folder.is_dir() else []
-        if len(names) != 1:
-            raise DamageError(f"{folder}: input file is missing from the run")
-        return names[0]
-
     def object_path(self, unit: int) -> Path:
         """Path of the stored object of `unit`."""
         return self.path / self.layout.object_name(unit)
 
-    def partial_path(self, unit: int) -> Path:
-        """Return a path that nothing else has, for a file of `unit` that is not whole yet."""
-        return self.state / PARTIAL_DIR / f"{unit}.{uuid.uuid4().hex}"
+    def stored_sizes(self) -> dict[int, int]:
+        """Size in bytes of every unit's object that is stored, by unit."""
+        return self.objects.grid_sizes(f"{IMAGES}/c/", self.layout.object_grid)
 
     def settled(self, unit: int) -> str | None:
         """Return the digest of a unit that an earlier generation finished; None for any other."""
-        return settled_digest(self.lineage, unit, self.layout)
+        last = self.lineage[0] if self.lineage else None
+        return last.digests[unit] if last and last.settles(unit, self.layout) else None
 
     def owns(self, run_id: object, unit: int) -> bool:
         """Whether a record of that run about that unit speaks of this run."""
         if run_id == self.run_id:
             return True
         return any(
-            run_id == generation.manifest.run_id and generation.settles(unit, self.layout)
+            run_id == generation.run_id and generation.settles(unit, self.layout)
             for generation in self.lineage
         )
 
-    def frame_spec(self, frame: int) -> ExperimentSpec:
-        """Build the validated specification of one frame (flat C-order index)."""
-        return self.sweep.frame_spec(frame)
+
+RunLike = RunDirectory | str | Path  # a run, or its path or URL
 
 
-def open_run(path: str | Path) -> RunDirectory:
-    """Open a run; repeated opening of the same manifest costs one `stat`.
+def open_run(
+    path: RunLike, run_id: str = "", *, storage_options: Mapping[str, Any] | None = None
+) -> RunDirectory:
+    """Open a run; opening the same manifest again in a process costs one look at it.
 
-    Raises
-    ------
-    InputError
-        `path` is not a run.
-    DamageError
-        Its manifest is damaged.
+    One that is open already is returned as it is.
+    `run_id` is the run that is expected (else `RefusedError`); `storage_options` are for an object
+    store (default: the environment). No run is an `InputError`, a damaged one a `DamageError`.
     """
-    if is_url(path):
-        return _open_remote(str(path).rstrip("/"))
-    absolute = Path(path).absolute()
-    key = _cache_key(absolute)
-    with _cache_lock:
-        if key is not None and key in _cache:
-            return _cache[key]
-    manifest = load_manifest(absolute)
-    sweep = _validated_sweep(manifest, absolute)
-    run = RunDirectory(absolute, manifest, sweep, load_lineage(absolute, manifest))
-    if key is not None:
-        with _cache_lock:
-            while len(_cache) >= _CACHE_SIZE:
-                _cache.pop(next(iter(_cache)))
-            _cache[key] = run
-    return run
+    if isinstance(path, RunDirectory):
+        return path
+    objects = objects_at(path, storage_options)
+    # A worker is asked for one certain run, and keeps it: it need not look twice.
+    entry = None if run_id else objects.head(MANIFEST)
+    return _known(objects, entry.tag) if entry else _open(objects, run_id)
 
 
-def refresh_run(path: str | Path) -> RunDirectory:
-    """Open a run, on an object store as it is there now."""
-    if is_url(path):
-        with _cache_lock:
-            _remotes.pop(str(path).rstrip("/"), None)
-    return open_run(path)
+@lru_cache(maxsize=8)
+def _known(objects: Objects, tag: str) -> RunDirectory:
+    """Return the run whose manifest has this version tag."""
+    del tag
+    return _open(objects)
 
 
-def _open_remote(url: str) -> RunDirectory:
-    """Open a run on an object store: once in a process, since every task asks for it."""
-    with _cache_lock:
-        known = _remotes.get(url)
-    if known is not None:
-        return known
-    remote = Remote(url)
-    if remote.head(f"{STATE_DIR}/{MANIFEST_FILE}") is None:
-        raise InputError(
-            "is not a distbragg run: there is no .distbragg/manifest.json below it",
-            source=url,
-            remedy="check the address, or make a run there with `distbragg sweep`",
+def _open(objects: Objects, run_id: str = "") -> RunDirectory:
+    manifest = load_manifest(objects)
+    if run_id not in ("", manifest.run_id):
+        raise RefusedError(
+            f"{objects.url}: holds run {manifest.run_id[:12]} now, and this work is of run "
+            f"{run_id[:12]}; it was created anew or extended meanwhile: start again"
         )
-    remote.sync()
-    run = replace(open_run(remote.mirror), remote=remote)
-    with _cache_lock:
-        return _remotes.setdefault(url, run)
+    sweep = _validated_sweep(manifest, objects)
+    return RunDirectory(objects, manifest, sweep, load_lineage(objects, manifest))
 
 
-def _validated_sweep(manifest: Manifest, run: Path) -> SweepSpec:
+def _validated_sweep(manifest: Manifest, objects: Objects) -> SweepSpec:
     """Validate the sweep of a manifest, which may come from elsewhere, and its file names."""
-    folder = run / STATE_DIR / INPUTS_DIR
+    plain = manifest.sweep_plain
+    paths = {name: _local_input(objects, name) for name in input_names(plain)}
     try:
-        sweep = parse_sweep(as_mapping(resolve_inputs(manifest.sweep_plain, folder)))
+        sweep = parse_sweep(as_mapping(resolve_inputs(plain, paths)))
     except InputError as error:
-        raise DamageError(f"{run}: manifest: the sweep cannot be used ({error})") from None
+        raise DamageError(f"{objects.url}: manifest: the sweep cannot be used ({error})") from None
     for path, name in file_fields(sweep):
-        if Path(name).parent.parent != folder:
-            raise DamageError(f"{run}: manifest: {path} names a file outside of the run")
-        check_inside(Path(name), run)
+        if name not in paths.values():
+            raise DamageError(f"{objects.url}: manifest: {path} names a file outside of the run")
     return sweep
 
 
-def _cache_key(path: Path) -> tuple[str, int, int, int] | None:
+def _local_input(objects: Objects, name: str) -> str:
     try:
-        status = (path / STATE_DIR / MANIFEST_FILE).stat()
-    except OSError:
-        return None
-    return str(path), status.st_ino, status.st_mtime_ns, status.st_size
+        return str(objects.local(INPUTS + name, name.partition("/")[0]))
+    except FileNotFoundError:
+        # What needs it says so; checking the run does not.
+        return f"{objects.url}/{INPUTS}{name}"

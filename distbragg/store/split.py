@@ -7,6 +7,7 @@ what else is in the stack. Appending frames moves none of the old ones.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +59,7 @@ class Split:
 
 
 def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
-    """Return the part of every frame.
-
-    Returns
-    -------
-    (sweep dims…) array of str
-        `train`, `validation` or `test`.
-
-    Raises
-    ------
-    InputError
-        `group_by` names no axis.
-    """
+    """Return the part of every frame, (sweep dims…) array of str; see `PARTS`."""
     axes = _axes(run, split)
     sizes = [size for _, size in run.layout.dims]
     grouped = {axis.dimension for axis in axes}
@@ -103,22 +93,9 @@ def _axes(run: RunDirectory, split: Split) -> tuple[AxisSpec, ...]:
 
 def _draws(split: Split, keys: Sequence[Sequence[bytes]]) -> list[float]:
     """Draw a number in [0, 1) for every combination of keys, C order."""
-    states = [hashlib.sha256(f"distbragg split {split.seed}".encode())]
-    if not keys:
-        return [_number(states[0], b"")]
-    for column in keys[:-1]:
-        states = [_grown(state, key) for state in states for key in column]
-    return [_number(state, key) for state in states for key in keys[-1]]
-
-
-def _grown(state: hashlib._Hash, key: bytes) -> hashlib._Hash:
-    copy = state.copy()
-    copy.update(key)
-    return copy
-
-
-def _number(state: hashlib._Hash, key: bytes) -> float:
-    return int.from_bytes(_grown(state, key).digest()[:6], "big") / 2**48
+    seed = f"distbragg split {split.seed}".encode()
+    digests = (hashlib.sha256(seed + b"".join(some)).digest() for some in itertools.product(*keys))
+    return [int.from_bytes(digest[:6], "big") / 2**48 for digest in digests]
 
 
 def _value_digest(axis: AxisSpec, index: int) -> bytes:

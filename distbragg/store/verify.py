@@ -3,50 +3,46 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 
 from distbragg.errors import DamageError
-from distbragg.store.held_over import held_over_units, is_held_over
-from distbragg.store.home import open_images, present_objects, stored_digest, stored_size
-from distbragg.store.labels import bring_labels, has_labels, labels_problem
-from distbragg.store.ledger import Receipt, fold_receipts
-from distbragg.store.open import check_array
+from distbragg.store.coordinates import axis_variables
+from distbragg.store.generations import GENERATIONS, is_extending, left_short
+from distbragg.store.grids import damaged_grids
+from distbragg.store.inputs import input_names
+from distbragg.store.layout import IMAGES, INPUTS
+from distbragg.store.ledger import Receipt, fold_receipts, is_disputed
+from distbragg.store.objects import flat_index
+from distbragg.store.open import open_images, reading_store
+from distbragg.store.own_arrays import check_own_arrays
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.seal import Seal, read_seal
-from distbragg.store.verify_files import FileDamage, check_files
+from distbragg.store.seal import Seal, metadata_digests, read_seal
+from distbragg.store.spots import has_labels, is_beside_labels, labelled_unit, labels_key
 
 Level = Literal["quick", "full", "deep"]
-
+FileKind = Literal["foreign", "link", "input", "coordinate", "metadata"]
 Kind = Literal[
-    "missing",
-    "empty",
-    "truncated",
-    "oversized",
-    "swapped",
-    "changed",
-    "unreadable",
-    "unreceipted",
-    "unsealed",
-    "undecodable",
-    "not-finite",
-    "wrong-sum",
-    "unreproduced",
-    "labels",
-]
+    "missing", "empty", "truncated", "oversized", "swapped", "changed", "unreadable",
+    "unreceipted", "disputed", "unsealed", "undecodable", "not-finite", "wrong-sum",
+    "unreproduced", "labels",
+]  # fmt: skip
 """`missing`: a receipt (or the seal) and no object; `unreceipted`: an object and no receipt;
 `unreadable`: the file system gives an error; `swapped`: the bytes of another unit; `changed`: a
-flipped bit or an object of another run; `unsealed`: not what was sealed; `unreproduced`:
-rendered again it comes out otherwise; `labels`: its table of spots is not the receipted one."""
+flipped bit or an object of another run; `disputed`: it was rendered twice, to different bytes;
+`unsealed`: not what was sealed; `unreproduced`: rendered again it comes out otherwise; `labels`:
+its table of spots is not the receipted one."""
 
-RECEIPT_KINDS = frozenset({"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed"})
-"""Damage of objects whose bytes are those receipted: the receipt is wrong too."""
+RECEIPT_KINDS = frozenset(
+    {"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed", "disputed"}
+)
+"""Damage of objects whose bytes a receipt states: the receipt is wrong too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +55,29 @@ class Damage:
 
 
 @dataclass(frozen=True, slots=True)
-class VerifyReport:
-    """Outcome of a verification.
+class FileDamage:
+    """A file of a run that is not what it should be; `name` is its key."""
 
-    Attributes
-    ----------
-    path : Path
-    level : {"quick", "full", "deep"}
-    units : int
-        Units of the run.
-    checked : int
-        Units with a receipt: those that should be there.
-    damaged : tuple of Damage
-        Units whose object is not what the receipt or the seal states.
-    unreceipted : tuple of Damage
-        Units with an object and no receipt, as a writer killed in between leaves them.
-    files : tuple of FileDamage
-        Damage that is no unit's: foreign files, changed inputs, coordinates or metadata.
-    sealed : bool
-        The run is sealed, and was compared with its seal.
-    audited : tuple of int
-        Units that were rendered again.
-    digests : mapping of int to str
-        Digest of every sound object; empty at level quick.
-    """
+    name: str
+    problem: str
+    kind: FileKind
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """Outcome of a verification."""
 
     path: Path | str
     level: Level
     units: int
-    checked: int
-    damaged: tuple[Damage, ...]
-    unreceipted: tuple[Damage, ...] = ()
-    files: tuple[FileDamage, ...] = ()
+    checked: int  # units with a receipt; all of a sealed run
+    damaged: tuple[Damage, ...]  # whose object is not what receipt or seal state
+    unreceipted: tuple[Damage, ...] = ()  # as a writer leaves them that was killed
+    files: tuple[FileDamage, ...] = ()  # damage that is no unit's
+    notes: tuple[str, ...] = ()  # what is no damage
     sealed: bool = False
-    audited: tuple[int, ...] = ()
-    digests: Mapping[int, str] = field(default_factory=dict, repr=False)
+    audited: tuple[int, ...] = ()  # units rendered again
+    digests: Mapping[int, str] = field(default_factory=dict, repr=False)  # of sound objects
 
     @property
     def findings(self) -> tuple[Damage, ...]:
@@ -116,6 +100,7 @@ class VerifyReport:
             "checked": self.checked,
             "damaged": [asdict(item) for item in self.findings],
             "files": [asdict(item) for item in self.files],
+            "notes": list(self.notes),
             "audited": list(self.audited),
         }
 
@@ -127,45 +112,34 @@ def verify_run(
     *,
     in_use: bool = False,
 ) -> VerifyReport:
-    """Check every stored object.
+    """Check every stored object, and call `on_unit` with each unit checked.
 
-    Parameters
-    ----------
-    run : RunDirectory
-    level : {"quick", "full", "deep"}
-        `quick`: the object is there with the stated size; `full`: its bytes have the stated
-        digest; `deep`: it decodes, every pixel is finite, and the pixels have the stated sum.
-    on_unit : callable, optional
-        Called with each unit checked.
-    in_use : bool
-        Somebody is rendering: an object whose receipt is still to come is no damage.
-
-    Raises
-    ------
-    DamageError
-        The manifest, the array's metadata, the seal or the ledger contradict themselves.
+    `quick`: the object is there with the stated size; `full`: its bytes have the stated digest;
+    `deep`: it decodes, every pixel is finite, and the pixels have the stated sum. While somebody
+    is rendering (`in_use`), an object whose receipt is still to come is no damage. Metadata or a
+    seal that contradict the manifest are a `DamageError`.
     """
-    rules = check_array(run).arrays
+    check_own_arrays(run)
     # Looked at before the receipts: an object found here has its receipt by then.
-    present = present_objects(run)
+    listing = _listing(run)
     receipts = fold_receipts(run)
     seal = read_seal(run)
-    array = open_images(run, rules) if level == "deep" else None
-    checker = _Checker(run, level, receipts, seal, array)
+    checker = _Checker(run, level, receipts, listing, seal)
+    settled = (unit for unit in range(run.layout.units) if run.settled(unit))
+    expected: Collection[int] = sorted({*receipts, *(settled if run.lineage else ())})
+    if seal is not None:
+        expected = range(run.layout.units)
     damaged: list[Damage] = []
-    settled = {unit for unit in range(run.layout.units) if run.settled(unit)} if run.lineage else ()
-    expected = range(run.layout.units) if seal is not None else sorted({*receipts, *settled})
     for unit in expected:
         found = checker.check(unit)
         if found is not None:
             damaged.append(found)
         if on_unit is not None:
             on_unit(unit)
-    told = {item.unit for item in damaged}
-    held = {unit for unit in held_over_units(run, receipts) if is_held_over(run, unit)}
-    orphans = () if in_use else sorted(present.keys() - receipts.keys() - told - held)
+    known = {item.unit for item in damaged} | receipts.keys() | set(left_short(run, receipts))
+    orphans = () if in_use else sorted(listing.objects.keys() - known)
     return VerifyReport(
-        path=run.shown,
+        path=run.url,
         level=level,
         units=run.layout.units,
         checked=len(expected),
@@ -173,130 +147,242 @@ def verify_run(
         unreceipted=tuple(
             Damage(unit, "it has an object and no receipt", "unreceipted") for unit in orphans
         ),
-        files=check_files(run, level, seal, rules),
+        files=(*listing.strays, *_check_files(run, level, seal)),
+        notes=tuple(_notes(run, level)),
         sealed=seal is not None,
         digests=checker.digests,
     )
 
 
-def pixel_sum(frames: NDArray[Any]) -> float:
-    """Sum of stored frames (frames, …), exact over frames: what receipts state."""
-    return math.fsum(float(frame.sum(dtype=np.float64)) for frame in frames)
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Sizes of objects and of tables of spots by unit, and what should not be there."""
+
+    objects: dict[int, int] = field(default_factory=dict)
+    tables: dict[int, int] = field(default_factory=dict)
+    strays: list[FileDamage] = field(default_factory=list)
 
 
+def _listing(run: RunDirectory) -> _Listing:
+    """List the run once."""
+    prefix, grid = f"{IMAGES}/c/", run.layout.object_grid
+    odd = "is a link, a pipe or a device, which is not followed; remove it"
+    found, labelled = _Listing(), has_labels(run)
+    for key, entry in run.objects.names():
+        if entry is None:
+            found.strays.append(FileDamage(key, odd, "link"))
+        elif key.startswith(prefix):
+            unit = flat_index(key.removeprefix(prefix), grid)
+            if unit is None:
+                found.strays.append(FileDamage(key, "is no object of this run", "foreign"))
+            else:
+                found.objects[unit] = entry.size
+        elif labelled and is_beside_labels(key):
+            unit = labelled_unit(run, key)
+            if unit is None:
+                found.strays.append(FileDamage(key, "is no table of this run", "foreign"))
+            else:
+                found.tables[unit] = entry.size
+    return found
+
+
+@dataclass
 class _Checker:
     """Checks one unit after another against receipts and seal."""
 
-    def __init__(
-        self,
-        run: RunDirectory,
-        level: Level,
-        receipts: Mapping[int, tuple[Receipt, ...]],
-        seal: Seal | None,
-        array: zarr.Array[Any] | None,
-    ) -> None:
-        self._run = run
-        self._level = level
-        self._receipts = receipts
-        self._seal = seal
-        self._array = array
-        self._labelled = has_labels(run)
-        bring_labels(run)
-        self._owners: dict[str, int] | None = None
-        self.digests: dict[int, str] = {}
+    run: RunDirectory
+    level: Level
+    receipts: Mapping[int, tuple[Receipt, ...]]
+    listing: _Listing
+    seal: Seal | None
+    digests: dict[int, str] = field(default_factory=dict)
+
+    @cached_property
+    def _array(self) -> zarr.Array[Any] | None:
+        return open_images(self.run) if self.level == "deep" else None
 
     def check(self, unit: int) -> Damage | None:
-        """Return what is wrong with a unit's object; None where nothing is."""
-        receipts = self._receipts.get(unit, ())
-        size = stored_size(self._run, unit)
-        if size < 0:
-            vouched = "receipt" if receipts else "seal" if self._seal else "generation"
+        """Return what is wrong with a unit's object or table; None where nothing is."""
+        receipts = self.receipts.get(unit, ())
+        try:
+            size = self._size(self.listing.objects, unit, self.run.layout.object_name(unit))
+        except DamageError as error:
+            return Damage(unit, f"its object cannot be read ({error})", "unreadable")
+        if size is None:
+            vouched = "receipt" if receipts else "seal" if self.seal else "generation"
             return Damage(unit, f"it has a {vouched}, but its object is gone", "missing")
         if not receipts:
             return Damage(unit, "it has an object and no receipt", "unreceipted")
+        if is_disputed(receipts):
+            places = (f"{item.digest[:12]} by {item.process}" for item in receipts)
+            told = f"it was rendered twice, to different bytes ({' and '.join(places)})"
+            return Damage(unit, told, "disputed")
         fits = any(receipt.size == size for receipt in receipts)
-        if self._level == "quick" or not size:
-            found = None if fits else self._wrong_size(unit, size, receipts)
+        if self.level == "quick" or not size:
+            found = None if fits else _wrong_size(unit, size, receipts)
         else:
-            found = self._check_bytes(unit, size, receipts)
-        return found or self._check_labels(unit, receipts)
+            found = self._check_bytes(unit, receipts)
+        if found is None and has_labels(self.run):
+            problem = self._table_problem(unit, receipts)
+            if problem:
+                self.digests.pop(unit, None)
+                return Damage(unit, problem, "labels")
+        return found
 
-    def _check_labels(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
-        if not self._labelled:
-            return None
-        records = [receipt.record for receipt in receipts]
-        problem = labels_problem(self._run, unit, records, digest=self._level != "quick")
-        if problem:
-            self.digests.pop(unit, None)
-        return Damage(unit, problem, "labels") if problem else None
+    def _size(self, listed: Mapping[int, int], unit: int, key: str) -> int | None:
+        """Size of an object, which may have come since all were listed."""
+        if unit in listed:
+            return listed[unit]
+        entry = self.run.objects.head(key)
+        return None if entry is None else entry.size
 
-    def _check_bytes(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage | None:
+    def _table_problem(self, unit: int, receipts: tuple[Receipt, ...]) -> str:
+        """Say what is wrong with a unit's table of spots; empty where nothing is."""
+        key, digest = labels_key(unit), None
         try:
-            digest = stored_digest(self._run, unit)
+            size = self._size(self.listing.tables, unit, key)
+            if size is not None and self.level != "quick":
+                digest, _ = self.run.objects.digest(key)
+        except (OSError, DamageError) as error:
+            reason = getattr(error, "strerror", None) or error
+            return f"its table of spots cannot be read ({reason})"
+        if size is None:
+            return "its table of spots is gone"
+        stated = [item.labels for item in receipts if item.labels is not None]
+        fitting = [table.digest for table in stated if table.size == size]
+        if not fitting:
+            return f"its table of spots has {size} bytes, which no receipt states"
+        if digest is not None and digest not in fitting:
+            return f"its table of spots has digest {digest[:12]}, which no receipt states"
+        return ""
+
+    @cached_property
+    def _owners(self) -> dict[str, int]:
+        """Units by the digests that receipts state."""
+        return {receipt.digest: unit for unit, found in self.receipts.items() for receipt in found}
+
+    def _check_bytes(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
+        try:
+            digest, size = self.run.objects.digest(self.run.layout.object_name(unit))
         except OSError as error:
             return Damage(unit, f"its object cannot be read ({error.strerror})", "unreadable")
         if all(receipt.digest != digest for receipt in receipts):
             return self._wrong_bytes(unit, size, digest, receipts)
-        if self._seal is not None and self._seal.digests[unit] != digest:
-            said = self._seal.digests[unit][:12]
-            problem = f"its bytes have digest {digest[:12]}, the seal says {said}"
+        settled = self.run.settled(unit)
+        sealed = settled if self.seal is None else self.seal.digests[unit]
+        if sealed not in (None, digest):
+            by = "generation" if self.seal is None else "seal"
+            problem = f"its bytes have digest {digest[:12]}, the {by} says {sealed[:12]}"
             return Damage(unit, problem, "unsealed")
-        settled = self._run.settled(unit)
-        if settled not in (None, digest):
-            problem = f"its bytes have digest {digest[:12]}, its generation says {settled[:12]}"
-            return Damage(unit, problem, "unsealed")
-        found = self._pixels(unit, receipts)
-        if found is None:
-            self.digests[unit] = digest
-        return found
-
-    def _wrong_size(self, unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage:
-        stated = receipts[0].size
-        kind: Kind = "empty" if not size else "truncated" if size < stated else "oversized"
-        return Damage(unit, f"its object has {size} bytes, the receipt says {stated}", kind)
+        if self._array is not None:
+            found = _check_pixels(self.run, unit, receipts, self._array)
+            if found is not None:
+                return found
+        self.digests[unit] = digest
+        return None
 
     def _wrong_bytes(
         self, unit: int, size: int, digest: str, receipts: tuple[Receipt, ...]
     ) -> Damage:
-        if self._owners is None:
-            self._owners = {
-                receipt.digest: owner for owner, all_ in self._receipts.items() for receipt in all_
-            }
         owner = self._owners.get(digest)
         if owner is not None:
             return Damage(unit, f"its object holds the bytes of unit {owner}", "swapped")
         if all(receipt.size != size for receipt in receipts):
-            return self._wrong_size(unit, size, receipts)
+            return _wrong_size(unit, size, receipts)
         said = receipts[0].digest[:12]
         problem = f"its bytes have digest {digest[:12]}, the receipt says {said}"
         return Damage(unit, problem, "changed")
 
-    def _pixels(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
-        if self._array is None:
-            return None
-        return check_pixels(self._run, unit, receipts, self._array)
+
+def _wrong_size(unit: int, size: int, receipts: tuple[Receipt, ...]) -> Damage:
+    stated = receipts[0].size
+    kind: Kind = "empty" if not size else "truncated" if size < stated else "oversized"
+    return Damage(unit, f"its object has {size} bytes, the receipt says {stated}", kind)
 
 
-def check_pixels(
+def _check_pixels(
     run: RunDirectory, unit: int, receipts: tuple[Receipt, ...], array: zarr.Array[Any]
 ) -> Damage | None:
     """Decode a unit (chunk checksums are compared on the way) and compare its pixels."""
     layout = run.layout
     try:
-        stored = np.asarray(array[layout.full_region(unit)])
+        stored = np.asarray(array[layout.unit_region(unit)])
     except (ValueError, OSError, RuntimeError, DamageError) as error:
         problem = f"its object does not decode ({' '.join(str(error).split())})"
         return Damage(unit, problem, "undecodable")
     if not np.isfinite(stored).all():
         return Damage(unit, "it holds pixels that are not finite", "not-finite")
+    # Exact over frames, as receipts state it.
+    frames = stored.reshape(-1, layout.panels, *layout.shape)
     sums = (
-        ("sum to", "sum", pixel_sum(stored.reshape(-1, layout.panels, *layout.shape))),
+        ("sum to", "sum", math.fsum(float(frame.sum(dtype=np.float64)) for frame in frames)),
         ("reach", "max", float(stored.max())),
     )
     for verb, name, found in sums:
-        if all(receipt.record.get(name) != found for receipt in receipts):
-            said = receipts[0].record.get(name)
+        if all(getattr(receipt, name) != found for receipt in receipts):
+            said = getattr(receipts[0], name)
             return Damage(
                 unit, f"its pixels {verb} {found:g}, the receipt says {said}", "wrong-sum"
             )
     return None
+
+
+def _check_files(run: RunDirectory, level: Level, seal: Seal | None) -> Iterator[FileDamage]:
+    """Find at `full` changed inputs and metadata, at `deep` changed coordinates too."""
+    if level != "quick":
+        yield from _inputs(run)
+        yield from _metadata(run, seal)
+    if level == "deep":
+        yield from _coordinates(run)
+
+
+def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
+    for name in sorted(input_names(run.manifest.sweep)):
+        key = INPUTS + name
+        try:
+            digest, _ = run.objects.digest(key)
+        except OSError:
+            yield FileDamage(key, "the input file is gone", "input")
+            continue
+        if digest != name.partition("/")[0]:
+            yield FileDamage(key, "the input file was changed", "input")
+
+
+def _metadata(run: RunDirectory, seal: Seal | None) -> Iterator[FileDamage]:
+    for number, former in enumerate((run.manifest.parent or {}).get("former", ())):
+        key = f"{GENERATIONS}/{number:04d}.json"
+        if run.objects.head(key) is None or run.objects.digest(key)[0] != former["manifest"]:
+            yield FileDamage(key, "is not the generation that its successor names", "metadata")
+    # An extension that is being put in place has changed metadata, and keeps the seal.
+    if seal is None or is_extending(run):
+        return
+    now = metadata_digests(run)
+    for name, digest in sorted(seal.files.items()):
+        if now.get(name) == digest:
+            continue
+        file, _, attribute = name.partition("#")
+        told = f"its attribute {attribute!r} " if attribute else ""
+        changed = "was changed since the run was sealed"
+        gone = "was there when the run was sealed and is gone"
+        yield FileDamage(file, told + (changed if name in now else gone), "metadata")
+
+
+def _coordinates(run: RunDirectory) -> Iterator[FileDamage]:
+    store = reading_store(run)
+    for name, variable in axis_variables(run.sweep.coordinates()).items():
+        try:
+            stored = np.asarray(zarr.open_array(store, path=name, mode="r", zarr_format=3)[...])
+        except (ValueError, OSError, RuntimeError, KeyError, DamageError) as error:
+            yield FileDamage(name, f"cannot be read ({' '.join(str(error).split())})", "coordinate")
+            continue
+        same = stored.shape == variable.values.shape and (stored == variable.values).all()
+        if not same and not is_extending(run):
+            yield FileDamage(name, "is not the axis of the specification", "coordinate")
+
+
+def _notes(run: RunDirectory, level: Level) -> Iterator[str]:
+    if is_extending(run):
+        yield f"an extension is being put in place; `distbragg resume {run.url}` finishes it"
+    if level != "quick":
+        for key in damaged_grids(run.objects):
+            yield f"{key}: is damaged; it is a cache, and is made anew"

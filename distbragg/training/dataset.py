@@ -2,20 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
+from typing import Any, Literal
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from distbragg.errors import InputError
-from distbragg.store.run_directory import RunDirectory
-from distbragg.store.split import Part, Split
-from distbragg.training.frames import Item, Missing, Transform, select
+from distbragg.errors import InputError, RefusedError
+from distbragg.store.ledger import done_units
+from distbragg.store.open import FrameReader, rendered_frames
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.split import PARTS, Part, Split, split_frames
+
+Item = dict[str, Any]
+Transform = Callable[[Item], Item]
+Missing = Literal["skip", "refuse"]
 
 
-class StackDataset(Dataset[Item]):
+class _Selection:
+    """The frames of one part of a stack, their numbers in increasing order, with their labels."""
+
+    def __init__(
+        self,
+        run: RunLike,
+        part: Part | None = None,
+        *,
+        split: Split | None = None,
+        labels: Sequence[str] | None = None,
+        transform: Transform | None = None,
+        missing: Missing = "skip",
+    ) -> None:
+        directory = open_run(run)
+        if part is not None and part not in PARTS:
+            raise InputError(
+                f"{part!r} is no part", source="part", remedy=f"one of {', '.join(PARTS)}, or None"
+            )
+        wanted = np.ones([size for _, size in directory.layout.dims], dtype=bool)
+        if part is not None:
+            wanted = split_frames(directory, split or Split()) == part
+        rendered = rendered_frames(directory.layout, done_units(directory))
+        absent = int(np.count_nonzero(wanted & ~rendered))
+        if absent and missing == "refuse":
+            raise RefusedError(
+                f"{directory.url}: {absent} of {int(wanted.sum())} frames are missing; "
+                f"`distbragg resume {directory.url}` renders them"
+            )
+        self._frames = np.flatnonzero(wanted & rendered).astype(np.int64)
+        if not self._frames.size:
+            raise InputError(
+                f"no frame is rendered{f' in the part {part}' if part else ''}",
+                source=directory.url,
+                remedy="render the run, or choose another split",
+            )
+        self._reader = FrameReader(directory)
+        self._labels = _labels(directory, labels)
+        self._transform = transform
+
+    def _transformed(self, item: Item) -> Item:
+        """Return what the user's transform makes of an item."""
+        return item if self._transform is None else self._transform(item)
+
+    def _read(self, frames: Sequence[int]) -> list[Item]:
+        """Read frames and label them; see `StackDataset`."""
+        images = self._reader.read(frames)
+        return [self._item(frame, image) for frame, image in zip(frames, images, strict=True)]
+
+    def _item(self, frame: int, image: NDArray[Any]) -> Item:
+        position = self._reader.position(frame)
+        # A copy: a frame may be a view of a whole unit, which would stay in memory.
+        pixels = torch.from_numpy(np.array(image, dtype=np.float32))
+        labels = {name: _label(at[position[dim]]) for name, (dim, at) in self._labels.items()}
+        return {**labels, "image": pixels, "frame": frame}
+
+
+class StackDataset(_Selection, Dataset[Item]):
     """The frames of a stack by index, for a `DataLoader` with any number of workers.
 
     A frame is one chunk of its shard, so that reading it alone reads no other. Batches are
@@ -51,26 +114,13 @@ class StackDataset(Dataset[Item]):
     its number in the stack; every label as a float32 or int64 tensor, or as text.
     """
 
-    def __init__(
-        self,
-        run: RunDirectory | str | Path,
-        part: Part | None = None,
-        *,
-        split: Split | None = None,
-        labels: Sequence[str] | None = None,
-        transform: Transform | None = None,
-        missing: Missing = "skip",
-    ) -> None:
-        self._selection = select(run, part, split, labels, missing)
-        self._transform = transform
-
     @property
     def frames(self) -> tuple[int, ...]:
         """Numbers of the frames in the stack, in the order of their index here."""
-        return tuple(self._selection.frames.tolist())
+        return tuple(self._frames.tolist())
 
     def __len__(self) -> int:
-        return int(self._selection.frames.size)
+        return int(self._frames.size)
 
     def __getitem__(self, index: int) -> Item:
         return self.__getitems__([index])[0]
@@ -81,11 +131,11 @@ class StackDataset(Dataset[Item]):
         for index in indices:
             if not -count <= index < count:
                 raise IndexError(f"there is no item {index}; the data set has {count}")
-        chosen = [int(self._selection.frames[index]) for index in indices]
-        return _transformed(self._selection.items(chosen), self._transform)
+        items = self._read([int(self._frames[index]) for index in indices])
+        return [self._transformed(item) for item in items]
 
 
-class StackStream(IterableDataset[Item]):
+class StackStream(_Selection, IterableDataset[Item]):
     """The frames of a stack as a stream that reads each shard once, in one piece.
 
     For stacks on slow or remote storage. Every frame comes exactly once an epoch, whatever the
@@ -107,7 +157,7 @@ class StackStream(IterableDataset[Item]):
 
     def __init__(
         self,
-        run: RunDirectory | str | Path,
+        run: RunLike,
         part: Part | None = None,
         *,
         split: Split | None = None,
@@ -126,8 +176,9 @@ class StackStream(IterableDataset[Item]):
                 source="StackStream",
                 remedy="give 0 ≤ rank < world_size and mix ≥ 1",
             )
-        self._selection = select(run, part, split, labels, missing)
-        self._transform = transform
+        super().__init__(
+            run, part, split=split, labels=labels, transform=transform, missing=missing
+        )
         self._shuffle, self._seed, self._mix = shuffle, seed, mix
         self._share = (rank, world_size)
         self._epoch = 0
@@ -151,7 +202,7 @@ class StackStream(IterableDataset[Item]):
         held: list[list[Item]] = []
         for frames in mine:
             order = random.sample(frames, len(frames)) if self._shuffle else frames
-            held.append(self._selection.items(order))
+            held.append(self._read(order))
             while len(held) >= (self._mix if self._shuffle else 1):
                 yield self._draw(held, random)
         while held:
@@ -159,11 +210,9 @@ class StackStream(IterableDataset[Item]):
 
     def _units(self) -> list[list[int]]:
         """Frames by unit; units in the order of this epoch, the same in every process."""
-        frames = self._selection.frames
-        unit_of = self._selection.reader.unit_of
-        units = np.array([unit_of(frame) for frame in frames.tolist()])
+        units = np.array([self._reader.unit_of(frame) for frame in self._frames.tolist()])
         cuts = np.flatnonzero(np.diff(units)) + 1
-        groups = [part.tolist() for part in np.split(frames, cuts)]
+        groups = [part.tolist() for part in np.split(self._frames, cuts)]
         if self._shuffle:
             Random(f"{self._seed}/{self._epoch}").shuffle(groups)
         return groups
@@ -174,8 +223,27 @@ class StackStream(IterableDataset[Item]):
         item = held[number].pop(0)
         if not held[number]:
             del held[number]
-        return _transformed([item], self._transform)[0]
+        return self._transformed(item)
 
 
-def _transformed(items: list[Item], transform: Transform | None) -> list[Item]:
-    return items if transform is None else [transform(item) for item in items]
+def _labels(run: RunDirectory, names: Sequence[str] | None) -> dict[str, tuple[int, NDArray[Any]]]:
+    """Values of coordinates along their dimensions, and the numbers of these, by name."""
+    dims = [name for name, _ in run.layout.dims]
+    known = {axis.name: axis for axis in run.sweep.coordinates()}
+    for name in names or ():
+        if name not in known:
+            raise InputError(
+                f"{name!r} is no coordinate of the stack",
+                source="labels",
+                remedy=f"coordinates are {', '.join(known) or 'none'}",
+            )
+    chosen = known if names is None else {name: known[name] for name in names}
+    return {name: (dims.index(axis.dim), axis.values) for name, axis in chosen.items()}
+
+
+def _label(value: Any) -> Any:  # noqa: ANN401
+    array = np.asarray(value)
+    if array.dtype.kind in "UT":
+        return str(value)
+    kind = np.int64 if array.dtype.kind in "bi" else np.float32
+    return torch.from_numpy(np.array(array, dtype=kind))

@@ -15,7 +15,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.chaos import deaths, disk, endurance, inputs, machine, poison
+from tests.chaos import (
+    deaths,
+    disk,
+    endurance,
+    inputs,
+    locks,
+    machine,
+    mending,
+    pairs,
+    poison,
+    power,
+    workers,
+)
 from tests.chaos.table import Row, summary, timed
 from tools.evidence.bundle import Bundle
 
@@ -27,9 +39,17 @@ ROWS: dict[str, Measure] = {
     "workers-graceful": partial(deaths.workers_die, mode="graceful"),
     "run-killed": deaths.run_dies,
     "scheduler-killed": deaths.scheduler_dies,
+    "bad-worker": workers.one_worker_is_bad,
+    "no-good-worker": workers.no_worker_can_serve,
     "points": deaths.dies_at_points,
     "disk-full": disk.disk_full,
     "failing-writes": disk.writes_fail,
+    "power": partial(power.power_fails, points=20, file_systems=("ext4", "xfs")),
+    "pairs": partial(pairs.commands_meet, trials=60),
+    "repair-killed": mending.repair_dies,
+    "disputed": mending.disputed,
+    "links": mending.links,
+    "locks": locks.locks_mislead,
     "poison": poison.units_misbehave,
     "damage": poison.objects_are_damaged,
     "any-order": partial(machine.break_in_any_order, examples=40),
@@ -40,6 +60,8 @@ ROWS: dict[str, Measure] = {
 """The table of `make chaos`, by the names that `--only` takes."""
 
 NIGHTLY: dict[str, Measure] = ROWS | {
+    "power": partial(power.power_fails, points=200, file_systems=("ext4", "xfs")),
+    "pairs": partial(pairs.commands_meet, trials=500),
     "any-order": machine.break_in_any_order,
     "inputs": inputs.damaged_inputs,
     "million": endurance.million_frames,

@@ -10,18 +10,18 @@ import sys
 import time
 from pathlib import Path
 
-from distbragg.graph.window import PER_THREAD as WINDOW_PER_THREAD
 from distbragg.run.resume import resume
 from distbragg.store.layout import RECEIPTS_DIR
 from distbragg.store.records import read_records
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.scan import sweep_partial
 from tests.chaos.drive import AGAIN_AT_WORK, report_of, start, start_command
 from tests.chaos.sweeps import digests, new_run, undisturbed
 from tests.chaos.table import Row
 from tests.chaos.work import POINTS, Faults, starts
 
 WORKERS = 4
+WITH_A_WORKER = 2
+"""Units that Dask's scheduler hands to a worker of one thread: one at work, one waiting."""
 PATIENCE_S = 300.0
 
 
@@ -43,7 +43,7 @@ def workers_die(
     row.equal("exit status", report["status"], 0)
     row.at_least("workers ended", report.get("ended", 0), rounds * (workers // 2))
     begun = starts(scratch / "log")
-    in_flight = WINDOW_PER_THREAD * workers * rounds
+    in_flight = WITH_A_WORKER * workers * rounds
     row.at_most("units rendered again", len(begun) - len(set(begun)), in_flight)
     row.same_bits(digests(run.path), undisturbed(units))
     return row
@@ -75,9 +75,7 @@ def run_dies(scratch: Path, points: int = 20, units: int = 120, workers: int = 2
     row.equal("exit status of the last execution", report["status"], 0)
     begun = starts(log)
     again = len(begun) - len(set(begun))
-    row.at_most(
-        "units rendered again per kill", again / max(1, killed), WINDOW_PER_THREAD * workers
-    )
+    row.at_most("units rendered again per kill", again / max(1, killed), WITH_A_WORKER * workers)
     row.same_bits(digests(run.path), undisturbed(units))
     return row
 
@@ -91,12 +89,12 @@ def scheduler_dies(scratch: Path, units: int = 60) -> Row:
     scheduler = _dask("scheduler", "--no-dashboard", "--port", "0", "--scheduler-file", str(place))
     helpers = [scheduler]
     try:
-        _wait(place.exists)
+        wait_for(place.exists)
         address = json.loads(place.read_text())["address"]
         options = ["--nthreads", "1", "--no-dashboard", "--death-timeout", "20"]
         helpers += [_dask("worker", address, *options, cwd=scratch) for _ in range(2)]
         process = start_command(["resume", str(run.path), "--cluster", str(place)], environment)
-        _wait(lambda: len(_receipted(run)) >= units // 4 or process.poll() is not None)
+        wait_for(lambda: len(_receipted(run)) >= units // 4 or process.poll() is not None)
         scheduler.send_signal(signal.SIGKILL)
         killed = time.monotonic()
         _, err = process.communicate(timeout=PATIENCE_S)
@@ -141,10 +139,10 @@ def dies_at_points(
             again = max(again, len(begun) - len(set(begun)))
             found = digests(run.path)
             wrong += sum(found.get(unit) != digest for unit, digest in wanted.items())
-            litter += sweep_partial(run)
+            litter += run.objects.sweep_partial()
     row.equal("deaths at their point", deaths, len(points) * len(places))
     row.equal("receipts without their object", lies, 0)
-    row.at_most("units rendered again by one death", again, 2 * WINDOW_PER_THREAD)
+    row.at_most("units rendered again by one death", again, 2 * WITH_A_WORKER)
     row.equal("half-written files left at the end", litter, 0)
     row.equal("units that differ from the undisturbed run", wrong, 0)
     return row
@@ -162,7 +160,7 @@ def receipts_without_object(run: RunDirectory) -> int:
 
 
 def _receipted(run: RunDirectory) -> list[dict[str, object]]:
-    return list(read_records(run.state / RECEIPTS_DIR))
+    return [record for _, record in read_records(run.objects, RECEIPTS_DIR)]
 
 
 def _dask(role: str, *options: str, cwd: Path | None = None) -> subprocess.Popen[bytes]:
@@ -172,7 +170,7 @@ def _dask(role: str, *options: str, cwd: Path | None = None) -> subprocess.Popen
     return subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=cwd)
 
 
-def _wait(condition: object, timeout_s: float = 60.0) -> None:
+def wait_for(condition: object, timeout_s: float = 60.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:

@@ -14,6 +14,7 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from distbragg.cli.main import explain
-from distbragg.graph.progress import UnitFinished, UnitRetried
+from distbragg.engine.events import UnitFinished, UnitRetried
 from distbragg.run.resume import resume
 from tests.chaos.work import CHAOS
 
@@ -47,6 +48,7 @@ class Monkey:
     ready: bool = False
     ended: int = 0
     retries: int = 0
+    victims: set[str] = field(default_factory=set)
 
     def __call__(self, event: object) -> None:
         if isinstance(event, UnitRetried):
@@ -57,7 +59,11 @@ class Monkey:
         if not self.rounds or self.done < self.every:
             return
         if not self.ready:
-            # Nothing more is submitted while this waits; a few units later all are at work again.
+            # The others work on meanwhile, and what they finish is told at once afterwards: the
+            # scheduler may not even have heard yet of the last strike.
+            deadline = time.monotonic() + RETURN_S
+            while self.victims & self.client.nthreads().keys() and time.monotonic() < deadline:
+                time.sleep(0.1)
             self.client.wait_for_workers(self.workers, timeout=RETURN_S)
             self.ready, self.done = True, self.every - AGAIN_AT_WORK
             return
@@ -68,6 +74,7 @@ class Monkey:
     def _strike(self) -> None:
         pids = self.client.run(os.getpid)
         victims = self.rng.sample(sorted(pids), (self.workers + 1) // 2)
+        self.victims = set(victims)
         self.ended += len(victims)
         if self.mode == "graceful":
             self.client.run(_close, workers=victims, wait=False)
@@ -95,17 +102,23 @@ def main() -> int:
     report: dict[str, Any] = {}
     try:
         with ExitStack() as stack:
-            place, monkey = given.cluster, None
-            if place.startswith("local"):
-                from distbragg.graph.cluster import open_cluster
+            place: str | None = given.cluster
+            client = monkey = None
+            if given.cluster.startswith("local"):
+                from distbragg.clusters.address import parse_cluster
+                from distbragg.clusters.open import open_client
 
-                client = stack.enter_context(open_cluster(place, memory_limit=given.memory))
-                place = client.scheduler.address
+                spec = parse_cluster(given.cluster)
+                if given.memory:
+                    spec = spec.model_copy(update={"memory_limit": given.memory})
+                client = stack.enter_context(open_client(spec)).client
+                place = None
                 workers = int(given.cluster.partition(":")[2])
                 monkey = Monkey(client, given.kill or "", given.rounds, given.every, workers)
             result = resume(
                 given.run,
                 cluster=place,
+                client=client,
                 threads=1,
                 work=CHAOS,
                 on_event=monkey,
@@ -125,17 +138,18 @@ def start(
     run: Path, *options: str, environment: dict[str, str], on: Callable[..., Any] | None = None
 ) -> subprocess.Popen[str]:
     """Start a driver in a process of its own."""
-    command = [sys.executable, "-m", "tests.chaos.drive", str(run), *options]
-    return _start(command, environment)
+    return start_module("tests.chaos.drive", (str(run), *options), environment)
 
 
-def start_command(arguments: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+def start_command(
+    arguments: Sequence[str], environment: dict[str, str], folder: Path = ROOT
+) -> subprocess.Popen[str]:
     """Start the `distbragg` command itself in a process of its own."""
-    return _start([sys.executable, "-m", "distbragg.cli.main", *arguments], environment)
+    return start_module("distbragg.cli.main", arguments, environment, folder)
 
 
-def report_of(process: subprocess.Popen[str], timeout_s: float) -> dict[str, Any]:
-    """Wait for a driver and return what it printed last."""
+def report_of(process: subprocess.Popen[str], timeout_s: float | None) -> dict[str, Any]:
+    """Wait for a process and return what it printed last."""
     try:
         out, err = process.communicate(timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -144,16 +158,19 @@ def report_of(process: subprocess.Popen[str], timeout_s: float) -> dict[str, Any
         raise
     lines = [line for line in out.splitlines() if line.startswith("{")]
     if not lines:
-        raise AssertionError(f"the driver ended with {process.returncode}: {err[-2000:]}")
+        raise AssertionError(f"the process ended with {process.returncode}: {err[-2000:]}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
 
 
-def _start(command: Sequence[str], environment: dict[str, str]) -> subprocess.Popen[str]:
+def start_module(
+    module: str, arguments: Sequence[str], environment: dict[str, str], folder: Path = ROOT
+) -> subprocess.Popen[str]:
+    """Start a module in a process of its own."""
     path = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     return subprocess.Popen(
-        command,
-        cwd=ROOT,
+        [sys.executable, "-m", module, *arguments],
+        cwd=folder,
         env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

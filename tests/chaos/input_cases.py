@@ -72,7 +72,7 @@ def _argv(path: Path) -> None:
 
 
 def _cluster(path: Path) -> None:
-    from distbragg.graph.cluster import parse_cluster
+    from distbragg.clusters.address import parse_cluster
 
     parse_cluster(str(path))
 

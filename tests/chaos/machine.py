@@ -33,10 +33,10 @@ from distbragg.run.resume import resume
 from distbragg.run.verify import verify
 from distbragg.store import records, write
 from distbragg.store.layout import RECEIPTS_DIR
+from distbragg.store.lease import Lease
 from distbragg.store.ledger import completed_units
-from distbragg.store.lock import RunLock
+from distbragg.store.local_files import LocalWriter
 from distbragg.store.run_directory import open_run
-from distbragg.store.spool import FileSpool
 from tests.chaos.sweeps import new_run, spec_of, undisturbed
 from tests.chaos.table import Row
 
@@ -138,16 +138,17 @@ class Breakage(RuleBasedStateMachine):
     @rule(data=st.data())
     def render_twice(self, data: st.DataObject) -> None:
         """Render a unit that is there already, as a worker that was given up does late."""
-        from distbragg.graph.tasks import render_unit
-        from distbragg.graph.work import TaskSettings
+        from distbragg.engine.context import RunContext
+        from distbragg.engine.unit import render_unit
+        from distbragg.engine.work import TaskSettings
 
         unit = data.draw(st.sampled_from(sorted(self.sound)))
-        render_unit(str(self.run.path), unit, 1, TaskSettings())
+        render_unit(RunContext.of(self.run), unit, 1, TaskSettings())
 
     @rule()
     def run_twice(self) -> None:
         """A second driver is refused, and changes nothing."""
-        with RunLock(self.run.state), pytest.raises(RefusedError):
+        with Lease(self.run.objects), pytest.raises(RefusedError):
             resume(self.run, cluster="serial")
 
     @rule()
@@ -192,15 +193,15 @@ class Breakage(RuleBasedStateMachine):
     def _same_size(self, unit: int) -> bool:
         sizes = {
             record["size"]
-            for record in records.read_records(self.run.state / RECEIPTS_DIR)
+            for _, record in records.read_records(self.run.objects, RECEIPTS_DIR)
             if record["unit"] == unit
         }
         path = self.run.object_path(unit)
         return path.exists() and path.stat().st_size in sizes
 
     def _receipts(self) -> list[int]:
-        found = records.read_records(self.run.state / RECEIPTS_DIR)
-        return [int(record["unit"]) for record in found]
+        found = records.read_records(self.run.objects, RECEIPTS_DIR)
+        return [int(record["unit"]) for _, record in found]
 
     def _take(self, done: set[int]) -> None:
         self.sound |= done
@@ -220,19 +221,19 @@ class Breakage(RuleBasedStateMachine):
 
 def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
     """Make storing the object at `path` end in `Killed`, at a point of it."""
-    publish, append = FileSpool._publish, write.append_receipt
+    publish, append = LocalWriter._publish, write.append_receipt
 
-    def at_object(spool: FileSpool) -> None:
-        if spool.path != path:
-            publish(spool)
+    def at_object(writer: LocalWriter) -> None:
+        if writer.path != path:
+            publish(writer)
             return
         if point == "object":
             # Nobody clears up after a process that was killed.
-            spool.partial.with_name(f"{spool.partial.name}.torn").write_bytes(
-                spool.partial.read_bytes()[:9]
+            writer.partial.with_name(f"{writer.partial.stem}.{'f' * 32}").write_bytes(
+                writer.partial.read_bytes()[:9]
             )
             raise Killed
-        publish(spool)
+        publish(writer)
         if point == "renamed":
             raise Killed
         patch.setattr(write, "append_receipt", at_receipt)
@@ -245,13 +246,11 @@ def _break_at(patch: pytest.MonkeyPatch, point: str, path: Path) -> None:
         append(run, record)
         raise Killed
 
-    patch.setattr(FileSpool, "_publish", at_object)
+    patch.setattr(LocalWriter, "_publish", at_object)
 
 
 def _forget_process() -> None:
     """Leave the files of records that a process kept open: the next one has its own."""
-    for writer in records._writers.values():
-        writer.close()
     records._writers.clear()
 
 

@@ -15,10 +15,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from distbragg.graph.work import TaskSettings, Work
+from distbragg.engine.context import RunContext
+from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.run.create import create
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.ledger import append_receipt, remaining_units
+from distbragg.store.ledger import append_receipt, unit_states
 from distbragg.store.run_directory import open_run
 from tests.chaos.sweeps import spec_of
 from tests.chaos.table import peak_bytes
@@ -73,14 +74,14 @@ def stage_fill(run: Path, frames: int, units: int) -> dict[str, float]:
 def stage_scan(run: Path, frames: int, units: int) -> dict[str, float]:
     """Find out what is left to do, as every resume begins."""
     started = time.monotonic()
-    left = len(remaining_units(open_run(run)))
+    left = units - len(unit_states(open_run(run)).done)
     return {"seconds": time.monotonic() - started, "left": left}
 
 
 def stage_stream(run: Path, frames: int, units: int) -> dict[str, float]:
     """Stream no-op units through a scheduler of another process; count this process's time."""
-    from distbragg.graph.cluster import open_cluster
-    from distbragg.graph.dask_executor import DaskExecutor
+    from distbragg.clusters.open import open_client
+    from distbragg.engine.dask_executor import DaskExecutor
 
     place = run.parent / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -94,11 +95,12 @@ def stage_stream(run: Path, frames: int, units: int) -> dict[str, float]:
         worker += ["--scheduler-file", str(place), "--no-dashboard", "--host", "127.0.0.1"]
         helpers += [subprocess.Popen(worker, cwd=run.parent, **quiet) for _ in range(2)]
         count = min(units, STREAMED)
-        with open_cluster(str(place)) as client:
+        with open_client(str(place)) as opened:
+            client = opened.client
             client.wait_for_workers(2)
             executor = DaskExecutor(client, work=NOTHING)
             started = time.process_time()
-            done = sum(1 for _ in executor.run_units(str(run), range(count)))
+            done = sum(1 for _ in executor.run_units(RunContext(str(run), "0" * 64), range(count)))
             spent = time.process_time() - started
     finally:
         for helper in helpers:
@@ -107,28 +109,14 @@ def stage_stream(run: Path, frames: int, units: int) -> dict[str, float]:
     return {"units": done, "ms_per_unit": 1e3 * spent / done}
 
 
-def run_hash(run: str) -> str:
-    """Name the run in keys."""
-    return hashlib.sha256(run.encode()).hexdigest()[:12]
-
-
-def render_nothing(run: str, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
+def render_nothing(
+    run: RunContext, unit: int, attempt: int, settings: TaskSettings
+) -> dict[str, Any]:
     """Return what looks like a receipt."""
     return {"unit": unit, "attempt": attempt, "digest": _EMPTY, "size": 0, "frames": 1}
 
 
-def _never(*_: object) -> Any:
-    raise AssertionError("the unit form alone is used")
-
-
-NOTHING = Work(
-    run_hash=run_hash,
-    render_unit=render_nothing,
-    expand_unit=_never,
-    render_partial=_never,
-    merge_partials=_never,
-    write_unit=_never,
-)
+NOTHING = UnitFunctions(render_nothing)
 
 STAGES = {
     "create": stage_create,

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import psutil
 
-from distbragg.graph.tasks import RENDERING
-from distbragg.graph.work import TaskSettings
+from distbragg.engine.context import RunContext
+from distbragg.engine.unit import RENDERING
+from distbragg.engine.work import TaskSettings
 
 if TYPE_CHECKING:
-    from distbragg.store.spool import FileSpool
+    from distbragg.store.local_files import LocalAppender, LocalWriter
 
 VARIABLE = "DISTBRAGG_CHAOS_PLAN"
 """Points of death, in the order in which a unit passes them."""
@@ -75,7 +76,7 @@ def faults() -> Faults:
     return Faults(**json.loads(Path(os.environ[VARIABLE]).read_text(encoding="utf-8")))
 
 
-def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
+def render_unit(run: RunContext, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
     """Render a unit as a run does, with what the plan asks for."""
     plan = faults()
     note(plan, f"start {unit} {attempt}")
@@ -123,21 +124,21 @@ def die(*_: object, **__: object) -> NoReturn:
 
 def arm(point: str) -> None:
     """Make this process die when it reaches `point`; it will not survive to be put right."""
-    from distbragg.store import records, write
-    from distbragg.store.spool import FileSpool
+    from distbragg.store import local_files, write
+    from distbragg.store.local_files import LocalWriter
 
     if point == "before-write":
-        _put(FileSpool, "finish", die)
+        _put(LocalWriter, "finish", die)
     elif point == "inside-object":
-        _put(FileSpool, "_publish", _torn_object)
+        _put(LocalWriter, "_publish", _torn_object)
     elif point == "before-rename":
-        Path.replace = die  # type: ignore[method-assign]
+        os.replace = die
     elif point == "after-rename":
-        Path.replace = _then_die(Path.replace)  # type: ignore[method-assign]
+        os.replace = _then_die(os.replace)
     elif point == "before-receipt":
         _put(write, "append_receipt", die)
     elif point == "inside-receipt":
-        _put(records, "os", _TornWrites())
+        _put(local_files.LocalAppender, "append", _torn_append)
 
 
 def _put(owner: ModuleType | type, name: str, value: object) -> None:
@@ -146,28 +147,22 @@ def _put(owner: ModuleType | type, name: str, value: object) -> None:
     setattr(owner, name, value)
 
 
-def _torn_object(spool: FileSpool) -> NoReturn:
-    os.truncate(spool.partial, spool.partial.stat().st_size // 2)
+def _torn_object(writer: LocalWriter) -> NoReturn:
+    os.truncate(writer.partial, writer.partial.stat().st_size // 2)
     die()
 
 
 def _then_die(function: Callable[..., Any]) -> Callable[..., Any]:
-    def wrapped(*arguments: Any) -> Any:
-        function(*arguments)
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        function(*arguments, **options)
         die()
 
     return wrapped
 
 
-class _TornWrites:
-    """Stands for `os` where receipts are written: half a line, then the end."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(os, name)
-
-    def write(self, descriptor: int, line: bytes) -> NoReturn:
-        os.write(descriptor, line[: len(line) // 2])
-        die()
+def _torn_append(appender: LocalAppender, line: bytes) -> NoReturn:
+    os.write(appender.descriptor, line[: len(line) // 2])
+    die()
 
 
 def _died_before(plan: Faults) -> bool:

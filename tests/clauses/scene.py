@@ -14,12 +14,12 @@ import numpy as np
 
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.models.arrays import frozen_float64
 from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector, Panel, SensorLayers
 from distbragg.models.experiment import Background, Experiment, Noise, Sampling
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.models.vectors import frozen_float64
+from distbragg.plan.frame import SourceChunk, Tile
 
 DIRECTION = np.array([3.0, 4.0, 12.0]) / 13.0
 SCATTERING = np.array([3.0, 4.0, -1.0]) / 13.0

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from distbragg.plan.keys import SourceChunk
+from distbragg.plan.frame import SourceChunk
 from tests.clauses.scene import SOLID_ANGLE, beam, dark, panel, scene, sources
 
 BENT = {"index": (1.3, 2.2, 0.7), "cells": (3.0, 4.0, 5.0)}

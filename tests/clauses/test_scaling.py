@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distbragg.kernel.finalize import finalize_tile
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from tests import oracle, tolerances
 from tests.clauses.scene import SOLID_ANGLE, beam, dark, panel, scene, sensor, sources
 

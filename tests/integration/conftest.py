@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import urllib.request
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.server import ThreadedMotoServer
 
 from distbragg.run.create import create
 from distbragg.run.resume import resume
@@ -59,3 +63,31 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("finished") / "RUN"
     resume(create(tiny_sweep(), path), cluster="serial")
     return path
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    yield f"http://{host}:{port}"
+    moto.stop()
+
+
+@pytest.fixture
+def bucket(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> str:
+    """Address of a bucket of the test's own; the cache is the test's own too."""
+    settings = {
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "very-secret",
+        "AWS_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": server,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    name = f"b{zlib.crc32(request.node.name.encode())}"
+    with urllib.request.urlopen(urllib.request.Request(f"{server}/{name}", method="PUT")):
+        return f"s3://{name}"

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.chaos import deaths, disk, endurance, inputs, machine, poison
+from tests.chaos import (
+    deaths,
+    disk,
+    endurance,
+    inputs,
+    machine,
+    poison,
+    workers,
+)
 from tests.chaos.table import Row, summary
 from tests.chaos.work import POINTS
 
@@ -32,6 +40,20 @@ def test_death_while_a_unit_is_stored_leaves_no_lie_and_no_litter(
 ) -> None:
     assert point in POINTS
     check(deaths.dies_at_points(tmp_path, points=(point,), places=("serial",)))
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.spec("ENG-24")
+def test_one_bad_worker_costs_no_unit_and_is_named(tmp_path: Path) -> None:
+    check(workers.one_worker_is_bad(tmp_path, units=24, workers=3, limit_s=2.0))
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.spec("ENG-24")
+def test_where_no_worker_can_serve_the_run_is_refused_in_one_line(tmp_path: Path) -> None:
+    check(workers.no_worker_can_serve(tmp_path, ("absent",)))
 
 
 def test_failing_writes_leave_no_receipt_without_its_object(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_an_image_that_cannot_be_written_is_refused_before_rendering(
         raise AssertionError("rendered")
 
     monkeypatch.setattr("distbragg.run.render.render", never)
-    monkeypatch.setattr("distbragg.cli.running.continue_run", never)
+    monkeypatch.setattr("distbragg.cli.rendering.continue_run", never)
     spec = write_spec(tmp_path)
     assert_refused(["render", str(spec), "-o", str(tmp_path / name)], tmp_path, capsys)
 

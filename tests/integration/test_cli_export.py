@@ -21,7 +21,6 @@ from distbragg.cli.main import main
 from distbragg.errors import ExitStatus
 from distbragg.export.scaling import DEFAULT_ADC_OFFSET
 from distbragg.run.create import create
-from distbragg.run.export import export_run, prepare_export
 from distbragg.run.resume import resume
 
 from .conftest import tiny_sweep
@@ -146,11 +145,11 @@ def test_the_table_says_which_frame_is_where(run: Path, tmp_path: Path) -> None:
 def test_whole_files_are_kept_and_broken_ones_written_again(
     run: Path, tmp_path: Path, form: str
 ) -> None:
-    job = prepare_export(run, form, out=tmp_path, compression="gzip")
-    first = export_run(job, cluster="serial")
+    job = {"out": tmp_path, "compression": "gzip", "cluster": "serial"}
+    first = db.export_run(run, form, **job)
     assert (first.skipped, first.written) == (0, 2 if form == "nxmx" else 8)
     before = contents(tmp_path)
-    again = export_run(job, cluster="serial")
+    again = db.export_run(run, form, **job)
     assert (again.skipped, again.written) == (first.written, 0)
     pattern = "scan.zarr/images/0.*" if form == "zarr2" else "scan_*_000*"
     victim = sorted(tmp_path.glob(pattern))[0]
@@ -158,7 +157,7 @@ def test_whole_files_are_kept_and_broken_ones_written_again(
         victim.unlink()
     else:
         victim.write_bytes(victim.read_bytes()[:-7])
-    mended = export_run(job, cluster="serial")
+    mended = db.export_run(run, form, **job)
     assert (mended.skipped, mended.written) == (first.written - 1, 1)
     if form != "nxmx":
         assert contents(tmp_path) == before

@@ -230,3 +230,17 @@ def test_a_cluster_renders_the_same_bits() -> None:
     assert run("-floatfile f.bin --tile 5x7 --precision float64 --cluster local:2") == 0
     assert names() == ["f.bin"]
     assert np.array_equal(alone, floats())
+
+
+@pytest.mark.spec("CLI-22")
+def test_departures_from_the_program_are_one_line_and_stored(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sensor = "-detector_thick 100 -detector_abs 200 -detector_thicksteps 2"
+    assert run(f"-floatfile f.bin -o out.zarr {sensor} -oversample_thick --kernel eager") == 0
+    lines = capsys.readouterr().err.splitlines()
+    for place in ("sampling.per_sample_capture", "compute.kernel"):
+        (line,) = [line for line in lines if line.startswith(f"warning: {place}: ")]
+        assert line.removeprefix("warning: ") in str(xr.open_zarr("out.zarr").attrs)
+    assert run("-floatfile f.bin -oversample_thick") == 0
+    assert "per_sample_capture" not in capsys.readouterr().err

@@ -13,7 +13,8 @@ import yaml
 import distbragg as db
 from distbragg.cli.main import main
 from distbragg.errors import InputError
-from distbragg.run.plan import plan
+from distbragg.models.notes import NOT_GIVEN
+from distbragg.run.prepare import plan
 from distbragg.spec.load import parse_sweep
 from tests.geometry_files import expt, expt_panel
 
@@ -98,6 +99,18 @@ def test_a_sweep_is_checked_at_the_ends_and_extremes_of_its_axes(
     assert 5 < told["frames_checked"] < 30
     assert main(["plan", spec]) == 0
     assert f"{told['frames_checked']} of 1,000,000 frames" in capsys.readouterr().out
+
+
+@pytest.mark.spec("CLI-22")
+def test_what_was_not_given_is_one_note_where_frames_differ_in_it() -> None:
+    plain = tiny_plain(crystal={"mosaic": {"spread_deg": 0.0, "seed": 1}})
+    axis = {"name": "spread", "path": "crystal.mosaic.spread_deg", "values": [0.0, 0.3, 0.6]}
+    sweep = parse_sweep({"experiment": plain, "axes": [axis]})
+    (note,) = [note for note in plan(sweep).notes if note.place == NOT_GIVEN]
+    parts = note.text.split(", ")
+    assert len({part.partition(" = ")[0] for part in parts}) == len(parts)
+    (domains,) = [part for part in parts if part.startswith("crystal.mosaic.domains")]
+    assert domains.endswith("(frame 1 and 1 more)")
 
 
 @pytest.mark.spec("CLI-22")

@@ -16,6 +16,7 @@ import yaml
 import distbragg as db
 from distbragg.cli.main import main
 from distbragg.errors import ExitStatus
+from distbragg.run.status import info
 from distbragg.store.run_directory import open_run
 
 from .conftest import AXES, digests_of, tiny_plain
@@ -70,7 +71,8 @@ def test_failed_frames_are_reported_with_status_3(
     spec: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # Counts of 16 bits cannot hold the photons of this fluence: every unit is set aside.
-    fields = ("beam.fluence_photons_per_m2=1.0e+36", "output.dtype=uint16", "noise.photon=true")
+    fields = ("beam.fluence_photons_per_m2=1.0e+36", "output.dtype=uint16", "noise.photon=true",
+              "output.overflow=error")  # fmt: skip
     bright = [word for field in fields for word in ("--set", field)]
     out = str(tmp_path / "out.zarr")
     status = main(["sweep", str(spec), "-o", out, "--cluster", "serial", *bright])
@@ -78,8 +80,12 @@ def test_failed_frames_are_reported_with_status_3(
     captured = capsys.readouterr()
     assert "set aside" in captured.out
     assert "distbragg info" in captured.out
+    # All fail for one cause, which is told once, with their number and the first few.
+    (line,) = [line for line in captured.out.splitlines() if line.startswith("failed: ")]
+    units = len(info(out)["failed_units"])
+    assert f"{units} units (0, 1, 2, ...): " in line
     assert main(["info", out]) == 0
-    assert "failed unit 0" in capsys.readouterr().out
+    assert capsys.readouterr().out.count(f"failed {units} units (0, 1, 2, ...)") == 1
 
 
 def test_the_plan_says_what_will_be_done(
@@ -143,7 +149,7 @@ def test_an_interrupted_sweep_ends_with_130_and_resumes_to_the_same_bytes(
     program = (
         "import sys, time\n"
         "from distbragg.cli.main import main\n"
-        "from distbragg.graph import tasks\n"
+        "from distbragg.engine import unit as tasks\n"
         "import dataclasses\n"
         "render = tasks.RENDERING.render_unit\n"
         "def slow(run, unit, attempt, settings):\n"

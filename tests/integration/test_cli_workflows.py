@@ -10,14 +10,14 @@ import pytest
 import xarray as xr
 
 from distbragg.cli.main import main
-from distbragg.spec.load import load_any
+from distbragg.models.tables import load_any
 
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "workflows"
 SAMPLES = ROOT / "distbragg" / "data"
 SMALL = ("detector.pixels_fast=37", "detector.pixels_slow=31", "crystal.mosaic.domains=2")
 RECIPES = {
-    "demo": ("axes.0.random_orientations.count=2", "axes.1.values=[0.1, 3.0]"),
+    "demo": ("axes.0.random_orientations.count=2", "axes.1.values=[0.1, 2.0]"),
     "experiment": (),
     "rotation_series": ("axes.0.arange.stop=3",),
     "serial_stills": ("axes.0.random_orientations.count=3",),

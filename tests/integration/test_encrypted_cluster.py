@@ -15,9 +15,10 @@ import pytest
 from distributed import Client, LocalCluster
 
 import distbragg as db
+from distbragg.clusters.address import parse_cluster
+from distbragg.clusters.open import open_client
+from distbragg.clusters.tls import make_certificates
 from distbragg.errors import InputError
-from distbragg.graph.cluster import open_site, parse_cluster
-from distbragg.graph.sites.certificates import make_certificates
 from distbragg.spec.cluster import TlsFiles
 
 from .conftest import digests_of, tiny_sweep
@@ -71,7 +72,7 @@ def wait_for(path: Path) -> None:
 def answers_plainly(address: tuple[str, int]) -> bool:
     """Say whether a port speaks without being spoken to in TLS, as Dask's plain ports do."""
     with socket.create_connection(address, timeout=5) as link:
-        link.settimeout(1)
+        link.settimeout(0.5)
         try:
             return bool(link.recv(1))
         except TimeoutError:
@@ -93,10 +94,10 @@ def test_a_scheduler_with_certificates_serves_a_sweep_and_no_plaintext_client(fi
             db.resume(run, cluster=cluster_file(tmp_path, tls))
             assert digests_of(run.path) == digests_of(finished)
 
-            with open_site(cluster_file(tmp_path, tls)) as opened:
+            with open_client(cluster_file(tmp_path, tls)) as opened:
                 host, _, port = opened.client.scheduler.address.rpartition("//")[2].partition(":")
             with pytest.raises(OSError, match=r"(?i)connect"):
-                Client(f"tcp://{host}:{port}", timeout=5, set_as_default=False)
+                Client(f"tcp://{host}:{port}", timeout=1, set_as_default=False)
 
             bound = [*listening(scheduler), *listening(worker)]
             beyond = [port for ip, port in bound if ip not in {"127.0.0.1", "::1"}]
@@ -120,7 +121,7 @@ def test_certificates_are_the_owners_alone_and_never_overwritten(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
     assert (tmp_path / "tls").stat().st_mode & 0o777 == 0o700
     before = [path.read_bytes() for path in files]
-    with pytest.raises(InputError, match=r"ca\.pem: is there already"):
+    with pytest.raises(InputError, match=r"ca\.pem: exists already"):
         make_certificates(tmp_path / "tls")
     assert [path.read_bytes() for path in files] == before
 

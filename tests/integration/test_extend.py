@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,26 @@ import yaml
 
 from distbragg.cli.main import main
 from distbragg.errors import DamageError, InputError, RefusedError
+from distbragg.run import extend as extend_module
 from distbragg.run.create import create
 from distbragg.run.extend import extend
+from distbragg.run.repair import repair
 from distbragg.run.resume import resume
-from distbragg.run.seal import seal
 from distbragg.run.status import status
-from distbragg.run.verify import verify
+from distbragg.run.verify import seal, verify
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store import extension as extension_module
-from distbragg.store.open import open_stack
+from distbragg.store.lease import lease_key
+from distbragg.store.local_objects import LocalObjects
+from distbragg.store.open import FrameReader, open_images, open_stack
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
+from distbragg.store.verify import verify_run
 
 from .conftest import digests_of, tiny_plain
 
-WRITES = 10
-"""Writes of an extension: two files of the old generation, ready and in place; the new manifest,
-ready and in place; values, metadata of two arrays and of the group."""
+WRITES = 11
+"""What an extension puts and deletes: the decision, two files of the old generation, values,
+metadata of two arrays and of the group, the seal's files, the manifest, and the decision again."""
 
 SPREAD = {"name": "spread", "path": "crystal.mosaic.spread_deg", "values": [0.1, 0.2, 0.3]}
 
@@ -96,7 +100,7 @@ def test_extended_run_holds_the_bytes_of_one_made_in_one_go(case: str, tmp_path:
 @pytest.mark.spec("GEN-1")
 def test_generations_chain_seal_and_keep_the_split(tmp_path: Path) -> None:
     run = finished(tmp_path / "RUN", *shots(5, 1, ["square", "gauss", "round", "tophat", "gauss"]))
-    first_seal = seal(run).seal.merkle_root
+    first_seal = seal(run).seal.objects
     parts = split_frames(run, Split(0.5))
     second = extend(run, sweep_of(*shots(3, 2, ["round"] * 3)))
     assert status(second).state != "sealed"
@@ -104,8 +108,8 @@ def test_generations_chain_seal_and_keep_the_split(tmp_path: Path) -> None:
     seal(second.path)
     third = extend(second.path, sweep_of(*shots(4, 3, ["square"] * 4)))
     resume(third, cluster="serial")
-    assert [g.manifest.layout.frames for g in third.lineage] == [8, 5]
-    assert third.lineage[0].manifest.parent["merkle_root"] == first_seal
+    assert [g.layout.frames for g in third.lineage] == [8, 5]
+    assert second.manifest.parent["objects"] == first_seal
     assert seal(third.path).already is False
     assert verify(third.path, level="deep").sound
     stack = xr.open_zarr(third.path)
@@ -125,18 +129,21 @@ def test_extension_cut_short_anywhere_is_finished_by_resume(
     source: Path,
     gold: dict[int, str],
 ) -> None:
-    """Stop before every write that an extension makes; at the last step there is none left."""
+    """Stop before every change that an extension makes; at the last step there is none left."""
     run = open_run(shutil.copytree(source, tmp_path / "RUN"))
     calls = iter(range(1000))
-    real = extension_module.write_atomic
 
-    def stopping(path: Path, data: bytes) -> None:
-        if next(calls) == step:
-            raise KeyboardInterrupt
-        real(path, data)
+    def stopping(real: Callable[..., Any]) -> Callable[..., Any]:
+        def change(objects: LocalObjects, key: str, *arguments: Any, **options: Any) -> Any:
+            if key != lease_key(None) and next(calls) == step:
+                raise KeyboardInterrupt
+            return real(objects, key, *arguments, **options)
+
+        return change
 
     old = open_stack(run.path).images.values
-    monkeypatch.setattr(extension_module, "write_atomic", stopping)
+    for name in ("put", "delete"):
+        monkeypatch.setattr(LocalObjects, name, stopping(getattr(LocalObjects, name)))
     try:
         extend(run, sweep_of(phi(9.0, 8, 7, 6)))
     except KeyboardInterrupt:
@@ -166,6 +173,89 @@ def gold(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     path = tmp_path_factory.mktemp("gold") / "RUN"
     finished(path, phi(0.0, 1, 2, 3, 4, 9, 8, 7, 6))
     return digests_of(path)
+
+
+@pytest.mark.spec("GEN-3")
+def test_extension_that_cannot_be_read_is_refused_and_nothing_is_replaced(
+    tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an interrupted disk leaves it: empty, torn, or with a byte changed."""
+    run = open_run(shutil.copytree(source, tmp_path / "RUN"))
+    seal(run)
+    monkeypatch.setattr(extend_module, "apply_extension", lambda run: None)
+    extend(run, sweep_of(phi(9.0, 8, 7, 6)))
+    monkeypatch.undo()
+    packed = run.state / "extension.zip"
+    whole = packed.read_bytes()
+    place = whole.index(b"digests") + 40
+    changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+    # The flag of a member that says that it is encrypted.
+    flag = whole.rindex(b"PK\1\2") + 8
+    encrypted = whole[:flag] + b"\1" + whole[flag + 1 :]
+    before = contents(run.path)
+    for damaged in (b"", whole[:-30], whole[:200], changed, encrypted):
+        packed.write_bytes(damaged)
+        for command in (lambda: resume(run, cluster="serial"), lambda: repair(run)):
+            with pytest.raises(DamageError, match="remove that file"):
+                command()
+        assert contents(run.path) == {**before, ".distbragg/extension.zip": damaged}
+        assert np.isfinite(open_stack(run.path).images).all()
+        (note,) = verify(run.path).notes
+        assert "an extension is being put in place" in note
+        assert verify(run.path).sound
+    packed.unlink()
+    resume(extend(run.path, sweep_of(phi(9.0, 8, 7, 6))), cluster="serial")
+    assert verify(run.path, level="deep").sound
+
+
+@pytest.mark.spec("GEN-3")
+def test_who_opened_the_run_before_it_grew_reads_on(tmp_path: Path, source: Path) -> None:
+    """A reader holds the old manifest while the arrays are longer already."""
+    path = shutil.copytree(source, tmp_path / "RUN")
+    old, frames = open_run(path), open_stack(path).images.values
+    reader = FrameReader(old)
+    grown = extend(path, sweep_of(phi(9.0, 8, 7, 6)))
+    np.testing.assert_array_equal(open_images(old)[:5], frames)
+    np.testing.assert_array_equal(reader.read([0, 4]), frames[[0, 4]])
+    assert [item.kind for item in verify_run(old, "full").findings] == []
+    resume(grown, cluster="serial")
+    np.testing.assert_array_equal(reader.read([0, 4]), frames[[0, 4]])
+
+
+@pytest.mark.spec("STK-14")
+def test_extended_runs_are_audited(tmp_path: Path, source: Path) -> None:
+    path = shutil.copytree(source, tmp_path / "RUN")
+    resume(extend(path, sweep_of(phi(9.0, 8, 7, 6))), cluster="serial")
+    report = verify(path, audit=99)
+    assert report.sound
+    assert len(report.audited) == report.units
+
+
+@pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
+@pytest.mark.filterwarnings("ignore:Consolidated metadata:UserWarning")
+@pytest.mark.spec("GEN-4")
+def test_what_a_user_added_along_the_axis_that_grows_is_not_left_too_short(
+    tmp_path: Path, source: Path
+) -> None:
+    path = shutil.copytree(source, tmp_path / "RUN")
+    added = xr.Dataset({"mask": (("slow", "fast"), np.ones((17, 23)))}, attrs={"by": "me"})
+    added.to_zarr(path, mode="a", consolidated=True)
+    grown = extend(path, sweep_of(phi(9.0)))
+    resume(grown, cluster="serial")
+    stack = open_stack(path)
+    assert stack.sizes["phi"] == 6
+    assert stack.attrs["by"] == "me"
+    assert float(stack["mask"].sum()) == 17 * 23
+    xr.Dataset({"score": (("phi",), np.ones(6))}).to_zarr(path, mode="a", consolidated=True)
+    before = contents(path)
+    with pytest.raises(RefusedError, match="'score', which was added to the run, runs along 'phi'"):
+        extend(path, sweep_of(phi(8.0)))
+    assert contents(path) == before
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = (item for item in path.rglob("*") if item.is_file() and "lock" not in item.name)
+    return {item.relative_to(path).as_posix(): item.read_bytes() for item in files}
 
 
 @pytest.mark.spec("GEN-1")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from distributed import Client, LocalCluster
 
+from distbragg.engine.dask_workers import worker_infos
+
 SCRIPT = Path(__file__).parents[2] / "cluster" / "gpu-node" / "workers.sh"
 
 
@@ -41,7 +43,7 @@ def test_one_worker_per_device_and_workers_without_any_beside_them(tmp_path):
             command, env=given, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as script:
             client.wait_for_workers(3, timeout=120)
-            workers = client.scheduler_info()["workers"]
+            workers = worker_infos(client)
             devices = client.run(visible)
             seen = {
                 info["name"].rpartition("-")[2]: (devices[place], info["resources"])

@@ -8,14 +8,13 @@ import torch
 import xarray as xr
 
 from distbragg.cli.main import main
+from distbragg.engine.context import RunContext
+from distbragg.engine.work import TaskSettings
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.work import TaskSettings
-from distbragg.graph.worker import prepare_run
 from distbragg.kernel import options as options_module
 from distbragg.run.create import create
-from distbragg.run.resume import resume
-from distbragg.run.sweep import sweep
-from distbragg.spec.load import parse_sweep
+from distbragg.run.resume import resume, sweep
+from tests.sweeps import small_sweep
 from tests.tolerances import NATIVE_MIXED_OF_MAXIMUM
 from tests.unit.kernel_triton.kit import interpreted
 
@@ -25,31 +24,9 @@ gpu = [
 ]
 
 
-def small_sweep(frames=2, pixels=(11, 13), **compute):
-    return parse_sweep(
-        {
-            "experiment": {
-                "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
-                "structure_factors": {"default_f_electrons": 10.0},
-                "detector": {
-                    "distance_mm": 60,
-                    "pixel_size_mm": 2.0,
-                    "pixels_fast": pixels[1],
-                    "pixels_slow": pixels[0],
-                },
-                "sampling": {"oversample": 1},
-                "compute": {"frames_per_unit": 1, **compute},
-            },
-            "axes": [
-                {
-                    "name": "phi",
-                    "path": "goniometer.phi_deg",
-                    "values": [float(n) for n in range(frames)],
-                }
-            ],
-        }
-    )
+def frames_of(frames=2, pixels=(11, 13), **compute):
+    phi_deg = [float(n) for n in range(frames)]
+    return small_sweep(phi_deg, pixels=pixels, sampling={"oversample": 1}, **compute)
 
 
 def pixels_of(path):
@@ -59,12 +36,12 @@ def pixels_of(path):
 @interpreted
 @pytest.mark.spec("ENG-5")
 def test_the_fused_kernel_stores_the_same_bits_in_unit_and_graph_form(tmp_path):
-    spec = small_sweep(kernel="triton", tile=[6, 13])
+    spec = frames_of(kernel="triton", tile=[6, 13])
     for form in ("unit", "graph"):
         result = sweep(spec, tmp_path / form, cluster="serial", form=form)
         assert result.done == 2
     assert np.array_equal(pixels_of(tmp_path / "unit"), pixels_of(tmp_path / "graph"))
-    sweep(small_sweep(tile=[6, 13]), tmp_path / "cpu", cluster="serial")
+    sweep(frames_of(tile=[6, 13]), tmp_path / "cpu", cluster="serial")
     expected = pixels_of(tmp_path / "cpu")
     error = np.abs(pixels_of(tmp_path / "unit") - expected).max()
     assert error <= NATIVE_MIXED_OF_MAXIMUM * expected.max()
@@ -75,9 +52,9 @@ def gpu_run(tmp_path, monkeypatch):
     """A run that was created where a GPU is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(options_module, "_require_cuda", lambda device: None)
-        patch.setattr(options_module, "_cuda_capability", lambda device: "sm_90")
-        run = create(small_sweep(kernel="model", device="cuda"), tmp_path / "run")
-    monkeypatch.setattr("distbragg.graph.worker.cuda_available", lambda: False)
+        patch.setattr(options_module.triton, "capability", lambda device: (9, 0))
+        run = create(frames_of(kernel="model", device="cuda"), tmp_path / "run")
+    monkeypatch.setattr("distbragg.engine.context.cuda_available", lambda: False)
     return run
 
 
@@ -85,8 +62,8 @@ def gpu_run(tmp_path, monkeypatch):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_a_process_without_a_gpu_helps_a_gpu_run_only_where_classes_may_be_mixed(gpu_run):
     with pytest.raises(EnvironmentFailure, match="cuda is not there"):
-        prepare_run(str(gpu_run.path), TaskSettings())
-    prepared = prepare_run(str(gpu_run.path), TaskSettings(allow_mixed=True))
+        RunContext.of(gpu_run).opened.kernel(TaskSettings())
+    prepared = RunContext.of(gpu_run).opened.kernel(TaskSettings(allow_mixed=True))
     assert prepared.options.device == "cpu"
     assert prepared.numeric_class["device"] == "cpu"
     result = resume(gpu_run, cluster="serial", allow_mixed=True)
@@ -106,15 +83,15 @@ def test_local_workers_for_a_gpu_run_without_a_gpu_are_one_clear_line(gpu_run):
 def test_a_sweep_on_one_gpu_worker_equals_the_cpu_within_tolerance(kernel, tmp_path):
     shapes = {"frames": 6, "pixels": (211, 307)}
     found = sweep(
-        small_sweep(**shapes, kernel=kernel, device="cuda"), tmp_path / "gpu", cluster="local:1"
+        frames_of(**shapes, kernel=kernel, device="cuda"), tmp_path / "gpu", cluster="local:1"
     )
     assert found.done == 6
-    sweep(small_sweep(**shapes), tmp_path / "cpu", cluster="serial")
+    sweep(frames_of(**shapes), tmp_path / "cpu", cluster="serial")
     expected = pixels_of(tmp_path / "cpu")
     error = np.abs(pixels_of(tmp_path / "gpu") - expected).max()
     assert error <= NATIVE_MIXED_OF_MAXIMUM * expected.max()
     again = sweep(
-        small_sweep(**shapes, kernel=kernel, device="cuda"), tmp_path / "again", cluster="serial"
+        frames_of(**shapes, kernel=kernel, device="cuda"), tmp_path / "again", cluster="serial"
     )
     assert again.done == 6
     assert np.array_equal(pixels_of(tmp_path / "gpu"), pixels_of(tmp_path / "again"))

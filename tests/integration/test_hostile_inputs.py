@@ -5,27 +5,33 @@ from __future__ import annotations
 import os
 import pickle
 import pickletools
+import re
 import struct
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from distbragg.cli.main import main
+from distbragg.engine.unit import RENDERING
+from distbragg.engine.work import TaskSettings
 from distbragg.errors import InputError, PlanError
-from distbragg.graph.tasks import RENDERING
-from distbragg.graph.work import TaskSettings
+from distbragg.models.tables import load_any
+from distbragg.read import recognise
+from distbragg.read.columns import read_table
 from distbragg.read.hkl import read_hkl
-from distbragg.read.mask import read_mask
+from distbragg.read.miller import Asked
 from distbragg.read.mtz import read_mtz
-from distbragg.read.smv import read_smv_header
+from distbragg.read.smv import read_mask, read_smv_header
 from distbragg.run.create import create
 from distbragg.run.prepare import prepare
-from distbragg.spec.load import load_any
 from distbragg.spec.sweep import SweepSpec
 
 from .conftest import tiny_plain
@@ -110,7 +116,7 @@ def test_mtz_header_that_promises_more_rows_than_the_file_has_is_refused(
 ) -> None:
     path = tmp_path / "F.mtz"
     path.write_bytes(mtz(*sizes))
-    refused_cheaply(lambda: read_mtz(str(path), column=None, dmin=None))
+    refused_cheaply(lambda: read_mtz(str(path), Asked()))
 
 
 @pytest.mark.spec("SEC-6")
@@ -121,6 +127,39 @@ def test_reflection_list_beyond_its_cap_is_refused(
     path = tmp_path / "F.hkl"
     path.write_text("".join(f"{h} 0 0 1.0\n" for h in range(101)))
     refused_cheaply(lambda: read_hkl(str(path)), "more than 100 reflections")
+
+
+@pytest.mark.spec("SEC-6")
+@pytest.mark.parametrize(
+    "content", [b"1" * (2 << 20), b"1 " * (1 << 20), b"1\n" + b"\r1" * 9 + b"7" * (2 << 20)]
+)
+def test_line_that_no_table_has_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "F.hkl"
+    path.write_bytes(content)
+    refused_cheaply(lambda: read_hkl(str(path)), "holds a line of more than")
+
+
+@pytest.mark.spec("SEC-6")
+def test_parquet_that_repeats_a_long_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"v": pa.array(["x" * 1_000_000] * 100)}), path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    refused_cheaply(lambda: read_table(str(path)), "too much text")
+
+
+@pytest.mark.spec("SEC-6")
+@pytest.mark.parametrize("letter", ["\n", " ", "\t", "#", "0"])
+def test_patterns_of_readers_take_no_quadratic_time(letter: str) -> None:
+    text = letter * 20_000
+    patterns: list[re.Pattern[Any]] = [
+        *(recognise._REFLECTIONS, recognise._MACROMOLECULAR_REFLECTIONS, recognise._ATOMS),
+        *(re.compile(foreign.pattern) for foreign in recognise.FOREIGN_LISTS if foreign.pattern),
+    ]
+    for pattern in patterns:
+        # Where each start of a line looked through all lines below, this would end in hours.
+        long = text * 50
+        found = pattern.search(long.encode() if isinstance(pattern.pattern, bytes) else long)
+        assert found is None, pattern.pattern
 
 
 @pytest.mark.spec("SEC-6")
@@ -181,6 +220,30 @@ def test_files_outside_of_the_root_are_refused(
     assert "lies outside of" in err
     assert err.count("\n") == 1
     assert not (tmp_path / "RUN").exists()
+
+
+@pytest.mark.spec("SEC-7")
+@pytest.mark.parametrize("name", ["direct", "ext/w", "soft"])
+def test_links_of_hdf5_do_not_lead_around_the_root(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["w"] = [11.0, 22.0]
+    (tmp_path / "home").mkdir()
+    with h5py.File(tmp_path / "home/shots.h5", "w") as file:
+        file["wavelength_nm"] = [0.1, 0.2]
+        file["ext"] = h5py.ExternalLink("../secret.h5", "/")
+        file["direct"] = h5py.ExternalLink("../secret.h5", "/w")
+        file["soft"] = h5py.SoftLink("/ext/w")
+    spectrum = {
+        "file": "shots.h5", "shot": 0, "weights_dataset": name, "channels_dataset": "wavelength_nm"
+    }  # fmt: skip
+    plain = tiny_plain(beam={"spectrum": spectrum})
+    path = spec_file(tmp_path / "home", "experiment.yaml", plain)
+    assert main(["plan", str(path), "--root", str(tmp_path / "home")]) == 2
+    err = capsys.readouterr().err
+    assert "is a link to another file" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.spec("SEC-7")
@@ -255,7 +318,6 @@ def test_tasks_travel_as_names_and_plain_data() -> None:
     tasks = [
         (RENDERING.render_unit, ("RUN", 3, 1, TaskSettings())),
         (RENDERING.expand_unit, ("RUN", 3)),
-        (RENDERING.merge_partials, ([],)),
         (RENDERING.write_unit, ("RUN", 3, 1, [], TaskSettings())),
     ]
     for function, arguments in tasks:
@@ -265,8 +327,6 @@ def test_tasks_travel_as_names_and_plain_data() -> None:
             if code.name == "GLOBAL"
         ]
         homes = {name.split()[0] for name in names}
-        assert function.__module__ == "distbragg.graph.tasks"
-        assert homes <= {"distbragg.graph.tasks", "distbragg.graph.work", "copyreg", "builtins"} | {
-            "copy_reg",
-            "__builtin__",
-        }
+        assert function.__module__ == "distbragg.engine.unit"
+        own = {"distbragg.engine.unit", "distbragg.engine.work"}
+        assert homes <= own | {"copyreg", "builtins", "copy_reg", "__builtin__"}

@@ -2,70 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
-import threading
-import urllib.request
-import zlib
-from collections.abc import Iterator
+import platform
+import socket
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from torch.utils.data import DataLoader
 
 import distbragg as db
 from distbragg.cli.main import main
 from distbragg.errors import EnvironmentFailure, InputError, RefusedError
+from distbragg.run.card import card
 from distbragg.run.extend import extend
 from distbragg.run.publish import publish
 from distbragg.run.repair import repair
-from distbragg.run.seal import seal
 from distbragg.run.status import status
-from distbragg.run.verify import verify
+from distbragg.run.verify import seal, verify
+from distbragg.store.bucket_objects import BucketObjects
+from distbragg.store.lease import Lease, lease_holders
 from distbragg.store.ledger import object_digests
-from distbragg.store.lock import LockHolder, this_process
-from distbragg.store.remote import Remote
-from distbragg.store.remote_lock import RemoteLock, lock_entries
-from distbragg.store.run_directory import RunDirectory, open_run, refresh_run
+from distbragg.store.run_directory import open_run
 
 from .conftest import AXES, digests_of, tiny_sweep
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
-
-
-@pytest.fixture
-def bucket(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> str:
-    """Address of a bucket of the test's own; the cache is the test's own too."""
-    settings = {
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "very-secret",
-        "AWS_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL": server,
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    name = f"b{zlib.crc32(request.node.name.encode())}"
-    with urllib.request.urlopen(urllib.request.Request(f"{server}/{name}", method="PUT")):
-        return f"s3://{name}"
-
-
-def forget_mirror(run: RunDirectory, monkeypatch: pytest.MonkeyPatch, cache: Path) -> RunDirectory:
-    """Open the run as another machine would: nothing cached."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
-    return refresh_run(run.place)
 
 
 @pytest.mark.spec("OBJ-1")
@@ -76,7 +38,8 @@ def test_sweep_on_an_object_store_gives_the_bytes_of_one_on_disk(
     result = db.sweep(tiny_sweep(), url, cluster="serial")
     assert (result.done, str(result.path)) == (15, url)
     assert object_digests(open_run(url)) == digests_of(finished)
-    elsewhere = forget_mirror(open_run(url), monkeypatch, tmp_path / "elsewhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    elsewhere = open_run(url)
     assert status(elsewhere).state == "finished"
     assert verify(url, level="deep", audit=2).sound
     stack, local = db.open_stack(url), db.open_stack(finished)
@@ -86,25 +49,33 @@ def test_sweep_on_an_object_store_gives_the_bytes_of_one_on_disk(
     assert db.create(tiny_sweep(), url).run_id == elsewhere.run_id
 
 
+def test_card_of_a_run_in_a_bucket_tells_its_address(bucket: str) -> None:
+    url = f"{bucket}/run.zarr"
+    text = card(db.create(tiny_sweep(), url))
+    assert f'db.open_stack("{url}")' in text
+    assert "# tiny" in text
+
+
 @pytest.mark.spec("OBJ-2")
-def test_receipts_are_objects_of_their_own_and_the_manifest_comes_last(
+def test_a_writer_has_one_object_of_receipts_and_the_manifest_comes_last(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys: list[str] = []
-    put = Remote.put
+    put = BucketObjects.put
 
-    def noted(self: Remote, key: str, data: bytes, *, version: str | None = None) -> str:
+    def noted(self: BucketObjects, key: str, data: bytes, *, version: str | None = None) -> str:
         keys.append(key)
         return put(self, key, data, version=version)
 
-    monkeypatch.setattr(Remote, "put", noted)
+    monkeypatch.setattr(BucketObjects, "put", noted)
     run = db.create(tiny_sweep(), f"{bucket}/run.zarr")
-    assert keys[-1] == ".distbragg/manifest.json"
+    assert keys[-2:] == [".distbragg/manifest.json", keys[-1]]
+    assert keys[-1].startswith(".distbragg/grids/")
     keys.clear()
     db.resume(run, cluster="serial")
     work = [key for key in keys if "lock" not in key]
     assert [key.startswith("images/c/") for key in work] == [True, False] * run.layout.units
-    assert len({key for key in work if "/receipts/" in key}) == run.layout.units
+    assert len({key for key in work if "/receipts/" in key}) == 1
 
 
 @pytest.mark.spec("OBJ-2")
@@ -115,9 +86,9 @@ def test_run_killed_on_the_way_is_resumed_to_the_same_bytes(
     url = f"{bucket}/run.zarr"
     run = db.create(tiny_sweep(), url)
     puts = iter(range(1000))
-    put = Remote.put
+    put = BucketObjects.put
 
-    def stopping(self: Remote, key: str, data: bytes, *, version: str | None = None) -> str:
+    def stopping(self: BucketObjects, key: str, data: bytes, *, version: str | None = None) -> str:
         done = put(self, key, data, version=version)
         wanted = "images/c/" if after == "object" else "/receipts/"
         if wanted in key and next(puts) == 3:
@@ -125,10 +96,10 @@ def test_run_killed_on_the_way_is_resumed_to_the_same_bytes(
         return done
 
     with monkeypatch.context() as patch:
-        patch.setattr(Remote, "put", stopping)
+        patch.setattr(BucketObjects, "put", stopping)
         with pytest.raises(KeyboardInterrupt):
             db.resume(run, cluster="serial")
-    assert status(refresh_run(url)).frames_done < 15
+    assert status(open_run(url)).frames_done < 15
     db.resume(url, cluster="serial")
     assert object_digests(open_run(url)) == digests_of(finished)
 
@@ -143,22 +114,21 @@ def test_tables_of_spots_live_beside_the_images(
     db.sweep(sweep, here, cluster="serial")
     db.sweep(sweep, url, cluster="serial")
     names = [f"labels/{unit:07d}.parquet" for unit in range(open_run(here).layout.units)]
-    run = forget_mirror(open_run(url), monkeypatch, tmp_path / "elsewhere")
-    assert run.remote is not None
-    assert [run.remote.get(name) for name in names] == [
+    run = open_run(url)
+    assert [run.objects.get(name) for name in names] == [
         (here / name).read_bytes() for name in names
     ]
     spots, local = db.open_labels(url), db.open_labels(here)
     assert spots["h"].size > 0
     for name, column in local.items():
         np.testing.assert_array_equal(spots[name], column)
-    run.remote.delete(names[0])
-    run.remote.put(names[1], b"other")
+    run.objects.delete(names[0])
+    run.objects.put(names[1], b"other")
     damaged = verify(url, level="full").damaged
     assert [(item.unit, item.kind) for item in damaged] == [(0, "labels"), (1, "labels")]
     assert repair(url, cluster="serial").repaired == (0, 1)
     assert verify(url, level="deep").sound
-    assert run.remote.get(names[0]) == (here / names[0]).read_bytes()
+    assert run.objects.get(names[0]) == (here / names[0]).read_bytes()
 
 
 @pytest.mark.spec("OBJ-3")
@@ -166,8 +136,7 @@ def test_damage_is_found_and_repaired(bucket: str, finished: Path) -> None:
     url = f"{bucket}/run.zarr"
     publish(finished, url)
     run = open_run(url)
-    remote = run.remote
-    assert remote is not None
+    remote = run.objects
     names = [run.layout.object_name(unit) for unit in range(4)]
     data = bytearray(remote.get(names[0]))
     data[len(data) // 2] ^= 1
@@ -184,7 +153,7 @@ def test_damage_is_found_and_repaired(bucket: str, finished: Path) -> None:
     assert object_digests(open_run(url)) == digests_of(finished)
     assert seal(url).already is False
     assert seal(url).already is True
-    assert status(refresh_run(url)).state == "sealed"
+    assert status(open_run(url)).state == "sealed"
 
 
 @pytest.mark.spec("OBJ-4")
@@ -200,8 +169,6 @@ def test_published_run_can_be_brought_up_to_date_and_extended(bucket: str, tmp_p
     assert (second.copied, second.units) == (run.layout.units - 4, run.layout.units)
     more = tiny_sweep(axes=[{**AXES[0], "values": [7.0, 8.0]}])
     db.resume(extend(path, more), cluster="serial")
-    with pytest.raises(RefusedError, match="file system"):
-        extend(url, more)
     assert publish(path, url).copied == 4
     stack = db.open_stack(url)
     np.testing.assert_array_equal(stack.images, db.open_stack(path).images)
@@ -215,59 +182,33 @@ def test_what_is_there_is_never_overwritten(bucket: str, finished: Path) -> None
     other = tiny_sweep(structure_factors={"default_f_electrons": 70.0})
     with pytest.raises(RefusedError, match="another run"):
         db.create(other, f"{bucket}/run.zarr")
-    Remote(f"{bucket}/thing").put("data.bin", b"precious")
-    with pytest.raises(InputError, match="no distbragg run"):
+    BucketObjects(f"{bucket}/thing").put("data.bin", b"precious")
+    with pytest.raises(InputError, match="not a distbragg run"):
         publish(finished, f"{bucket}/thing")
-    assert Remote(f"{bucket}/thing").get("data.bin") == b"precious"
+    assert BucketObjects(f"{bucket}/thing").get("data.bin") == b"precious"
 
 
 @pytest.mark.spec("OBJ-5")
-def test_second_driver_is_refused_and_a_stale_lock_taken_over(
-    bucket: str, finished: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_driver_is_refused(bucket: str, finished: Path) -> None:
     url = f"{bucket}/run.zarr"
     publish(finished, url)
-    remote = Remote(url)
-    with RemoteLock(remote, heartbeat_s=0.05):
+    objects = BucketObjects(url)
+    with Lease(objects):
         with pytest.raises(RefusedError, match="in use by process"):
             db.resume(url, cluster="serial")
         assert status(open_run(url)).holders[0].alive
-        with pytest.raises(RefusedError), RemoteLock(remote, part=(1, 2)):
+        with pytest.raises(RefusedError), Lease(objects, part=(1, 2)):
             pass
-        tag = lock_entries(remote)[0].changed
-        threading.Event().wait(1.1)
-        assert lock_entries(remote)[0].changed > tag
-    assert lock_entries(remote) == []
-    with RemoteLock(remote, part=(1, 2)), RemoteLock(remote, part=(2, 2)):
-        pass
-    here = this_process()
-    away = LockHolder(here.token, "another-host", "boot", 1, 0.0)
-    body = {name: getattr(away, name) for name in LockHolder.__slots__}
-    remote.put(".distbragg/lock", json.dumps(body).encode())
-    with pytest.raises(RefusedError, match="another-host"):
-        db.resume(url, cluster="serial")
-    with RemoteLock(remote, stale_s=0.0):
-        pass
-    assert lock_entries(remote) == []
-
-
-@pytest.mark.spec("OBJ-5")
-def test_of_two_that_take_a_lock_at_once_one_gets_it(bucket: str) -> None:
-    remote = Remote(f"{bucket}/run.zarr")
-    first = remote.put(".distbragg/lock", b"one", version="")
-    with pytest.raises(FileExistsError):
-        remote.put(".distbragg/lock", b"two", version="")
-    remote.put(".distbragg/lock", b"three", version=first)
-    with pytest.raises(FileExistsError):
-        remote.put(".distbragg/lock", b"four", version=first)
-    assert remote.get(".distbragg/lock") == b"three"
+    with Lease(objects, part=(1, 2)), Lease(objects, part=(2, 2)):
+        assert len(lease_holders(objects)) == 2
+    assert lease_holders(objects) == ()
 
 
 @pytest.mark.spec("OBJ-6")
 def test_credentials_are_written_nowhere(bucket: str, finished: Path, tmp_path: Path) -> None:
     url = f"{bucket}/run.zarr"
     db.sweep(tiny_sweep(), url, cluster="serial")
-    remote = Remote(url)
+    remote = BucketObjects(url)
     for entry in remote.entries():
         assert b"very-secret" not in remote.get(entry.key)
     for path in tmp_path.rglob("*"):
@@ -299,11 +240,76 @@ def test_commands_and_training_take_an_address(
     assert all(line.startswith("distbragg: error:") for line in err.splitlines())
 
 
+def test_options_of_the_store_and_of_its_client_stand_in_for_the_environment(
+    bucket: str, server: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(finished, f"{bucket}/run.zarr")
+    for name in [each for each in os.environ if each.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    options = {
+        "endpoint_url": server,
+        "access_key_id": "key",
+        "secret_access_key": "very-secret",
+        "region": "us-east-1",
+    }
+    for more in ({}, {"allow_http": "true", "timeout": "20s"}):
+        stack = db.open_stack(f"{bucket}/run.zarr", storage_options={**options, **more})
+        assert bool(stack.rendered.all())
+        assert float(stack.images.sum()) == float(db.open_stack(finished).images.sum())
+    with pytest.raises(InputError, match=r"storage_options: .*'key'.*access_key_id"):
+        db.open_stack(f"{bucket}/run.zarr", storage_options={"key": "a", "secret": "b"})
+
+
 def test_store_that_does_not_answer_is_an_environment_failure(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("distbragg.store.remote.RETRIES", 0)
+    monkeypatch.setattr("distbragg.store.bucket_objects.RETRIES", 0)
     with pytest.raises(EnvironmentFailure, match="object store"):
         open_run(f"{bucket}/run.zarr")
     assert os.environ["AWS_ENDPOINT_URL"].endswith(":9")
+
+
+@pytest.mark.spec("OBJ-7")
+def test_published_run_tells_nobody_who_made_it_unless_asked(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "jane-the-user")
+    monkeypatch.setattr(socket, "gethostname", lambda: "secret-host")
+    monkeypatch.setattr(platform, "node", lambda: "secret-host")
+    monkeypatch.setattr(sys, "argv", ["distbragg", "sweep", "jane-the-user/secret.yaml"])
+    (tmp_path / "jane-the-user").mkdir()
+    table = tmp_path / "jane-the-user" / "F.hkl"
+    table.write_text("1 0 0 5.0\n2 0 0 6.0\n")
+    sweep = tiny_sweep(structure_factors={"file": str(table)})
+    path, url = tmp_path / "RUN", f"{bucket}/run.zarr"
+    db.sweep(sweep, path, cluster="serial")
+    more = tiny_sweep(axes=[{**AXES[0], "values": [7.0]}], structure_factors={"file": str(table)})
+    db.resume(extend(path, more), cluster="serial")
+    seal(path)
+    publish(path, url)
+    found = {
+        entry.key: open_run(url).objects.get(entry.key) for entry in BucketObjects(url).entries()
+    }
+    assert any(b"host-1" in data for data in found.values())
+    for key, data in found.items():
+        assert b"secret" not in data, key
+        assert b"jane-the-user" not in data, key
+        assert b"secret" not in key.encode()
+    assert verify(url, level="deep").sound
+    assert status(open_run(url)).state == "sealed"
+    publish(path, url, provenance=True)
+    manifest = BucketObjects(url).get(".distbragg/manifest.json")
+    assert b"secret-host" in manifest
+    assert b"jane-the-user" in manifest
+    assert verify(url, level="deep").sound
+
+
+@pytest.mark.spec("OBJ-1")
+def test_missing_bucket_is_told_in_one_line(bucket: str) -> None:
+    url = f"{bucket}-missing/run.zarr"
+    for action in (lambda: db.create(tiny_sweep(), url), lambda: db.open_stack(url)):
+        with pytest.raises(EnvironmentFailure) as caught:
+            action()
+        assert "NoSuchBucket: The specified bucket does not exist" in str(caught.value)
+        assert not set("<>\n") & set(str(caught.value))

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from distbragg.cli.main import main
+from distbragg.engine.context import RunContext
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.geometry.read import read_geometry
 from distbragg.run.frame_header import frame_geometry, frame_header
@@ -105,7 +106,7 @@ def test_the_nexus_master_reads_back_to_the_same_panels(run: Path):
 @pytest.mark.spec("EXP-8")
 def test_the_nxmx_reader_finds_every_module_where_the_stack_has_it(run: Path):
     out = export(run, "nxmx", "--compression", "gzip")
-    header = frame_header(open_run(run), 0)
+    header = frame_header(RunContext.of(open_run(run)), 0)
     with h5py.File(out / "run_master.h5") as file:
         (entry,) = nxmx.NXmx(file).entries
         assert entry.definition == "NXmx"
@@ -132,7 +133,7 @@ def test_files_of_a_panel_hold_its_own_pixels_alone(run: Path):
     expected = images(run)
     assert expected[:, 1].any()
     out = export(run, "cbf")
-    detector = frame_geometry(open_run(run), 0)[1].detector
+    detector = frame_geometry(RunContext.of(open_run(run)), 0)[1].detector
     masked = [~np.asarray(panel.active) for panel in detector.panels]
     assert masked[1][:8, :7].sum() == 3
     for frame in range(FRAMES):

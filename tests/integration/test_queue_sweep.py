@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 import distbragg as db
+from distbragg.clusters import jobs
+from distbragg.clusters import open as cluster_module
+from distbragg.clusters.jobs import listed_jobs
+from distbragg.engine.events import JobsSubmitted, UnitFinished
 from distbragg.errors import EnvironmentFailure, ExitStatus
-from distbragg.graph import cluster as cluster_module
-from distbragg.graph.progress import JobsSubmitted, UnitFinished
-from distbragg.graph.sites.keeper import JobKeeper, listed_jobs
 from distbragg.spec.cluster import QueueClusterSpec
 
 from . import fake_queue
@@ -24,8 +24,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 @pytest.fixture(autouse=True)
 def _eager_keeper(monkeypatch: pytest.MonkeyPatch) -> None:
-    keeper = partial(JobKeeper, period_s=0.5, settled_s=1.0)
-    monkeypatch.setattr(cluster_module, "JobKeeper", keeper)
+    monkeypatch.setattr(jobs, "PERIOD_S", 0.5)
+    monkeypatch.setattr(jobs, "SETTLED_S", 1.0)
 
 
 def fake(kind: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -77,7 +77,7 @@ def test_jobs_that_end_are_submitted_anew_and_the_bits_are_the_same(
 @pytest.mark.parametrize("kind", ["pbs", "lsf", "sge"])
 def test_each_batch_system_takes_lists_and_cancels_a_job(kind, tmp_path, monkeypatch):
     queue = fake(kind, tmp_path, monkeypatch)
-    with cluster_module.open_site(site(kind, tmp_path), workers=2):
+    with cluster_module.open_client(site(kind, tmp_path), workers=2):
         assert len(fake_queue.jobs_of(queue)) == 2
         assert listed_jobs(kind) == set(fake_queue.jobs_of(queue))
     wait_until(lambda: listed_jobs(kind) == set())
@@ -98,7 +98,7 @@ def test_what_the_batch_system_refuses_is_said_in_its_words(tmp_path, monkeypatc
     refusing = tmp_path / "bin" / "sbatch"
     refusing.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition' >&2\nexit 1\n")
     spec = site("slurm", tmp_path)
-    with pytest.raises(EnvironmentFailure) as caught, cluster_module.open_site(spec):
+    with pytest.raises(EnvironmentFailure) as caught, cluster_module.open_client(spec):
         pass
     assert str(caught.value) == "the slurm cluster cannot be used: sbatch: error: invalid partition"
 
@@ -108,6 +108,21 @@ def test_a_batch_system_that_is_not_there_is_said(tmp_path, monkeypatch):
     spec = site("slurm", tmp_path)
     with (
         pytest.raises(EnvironmentFailure, match="sbatch: no such command"),
-        cluster_module.open_site(spec),
+        cluster_module.open_client(spec),
     ):
         pass
+
+
+def test_a_new_job_of_an_old_name_is_given_time_to_be_listed(tmp_path, monkeypatch):
+    queue = fake("slurm", tmp_path, monkeypatch)
+    monkeypatch.setattr(jobs, "PERIOD_S", 3600.0)
+    with cluster_module.open_client(site("slurm", tmp_path), workers=1) as opened:
+        cluster = opened.client.cluster
+        (name,) = cluster.workers
+        keeper = jobs.JobKeeper(cluster, "slurm", 1)
+        keeper._submitted = {name: time.monotonic() - 60.0}
+        monkeypatch.setattr(jobs, "listed_jobs", lambda kind: set())
+        keeper._look()
+        assert len(fake_queue.jobs_of(queue)) == 2
+        keeper._look()  # the queue shows nothing yet
+        assert len(fake_queue.jobs_of(queue)) == 2

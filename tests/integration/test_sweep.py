@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import warnings
@@ -12,6 +13,9 @@ import xarray as xr
 import yaml
 
 import distbragg as db
+from distbragg.cli.rendering import report
+from distbragg.engine.context import ProcessCache
+from distbragg.engine.events import RunStarted, UnitFinished
 from distbragg.errors import (
     EnvironmentFailure,
     ExitStatus,
@@ -19,13 +23,12 @@ from distbragg.errors import (
     PlanError,
     RefusedError,
 )
-from distbragg.graph.progress import RunStarted, UnitFinished
 from distbragg.run import create as create_module
 from distbragg.run import prepare as prepare_module
 from distbragg.run import resume as resume_module
-from distbragg.run.info import info
+from distbragg.run.status import info
 from distbragg.store import write as write_module
-from distbragg.store.lock import RunLock
+from distbragg.store.lease import Lease
 from distbragg.store.run_directory import open_run
 
 from .conftest import AXES, digests_of, tiny_plain, tiny_sweep
@@ -112,7 +115,8 @@ def test_lost_object_is_rendered_again_to_the_same_bits(finished, tmp_path):
     run = db.create(tiny_sweep(), tmp_path / "RUN")
     db.resume(run, cluster="serial")
     run.object_path(3).unlink()
-    litter = run.partial_path(3)
+    name = run.layout.object_name(3).replace("/", "~")
+    litter = run.state / "partial" / f"{name}.{'a' * 32}"
     litter.parent.mkdir(exist_ok=True)
     litter.write_bytes(b"half")
     assert db.resume(run, cluster="serial").rendered == run.layout.frame_count(3)
@@ -134,23 +138,53 @@ def test_part_that_does_not_exist_is_bad_input(finished, part):
         db.resume(finished, part=part)
 
 
-def test_frames_that_cannot_be_stored_are_set_aside_and_the_rest_is_done(tmp_path):
-    axes = [
-        {
-            "name": "amplitude",
-            "path": "structure_factors.default_f_electrons",
-            "values": [1.0, 1e30, 3.0],
-        }
-    ]
+@pytest.mark.spec("STK-40")
+def test_frames_beyond_the_stored_type_are_done_and_count_their_overloads(tmp_path, capsys):
+    axis = {"name": "amplitude", "path": "structure_factors.default_f_electrons"}
+    axes = [{**axis, "values": [1.0, 1e30, 3.0]}]
     spec = tiny_sweep(axes, compute={"frames_per_unit": 1})
+    result = db.sweep(spec, tmp_path / "RUN", cluster="serial")
+    assert (result.status, result.done) == (ExitStatus.DONE, 3)
+    assert result.overloads == 391
+    report(result)
+    assert "overloads: 391 pixels beyond the range" in capsys.readouterr().out
+    stack = db.open_stack(tmp_path / "RUN")
+    assert stack.overloads.values.tolist() == [0, 391, 0]
+    assert (stack.images[1].values == np.finfo("f4").max).all()
+    assert "overloads" not in stack.isel(amplitude=[0, 2]).images.attrs
+    assert db.open_stack(tmp_path / "RUN").overloads.dims == ("amplitude",)
+
+
+@pytest.mark.spec("STK-40")
+def test_frames_beyond_the_type_are_set_aside_where_overflow_is_an_error(tmp_path):
+    axis = {"name": "amplitude", "path": "structure_factors.default_f_electrons"}
+    axes = [{**axis, "values": [1.0, 1e30, 3.0]}]
+    spec = tiny_sweep(axes, compute={"frames_per_unit": 1}, output={"overflow": "error"})
     for _ in range(2):
         result = db.sweep(spec, tmp_path / "RUN", cluster="serial")
         assert result.status is ExitStatus.FAILED_FRAMES
         assert (result.done, result.failed) == (2, 1)
-        assert "391 of 391 pixels are not finite" in result.failures[1]
+        assert "391 of 391 pixels are beyond float32" in result.failures[1]
     stack = db.open_stack(tmp_path / "RUN")
     assert list(stack.rendered.values) == [True, False, True]
-    assert "not finite" in info(tmp_path / "RUN")["failed_units"]["1"]
+    assert "beyond float32" in info(tmp_path / "RUN")["failed_units"]["1"]
+
+
+@pytest.mark.spec("STK-40")
+@pytest.mark.parametrize(("dtype", "largest"), [("uint16", 65534), ("uint32", 2**32 - 2)])
+def test_counts_beyond_the_type_are_clipped_below_the_mark_of_missing_frames(
+    tmp_path, dtype, largest
+):
+    spec = tiny_sweep(
+        beam={"fluence_photons_per_m2": 1e40},
+        noise={"photon": True, "seed": 3},
+        output={"dtype": dtype},
+    )
+    result = db.sweep(spec, tmp_path / "RUN", cluster="serial")
+    assert result.status is ExitStatus.DONE
+    stack = db.open_stack(tmp_path / "RUN")
+    assert int(stack.images.max()) == largest
+    assert int(stack.overloads.sum()) == int((stack.images == largest).sum()) > 0
 
 
 def test_passing_trouble_is_tried_again(finished, tmp_path, monkeypatch):
@@ -183,9 +217,23 @@ def test_full_disk_ends_the_run_and_leaves_it_resumable(finished, tmp_path, monk
     assert digests_of(run.path) == digests_of(finished)
 
 
+@pytest.mark.spec("CLI-1")
+def test_a_run_that_may_no_longer_be_written_to_is_no_bad_input(tmp_path, monkeypatch):
+    run = db.create(tiny_sweep(), tmp_path / "RUN")
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "RUN/x"))
+
+    monkeypatch.setattr(resume_module, "rebuild_plan", refused)
+    with pytest.raises(EnvironmentFailure, match="RUN/x: Permission denied; make it writable"):
+        db.resume(run)
+    monkeypatch.undo()
+    assert db.resume(run).status is ExitStatus.DONE
+
+
 @pytest.mark.spec("STK-13")
 def test_run_in_use_is_refused(finished):
-    with RunLock(open_run(finished).state), pytest.raises(RefusedError, match="in use"):
+    with Lease(open_run(finished).objects), pytest.raises(RefusedError, match="in use"):
         db.resume(finished)
 
 
@@ -222,6 +270,8 @@ def test_run_of_another_version_is_refused(finished, monkeypatch):
 def test_run_that_this_program_would_plan_differently_is_refused(tmp_path, monkeypatch):
     run = db.create(tiny_sweep(), tmp_path / "RUN")
     monkeypatch.setattr("distbragg.plan.frame.MERGE_ARITY", 3)
+    assert db.resume(run, cluster="serial", units=[0]).done  # as planned when it was created
+    monkeypatch.setattr("distbragg.engine.context._runs", ProcessCache(4))
     with pytest.raises(RefusedError, match="plans the run differently"):
         db.resume(run, cluster="serial")
 

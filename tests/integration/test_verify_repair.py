@@ -14,19 +14,18 @@ import pytest
 import distbragg as db
 from distbragg.cli.main import main
 from distbragg.errors import DamageError, ExitStatus, RefusedError
-from distbragg.run import repair as repair_module
+from distbragg.rendering import frame as rendering
 from distbragg.run.repair import repair
-from distbragg.run.seal import seal
 from distbragg.run.status import status
-from distbragg.run.verify import verify
-from distbragg.store import home as home_module
+from distbragg.run.verify import seal, verify
 from distbragg.store.files import sha256_file
 from distbragg.store.layout import FOREIGN_DIR, RECEIPTS_DIR, SEAL_DIGESTS_FILE, SEAL_FILE
-from distbragg.store.lock import RunLock
+from distbragg.store.lease import Lease
+from distbragg.store.ledger import repairs
+from distbragg.store.local_objects import LocalObjects
 from distbragg.store.records import encode_record, read_records
 from distbragg.store.run_directory import RunDirectory, open_run
-from distbragg.store.standing import repairs
-from distbragg.store.write import write_unit
+from tests.units import write_unit
 
 from .conftest import digests_of, tiny_sweep
 
@@ -54,7 +53,7 @@ def stored_digests(run: RunDirectory) -> dict[int, str]:
 
 
 def receipts_of(run: RunDirectory) -> list[int]:
-    return [record["unit"] for record in read_records(run.state / RECEIPTS_DIR)]
+    return [record["unit"] for _, record in read_records(run.objects, RECEIPTS_DIR)]
 
 
 def truncate(run: RunDirectory, unit: int) -> None:
@@ -132,7 +131,7 @@ def test_damage_is_found_and_only_the_damaged_units_are_rendered_again(
     assert sorted(receipts_of(run)) == sorted(before + units)
     assert stored_digests(run) == digests_of(run.path) == digests_of(finished)
     assert verify(run, level="deep").sound
-    assert [item["unit"] for item in repairs(run)] == units
+    assert [item.unit for item in repairs(run)] == units
     assert status(run).repaired_units == len(units)
 
 
@@ -192,20 +191,30 @@ def test_repair_leaves_what_was_never_rendered_to_resume(finished: Path, tmp_pat
 
 
 @pytest.mark.spec("STK-15")
-def test_repair_cut_short_is_finished_by_resume(
-    run: RunDirectory, finished: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("units", [0, 1])
+def test_repair_cut_short_leaves_what_it_found_and_is_finished_by_another(
+    run: RunDirectory, finished: Path, monkeypatch: pytest.MonkeyPatch, units: int
 ) -> None:
-    def killed(*args: object, **kwargs: object) -> None:
-        raise KeyboardInterrupt
-
     flip(run, 2)
+    forget(run, 4)
     delete(run, 7)
+    before = [run.object_path(unit).read_bytes() for unit in (2, 4)]
+    rendered = iter(range(100))
+    real = rendering.render_jobs
+
+    def killed(*args: object, **kwargs: object) -> object:
+        if next(rendered) == units:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
     with monkeypatch.context() as patch:
-        patch.setattr(repair_module, "resume", killed)
+        patch.setattr(rendering, "render_jobs", killed)
         with pytest.raises(KeyboardInterrupt):
             repair(run, cluster="serial")
-    assert not run.object_path(2).exists()
-    assert db.resume(run, cluster="serial").rendered == sum(map(run.layout.frame_count, (2, 7)))
+    after = [run.object_path(unit).read_bytes() for unit in (2, 4)]
+    assert (after[0] == before[0]) == (units == 0)
+    assert after[1] == before[1]
+    assert repair(run, cluster="serial").repaired == ((2, 4, 7) if not units else (4, 7))
     assert stored_digests(run) == digests_of(finished)
     assert verify(run).sound
 
@@ -222,14 +231,15 @@ def test_workers_of_a_cluster_repair_to_the_same_bits(run: RunDirectory, finishe
 def test_object_that_cannot_be_read_is_damage(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad = run.object_path(4)
+    bad = run.layout.object_name(4)
+    real = LocalObjects.digest
 
-    def failing(path: Path, **options: bool) -> tuple[str, int]:
-        if path == bad:
+    def failing(objects: LocalObjects, key: str) -> tuple[str, int]:
+        if key == bad:
             raise OSError(5, "Input/output error")
-        return sha256_file(path, **options)
+        return real(objects, key)
 
-    monkeypatch.setattr(home_module, "sha256_file", failing)
+    monkeypatch.setattr(LocalObjects, "digest", failing)
     assert [(item.unit, item.kind) for item in verify(run).findings] == [(4, "unreadable")]
 
 
@@ -286,7 +296,7 @@ def test_changed_coordinate_is_found_by_deep(run: RunDirectory) -> None:
 
 def test_object_without_receipt_is_no_damage_while_the_run_is_in_use(run: RunDirectory) -> None:
     forget(run, 3)
-    with RunLock(run.state):
+    with Lease(run.objects):
         assert verify(run).sound
         with pytest.raises(RefusedError, match="in use"):
             repair(run)
@@ -299,7 +309,7 @@ def test_receipt_that_states_wrong_bytes_is_voided(run: RunDirectory, finished: 
     frames = np.zeros((run.layout.frame_count(2), 1, *run.layout.shape))
     forget(run, 2)
     write_unit(run, 2, frames, {})
-    record = next(x for x in read_records(run.state / RECEIPTS_DIR) if x["unit"] == 2)
+    record = next(x for _, x in read_records(run.objects, RECEIPTS_DIR) if x["unit"] == 2)
 
     for path in (run.state / RECEIPTS_DIR).glob("*.jsonl"):
         lines = path.read_bytes().splitlines(keepends=True)
@@ -372,9 +382,11 @@ def test_sealed_run_whose_unit_vanished_receipt_and_all_is_damaged(run: RunDirec
 @pytest.mark.spec("STK-16")
 def test_changed_metadata_of_a_sealed_run_is_damage(run: RunDirectory) -> None:
     seal(run)
-    path = run.path / "zarr.json"
-    path.write_text(path.read_text().replace("tiny", "tony"))
-    assert [(item.name, item.kind) for item in verify(run).files] == [("zarr.json", "metadata")]
+    path = run.path / "images" / "zarr.json"
+    path.write_text(path.read_text().replace('"units": "photons"', '"units": "counts"'))
+    (item,) = verify(run).files
+    assert (item.name, item.kind) == ("images/zarr.json", "metadata")
+    assert "its attribute 'units' was changed" in item.problem
 
 
 @pytest.mark.spec("STK-16")
@@ -436,13 +448,11 @@ def test_commands_give_their_statuses_and_plain_data(
 def test_units_that_cannot_be_rendered_again_are_told(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from distbragg.graph import tasks
-
     def broken(*args: object, **options: object) -> float:
         raise ValueError("no light")
 
     delete(run, 1)
-    monkeypatch.setattr(tasks, "render_jobs", broken)
+    monkeypatch.setattr(rendering, "render_jobs", broken)
     code = main(["repair", str(run.path), "--cluster", "serial", "--json"])
     plain = json.loads(capsys.readouterr().out)
     assert code == ExitStatus.FAILED_FRAMES
@@ -462,3 +472,18 @@ def test_single_frames_and_other_types_verify_and_seal(tmp_path: Path, changes: 
     db.sweep(spec, tmp_path / "RUN", cluster="serial")
     assert verify(tmp_path / "RUN", level="deep", audit=1).sound
     assert len(seal(tmp_path / "RUN").seal.digests) == 1
+
+
+@pytest.mark.spec("STK-14")
+def test_damaged_grid_is_a_note_and_is_made_anew(
+    run: RunDirectory, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grids = [path for path in (run.state / "grids").rglob("*") if path.is_file()]
+    assert grids
+    for path in grids:
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert main(["verify", str(run.path)]) == 0
+    assert "is a cache, and is made anew" in capsys.readouterr().out
+    delete(run, 1)
+    assert repair(run, cluster="serial").repaired == (1,)
+    assert stored_digests(run) == digests_of(finished)

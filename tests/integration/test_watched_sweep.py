@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -11,20 +12,20 @@ import urllib.request
 from collections import defaultdict
 
 import pytest
+from distributed import Client, LocalCluster
 
 import distbragg as db
+from distbragg.dashboard import plugin
+from distbragg.engine.events import PictureTaken, RunStarted, UnitFinished
+from distbragg.engine.progress import BYTES, COUNTS, SECONDS
 from distbragg.errors import ExitStatus
-from distbragg.graph.cluster import open_cluster
-from distbragg.graph.metering import BYTES, COUNTS, SECONDS
-from distbragg.graph.progress import PictureTaken, RunStarted
-from distbragg.graph.watch import plugin
 from distbragg.store.ledger import completed_units
 
 from .conftest import digests_of, tiny_sweep
 
 SLOW_DRIVER = """
 import sys, time
-from distbragg.graph.progress import UnitFinished
+from distbragg.engine.events import UnitFinished
 from distbragg.run.resume import resume
 def slow(event):
     if isinstance(event, UnitFinished):
@@ -38,8 +39,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def client():
-    with open_cluster("local:2") as opened:
-        yield opened
+    plain = {"threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(n_workers=2, **plain) as cluster, Client(cluster) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,23 @@ def watched(client, tmp_path_factory):
     return run, events
 
 
+def test_the_page_of_a_local_cluster_lies_under_its_own_path(tmp_path):
+    links, pages = [], []
+
+    def look(event):
+        if isinstance(event, RunStarted):
+            links.append(event.dashboard)
+        if isinstance(event, UnitFinished) and not pages:
+            for path in (links[0], f"{links[0]}/status.json"):
+                with urllib.request.urlopen(path, timeout=10) as answer:
+                    pages.append(answer.read().decode())
+
+    db.sweep(tiny_sweep(), tmp_path / "RUN", cluster="local:1", on_event=look)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]{20,}/distbragg", links[0])
+    assert "distbragg" in pages[0]
+    assert pages[1].startswith("{")
+
+
 def fetch(client, path):
     root = client.dashboard_link.rsplit("/", 1)[0]
     with urllib.request.urlopen(f"{root}/{path}", timeout=10) as answer:
@@ -59,7 +78,7 @@ def fetch(client, path):
 
 
 def totals(run):
-    receipts = [receipt.record for receipt in completed_units(run).values()]
+    receipts = [receipt.to_plain() for receipt in completed_units(run).values()]
     return {
         name: math.fsum(record[name] for record in receipts)
         for name in ("frames", "steps", "size", "kernel_seconds", "render_seconds", "write_seconds")
@@ -71,7 +90,9 @@ def test_the_dashboard_has_a_page_of_the_run(client, watched):
     run, events = watched
     started = next(event for event in events if isinstance(event, RunStarted))
     assert started.dashboard.endswith("/distbragg")
-    assert "bokeh" in fetch(client, "distbragg")
+    page = fetch(client, "distbragg")
+    assert "15 of 15 frames" in page
+    assert "data:image/png" in page
     assert 'href="distbragg"' in fetch(client, "status"), "the other pages lead to it"
     (told,) = json.loads(fetch(client, "distbragg/status.json"))["runs"]
     receipts = totals(run)
@@ -144,10 +165,10 @@ def test_a_scheduler_that_takes_no_page_still_runs_the_sweep(tmp_path, monkeypat
     # A local cluster silences the handlers of other loggers, those of caplog among them.
     monkeypatch.setattr(plugin._log, "warning", lambda text, *facts: warned.append(text % facts))
 
-    def refuse(scheduler, tallies):
+    def refuse(scheduler, runs):
         raise AttributeError("this dashboard is another")
 
-    monkeypatch.setattr("distbragg.graph.watch.page.connect", refuse)
+    monkeypatch.setattr("distbragg.dashboard.plugin.serve", refuse)
     run = db.create(tiny_sweep(), tmp_path / "RUN")
     events = []
     result = db.resume(run, cluster="local:1", on_event=events.append)

@@ -22,6 +22,7 @@ from distbragg.kernel.native.record import SOURCES, read_record
 from .conftest import tiny_plain
 
 ROOT = Path(__file__).parent.parent.parent
+TEMPLATES = ROOT / "distbragg" / "templates"
 STAND_IN = """#!/bin/sh
 case "$1" in
   --version) echo stand-in; exit;;
@@ -96,6 +97,8 @@ def test_a_source_distribution_compiles_into_a_wheel_of_its_platform(
     held = members(wheel)
     assert {f"distbragg/kernel/native/objects/{name}" for name in objects} < held
     assert not [name for name in held if "native/src" in name]
+    templates = {f"distbragg/templates/{path.name}" for path in TEMPLATES.glob("*.*")}
+    assert {"distbragg/templates/report.html", "distbragg/templates/style.css"} < templates < held
 
 
 @pytest.mark.spec("ENG-23")

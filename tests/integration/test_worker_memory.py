@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import distbragg as db
-from distbragg.run.plan import plan
+from distbragg.run.prepare import plan
 from distbragg.spec.load import parse_sweep
 from tests.tolerances import WORKER_MEMORY_RELATIVE
 from tools.bench.memory import ChildrenWatch

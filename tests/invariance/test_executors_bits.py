@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 from distributed import Client
 
-from distbragg.graph.cluster import open_cluster
-from distbragg.graph.dask_executor import DaskExecutor
-from distbragg.graph.executor import Executor, SerialExecutor, TaskSettings
+from distbragg.clusters.open import open_client
+from distbragg.engine.context import RunContext
+from distbragg.engine.dask_executor import DaskExecutor
+from distbragg.engine.executor import Executor, SerialExecutor, TaskSettings
 from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import object_digests
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
+from tests.unit.engine.fake_work import PicklingExecutor
 
 SHAPE = (11, 13)
 FRAMES = 3
@@ -62,7 +64,7 @@ def odd_sweep(**compute: Any) -> SweepSpec:
 
 def rendered(folder: Path, executor: Executor, form: Any = "unit", **compute: Any) -> RunDirectory:
     run = create(odd_sweep(**compute), folder)
-    outcomes = list(executor.run_units(str(run.path), range(run.layout.units), form=form))
+    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
     assert [outcome.reason for outcome in outcomes] == ["", ""]
     return run
 
@@ -80,19 +82,19 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
 
 @pytest.fixture(scope="module")
 def client():
-    with open_cluster("local:2") as opened:
-        yield opened
+    with open_client("local:2") as opened:
+        yield opened.client
 
 
 @pytest.mark.parametrize("form", ["unit", "graph"])
 def test_serial_forms_store_the_same_bytes(tmp_path: Path, reference: dict[int, str], form: str):
-    executor = SerialExecutor(pickle_tasks=True)
+    executor = PicklingExecutor()
     run = rendered(tmp_path / "s", executor, form, tile=[4, 5], source_chunk=2)
     assert object_digests(run) == reference
 
 
 def test_threads_change_no_byte(tmp_path: Path, reference: dict[int, str]):
-    executor = SerialExecutor(TaskSettings(threads=3))
+    executor = SerialExecutor(settings=TaskSettings(threads=3))
     run = rendered(tmp_path / "s", executor, tile=[4, 5], source_chunk=2)
     assert object_digests(run) == reference
 
@@ -108,14 +110,11 @@ def test_two_workers_store_the_same_bytes(
 
 @pytest.mark.cluster
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 4])
-def test_other_numbers_of_workers_store_the_same_bytes(
-    tmp_path: Path, reference: dict[int, str], workers: int
-):
-    with open_cluster("local", workers=workers) as opened:
+def test_another_number_of_workers_stores_the_same_bytes(tmp_path: Path, reference: dict[int, str]):
+    with open_client("local", workers=4) as opened:
         for form in ("unit", "graph"):
             folder = tmp_path / form
-            run = rendered(folder, DaskExecutor(opened), form, tile=[4, 5], source_chunk=2)
+            run = rendered(folder, DaskExecutor(opened.client), form, tile=[4, 5], source_chunk=2)
             assert object_digests(run) == reference
 
 
@@ -136,7 +135,7 @@ def test_another_source_chunking_stays_within_one_step_of_float32(tmp_path: Path
             update={"noise": sweep.experiment.noise.model_copy(update=plain["noise"])}
         )
         run = create(SweepSpec(experiment=experiment, axes=sweep.axes), tmp_path / name)
-        outcomes = SerialExecutor().run_units(str(run.path), range(run.layout.units))
+        outcomes = SerialExecutor().run_units(RunContext.of(run), range(run.layout.units))
         assert all(outcome.status == "done" for outcome in outcomes)
         images.append(stored(run))
     np.testing.assert_array_max_ulp(images[0], images[1], maxulp=1)

@@ -26,7 +26,7 @@ CORE_TYPES = ("Prescott", "Haswell", "SkylakeX")
 NEEDS = {"Prescott": "pni", "Haswell": "avx2", "SkylakeX": "avx512f"}
 """Flag of /proc/cpuinfo without which the kernels stop at an illegal instruction."""
 
-SEEDS = 12
+SEEDS = 6
 WITNESS = "witness"
 """A library product, which is expected to differ: without it the tests would show nothing."""
 
@@ -124,7 +124,7 @@ def _goniometer_files(random: np.random.Generator, folder: Path) -> dict[str, st
 def numbers(folder: Path) -> dict[str, str]:
     """Digests of everything made, by name."""
     from distbragg.models.build import build_experiment
-    from distbragg.models.hashing import physics_hash
+    from distbragg.models.experiment import physics_hash
     from distbragg.predict.spots import predict_spots
     from distbragg.run.render import render_image
     from distbragg.spec.load import parse_spec
@@ -137,7 +137,7 @@ def numbers(folder: Path) -> dict[str, str]:
             spec = parse_spec(plain)
             experiment = build_experiment(spec)
             found[f"{name} {seed}"] = physics_hash(experiment)
-            if seed < 2:
+            if seed == 0:
                 brightest = 0.0
                 spots = predict_spots(experiment)
                 found[f"{name} {seed} spots"] = _digest(*spots.columns().values())

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distbragg.graph.cluster import open_cluster
-from distbragg.graph.dask_executor import DaskExecutor
-from distbragg.graph.executor import Executor, SerialExecutor
+from distbragg.clusters.open import open_client
+from distbragg.engine.context import RunContext
+from distbragg.engine.dask_executor import DaskExecutor
+from distbragg.engine.executor import Executor, SerialExecutor
 from distbragg.run.create import create
 from distbragg.run.render import render_image
 from distbragg.run.verify import verify
@@ -19,6 +20,7 @@ from distbragg.store.ledger import object_digests
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
 from tests.tolerances import NATIVE_MIXED_OF_MAXIMUM
+from tests.unit.engine.fake_work import PicklingExecutor
 
 SHAPE = (22, 26)
 PIXEL_M = 1 / 256
@@ -109,7 +111,7 @@ def rendered(folder: Path, executor: Executor, form: Any, **compute: Any) -> Run
     experiment["compute"] = {"tile": [3, 4], "frames_per_unit": 2, **compute}
     axes = [{"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 7.5, 40.0]}]
     run = create(parse_sweep({"experiment": experiment, "axes": axes}), folder)
-    outcomes = list(executor.run_units(str(run.path), range(run.layout.units), form=form))
+    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
     assert [outcome.reason for outcome in outcomes] == ["", ""]
     return run
 
@@ -122,14 +124,15 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
 
 @pytest.mark.spec("GEO-12")
 def test_both_forms_store_the_same_panels(tmp_path: Path, reference: RunDirectory):
-    run = rendered(tmp_path / "s", SerialExecutor(pickle_tasks=True), "graph")
+    run = rendered(tmp_path / "s", PicklingExecutor(), "graph")
     assert object_digests(run) == object_digests(reference)
 
 
 @pytest.mark.cluster
 @pytest.mark.spec("GEO-12")
 def test_workers_store_the_same_panels(tmp_path: Path, reference: RunDirectory):
-    with open_cluster("local:2") as client:
+    with open_client("local:2") as opened:
+        client = opened.client
         for form in ("unit", "graph"):
             run = rendered(tmp_path / form, DaskExecutor(client), form)
             assert object_digests(run) == object_digests(reference)

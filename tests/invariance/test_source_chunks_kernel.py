@@ -12,7 +12,7 @@ from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.experiment import Experiment
-from distbragg.plan.keys import SourceChunk
+from distbragg.plan.frame import SourceChunk
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
 SOURCES = 11

@@ -10,11 +10,11 @@ from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.experiment import Experiment
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment
 
-SHAPE = (61, 79)
-TILINGS = [(17, 23), (61, 1), (1, 79), (7, 78), (60, 13), (11, 9)]
+SHAPE = (37, 43)
+TILINGS = [(17, 23), (37, 1), (1, 43), (7, 42), (36, 13), (11, 9)]
 
 
 def options(kernel: str, precision: str, threads: int = 1) -> KernelOptions:
@@ -82,7 +82,7 @@ def test_threads_change_no_bit(
 ) -> None:
     monkeypatch.setitem(model._BLOCK_ELEMENTS, "cpu", 601)
     scene = experiment("square")
-    tile = Tile(3, 60, 2, 77)
+    tile = Tile(3, 36, 2, 41)
     one = render_tile(scene, 0, tile, all_sources(scene), options(kernel, precision, 1))
     two = render_tile(scene, 0, tile, all_sources(scene), options(kernel, precision, 2))
     assert one.tobytes() == two.tobytes()
@@ -96,5 +96,5 @@ def test_block_sizes_of_the_model_change_no_bit(
     scene = experiment("square")
     usual = render_tiled(scene, SHAPE, options("model", "mixed"))
     monkeypatch.setitem(model._BLOCK_ELEMENTS, "cpu", block)
-    monkeypatch.setitem(model._KEPT_SAMPLES, "cpu", kept)
+    monkeypatch.setattr(model, "_KEPT_SAMPLES", kept)
     assert render_tiled(scene, SHAPE, options("model", "mixed")).tobytes() == usual.tobytes()

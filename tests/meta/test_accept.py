@@ -25,7 +25,7 @@ from tools.acceptance.others import (
 )
 from tools.acceptance.outcome import Outcome
 from tools.acceptance.report import write_report
-from tools.acceptance.series import CELL, series_spec
+from tools.acceptance.series import CELL, closed_spec, series_spec
 from tools.acceptance.truth import cell_of, compare
 from tools.acceptance.verdict import Integration, Stills, Verdict
 
@@ -179,3 +179,14 @@ def test_two_panels_are_a_detector_that_can_be_rendered(tmp_path: Path) -> None:
     (tmp_path / "panels.expt").write_text(json.dumps(two_panels()))
     geometry = read_expt(str(tmp_path / "panels.expt"))
     assert [panel.name for panel in geometry.panels] == ["upper", "lower"]
+
+
+def test_a_series_in_closed_form_has_bars_of_its_own() -> None:
+    experiment = closed_spec()["experiment"]
+    assert experiment["sampling"]["method"] == "closed_form"
+    assert experiment["crystal"]["cell"] == series_spec()["experiment"]["crystal"]["cell"]
+    assert Integration(10, 0.96, 0.96).failures() == []
+    assert Integration(10, 0.98, 0.99, least_summed=0.99).failures() == ["correlation below 0.99"]
+    assert Integration(10, 0.99, 0.94, least_summed=0.99).failures() == ["correlation below 0.95"]
+    verdict = Verdict(3000, 0.94, 0.0, 0.0, 0.0, least_indexed=0.95)
+    assert verdict.failures() == ["less than 95% indexed"]

@@ -10,10 +10,9 @@ import pytest
 import yaml
 
 import distbragg
-from distbragg.graph.cluster import parse_cluster
-from distbragg.graph.sites.local import WORKER_PRELOADS
+from distbragg.clusters.address import parse_cluster
+from distbragg.models.tables import load_any
 from distbragg.spec.cluster import MODELS, TlsFiles
-from distbragg.spec.load import load_any
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -77,11 +76,11 @@ def test_the_shipped_site_files_are_accepted(kind):
     assert parse_cluster(kind, str(ROOT / "cluster" / kind / "site.yaml")).workers == 32
 
 
-def test_shipped_workers_load_what_local_workers_load():
+def test_shipped_workers_are_warmed_up_as_they_start():
     texts = [path.read_text() for path in (ROOT / "cluster").rglob("*") if path.is_file()]
     loaded = re.findall(r"--preload\s+(?:- )?([\w.]+)", "\n".join(texts))
     assert len(loaded) >= 5
-    assert set(loaded) == set(WORKER_PRELOADS)
+    assert set(loaded) == {"distbragg.clusters.tuning"}
 
 
 def test_first_sweep_has_the_frames_its_page_says():

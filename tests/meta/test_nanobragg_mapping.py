@@ -63,7 +63,7 @@ def test_no_clause_is_kept_for_a_field_that_no_flag_sets():
 
 def test_a_field_without_clause_is_an_error():
     with pytest.raises(LookupError, match=r"-new: no clause for the field nowhere\.at_all"):
-        clauses_of(Flag(("-new",), "something", fields=("nowhere.at_all",)))
+        clauses_of(Flag(("-new",), (), "something", ("nowhere.at_all",), "", "float"))
 
 
 def test_tests_and_golden_cases_are_found_by_their_text():

@@ -9,7 +9,7 @@ import pytest
 
 from distbragg.kernel.trace import trace_pixel
 from distbragg.models.build import build_experiment
-from distbragg.plan.keys import SourceChunk
+from distbragg.plan.frame import SourceChunk
 from distbragg.spec.load import parse_spec
 
 SPEC = {

@@ -11,7 +11,7 @@ from distbragg.kernel import native
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from tests import tolerances
 from tests.unit.kernel_native import kit
 

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from distbragg.kernel import native
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.photons import TilePhotons, finishes_in_kernel, render_photons
-from distbragg.kernel.render_tile import sum_tile
+from distbragg.kernel.render_tile import TilePhotons, finishes_in_kernel, sum_tile
 from distbragg.models.experiment import Experiment
 from distbragg.physics.factors import intensity_scale
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
@@ -90,7 +89,7 @@ def test_frames_rendered_together_are_those_summed_and_finished_alone(
         TilePhotons(one, 0, tile, all_sources(one), window(frame, tile))
         for one, frame in zip(experiments, frames, strict=True)
     ]
-    assert render_photons(tiles, options(precision, threads)) == left_out
+    assert native.render_photons(tiles, options(precision, threads)) == left_out
     for frame, wanted in zip(frames, expected, strict=True):
         np.testing.assert_array_equal(frame, wanted)
 
@@ -101,7 +100,7 @@ def test_a_frame_of_another_shape_or_layout_is_refused():
     for frame in (np.zeros((17, 18)), np.zeros((17, 34))[:, ::2]):
         job = TilePhotons(experiment, 0, tile, all_sources(experiment), frame)
         with pytest.raises(ValueError, match="cannot write"):
-            render_photons([job], options("mixed"))
+            native.render_photons([job], options("mixed"))
 
 
 def test_what_needs_more_than_a_factor_is_not_finished_in_the_kernel():

@@ -16,13 +16,10 @@ from hypothesis import strategies as st
 from distbragg.errors import InputError
 from distbragg.read.geometry.read import read_geometry
 from distbragg.read.hkl import read_hkl
-from distbragg.read.mask import read_mask
-from distbragg.read.matrix import read_matrix
-from distbragg.read.smv import read_smv_header
-from distbragg.read.sources import read_sources
+from distbragg.read.smv import read_mask, read_smv_header
 from distbragg.read.spectrum import read_spectrum
-from distbragg.read.stol import read_stol
 from distbragg.read.structure_factors import file_cell, read_structure_factors
+from distbragg.read.table import read_matrix, read_sources, read_stol
 from tests.geometry_files import CRYSTFEL, MINI_CBF, XDS_SEGMENTS, XPARM, expt, write_nexus
 from tests.geometry_files import SMV as GEOMETRY_SMV
 

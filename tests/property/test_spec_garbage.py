@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distbragg.errors import InputError
-from distbragg.spec.load import apply_overrides, load_any, parse_spec, parse_sweep
+from distbragg.models.tables import load_any
+from distbragg.spec.load import apply_overrides, parse_spec, parse_sweep
 from distbragg.spec.nanobragg import parse_nanobragg
 from distbragg.spec.nanobragg_flags import FLAGS
 from distbragg.spec.paths import field_paths

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distbragg.plan.tiling import (
+from distbragg.plan.frame import (
     MAX_TILE_PIXELS,
     automatic_tile,
     balanced,

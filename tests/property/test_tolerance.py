@@ -15,7 +15,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import sum_tile
 from distbragg.models.experiment import Experiment
 from distbragg.physics.factors import intensity_scale
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile
 from tests import tolerances
 from tests.clauses.scene import panel, scene
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile
 from tests import tolerances
 from tests.unit.kernel_native import kit
 from tests.unit.kernel_triton.kit import WAYS, interpreted, triton_options

@@ -11,7 +11,7 @@ import pytest
 from distributed import Client, SpecCluster
 from distributed.worker import get_worker
 
-from distbragg.graph.cluster import DASHBOARD_ADDRESS
+from distbragg.clusters.local import DASHBOARD_ADDRESS
 
 pytestmark = pytest.mark.cluster
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.run.labels import open_labels
+from distbragg.store.spots import open_labels
 from tools.acceptance.dials import crystals_of, read_table, run_dials
 from tools.acceptance.pictures import draw_correlation
 from tools.acceptance.truth import choice_of_axes, true_reciprocal

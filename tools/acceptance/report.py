@@ -13,6 +13,8 @@ from tools.acceptance.series import BACKGROUND_UM
 from tools.acceptance.verdict import (
     CELL_ANGLE_DEG,
     CELL_LENGTH_RELATIVE,
+    CLOSED_CORRELATION,
+    CLOSED_INDEXED,
     MINIMUM_CORRELATION,
     MINIMUM_INDEXED,
     MINIMUM_SPOTS,
@@ -27,6 +29,8 @@ WHAT = {
     "nxmx": "20° series, NXmx",
     "masked": "20° series with gaps between modules, CBF",
     "integrate": "20° series, integrated, against the labels",
+    "closed": "20° series in closed form, SMV",
+    "closed-integrate": "20° series in closed form, integrated, against the labels",
     "monoclinic": "5E5Z (P2₁, measured amplitudes), tilted detector with 2θ, NXmx",
     "panels": "20° series, two panels from an experiment list, NXmx",
     "stills": "20 stills of random orientation, 1 % bandwidth, known cell",
@@ -78,7 +82,9 @@ def _page(outcomes: Sequence[Outcome], drawn: Sequence[str], command: str) -> st
         f"{table_of(outcomes)}\n\n"
         f"Bars: {MINIMUM_SPOTS} strong spots and {MINIMUM_INDEXED:.0%} indexed, cell lengths "
         f"within {CELL_LENGTH_RELATIVE:.1%} and angles within {CELL_ANGLE_DEG}°, orientation "
-        f"within {ORIENTATION_DEG}°; correlation {MINIMUM_CORRELATION}; {MINIMUM_STILLS} of 20 "
+        f"within {ORIENTATION_DEG}°; correlation {MINIMUM_CORRELATION}; in closed form "
+        f"{CLOSED_INDEXED:.0%}, and {CLOSED_CORRELATION} of summed intensities; "
+        f"{MINIMUM_STILLS} of 20 "
         "stills. The truth is that of the stacks; times are wall times of whatever the machine "
         "did besides.\n\n"
         "The series has a background of some ten photons a pixel (a cube of "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.acceptance.common import export, find_and_index, render
-from tools.acceptance.verdict import Verdict
+from tools.acceptance.verdict import CLOSED_INDEXED, Verdict
 
 CELL: Final = (79.1, 79.1, 38.0)
 INDEX_LIMITS: Final = (40, 40, 20)
 DMIN: Final = 1.9
 B_FACTOR: Final = 10.0
 MEAN_INTENSITY: Final = 3e5
+CLOSED_SPREAD_DEG: Final = 0.25  # a standard deviation
 FORMATS: Final = ("smv", "cbf", "nxmx")
 _SOURCES: Final = {
     "smv": "template={}/series_####.img",
@@ -83,6 +85,24 @@ def series_spec() -> dict[str, Any]:
     }
 
 
+def closed_spec() -> dict[str, Any]:
+    """Return the same series, of a Gaussian crystal that is rendered in closed form."""
+    spec = series_spec()
+    experiment = spec["experiment"]
+    crystal = {
+        **experiment["crystal"],
+        "shape": "gauss",
+        "mosaic": {"distribution": "gaussian", "spread_deg": CLOSED_SPREAD_DEG},
+    }
+    experiment |= {
+        "title": "Rotation series in closed form",
+        "crystal": crystal,
+        "goniometer": {"oscillation_deg": 1.0},
+        "sampling": {"method": "closed_form"},
+    }
+    return spec
+
+
 def judge_masked(folder: Path, picture: Path) -> Verdict:
     """Render the series with gaps between modules, and let DIALS judge its CBF.
 
@@ -106,6 +126,17 @@ def module_gaps() -> NDArray[np.uint8]:
     for start in range(190, 1024, 207):
         mask[start : start + 17] = 0
     return mask
+
+
+def judge_closed(folder: Path, picture: Path) -> Verdict:
+    """Render the series in closed form in `folder`, and let DIALS judge its SMV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "P1.hkl").exists():
+        write_structure_factors(folder / "P1.hkl")
+    run = render(folder, "series", closed_spec())
+    source = _SOURCES["smv"].format(export(run, "smv"))
+    verdict = find_and_index(folder / "dials", source, run, picture)
+    return replace(verdict, least_indexed=CLOSED_INDEXED)
 
 
 def judge_series(folder: Path, form: str, picture: Path) -> Verdict:

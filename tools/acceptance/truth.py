@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.export.header import imgcif_frame
-from distbragg.run.frame_header import frame_geometry
+from distbragg.engine.context import RunContext
+from distbragg.run.frame_header import frame_geometry, header_frame
 from distbragg.store.run_directory import open_run
 
 Matrix = NDArray[np.float64]
@@ -16,13 +16,10 @@ Matrix = NDArray[np.float64]
 
 def true_reciprocal(run: Path, frame: int = 0) -> Matrix:
     """Columns a*, b*, c* of a frame's crystal at spindle angle 0 in DIALS's frame, 1/Å."""
-    _, experiment = frame_geometry(open_run(run), frame)
-    turn = imgcif_frame(
-        np.asarray(experiment.beam.direction),
-        np.asarray(experiment.crystal.spindle_axis),
-        np.asarray(experiment.detector.panels[0].fast),
+    _, experiment = frame_geometry(RunContext.of(open_run(run)), frame)
+    return np.asarray(
+        header_frame(experiment) @ np.asarray(experiment.crystal.reciprocal).T, dtype=np.float64
     )
-    return np.asarray(turn @ np.asarray(experiment.crystal.reciprocal).T, dtype=np.float64)
 
 
 def choice_of_axes(found: Matrix, truth: Matrix) -> Matrix:

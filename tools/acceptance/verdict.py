@@ -11,6 +11,10 @@ CELL_LENGTH_RELATIVE: Final = 1e-3
 CELL_ANGLE_DEG: Final = 0.05
 ORIENTATION_DEG: Final = 0.05
 MINIMUM_CORRELATION: Final = 0.95
+CLOSED_INDEXED: Final = 0.95
+CLOSED_CORRELATION: Final = 0.99
+"""Bars of a series in closed form, whose spots are whole."""
+
 MINIMUM_STILLS: Final = 15
 STILL_ORIENTATION_DEG: Final = 0.2
 """How far the orientation of a still may be off to count as indexed: a still with a bandwidth of
@@ -30,6 +34,8 @@ class Verdict:
     length_error : float
         Largest relative error of a cell length.
     angle_error, orientation_error : float, degrees
+    least_indexed : float
+        The bar of `indexed`.
     """
 
     spots: int
@@ -37,12 +43,13 @@ class Verdict:
     length_error: float
     angle_error: float
     orientation_error: float
+    least_indexed: float = MINIMUM_INDEXED
 
     def failures(self) -> list[str]:
         """Return the bars that are missed."""
         bars = {
             f"fewer than {MINIMUM_SPOTS} strong spots": self.spots < MINIMUM_SPOTS,
-            f"less than {MINIMUM_INDEXED:.0%} indexed": self.indexed < MINIMUM_INDEXED,
+            f"less than {self.least_indexed:.0%} indexed": self.indexed < self.least_indexed,
             "cell lengths": self.length_error > CELL_LENGTH_RELATIVE,
             "cell angles": self.angle_error > CELL_ANGLE_DEG,
             "orientation": self.orientation_error > ORIENTATION_DEG,
@@ -69,11 +76,15 @@ class Integration:
     reflections: int
     summed: float
     fitted: float
+    least_summed: float = MINIMUM_CORRELATION
+    """The bar of `summed`; `fitted` has one bar, since DIALS's own profiles limit it."""
 
     def failures(self) -> list[str]:
         """Return the bars that are missed."""
-        least = min(self.summed, self.fitted)
-        return [f"correlation below {MINIMUM_CORRELATION}"] if least < MINIMUM_CORRELATION else []
+        if self.summed < self.least_summed:
+            return [f"correlation below {self.least_summed}"]
+        missed = self.fitted < MINIMUM_CORRELATION
+        return [f"correlation below {MINIMUM_CORRELATION}"] if missed else []
 
     def line(self) -> str:
         """Say it in one line."""

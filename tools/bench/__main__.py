@@ -1,4 +1,4 @@
-"""`python -m tools.bench report|gpu`: everything that is said about speed, as a bundle."""
+"""`python -m tools.bench report|gpu|closed-form`: what is said about speed, as a bundle."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ def report(
 
     Also start-up, memory, small frames, tolerances and scaling: `summary.md`, JSON and figures.
     """
-    from distbragg.run.bench import How
+    from distbragg.run.bench import How, check_inputs, make_inputs
     from distbragg.run.machine import usable_cores
-    from distbragg.run.workloads import check_inputs, make_inputs
     from tools.bench.report import QUICK, Extent, write_report
     from tools.evidence.bundle import Bundle
 
@@ -84,7 +83,7 @@ def gpu(out: Path, quick: bool, device: str) -> None:
     what was found is written after each. With TRITON_INTERPRET=1, --device cpu --quick tries it
     out without a card.
     """
-    from distbragg.run.workloads import make_inputs
+    from distbragg.run.bench import make_inputs
     from tools.bench.gpu import check_card, full_extent, measure_gpu, quick_extent
     from tools.bench.gpu_summary import draw, rows, text
     from tools.evidence.bundle import Bundle, markdown_table
@@ -99,6 +98,26 @@ def gpu(out: Path, quick: bool, device: str) -> None:
     )
     bundle.write_text("summary.md", text(measured, table))
     draw(bundle.path / "gpu.png", measured)
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)
+
+
+@command.command("closed-form")
+@_out
+@_quick
+def closed_form(out: Path, quick: bool) -> None:
+    """Time Gaussian crystals in closed form on one core, beside samples and published rates.
+
+    NB_C_BIN names the C program; without it that figure is left out.
+    """
+    from tools.bench.closed_form import QUICK, Extent, measure_closed_form
+    from tools.bench.closed_summary import closed_summary
+    from tools.evidence.bundle import Bundle
+
+    bundle = Bundle.create(out, "closed-form")
+    found = measure_closed_form(QUICK if quick else Extent(), _say)
+    bundle.write_json("closed_form.json", found.plain())
+    bundle.write_text("summary.md", closed_summary(found))
     click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
     click.echo(bundle.path)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.run.workloads import Workload
+from distbragg.run.bench import Workload
 from tools.c_program import VARIABLE, c_binary
 
 QUIET: Final = ("-noprogress", "-nonoise", "-nopgm")

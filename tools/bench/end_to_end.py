@@ -6,8 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from distbragg.run.bench import How
-from distbragg.run.workloads import Workload, find_workload
+from distbragg.run.bench import How, Workload, find_workload
 from tools.bench.c_program import CProgram
 from tools.bench.pairs import Spread
 from tools.bench.processes import Finished, run_distbragg

@@ -18,8 +18,7 @@ from unittest import mock
 import numpy as np
 
 from distbragg.kernel.options import resolve_options
-from distbragg.run.bench import How, Ready, prepare, time_workload
-from distbragg.run.workloads import Workload, load_workloads
+from distbragg.run.bench import How, Ready, Workload, load_workloads, prepare, time_workload
 from distbragg.spec.compute import ComputeSpec
 from tools.bench.gpu_scenes import compare_scenes
 from tools.bench.gpu_sweep import measure_sweep
@@ -219,9 +218,9 @@ def _sweep(inputs: Path, device: str, extent: GpuExtent) -> dict[str, object]:
 def _memory(inputs: Path, device: str, extent: GpuExtent) -> dict[str, object]:
     """Finish a frame with noise where its memory does not suffice, and compare the bits."""
     ready = _noisy(inputs, device, extent)
-    expected = ready.render(ready.blank()).image
+    expected = ready.render(ready.blank())[0]
     with _short_of_memory(device, ready.plan.pixels * _SHORT_BYTES_PER_PIXEL), _told() as lines:
-        found = ready.render(ready.blank()).image
+        found = ready.render(ready.blank())[0]
     return {
         "limited": device != "cpu",
         "shrunk": [line for line in lines if "out of memory" in line],
@@ -262,7 +261,7 @@ def _forms(inputs: Path, device: str, extent: GpuExtent) -> list[dict[str, objec
     from distbragg.kernel.triton import render
 
     ready = prepare(extent.trial, inputs, How(1, "mixed", "triton", device))
-    usual = ready.render().image
+    usual = ready.render()[0]
     found: list[dict[str, object]] = []
     for pixels, warps, registers in FORMS:
         form = render.LaunchForm(pixels, warps, registers)

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
-from distbragg.run.bench import How, prepare
+from distbragg.run.bench import INPUT_FILE, How, Workload, prepare
 from distbragg.run.machine import usable_cores
-from distbragg.run.workloads import INPUT_FILE, Workload
 
 BRIGHT_SHARE: Final = 1e-4
 """Share of the maximum above which pixels are compared relatively."""
@@ -125,10 +124,10 @@ def compare_scenes(
 ) -> Iterator[Difference]:
     """Render every scene on a device in every way, and in float64 by the CPU's own kernel."""
     for scene in scenes(edge, domains, sources):
-        expected = prepare(scene, inputs, How(usable_cores(), "float64")).render().image
+        expected = prepare(scene, inputs, How(usable_cores(), "float64")).render()[0]
         for precision, indices in WAYS:
             how = How(1, precision, "triton", device, indices)
-            found = prepare(scene, inputs, how).render().image
+            found = prepare(scene, inputs, how).render()[0]
             yield difference(
                 found, expected, scene=scene.name, precision=precision, indices=indices
             )

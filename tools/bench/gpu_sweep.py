@@ -14,12 +14,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.device import UNITS_AT_ONCE
 from distbragg.kernel import native
+from distbragg.rendering.frame import UNITS_AT_ONCE
+from distbragg.run.bench import Workload
 from distbragg.run.machine import usable_cores
 from distbragg.run.result import RunResult
-from distbragg.run.sweep import sweep
-from distbragg.run.workloads import Workload
+from distbragg.run.resume import sweep
 from distbragg.spec.nanobragg import parse_nanobragg
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import completed_units
@@ -88,7 +88,7 @@ def measure_sweep(
         ours = Path(folder) / "gpu.zarr"
         spec = sweep_spec(workload, inputs, frames, device=device, kernel="triton")
         _finish(sweep(spec, ours, cluster="local:1"))
-        records = [receipt.record for receipt in completed_units(open_run(ours)).values()]
+        records = [receipt.to_plain() for receipt in completed_units(open_run(ours)).values()]
         close = None
         if native.available():
             theirs = Path(folder) / "cpu.zarr"

@@ -11,10 +11,9 @@ from typing import Final, Self
 
 import psutil
 
-from distbragg.run.bench import How
-from distbragg.run.plan import plan
-from distbragg.run.sweep import sweep
-from distbragg.run.workloads import find_workload
+from distbragg.run.bench import How, find_workload
+from distbragg.run.prepare import plan
+from distbragg.run.resume import sweep
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.nanobragg import parse_nanobragg
 from distbragg.spec.sweep import SweepSpec
@@ -42,13 +41,18 @@ class PeakMemory:
 
 
 class ChildrenWatch:
-    """While open, reads the high-water mark of every process that this one started.
+    """While open, reads the high-water mark of every process started since, by this one or below.
 
     `ru_maxrss` would not do: it counts what this process held when it started the other one.
+    For the same reason a child counts only when it runs a program of its own: until then the
+    system tells the memory of its parent.
     """
 
     def __init__(self) -> None:
         self.peak = 0
+        self._own = psutil.Process()
+        self._command = self._own.cmdline()
+        self._older = set(self._own.children(recursive=True))
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -62,8 +66,15 @@ class ChildrenWatch:
 
     def _watch(self) -> None:
         while not self._ended.wait(POLL_S):
-            for child in psutil.Process().children(recursive=True):
-                self.peak = max(self.peak, high_water(child.pid))
+            for child in self._own.children(recursive=True):
+                if child not in self._older and self._runs_its_own(child):
+                    self.peak = max(self.peak, high_water(child.pid))
+
+    def _runs_its_own(self, child: psutil.Process) -> bool:
+        try:
+            return child.cmdline() not in ([], self._command)
+        except psutil.Error:
+            return False
 
 
 def high_water(pid: int) -> int:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from distbragg.run.bench import How, Timing, prepare, summarize
-from distbragg.run.workloads import Workload
+from distbragg.run.bench import How, Timing, Workload, prepare, summarize
 from tools.bench.c_program import CProgram
 from tools.bench.limit import PlainLoop
 
@@ -110,13 +109,13 @@ def pair_workload(
 ) -> PairedTiming:
     """Time one workload in `pairs` turns of ours, the plain loop and the C program."""
     ready = prepare(workload, inputs, how)
-    image = ready.render().image[0]  # the warm-up
+    image = ready.render()[0][0]  # the warm-up
     seconds: list[float] = []
     c_seconds: list[float] = []
     c_start: list[float] = []
     limit: list[float] = []
     for _ in range(pairs):
-        renders = [ready.render().kernel_seconds for _ in range(RENDERS_PER_PAIR)]
+        renders = [ready.render()[1] for _ in range(RENDERS_PER_PAIR)]
         seconds.append(statistics.median(renders))
         if loop is not None:
             limit.append(loop.steps_per_s(ready.options.threads))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from distbragg.run.bench import How
-from distbragg.run.workloads import load_workloads
+from distbragg.run.bench import How, load_workloads
 from tools.bench.c_program import CProgram, find_program
 from tools.bench.end_to_end import EndToEnd, measure_end_to_end
 from tools.bench.figures import draw_scaling, draw_throughput

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from distbragg.run.bench import How, prepare, time_workload
-from distbragg.run.sweep import sweep
-from distbragg.run.workloads import Workload, find_workload
+from distbragg.run.bench import How, Workload, find_workload, prepare, time_workload
+from distbragg.run.resume import sweep
 from distbragg.spec.load import parse_sweep
 from tools.bench.small_frames import sweep_plain
 

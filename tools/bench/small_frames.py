@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from distbragg.engine.events import Event, RunStarted, UnitFinished
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.progress import Event, RunStarted, UnitFinished
-from distbragg.run.sweep import sweep
-from distbragg.run.workloads import INPUT_FILE, Workload
+from distbragg.run.bench import INPUT_FILE, Workload
+from distbragg.run.resume import sweep
 from distbragg.spec.load import parse_sweep
 from distbragg.store.ledger import completed_units
 from distbragg.store.run_directory import open_run
@@ -133,7 +133,7 @@ def measure_small_frames(
         if result.failed:
             raise EnvironmentFailure(f"small_frames: {result.failed} frames were set aside")
         run = open_run(path)
-        receipts = [receipt.record for receipt in completed_units(run).values()]
+        receipts = [receipt.to_plain() for receipt in completed_units(run).values()]
         per_unit = max(map(run.layout.frame_count, range(run.layout.units)))
     return SmallFrames(
         frames=frames,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from distbragg.run.workloads import INPUT_FILE
+from distbragg.run.bench import INPUT_FILE
 from tools.bench.pairs import Spread
 from tools.bench.processes import run_distbragg, run_python
 

@@ -12,14 +12,13 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.graph.frame import render_into
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.render_tile import sum_tile
-from distbragg.kernel.tile_sum import TileSum
-from distbragg.models.arrays import Float64Array
+from distbragg.kernel.tile import TileSum
+from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import intensity_scale
-from distbragg.run.bench import How, Ready, prepare
-from distbragg.run.workloads import find_workload
+from distbragg.rendering.frame import render_into
+from distbragg.run.bench import How, Ready, find_workload, prepare
 from tools.bench.pairs import Spread
 
 WORKLOADS: Final = ("gauss_mosaic", "tophat_mosaic", "round_mosaic", "mosaic_still")

@@ -179,7 +179,7 @@ def cluster(
             launch(
                 *(host, f"worker-{host.address}", "worker", "--host", host.address),
                 *("--nworkers", "1", "--nthreads", "1", "--local-directory", str(host.folder)),
-                *("--preload", "distbragg.graph.warm_up", "--death-timeout", "120"),
+                *("--preload", "distbragg.clusters.tuning", "--death-timeout", "120"),
             )
             for host in made[1:]
         ]

@@ -47,6 +47,16 @@ def source_weights(out: Path, run_tests: bool) -> None:
     click.echo(write_bundle(out, run_tests=run_tests))
 
 
+@command.command("plan-times")
+@_out_option
+@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Of workflows/; all.")
+def plan_times(out: Path, recipes: tuple[str, ...]) -> None:
+    """Wall times that plans tell, against every recipe rendered serially and on two workers."""
+    from tools.evidence.plan_times import write_bundle
+
+    click.echo(write_bundle(out, recipes=recipes))
+
+
 @command.command("parity")
 @_out_option
 @click.option(

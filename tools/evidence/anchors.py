@@ -28,7 +28,7 @@ class Anchor:
     Attributes
     ----------
     file : str
-        Path from the package's folder, `models/sources.py`.
+        Path from the package's folder, `models/build_beam.py`.
     symbol : str
         Function or class of a Python file that holds the line; elsewhere a name in the file.
     text : str

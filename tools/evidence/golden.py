@@ -15,16 +15,19 @@ from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.trace import trace_pixel
-from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.models.vectors import Float64Array
+from distbragg.plan.frame import SourceChunk, Tile
 from distbragg.run.selftest import BRIGHT_FLOOR, RELATIVE_FLOOR, Agreement, agreement
 from distbragg.shapes import SHAPES
 from distbragg.spec.nanobragg import parse_nanobragg
 
 EDGE_DISTANCE: Final = 1e-9
 """A step this near a half-integer index or the top-hat edge may fall on either side."""
+
+WHOLE: Final = slice(None)
+"""All rows of an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +98,19 @@ def golden_cases(folder: Path) -> tuple[GoldenCase, ...]:
     return tuple(GoldenCase(case["id"], case["args"], case["covers"], folder) for case in listed)
 
 
-def render_panel(experiment: Experiment, options: KernelOptions, panel: int = 0) -> Float64Array:
-    """Render one panel as a single tile and chunk, (slow, fast)."""
+def render_panel(
+    experiment: Experiment, options: KernelOptions, panel: int = 0, rows: slice = WHOLE
+) -> Float64Array:
+    """Render one panel, or some rows of it, as a single tile and chunk, (slow, fast)."""
     slow, fast = experiment.detector.panels[panel].shape
-    tile = Tile(0, slow, 0, fast)
+    start, stop, _ = rows.indices(slow)
+    tile = Tile(start, stop, 0, fast)
     chunk = SourceChunk(0, experiment.beam.sources.count)
     numerator = render_tile(experiment, panel, tile, chunk, options)
-    return finalize_tile(experiment, panel, tile, numerator, frame=0).reshape(slow, fast)
+    return finalize_tile(experiment, panel, tile, numerator, frame=0).reshape(tile.shape)
 
 
-def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
+def compare(case: GoldenCase, options: KernelOptions, bar: float, rows: slice = WHOLE) -> GoldenRow:
     """Render a case and measure its distance from the C program's image.
 
     Parameters
@@ -113,17 +119,20 @@ def compare(case: GoldenCase, options: KernelOptions, bar: float) -> GoldenRow:
     options : KernelOptions
     bar : float
         Relative error above which a pixel is looked at for steps on an edge.
+    rows : slice
+        Rows of the image that are rendered and compared.
     """
     experiment = case.experiment()
     began = time.perf_counter()
-    image = render_panel(experiment, options)
+    image = render_panel(experiment, options, rows=rows)
     seconds = time.perf_counter() - began
-    expected = case.expected()
+    expected = case.expected()[rows]
     maximum = float(expected.max())
     relative = np.abs(image - expected) / np.where(expected > 0.0, expected, np.inf)
     floor = RELATIVE_FLOOR if options.precision == "float64" else BRIGHT_FLOOR
     suspects = np.argwhere((relative > bar) & (expected > floor * maximum))
-    edges = [(s, f) for s, f in suspects.tolist() if holds_edge_step(experiment, s, f)]
+    first = rows.start or 0
+    edges = [(s, f) for s, f in suspects.tolist() if holds_edge_step(experiment, first + s, f)]
     for slow, fast in edges:
         image[slow, fast] = expected[slow, fast]
     return GoldenRow(

@@ -13,8 +13,8 @@ import numpy as np
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.kernel.options import KernelOptions
-from distbragg.models.arrays import Float64Array
 from distbragg.models.build import build_experiment
+from distbragg.models.vectors import Float64Array
 from distbragg.spec.nanobragg import parse_nanobragg
 from tools.c_program import VARIABLE
 from tools.evidence.bundle import Bundle

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from distbragg.graph import frame
-from distbragg.graph.tasks import RENDERING
-from distbragg.graph.work import TaskSettings
+from distbragg.engine.context import RunContext
+from distbragg.engine.unit import RENDERING
+from distbragg.engine.work import TaskSettings
+from distbragg.rendering import frame
 
 _KERNELS: Final = ("sum_tile", "render_photons")
 """The kernel, by the names under which rendering frames calls it."""
@@ -22,28 +24,31 @@ STARTED: Final = "started"
 
 @dataclass
 class Spent:
-    """Processor time of this thread inside the kernel, s."""
+    """Processor time inside the kernel, s."""
 
     seconds: float = 0.0
 
 
 @contextmanager
 def metered_kernel() -> Iterator[Spent]:
-    """Measure the calling thread's processor time in the kernel while the block runs.
+    """Measure the kernel's processor time while the block runs.
 
-    With one kernel thread, as every worker has, that is all of the kernel's time, and none of
-    the time that other processes took the core away.
+    With one kernel thread, as every worker has, that is the time of the thread that calls it. The
+    main thread has long calls made in another, so that it can be interrupted, and waits; nothing
+    else is at work in such a process. Time that other processes took the core away is left out.
     """
     spent = Spent()
+    main = threading.current_thread() is threading.main_thread()
+    clock = time.process_time if main else time.thread_time
     originals: dict[str, Callable[..., Any]] = {name: getattr(frame, name) for name in _KERNELS}
 
     def metered(original: Callable[..., Any]) -> Callable[..., Any]:
         def measured(*arguments: Any, **options: Any) -> Any:  # noqa: ANN401
-            started = time.thread_time()
+            started = clock()
             try:
                 return original(*arguments, **options)
             finally:
-                spent.seconds += time.thread_time() - started
+                spent.seconds += clock() - started
 
         return measured
 
@@ -56,7 +61,7 @@ def metered_kernel() -> Iterator[Spent]:
             setattr(frame, name, original)
 
 
-def render_unit(run: str, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
+def render_unit(run: RunContext, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:
     """Render a unit as every run does; return its receipt with the kernel's processor time."""
     started = time.time()
     with metered_kernel() as spent:

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from distbragg.engine.events import Event, UnitFinished
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.progress import Event, UnitFinished
 from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.spec.sweep import SweepSpec

@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.graph.cluster import open_cluster
-from distbragg.run.sweep import sweep
+from distbragg.clusters.open import open_client
+from distbragg.run.resume import sweep
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import object_digests
@@ -129,7 +129,7 @@ def rows_of(scratch: Path) -> Iterator[Row]:
         with ExitStack() as stack:
             place = "serial"
             if workers:
-                client = stack.enter_context(open_cluster(f"local:{workers}"))
+                client = stack.enter_context(open_client(f"local:{workers}")).client
                 place = str(client.scheduler_info()["address"])
             for precision in PRECISIONS:
                 for number, (tiling, chunking) in enumerate(cuts):

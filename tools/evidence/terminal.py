@@ -13,8 +13,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from distbragg.cli.progress_view import ProgressView
-from distbragg.graph.progress import EventCallback
+from distbragg.engine.events import EventCallback
+from distbragg.run.progress import ProgressDisplay, Terminal
 
 ROWS, COLUMNS = 24, 120
 
@@ -28,7 +28,7 @@ def on_terminal() -> Iterator[EventCallback]:
     reader.start()
     kept, sys.stderr = sys.stderr, os.fdopen(slave, "w", buffering=1, encoding="utf-8")
     try:
-        with ProgressView(interactive=True) as view:
+        with ProgressDisplay(Terminal()) as view:
             yield view
     finally:
         sys.stderr.close()

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import psutil
 
+from distbragg.clusters.open import open_client
+from distbragg.engine.events import Event, UnitFinished, each_of
 from distbragg.errors import EnvironmentFailure
-from distbragg.graph.cluster import open_cluster
-from distbragg.graph.progress import Event, UnitFinished, each_of
 from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.spec.sweep import SweepSpec
@@ -96,8 +96,8 @@ def measure(scratch: Path, pairs: int, *, units: int = UNITS) -> Iterator[Pair]:
     ------
     Pair
     """
-    with open_cluster(f"local:{WORKERS}") as client:
-        address = str(client.scheduler_info()["address"])
+    with open_client(f"local:{WORKERS}") as opened:
+        client = opened.client
 
         def spent(number: int, *, watch: bool) -> tuple[float, float, float]:
             name = f"{number}-{'on' if watch else 'off'}"
@@ -106,7 +106,7 @@ def measure(scratch: Path, pairs: int, *, units: int = UNITS) -> Iterator[Pair]:
             cpu, wall = cpu_seconds(), time.perf_counter()
             with on_terminal() if watch else nullcontext() as told:
                 heard = each_of(told, partial(_note_kernel, kernel))
-                result = resume(run, cluster=address, on_event=heard, watch=watch, work=METERED)
+                result = resume(run, client=client, on_event=heard, watch=watch, work=METERED)
             used = cpu_seconds() - cpu, time.perf_counter() - wall, math.fsum(kernel)
             if result.failed:
                 raise EnvironmentFailure(f"{result.failed} frames were set aside")

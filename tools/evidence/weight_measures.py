@@ -11,8 +11,8 @@ import numpy as np
 
 from distbragg.kernel import native
 from distbragg.kernel.options import KernelOptions, Precision, cuda_available
-from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array
 from tools.evidence.reproducibility import max_ulp
 from tools.evidence.weighted import (
     RANDOM_CHANNELS,

@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 
 from distbragg.kernel.options import KernelOptions
-from distbragg.models.arrays import Float64Array
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array
 from tools.evidence.weighted import (
     SourceTable,
     largest_relative,

@@ -11,14 +11,14 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.graph.frame import render_frame
 from distbragg.kernel.options import KernelOptions
-from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import WeightRule
 from distbragg.models.build import build_experiment
+from distbragg.models.build_beam import make_sources
 from distbragg.models.experiment import Experiment
-from distbragg.models.sources import make_sources
+from distbragg.models.vectors import Float64Array
 from distbragg.plan.frame import plan_frame
+from distbragg.rendering.frame import render_frame
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.load import parse_spec
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from distbragg.matrices import inverse3, matmul3, singular_values3, transposed
-from distbragg.models.arrays import Float64Array
+from distbragg.models.vectors import Float64Array
 
 _SINGLE: Final = 2.0**-24
 

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native.abi import Parameters
+from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
-    SquaredTable,
+    most_of_a_step,
+    most_squared,
     prepare_crystal,
+    samples_per_source,
+    skip_limit,
     squared_table,
     uses_double,
 )
-from distbragg.kernel.native.tolerance import (
-    most_of_a_step,
-    most_squared,
-    samples_per_source,
-    skip_limit,
-)
 from distbragg.kernel.table import SURFACES
+from distbragg.physics.near_sphere import CUT, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
-    from distbragg.models.arrays import Float64Array
     from distbragg.models.detector import Panel
     from distbragg.models.experiment import Experiment
-    from distbragg.plan.keys import SourceChunk, Tile
+    from distbragg.models.vectors import Float64Array
+    from distbragg.plan.frame import SourceChunk, Tile
 
     Place = tuple[int, Tile, SourceChunk]
 
@@ -161,7 +161,7 @@ class Call:
     def _doubles(self, field: str, values: Float64Array) -> None:
         self._point(field, np.ascontiguousarray(values, dtype=np.float64))
 
-    def _fixed(self, field: str, values: NDArray[Any] | tuple[int, ...]) -> None:
+    def _fixed(self, field: str, values: NDArray[Any] | tuple[float, ...]) -> None:
         """Copy numbers into a fixed-size array field."""
         getattr(self._block, field)[:] = values if isinstance(values, tuple) else values.tolist()
 
@@ -172,6 +172,9 @@ class Call:
         block.fast_start, block.fast_stop = tile.fast_start, tile.fast_stop
         block.source_start, block.source_stop = chunk.start, chunk.stop
         block.double_precision = self._double
+        block.longest = longest_scattering(
+            self._experiment.beam, self._experiment.detector.panels[panel]
+        )
         self._structure_factors()
         self._panel(self._experiment.detector.panels[panel], tile)
         self._beam()
@@ -179,19 +182,17 @@ class Call:
 
     def _structure_factors(self) -> None:
         block, reflections = self._block, self._experiment.reflections
-        table = self._table()
+        table = squared_table(reflections, double=self._double)
+        interpolate = reflections.interpolate and reflections.amplitude.size > 0
+        block.most_squared = most_squared(table, interpolate=interpolate)
         if table.values.size > _MOST_TABLE_ENTRIES:
             raise MemoryError(f"a structure-factor box of {table.values.size} entries is too large")
         self._point("squared_f64" if self._double else "squared_f32", table.values)
         block.table_scale = table.scale
         self._fixed("box", tuple(n - 1 for n in table.values.shape))
         self._fixed("origin", reflections.origin)
-        block.interpolate = reflections.interpolate and reflections.amplitude.size > 0
-        block.most_squared = most_squared(table, interpolate=bool(block.interpolate))
+        block.interpolate = interpolate
         self._doubles("amplitude", reflections.amplitude)
-
-    def _table(self) -> SquaredTable:
-        return squared_table(self._experiment.reflections, double=self._double)
 
     def _panel(self, panel: Panel, tile: Tile) -> None:
         block, sensor = self._block, panel.sensor
@@ -202,7 +203,7 @@ class Call:
         self._fixed("fast", panel.fast)
         self._fixed("slow", panel.slow)
         self._fixed("normal", panel.normal)
-        block.layers, block.absorbs = sensor.count, sensor.absorbs
+        block.layers, block.absorbs = len(sensor.position), sensor.absorbs
         block.attenuation = sensor.attenuation
         self._doubles("layer_position", sensor.position)
         self._doubles("layer_front", sensor.front)
@@ -246,11 +247,33 @@ class Call:
         self._fixed("metric", prepared.spot.metric)
         block.spot_scale = prepared.spot.scale
         block.in_pairs = prepared.reach == 0.0
+        block.furthest = furthest_lit(self._experiment.reflections, crystal.real_space)
         view = self._experiment.detector.panels[self._place[0]]
         scale = block.spot_scale * block.table_scale
         block.reach, block.skip_below = self._limits(prepared, view, scale)
         if block.skip_below > 0.0:
             self._bounds(prepared, view, scale)
+        if self._experiment.sampling.method == "closed_form":
+            self._closed_form()
+            self._bounded(view, scale)
+
+    def _closed_form(self) -> None:
+        """Set what the closed form is made of, in place of steps."""
+        block, experiment = self._block, self._experiment
+        crystal = gaussian_crystal(experiment.crystal)
+        block.closed_form, block.integrate = True, experiment.sampling.integrate
+        block.cut = CUT["float64" if self._double else "mixed"]
+        block.furthest = math.inf  # spots reach further than half a cell
+        # Reflections are left out by their spacing, whole.
+        block.shortest_spacing, block.dmin = experiment.sampling.dmin, 0.0
+        self._fixed("reciprocal", crystal.reciprocal.reshape(-1))
+        self._fixed("relp_covariance", symmetric(crystal.covariance).parts)
+        self._fixed("mosaic_covariance", symmetric(crystal.mosaic).parts)
+        self._fixed("divergence", experiment.beam.divergence.reshape(-1))
+        block.bandwidth = experiment.beam.sources.bandwidth
+        self._fixed("spindle", crystal.spindle.axis)
+        self._fixed("rotation", (crystal.spindle.start, crystal.spindle.stop))
+        block.parts = crystal.part_count
 
     def _limits(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> tuple[float, float]:
         """Return the reach of a spot and the bound below which steps are left out, or 0 and 0."""
@@ -264,5 +287,9 @@ class Call:
         self._fixed("axis_stiffness", bounds.axis_stiffness)
         block.least_stiffness = bounds.least_stiffness
         block.index_error, block.offset_error = bounds.index_error, bounds.offset_error
+        self._bounded(panel, scale)
+
+    def _bounded(self, panel: Panel, scale: float) -> None:
+        """Set what a bound of the kernel stands for."""
         samples = samples_per_source(self._experiment, panel)
         self._most_of_a_bound = most_of_a_step(self._experiment, panel) * scale * samples

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from distbragg.kernel.native.library import available, library
-from distbragg.models.arrays import Float64Array, IntArray
+from distbragg.models.vectors import Float64Array, IntArray
 
 __all__ = ["FACTORIALS", "available", "draw_counts"]
 

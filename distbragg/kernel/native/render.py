@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.call import Call
 from distbragg.kernel.native.library import library
-from distbragg.kernel.tile_sum import TileSum
+from distbragg.kernel.tile import TileSum
 from distbragg.physics.factors import intensity_scale
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
-    from distbragg.kernel.photons import TilePhotons
-    from distbragg.models.arrays import Float64Array
+    from distbragg.kernel.render_tile import TilePhotons
     from distbragg.models.experiment import Experiment
-    from distbragg.plan.keys import SourceChunk, Tile
+    from distbragg.models.vectors import Float64Array
+    from distbragg.plan.frame import SourceChunk, Tile
+
+
+LONG_STEPS: Final = 10**8
+"""Steps from which on a call can be interrupted: a tenth of a second and more."""
+
+_NO_MEMORY: Final = 1
+_BEGIN_S: Final = 1.0
+"""Longest wait for a thread that may have been started to begin, s."""
 
 
 def render_numerator(
@@ -111,5 +121,55 @@ def render_photons(tiles: Sequence[TilePhotons], options: KernelOptions) -> list
 
 
 def _run(blocks: ctypes.Array[Parameters]) -> None:
-    if library().distbragg_render(blocks, len(blocks)) != 0:
+    """Call the kernel, in the main thread so that a signal ends a long call too."""
+    main = threading.current_thread() is threading.main_thread()
+    beside = main and _is_long(blocks)
+    render = partial(library().distbragg_render, blocks, len(blocks))
+    status = _run_beside(blocks, render) if beside else render()
+    if status == _NO_MEMORY:
         raise MemoryError("the native kernel could not allocate its workspace")
+
+
+def _run_beside(blocks: ctypes.Array[Parameters], render: Callable[[], int]) -> int:
+    """Call the kernel in a thread of its own, and have it stop where this one is interrupted.
+
+    Signals are handled between two steps of the interpreter, never inside a call of C++.
+    """
+    stop, begun, ended = ctypes.c_uint8(0), threading.Event(), threading.Event()
+    status: list[int] = []
+    for block in blocks:
+        block.stop = ctypes.addressof(stop)
+
+    def work() -> None:
+        begun.set()
+        try:
+            status.append(render())
+        finally:
+            ended.set()
+
+    thread = threading.Thread(target=work, name="kernel", daemon=True)
+    try:
+        thread.start()
+        ended.wait()
+    except BaseException:
+        stop.value = 1
+        # The kernel writes to what this thread holds until it has ended. An interrupt may come
+        # while the thread starts, too: then it is not known whether it will begin.
+        if begun.wait(_BEGIN_S):
+            ended.wait()
+        raise
+    return status[0]
+
+
+def _is_long(blocks: ctypes.Array[Parameters]) -> bool:
+    """Whether the kernel may take longer than a tenth of a second, were every step taken."""
+    steps: int = sum(
+        (block.slow_stop - block.slow_start)
+        * (block.fast_stop - block.fast_start)
+        * (block.source_stop - block.source_start)
+        * block.oversample**2
+        * block.layers
+        * block.domains
+        for block in blocks
+    )
+    return steps > LONG_STEPS

@@ -16,17 +16,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distbragg.kernel.native.furthest import longest_scattering
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.triton import layout
-from distbragg.kernel.triton.reach import Reach, longest_scattering, reach_of, reached_table
+from distbragg.kernel.triton.reach import Reach, reach_of, reached_table
 from distbragg.kernel.triton.split import split_vectors
 from distbragg.matrices import dot3
-from distbragg.models.arrays import Float64Array
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import polarization_frame
 from distbragg.shapes import SHAPES
 

@@ -11,9 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native.prepare import SquaredTable
-from distbragg.models.arrays import Float64Array
-from distbragg.models.beam import Beam
-from distbragg.models.detector import Panel
+from distbragg.models.vectors import Float64Array
 
 MOST_ENTRIES: Final = 1 << 24
 """Largest table that is made for it: 64 MiB, of which pixels touch what lies near their own."""
@@ -27,29 +25,6 @@ Reach = tuple[int, int, int]
 
 _tables: OrderedDict[tuple[int, Reach, Reach], tuple[SquaredTable, NDArray[Any]]] = OrderedDict()
 _lock = threading.Lock()
-
-
-def longest_scattering(beam: Beam, view: Panel) -> float:
-    """Return a bound of |q| at all pixels, layers and sources of a panel, 1/Å.
-
-    The directions within an angle of at most a right angle of a beam are a convex cone: when it
-    holds the corners of a flat panel it holds the panel.
-    """
-    sources = beam.sources
-    shortest = float(sources.wavelength.min())
-    if view.surface != "flat":
-        return 2.0 / shortest
-    incident = -np.unique(sources.direction, axis=0)
-    slow, fast = (np.array([0.0, n * view.pixel_size]) for n in view.shape)
-    corners = (
-        view.origin
-        + slow[:, None, None, None] * view.slow
-        + fast[None, :, None, None] * view.fast
-        + np.array([0.0, *view.sensor.position])[None, None, :, None] * view.normal
-    ).reshape(-1, 3)
-    corners = corners / np.linalg.norm(corners, axis=1, keepdims=True)
-    lowest = float((corners @ incident.T).min())
-    return math.sqrt(2.0 - 2.0 * lowest) / shortest if lowest > 0.0 else 2.0 / shortest
 
 
 def reach_of(vectors: Float64Array, longest: float) -> Reach:

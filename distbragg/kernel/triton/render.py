@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import torch
 
-from distbragg.kernel.device_sum import DeviceSum
-from distbragg.kernel.pixels import active_positions
+from distbragg.kernel.tile import DeviceSum, active_positions
 from distbragg.kernel.triton.batches import in_batches
 from distbragg.kernel.triton.clock import DeviceClock, on_device
 from distbragg.kernel.triton.library import prepare_cache
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from distbragg.kernel.options import KernelOptions
-    from distbragg.models.arrays import Float64Array
     from distbragg.models.detector import Panel
     from distbragg.models.experiment import Experiment
-    from distbragg.plan.keys import SourceChunk, Tile
+    from distbragg.models.vectors import Float64Array
+    from distbragg.plan.frame import SourceChunk, Tile
 
 
 @dataclass(frozen=True, slots=True)

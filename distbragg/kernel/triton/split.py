@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.models.arrays import Float64Array
+from distbragg.models.vectors import Float64Array
 
 FIRST_BITS: Final = 11
 SECOND_BITS: Final = 23

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Final
 
-from distbragg.errors import InputError
-from distbragg.read.geometry.crystfel_masks import bad_region, masked
+import numpy as np
+from numpy.typing import NDArray
+
 from distbragg.read.geometry.model import (
     ASSUMED_DISTANCE_MM,
     MAXIMUM_PANELS,
     FileGeometry,
+    GeometryReading,
     PanelGeometry,
+    Rectangle,
     Triple,
-    check_panels,
-    count,
-    direction,
-    number,
-    parsed_number,
-    positive,
 )
 from distbragg.read.spectrum import unit_by_size
 from distbragg.read.text import read_text, shown
@@ -37,6 +34,8 @@ _NUMBER = r"[-+]?\s*(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TERM = re.compile(rf"\s*({_NUMBER}|[-+])?\s*\*?\s*([xyz])")
 _SIZED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*(.*)")
 _MAXIMUM_BAD: Final = 10_000
+_MAXIMUM_MASKED: Final = 1 << 28
+_BLOCK_PIXELS: Final = 1 << 20
 _NEEDED: Final = ("fs", "ss", "corner_x", "corner_y", "min_fs", "max_fs", "min_ss", "max_ss")
 _UNIT_PIXEL: Final = 1e-3
 _VOLTS: Final = {"": 1.0, "v": 1.0, "kv": 1e3}
@@ -56,224 +55,277 @@ _READ_AT_TOP: Final = frozenset(
      "detector_shift_y")
 )  # fmt: skip
 
-
-@dataclass(frozen=True, slots=True)
-class _Contents:
-    """A file taken apart: top-level values, panels and bad regions as written."""
-
-    top: dict[str, str]
-    panels: dict[str, dict[str, str]]
-    bad: dict[str, dict[str, str]]
+Mask = NDArray[np.bool_]
+Lines = dict[str, str]  # properties of the file, of a panel or of a bad region, as written
 
 
 def read_crystfel(path: str) -> FileGeometry:
-    """Read a CrystFEL geometry file.
-
-    Raises
-    ------
-    InputError
-        A panel without its place or size, or values that are no numbers.
-    """
-    contents = _contents(read_text(path, MAXIMUM_BYTES), path)
-    if not contents.panels:
-        raise InputError("the file describes no panel", source=path)
-    notes: list[str] = []
-    top = contents.top
-    shift = [_length(top.get(f"detector_shift_{axis}"), path) for axis in "xy"]
+    """Read a CrystFEL geometry file; its notes stand in the order in which they come up."""
+    file = _Crystfel(path)
+    shift = [file.length(file.top.get(f"detector_shift_{axis}")) for axis in "xy"]
     for axis, found in zip("xy", shift, strict=True):
-        if found is None and f"detector_shift_{axis}" in top:
-            notes.append(f"detector_shift_{axis} stands in the data files: 0 is taken")
-    bad = [bad_region(values, path) for values in contents.bad.values()]
+        if found is None and f"detector_shift_{axis}" in file.top:
+            file.note(f"detector_shift_{axis} stands in the data files: 0 is taken")
     panels: list[PanelGeometry] = []
     assumed = False
-    for name, values in contents.panels.items():
-        clen = _length(values.get("clen", top.get("clen")), path)
+    for name, values in file.panels.items():
+        clen = file.length(values.get("clen", file.top.get("clen")))
         assumed = assumed or clen is None
-        place = (shift[0] or 0.0, shift[1] or 0.0, ASSUMED_DISTANCE_MM if clen is None else clen)
-        panel, first = _panel(name, values, place, path)
-        panels.append(masked(panel, first, bad, values, path))
+        distance = ASSUMED_DISTANCE_MM if clen is None else clen
+        panels.append(file.panel(name, values, (shift[0] or 0.0, shift[1] or 0.0, distance)))
     if assumed:
         asked = "clen is not a number in the file: the distance must be given"
-        if any(values.get("coffset", "0").strip("0. ") for values in contents.panels.values()):
+        if any(values.get("coffset", "0").strip("0. ") for values in file.panels.values()):
             asked += ", coffset included"
-        notes.append(asked)
-    strange = {region.panel for region in bad} - {"", *contents.panels}
-    notes += [f"a bad region lies in '{shown(name)}', which is no panel" for name in strange]
-    wavelength = _wavelength(top, notes, path)
-    notes += _left_aside(contents, path)
-    return check_panels(
-        FileGeometry(
-            source=path,
-            format="crystfel",
-            frame=_FRAME,
-            panels=tuple(panels),
-            beam=(0.0, 0.0, 1.0),
-            wavelength=wavelength,
-            polarization=(1.0, 0.0, 0.0),
-            distance_stated=not assumed,
-            notes=tuple(notes),
-        )
+        file.note(asked)
+    strange = {panel for panel, _ in file.regions} - {"", *file.panels}
+    for name in strange:
+        file.note(f"a bad region lies in '{shown(name)}', which is no panel")
+    wavelength = file.wavelength()
+    file.say_what_is_left()
+    return FileGeometry(
+        source=path,
+        format="crystfel",
+        frame=_FRAME,
+        panels=tuple(panels),
+        beam=(0.0, 0.0, 1.0),
+        wavelength=wavelength,
+        polarization=(1.0, 0.0, 0.0),
+        distance_stated=not assumed,
+        notes=file.said,
     )
 
 
-def _contents(text: str, path: str) -> _Contents:
-    top: dict[str, str] = {}
-    panels: dict[str, dict[str, str]] = {}
-    bad: dict[str, dict[str, str]] = {}
-    defaults: dict[str, str] = {}
-    for line_number, line in enumerate(text.splitlines(), start=1):
-        content = line.split(";", 1)[0].strip()
-        if not content or content.startswith("#"):
-            continue
-        key, sign, value = (part.strip() for part in content.partition("="))
-        if not sign or not key:
-            raise InputError(f"'{shown(content)}' is no assignment", source=f"{path}:{line_number}")
-        name, slash, prop = key.partition("/")
-        if not slash or not name:
-            top[key] = defaults[key] = value
-        elif name.startswith("bad"):
-            bad.setdefault(name, {})[prop] = value
+class _Crystfel(GeometryReading):
+    """A file taken apart: top-level values, panels and bad regions."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.top: Lines = {}
+        self.panels: dict[str, Lines] = {}
+        bad: dict[str, Lines] = {}
+        for line_number, line in enumerate(read_text(path, MAXIMUM_BYTES).splitlines(), start=1):
+            content = line.split(";", 1)[0].strip()
+            if not content or content.startswith("#"):
+                continue
+            key, sign, value = (part.strip() for part in content.partition("="))
+            if not sign or not key:
+                raise self.refusal(f"'{shown(content)}' is no assignment", line=line_number)
+            name, slash, prop = key.partition("/")
+            if not slash or not name:
+                self.top[key] = value
+            elif name.startswith("bad"):
+                bad.setdefault(name, {})[prop] = value
+            else:
+                self.panels.setdefault(name, dict(self.top))[prop] = value
+            if len(self.panels) > MAXIMUM_PANELS or len(bad) > _MAXIMUM_BAD:
+                raise self.refusal("too many panels or bad regions")
+        if not self.panels:
+            raise self.refusal("the file describes no panel")
+        self.regions = [(region.get("panel", ""), self._bounds(region)) for region in bad.values()]
+
+    def panel(self, name: str, values: Lines, place: Triple) -> PanelGeometry:
+        """Return a panel; `place` is the shift in x and y and the camera length, mm."""
+        for needed in _NEEDED:
+            if needed not in values:
+                raise self.refusal(f"panel '{shown(name)}' has no {needed}")
+        here = GeometryReading(f"{self.path}: {shown(name)}")
+        numbers = {key: here.parsed(values[key], key) for key in _NEEDED[2:]}
+        if "res" in values:
+            unit = 1e3 / here.positive(here.parsed(values["res"], "res"), "res")
+        elif (pitch := self.length(values.get("pixel_pitch"))) is not None:
+            unit = here.positive(pitch, "pixel_pitch")
         else:
-            panels.setdefault(name, dict(defaults))[prop] = value
-        if len(panels) > MAXIMUM_PANELS or len(bad) > _MAXIMUM_BAD:
-            raise InputError("too many panels or bad regions", source=path)
-    return _Contents(top, panels, bad)
-
-
-def _panel(
-    name: str, values: dict[str, str], place: Triple, path: str
-) -> tuple[PanelGeometry, tuple[int, int]]:
-    """Return a panel, and the (fast, slow) index of its first pixel in the file's images.
-
-    `place` is the shift in x and y and the camera length, mm.
-    """
-    source = f"{path}: {shown(name)}"
-    for needed in _NEEDED:
-        if needed not in values:
-            raise InputError(f"panel '{shown(name)}' has no {needed}", source=path)
-    numbers = {key: parsed_number(values[key], source, key) for key in _NEEDED[2:]}
-    unit = _pixel_mm(name, values, path)
-    fast, slow = (_vector(values[side], source, side) for side in ("fs", "ss"))
-    lengths = math.hypot(*fast), math.hypot(*slow)
-    if abs(lengths[0] - lengths[1]) > _UNIT_PIXEL * lengths[0]:
-        raise InputError(
-            f"fs and ss are {lengths[0]:g} and {lengths[1]:g} long",
-            source=source,
-            remedy="only square pixels can be rendered",
+            raise self.refusal(f"panel '{shown(name)}' has no res")
+        fast, slow = (_vector(values[side], here, side) for side in ("fs", "ss"))
+        lengths = math.hypot(*fast), math.hypot(*slow)
+        if abs(lengths[0] - lengths[1]) > _UNIT_PIXEL * lengths[0]:
+            raise here.refusal(
+                f"fs and ss are {lengths[0]:g} and {lengths[1]:g} long",
+                "only square pixels can be rendered",
+            )
+        # Vectors that are of length 1 but for their last digits leave the pixel as it is written.
+        pixel = unit if abs(lengths[0] - 1.0) <= _UNIT_PIXEL else unit * lengths[0]
+        rows, columns = (
+            here.count(numbers[f"max_{side}"] - numbers[f"min_{side}"] + 1, f"max_{side}")
+            for side in ("ss", "fs")
         )
-    # Vectors that are of length 1 but for their last digits leave the pixel as it is written.
-    pixel = unit if abs(lengths[0] - 1.0) <= _UNIT_PIXEL else unit * lengths[0]
-    corner = (
-        numbers["corner_x"] * unit + place[0],
-        numbers["corner_y"] * unit + place[1],
-        place[2] + (_length(values.get("coffset"), path) or 0.0),
-    )
-    shape = tuple(
-        count(numbers[f"max_{side}"] - numbers[f"min_{side}"] + 1, source, f"max_{side}")
-        for side in ("ss", "fs")
-    )
-    panel = PanelGeometry(
-        name=name[:80],
-        shape=(shape[0], shape[1]),
-        pixel_size=positive(pixel, source, "1/res"),
-        origin=corner,
-        fast=direction(fast, source, "fs"),
-        slow=direction(slow, source, "ss"),
-    )
-    return panel, (int(numbers["min_fs"]), int(numbers["min_ss"]))
+        panel = PanelGeometry(
+            name=name[:80],
+            shape=(rows, columns),
+            pixel_size=here.positive(pixel, "1/res"),
+            origin=(
+                numbers["corner_x"] * unit + place[0],
+                numbers["corner_y"] * unit + place[1],
+                place[2] + (self.length(values.get("coffset")) or 0.0),
+            ),
+            fast=here.direction(fast, "fs"),
+            slow=here.direction(slow, "ss"),
+        )
+        return self._masked(panel, values, int(numbers["min_fs"]), int(numbers["min_ss"]))
+
+    def _masked(
+        self, panel: PanelGeometry, values: Lines, min_fs: int, min_ss: int
+    ) -> PanelGeometry:
+        """Return a panel with what the file takes out of it.
+
+        That is the whole panel under `no_index`, an edge of `mask_edge_pixels`, and bad regions,
+        of which those in pixels count in the file's images, where the panel begins at `min_fs`.
+        """
+        slow, fast = panel.shape
+        whole = Rectangle(0, slow, 0, fast)
+        word = values.get("no_index", "0").strip().lower()
+        if word == "true" or (word != "false" and self.parsed(word, "no_index") != 0.0):
+            return replace(panel, masked=(whole,))
+        edge = int(max(0.0, self.parsed(values.get("mask_edge_pixels", "0"), "mask_edge_pixels")))
+        areas: list[Rectangle] = []
+        if 2 * edge >= min(slow, fast):
+            areas = [whole]
+        elif edge:
+            areas = [
+                Rectangle(0, edge, 0, fast),
+                Rectangle(slow - edge, slow, 0, fast),
+                Rectangle(0, slow, 0, edge),
+                Rectangle(0, slow, fast - edge, fast),
+            ]
+        mask: Mask | None = None
+        for name, bounds in self.regions:
+            if name not in ("", panel.name):
+                continue
+            if "min_fs" in bounds:
+                rows = [int(bounds[f"{end}_ss"]) - min_ss for end in ("min", "max")]
+                columns = [int(bounds[f"{end}_fs"]) - min_fs for end in ("min", "max")]
+                areas.append(Rectangle(rows[0], rows[1] + 1, columns[0], columns[1] + 1))
+                continue
+            if slow * fast > _MAXIMUM_MASKED:
+                raise self.refusal(f"panel '{shown(panel.name)}' is too large for a mask")
+            if _may_touch(panel, bounds):
+                mask = _outside(panel, bounds) if mask is None else mask & _outside(panel, bounds)
+        return replace(panel, masked=tuple(areas), mask=mask)
+
+    def _bounds(self, region: Lines) -> dict[str, float]:
+        """Return the bounds of a bad region: four, in x and y or in fs and ss."""
+        pairs = ("min_x", "max_x", "min_y", "max_y"), ("min_fs", "max_fs", "min_ss", "max_ss")
+        bounds = {
+            name: self.parsed(region[name], f"a bad region's {name}")
+            for name in (*pairs[0], *pairs[1])
+            if name in region
+        }
+        if not any(set(four) <= set(bounds) for four in pairs):
+            raise self.refusal("a bad region lacks one of its four bounds")
+        if len(bounds) > 4:
+            raise self.refusal("a bad region has bounds in x, y and in fs, ss")
+        return bounds
+
+    def _sized(self, text: str | None, what: str) -> tuple[float, str] | None:
+        """Split a value into number and unit; None for one that stands in the data files."""
+        match = None if text is None else _SIZED.fullmatch(text)
+        return None if match is None else (self.parsed(match[1], what), match[2].strip())
+
+    def length(self, text: str | None) -> float | None:
+        """Return a length, mm, or None where it stands in the data files; without a unit in m."""
+        found = self._sized(text, "a length")
+        if found is None:
+            return None
+        unit = length_mm(found[1] or "m")
+        if unit is None:
+            raise self.refusal(f"'{shown(text or '')}' is no length in m or mm")
+        return found[0] * unit
+
+    def wavelength(self) -> float | None:
+        """Return the wavelength, Å, where the file states it, a photon energy or a voltage."""
+        top = self.top
+        names = [
+            name for name in ("photon_energy", "wavelength", "electron_voltage") if name in top
+        ]
+        if len(names) > 1:
+            raise self.refusal(f"{' and '.join(names)} are given", "keep one")
+        name = names[0] if names else "photon_energy"
+        found = self._sized(top.get(name), name)
+        if found is None:
+            self.note(f"{name} is not a number in the file: the wavelength must be given")
+            return None
+        size = self.positive(found[0], name)
+        unknown = self.refusal(f"{name} '{shown(top[name])}' has no known unit")
+        if name == "electron_voltage":
+            factor = _VOLTS.get(found[1].lower())
+            if factor is None:
+                raise unknown
+            self.note("the beam is one of electrons: the image is that of X-rays of its wavelength")
+            return _ELECTRON[0] / math.sqrt(size * factor * (1.0 + _ELECTRON[1] * size * factor))
+        unit = spectral_unit(found[1]) if found[1] else EV
+        if name == "wavelength" and not found[1]:
+            unit = unit_by_size([size], "wavelength", self.path, name)
+            self.note(f"wavelength says no unit: {size:g} is taken as {unit.name} by its size")
+        if unit is None or (unit.quantity == "energy") != (name == "photon_energy"):
+            raise unknown
+        return self.positive(unit.angstrom(size), "wavelength")
+
+    def say_what_is_left(self) -> None:
+        """Say what the file holds that bears on its images and is not read."""
+        given = set(self.top).union(*self.panels.values())
+        if masks := sorted(name for name in given if _MASKS.match(name)):
+            self.note(f"left aside: {', '.join(masks)}; detector.mask_file gives a mask")
+        if counts := sorted(given & set(_COUNTS)):
+            self.note(f"left aside, since images are in photons: {', '.join(counts)}")
+        width = self.parsed(self.top.get("bandwidth", "0"), "bandwidth")
+        if width > 1e-7:
+            self.note(
+                f"bandwidth {width:g} (standard deviation of the wavelength over itself) is left "
+                "aside: beam.dispersion or beam.spectrum gives it"
+            )
+        unknown = sorted(
+            shown(name)
+            for name in given - _READ_AT_TOP - set(_COUNTS)
+            if not _WITHOUT_EFFECT.fullmatch(name) and not _MASKS.match(name)
+        )
+        if unknown:
+            self.note(f"not known and left aside: {', '.join(unknown[:20])}")
 
 
-def _pixel_mm(name: str, values: dict[str, str], path: str) -> float:
-    """Return the length that corners count in, mm: 1/res, or pixel_pitch."""
-    source = f"{path}: {shown(name)}"
-    if "res" in values:
-        return 1e3 / positive(parsed_number(values["res"], source, "res"), source, "res")
-    pitch = _length(values.get("pixel_pitch"), path)
-    if pitch is None:
-        raise InputError(f"panel '{shown(name)}' has no res", source=path)
-    return positive(pitch, source, "pixel_pitch")
-
-
-def _vector(text: str, place: str, what: str) -> Triple:
+def _vector(text: str, here: GeometryReading, what: str) -> Triple:
     """Read a sum of terms such as +0.999x -0.002y."""
     parts = {"x": 0.0, "y": 0.0, "z": 0.0}
     position = 0
     while position < len(text):
         match = _TERM.match(text, position)
         if match is None:
-            raise InputError(f"{what} '{shown(text)}' is no direction", source=place)
+            raise here.refusal(f"{what} '{shown(text)}' is no direction")
         factor = (match[1] or "+").replace(" ", "")
         parts[match[2]] += float(f"{factor}1" if factor in "+-" else factor)
         position = match.end()
         if not text[position:].strip():
             break
-    vector = parts["x"], parts["y"], parts["z"]
-    for part in vector:
-        number(part, place, what)
-    return vector
+    return here.triple(list(parts.values()), what)
 
 
-def _sized(text: str | None, what: str, path: str) -> tuple[float, str] | None:
-    """Split a value into number and unit; None for one that stands in the data files."""
-    match = None if text is None else _SIZED.fullmatch(text)
-    return None if match is None else (parsed_number(match[1], path, what), match[2].strip())
+def _may_touch(panel: PanelGeometry, bounds: dict[str, float]) -> bool:
+    """Whether a region of the laboratory meets the rectangle around a panel."""
+    for axis, name in enumerate("xy"):
+        places = [
+            panel.origin[axis] / panel.pixel_size + f * panel.fast[axis] + s * panel.slow[axis]
+            for f in (0, panel.shape[1])
+            for s in (0, panel.shape[0])
+        ]
+        if not (min(places) < bounds[f"max_{name}"] and max(places) > bounds[f"min_{name}"]):
+            return False
+    return True
 
 
-def _length(text: str | None, path: str) -> float | None:
-    """Return a length, mm, or None where it stands in the data files; without a unit in m."""
-    found = _sized(text, "a length", path)
-    if found is None:
-        return None
-    unit = length_mm(found[1] or "m")
-    if unit is None:
-        raise InputError(f"'{shown(text or '')}' is no length in m or mm", source=path)
-    return found[0] * unit
-
-
-def _wavelength(top: dict[str, str], notes: list[str], path: str) -> float | None:
-    """Return the wavelength, Å, where the file states it, a photon energy or a voltage."""
-    names = [name for name in ("photon_energy", "wavelength", "electron_voltage") if name in top]
-    if len(names) > 1:
-        raise InputError(f"{' and '.join(names)} are given", source=path, remedy="keep one")
-    name = names[0] if names else "photon_energy"
-    found = _sized(top.get(name), name, path)
-    if found is None:
-        notes.append(f"{name} is not a number in the file: the wavelength must be given")
-        return None
-    size = positive(found[0], path, name)
-    if name == "electron_voltage":
-        volts = _VOLTS.get(found[1].lower())
-        if volts is None:
-            raise InputError(f"{name} '{shown(top[name])}' has no known unit", source=path)
-        notes.append("the beam is one of electrons: the image is that of X-rays of its wavelength")
-        return _ELECTRON[0] / math.sqrt(size * volts * (1.0 + _ELECTRON[1] * size * volts))
-    unit = spectral_unit(found[1]) if found[1] else EV
-    if name == "wavelength" and not found[1]:
-        unit = unit_by_size([size], "wavelength", path, name)
-        notes.append(f"wavelength says no unit: {size:g} is taken as {unit.name} by its size")
-    if unit is None or (unit.quantity == "energy") != (name == "photon_energy"):
-        raise InputError(f"{name} '{shown(top[name])}' has no known unit", source=path)
-    return positive(unit.angstrom(size), path, "wavelength")
-
-
-def _left_aside(contents: _Contents, path: str) -> list[str]:
-    """Say what the file holds that bears on its images and is not read."""
-    given = set(contents.top).union(*contents.panels.values())
-    notes = []
-    if masks := sorted(name for name in given if _MASKS.match(name)):
-        notes.append(f"left aside: {', '.join(masks)}; detector.mask_file gives a mask")
-    if counts := sorted(given & set(_COUNTS)):
-        notes.append(f"left aside, since images are in photons: {', '.join(counts)}")
-    if "bandwidth" in contents.top:
-        width = parsed_number(contents.top["bandwidth"], path, "bandwidth")
-        if width > 1e-7:
-            notes.append(f"bandwidth {width:g} (standard deviation of the wavelength over itself) "
-                         "is left aside: beam.dispersion or beam.spectrum gives it")  # fmt: skip
-    unknown = sorted(
-        shown(name)
-        for name in given - _READ_AT_TOP - set(_COUNTS)
-        if not _WITHOUT_EFFECT.fullmatch(name) and not _MASKS.match(name)
-    )
-    if unknown:
-        notes.append(f"not known and left aside: {', '.join(unknown[:20])}")
-    return notes
+def _outside(panel: PanelGeometry, bounds: dict[str, float]) -> Mask:
+    """Pixels whose centres lie outside a region of the laboratory, bounds in pixels."""
+    slow_count, fast_count = panel.shape
+    inside = np.ones(panel.shape, dtype=np.bool_)
+    fast = (np.arange(fast_count) + 0.5)[np.newaxis, :]
+    rows = max(1, _BLOCK_PIXELS // fast_count)
+    for start in range(0, slow_count, rows):
+        block = inside[start : start + rows]
+        slow = (np.arange(start, start + block.shape[0]) + 0.5)[:, np.newaxis]
+        for axis, name in enumerate("xy"):
+            place = (
+                panel.origin[axis] / panel.pixel_size
+                + fast * panel.fast[axis]
+                + slow * panel.slow[axis]
+            )
+            block &= (place > bounds[f"min_{name}"]) & (place < bounds[f"max_{name}"])
+    return ~inside

@@ -6,245 +6,201 @@ which describe the detector by its centre and distance alone, are read by `nexus
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any, Final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import InputError
 from distbragg.matrices import apply3
-from distbragg.read.geometry.model import (
-    FileGeometry,
-    PanelGeometry,
-    Triple,
-    check_panels,
-    count,
-    positive,
-    square_pixel,
-    triple,
-)
+from distbragg.read.geometry.model import FileGeometry, PanelGeometry, Triple
 from distbragg.read.geometry.nexus_beam import beam_of
-from distbragg.read.geometry.nexus_file import (
-    NexusFile,
-    Node,
-    open_nexus,
-    resolved,
-    text,
-    turned,
-)
+from distbragg.read.geometry.nexus_file import NexusFile, Node, open_nexus, turned
 from distbragg.read.geometry.nexus_plain import (
-    pixels_counted,
     plain_panel,
     plain_rotation,
     say_other_place,
+    scan_of,
     setting_energy,
 )
-from distbragg.read.heaps import load_filters
+from distbragg.read.hdf5 import Attributes, stored_values
 from distbragg.read.text import shown
 
 _FRAME: Final = "NeXus's (McStas: beam along +z)"
 _LARGEST_MASK: Final = 1 << 27
-_WIDTHS: Final = ("_increment_set", "_increment", "_range_average")
 _NUMBERED_MASKS: Final = 16
-_DIMENSIONS: Final = 2
 
 Mask = NDArray[Any]
+Shape = tuple[int, int]
 
 
 def read_nxmx(path: str) -> FileGeometry:
-    """Read the first NXmx entry of a NeXus file.
-
-    Raises
-    ------
-    InputError
-        No NeXus file, or a detector whose modules cannot be placed.
-    """
+    """Read the first NXmx entry of a NeXus file."""
     with open_nexus(path) as file:
-        return check_panels(_geometry(file))
+        entry = file.first(file.file, "NXentry", "NXinstrument")
+        instrument = file.first(entry, "NXinstrument", "NXdetector")
+        # One with modules before one with pixels, before diodes and the like.
+        detector = file.first(instrument, "NXdetector", "NXdetector_module", "x_pixel_size")
+        beam = beam_of(file, entry, instrument, None)
+        wavelength = beam.wavelength
+        if wavelength is None:
+            wavelength = setting_energy(file, detector)
+        modules = file.of_class(detector, "NXdetector_module")
+        mask = _mask(file, detector)
+        counted = _pixels_counted(file, detector, mask)
+        distance_stated = centre_stated = True
+        if modules:
+            panels = [_panel(file, detector, module, mask, counted) for _, module in modules]
+            say_other_place(file, detector, panels)
+        else:
+            panel, distance_stated, centre_stated = plain_panel(file, detector, counted)
+            if mask is not None and mask.shape != panel.shape:
+                file.note("the pixel mask has another size than the detector and is left aside")
+                mask = None
+            panels = [replace(panel, mask=_cut(file, mask, [0, 0], panel.shape))]
+        thickness = file.length(detector, "sensor_thickness")
+        material = file.text(detector, "sensor_material")
+        spindle, phi, oscillation = _goniometer(file, entry)
+        _say_what_is_left(file, entry, detector)
+        return FileGeometry(
+            source=file.path,
+            format="nxmx",
+            frame=_FRAME,
+            panels=tuple(
+                replace(panel, thickness=thickness, material=material) for panel in panels
+            ),
+            beam=(0.0, 0.0, 1.0),
+            wavelength=wavelength,
+            spectrum=beam.spectrum,
+            polarization=beam.polarization or (1.0, 0.0, 0.0),
+            polarization_fraction=beam.fraction,
+            spindle=spindle,
+            phi=phi,
+            oscillation=oscillation,
+            distance_stated=distance_stated,
+            centre_stated=centre_stated,
+            notes=file.said,
+        )
 
 
-def _geometry(file: NexusFile) -> FileGeometry:
-    entry = file.first(file.file, "NXentry", "NXinstrument")
-    instrument = file.first(entry, "NXinstrument", "NXdetector")
-    detector = _detector(file, instrument)
-    beam = beam_of(file, entry, instrument, None)
-    wavelength = beam.wavelength
-    if wavelength is None:
-        wavelength = setting_energy(file, detector)
-    file.notes.extend(note.text for note in beam.notes)
-    modules = file.of_class(detector, "NXdetector_module")
-    stated = (True, True)
-    if modules:
-        panels = _panels(file, detector, modules)
-    else:
-        panel, stated = plain_panel(file, detector, _mask(file, detector))
-        panels = (panel,)
-    if modules:
-        say_other_place(file, detector, panels)
-    spindle, phi, oscillation = _goniometer(file, entry)
-    _say_what_is_left(file, entry, detector)
-    return FileGeometry(
-        source=file.path,
-        format="nxmx",
-        frame=_FRAME,
-        panels=panels,
-        beam=(0.0, 0.0, 1.0),
-        wavelength=wavelength,
-        spectrum=beam.spectrum,
-        polarization=beam.polarization or (1.0, 0.0, 0.0),
-        polarization_fraction=beam.fraction,
-        spindle=spindle,
-        phi=phi,
-        oscillation=oscillation,
-        distance_stated=stated[0],
-        centre_stated=stated[1],
-        notes=tuple(dict.fromkeys(file.notes)),
-    )
-
-
-def _panels(
-    file: NexusFile, detector: Node, modules: list[tuple[str, Node]]
-) -> tuple[PanelGeometry, ...]:
-    thickness = file.length(detector, "sensor_thickness")
-    material = text(file.scalar(detector, "sensor_material"))
-    mask = _mask(file, detector)
-    return tuple(
-        replace(_panel(file, detector, name, module, mask), thickness=thickness, material=material)
-        for name, module in modules
-    )
-
-
-def _detector(file: NexusFile, instrument: Node) -> Node:
-    """Return the detector: one with modules before one with pixels, before diodes and the like."""
-    for holding in ("NXdetector_module", "x_pixel_size", ""):
-        found = file.of_class(instrument, "NXdetector")
-        if any(file.of_class(node, holding) or holding in node for _, node in found):
-            return file.first(instrument, "NXdetector", holding)
-    return file.first(instrument, "NXdetector")
-
-
-def _start(file: NexusFile, detector: Node, module: Node, direction: Node) -> str:
-    """Return where the chain of a pixel direction begins.
-
-    A direction that names no axis stands where its module's or its detector's `depends_on` says.
-    """
-    named = [(text(direction.attrs.get("depends_on")), direction.name)]
-    named += [(text(file.scalar(place, "depends_on")), f"{place.name}/x")
-              for place in (module, detector)]  # fmt: skip
-    for name, place in named:
-        if name not in ("", "."):
-            return resolved(name, place)
-    return "."
-
-
-def _image_shape(mask: Mask | None) -> tuple[int, int] | None:
-    return None if mask is None or mask.ndim != _DIMENSIONS else mask.shape
-
-
-def _as_counted(
-    file: NexusFile, name: str, shape: tuple[int, int], counted: tuple[int, int] | None
-) -> tuple[int, int]:
-    """Return pixels (slow, fast) of a module; some masters write them as (fast, slow).
-
-    They do where the detector or its mask, `counted`, has them the other way round.
-    """
-    if counted is None or counted == shape or counted != shape[::-1]:
-        return shape
-    file.notes.append(
-        f"data_size of {name} is (fast, slow): the detector has {counted[1]} x {counted[0]} pixels"
-    )
-    return counted
+def _pixels_counted(file: NexusFile, detector: Node, mask: Mask | None) -> Shape | None:
+    """Pixels (slow, fast) as the detector counts them, else as its mask has them, or None."""
+    specific = file.group(detector, "detectorSpecific")
+    names = [f"{side}_pixels_in_detector" for side in "yx"]
+    counts = [None if specific is None else file.optional(specific, name) for name in names]
+    if None not in counts:
+        slow, fast = (file.count(number, name) for number, name in zip(counts, names, strict=True))
+        return slow, fast
+    return None if mask is None or mask.ndim != 2 else (mask.shape[0], mask.shape[1])
 
 
 def _panel(
-    file: NexusFile, detector: Node, name: str, module: Node, mask: Mask | None
+    file: NexusFile, detector: Node, module: Node, mask: Mask | None, counted: Shape | None
 ) -> PanelGeometry:
-    fast = file.stored(module, "fast_pixel_direction")
-    slow = file.stored(module, "slow_pixel_direction")
+    name = module.name.rpartition("/")[2]
+    fast, slow = (file.stored(module, f"{side}_pixel_direction") for side in ("fast", "slow"))
     if fast is None or slow is None:
-        raise InputError(f"{name} has no pixel directions", source=file.path)
+        raise file.refusal(f"{name} has no pixel directions")
     shape, first = _area(file, name, module)
-    shape = _as_counted(file, name, shape, pixels_counted(file, detector) or _image_shape(mask))
-    fast_unit = file.length_unit(fast.attrs, "fast_pixel_direction")
-    slow_unit = file.length_unit(slow.attrs, "slow_pixel_direction")
-    pixel = square_pixel(
-        positive(file.values(fast, "a pixel")[0] * fast_unit, file.path, "the pixel size"),
-        positive(file.values(slow, "a pixel")[0] * slow_unit, file.path, "the pixel size"),
-        file.path,
+    # Some masters write (fast, slow).
+    if counted is not None and counted != shape and counted == shape[::-1]:
+        shape = counted
+        file.note(
+            f"data_size of {name} is (fast, slow): the detector has {shape[1]} x {shape[0]} pixels"
+        )
+    unit = file.length_unit(fast, "fast_pixel_direction")
+    pixel = file.square_pixel(
+        file.values(fast, "a pixel")[0] * unit,
+        file.values(slow, "a pixel")[0] * file.length_unit(slow, "slow_pixel_direction"),
+        "the pixel size",
     )
     turn, shift = file.chain(_start(file, detector, module, fast))
     slow_turn, _ = file.chain(_start(file, detector, module, slow))
-    origin = apply3(turn, file.offset(fast, name, fast_unit)) + shift
+    origin = apply3(turn, file.offset(fast, name, unit)) + shift
     return PanelGeometry(
         name=name,
         shape=shape,
         pixel_size=pixel,
-        origin=triple(origin.tolist(), file.path, f"the place of {name}"),
+        origin=file.triple(origin.tolist(), f"the place of {name}"),
         fast=turned(turn, file.axis(fast, name)),
         slow=turned(slow_turn, file.axis(slow, name)),
-        mask=_cut(file, mask, first, shape),
+        mask=_cut(file, mask, [int(value) for value in first], shape),
     )
 
 
-def _area(file: NexusFile, name: str, module: Node) -> tuple[tuple[int, int], list[float]]:
+def _start(file: NexusFile, detector: Node, module: Node, direction: Node) -> str:
+    """Return where a direction's chain begins: at its own axis, its module's, or its detector's."""
+    for start in (file.outer(direction), file.innermost(module), file.innermost(detector)):
+        if start not in ("", "."):
+            return start
+    return "."
+
+
+def _area(file: NexusFile, name: str, module: Node) -> tuple[Shape, list[float]]:
     """Pixels (slow, fast) of a module, and where its first one lies in the image."""
-    size = file.field(module, "data_size")
-    origin = file.stored(module, "data_origin")
+    if file.stored(module, "data_size") is None:
+        raise file.refusal(f"{module.name} has no data_size")
+    size = file.values(file.stored(module, "data_size"), "data_size")
+    origin, stride = (file.stored(module, f"data_{what}") for what in ("origin", "stride"))
     first = [0.0] * len(size) if origin is None else file.values(origin, "data_origin")
     if len(size) < 2 or len(first) != len(size):
-        raise InputError(f"data_size of {name} has not two numbers", source=file.path)
-    stride = file.stored(module, "data_stride")
+        raise file.refusal(f"data_size of {name} has not two numbers")
     if stride is not None and any(value != 1.0 for value in file.values(stride, "data_stride")):
-        raise InputError(
-            f"{name} has a data_stride", source=file.path, remedy="only whole modules are read"
-        )
-    shape = count(size[-2], file.path, "data_size"), count(size[-1], file.path, "data_size")
-    return shape, first
+        raise file.refusal(f"{name} has a data_stride", "only whole modules are read")
+    return (file.count(size[-2], "data_size"), file.count(size[-1], "data_size")), first
 
 
 def _mask(file: NexusFile, detector: Node) -> Mask | None:
-    """Return the pixel masks that are stored here as one: 0 for good pixels.
-
-    `pixel_mask` and every `pixel_mask_N` beside it count.
-    """
-    total: Mask | None = None
-    places = [detector, file.group(detector, "detectorSpecific")]
+    """Return the masks of one place (`pixel_mask`, `pixel_mask_N`) as one: 0 for good pixels."""
     names = ["pixel_mask", *(f"pixel_mask_{index}" for index in range(_NUMBERED_MASKS))]
-    for place in places:
+    for place in (detector, file.group(detector, "detectorSpecific")):
+        total: Mask | None = None
         for name in names if place is not None else ():
             part = _one_mask(file, place, name)
             if part is None:
                 continue
             if total is not None and total.shape != part.shape:
-                raise InputError("the pixel masks differ in shape", source=file.path)
+                raise file.refusal("the pixel masks differ in shape")
             total = part if total is None else total | part
         if total is not None:
             return total
     return None
 
 
-def _one_mask(file: NexusFile, detector: Node, name: str) -> Mask | None:
-    member = file.stored(detector, name)
-    if not isinstance(member, h5py.Dataset) or member.is_virtual or member.external:
-        if detector.get(name, getlink=True) is not None:
-            file.notes.append("the pixel mask lies in another file and is left aside")
+def _one_mask(file: NexusFile, place: Node, name: str) -> Mask | None:
+    member = file.dataset(place, name)
+    if member is None:
+        if place.get(name, getlink=True) is not None:
+            file.note("the pixel mask lies in another file and is left aside")
         return None
     if member.dtype.kind not in "iub" or not 2 <= member.ndim <= 3:
-        raise InputError("pixel_mask is no image of whole numbers", source=file.path)
+        raise file.refusal("pixel_mask is no image of whole numbers")
     if not 0 < member.size <= _LARGEST_MASK:
-        raise InputError(f"the pixel mask has {member.size} pixels", source=file.path)
-    load_filters()
+        raise file.refusal(f"the pixel mask has {member.size} pixels")
     try:
-        return np.asarray(np.asarray(member[()]) != 0)
+        return np.asarray(stored_values(member, file.path) != 0)
     except OSError:
-        file.notes.append(
+        file.note(
             "the pixel mask is compressed by a filter that is not installed and is left aside: "
             "pip install hdf5plugin"
         )
         return None
+
+
+def _cut(
+    file: NexusFile, mask: Mask | None, first: list[int], shape: Shape
+) -> NDArray[np.bool_] | None:
+    """Good pixels of a module, where the mask reaches over it and takes any out."""
+    if mask is None:
+        return None
+    if mask.ndim == len(first) == 3 and 0 <= first[0] < mask.shape[0]:
+        mask = mask[first[0]]
+    slow, fast = first[-2:]
+    good = mask[slow : slow + shape[0], fast : fast + shape[1]] == 0
+    if good.shape != shape:
+        file.note("the pixel mask does not reach over every module and is left aside there")
+        return None
+    return None if good.all() else good
 
 
 def _goniometer(file: NexusFile, entry: Node) -> tuple[Triple | None, float | None, float | None]:
@@ -253,90 +209,43 @@ def _goniometer(file: NexusFile, entry: Node) -> tuple[Triple | None, float | No
     if not samples:
         return None, None, None
     sample = samples[0][1]
-    start = resolved(text(file.scalar(sample, "depends_on")), sample.name + "/x")
-    axes = [dataset for _, dataset in file.axes(start)] or _unnamed_axes(file, sample)
-    rotations = [
-        dataset for dataset in axes if text(dataset.attrs.get("transformation_type")) == "rotation"
-    ]
+    axes = [dataset for _, dataset in file.axes(file.innermost(sample))]
+    axes = axes or _unnamed_axes(file, sample)
+    rotations = [axis for axis in axes if file.attribute(axis, "transformation_type") == "rotation"]
     if not rotations:
         return plain_rotation(file, sample)
-    scans = [(*_scan(file, dataset), dataset) for dataset in rotations]
+    scans = [(*scan_of(file, axis, file.angle_unit(axis, axis.name)), axis) for axis in rotations]
     moving = [scan for scan in scans if scan[1]]
     if len(moving) > 1:
-        file.notes.append(f"{moving[0][2].name} is used of {len(moving)} axes that turn")
+        file.note(f"{moving[0][2].name} is used of {len(moving)} axes that turn")
     # An axis that turns; else one that is written as a scan is; else the innermost.
-    phi, oscillation, dataset = moving[0] if moving else max(scans, key=lambda s: s[2].size)
-    outer = resolved(text(dataset.attrs.get("depends_on")), dataset.name)
-    turn, _ = file.chain(outer)
-    return turned(turn, file.axis(dataset, dataset.name)), phi, oscillation
+    phi, oscillation, axis = moving[0] if moving else max(scans, key=lambda scan: scan[2].size)
+    turn, _ = file.chain(file.outer(axis))
+    return turned(turn, file.axis(axis, axis.name)), phi, oscillation
 
 
 def _unnamed_axes(file: NexusFile, sample: Node) -> list[Node]:
     """Return the axes of a sample that does not say on which it depends."""
     found = [
-        node
+        axis
         for _, group in file.of_class(sample, "NXtransformations")
         for name in sorted(group)
-        if isinstance(node := file.stored(group, name), h5py.Dataset) and "vector" in node.attrs
+        if (axis := file.dataset(group, name)) is not None and "vector" in Attributes(axis)
     ]
     if found:
-        file.notes.append("the sample has no depends_on: its axes are taken as they stand")
+        file.note("the sample has no depends_on: its axes are taken as they stand")
     return found
-
-
-def _scan(file: NexusFile, dataset: Node) -> tuple[float, float | None]:
-    """Start and width of an axis's first frame, degrees.
-
-    The width is the step to the next frame; of a single frame, that of `NAME_increment_set` or
-    the way to `NAME_end`.
-    """
-    unit = file.angle_unit(dataset.attrs, dataset.name)
-    angles = file.values(dataset, dataset.name)
-    if len(angles) > 1:
-        step = (angles[1] - angles[0]) * unit
-        # More than half a turn, and back again: the step went past 360 degrees.
-        if abs(step) > 180.0 and len(angles) > 2 and (angles[2] - angles[1]) * step < 0.0:
-            step = math.remainder(step, 360.0)
-        return angles[0] * unit, step
-    stem = str(dataset.name).rpartition("/")[2]
-    for ending in (*_WIDTHS, "_end"):
-        member = file.stored(dataset.parent, stem + ending)
-        if isinstance(member, h5py.Dataset):
-            width = file.values(member, stem + ending)[0]
-            if "units" in member.attrs:
-                unit = file.angle_unit(member.attrs, stem + ending)
-            return angles[0] * unit, (width - angles[0] if ending == "_end" else width) * unit
-    return angles[0] * unit, None
 
 
 def _say_what_is_left(file: NexusFile, entry: Node, detector: Node) -> None:
     """Add notes on what bears on an image and is not read."""
     for parent in (entry, detector.parent):
         for _, source in file.of_class(parent, "NXsource"):
-            probe = text(file.scalar(source, "probe"))
+            probe = file.text(source, "probe")
             if probe.lower() not in ("", "x-ray", "xray", "x-rays", "photon"):
-                file.notes.append(f"the probe is '{shown(probe)}': the image is that of X-rays")
+                file.note(f"the probe is '{shown(probe)}': the image is that of X-rays")
     for _, sample in file.of_class(entry, "NXsample"):
         names = [name for name in ("unit_cell", "orientation_matrix", "ub_matrix")
                  if file.stored(sample, name) is not None]  # fmt: skip
         if names:
-            file.notes.append(f"left aside of the sample: {', '.join(names)}; crystal gives them")
-
-
-def _cut(
-    file: NexusFile, mask: Mask | None, first: list[float], shape: tuple[int, int]
-) -> NDArray[np.bool_] | None:
-    """Good pixels of a module, where the mask reaches over it and takes any out."""
-    if mask is None:
-        return None
-    start = [int(value) for value in first]
-    inside = mask.ndim == 3 and len(start) == 3 and 0 <= start[0] < mask.shape[0]
-    part = mask[start[0]] if inside else mask
-    good: NDArray[np.bool_] | None = None
-    if part.ndim == 2:
-        rows = slice(start[-2], start[-2] + shape[0])
-        good = part[rows, start[-1] : start[-1] + shape[1]] == 0
-    if good is None or good.shape != shape:
-        file.notes.append("the pixel mask does not reach over every module and is left aside there")
-        return None
-    return None if good.all() else good
+            file.note(f"left aside of the sample: {', '.join(names)}; crystal gives them")

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.notes import Note, Notes
+from distbragg.notes import Notes
 from distbragg.read.geometry.model import Triple
-from distbragg.read.geometry.nexus_file import NexusFile, Node, open_nexus, text
+from distbragg.read.geometry.nexus_file import NexusFile, Node, open_nexus
+from distbragg.read.hdf5 import Attributes, stored_values
 from distbragg.read.spectrum import Spectrum, first_of_many, unit_by_size, usable_weights
 from distbragg.read.units import Quantity, SpectralUnit, spectral_unit, unit_attribute
 
@@ -39,36 +39,18 @@ _STOKES: Final = ("incident_polarization_stokes", "incident_polarisation_stokes"
 
 @dataclass(slots=True)
 class NexusBeam:
-    """What a file says of the beam of one shot.
+    """What a file says of the beam of one shot."""
 
-    Attributes
-    ----------
-    wavelength : float, Å, or None
-    spectrum : Spectrum or None
-    polarization : 3 floats or None
-        Direction of the E-vector.
-    fraction : float or None
-        Share polarised along it.
-    notes : list of Note
-    """
-
-    wavelength: float | None = None
+    wavelength: float | None = None  # Å
     spectrum: Spectrum | None = None
-    polarization: Triple | None = None
-    fraction: float | None = None
-    notes: list[Note] = field(default_factory=list)
+    polarization: Triple | None = None  # direction of the E-vector
+    fraction: float | None = None  # of the intensity, polarised along it
+    notes: Notes = ()
 
     def as_spectrum(self, path: str) -> Spectrum:
-        """Return the spectrum; a single wavelength is one of one channel.
-
-        Raises
-        ------
-        InputError
-            The file says no wavelength.
-        """
-        notes: Notes = tuple(self.notes)
+        """Return the spectrum; a single wavelength is one of one channel."""
         if self.spectrum is not None:
-            return Spectrum(self.spectrum.wavelength, self.spectrum.weight, notes)
+            return Spectrum(self.spectrum.wavelength, self.spectrum.weight, self.notes)
         if self.wavelength is None:
             raise InputError(
                 "there is neither an NXbeam with a wavelength nor weights_dataset and "
@@ -77,26 +59,13 @@ class NexusBeam:
                 field="beam.spectrum",
                 remedy="name the two arrays in it",
             )
-        return Spectrum(np.array([self.wavelength]), np.ones(1), notes)
+        return Spectrum(np.array([self.wavelength]), np.ones(1), self.notes)
 
 
 def read_nexus_beam(path: str, shot: int | None) -> NexusBeam:
-    """Read the beam of one shot of the first entry of a NeXus file.
-
-    Parameters
-    ----------
-    path : str
-    shot : int or None
-        Counted from 0; None takes the first, and a note says so.
-
-    Raises
-    ------
-    InputError
-        No NeXus file, no such shot, or values that are no spectrum.
-    """
+    """Read the beam of a shot, from 0, of the first entry; None takes shot 0, which a note says."""
     with open_nexus(path) as file:
-        entries = file.of_class(file.file, "NXentry")
-        if not entries:
+        if not file.of_class(file.file, "NXentry"):
             return NexusBeam()
         entry = file.first(file.file, "NXentry", "NXinstrument")
         return beam_of(file, entry, file.first(entry, "NXinstrument"), shot)
@@ -113,7 +82,7 @@ def beam_of(file: NexusFile, entry: Node, instrument: Node, shot: int | None) ->
                 if not present:
                     continue
                 if nx_class != "NXbeam":
-                    reader.note(f"the wavelength is that of {name}, an {nx_class}")
+                    file.note(f"the wavelength is that of {name}, an {nx_class}")
                 reader.read(group, *present[0])
                 reader.look_beside(group, present)
                 return reader.checked()
@@ -127,26 +96,19 @@ class _Reader:
         self.file, self.shot = file, shot
         self.found = NexusBeam()
         self.shots, self.varies = 1, False
+        self.said_before = len(file.notes)
 
     def checked(self) -> NexusBeam:
-        """Return what was found.
-
-        Raises
-        ------
-        InputError
-            A shot was asked for that the file does not have.
-        """
+        """Return what was found."""
         if self.shot is not None and self.shot >= self.shots:
-            raise InputError(
-                f"there is no shot {self.shot}; the beam is given for {self.shots}",
-                source=self.file.path,
-                field="beam.spectrum.shot",
-            )
+            raise self._no_shot(f"the beam is given for {self.shots}")
+        self.found.notes = tuple(self.file.notes[self.said_before :])
         return self.found
 
-    def note(self, words: str) -> None:
-        """Add a note on the file."""
-        self.found.notes.append(Note("note", self.file.path, words))
+    def _no_shot(self, there_are: str) -> InputError:
+        return self.file.refusal(
+            f"there is no shot {self.shot}; {there_are}", field="beam.spectrum.shot"
+        )
 
     def read(self, group: Node, name: str, quantity: Quantity) -> None:
         """Read wavelength and spectrum from a field and its variants."""
@@ -157,16 +119,18 @@ class _Reader:
         else:
             label = str(channels.name).rpartition("/")[2]
             spectrum = self._spectrum(channels, weights, label, quantity)
-            self.found.notes.extend(spectrum.notes)
+            self.file.notes.extend(spectrum.notes)
             if channels.name == values.name:
                 self.found.wavelength = _mean(spectrum)
             else:
                 self.found.wavelength = self._single(values, name, quantity)
-                self.note(f"the spectrum is that of the variant {label}; {name} is its nominal one")
+                self.file.note(
+                    f"the spectrum is that of the variant {label}; {name} is its nominal one"
+                )
             if spectrum.wavelength.size > 1:
                 self.found.spectrum = spectrum
         if self.shot is None and self.varies:
-            self.found.notes.append(first_of_many(self.file.path, self.shots))
+            self.file.notes.append(first_of_many(self.file.path, self.shots))
 
     def look_beside(self, group: Node, present: Sequence[tuple[str, Quantity]]) -> None:
         """Read the polarisation, and say what is left aside."""
@@ -176,35 +140,33 @@ class _Reader:
             if first is None:
                 self.found.wavelength = second
             elif second is not None and abs(second - first) > _DISAGREE * first:
-                self.note(f"{other} says {second:.6g} Å, {present[0][0]} {first:.6g} Å: the latter "
-                          "is used")  # fmt: skip
+                says = f"{other} says {second:.6g} Å, {present[0][0]} {first:.6g} Å"
+                self.file.note(f"{says}: the latter is used")
         for name in _STOKES:
-            values = self.file.stored(group, name)
-            if isinstance(values, h5py.Dataset) and values.size >= 4:
+            values = self.file.dataset(group, name)
+            if values is not None and values.size >= 4:
                 self._polarization(values, name)
         spread = f"{present[0][0]}_spread"
         aside = [name for name in (spread, *_ASIDE) if self.file.stored(group, name) is not None]
         if aside:
-            self.note(f"left aside: {', '.join(aside)}; beam gives what an image depends on")
-        if text(self.file.scalar(group, "depends_on")) not in ("", "."):
-            self.note("depends_on of the beam is left aside: it travels along +z")
+            self.file.note(f"left aside: {', '.join(aside)}; beam gives what an image depends on")
+        if self.file.text(group, "depends_on") not in ("", "."):
+            self.file.note("depends_on of the beam is left aside: it travels along +z")
 
     def _dataset(self, group: Node, name: str) -> Node:
-        found = self.file.stored(group, name)
-        if not isinstance(found, h5py.Dataset):
-            raise InputError(f"{name} is no field of numbers", source=self.file.path)
+        found = self.file.dataset(group, name)
+        if found is None:
+            raise self.file.refusal(f"{name} is no field of numbers")
         return found
 
     def _with_weights(self, group: Node, name: str) -> tuple[Node, Node]:
         """Return channels and their weights, of the field itself or along its variants."""
         values = self._dataset(group, name)
         for _ in range(_LONGEST_VARIANTS):
-            weights = self.file.stored(group, f"{name}_weights")
-            if weights is None:
-                weights = self.file.stored(group, f"{name}_weight")
-            if weights is not None:
-                return values, weights
-            name = text(values.attrs.get("variant"))
+            for weights in (f"{name}_weights", f"{name}_weight"):
+                if (found := self.file.stored(group, weights)) is not None:
+                    return values, found
+            name = self.file.attribute(values, "variant")
             if not name:
                 break
             values = self._dataset(group, name)
@@ -215,20 +177,16 @@ class _Reader:
         if dataset.ndim < dimensions or dataset.size == 1:
             return self.file.array(dataset, what).reshape(-1)
         if dataset.ndim > dimensions:
-            raise InputError(f"{what} has {dataset.ndim} dimensions", source=self.file.path)
+            raise self.file.refusal(f"{what} has {dataset.ndim} dimensions")
         self.shots = max(self.shots, dataset.shape[0])
         if dimensions > 1 or np.ptp(self.file.array(dataset, what)) != 0.0:
             self.varies = True
         chosen = self.shot or 0
         if not 0 <= chosen < dataset.shape[0]:
-            raise InputError(
-                f"there is no shot {chosen}; {what} has {dataset.shape[0]}",
-                source=self.file.path,
-                field="beam.spectrum.shot",
-            )
-        row = dataset[chosen]
+            raise self._no_shot(f"{what} has {dataset.shape[0]}")
+        row = stored_values(dataset, self.file.path, chosen)
         if np.asarray(row).dtype.kind not in "iuf":
-            raise InputError(f"{what} holds no number", source=self.file.path)
+            raise self.file.refusal(f"{what} holds no number")
         return np.asarray(row, dtype=np.float64).reshape(-1)
 
     def _single(self, values: Node, name: str, quantity: Quantity) -> float | None:
@@ -238,21 +196,17 @@ class _Reader:
             return None
         found = self._unit(values, name, quantity, row).angstrom(float(row[0]))
         if not (math.isfinite(found) and row[0] > 0.0):
-            raise InputError(f"{name} is {row[0]:g}", source=self.file.path)
+            raise self.file.refusal(f"{name} is {row[0]:g}")
         return found
 
     def _spectrum(self, channels: Node, weights: Node, name: str, quantity: Quantity) -> Spectrum:
         values = self._row(channels, name, 2)
         if not (np.isfinite(values).all() and (values > 0.0).all()):
-            raise InputError(f"{name} holds values that are not positive numbers",
-                             source=self.file.path)  # fmt: skip
+            raise self.file.refusal(f"{name} holds values that are not positive numbers")
         # Where the channels stay, a single shot's weights may lie in one dimension.
         weight = self._row(weights, f"{name}_weights", 2)
         if weight.shape != values.shape:
-            raise InputError(
-                f"{name} has {values.size} channels, its weights {weight.size}",
-                source=self.file.path,
-            )
+            raise self.file.refusal(f"{name} has {values.size} channels, its weights {weight.size}")
         unit = self._unit(channels, name, quantity, values)
         weight, notes = usable_weights(weight, self.file.path, f"{name} in shot {self.shot or 0}")
         return Spectrum(unit.angstroms(values.tolist()), weight, notes)
@@ -260,15 +214,12 @@ class _Reader:
     def _unit(
         self, dataset: Node, name: str, quantity: Quantity, values: NDArray[np.float64]
     ) -> SpectralUnit:
-        word = unit_attribute(dataset.attrs)
+        word = unit_attribute(Attributes(dataset))
         if word is None:
             unit = unit_by_size(values.tolist(), quantity, self.file.path, name)
-            self.note(f"{name} says no unit: it is taken in {unit.name} by its size")
+            self.file.note(f"{name} says no unit: it is taken in {unit.name} by its size")
             return unit
-        found = spectral_unit(word)
-        if found is None:
-            raise self.file.unknown_unit(name, word)
-        return found
+        return self.file.unit(spectral_unit(word), name, word)
 
     def _polarization(self, values: Node, name: str) -> None:
         """Read the Stokes vector I, Q, U, V, with Q along the horizontal x axis."""
@@ -276,7 +227,7 @@ class _Reader:
         intensity, along, between = (float(value) for value in row[:3])
         share = math.hypot(along, between) / intensity if intensity > 0.0 else math.inf
         if share > 1.0 + 1e-6:
-            self.note(f"{name} is no Stokes vector of a beam and is left aside")
+            self.file.note(f"{name} is no Stokes vector of a beam and is left aside")
             return
         angle = 0.5 * math.atan2(between, along)
         self.found.fraction = 0.5 * (1.0 + min(1.0, share))

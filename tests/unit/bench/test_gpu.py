@@ -9,8 +9,7 @@ import torch
 
 from distbragg.cli.main import main
 from distbragg.errors import InputError
-from distbragg.run.bench import How, prepare, time_workload
-from distbragg.run.workloads import Workload, make_inputs
+from distbragg.run.bench import How, Workload, make_inputs, prepare, time_workload
 from tests.unit.kernel_triton.kit import interpreted
 
 SMALL = (

@@ -11,8 +11,7 @@ import pytest
 
 from distbragg.cli.main import main
 from distbragg.errors import AccountingError
-from distbragg.run.bench import How, prepare
-from distbragg.run.workloads import make_inputs
+from distbragg.run.bench import How, make_inputs, prepare
 from tests.unit.kernel_triton.kit import interpreted
 from tools.bench import gpu, gpu_scenes, gpu_summary
 from tools.bench.__main__ import command as bench
@@ -68,7 +67,7 @@ def test_a_miniature_of_the_report_measures_every_part(tmp_path, capsys, monkeyp
 
 def test_every_scene_holds_enough_light_to_be_compared(inputs):
     for scene in scenes(256, 10, 3):
-        image = prepare(scene, inputs, How(1, "mixed")).render().image
+        image = prepare(scene, inputs, How(1, "mixed")).render()[0]
         assert (image > gpu_scenes.BRIGHT_SHARE * image.max()).sum() > 100, scene.name
 
 

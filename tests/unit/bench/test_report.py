@@ -12,8 +12,7 @@ import pytest
 
 from distbragg.cli.main import main
 from distbragg.errors import EnvironmentFailure
-from distbragg.run.bench import How, Timing
-from distbragg.run.workloads import INPUT_FILE, find_workload
+from distbragg.run.bench import INPUT_FILE, How, Timing, find_workload
 from tools.bench.c_program import find_program
 from tools.bench.end_to_end import EndToEnd
 from tools.bench.figures import draw_scaling, draw_throughput
@@ -160,7 +159,7 @@ def test_small_frames_counts_every_frame_from_the_receipts(tmp_path):
 def test_bench_prints_one_json_object_and_writes_the_image(tmp_path, capsys, monkeypatch):
     (tmp_path / INPUT_FILE).write_text("0 0 1 10\n0 0 -1 10\n")
     tiny = find_workload("mosaic_still").with_arguments("tiny", {"-detpixels": 9}, 0)
-    monkeypatch.setattr("distbragg.run.workloads.find_workload", lambda _: tiny)
+    monkeypatch.setattr("distbragg.run.bench.find_workload", lambda _: tiny)
     arguments = ["--workload", "tiny", "--inputs", str(tmp_path), "--threads", "1", "--json"]
     image = tmp_path / "image.bin"
     assert main(["bench", *arguments, "--repeats", "1", "--floatfile", str(image)]) == 0

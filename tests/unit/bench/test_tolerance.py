@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from distbragg.kernel import native
-from distbragg.run.bench import How
-from distbragg.run.workloads import Workload, find_workload, make_inputs
+from distbragg.run.bench import How, Workload, find_workload, make_inputs
 from tools.bench import tolerance
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())

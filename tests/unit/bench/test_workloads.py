@@ -9,13 +9,16 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.plan.frame import plan_frame
-from distbragg.run.bench import How, prepare, repeats_for, time_workload
-from distbragg.run.workloads import (
+from distbragg.run.bench import (
     INPUT_FILE,
+    How,
     check_inputs,
     find_workload,
     load_workloads,
     make_inputs,
+    prepare,
+    repeats_for,
+    time_workload,
 )
 from distbragg.spec.nanobragg import parse_nanobragg
 

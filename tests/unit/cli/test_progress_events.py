@@ -7,15 +7,16 @@ import json
 import pytest
 
 from distbragg.cli.progress_events import PROGRESS_INTERVAL_S, ProgressEvents
-from distbragg.errors import EnvironmentFailure
-from distbragg.graph.progress import (
+from distbragg.engine.events import (
     JobsSubmitted,
     RunStarted,
     UnitFinished,
     UnitRetried,
+    WorkerLeftOut,
     WorkersChanged,
 )
-from distbragg.graph.work import UnitOutcome
+from distbragg.engine.work import UnitOutcome
+from distbragg.errors import EnvironmentFailure
 
 
 class Clock:
@@ -39,19 +40,21 @@ def test_every_event_is_one_json_object_a_line(capsys):
     receipt = {"frames": 3, "steps": 10, "size": 99, "kernel_seconds": 0.5, "digest": "ab"}
     with ProgressEvents(disk_free=lambda: 5, clock=clock) as tell:
         tell(JobsSubmitted("slurm", ("12", "13")))
-        tell(RunStarted(2, 6, 2.0, 1, frames_of=lambda unit: 3, path="RUN", title="x"))
+        tell(RunStarted(2, 6, 2.0, 1, path="RUN", title="x"))
         tell(WorkersChanged(4))
         tell(UnitRetried(1, 1, "OSError: disk"))
-        tell(UnitFinished(UnitOutcome(0, "done", 1, receipt)))
+        tell(WorkerLeftOut("tcp://a:1", "node7", "OSError: disk"))
+        tell(UnitFinished(UnitOutcome(0, "done", 1, receipt), frames=3))
         clock.now += PROGRESS_INTERVAL_S
-        tell(UnitFinished(UnitOutcome(1, "failed", 3, {}, "OSError: disk")))
+        tell(UnitFinished(UnitOutcome(1, "failed", 3, {}, "OSError: disk"), frames=3))
     jobs, *events = events_of(capsys)
     assert (jobs["event"], jobs["numbers"]) == ("jobs", ["12", "13"])
     kinds = [event["event"] for event in events]
-    expected = "started workers progress retry unit unit progress progress"
+    expected = "started workers progress retry left_out unit unit progress progress"
     assert kinds == expected.split()
     assert (events[0]["run"], events[0]["frames"]) == ("RUN", 6)
-    done, failed = events[4], events[5]
+    assert (events[4]["worker"], events[4]["host"]) == ("tcp://a:1", "node7")
+    done, failed = events[5], events[6]
     assert (done["unit"], done["status"], done["steps"], done["size"]) == (0, "done", 10, 99)
     assert "digest" not in done
     assert (failed["status"], failed["frames"], failed["reason"]) == ("failed", 3, "OSError: disk")

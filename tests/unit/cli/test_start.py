@@ -35,14 +35,15 @@ LIBRARIES = (
     "triton",
 )
 OURS = (
-    "distbragg.graph.cluster",
-    "distbragg.graph.dask_executor",
+    "distbragg.clusters.open",
+    "distbragg.engine.dask_executor",
     "distbragg.predict.spots",
     "distbragg.read.geometry.crystfel",
     "distbragg.read.geometry.expt",
     "distbragg.read.geometry.image_header",
     "distbragg.read.geometry.xds",
     "distbragg.read.model",
+    "distbragg.read.zarr_array",
     "distbragg.spec.cluster",
     "distbragg.spec.nanobragg",
 )

@@ -24,7 +24,11 @@ def test_the_page_points_at_what_a_default_run_executes():
     page = PAGE.read_text(encoding="utf-8")
     flow = page.split("## Where a frame is finished after its sum")[0]
     files = {found.file for line in flow.splitlines() if (found := anchor_of(line))}
-    assert {"graph/frame.py", "kernel/native/render.py", "kernel/native/src/output.hpp"} <= files
+    assert {
+        "rendering/frame.py",
+        "kernel/native/render.py",
+        "kernel/native/src/output.hpp",
+    } <= files
     kernels = {file for file in files if file.startswith("kernel/")}
     assert all(file.startswith("kernel/native/") for file in kernels)
 
@@ -33,10 +37,10 @@ def test_the_page_points_at_what_a_default_run_executes():
     ("anchor", "problem"),
     [
         (Anchor("models/nowhere.py", "f", "x"), "does not exist"),
-        (Anchor("models/sources.py", "make_nothing", "x"), "has no make_nothing"),
+        (Anchor("models/build_beam.py", "make_nothing", "x"), "has no make_nothing"),
         (Anchor("kernel/native/src/output.hpp", "nothing", "sums"), "has no nothing"),
-        (Anchor("models/sources.py", "make_sources", "no such text"), "0 lines hold"),
-        (Anchor("models/sources.py", "make_sources", "total"), "lines hold 'total', not one"),
+        (Anchor("models/build_beam.py", "make_sources", "no such text"), "0 lines hold"),
+        (Anchor("models/build_beam.py", "make_sources", "total"), "lines hold 'total', not one"),
     ],
 )
 def test_an_anchor_whose_code_is_gone_is_an_error(anchor, problem):
@@ -52,8 +56,8 @@ def test_a_link_of_another_form_is_not_overlooked():
 
 def test_a_bundle_holds_the_page_with_line_numbers_and_no_link():
     text = flow_with_lines()
-    line = Anchor("models/sources.py", "make_sources", "total = math.fsum(").line()
-    assert f"`distbragg/models/sources.py:{line}`: `total = math.fsum(`" in text
+    line = Anchor("models/build_beam.py", "make_sources", "total = math.fsum(").line()
+    assert f"`distbragg/models/build_beam.py:{line}`: `total = math.fsum(`" in text
     assert not re.search(r"\]\(", text)
 
 

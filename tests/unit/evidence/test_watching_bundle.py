@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from distbragg.graph.progress import RunStarted
+from distbragg.engine.events import RunStarted
 from tools.evidence import watching
 from tools.evidence.terminal import on_terminal
 from tools.evidence.watching import Pair, interval, measure, summary, write_bundle
@@ -40,7 +40,7 @@ def test_a_kernel_that_took_longer_by_itself_is_not_what_watching_costs():
 def test_the_display_is_drawn_on_a_terminal(capsys):
     with on_terminal() as tell:
         tell(RunStarted(units=1, frames=1, cost=1.0, workers=1))
-        assert tell._live.console.is_terminal
+        assert tell._screen._live.console.is_terminal
     assert capsys.readouterr().err == ""
 
 

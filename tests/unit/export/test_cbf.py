@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from distbragg.export.cbf import cbf_text, is_whole_cbf, write_cbf
-from distbragg.export.header import COUNT_CUTOFF, FrameHeader, PanelHeader
+from distbragg.export.header import FrameFile, FrameHeader, PanelHeader
+from distbragg.export.scaling import COUNT_CUTOFF
 from distbragg.export.smv import SmvGeometry
 
 SMV = SmvGeometry(
@@ -51,6 +52,13 @@ HEADER = FrameHeader(
 )
 
 
+NOTHING = np.zeros((17, 23), dtype=bool)
+
+
+def file(path: Path, header: FrameHeader = HEADER) -> FrameFile:
+    return FrameFile(path, header, 0, np.dtype("float32"))
+
+
 def image() -> np.ndarray:
     # Steps of every width of the byte-offset code: 8, 16 and 32 bits, up and down.
     values = np.random.default_rng(3).integers(0, 100, size=(17, 23))
@@ -61,7 +69,7 @@ def image() -> np.ndarray:
 @pytest.mark.spec("EXP-1")
 def test_fabio_reads_the_counts_back(tmp_path: Path) -> None:
     path = tmp_path / "a_0001.cbf"
-    assert write_cbf(path, image(), HEADER) == 0
+    assert write_cbf(file(path), image(), NOTHING) == 0
     with fabio.open(str(path)) as read:
         np.testing.assert_array_equal(read.data, image().astype(np.int64))
         contents = read.header["_array_data.header_contents"]
@@ -78,7 +86,7 @@ def test_counts_out_of_range_are_held_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.cbf"
     frame = image()
     frame[0, 0], frame[0, 1] = 1e12, -1.0
-    assert write_cbf(path, frame, HEADER) == 2
+    assert write_cbf(file(path), frame, NOTHING) == 2
     with fabio.open(str(path)) as read:
         assert read.data[0, :2].tolist() == [COUNT_CUTOFF, 0]
 
@@ -89,12 +97,12 @@ def test_counts_out_of_range_are_held_and_counted(tmp_path: Path) -> None:
 )
 def test_only_an_array_of_pilatus_modules_is_called_one(shape, name) -> None:
     header = replace(HEADER, panels=(replace(HEADER.panels[0], shape=shape),))
-    assert f'header_convention "{name}' in cbf_text(header, 0, "a").decode()
+    assert f'header_convention "{name}' in cbf_text(file(Path("a.cbf"), header)).decode()
 
 
-def test_a_sensor_without_thickness_is_no_silicon(tmp_path: Path) -> None:
+def test_a_sensor_without_thickness_is_no_silicon() -> None:
     header = replace(HEADER, panels=(replace(HEADER.panels[0], thickness=0.0),))
-    text = cbf_text(header, 0, "a").decode()
+    text = cbf_text(file(Path("a.cbf"), header)).decode()
     assert "CCD sensor" in text
     assert "Silicon" not in text
 
@@ -102,14 +110,14 @@ def test_a_sensor_without_thickness_is_no_silicon(tmp_path: Path) -> None:
 @pytest.mark.spec("EXP-5")
 def test_a_file_is_whole_only_with_its_header_and_all_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "a.cbf"
-    assert not is_whole_cbf(path, HEADER)
-    write_cbf(path, image(), HEADER)
+    assert not is_whole_cbf(file(path))
+    write_cbf(file(path), image(), NOTHING)
     first = path.read_bytes()
-    assert is_whole_cbf(path, HEADER)
-    assert not is_whole_cbf(path, replace(HEADER, phi=13.0))
+    assert is_whole_cbf(file(path))
+    assert not is_whole_cbf(file(path, replace(HEADER, phi=13.0)))
     path.write_bytes(first[:-1])
-    assert not is_whole_cbf(path, HEADER)
-    write_cbf(path, image(), HEADER)
+    assert not is_whole_cbf(file(path))
+    write_cbf(file(path), image(), NOTHING)
     assert path.read_bytes() == first, "equal frames make equal files"
 
 
@@ -128,7 +136,7 @@ def test_masked_pixels_are_no_counts(shape: tuple[int, int], tmp_path: Path) -> 
     plate = replace(HEADER.panels[0], shape=shape, masked=int(masked.sum()))
     header = replace(HEADER, panels=(plate,))
     path = tmp_path / "a_0001.cbf"
-    assert write_cbf(path, np.where(masked, 0.0, counts), header, masked=masked) == 0
+    assert write_cbf(file(path, header), np.where(masked, 0.0, counts), masked) == 0
     with fabio.open(str(path)) as read:
         np.testing.assert_array_equal(read.data, expected)
         contents = read.header["_array_data.header_contents"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.export.header import COUNT_CUTOFF, imgcif_frame, whole_counts
+from distbragg.export.header import imgcif_frame
+from distbragg.export.scaling import COUNT_CUTOFF, whole_counts
 
 X, Y, Z = np.eye(3)
 

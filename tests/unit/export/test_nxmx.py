@@ -12,15 +12,15 @@ import pytest
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.export import nxmx
-from distbragg.export.header import COUNT_CUTOFF, FrameHeader, PanelHeader
+from distbragg.export.header import FrameHeader, PanelHeader
 from distbragg.export.nxmx import (
     DATA,
-    DataFile,
     best_compression,
     is_whole_data_file,
     write_data_file,
     write_master,
 )
+from distbragg.export.scaling import COUNT_CUTOFF
 from distbragg.export.smv import SmvGeometry
 
 SMV = SmvGeometry(0.1, 100, 100, 1, (0, 0), 0, 0, 0, (0, 0, 0), (0, 0))  # type: ignore[arg-type]
@@ -53,7 +53,7 @@ def images(dtype: str = "float32") -> np.ndarray:
 
 
 def write(folder: Path, *, compression: str = "gzip", counts: bool = True) -> Path:
-    stack, files, start = images(), [], 0
+    stack, files, start = images(), {}, 0
     for number, size in enumerate((3, 2), start=1):
         name = f"t_{number:06d}.h5"
         write_data_file(
@@ -65,7 +65,7 @@ def write(folder: Path, *, compression: str = "gzip", counts: bool = True) -> Pa
             compression=compression,  # type: ignore[arg-type]
             identity=f"i{number}",
         )
-        files.append(DataFile(name, size))
+        files[name] = size
         start += size
     mask = np.zeros(SHAPE, dtype=bool)
     mask[2, 3] = True

@@ -12,10 +12,10 @@ from distbragg.errors import InputError
 from distbragg.export.picture import (
     SheetAxis,
     dataset_contact_sheet,
-    reduce_by_maximum,
     write_contact_sheet,
     write_picture,
 )
+from distbragg.export.scaling import shrunk
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -39,7 +39,7 @@ def png_size(path: Path) -> tuple[int, int]:
 def test_block_maxima_keep_the_brightest_pixel_of_ragged_images() -> None:
     image = np.zeros((17, 23))
     image[16, 22] = 9.0
-    small = reduce_by_maximum(image, 6)
+    small = shrunk(image, 6)
     assert small.shape == (5, 6)
     assert small[-1, -1] == 9.0
     assert small.min() == 0.0
@@ -47,7 +47,7 @@ def test_block_maxima_keep_the_brightest_pixel_of_ragged_images() -> None:
 
 def test_small_images_are_not_reduced() -> None:
     image = np.ones((5, 4))
-    assert reduce_by_maximum(image, 5) is image
+    assert shrunk(image, 5) is image
 
 
 def test_a_sheet_has_the_longer_axis_across(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import zarr
 
 from distbragg.errors import DamageError
 from distbragg.export.zarr2 import create_zarr2, is_whole_zarr2_frame, write_zarr2_frame
+from distbragg.store import files as files_module
 
 
 def stack(dtype: str = "float32") -> xr.Dataset:
@@ -50,6 +51,25 @@ def test_creating_again_keeps_what_is_written(tmp_path: Path) -> None:
     assert is_whole_zarr2_frame(path, (0, 1))
     assert not is_whole_zarr2_frame(path, (0, 0))
     assert [item.name for item in tmp_path.iterdir()] == ["a.zarr"]
+
+
+def test_all_of_it_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    seen: list[bool] = []
+
+    def note(path: Path) -> None:
+        synced.append(path)
+        seen.append((tmp_path / "a.zarr").exists())
+
+    monkeypatch.setattr(files_module, "sync_path", note)
+    create_zarr2(tmp_path / "a.zarr", stack())
+    made = {item.relative_to(tmp_path / "a.zarr") for item in (tmp_path / "a.zarr").rglob("*")}
+    folder = next(path for path in synced if path.name.startswith("a.zarr.tmp-"))
+    assert {path.relative_to(folder) for path in synced[:-1]} == made | {Path()}
+    assert synced[-1] == tmp_path
+    assert seen == [False] * len(synced[:-1]) + [True]
 
 
 def test_an_array_of_another_type_is_not_written_into(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from distbragg.spec.load import parse_spec
 from tests.tolerances import FIT_KERNEL_OF_MAXIMUM, FIT_KERNEL_RELATIVE
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile

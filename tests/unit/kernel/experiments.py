@@ -7,14 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from distbragg.models.arrays import Float64Array, frozen_float64
 from distbragg.models.beam import Beam, Sources
+from distbragg.models.build_crystal import spot_form
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector, Panel, SensorLayers
 from distbragg.models.experiment import Background, Experiment, Noise, Sampling
-from distbragg.models.spot_form import spot_form
-from distbragg.models.vectors import rotate_about, rotate_xyz, rotation_about, unit
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.models.vectors import (
+    Float64Array,
+    frozen_float64,
+    rotate_about,
+    rotate_xyz,
+    rotation_about,
+    unit,
+)
+from distbragg.plan.frame import SourceChunk, Tile
 
 CELL = ((25.0, 0.0, 0.0), (3.0, 31.0, 0.0), (-4.0, 5.0, 34.0))
 

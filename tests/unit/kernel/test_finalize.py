@@ -14,7 +14,7 @@ from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.trace import trace_pixel
 from distbragg.models.experiment import Experiment
 from distbragg.physics.factors import background_start, intensity_scale
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
 MODEL = KernelOptions("float64", "model", "cpu", 1)

@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from distbragg.graph.frame import render_part, render_whole_tile
-from distbragg.graph.partial import PartialImage, merge
 from distbragg.kernel import noise
-from distbragg.kernel.device_sum import DeviceSum
 from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.noise import poisson, poisson_counts
+from distbragg.kernel.tile import DeviceSum
 from distbragg.physics.factors import intensity_scale
-from distbragg.plan.frame import plan_frame
-from distbragg.plan.keys import Tile, TileKey
+from distbragg.plan.frame import Tile, TileKey, plan_frame
+from distbragg.rendering.frame import PartialImage, merge, render_part, render_whole_tile
 from distbragg.spec.compute import ComputeSpec
 from tests.tolerances import FINISH_DEVICE_RELATIVE
 from tests.unit.kernel.experiments import make_experiment

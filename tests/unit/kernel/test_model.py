@@ -12,8 +12,8 @@ from distbragg.kernel import model
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.scene import amplitude_table
-from distbragg.models.arrays import frozen_float64
 from distbragg.models.crystal import Reflections
+from distbragg.models.vectors import frozen_float64
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
 
 

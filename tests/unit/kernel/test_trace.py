@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from distbragg.errors import InputError
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.trace import trace_pixel
 from distbragg.models.experiment import Experiment
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment
 
 MODEL = KernelOptions(kernel="model")
@@ -92,3 +94,10 @@ def test_zero_rotation_is_no_rotation() -> None:
     plain = next(trace_pixel(still, 0, 1, 1, chunk)).steps
     assert steps[1].index == plain[0].index
     assert steps[0].index != plain[0].index
+
+
+def test_the_closed_form_has_no_samples_to_trace() -> None:
+    scene = make_experiment()
+    closed = replace(scene, sampling=replace(scene.sampling, method="closed_form"))
+    with pytest.raises(InputError, match="no samples that could be traced"):
+        next(trace_pixel(closed, 0, 0, 0, SourceChunk(0, 1)))

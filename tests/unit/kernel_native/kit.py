@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from distbragg.models.arrays import frozen_float64
 from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector, Panel, SensorLayers
 from distbragg.models.experiment import Background, Experiment, Noise, Sampling
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.models.vectors import frozen_float64
+from distbragg.plan.frame import SourceChunk, Tile
 
 
 @dataclass(frozen=True)

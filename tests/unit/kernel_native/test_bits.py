@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile
 from tests.unit.kernel_native import kit
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
@@ -24,6 +24,9 @@ KINDS = {
     "tricubic": {"interpolate": True},
     "gauss_star": {"shape": "gauss_star", "cells": (14, 16, 13)},
     "broad tophat": {"shape": "tophat", "cells": (3, 2, 3)},
+    "broad gauss of a family": {"shape": "gauss", "cells": (3, 2, 4), "domains": 7},
+    "narrow gauss of a family": {"shape": "gauss", "cells": (14, 16, 13), "domains": 8},
+    "tophat of a family": {"shape": "tophat", "cells": (4, 5, 4), "domains": 8, "box": (1, 1, 1)},
     "curved": {"surface": "sphere", "dmin": 8.0},
     "cylinder": {"surface": "cylinder_fast", "layers": 2},
 }

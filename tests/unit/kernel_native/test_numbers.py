@@ -10,9 +10,9 @@ import pytest
 from distbragg.kernel import native
 from distbragg.kernel.native import prepare
 from distbragg.kernel.native.call import Call
-from distbragg.kernel.native.tolerance import most_squared
-from distbragg.models.arrays import frozen_float64
+from distbragg.kernel.native.prepare import most_squared
 from distbragg.models.crystal import Reflections
+from distbragg.models.vectors import frozen_float64
 from distbragg.physics.orientation import domain_vectors
 from tests import oracle, tolerances
 from tests.unit.kernel_native import kit
@@ -48,6 +48,20 @@ CASES = {
     "gauss_star of sharp spots": {"shape": "gauss_star", "cells": (14, 16, 13), "fudge": 1.2},
     "gauss of the program": {"shape": "gauss", "physics": "nanobragg"},
     "tophat of the program": {"shape": "tophat", "physics": "nanobragg", "cells": (2, 2, 3)},
+    "broad gauss of families": {"shape": "gauss", "cells": (3, 2, 4), "domains": 9},
+    "broad gauss of families, mixed terms": {
+        "shape": "gauss",
+        "cells": (2, 2, 2),
+        "domains": 12,
+        "physics": "nanobragg",
+    },
+    "broad gauss of families, curved": {
+        "shape": "gauss",
+        "cells": (3, 3, 4),
+        "domains": 8,
+        "surface": "cylinder_fast",
+        "layers": 2,
+    },
     "broken numbers of cells": {"shape": "gauss", "cells": (3.5, 2.25, 8.75)},
     "round of broken numbers": {"shape": "round", "cells": (3.5, 2.25, 8.75), "fudge": 0.7},
     "everything cut": {"dmin": 1000.0},

@@ -10,7 +10,7 @@ from tests.unit.kernel_triton import standin
 standin.install(execute=True)
 
 from distbragg.kernel.triton.peak import measure_peak  # noqa: E402  after the stand-in
-from distbragg.plan.keys import Tile  # noqa: E402
+from distbragg.plan.frame import Tile  # noqa: E402
 from tests.property.test_triton_kernel import FIXED, check  # noqa: E402
 from tests.unit.kernel_triton.kit import WAYS  # noqa: E402
 

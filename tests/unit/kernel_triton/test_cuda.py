@@ -8,7 +8,7 @@ import torch
 
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from tests import tolerances
 from tests.unit.kernel_native import kit
 from tests.unit.kernel_triton.kit import WAYS, triton_options

@@ -24,7 +24,7 @@ from distbragg.kernel.triton import render
 from distbragg.kernel.triton.device.fused import render_block
 from distbragg.kernel.triton.peak import measure_peak
 from distbragg.kernel.triton.device.peak import multiply_add
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile
 from tests.unit.kernel_native import kit
 from tests.unit.kernel_triton.kit import WAYS, triton_options
 

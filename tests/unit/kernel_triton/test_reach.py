@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distbragg.kernel.native.furthest import longest_scattering
 from distbragg.kernel.native.prepare import SquaredTable
 from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.triton import pack, reach
@@ -55,7 +56,7 @@ def test_no_pixel_reaches_beyond(tilt, shift, distance, layers, surface):
     turned = [_turn(axis, tilt) for axis in (view.fast, view.slow, view.normal)]
     origin = _turn(view.origin * distance / 0.08, tilt) + shift
     view = replace(view, fast=turned[0], slow=turned[1], normal=turned[2], origin=origin)
-    longest = reach.longest_scattering(experiment.beam, view)
+    longest = longest_scattering(experiment.beam, view)
     assert longest <= 2.0 / experiment.beam.sources.wavelength.min() * (1 + 1e-12)
     if surface != "flat":
         return

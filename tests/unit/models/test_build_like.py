@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from distbragg.models.build import Resolved, build_experiment
-from distbragg.models.hashing import physics_hash
+from distbragg.models.experiment import physics_hash
 from distbragg.plan.frame import plan_frame, shares_plan
 from distbragg.spec.sweep import SweepSpec
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from distbragg.models.build import build_experiment
-from distbragg.models.hashing import physics_hash
+from distbragg.models.experiment import physics_hash
 from distbragg.notes import Note
 from distbragg.spec.load import parse_spec
 from tests.geometry_files import expt
@@ -224,9 +224,82 @@ def test_cells_that_disagree_are_warned_of(tmp_path: Path) -> None:
     assert not [note for note in notes_of(same) if note.place == "crystal.cell"]
 
 
+UNUSED: list[tuple[dict[str, Any], str, str]] = [
+    (
+        {"detector": {"sensor": {"thickness_um": 100, "attenuation_length_um": 0, "layers": 1}}},
+        "detector.sensor",
+        "turns absorption off",
+    ),
+    ({"crystal": {"mosaic": {"domains": 20}}}, "crystal.mosaic.domains", "one aligned domain"),
+    (
+        {"detector": {"axes": {"fast": [0, 0, 1], "slow": [0, -1, 0.1]}}},
+        "detector.axes",
+        "not at right angles",
+    ),
+    (
+        {"compute": {"kernel": "eager"}},
+        "compute.kernel",
+        "eager is now called model; write kernel: model",
+    ),
+    (
+        {"beam": {"spectrum": {"energies_ev": [12300, 12400, 12500], "weights": [1, -1, 1]},
+                  "wavelength_angstrom": None}},
+        "beam.spectrum.weights",
+        "1 of 3 weights of the list are negative",
+    ),
+]  # fmt: skip
+
+
 @pytest.mark.spec("CLI-22")
-def test_warnings_that_are_logged_are_kept_too(caplog: pytest.LogCaptureFixture) -> None:
-    sensor = {"thickness_um": 100, "attenuation_length_um": 0, "layers": 1}
-    (note,) = notes_of({"detector": {"sensor": sensor}})
-    assert (note.kind, note.place) == ("warning", "detector.sensor")
-    assert str(note) in caplog.text
+@pytest.mark.parametrize(("changes", "place", "words"), UNUSED)
+def test_what_has_no_effect_or_another_one_is_kept_with_the_frame(
+    changes: dict[str, Any], place: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (note,) = notes_of(changes)
+    assert (note.kind, note.place) == ("warning", place)
+    assert words in note.text
+    assert not caplog.records
+
+
+OF_THE_PROGRAM: list[tuple[dict[str, Any], str, str]] = [
+    ({"sampling": {"per_sample_capture": True, "oversample": 2}}, "sampling.per_sample_capture",
+     "depends on the order of the samples"),
+    ({"sampling": {"per_sample_solid_angle": True, "oversample": 2}},
+     "sampling.per_sample_solid_angle", "multiplies the running sum"),
+    ({"structure_factors": {"interpolate": True}}, "structure_factors.interpolate",
+     "turns interpolation off for the rest of its run"),
+    ({"detector": {"pivot": "sample"}}, "detector.pivot", "sets the pivot to 'beam'"),
+    ({"detector": {"orgx_px": 30}}, "detector.orgx_px, orgy_px", "pivots about the beam"),
+    ({"detector": {"convention": "custom", "axes": {"normal": [2, 0, 0]}}}, "detector.axes.normal",
+     "fast × slow is used instead"),
+]  # fmt: skip
+
+
+@pytest.mark.spec("SCL-4")
+@pytest.mark.spec("CRY-15")
+@pytest.mark.parametrize(("changes", "place", "words"), OF_THE_PROGRAM)
+def test_what_the_c_program_does_otherwise_is_told(
+    changes: dict[str, Any], place: str, words: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "P1.hkl"
+    table.write_text("".join(f"{h} {k} 1 9\n" for h in range(9) for k in range(9)))
+    factors = {"file": str(table), **changes.get("structure_factors", {})}
+    told = notes_of({"physics": "nanobragg", **changes, "structure_factors": factors})
+    assert words in " ".join(note.text for note in told if note.place == place)
+    assert place not in {note.place for note in notes_of({"physics": "nanobragg"})}
+
+
+def test_per_sample_factors_of_a_single_sample_are_those_of_the_program() -> None:
+    one = {"physics": "nanobragg", "sampling": {"per_sample_capture": True, "oversample": 1}}
+    assert not [note for note in notes_of(one) if note.place.startswith("sampling.")]
+
+
+@pytest.mark.spec("CLI-20")
+def test_sources_of_another_frame_than_the_detector_are_warned_of(tmp_path: Path) -> None:
+    path = tmp_path / "sources.txt"
+    for place, told in (("0 0 -10 1 1e-10", True), ("-10 0 0 1 1e-10", False)):
+        path.write_text(f"{place}\n")
+        found = [note for note in notes_of({"beam": {"source_file": str(path)}})
+                 if note.place == "beam.source_file"]  # fmt: skip
+        assert bool(found) is told
+        assert not told or "90 degrees to the detector's normal" in found[0].text

@@ -12,10 +12,10 @@ from scipy.spatial.transform import Rotation
 
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
-from distbragg.models.orientation import euler_matrix, kappa_setting, nearest_rotation
+from distbragg.models.rotations import euler_matrix, kappa_setting, nearest_rotation
 from distbragg.models.tables import crystal_orientations, load_sweep, orientation_of
+from distbragg.spec.experiment import KappaSpec
 from distbragg.spec.load import parse_spec
-from distbragg.spec.sampling import KappaSpec
 
 ANGLES = (31.0, 62.0, -113.0)
 CELL = [40, 50, 60, 80, 95, 105]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.models.build_crystal import phi_values
-from distbragg.models.headers import HeaderValues
+from distbragg.models.build_crystal import spindle_angles
 from distbragg.models.sensor import build_sensor
+from distbragg.models.setting import HeaderValues
 from distbragg.models.steps import MAXIMUM_STEPS, resolve_domains, resolve_grid, resolve_phi
 from distbragg.spec.detector import SensorSpec
-from distbragg.spec.sampling import GoniometerSpec
+from distbragg.spec.experiment import GoniometerSpec
 
 
 @pytest.mark.spec("SAM-2")
@@ -62,7 +62,7 @@ def test_a_grid_of_absurd_length_is_refused_with_its_field():
     ],
 )
 def test_nanobragg_phi_steps_are_left_edges(given, expected):
-    phi = phi_values(GoniometerSpec(**given), HeaderValues(), "nanobragg")
+    phi, _ = spindle_angles(GoniometerSpec(**given), HeaderValues(), "nanobragg")
     np.testing.assert_allclose(np.degrees(phi), expected, rtol=1e-14, atol=1e-14)
 
 
@@ -82,8 +82,28 @@ def test_nanobragg_phi_steps_are_left_edges(given, expected):
     ],
 )
 def test_exact_phi_steps_are_midpoints_of_equal_intervals(given, expected):
-    phi = phi_values(GoniometerSpec(**given), HeaderValues(), "exact")
+    phi, _ = spindle_angles(GoniometerSpec(**given), HeaderValues(), "exact")
     np.testing.assert_allclose(np.degrees(phi), expected, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("physics", ["exact", "nanobragg"])
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (0, 0)),
+        ({"phi_deg": 10}, (10, 10)),
+        ({"phi_deg": -1, "oscillation_deg": 2, "steps": 4}, (-1, 1)),
+        ({"oscillation_deg": 2, "step_deg": 0.5}, (0, 2)),
+    ],
+)
+def test_the_oscillation_is_the_whole_range_of_a_frame(given, expected, physics):
+    _, ends = spindle_angles(GoniometerSpec(**given), HeaderValues(), physics)
+    np.testing.assert_allclose(np.degrees(ends), expected, rtol=1e-14, atol=1e-14)
+
+
+def test_a_rotation_backwards_has_its_least_angle_first():
+    _, ends = spindle_angles(GoniometerSpec(phi_deg=1, oscillation_deg=-3), HeaderValues(), "exact")
+    np.testing.assert_allclose(np.degrees(ends), (-2, 1), rtol=1e-14)
 
 
 @pytest.mark.spec("SAM-10")
@@ -100,7 +120,7 @@ def test_exact_phi_steps_are_midpoints_of_equal_intervals(given, expected):
 )
 def test_exact_steps_that_nobody_gave_are_refused(given, field):
     with pytest.raises(InputError, match=field):
-        phi_values(GoniometerSpec(**given), HeaderValues(), "exact")
+        spindle_angles(GoniometerSpec(**given), HeaderValues(), "exact")
 
 
 @pytest.mark.spec("SAM-6")

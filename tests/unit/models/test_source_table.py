@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.models.build_beam import build_beam, nominal_wavelength, resolve_fluence
+from distbragg.models.build_beam import (
+    build_beam,
+    divergence_directions,
+    make_sources,
+    nominal_wavelength,
+    resolve_fluence,
+    weight_rule,
+)
 from distbragg.models.conventions import CONVENTIONS
-from distbragg.models.headers import HeaderValues
-from distbragg.models.sources import divergence_directions, make_sources, weight_rule
+from distbragg.models.setting import HeaderValues
 from distbragg.models.steps import Grid
 from distbragg.spec.beam import BeamSpec
 

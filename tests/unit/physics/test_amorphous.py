@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distbragg.physics.amorphous import AmorphousTable, amorphous_amplitude, amorphous_intensity
+from distbragg.physics.amplitude import AmorphousTable, amorphous_amplitude, amorphous_intensity
 from tests.unit.physics.kit import BOTH, Make
 
 STOL, AMPLITUDE = (0.1, 0.3, 0.7), (2.0, 8.0, 4.0)

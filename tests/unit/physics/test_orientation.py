@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from distbragg.models.arrays import frozen_float64
 from distbragg.models.crystal import Crystal
-from distbragg.models.vectors import rotation_about
+from distbragg.models.vectors import frozen_float64, rotation_about
 from distbragg.physics.orientation import (
     domain_rotations,
     domain_vectors,

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distbragg.kernel.pixels import active_positions, pixel_coordinates
-from distbragg.models.arrays import frozen_float64
+from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.build import build_experiment
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import frozen_float64
 from distbragg.physics.factors import solid_angle
 from distbragg.physics.rays import (
     Placement,
@@ -25,7 +25,7 @@ from distbragg.physics.rays import (
     sample_positions,
     sample_rays,
 )
-from distbragg.plan.keys import Tile
+from distbragg.plan.frame import Tile
 from distbragg.spec.load import parse_spec
 from tests.unit.kernel.experiments import make_experiment
 from tests.unit.physics.kit import BOTH, Make, numpy_array

@@ -8,6 +8,7 @@ import tracemalloc
 import pytest
 
 from distbragg.errors import PlanError
+from distbragg.plan.frame import tile_panel
 from distbragg.plan.memory import (
     check_fits,
     memory_limit_bytes,
@@ -16,7 +17,6 @@ from distbragg.plan.memory import (
     spec_pixels,
 )
 from distbragg.plan.sweep import plan_sweep
-from distbragg.plan.tiling import tile_panel
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.load import parse_spec
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from distbragg.models.build import build_experiment
+from distbragg.plan.cost import CLUSTER_START_S, EXPECTED_LABEL_S, PROCESS_START_S
 from distbragg.plan.frame import plan_frame
-from distbragg.plan.summary import count_tasks, summarize
+from distbragg.plan.summary import count_tasks, expected_frame_seconds, summarize
 from distbragg.plan.sweep import plan_sweep
 from distbragg.spec.compute import OutputSpec
 
@@ -19,7 +21,7 @@ def test_summary_counts_frames_tasks_steps_and_bytes():
     spec = small_spec(tile=[4, 5], source_chunk=2, frames_per_unit=2)
     experiment = build_experiment(spec)
     plan = plan_sweep((("n", 5),), plan_frame(experiment, spec.compute), spec.compute, spec.output)
-    summary = summarize(plan, experiment, spec.compute)
+    summary = summarize(plan, experiment, spec)
     assert (summary.frames, summary.units, summary.frames_per_unit) == (5, 3, 2)
     assert (summary.tiles, summary.source_chunks, summary.sources) == (9, 3, 5)
     assert summary.tasks == summary.units
@@ -36,5 +38,37 @@ def test_graph_form_counts_tiles_chunks_merges_and_writers():
     experiment = build_experiment(spec)
     frame = plan_frame(experiment, spec.compute)
     plan = plan_sweep((("n", 4),), frame, spec.compute, OutputSpec())
-    assert summarize(plan, experiment, spec.compute).form == "graph"
+    assert summarize(plan, experiment, spec).form == "graph"
     assert count_tasks(plan, "graph") == 4 * 9 * (5 + 1) + 4
+
+
+@pytest.mark.spec("CLI-9")
+def test_wall_time_is_that_of_whole_units_on_the_busiest_worker():
+    spec = small_spec(frames_per_unit=2)
+    experiment = build_experiment(spec)
+    plan = plan_sweep((("n", 5),), plan_frame(experiment, spec.compute), spec.compute, spec.output)
+    seconds = expected_frame_seconds(plan.frame, plan.frame.steps)
+
+    def told(workers, **changes):
+        changed = spec.model_copy(update=changes)
+        summary = summarize(plan, experiment, changed, workers=workers)
+        return summary.wall_seconds, summary.part_seconds
+
+    assert told(1) == pytest.approx([PROCESS_START_S + 5 * seconds] * 2)
+    # Three units: one of two workers has two of them.
+    assert told(2) == pytest.approx([CLUSTER_START_S + 4 * seconds, PROCESS_START_S + 4 * seconds])
+    assert told(9) == told(3)
+    labelled = told(1, output=OutputSpec(labels=True))[0] - told(1)[0]
+    points = experiment.reflections.amplitude.size
+    assert labelled == pytest.approx(5 * points * EXPECTED_LABEL_S)
+
+
+def test_expected_times_follow_noise_precision_and_kernel():
+    spec = small_spec()
+    frame = plan_frame(build_experiment(spec), spec.compute)
+    mixed, double = (replace(frame, precision=name) for name in ("mixed", "float64"))
+    plain = expected_frame_seconds(mixed, 10**8)
+    noisy = expected_frame_seconds(replace(mixed, photon_noise=True), 10**8)
+    assert noisy == pytest.approx(plain + frame.pixels * 6e-8)
+    assert expected_frame_seconds(double, 10**8) > plain
+    assert expected_frame_seconds(mixed, 10**8, eager=True) > 10 * plain

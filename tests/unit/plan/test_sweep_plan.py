@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distbragg.errors import PlanError
 from distbragg.plan.cost import UNIT_BYTES, UNIT_SECONDS
-from distbragg.plan.frame import FramePlan
-from distbragg.plan.keys import SourceChunk, Tile
+from distbragg.plan.frame import FramePlan, SourceChunk, Tile
 from distbragg.plan.sweep import choose_form, plan_sweep
+from distbragg.spec.canonical import to_plain
 from distbragg.spec.compute import ComputeSpec, OutputSpec
+from distbragg.store.layout import make_layout
+
+OUTPUT = to_plain(OutputSpec())
 
 
 def frame_plan(*, slow: int = 100, fast: int = 100, samples: int = 1) -> FramePlan:
@@ -43,7 +45,8 @@ def test_every_frame_belongs_to_one_unit_and_units_are_consecutive(
     dims: tuple[tuple[str, int], ...], frames: int
 ):
     plan = plan_sweep(dims, frame_plan(), ComputeSpec(frames_per_unit=frames), OutputSpec())
-    seen = [frame for unit in range(plan.units) for frame in plan.unit_frames(unit)]
+    layout = make_layout(plan, OUTPUT)
+    seen = [frame for unit in range(plan.units) for frame in layout.unit_frames(unit)]
     assert seen == list(range(plan.frames))
     assert plan.frames_per_unit <= frames
 
@@ -76,8 +79,7 @@ def test_costly_frames_get_a_unit_each():
 def test_single_frame_has_no_dimension_and_one_unit():
     plan = plan_sweep((), frame_plan(), ComputeSpec(), OutputSpec(dtype="uint16"))
     assert (plan.units, plan.frames, plan.unit_shape) == (1, 1, ())
-    assert plan.unit_frames(0) == (0,)
-    assert plan.unit_region(0) == ()
+    assert make_layout(plan, OUTPUT).unit_frames(0) == (0,)
     assert plan.frame_bytes == 100 * 100 * 2
 
 
@@ -86,21 +88,17 @@ def test_last_unit_is_clipped_at_the_edge():
     plan = plan_sweep((("a", 2), ("b", 7)), frame_plan(), compute, OutputSpec())
     assert plan.unit_shape == (1, 3)
     assert plan.unit_grid == (2, 3)
-    assert plan.unit_region(5) == (slice(1, 2), slice(6, 7))
-    assert plan.unit_frames(5) == (13,)
+    layout = make_layout(plan, OUTPUT)
+    assert layout.unit_region(5) == (slice(1, 2), slice(6, 7))
+    assert layout.unit_frames(5) == (13,)
     with pytest.raises(IndexError):
-        plan.unit_region(6)
+        layout.unit_region(6)
 
 
 def test_many_objects_are_a_warning(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.WARNING, logger="distbragg"):
         plan_sweep((("n", 10**6),), frame_plan(), ComputeSpec(frames_per_unit=2), OutputSpec())
     assert "compute.frames_per_unit" in caplog.text
-
-
-def test_empty_axis_is_refused():
-    with pytest.raises(PlanError, match=r"axes\.n"):
-        plan_sweep((("n", 0),), frame_plan(), ComputeSpec(), OutputSpec())
 
 
 def test_heavy_frames_of_several_tiles_become_graphs_unless_told_otherwise():

@@ -11,7 +11,8 @@ import pytest
 import distbragg as db
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
-from distbragg.predict.spots import Spots, predict_spots
+from distbragg.predict.spots import predict_spots
+from distbragg.predict.table import Spots
 from distbragg.spec.load import parse_spec
 from tests.tolerances import SPOT_PHOTONS_RELATIVE, SPOT_POSITION_PIXELS
 
@@ -129,6 +130,13 @@ def test_partialities_of_a_passage_add_up_to_one(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         np.array(photons) / sum(photons), np.array(parts) / sum(parts), rtol=0.02, atol=1e-4
     )
+
+
+@pytest.mark.spec("LAB-6")
+def test_a_sampled_frame_tells_no_ellipse(tmp_path: Path) -> None:
+    spots = spots_of(plain(tmp_path, REFLECTIONS))
+    for values in (spots.variance_slow, spots.variance_fast, spots.covariance):
+        assert np.isnan(values).all()
 
 
 @pytest.mark.spec("LAB-3")

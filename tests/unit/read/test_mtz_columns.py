@@ -9,6 +9,7 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.read.structure_factors import read_structure_factors
 from distbragg.read.symmetry import expand_to_p1
+from distbragg.read.text import Reading
 
 NAN = float("nan")
 
@@ -167,7 +168,9 @@ def test_full_and_sparse_boxes_expand_alike(far):
     indices = random.integers(-4, 5, size=(70, 3))
     amplitude = random.random(70)
     group = gemmi.SpaceGroup("P 4 21 2")
-    table = expand_to_p1(np.vstack([indices, [far] * 3]), np.append(amplitude, 7.0), group, "x")
+    table = expand_to_p1(
+        np.vstack([indices, [far] * 3]), np.append(amplitude, 7.0), group, Reading("x")
+    )
     sums: dict[tuple[int, ...], list[float]] = {}
     for index, value in zip([*indices.tolist(), [far] * 3], [*amplitude, 7.0], strict=True):
         for op in group.operations().sym_ops:

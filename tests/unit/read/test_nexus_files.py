@@ -211,6 +211,24 @@ def test_a_rotation_that_passes_a_whole_turn_keeps_its_width(
     assert (found.phi, found.oscillation) == (angles[0], width)
 
 
+@pytest.mark.spec("GEO-22")
+@pytest.mark.parametrize(
+    ("angles", "more", "width"),
+    [([30.0], ("omega_end", [30.5], "degree"), 0.5), ([359.75, 0.0, 0.25], None, 0.25)],
+)
+def test_a_master_without_axes_says_the_width_of_a_frame_as_others_do(
+    tmp_path: Path, angles: list[float], more: tuple[str, list[float], str] | None, width: float
+) -> None:
+    def edit(file: h5py.File) -> None:
+        goniometer = file["entry/sample/goniometer"]
+        put(goniometer, "omega", angles, "degree")
+        if more is not None:
+            put(goniometer, *more)
+
+    found = plain(tmp_path, edit)
+    assert (found.phi, found.oscillation) == (angles[0], width)
+
+
 def test_what_else_a_beam_says_is_told(tmp_path: Path) -> None:
     def edit(file: h5py.File) -> None:
         file[BEAM]["incident_polarization"] = [1.0, 0.0]

@@ -132,6 +132,12 @@ def test_shelx_fields_are_columns_of_characters(tmp_path):
 
 
 @pytest.mark.spec("CRY-40")
+def test_shelx_digits_without_a_point_are_hundredths(tmp_path):
+    content = "   1   0   0  400.00    1.20   1\n   0   1   0   10000     120   1\n"
+    assert as_dict(read(tmp_path, content, format="hklf4"))[0, 1, 0] == 10.0
+
+
+@pytest.mark.spec("CRY-40")
 def test_list_of_shelx_ends_at_its_line_of_zeros(tmp_path):
     content = HKLF4 + "  TITL something else\n   9   9   9    1.00    1.00\n"
     assert (9, 9, 9) not in as_dict(read(tmp_path, content, format="hklf4"))
@@ -154,7 +160,7 @@ def test_shelx_list_is_expanded_by_a_space_group_that_is_given(tmp_path):
     [
         (HKLF4.replace("   0   1   0", "   1   0   0"), "not merged: 1 reflections"),
         (HKLF4.replace("1.20   1\n   0   1", "1.20  -2\n   0   1"), "HKLF 5"),
-        ("   1   0   0  400.00    1.20   1\n   1   0   x  400.00    1.20   1\n", ":2: '1 0 x"),
+        ("1 0 0 400.00 1.20\n1 0 x 400.00 1.20\n", ":2: l 'x' is not a number"),
         ("   0   0   0    0.00    0.00   0\n", "no reflections"),
     ],
 )

@@ -97,7 +97,7 @@ def test_netcdf_is_hdf5_with_its_dimensions_beside_the_arrays(tmp_path: Path) ->
         ({"channels_dataset": "run"}, "is no dataset"),
         ({"channels_dataset": "run/spectra"}, "says no unit"),
         ({"weights_dataset": None}, "needs weights_dataset"),
-        ({"file": "absent.h5"}, "cannot be read as HDF5"),
+        ({"file": "absent.h5"}, "cannot be read"),
         ({"file": "table.txt", "shot": 1}, "goes with a file of many shots"),
     ],
 )

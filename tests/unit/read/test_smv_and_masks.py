@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.read.mask import read_mask
-from distbragg.read.smv import read_smv_header, read_smv_pixels
+from distbragg.read.smv import read_mask, read_smv_header, read_smv_pixels
 
 HEADER = "{\nHEADER_BYTES=  512;\nDIM=2;\nTYPE=unsigned_short;\nSIZE1=5;\nSIZE2=3;\n"
 

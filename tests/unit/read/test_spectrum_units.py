@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -185,11 +186,28 @@ def test_the_first_shot_is_told_where_none_is_chosen(tmp_path: Path) -> None:
     assert read_shot(str(path), 0, weights="w", channels="energy_ev").notes == ()
 
 
-def test_spectra_compressed_as_detectors_do_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Bitshuffle", {"cname": "lz4"}),
+        ("Bitshuffle", {"cname": "none"}),
+        ("Bitshuffle", {"cname": "zstd"}),
+        ("Blosc", {"cname": "zstd"}),
+        ("LZ4", {}),
+        ("Zstd", {}),
+        ("", {"compression": "lzf", "shuffle": True, "fletcher32": True}),
+        ("", {"compression": "gzip", "shuffle": True, "fletcher32": True}),
+    ],
+)
+def test_spectra_compressed_as_detectors_do_are_read(
+    tmp_path: Path, name: str, options: dict[str, Any]
+) -> None:
     hdf5plugin = pytest.importorskip("hdf5plugin")
     path = tmp_path / "shots.h5"
+    if name:
+        options = dict(getattr(hdf5plugin, name)(**options))
     with h5py.File(path, "w") as file:
-        file.create_dataset("w", data=np.ones((4, 3)), **hdf5plugin.Bitshuffle(cname="lz4"))
+        file.create_dataset("w", data=np.ones((4, 3)), chunks=(2, 2), **options)
         file["energy_ev"] = [9000.0, 9001.0, 9002.0]
     found = read_shot(str(path), 2, weights="w", channels="energy_ev")
     np.testing.assert_array_equal(found.weight, [1.0, 1.0, 1.0])

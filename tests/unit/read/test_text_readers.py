@@ -10,10 +10,9 @@ import pytest
 
 from distbragg.errors import InputError
 from distbragg.read.hkl import read_hkl
-from distbragg.read.matrix import read_matrix
-from distbragg.read.sources import read_sources
 from distbragg.read.spectrum import read_spectrum
-from distbragg.read.stol import read_stol
+from distbragg.read.structure_factors import read_structure_factors
+from distbragg.read.table import read_matrix, read_sources, read_stol
 
 
 def put(tmp_path, content, name="input.txt"):
@@ -52,6 +51,19 @@ def test_compressed_reflections(tmp_path):
     broken = put(tmp_path, gzip.compress(b"1 2 3 4.5\n" * 1000)[:-9], "b.hkl.gz")
     with pytest.raises(InputError, match="truncated"):
         read_hkl(broken)
+
+
+@pytest.mark.spec("SEC-10")
+@pytest.mark.parametrize("name", ["a.hkl.gz", "a.cif.gz", "a.mtz.gz", "a.pdb.gz"])
+def test_a_file_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path, name):
+    heads = {
+        "a.cif.gz": b"data_x\n_cell_length_a 5\n",
+        "a.mtz.gz": b"MTZ ",
+        "a.pdb.gz": b"HEADER\n",
+    }
+    content = heads.get(name, b"") + b"1 2 3 4\n" * (5 << 20)
+    with pytest.raises(InputError, match=r"unpacks to more than 33554432 bytes; unpack it"):
+        read_structure_factors(put(tmp_path, gzip.compress(content, 9), name))
 
 
 @pytest.mark.spec("CRY-16")
@@ -191,12 +203,12 @@ def test_bad_background_tables_name_their_line(tmp_path, content):
         read_stol(put(tmp_path, content))
 
 
-def test_a_large_list_is_read_by_the_fast_parser(tmp_path, monkeypatch):
-    import distbragg.read.hkl as module
-
-    monkeypatch.setattr(module, "_read_slow", lambda path: pytest.fail("slow parser"))
-    count = 20_000
-    lines = "".join(f"{i % 100} {i // 100} 1 {i}.5\n" for i in range(count))
-    table = module.read_hkl(put(tmp_path, lines))
-    assert table.count == count
-    assert math.isclose(table.amplitude.sum(), sum(i + 0.5 for i in range(count)))
+def test_a_large_list_is_read_in_blocks_that_keep_their_line_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr("distbragg.read.table._BLOCK_BYTES", 1000)
+    lines = "".join(f"{i % 100},{i // 100};1 {i}.5 # {i}\r" for i in range(20_000))
+    table = read_hkl(put(tmp_path, "# comment\r" + lines))
+    assert table.count == 20_000
+    assert math.isclose(table.amplitude.sum(), sum(i + 0.5 for i in range(20_000)))
+    for bad in (0, 57, 58, 1000, 19_999):
+        with pytest.raises(InputError, match=rf":{bad + 2}: l 'x' is not a number"):
+            read_hkl(put(tmp_path, "# comment\r" + lines.replace(f";1 {bad}.5", f";x {bad}.5")))

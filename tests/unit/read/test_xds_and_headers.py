@@ -107,12 +107,12 @@ def test_what_an_xds_input_says_beside_its_geometry_is_told(tmp_path: Path) -> N
     [
         (b"\n ***** CORRECT *****  (VERSION Jan 10, 2022)\n ORGX= 3\n", "a report of XDS"),
         (b"!FORMAT=XDS_ASCII MERGE=FALSE\n!NX= 3\n", "list of reflections of XDS"),
-        (b"CrystFEL stream format 2.3\nq/min_fs = 0\n", "a CrystFEL stream"),
+        (b"CrystFEL stream format 2.3\nq/min_fs = 0\n", "a stream of CrystFEL"),
         (b"II*\0rest", "a TIFF image"),
         (b"# Nota\nDistance: 0.1\nPoni1: 0.1\n", "a PONI file"),
         (b"FORMAT :100\n", "a Bruker image"),
-        (b"\x83\xaadials::af::reflection_table", "reflections of DIALS"),
-        (b"\x1f\x8b\x08", "a compressed file"),
+        (b"\x83\xaadials::af::reflection_table", "reflection table of DIALS"),
+        (b"\x1f\x8b\x08", "compressed by gzip"),
     ],
 )
 def test_files_that_are_no_geometry_are_refused_by_their_name(
@@ -211,6 +211,7 @@ def test_an_image_of_other_pixels_gives_its_header(tmp_path: Path, kind: str) ->
         (MINI_CBF, b"0.19018 m", b"0.0 m"),
         (SMV, b"DISTANCE=100;", b"DISTANCE=000;"),
         (XDS_INP, b"DETECTOR_DISTANCE= 60", b"DETECTOR_DISTANCE= 0"),
+        (XPARM, b"5.500000      60.000000", b"5.500000       0.000000"),
     ],
 )
 def test_a_distance_of_0_is_one_that_was_not_told(

@@ -12,8 +12,8 @@ from distbragg.run.card import card
 from distbragg.store.run_directory import open_run
 from distbragg.store.seal import write_seal
 from distbragg.store.split import Split, split_frames
-from distbragg.store.write import write_unit
 from tests.unit.store.conftest import PROVENANCE, create_tiny, frames_of, tiny_sweep
+from tests.units import write_unit
 
 
 def finished(path: Path, **changes: object) -> Path:
@@ -40,7 +40,13 @@ def test_card_states_structure_splits_provenance_and_seal(tmp_path: Path) -> Non
     validation = int((split_frames(run, split) == "validation").sum())
     assert f"| validation | {validation} | {validation} |" in text
     assert repr(split.group_by) in text
-    for fact in (run.run_id, run.manifest.physics_hash, "Merkle root", "kernel none", "numpy 2"):
+    for fact in (
+        run.run_id,
+        run.manifest.physics_hash,
+        "SHA-256 over all objects",
+        "kernel none",
+        "numpy 2",
+    ):
         assert fact in text
     for line in text.splitlines():
         if line.startswith("|"):

@@ -9,16 +9,15 @@ import pytest
 
 import distbragg as db
 from distbragg.cli.main import main
-from distbragg.run.report import report_html
-from distbragg.run.report_figures import MAX_ROWS, WIDTH, throughput_figure, timeline_figure
-from distbragg.run.status_pace import work_of
-from distbragg.store.ledger import record_failure
-from distbragg.store.standing import record_repair
+from distbragg.engine.progress import UnitSpan
+from distbragg.run.report import MAX_ROWS, report_html, throughput, timeline
+from distbragg.run.status import status
+from distbragg.store.layout import RECEIPTS_DIR, STATE_DIR
+from distbragg.store.ledger import append_receipt, completed_units, record_failure, record_repair
 
 from .test_status import make_run
-from .test_status_pace import receipt
 
-VOID = {"meta", "line", "rect", "br"}
+VOID = {"meta", "br"}
 
 
 class Balance(HTMLParser):
@@ -33,7 +32,7 @@ class Balance(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.links += [value for name, value in attrs if name in {"src", "href"}]
-        if tag not in VOID or tag == "line":
+        if tag not in VOID:
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs):
@@ -87,9 +86,9 @@ def test_page_splits_the_time_of_the_run_and_of_each_process(run):
     rendered = r"<td>rendered</td><td>[\d.]+ k?steps, [\d.]+ [kMG]?steps/s in the kernel"
     assert re.search(rendered, page)
     (process,) = re.findall(
-        r"<tr><td>[^<]+ \d+</td>((?:<td>[^<]*</td>)+)</tr>", page.split("Processes")[1]
+        r"<tr><td>[^<]+ \d+</td>(.*?)</tr>", page.split("Processes")[1], re.DOTALL
     )[:1]
-    split = [float(share) for share in re.findall(r"([\d.]+) %", process)]
+    split = [float(share) for share in re.findall(r"<td>([\d.]+) %", process)]
     assert len(split) == 4
     assert sum(split) == pytest.approx(100, abs=0.3)
 
@@ -117,22 +116,66 @@ def test_command_writes_the_page(run, tmp_path, capsys):
     assert main(["report", str(run.path), "-o", str(out), "--json"]) == 0
 
 
+def span(unit, end, busy=1.0, pid=1, frames=1):
+    record = {"time": end, "render_seconds": busy, "host": "a", "pid": pid, "frames": frames}
+    return UnitSpan.of(unit, record)
+
+
 def test_throughput_adds_up_to_the_frames():
-    works = work_of(receipt(i, 100.0 + i, busy=1.0) for i in range(37))
-    figure = throughput_figure(works, lambda unit: 3)
-    bars = re.findall(r'class="bar"[^>]*height="([\d.]+)"', figure)
+    chart = throughput([span(i, 100.0 + i, frames=3) for i in range(37)])
     # 3 frames a second throughout: a flat figure of full height.
-    assert {round(float(bar)) for bar in bars} == {200}
+    assert chart.top == 3.0
+    assert chart.heights == pytest.approx([1.0] * len(chart.heights))
+    assert chart.axis.seconds == pytest.approx(37.0)
 
 
 def test_timeline_stays_small_for_many_units_and_writers():
-    works = work_of(receipt(i, 100.0 + i / 50, busy=0.5, pid=i % 50) for i in range(20000))
-    figure = timeline_figure(works)
-    assert figure.count('class="unit"') <= MAX_ROWS * WIDTH
-    assert len(figure) < 4_000_000
-    assert figure.count('text-anchor="end">a ') == MAX_ROWS
+    drawn = timeline([span(i, 100.0 + i / 50, busy=0.5, pid=i % 50) for i in range(20000)])
+    assert len(drawn["rows"]) == MAX_ROWS
+    assert sum(len(bars) for _, bars in drawn["rows"]) <= 1000 * MAX_ROWS
+    assert all(0 <= first <= last <= 1.0001 for _, bars in drawn["rows"] for first, last in bars)
 
 
 def test_interruption_is_cut_out_and_marked():
-    works = work_of(receipt(i, 100.0 + i + (1e6 if i > 4 else 0)) for i in range(10))
-    assert timeline_figure(works).count('class="cut"') == 1
+    axis = timeline([span(i, 100.0 + i + (1e6 if i > 4 else 0)) for i in range(10)])["axis"]
+    assert axis.cuts == pytest.approx([0.5])
+    assert axis.seconds == pytest.approx(10.0)
+
+
+def listed(run, heading: str) -> list[tuple[int, list[str]]]:
+    """Frame and other cells of the rows below a heading of the report."""
+    table = report_html(run).split(heading)[1].split("</table>")[0]
+    rows = re.findall(r"<tr><td>(\d+)</td>(.*?)</tr>", table)
+    return [(int(frame), re.findall(r"<td>(.*?)</td>", rest)) for frame, rest in rows]
+
+
+@pytest.mark.spec("STK-18")
+def test_worst_frames_are_named_by_index_and_values(run):
+    slowest, brightest = listed(run, "Slowest"), listed(run, "Brightest pixel")
+    assert len(slowest) == len(brightest) == 6
+    for frame, (phi, domains, *_) in (*slowest, *brightest):
+        values = run.sweep.frame_values(frame)
+        assert float(phi) == values["goniometer.phi_deg"]
+        assert int(domains) == values["crystal.mosaic.domains"]
+    for _, (*_, seconds, process) in slowest:
+        assert float(seconds.removesuffix(" s")) > 0
+        assert process.split()[-1].isdigit()
+    images = db.open_stack(run.path)["images"].values.reshape(12, -1)
+    for frame, (*_, photons) in brightest:
+        assert float(photons) == pytest.approx(images[frame].max(), rel=1e-5)
+
+
+def test_receipts_that_name_no_frame_leave_their_unit_to_be_named(run):
+    known = [receipt.to_plain() for receipt in completed_units(run).values()]
+    for entry in list(run.objects.entries(f"{STATE_DIR}/{RECEIPTS_DIR}/")):
+        run.objects.delete(entry.key)
+    for plain in known:
+        del plain["brightest"]
+        append_receipt(run, plain)
+    assert "<td>0 to 1 (phi 0, domains 0 to 1)</td>" in report_html(run)
+
+
+def test_report_and_status_count_in_the_same_words(run):
+    page = report_html(run)
+    for name, value in status(run).count_rows():
+        assert f"<td>{name}</td><td>{value}</td>" in page

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.run.series import Place, parse_frames, places, series_of, stem
+from distbragg.run.frames import parse_frames, selection_of, series_of, stem
 from distbragg.spec.sweep import SweepSpec
 
 
@@ -35,6 +35,12 @@ PHI = "goniometer.phi_deg"
 )
 def test_selections(text: str, expected: tuple[int, ...]) -> None:
     assert parse_frames(text, 6) == expected
+
+
+@pytest.mark.parametrize("text", ["0:6", "0,2:4,5", "3", "0:2,4:6"])
+def test_a_selection_is_written_as_it_is_read(text: str) -> None:
+    assert selection_of(parse_frames(text, 6)) == text
+    assert selection_of(()) == ""
 
 
 @pytest.mark.parametrize("text", ["a", "1-3", "0:7", "6", "3:3", "0:6:0", "-1", "1,,2"])
@@ -66,7 +72,5 @@ def test_stills_stay_together_while_the_geometry_does() -> None:
 
 
 def test_names_carry_the_series_only_where_there_are_several() -> None:
-    found = places(((0, 2), (1, 3)))
-    assert found[3] == Place(1, 1)
-    assert stem("a", found[3], 2) == "a_2_0002"
-    assert stem("a", found[3], 1) == "a_0002"
+    assert stem("a", (1, 1), 2) == "a_2_0002"
+    assert stem("a", (1, 1), 1) == "a_0002"

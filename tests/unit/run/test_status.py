@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 
 import distbragg as db
+from distbragg.cli.describing import FOLLOW_S
 from distbragg.cli.main import main
-from distbragg.cli.status import FOLLOW_S, status_rows
-from distbragg.run import status_cost
+from distbragg.engine.context import ProcessCache, RunContext
+from distbragg.errors import ExitStatus
 from distbragg.run.status import status
-from distbragg.run.status_cost import planned_costs
+from distbragg.run.survey import planned_costs
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.ledger import record_failure
-from distbragg.store.lock import RunLock
+from distbragg.store.layout import RECEIPTS_DIR
+from distbragg.store.lease import Lease
+from distbragg.store.ledger import append_receipt, completed_units, record_failure
 from distbragg.store.run_directory import RunDirectory
 
 AXES = (
@@ -27,9 +29,9 @@ AXES = (
 )
 
 
-def make_run(path: Path) -> RunDirectory:
+def make_run(path: Path, *, title: str = "tiny") -> RunDirectory:
     plain = {
-        "title": "tiny",
+        "title": title,
         "crystal": {
             "cell": [50, 60, 70, 90, 90, 90],
             "cells": [5, 5, 5],
@@ -87,7 +89,7 @@ def test_stopped_run_says_how_far_it_is_and_how_long_the_rest_takes(run):
 
 @pytest.mark.spec("STK-17")
 def test_holder_is_alive_or_its_lock_stale(run):
-    with RunLock(run.state):
+    with Lease(run.objects):
         (holder,) = status(run).holders
         assert status(run).state == "running"
         assert holder.alive
@@ -95,7 +97,7 @@ def test_holder_is_alive_or_its_lock_stale(run):
         lock = run.state / "lock"
         body = json.loads(lock.read_text())
         kept = lock.read_text()
-        lock.write_text(json.dumps({**body, "host": "elsewhere"}))
+        lock.write_text(json.dumps({**body, "host": "elsewhere", "machine": "another"}))
         assert status(run).state == "running"
         old = time.time() - 3600
         os.utime(lock, (old, old))
@@ -103,13 +105,13 @@ def test_holder_is_alive_or_its_lock_stale(run):
         assert not holder.alive
         assert holder.heartbeat_age_s >= 3600
         assert status(run).state == "new"
-        rows = dict(status_rows(status(run)))
+        rows = dict(status(run).rows())
         assert "stale lock of process" in rows["in use by"]
         lock.write_text(kept)
 
 
 def test_parts_of_a_job_array_are_told_apart(run):
-    with RunLock(run.state, part=(2, 5)):
+    with Lease(run.objects, part=(2, 5)):
         (holder,) = status(run).holders
     assert holder.part == "2/5"
 
@@ -127,7 +129,7 @@ def test_status_needs_nothing_but_the_files(run, tmp_path):
 def test_planned_costs_follow_the_number_of_domains(run):
     costs = planned_costs(run).reshape(run.layout.unit_grid)
     assert costs.shape[0] == 3
-    plans = [status_cost._plan(run, frame).nominal_seconds for frame in range(12)]
+    plans = [RunContext.of(run).opened.frame(frame).plan.nominal_seconds for frame in range(12)]
     expected = [
         sum(plans[i * 4 + j] for j in range(part.start, part.stop))
         for unit in range(run.layout.units)
@@ -137,7 +139,7 @@ def test_planned_costs_follow_the_number_of_domains(run):
     assert len({round(cost, 12) for cost in expected}) > 1
 
 
-def test_costs_are_even_where_the_specification_cannot_be_resolved(tmp_path):
+def test_costs_are_even_where_the_specification_cannot_be_resolved(tmp_path, monkeypatch):
     plain = {
         "beam": {"source_file": str(tmp_path / "sources.txt")},
         "crystal": {"cell": [50, 60, 70, 90, 90, 90], "cells": [5, 5, 5]},
@@ -149,6 +151,7 @@ def test_costs_are_even_where_the_specification_cannot_be_resolved(tmp_path):
     run = db.create(SweepSpec.model_validate({"experiment": plain, "axes": [AXES[0]]}),
                     tmp_path / "RUN")  # fmt: skip
     shutil.rmtree(run.state / "inputs")
+    monkeypatch.setattr("distbragg.engine.context._runs", ProcessCache(4))
     assert list(planned_costs(run)) == [1.0, 1.0, 1.0]
     assert status(run).frames_missing == 3
 
@@ -156,9 +159,16 @@ def test_costs_are_even_where_the_specification_cannot_be_resolved(tmp_path):
 def test_command_prints_a_table_or_plain_data(run, capsys):
     db.resume(run, cluster="serial", part=(1, 2))
     record_failure(run, 1, 3, "no light")
+    record_failure(run, 3, 1, "no beam")
     assert main(["status", str(run.path)]) == 0
     text = capsys.readouterr().out
-    for word in ("stopped", "once resumed", "failed unit 1", "no light (after 3 attempts)"):
+    for word in (
+        "stopped",
+        "once resumed",
+        "failed unit 1",
+        "no light (after 3 attempts)",
+        "(after 1 attempt)",
+    ):
         assert word in text
     assert main(["status", str(run.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "stopped"
@@ -174,7 +184,7 @@ def test_following_ends_when_nobody_works_on_the_run(run, capsys, monkeypatch):
     looks = iter(["running", "running", "stopped"])
     monkeypatch.setattr("distbragg.run.status._state", lambda *args, **rest: next(looks))
     waits = []
-    monkeypatch.setattr("distbragg.cli.status.time.sleep", waits.append)
+    monkeypatch.setattr("distbragg.cli.describing.time.sleep", waits.append)
     assert main(["status", str(run.path), "--follow", "--json"]) == 0
     told = [json.loads(line)["state"] for line in capsys.readouterr().out.splitlines()]
     assert told == ["running", "running", "stopped"]
@@ -184,3 +194,39 @@ def test_following_ends_when_nobody_works_on_the_run(run, capsys, monkeypatch):
 def test_following_shows_a_table(run, capsys):
     assert main(["status", str(run.path), "--follow"]) == 0
     assert "12 missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"time": 1e300, "render_seconds": 1e299},
+        {"time": -1e300, "write_seconds": -5.0},
+        {"render_seconds": -1e9, "kernel_seconds": 1e300, "steps": 2**62},
+        {"slowest": [[10**9, 1.0], [-3, 2.0], [1, 3.0]], "overloads": [2, 3]},
+        {"host": "\x1b[2J<b>", "max": 1e300, "code": "\x07"},
+    ],
+)
+def test_receipts_of_odd_numbers_are_told_without_a_traceback(run, capsys, tmp_path, changes):
+    db.resume(run, cluster="serial", part=(1, 2))
+    known = [receipt.to_plain() for receipt in completed_units(run).values()]
+    for entry in list(run.objects.entries(f"{RECEIPTS_DIR}/")):
+        run.objects.delete(entry.key)
+    for plain in known:
+        append_receipt(run, {**plain, **changes})
+    assert len(completed_units(run)) == len(known)
+    for command in (["status"], ["status", "--json"], ["report", "-o", str(tmp_path / "a.html")]):
+        assert main([command[0], str(run.path), *command[1:]]) == 0
+        told = capsys.readouterr()
+        assert told.out.replace("\n", "").isprintable()
+        assert "Traceback" not in told.err
+
+
+def test_a_receipt_that_is_none_is_one_line(run, capsys):
+    db.resume(run, cluster="serial", part=(1, 2))
+    (receipt, *_) = completed_units(run).values()
+    append_receipt(run, {**receipt.to_plain(), "time": "yesterday"})
+    for command in (["status"], ["report", "-o", str(run.path.parent / "a.html")], ["info"]):
+        assert main([command[0], str(run.path), *command[1:]]) == ExitStatus.DAMAGE
+        told = capsys.readouterr()
+        assert told.err.count("\n") == 1
+        assert "time" in told.err

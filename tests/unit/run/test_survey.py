@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 
 import distbragg as db
+from distbragg.engine.events import RunStarted
+from distbragg.models.build import build_experiment
+from distbragg.run.create import create
 from distbragg.run.prepare import prepare
 from distbragg.run.survey import MAX_SAMPLES, sampled
 from distbragg.spec.load import parse_sweep
@@ -54,3 +57,34 @@ def test_a_rendered_sweep_of_unequal_frames_adds_up(tmp_path):
     result = db.sweep(spec, tmp_path / "run.zarr", cluster="serial")
     assert result.done == 3
     assert db.resume(tmp_path / "run.zarr", cluster="serial").rendered == 0
+
+
+@pytest.mark.spec("ENG-32")
+def test_between_create_and_first_unit_each_frame_is_resolved_once(tmp_path, monkeypatch):
+    spec = sweep_over(
+        {"name": "o", "random_orientations": {"count": 40, "seed": 3}},
+        {"name": "spread", "path": "crystal.mosaic.spread_deg", "values": [0.0, 0.5, 0.2]},
+        {"name": "d", "path": "detector.distance_mm", "values": [100, 110, 120, 130]},
+    )
+    looked = []
+
+    def counted(spec, **options):
+        looked.append(options.get("frame", 0))
+        return build_experiment(spec, **options)
+
+    monkeypatch.setattr("distbragg.run.survey.build_experiment", counted)
+    run = create(spec, tmp_path / "run.zarr")
+    assert len(looked) == len(set(looked)) == 15 + 2 + 3
+    looked.clear()
+
+    class Enough(Exception):
+        pass
+
+    def first_unit(event):
+        if isinstance(event, RunStarted):
+            raise Enough
+
+    for started in (run, run.path):
+        with pytest.raises(Enough):
+            db.resume(started, cluster="serial", on_event=first_unit)
+    assert looked == []

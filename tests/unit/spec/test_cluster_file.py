@@ -19,7 +19,7 @@ def write(folder: Path, text: str) -> str:
 
 
 def test_a_queue_file_says_what_a_job_is(tmp_path: Path):
-    text = SLURM + 'workers: 20\nprocesses: 6\nwalltime: "1-02:03:04"\nqueue: long\n'
+    text = SLURM + "workers: 20\nprocesses: 6\nwalltime: 1-02:03:04\nqueue: long\n"
     spec = read_cluster_file(write(tmp_path, text))
     assert isinstance(spec, QueueClusterSpec)
     assert (spec.processes_per_job, spec.jobs) == (6, 4)
@@ -67,12 +67,12 @@ def test_files_are_taken_from_the_folder_of_the_cluster_file(tmp_path: Path):
         ("kind: slurm\nmemory: 4GB\n", "cores", "missing"),
         ("kind: slurm\ncores: 4\nmemory: lots\n", "memory", "pattern"),
         (SLURM + "core: 3\n", "core", "cores"),
-        (SLURM + "walltime: 10:00:00\n", "walltime", "quotes"),
-        (SLURM + 'walltime: "90"\n', "walltime", "quotes"),
+        (SLURM + "walltime: 1:30\n", "walltime", "write hours, e.g. 10:00:00"),
+        (SLURM + "walltime: 90\n", "walltime", "write hours, e.g. 10:00:00"),
         (SLURM + 'walltime: "00:00:30"\n', "walltime", "60 s"),
         (SLURM + "processes: 9\n", "processes", "8 cores"),
         (SLURM + "options: [1]\n", "options", "mapping"),
-        (SLURM + "tls: no\n", "tls", "auto"),
+        (SLURM + "tls: no\n", "tls", "write auto, none"),
         ("kind: sge\ncores: 4\nmemory: 4GB\n", "directives", "-pe smp 4"),
     ],
 )

@@ -11,9 +11,8 @@ import yaml
 from distbragg.cli.main import main
 from distbragg.errors import InputError
 from distbragg.models.tables import load_any
-from distbragg.spec.file_names import file_labels
 from distbragg.spec.files import file_fields
-from distbragg.spec.paths import field_paths, file_paths, names_file
+from distbragg.spec.paths import field_paths, file_labels, file_paths, names_file
 
 PANEL = {"origin_mm": [50, 5, -10], "fast": [0, 0, 1], "slow": [0, -1, 0]}
 FIXED = {("header_files", "path")}

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from distbragg.errors import InputError
-from distbragg.spec.crystal import cell_volume
+from distbragg.models.vectors import cell_parameters
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.load import parse_spec
 
@@ -51,19 +51,14 @@ LINES = {"wavelengths_angstrom": [1.0, 1.1, 1.2]}
             "2 weights",
         ),
         (
-            {"beam": {"spectrum": {**LINES, "weights": [1, -2, 1]}}},
-            "beam.spectrum.weights.1",
-            "negative weight -2.0",
-        ),
-        (
             {"beam": {"spectrum": {**LINES, "weights": [1, float("nan"), 1]}}},
             "beam.spectrum.weights.1",
             "finite",
         ),
         (
-            {"beam": {"spectrum": {**LINES, "weights": [0, 0, 0.0]}}},
+            {"beam": {"spectrum": {**LINES, "weights": [0, -1, 0.0]}}},
             "beam.spectrum.weights",
-            "every weight is zero",
+            "no weight is positive",
         ),
         ({"crystal": {"cell": [10, 0, 10, 90, 90, 90]}}, "crystal.cell.1", "b = 0 must be"),
         ({"crystal": {"cell": [10, 9, 10, 90, 180, 90]}}, "crystal.cell.4", "beta = 180"),
@@ -77,7 +72,7 @@ LINES = {"wavelengths_angstrom": [1.0, 1.1, 1.2]}
             "crystal.cell",
             "gamma = 80 must be below alpha + beta = 70",
         ),
-        ({"crystal": {"cell": [1e300, 1e300, 10, 90, 90, 90]}}, "crystal.cell", "no usable volume"),
+        ({"crystal": {"cell": [1e300, 1e300, 10, 90, 90, 90]}}, "crystal.cell.0", "beyond 1e+100"),
         ({"crystal": {"quaternion_xyzw": [0, 0, 0, 0]}}, "crystal.quaternion_xyzw", "0 0 0 0"),
         (
             {"crystal": {"quaternion_xyzw": [0, 0, 0, 1], "misset_deg": [1, 2, 3]}},
@@ -140,8 +135,8 @@ def test_a_nan_attenuation_length_is_refused_although_infinity_is_meant():
 
 
 def test_the_cell_volume_is_that_of_the_international_tables():
-    assert cell_volume((2, 3, 4, 90, 90, 90)) == pytest.approx(24, rel=1e-15)
-    assert cell_volume((1, 1, 1, 60, 60, 60)) == pytest.approx(0.5**0.5, rel=1e-14)
+    assert cell_parameters((2, 3, 4, 90, 90, 90)).volume == pytest.approx(24, rel=1e-15)
+    assert cell_parameters((1, 1, 1, 60, 60, 60)).volume == pytest.approx(0.5**0.5, rel=1e-14)
 
 
 def test_specifications_are_frozen_and_hashable():

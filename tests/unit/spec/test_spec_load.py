@@ -7,14 +7,8 @@ import pickle
 import pytest
 
 from distbragg.errors import ExitStatus, InputError
-from distbragg.spec.load import (
-    apply_overrides,
-    load_any,
-    load_spec,
-    load_sweep,
-    parse_spec,
-    parse_sweep,
-)
+from distbragg.models.tables import load_any, load_sweep
+from distbragg.spec.load import apply_overrides, load_spec, parse_spec, parse_sweep
 from distbragg.spec.yaml_text import MAXIMUM_FILE_BYTES
 
 CELL = {"crystal": {"cell": [40, 50, 60, 80, 90, 100]}}
@@ -119,8 +113,12 @@ def test_a_missing_file_a_folder_and_an_overlong_file_are_refused(tmp_path, writ
         ({"detector": {"sensor": {"thick_um": 1}}}, "detector.sensor.thick_um", "thickness_um"),
         ({"beam": 5}, "beam", "needs a mapping of fields, got 5"),
         ({"beam": {"energy_ev": "abc"}}, "beam.energy_ev", "must be a number"),
-        ({"beam": {"energy_ev": True}}, "beam.energy_ev", "true/false is not a number"),
-        ({"crystal": {"cells": [1, True, 2]}}, "crystal.cells", "true/false is not a number"),
+        ({"beam": {"energy_ev": True}}, "beam.energy_ev", "true/false is no value here"),
+        (
+            {"crystal": {"cells": [1, True, 2]}},
+            "crystal.cells",
+            "true/false is no value here",
+        ),
         ({"beam": {"energy_ev": float("nan")}}, "beam.energy_ev", "finite"),
         ({"beam": {"energy_ev": float("inf")}}, "beam.energy_ev", "finite"),
         ({"beam": {"energy_ev": -1}}, "beam.energy_ev", "greater than 0, got -1"),
@@ -317,8 +315,41 @@ def test_a_value_that_set_gave_is_refused_by_the_name_of_the_flag(write, text, l
     assert str(of_file).startswith(str(path))
 
 
-def test_numbers_are_read_as_they_are_written(write):
-    assert load_spec(write("crystal: {cells: [010, 1, 1]}")).crystal.cells == (10, 1, 1)
-    error = refused(load_spec, write("detector: {distance_mm: 1:30}"))
-    assert "detector.distance_mm: must be a number, got '1:30'" in str(error)
-    assert load_spec(write("title: 1:30")).title == "1:30"
+@pytest.mark.spec("CLI-23")
+def test_zero_padded_numbers_are_decimal(write):
+    """faults/attack/numbers: YAML 1.1 made 104, 16 and 8 of them."""
+    spec = load_spec(
+        write(
+            "crystal: {cells: [010, 010, 010]}\n"
+            "detector: {distance_mm: 0150, pixels_fast: 20, pixels_slow: 0020}"
+        ),
+        ["beam.wavelength_angstrom=01.50", "noise.seed=0o17"],
+    )
+    assert spec.crystal.cells == (10, 10, 10)
+    assert (spec.detector.distance_mm, spec.detector.pixels_slow) == (150, 20)
+    assert (spec.beam.wavelength_angstrom, spec.noise.seed) == (1.5, 15)
+
+
+@pytest.mark.spec("CLI-23")
+@pytest.mark.parametrize("text", ["1:30", "1:30:00", "0b11", "!!int 1:30", "!!float 1:30"])
+def test_numbers_of_yaml_1_1_alone_are_refused_with_a_remedy(write, text):
+    error = refused(load_spec, write(f"detector: {{distance_mm: {text}}}"))
+    assert text.rpartition(" ")[2] in str(error)
+    assert text.startswith("!!") or "write it in decimal" in error.remedy
+    override = refused(load_spec, write("title: a"), [f"detector.distance_mm={text}"])
+    assert str(override).startswith("--set")
+    axis = f"{{name: d, path: detector.distance_mm, values: [10, {text}]}}"
+    refused(load_sweep, write(f"experiment: {{}}\naxes: [{axis}]"))
+
+
+@pytest.mark.spec("CLI-23")
+@pytest.mark.parametrize("word", ["yes", "no", "off", "1:30", "2020-01-01", "1_000", "0x", "="])
+def test_words_are_text_where_text_belongs(write, word):
+    assert load_spec(write(f"title: {word}")).title == word
+
+
+@pytest.mark.spec("CLI-23")
+def test_switches_are_words_or_booleans(write):
+    for word, meant in (("true", True), ("False", False), ("yes", True), ("no", False)):
+        assert load_spec(write(f"noise: {{photon: {word}}}")).noise.photon is meant
+    assert "must be true or false" in str(refused(load_spec, write("noise: {photon: perhaps}")))

@@ -14,7 +14,7 @@ from distbragg.spec.canonical import canonical_json, to_plain
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import absolute_files, file_fields, replace_files
 from distbragg.spec.load import parse_spec, parse_sweep
-from distbragg.spec.schema import experiment_schema, sweep_schema
+from tools.generate_reference import experiment_schema, sweep_schema
 
 RICH = {
     "beam": {"spectrum": {"file": "s.csv"}},

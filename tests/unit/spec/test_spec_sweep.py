@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.spec.axis import AxisSpec
-from distbragg.spec.axis_values import random_quaternions
+from distbragg.spec.axis import AxisSpec, RandomOrientations
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.load import parse_sweep
-from distbragg.spec.paths import leaf_paths
-from distbragg.spec.suffix import unit_of
+from distbragg.spec.paths import ends_at_group, field_paths, split_path, unit_of
 from distbragg.spec.sweep import SweepSpec
 
 BASE = {
@@ -73,7 +71,7 @@ def test_zipped_values_are_judged_together():
         experiment=base,
     )
     assert both.frame_spec(1).beam.spectrum.weights == (0.0, 0.0, 1.0)
-    assert "every weight is zero (sweep over s)" in refused(
+    assert "no weight is positive (sweep over s)" in refused(
         {**lines, "values": [[1, 2, 3], [4, 5, 6]]},
         {**weights, "values": [[1, 1, 1], [0, 0, 0]]},
         experiment=base,
@@ -283,7 +281,7 @@ def test_units_follow_the_field_name(path, unit):
 
 
 def test_every_leaf_is_either_sweepable_or_refused_with_a_reason():
-    for path in leaf_paths():
+    for path in (path for path in field_paths() if not ends_at_group(split_path(path))):
         with contextlib.suppress(InputError):
             assert sweep({"name": "x", "path": path, "values": [1]}).frames == 1
 
@@ -291,7 +289,7 @@ def test_every_leaf_is_either_sweepable_or_refused_with_a_reason():
 def test_random_orientations_are_those_of_scipy():
     from scipy.spatial.transform import Rotation
 
-    ours = random_quaternions(2000, 5).array
+    ours = RandomOrientations(count=2000, seed=5).values().array
     theirs = Rotation.random(2000, np.random.default_rng(5)).as_quat()
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=2 * np.finfo(float).eps)
 
@@ -308,3 +306,51 @@ def test_a_field_of_one_panel_can_be_swept():
         axes[0]["path"] = path
         with pytest.raises(InputError, match="group of fields"):
             parse_sweep({"experiment": base, "axes": axes})
+
+
+@pytest.mark.spec("SWP-6")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Images", "looks like 'images'"),
+        ("FAST", "looks like 'fast'"),
+        ("f\u0430st", "looks like 'fast'"),
+        ("\uff46ast", "looks like 'fast'"),
+        ("Panel_Origin", "looks like 'panel_origin'"),
+    ],
+)
+def test_names_that_look_like_those_of_the_stack_are_refused(name, words):
+    assert words in refused({**MOSAIC, "name": name})
+    assert words in refused({**MOSAIC, "dim": name})
+
+
+@pytest.mark.spec("SWP-6")
+@pytest.mark.parametrize("other", ["PHI", "\u0440hi"])
+def test_names_that_differ_by_case_or_look_alike_letters_are_refused(other):
+    first = {**MOSAIC, "name": "phi"}
+    second = {"name": other, "path": "detector.distance_mm", "values": [90, 100]}
+    assert "case or look-alike letters" in refused(first, second)
+    assert "case or look-alike letters" in refused(
+        {**first, "dim": "shot"}, {**second, "dim": "Shot"}
+    )
+
+
+def test_names_of_other_scripts_are_names():
+    assert sweep({**MOSAIC, "name": "\u03bb"}).dims[0][0] == "\u03bb"
+
+
+def test_a_refused_frame_is_told_by_its_field_and_place() -> None:
+    axis = {"name": "d", "path": "detector.distance_mm", "values": [100.0, 110.0]}
+    sweep = SweepSpec.model_validate({"experiment": {}, "axes": [axis]})
+    with pytest.raises(InputError) as caught:
+        sweep._spec_with({"crystal.quaternion_xyzw": [0.0, 0.0, 0.0, 0.0]}, "frame 1")
+    assert caught.value.field == "crystal.quaternion_xyzw"
+    assert "(sweep over frame 1)" in str(caught.value)
+
+
+def test_frames_share_the_sections_that_no_axis_touches() -> None:
+    axis = {"name": "d", "path": "detector.distance_mm", "values": [100.0, 110.0]}
+    sweep = SweepSpec.model_validate({"experiment": {}, "axes": [axis]})
+    first, second = sweep.frame_spec(0), sweep.frame_spec(1)
+    assert first.beam is second.beam is sweep.experiment.beam
+    assert first.detector != second.detector

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distbragg.models.arrays import frozen_float64
 from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector, Panel, SensorLayers
 from distbragg.models.experiment import Background, Experiment, Noise, Sampling
+from distbragg.models.vectors import frozen_float64
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.sweep import plan_sweep
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.create import create_run
+from distbragg.store.create import create_run, make_manifest
 from distbragg.store.run_directory import RunDirectory
 
 SHAPE = (11, 7)
@@ -136,14 +136,15 @@ def create_tiny(
     arguments: dict[str, Any] = {
         "sweep_plain": to_plain(sweep),
         "plan": plan_sweep(sweep.dims, plan_frame(experiment, compute), compute, output),
-        "coordinates": sweep.coordinates(),
-        "experiment": experiment,
         "physics_hash": "f" * 64,
         "numeric_class": CLASS,
         "provenance": PROVENANCE,
-        "inputs": {},
     }
-    return create_run(path, **{**arguments, **changes})
+    inputs = changes.pop("inputs", {})
+    manifest = make_manifest(**{**arguments, **changes})
+    return create_run(
+        path, manifest, coordinates=sweep.coordinates(), experiment=experiment, inputs=inputs
+    )
 
 
 def frames_of(run: RunDirectory, unit: int, seed: int = 0) -> np.ndarray[Any, Any]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from distbragg.spec.sweep import SweepSpec
 from distbragg.store import create as create_module
 from distbragg.store.inputs import identify_input
 from distbragg.store.layout import STATE_DIR
+from distbragg.store.local_objects import LocalObjects
+from distbragg.store.processes import process_start
 from distbragg.store.run_directory import open_run
 
 from .conftest import SHAPE, create_tiny, tiny_experiment, tiny_sweep
@@ -31,7 +36,7 @@ def test_new_run_holds_metadata_and_no_pixels(tmp_path):
     run = create_tiny(tmp_path / "deep" / "RUN")
     assert not (run.path / "images" / "c").exists()
     assert listing(tmp_path / "deep")[0] == "RUN"
-    assert {path.name for path in run.state.iterdir()} >= {"manifest.json", "receipts", "inputs"}
+    assert {path.name for path in run.state.iterdir()} >= {"manifest.json", "zarr.json"}
 
 
 def test_creating_the_same_run_again_returns_it_untouched(tmp_path):
@@ -76,7 +81,7 @@ def test_output_path_holding_something_else_is_refused_and_left_alone(tmp_path, 
     else:
         target.symlink_to(tmp_path / "nowhere")
     before = listing(tmp_path)
-    with pytest.raises(InputError, match="exists and is not a"):
+    with pytest.raises(InputError, match="exists and is not a distbragg run"):
         create_tiny(target)
     assert listing(tmp_path) == before
 
@@ -86,27 +91,61 @@ def test_an_empty_directory_is_used(tmp_path):
     assert create_tiny(tmp_path / "RUN").path == tmp_path / "RUN"
 
 
-@pytest.mark.parametrize("step", ["create_group", "copy_inputs", "write_atomic", "_publish"])
+@pytest.mark.parametrize("step", ["group_files", "copy_inputs", "put", "rename"])
 @pytest.mark.spec("STK-5")
 def test_failure_at_any_step_leaves_nothing_behind(tmp_path, monkeypatch, step):
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(create_module, step, fail)
+    owners = {"put": LocalObjects, "rename": Path}
+    monkeypatch.setattr(owners.get(step, create_module), step, fail)
     with pytest.raises(EnvironmentFailure, match="no space left"):
         create_tiny(tmp_path / "RUN")
     assert listing(tmp_path) == []
 
 
+KILLED = """
+import os, signal, sys
+from distbragg.store.local_objects import LocalObjects
+
+with LocalObjects(sys.argv[1]).made_whole() as fresh:
+    (fresh.root / "zarr.json").write_text("{}")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.spec("STK-5")
+def test_what_a_killed_creation_left_is_removed_and_nothing_else(tmp_path):
+    target = tmp_path / "RUN"
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(target)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    machine, pid, started, drawn = left.name.removeprefix("RUN.tmp-").split("-")
+    mine = process_start(os.getpid())
+    kept = [
+        f"RUN.tmp-{machine}-{os.getpid()}-{mine}-{drawn}",
+        f"RUN.tmp-{machine[::-1]}-{pid}-{started}-{drawn}",
+        f"RUNS.tmp-{machine}-{pid}-{started}-{drawn}",
+        f"RUN.tmp-{drawn}",
+    ]
+    for name in kept:
+        (tmp_path / name).mkdir()
+    run = create_tiny(target)
+    assert sorted(os.listdir(tmp_path)) == sorted(["RUN", *kept])
+    left.mkdir()
+    run.objects.sweep_partial()
+    assert sorted(os.listdir(tmp_path)) == sorted(["RUN", *kept])
+
+
 def test_run_published_by_another_process_meanwhile_wins(tmp_path, monkeypatch):
-    publish = create_module._publish
+    rename = Path.rename
 
-    def late(temporary: Path, target: Path) -> None:
-        monkeypatch.setattr(create_module, "_publish", publish)
+    def late(temporary: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", rename)
         create_tiny(tmp_path / "RUN")
-        publish(temporary, target)
+        return rename(temporary, target)
 
-    monkeypatch.setattr(create_module, "_publish", late)
+    monkeypatch.setattr(Path, "rename", late)
     assert create_tiny(tmp_path / "RUN").path == tmp_path / "RUN"
     assert os.listdir(tmp_path) == ["RUN"]
 
@@ -207,7 +246,7 @@ def test_inputs_are_kept_by_content_and_found_again(tmp_path):
     source.unlink()
     stored = open_run(run.path).sweep.experiment.structure_factors.file
     assert Path(stored) == run.path / STATE_DIR / "inputs" / item.sha256 / "table.hkl"
-    assert run.input_path(item.sha256).read_text() == "1 0 0 5.0\n"
+    assert Path(stored).read_text() == "1 0 0 5.0\n"
 
 
 def test_input_changed_while_copied_is_noticed(tmp_path):

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from distbragg.errors import EnvironmentFailure
-from distbragg.store import records
-from distbragg.store.files import no_room
+from distbragg.store.local_files import no_room
+from distbragg.store.local_objects import LocalObjects
 from distbragg.store.records import append_record
 
 
@@ -25,20 +25,20 @@ from distbragg.store.records import append_record
 def test_another_error_is_never_its_own_cause(error: OSError, tmp_path: Path) -> None:
     found = no_room(error, tmp_path)
     assert found is not error
+    assert isinstance(found, OSError)
     assert type(found) is type(error)
-    assert str(found) == str(error)
+    if error.errno is None:
+        assert str(found) == str(error)
+    else:
+        assert (found.strerror, found.filename) == (error.strerror, str(tmp_path))
 
 
 def test_no_room_for_a_new_file_of_records_is_no_fault_of_the_unit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full:
-        def __getattr__(self, name: str) -> object:
-            return getattr(os, name)
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-        def open(self, *_: object) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(records, "os", Full())
+    monkeypatch.setattr(os, "open", full)
     with pytest.raises(EnvironmentFailure, match="no space"):
-        append_record(tmp_path / "receipts", {"unit": 1})
+        append_record(LocalObjects(tmp_path), "receipts", {"unit": 1})

@@ -12,18 +12,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distbragg.errors import DamageError, EnvironmentFailure
-from distbragg.store import records
 from distbragg.store.layout import RECEIPTS_DIR, StackLayout
 from distbragg.store.ledger import (
+    Receipt,
     completed_units,
     done_units,
     failures,
+    fold_receipts,
+    part_units,
     record_failure,
-    remaining_units,
+    unit_states,
 )
+from distbragg.store.local_objects import LocalObjects
 from distbragg.store.records import append_record, decode_record, encode_record, read_records
-from distbragg.store.scan import scan_objects, sweep_partial
-from distbragg.store.write import write_unit
+from distbragg.store.write import UnitWriter
+from tests.units import write_unit
 
 from .conftest import frames_of
 
@@ -34,7 +37,7 @@ def receipt_files(run):
 
 @pytest.mark.spec("STK-8")
 def test_new_run_has_everything_left(run):
-    assert remaining_units(run) == tuple(range(run.layout.units))
+    assert done_units(run) == frozenset()
 
 
 @pytest.mark.spec("STK-8")
@@ -45,7 +48,7 @@ def test_done_is_what_has_a_receipt_and_an_object_of_its_size(run):
     with run.object_path(4).open("ab") as handle:
         handle.write(b"x")
     assert list(completed_units(run)) == [0]
-    assert set(remaining_units(run)) == set(range(run.layout.units)) - {0}
+    assert done_units(run) == {0}
 
 
 @pytest.mark.spec("STK-7")
@@ -69,11 +72,11 @@ def test_changed_line_is_dropped(run):
 def test_every_process_has_its_own_receipt_file(run):
     child = os.fork()
     if child == 0:
-        append_record(run.state / RECEIPTS_DIR, {"run": run.run_id, "from": "child"})
+        append_record(run.objects, RECEIPTS_DIR, {"run": run.run_id, "from": "child"})
         os._exit(0)
     os.waitpid(child, 0)
-    append_record(run.state / RECEIPTS_DIR, {"run": run.run_id, "from": "parent"})
-    names = {path.name.split("-")[-2] for path in receipt_files(run)}
+    append_record(run.objects, RECEIPTS_DIR, {"run": run.run_id, "from": "parent"})
+    names = {path.name.split("-")[-3] for path in receipt_files(run)}
     assert names == {str(child), str(os.getpid())}
 
 
@@ -85,14 +88,16 @@ def test_receipt_of_another_run_proves_nothing(run):
 
 
 def test_writer_after_a_failed_write_starts_a_new_file(tmp_path, monkeypatch):
-    append_record(tmp_path, {"n": 1})
+    objects = LocalObjects(tmp_path)
+    append_record(objects, "notes", {"n": 1})
     write = os.write
-    monkeypatch.setattr(records.os, "write", lambda fd, line: write(fd, line[:7]))
-    with pytest.raises(EnvironmentFailure, match="bytes written"):
-        append_record(tmp_path, {"n": 2})
+    monkeypatch.setattr(os, "write", lambda fd, line: write(fd, line[:7]))
+    with pytest.raises(EnvironmentFailure, match="no space left"):
+        append_record(objects, "notes", {"n": 2})
     monkeypatch.undo()
-    append_record(tmp_path, {"n": 3})
-    assert sorted(record["n"] for record in read_records(tmp_path)) == [1, 3]
+    append_record(objects, "notes", {"n": 3})
+    assert sorted(record["n"] for _, record in read_records(objects, "notes")) == [1, 3]
+    assert len(list((tmp_path / ".distbragg" / "notes").iterdir())) == 2
 
 
 @given(
@@ -116,13 +121,13 @@ def test_any_bytes_are_a_record_or_nothing(line):
 
 
 def test_parts_share_out_all_units_without_overlap(run):
-    parts = [remaining_units(run, part=(i, 4)) for i in range(1, 5)]
+    parts = [part_units(run, (i, 4)) for i in range(1, 5)]
     together = [unit for part in parts for unit in part]
     assert sorted(together) == list(range(run.layout.units))
 
 
 def test_latest_failure_of_each_unit_is_told(run):
-    record_failure(run, 2, 1, "first\nreason", host="a")
+    record_failure(run, 2, 1, "first\nreason")
     record_failure(run, 2, 2, "second")
     record_failure(run, 5, 1, "other")
     found = failures(run)
@@ -132,12 +137,12 @@ def test_latest_failure_of_each_unit_is_told(run):
 
 def test_scan_ignores_litter_and_sweep_removes_it(run):
     write_unit(run, 0, frames_of(run, 0), {})
-    litter = run.partial_path(1)
-    litter.parent.mkdir(parents=True, exist_ok=True)
+    key = run.layout.object_name(1)
+    litter = run.state / "partial" / f"{key.replace('/', '~')}.{'a' * 32}"
     litter.write_bytes(b"half")
-    assert list(scan_objects(run.path, run.layout)) == [0]
-    assert sweep_partial(run, [0, 11]) == 0
-    assert sweep_partial(run, [1]) == 1
+    assert list(run.stored_sizes()) == [0]
+    assert run.objects.sweep_partial(frozenset({run.layout.object_name(0)})) == 0
+    assert run.objects.sweep_partial(frozenset({key})) == 1
     assert not litter.exists()
     assert list(completed_units(run)) == [0]
     assert not np.isnan(xr.open_zarr(run.path).images[0, 0].values).any()
@@ -184,18 +189,80 @@ def test_the_set_of_done_units_is_that_of_the_receipts_that_hold(run):
     assert done_units(run) == set(completed_units(run)) == {0, 2}
 
 
-@pytest.mark.spec("STK-8")
-@pytest.mark.parametrize("fold", [done_units, completed_units])
-def test_different_bytes_of_one_unit_are_refused_however_receipts_are_read(run, fold):
+@pytest.mark.spec("STK-9")
+def test_unit_with_receipts_of_different_bytes_is_disputed_and_the_others_are_done(run):
     record = write_unit(run, 0, frames_of(run, 0), {})
-    append_record(run.state / RECEIPTS_DIR, {**record, "digest": "0" * 64})
-    with pytest.raises(DamageError, match="unit 0 was rendered twice with different bytes"):
-        fold(run)
+    write_unit(run, 1, frames_of(run, 1), {})
+    append_record(run.objects, RECEIPTS_DIR, {**record, "digest": "0" * 64})
+    states = unit_states(run)
+    assert (states.done, states.disputed) == ({1}, {0})
+    assert list(completed_units(run)) == [1]
+    assert [item.digest for item in fold_receipts(run)[0]] == [record["digest"], "0" * 64]
 
 
 def test_what_a_receipt_says_is_read_back_as_it_was_written(run):
-    record = write_unit(run, 1, frames_of(run, 1), {"note": "as written"})
-    assert completed_units(run)[1].record == record
+    info = {"attempt": 1, "steps": 5, "skipped_photons": [1.5], "kernel_seconds": 0.25}
+    with UnitWriter(run, 1) as writer:
+        for frame in frames_of(run, 1):
+            writer.add(frame)
+        written = writer.finish(info, b"table")
+    (receipt,) = fold_receipts(run)[1]
+    plain = receipt.to_plain()
+    assert {name: plain[name] for name in written} == written
+    assert Receipt.from_plain(plain) == receipt
+    assert receipt.id != Receipt.from_plain({**plain, "time": 1.0}).id
+
+
+@pytest.mark.spec("SEC-4")
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"unit": "0"}, "unit"),
+        ({"unit": True}, "unit"),
+        ({"digest": "x"}, "digest"),
+        ({"digest": 5}, "digest"),
+        ({"size": None}, "size"),
+        ({"size": 10**30}, "size"),
+        ({"class": ["c"]}, "class"),
+        ({"time": "now"}, "time"),
+        ({"render_seconds": {}}, "render_seconds"),
+        ({"max": None}, "max"),
+        ({"max": 10**400}, "max"),
+        ({"time": float("1e999")}, "time"),
+        ({"host": 7}, "host"),
+        ({"host": "\ud800"}, "host"),
+        ({"overloads": [1] * 99}, "overloads"),
+        ({"skipped_photons": 1.0}, "skipped_photons"),
+        ({"skipped_photons": ["a"]}, "skipped_photons"),
+        ({"labels": []}, "labels"),
+        ({"labels": {"digest": "0" * 64}}, "labels.size"),
+    ],
+)
+def test_receipt_made_by_hand_gives_one_line_that_names_file_and_field(run, changes, named):
+    record = write_unit(run, 0, frames_of(run, 0), {})
+    append_record(run.objects, RECEIPTS_DIR, {**record, **changes})
+    for read in (completed_units, unit_states, fold_receipts):
+        with pytest.raises(DamageError, match=rf"receipts/.*jsonl.*\({named} is no") as caught:
+            read(run)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.spec("SEC-4")
+def test_failure_made_by_hand_gives_one_line(run):
+    append_record(run.objects, "failures", {"run": run.run_id, "unit": 1, "attempt": "many"})
+    with pytest.raises(DamageError, match=r"failures/.*jsonl.*attempt is no number"):
+        failures(run)
+
+
+def test_record_of_another_run_or_beyond_the_grid_counts_for_nothing(run):
+    record = write_unit(run, 0, frames_of(run, 0), {})
+    append_record(run.objects, RECEIPTS_DIR, {"run": "0" * 64, "unit": 1})
+    append_record(run.objects, RECEIPTS_DIR, {**record, "unit": 10**6})
+    append_record(run.objects, "failures", {"run": "0" * 64, "unit": "x"})
+    for beyond in (-1, 10**6):
+        record_failure(run, beyond, 1, "made by hand")
+    assert list(completed_units(run)) == [0]
+    assert failures(run) == {}
 
 
 @pytest.mark.parametrize("level", [0, 1, 2])
@@ -207,7 +274,7 @@ def test_an_object_behind_a_link_is_none(run, tmp_path, level):
     elsewhere = tmp_path / "elsewhere"
     linked.rename(elsewhere)
     linked.symlink_to(elsewhere)
-    assert list(scan_objects(run.path, run.layout)) == [1]
+    assert list(run.stored_sizes()) == [1]
 
 
 def test_a_folder_or_a_file_in_place_of_the_other_is_no_object(run):
@@ -219,7 +286,7 @@ def test_a_folder_or_a_file_in_place_of_the_other_is_no_object(run):
     run.object_path(1).unlink()
     folder.rmdir()
     folder.write_bytes(b"a file")
-    assert list(scan_objects(run.path, run.layout)) == [2]
+    assert list(run.stored_sizes()) == [2]
 
 
 def test_another_spelling_of_a_unit_s_number_is_no_object(run):
@@ -227,4 +294,4 @@ def test_another_spelling_of_a_unit_s_number_is_no_object(run):
     write_unit(run, 1, frames_of(run, 1), {})
     first = run.path / "images" / "c" / "0"
     first.rename(first.with_name("00"))
-    assert all(unit >= run.layout.unit_grid[-1] for unit in scan_objects(run.path, run.layout))
+    assert all(unit >= run.layout.unit_grid[-1] for unit in run.stored_sizes())

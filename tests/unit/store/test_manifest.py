@@ -30,7 +30,7 @@ def resign(body):
 
 
 def test_manifest_reads_back_as_written(run):
-    manifest = load_manifest(run.path)
+    manifest = load_manifest(run.objects)
     assert manifest == run.manifest
     assert manifest.to_bytes() == manifest_path(run).read_bytes()
     assert len(run.run_id) == 64
@@ -55,6 +55,15 @@ def test_any_changed_byte_is_one_clear_error(run, data):
     assert "manifest.json" in str(caught.value)
 
 
+def test_number_that_is_written_otherwise_is_damage(run):
+    content = manifest_path(run).read_bytes()
+    changed = content.replace(b"[0.0,1.0,", b"[0e0,1.0,")
+    assert json.loads(changed) == json.loads(content)
+    assert changed != content
+    with pytest.raises(DamageError, match="does not match its hash"):
+        parse_manifest(changed, "m")
+
+
 @pytest.mark.parametrize("cut", [0, 1, 100, -1])
 def test_truncated_manifest_is_damage(run, cut):
     content = manifest_path(run).read_bytes()[:cut]
@@ -65,8 +74,8 @@ def test_truncated_manifest_is_damage(run, cut):
 
 def test_oversized_manifest_is_not_read(run, monkeypatch):
     monkeypatch.setattr(manifest_module, "MAX_BYTES", 100)
-    with pytest.raises(DamageError, match="more than a manifest"):
-        load_manifest(run.path)
+    with pytest.raises(DamageError, match="larger than 100 bytes"):
+        load_manifest(run.objects)
 
 
 def test_manifest_of_a_later_schema_asks_for_the_other_version(run):
@@ -93,6 +102,28 @@ def test_impossible_layout_is_damage_even_with_a_valid_hash(run, field, value):
     body["identity"]["layout"][field] = value
     with pytest.raises(DamageError, match="layout"):
         parse_manifest(resign(body), "m")
+
+
+@pytest.mark.spec("SEC-4")
+@pytest.mark.parametrize(
+    ("section", "value"),
+    [
+        ("summary", -1),
+        ("summary", {"physics": "\ud800"}),
+        ("provenance", []),
+        ("plan", {}),
+        ("numeric_class", {"maths": 1}),
+        ("sweep", {"experiment": 1}),
+    ],
+)
+def test_section_of_another_type_is_damage_even_with_valid_hashes(run, section, value):
+    body = json.loads(manifest_path(run).read_bytes())
+    place = body if section in body else body["identity"]
+    place[section] = value
+    body["run_id"] = sha256_bytes(canonical_json(body["identity"]).encode())
+    with pytest.raises(DamageError) as caught:
+        parse_manifest(resign(body), "manifest.json")
+    assert "\n" not in str(caught.value)
 
 
 def test_identity_that_does_not_give_the_run_id_is_damage(run):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,10 +11,10 @@ import xarray as xr
 
 from distbragg.errors import DamageError, InputError
 from distbragg.notes import Note
-from distbragg.store.grids import load_grid, save_grid
-from distbragg.store.label import label_images
+from distbragg.store.coordinates import label_images
+from distbragg.store.grids import damaged_grids, ensure_grid, load_grid, save_grid
 from distbragg.store.open import open_stack
-from distbragg.store.write import write_unit
+from tests.units import write_unit
 
 from .conftest import create_tiny, frames_of, tiny_experiment, tiny_sweep
 
@@ -29,14 +30,34 @@ def test_opened_stack_says_which_frames_are_missing(run):
     np.testing.assert_array_equal(stack.rendered, done)
 
 
-def test_missing_counts_are_known_from_receipts_where_zero_is_a_count(tmp_path):
-    run = create_tiny(
-        tmp_path / "RUN", tiny_sweep(output={"dtype": "uint16"}, noise={"photon": True})
-    )
-    write_unit(run, 0, np.zeros_like(frames_of(run, 0)), {})
+@pytest.mark.spec("STK-3")
+@pytest.mark.parametrize(("dtype", "decoded"), [("uint16", "float32"), ("uint32", "float64")])
+def test_missing_counts_are_missing_for_xarray_alone(tmp_path, dtype, decoded):
+    sweep = tiny_sweep(output={"dtype": dtype}, noise={"photon": True})
+    run = create_tiny(tmp_path / "RUN", sweep)
+    counts = np.floor(frames_of(run, 0))
+    write_unit(run, 0, counts, {})
+    write_unit(run, 1, np.full_like(frames_of(run, 1), 1e30), {})
+    plain = xr.open_zarr(run.path)
+    assert plain.images.dtype == decoded
+    there = np.isfinite(plain.images).all(("slow", "fast"))
+    assert int(there.sum()) == 3
+    assert not np.isfinite(plain.images).any(("slow", "fast")).values[~there.values].any()
+    # Counts that were too many are no missing frames.
+    assert float(plain.images.max()) == np.iinfo(dtype).max - 1
+    raw = xr.open_zarr(run.path, mask_and_scale=False)
+    assert raw.images.dtype == dtype
+    assert raw.images.attrs["_FillValue"] == np.iinfo(dtype).max
     stack = open_stack(run.path)
-    assert int(stack.rendered.sum()) == 2
-    assert stack.images.dtype == np.uint16
+    assert stack.images.dtype == dtype
+    np.testing.assert_array_equal(stack.rendered, there)
+    np.testing.assert_array_equal(stack.images[0, :2], counts[:, 0])
+    assert "_FillValue" not in stack.images.attrs
+    stack.drop_vars(["rendered", "overloads"]).isel(phi=[0]).to_zarr(
+        tmp_path / "COPY", zarr_format=3, consolidated=False
+    )
+    copy = xr.open_zarr(tmp_path / "COPY", consolidated=False)
+    assert int(np.isfinite(copy.images).all(("slow", "fast")).sum()) == 3
 
 
 @pytest.mark.parametrize("path", ["nowhere", "."])
@@ -63,6 +84,11 @@ def test_unreadable_array_metadata_is_damage(run, content):
         open_stack(run.path)
 
 
+def test_chunks_that_mean_nothing_are_bad_input(run):
+    with pytest.raises(InputError, match=r'chunks: .*"shards"'):
+        open_stack(run.path, chunks="shard")
+
+
 @pytest.mark.parametrize("panels", [1, 2])
 def test_images_in_memory_are_labelled_as_those_on_disk(tmp_path, panels):
     run = create_tiny(tmp_path / "RUN", panels=panels)
@@ -80,7 +106,7 @@ def test_images_in_memory_are_labelled_as_those_on_disk(tmp_path, panels):
     assert labelled.images.attrs == stored.images.attrs
 
 
-def test_grid_is_mapped_read_only_and_equal(tmp_path):
+def test_grid_is_mapped_read_only_and_equal(run):
     reflections = tiny_experiment().reflections
     amplitude = np.random.default_rng(0).random((5, 4, 3))
     full = type(reflections)(
@@ -91,9 +117,8 @@ def test_grid_is_mapped_read_only_and_equal(tmp_path):
         notes=(Note("warning", "a.mtz", "F is a measured |F|"), Note("note", "a.mtz", "é")),
     )
     for key, grid in (("full", full), ("empty", reflections)):
-        save_grid(tmp_path, key, grid)
-        save_grid(tmp_path, key, grid)
-        found = load_grid(tmp_path, key)
+        save_grid(run.objects, key, grid)
+        found = load_grid(run.objects, key)
         np.testing.assert_array_equal(found.amplitude, grid.amplitude)
         assert found.notes == grid.notes
         assert not found.amplitude.flags.writeable
@@ -103,13 +128,26 @@ def test_grid_is_mapped_read_only_and_equal(tmp_path):
             grid.default_amplitude,
             grid.interpolate,
         )
-    assert load_grid(tmp_path, "absent") is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "full"]
+    assert load_grid(run.objects, "absent") is None
 
 
-def test_changed_grid_is_damage(tmp_path):
-    save_grid(tmp_path, "key", tiny_experiment().reflections)
-    with (tmp_path / "key" / "amplitude.npy").open("ab") as handle:
-        handle.write(b"x")
-    with pytest.raises(DamageError, match="does not match"):
-        load_grid(tmp_path, "key")
+@pytest.mark.spec("STK-22")
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "text", "huge"])
+def test_damaged_grid_is_made_anew_and_told(run, caplog, damage):
+    full = dataclasses.replace(tiny_experiment().reflections, amplitude=np.ones((2, 3, 4)))
+    save_grid(run.objects, "key", full)
+    path = run.state / "grids" / "key.grid"
+    data = path.read_bytes()
+    changed = {
+        "flip": data[:-3] + b"x" + data[-2:],
+        "cut": data[:-8],
+        "empty": b"",
+        "text": b"[1, 2]\n",
+        "huge": data.replace(b"[2, 3, 4]", b"[2000000, 3000000, 4]"),
+    }
+    path.write_bytes(changed[damage])
+    assert list(damaged_grids(run.objects)) == [".distbragg/grids/key.grid"]
+    found = ensure_grid(run.objects, "key", lambda: full)
+    np.testing.assert_array_equal(found.amplitude, full.amplitude)
+    assert "is damaged" in caplog.text
+    assert path.read_bytes() == data

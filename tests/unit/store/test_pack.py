@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.store import pack as pack_module
+from distbragg.store import inputs as inputs_module
 from distbragg.store.inputs import copy_inputs, identify_input
+from distbragg.store.local_objects import LocalObjects
 
 
 def make_folder(
@@ -26,8 +27,8 @@ def make_folder(
 def test_a_folder_becomes_one_file_of_the_same_content(tmp_path: Path) -> None:
     item = identify_input(make_folder(tmp_path / "shots.zarr"))
     assert item.name == "shots.zarr.zip"
-    copy_inputs({"x": item}, tmp_path / "inputs")
-    with zipfile.ZipFile(tmp_path / "inputs" / item.sha256 / item.name) as archive:
+    copy_inputs({"x": item}, LocalObjects(tmp_path))
+    with zipfile.ZipFile(tmp_path / ".distbragg" / "inputs" / item.sha256 / item.name) as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["a/c/0/1", "b/zarr.json", "zarr.json"]
         assert archive.read("a/c/0/1") == b"a/c/0/1" * 101
@@ -46,7 +47,7 @@ def test_links_and_folders_that_are_too_large_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_folder(tmp_path / "shots.zarr")
-    monkeypatch.setattr(pack_module, "MAXIMUM_BYTES", 1000)
+    monkeypatch.setattr(inputs_module, "MAXIMUM_BYTES", 1000)
     with pytest.raises(InputError, match="holds more than 1000 bytes"):
         identify_input(folder)
     monkeypatch.undo()

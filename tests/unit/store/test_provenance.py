@@ -6,7 +6,7 @@ import json
 import subprocess
 
 import distbragg
-from distbragg.store import provenance
+from distbragg.store import manifest as provenance
 
 
 def test_provenance_is_plain_and_names_versions():

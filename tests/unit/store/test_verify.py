@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from distbragg.errors import DamageError
 from distbragg.run.verify import verify
 from distbragg.store.files import sha256_file
 from distbragg.store.layout import RECEIPTS_DIR
-from distbragg.store.ledger import remaining_units
 from distbragg.store.records import encode_record
-from distbragg.store.write import write_unit
+from tests.units import write_unit
 
 from .conftest import frames_of
 
@@ -82,19 +79,3 @@ def test_wrong_sum_is_found_by_deep_alone(written):
     assert verify(written, level="full").damaged == ()
     (item,) = verify(written, level="deep").damaged
     assert "sum" in item.problem
-
-
-def test_repair_leaves_the_damaged_units_to_be_rendered(written):
-    flip(written.object_path(1), 30)
-    assert 1 not in remaining_units(written)
-    verify(written, repair=True)
-    assert 1 in remaining_units(written)
-    assert verify(written, level="quick").damaged[0].unit == 1
-    write_unit(written, 1, frames_of(written, 1), {})
-    assert verify(written, level="deep").damaged == ()
-
-
-def test_ledger_that_contradicts_itself_is_an_error(written):
-    write_unit(written, 1, np.zeros_like(frames_of(written, 1)), {})
-    with pytest.raises(DamageError, match="rendered twice"):
-        verify(written)

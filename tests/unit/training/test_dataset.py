@@ -14,13 +14,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from distbragg.errors import DamageError, InputError, RefusedError
-from distbragg.store import reader as reader_module
+from distbragg.store import open as open_module
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
-from distbragg.store.write import write_unit
 from distbragg.training.dataset import StackDataset, StackStream
 from tests.unit.store.conftest import create_tiny, frames_of, tiny_sweep
+from tests.units import write_unit
 
 SPLIT = Split(validation=0.4, seed=3)
 AXES: list[dict[str, Any]] = [
@@ -118,16 +118,16 @@ def test_stream_reads_each_shard_once_and_mixes_them(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     regions: list[tuple[Any, ...]] = []
-    get = reader_module.FrameReader._get
+    get = open_module.FrameReader._get
     monkeypatch.setattr(
-        reader_module.FrameReader,
+        open_module.FrameReader,
         "_get",
         lambda self, region: regions.append(region) or get(self, region),
     )
     stream = StackStream(run, shuffle=True, seed=5, mix=3)
     first = [item["frame"] for item in stream]
     assert len(regions) == run.layout.units - 1
-    units = [stream._selection.reader.unit_of(frame) for frame in first]
+    units = [stream._reader.unit_of(frame) for frame in first]
     assert sum(a != b for a, b in pairwise(units)) > run.layout.units
     assert first == [item["frame"] for item in stream]
     stream.set_epoch(1)

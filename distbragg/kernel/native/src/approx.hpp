@@ -63,6 +63,18 @@ DISTBRAGG_INLINE float exp_poly(float x) {
   return x < lowest ? 0.0f : p * power;
 }
 
+// 2^x for −126 ≤ x ≤ 0.
+DISTBRAGG_INLINE float exp2_falling(float x) {
+  const float n = std::nearbyint(x);
+  const float p = polynomial::exp2(x - n);
+  std::uint32_t bits;
+  std::memcpy(&bits, &p, sizeof bits);
+  bits += static_cast<std::uint32_t>(static_cast<std::int32_t>(n)) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
 // exp(x) for x ≤ 709 (double).
 template <bool kFalling = false>
 DISTBRAGG_INLINE double exp_poly(double x) {

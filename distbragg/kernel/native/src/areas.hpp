@@ -46,6 +46,7 @@ class Areas {
 
  private:
   void render_area(std::int64_t row, std::int64_t column, Workspace& w) const {
+    stop_if_asked(p_.stop);
     groups_.clear(row * kAreaEdge, column * kAreaEdge, kAreaEdge);
     if (spots_.small()) {
       const Area area(p_, row, column);

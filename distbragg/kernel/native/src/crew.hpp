@@ -13,6 +13,13 @@
 
 namespace distbragg {
 
+// Ends a call that another thread has asked to stop; what it was to write stays unfinished.
+struct Stopped {};
+
+inline void stop_if_asked(const std::uint8_t* stop) {
+  if (stop != nullptr && __atomic_load_n(stop, __ATOMIC_RELAXED) != 0) throw Stopped{};
+}
+
 // What the caller and its helpers share; the last of them frees it.
 class Crew {
  public:

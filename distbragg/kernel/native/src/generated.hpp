@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "3131c2254f20caed";
+constexpr const char* kTableId = "fe40509ee565461c";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -50,6 +50,7 @@ struct Parameters {
   std::int64_t slow_start, slow_stop, fast_start, fast_stop;
   std::int64_t source_start, source_stop;
   std::int64_t threads, double_precision;
+  const std::uint8_t* stop;  // not 0 once the call is to end, its output unfinished
 
   // Crystal.
   std::int64_t shape;  // see Shape
@@ -70,11 +71,27 @@ struct Parameters {
   double index_error;  // of an index in float32
   double offset_error;  // of such a distance in float32, 1/Å
 
+  // The same in closed form: covariances by 00 01 02 11 12 22, at the middle of the rotation.
+  std::int64_t closed_form;  // 0: steps are summed, and none of this is read
+  std::int64_t integrate;  // over the area of a sample, in place of its middle
+  double cut;  // standard deviations beyond which nothing is rendered
+  double shortest_spacing;  // Å, of a reflection; 0: no limit
+  double reciprocal[9];  // a*, b*, c*, 1/Å
+  double relp_covariance[6];  // 1/Å²
+  double mosaic_covariance[6];  // rad², of the domains' rotation vectors
+  double divergence[6];  // rad, two vectors as long as the standard deviations
+  double bandwidth;  // standard deviation of the wavenumber, of its mean
+  double spindle[3];
+  double rotation[2];  // rad, from the middle
+  std::int64_t parts;  // of the rotation, each of which has its own spots
+
   // Structure factors: |F|² in a box with one border plane that holds the default.
   double table_scale;  // the tables hold |F|² / table_scale, at most 1
   std::int64_t interpolate;
   std::int64_t box[3];  // without the border
   std::int64_t origin[3];  // lowest h, k, l
+  double furthest;  // longer q look up nothing but 0, 1/Å; infinite: none is known
+  double longest;  // no q of any source on the panel is longer, 1/Å
 
   // Panel.
   std::int64_t oversample, layers;
@@ -279,6 +296,16 @@ DISTBRAGG_INLINE double exp(double u) {
   p = madd(p, u, 0.5);
   p = madd(p, u, 1.0);
   return madd(p, u, 1.0);
+}
+
+DISTBRAGG_INLINE float exp2(float u) {
+  float p = 0.00015461444698569127f;
+  p = madd(p, u, 0.0013400428177615835f);
+  p = madd(p, u, 0.009618056678524637f);
+  p = madd(p, u, 0.055503272266703006f);
+  p = madd(p, u, 0.24022650922288755f);
+  p = madd(p, u, 0.6931472067028325f);
+  return madd(p, u, 1.0f);
 }
 
 }  // namespace polynomial

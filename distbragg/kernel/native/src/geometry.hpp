@@ -1,8 +1,10 @@
 // From pixel numbers to unit vectors and the factors of one sample.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "approx.hpp"
 #include "generated.hpp"
@@ -13,6 +15,9 @@ namespace distbragg {
 // the widest vector: loops have no tails, so no pixel ever runs through other machine code than
 // its neighbours. Coordinates and accumulators of a block stay in the first-level cache.
 constexpr int kLanes = 256;
+
+// Lanes that are left out together where all are exactly zero, and those of a group.
+constexpr int kStrip = 16;
 
 struct Vector {
   double x, y, z;
@@ -74,6 +79,7 @@ struct alignas(64) Directions {
   double fast[kLanes], slow[kLanes];         // place of the sub-pixel along the panel's axes, m
   double inverse[kLanes];                    // 1/distance from the sample, 1/m
   double factor[kLanes];                     // solid angle × capture fraction, where per sample
+  double cosine[kLanes / kStrip];            // with the beam, the greatest of each strip
   std::int64_t layer;
   Form form;
 };
@@ -203,6 +209,21 @@ inline void capture(const Parameters& p, std::int64_t layer, Directions& d) {
   }
 }
 
+// Greatest cosine between the beam and the directions of each strip.
+template <int kCount = kLanes>
+inline void turn_away(const Parameters& p, Directions& d) {
+  const Vector beam = load(p.beam);
+  for (int strip = 0; strip < kCount / kStrip; ++strip) {
+    double most = -1.0;
+#pragma omp simd reduction(max : most)
+    for (int i = strip * kStrip; i < (strip + 1) * kStrip; ++i) {
+      const double cosine = madd(d.x[i], beam.x, madd(d.y[i], beam.y, d.z[i] * beam.z));
+      most = std::max(most, cosine <= 1.0 ? cosine : 2.0);  // a NaN is nowhere left out
+    }
+    d.cosine[strip] = most;
+  }
+}
+
 template <int kCount = kLanes>
 inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std::int64_t layer,
                             int sub_slow, int sub_fast, Directions& d) {
@@ -210,11 +231,14 @@ inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std:
   if (p.surface != kFlat) bend<kCount>(p, p.layer_position[layer], d);
   normalize<kCount>(p, d);
   if (p.absorbs && p.capture) capture<kCount>(p, layer, d);
+  if (kCount == kLanes && p.furthest < p.longest) turn_away<kCount>(p, d);
   d.layer = layer;
   // Pixels are listed row by row.
   const bool one_row = kCount == kLanes && pixel.slow[0] == pixel.slow[kCount - 1];
   d.form = p.surface != kFlat ? Form::kCurved : (one_row ? Form::kRow : Form::kRows);
 }
+
+struct Amorphous;
 
 // What of one source is common to all pixels.
 struct Source {
@@ -222,6 +246,8 @@ struct Source {
   double inverse_wavelength, weight;
   Vector electric, magnetic;
   bool without_plane;  // the polarisation axis lies along the beam
+  double least_cosine;  // between the beam and directions in which anything is scattered
+  const Amorphous* amorphous = nullptr;  // of all lines, where the source stands for several
 
   Source(const Parameters& p, std::int64_t index) {
     const double* v = p.source_direction + 3 * index;
@@ -231,19 +257,37 @@ struct Source {
     magnetic = unit(cross(load(p.polarization_axis), incident));
     electric = unit(cross(incident, magnetic));
     without_plane = dot(magnetic, magnetic) == 0.0;
+    // λ²|q|² = |d − i|², and cosines differ by no more than the vectors to the source do.
+    const double chord = p.furthest / inverse_wavelength;
+    const Vector off = {incident.x - p.beam[0], incident.y - p.beam[1], incident.z - p.beam[2]};
+    least_cosine =
+        0.5 * (1.0 + dot(incident, incident) - chord * chord) - std::sqrt(dot(off, off));
   }
 };
+
+struct Chosen;
 
 // What one source makes of the pixels of a sample.
 struct alignas(64) Scattering {
   double sum[kLanes];     // Σ over domains of |F|² F_latt², scaled
   double kept[kLanes];    // 1, or 0 beyond the resolution cut
   double factor[kLanes];  // all per-sample factors of this source
-  float x_single[kLanes], y_single[kLanes], z_single[kLanes];  // for the test of narrow spots
+  float x_single[kLanes], y_single[kLanes], z_single[kLanes];  // q, for the test of narrow spots
+  float length[kLanes];                                        // and |q|
   // After the arrays, which begin at the borders of vectors.
   const Directions* directions;
   const Source* source;
   std::int64_t source_number;
+  int first, last;  // strips outside of these lanes look up nothing but 0
+  Chosen* chosen;   // room for some of the lanes
+};
+
+// Lanes of a block side by side, and which they are.
+struct Chosen {
+  Directions directions;
+  Scattering scattering;
+  std::int32_t lane[kLanes];
+  int count;
 };
 
 // Half of |q|, 1/Å: q = (d − i)/λ.
@@ -260,9 +304,13 @@ inline void narrow_scattering(Scattering& q) {
   const double w = s.inverse_wavelength;
 #pragma omp simd
   for (int i = 0; i < kLanes; ++i) {
-    q.x_single[i] = static_cast<float>((d.x[i] - s.incident.x) * w);
-    q.y_single[i] = static_cast<float>((d.y[i] - s.incident.y) * w);
-    q.z_single[i] = static_cast<float>((d.z[i] - s.incident.z) * w);
+    const float x = static_cast<float>((d.x[i] - s.incident.x) * w);
+    const float y = static_cast<float>((d.y[i] - s.incident.y) * w);
+    const float z = static_cast<float>((d.z[i] - s.incident.z) * w);
+    q.x_single[i] = x;
+    q.y_single[i] = y;
+    q.z_single[i] = z;
+    q.length[i] = std::sqrt(madd(x, x, madd(y, y, z * z)));
   }
 }
 
@@ -300,6 +348,18 @@ inline bool cut_resolution(double dmin, Scattering& q) {
   return inside != 0;
 }
 
+// Finds the strips that may look up more than 0; false if the block has none.
+template <int kCount = kLanes>
+inline bool within_furthest(const Parameters& p, Scattering& q) {
+  q.first = 0, q.last = kCount;
+  if (kCount != kLanes || !(p.furthest < p.longest)) return true;
+  const double* cosine = q.directions->cosine;
+  const double least = q.source->least_cosine;
+  while (q.first < q.last && cosine[q.first / kStrip] < least) q.first += kStrip;
+  while (q.first < q.last && cosine[q.last / kStrip - 1] < least) q.last -= kStrip;
+  return q.first < q.last;
+}
+
 // F(stol) by linear interpolation, held beyond both ends of the table.
 inline double background_amplitude(const Parameters& p, double stol) {
   const double* table = p.background_stol;
@@ -316,10 +376,46 @@ inline double background_amplitude(const Parameters& p, double stol) {
   return madd(part, value[high] - value[low], value[low]);
 }
 
+// Σ over the lines of a spectrum of w F(½ k |u|)², by |u| = |d − i|: between points of a table that
+// are linear, but for the ends exact where F is the same at every angle.
+struct Amorphous {
+  static constexpr int kPoints = 4096;
+  std::vector<double> value;
+
+  Amorphous() = default;
+  Amorphous(const Parameters& p, std::int64_t first, std::int64_t last)
+      : value(static_cast<std::size_t>(kPoints) + 1, 0.0) {
+    for (int i = 0; i <= kPoints; ++i) {
+      const double u = 2.0 * i / kPoints;
+      for (std::int64_t s = first; s < last; ++s) {
+        const double amplitude = background_amplitude(p, 0.5 * u / p.source_wavelength[s]);
+        double& sum = value[static_cast<std::size_t>(i)];
+        sum = madd(p.source_weight[s], amplitude * amplitude, sum);
+      }
+    }
+  }
+
+  double at(double u) const {
+    const double place = u * (0.5 * kPoints);
+    const int low = static_cast<int>(std::fmin(place, kPoints - 1.0));
+    const double* from = value.data() + low;
+    return madd(place - low, from[1] - from[0], from[0]);
+  }
+};
+
 template <int kCount = kLanes>
 inline void add_background(const Parameters& p, Scattering& q) {
   const double scale = p.background_scale / (p.spot_scale * p.table_scale);
   const Directions& d = *q.directions;
+  if (q.source->amorphous != nullptr) {
+    const Vector in = q.source->incident;
+    for (int i = 0; i < kCount; ++i) {
+      const double x = d.x[i] - in.x, y = d.y[i] - in.y, z = d.z[i] - in.z;
+      const double u = std::sqrt(madd(x, x, madd(y, y, z * z)));
+      q.sum[i] = madd(scale, q.source->amorphous->at(u), q.sum[i]);
+    }
+    return;
+  }
   for (int i = 0; i < kCount; ++i) {
     const double stol = half_length(*q.source, d.x[i], d.y[i], d.z[i]);
     const double amplitude = background_amplitude(p, stol);

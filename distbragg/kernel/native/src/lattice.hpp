@@ -10,114 +10,17 @@
 
 #include "approx.hpp"
 #include "bounds.hpp"
+#include "broad.hpp"
 #include "generated.hpp"
 #include "geometry.hpp"
 #include "indices.hpp"
+#include "narrow.hpp"
+#include "near.hpp"
 #include "shapes.hpp"
 #include "table.hpp"
+#include "transform.hpp"
 
 namespace distbragg {
-
-// Lanes that are skipped together when all are exactly zero, and those of a group.
-constexpr int kStrip = 16;
-
-// Added to the distance from a lattice point: 0/0 becomes N without a branch, and the product
-// of three sines stays a normal number. Far below what either precision resolves in an index.
-template <class Real>
-constexpr double kOffPeak = sizeof(Real) == sizeof(float) ? 1e-12 : 1e-40;
-
-struct Metric {
-  double g00, g01, g02, g11, g12, g22;
-  explicit Metric(const Parameters& p)
-      : g00(p.metric[0]), g01(p.metric[1]), g02(p.metric[2]), g11(p.metric[3]), g12(p.metric[4]),
-        g22(p.metric[5]) {}
-  DISTBRAGG_INLINE double radius_squared(double h, double k, double l) const {
-    const double x = madd(g00, h, madd(g01, k, g02 * l));
-    const double y = madd(g11, k, g12 * l);
-    const double z = g22 * l;
-    return madd(x, x, madd(y, y, z * z));
-  }
-  // The same for a form without mixed terms.
-  DISTBRAGG_INLINE double axes_squared(double h, double k, double l) const {
-    const double x = g00 * h, y = g11 * k, z = g22 * l;
-    return madd(x, x, madd(y, y, z * z));
-  }
-};
-
-// One axis of a parallelepiped: sin(πNδ) and sin(πδ). Nδ is brought to its fraction in
-// float64; only then may the precision drop. In float32 it would cost a tenth less time, and
-// ten times the accuracy in the valleys between fringes.
-template <class Real>
-struct Interference {
-  Real numerator, denominator;
-  DISTBRAGG_INLINE Interference(double delta, double cells) {
-    // Only the square of the ratio counts, so the sign of δ may go.
-    const double distance = std::fabs(delta) + kOffPeak<Real>;
-    const double rest = madd(cells, distance, -std::nearbyint(cells * distance));
-    numerator = sin_pi(static_cast<Real>(rest));
-    denominator = sin_pi(static_cast<Real>(distance));
-  }
-};
-
-// The squared transform of the whole crystal, without the factor that all steps share. `kPlain`:
-// every axis of SQUARE has more than one cell; the form of others has no mixed terms.
-template <class Real, int kShape, bool kPlain>
-struct Lattice {
-  double na, nb, nc;
-  Metric metric;
-
-  explicit Lattice(const Parameters& p)
-      : na(p.cells[0]), nb(p.cells[1]), nc(p.cells[2]), metric(p) {}
-
-  DISTBRAGG_INLINE Real squared(double h, double k, double l) const {
-    if constexpr (kShape == kSquare) {
-      Interference<Real> a(h, na), b(k, nb), c(l, nc);
-      if constexpr (!kPlain) {
-        // An axis of one cell has no interference: the factor is exactly 1.
-        a.numerator = na > 1.0 ? a.numerator : Real(1);
-        a.denominator = na > 1.0 ? a.denominator : Real(1);
-        b.numerator = nb > 1.0 ? b.numerator : Real(1);
-        b.denominator = nb > 1.0 ? b.denominator : Real(1);
-        c.numerator = nc > 1.0 ? c.numerator : Real(1);
-        c.denominator = nc > 1.0 ? c.denominator : Real(1);
-      }
-      const Real ratio = (a.numerator * b.numerator * c.numerator) /
-                         (a.denominator * b.denominator * c.denominator);
-      return ratio * ratio;
-    } else {
-      return Radial<kShape>::template squared<Real>(
-          kPlain ? metric.axes_squared(h, k, l) : metric.radius_squared(h, k, l));
-    }
-  }
-};
-
-// Whether a step may lie within `reach` of a lattice point, at half the cost of the step.
-struct NearTest {
-  float ax, ay, az, bx, by, bz, cx, cy, cz;
-  float g00, g01, g02, g11, g12, g22, reach_squared;
-
-  NearTest(const double* v, const Parameters& p)
-      : ax(narrow(v[0])), ay(narrow(v[1])), az(narrow(v[2])), bx(narrow(v[3])), by(narrow(v[4])),
-        bz(narrow(v[5])), cx(narrow(v[6])), cy(narrow(v[7])), cz(narrow(v[8])),
-        g00(narrow(p.metric[0])), g01(narrow(p.metric[1])), g02(narrow(p.metric[2])),
-        g11(narrow(p.metric[3])), g12(narrow(p.metric[4])), g22(narrow(p.metric[5])),
-        reach_squared(narrow(p.reach * p.reach)) {}
-
-  static float narrow(double value) { return static_cast<float>(value); }
-
-  DISTBRAGG_INLINE bool operator()(float x, float y, float z) const {
-    float h = madd(ax, x, madd(ay, y, az * z));
-    float k = madd(bx, x, madd(by, y, bz * z));
-    float l = madd(cx, x, madd(cy, y, cz * z));
-    h -= std::nearbyint(h);
-    k -= std::nearbyint(k);
-    l -= std::nearbyint(l);
-    const float u = madd(g00, h, madd(g01, k, g02 * l));
-    const float v = madd(g11, k, g12 * l);
-    const float w = g22 * l;
-    return madd(u, u, madd(v, v, w * w)) < reach_squared;
-  }
-};
 
 // Σ over domains for one block of scattering vectors, whatever the shape and precision, in
 // units of spot_scale · table_scale.
@@ -142,15 +45,19 @@ struct StepSum {
 template <class Real, int kShape, bool kPlain>
 struct DomainSum final : StepSum {
   using Shape = Lattice<Real, kShape, kPlain>;
+  static constexpr bool kBroad = sizeof(Real) == sizeof(float) && ShapeRow<kShape>::kDecay > 0.0;
 
   const Parameters& parameters;
   const Domains domains;
   const Table<Real> table;
   const Shape lattice;
   const StepBound<kShape> step_bound;
+  const NarrowFamilies narrow;
+  const BroadFamilies broad;
 
   DomainSum(const Parameters& p, const std::vector<Source>& sources)
-      : parameters(p), domains(p, sources), table(p), lattice(p), step_bound(p) {}
+      : parameters(p), domains(p, sources), table(p), lattice(p), step_bound(p), narrow(p),
+        broad(p, kBroad ? ShapeRow<kShape>::kDecay : 0.0) {}
 
   // |F|² F_latt². The table is scaled to at most 1, so that the product stays in the range of
   // float32.
@@ -171,51 +78,99 @@ struct DomainSum final : StepSum {
     return domain;
   }
 
-  // Lanes [first, first + kCount): sum += the steps of one domain or of two, or = for kFirst.
+  // Lanes [from, to), whole strips: sum += the steps of one domain or of two, or = for kFirst.
   // Two share the loads and the sum in float64.
-  template <int kCount, bool kFirst, Form kForm>
-  DISTBRAGG_INLINE void add(const Domain& one, const Domain* two, Scattering& q, int first) const {
+  template <bool kFirst, Form kForm>
+  DISTBRAGG_INLINE void add(const Domain& one, const Domain* two, Scattering& q, int from,
+                            int to) const {
     const Table<Real> look = table;
     const Shape shape = lattice;
-    const Places at(*q.directions, first);
-    double* sum = q.sum + first;
+    const Places at(*q.directions, 0);
+    double* sum = q.sum;
     const Domain domain = one;
     if (two == nullptr) {
+      for (int strip = from; strip < to; strip += kStrip) {
 #pragma omp simd
-      for (int i = 0; i < kCount; ++i) {
-        const double term = static_cast<double>(
-            step<kForm>(domain, look, shape, at.one[i], at.two[i], at.three[i]));
-        sum[i] = kFirst ? term : sum[i] + term;
+        for (int i = strip; i < strip + kStrip; ++i) {
+          const double term = static_cast<double>(
+              step<kForm>(domain, look, shape, at.one[i], at.two[i], at.three[i]));
+          sum[i] = kFirst ? term : sum[i] + term;
+        }
       }
       return;
     }
     const Domain other = *two;
+    for (int strip = from; strip < to; strip += kStrip) {
 #pragma omp simd
-    for (int i = 0; i < kCount; ++i) {
-      const Real pair = step<kForm>(domain, look, shape, at.one[i], at.two[i], at.three[i]) +
-                        step<kForm>(other, look, shape, at.one[i], at.two[i], at.three[i]);
-      const double term = static_cast<double>(pair);
-      sum[i] = kFirst ? term : sum[i] + term;
+      for (int i = strip; i < strip + kStrip; ++i) {
+        const Real pair = step<kForm>(domain, look, shape, at.one[i], at.two[i], at.three[i]) +
+                          step<kForm>(other, look, shape, at.one[i], at.two[i], at.three[i]);
+        const double term = static_cast<double>(pair);
+        sum[i] = kFirst ? term : sum[i] + term;
+      }
     }
   }
 
-  // Narrow spots: a float32 test with a margin for its own error (see `reach` in prepare.py)
-  // marks the strips that may hold a lane which is not exactly zero; only those are worked on.
+  // Narrow spots: a float32 test marks the strips that may hold a lane which is not exactly zero;
+  // only those are worked on.
   template <Form kForm>
   void add_sparse(std::int64_t number, Scattering& q) const {
-    alignas(64) std::uint8_t visible[kLanes];
-    const NearTest near(parameters.domain_vectors + 9 * number, parameters);
-#pragma omp simd
-    for (int i = 0; i < kLanes; ++i) {
-      visible[i] = near(q.x_single[i], q.y_single[i], q.z_single[i]) ? 1 : 0;
+    const NearTest<kPlain> near(parameters.domain_vectors + 9 * number, parameters, 0.0);
+    int visible[kLanes / kStrip];
+    for (int strip = q.first; strip < q.last; strip += kStrip) {
+      int some = 0;
+#pragma omp simd reduction(| : some)
+      for (int i = strip; i < strip + kStrip; ++i) {
+        float h, k, l;
+        some |= near(q.x_single[i], q.y_single[i], q.z_single[i], h, k, l) < near.outer ? 1 : 0;
+      }
+      visible[strip / kStrip] = some;
     }
     const Domain domain = domain_of<kForm>(number, q);
-    for (int strip = 0; strip < kLanes; strip += kStrip) {
-      std::uint64_t any[kStrip / 8];
-      std::memcpy(any, visible + strip, sizeof any);
-      if (any[0] | any[1]) add<kStrip, false, kForm>(domain, nullptr, q, strip);
+    for (int strip = q.first; strip < q.last; strip += kStrip) {
+      if (visible[strip / kStrip] == 0) continue;
+      add<false, kForm>(domain, nullptr, q, strip, strip + kStrip);
     }
   }
+
+  // Spots with an edge, flat within it: float32 tells which side a lane is on but for the few close
+  // to the edge, whose strips are worked on in float64. The same bits as where all are.
+  template <Form kForm>
+  void add_flat(std::int64_t number, Scattering& q) const {
+    alignas(64) float squared[kLanes];
+    alignas(64) std::int32_t place[kLanes];
+    int sides[kLanes / kStrip];
+    const NearTest<kPlain> near(parameters.domain_vectors + 9 * number, parameters,
+                                std::sqrt(ShapeRow<kShape>::kZeroSquared));
+    const Table<Real> look = table;
+    for (int strip = q.first; strip < q.last; strip += kStrip) {
+      int some = 0;
+#pragma omp simd reduction(| : some)
+      for (int i = strip; i < strip + kStrip; ++i) {
+        float h, k, l;
+        const float v = near(q.x_single[i], q.y_single[i], q.z_single[i], h, k, l);
+        squared[i] = v;
+        place[i] = look.place(h, k, l);
+        some |= v < near.inner ? kInside : (v < near.outer ? kClose : 0);
+      }
+      sides[strip / kStrip] = some;
+    }
+    for (int strip = q.first; strip < q.last; strip += kStrip) {
+      const int some = sides[strip / kStrip];
+      if (some == 0) continue;
+      if (some & kClose) {
+        const Domain domain = domain_of<kForm>(number, q);
+        add<false, kForm>(domain, nullptr, q, strip, strip + kStrip);
+        continue;
+      }
+#pragma omp simd
+      for (int i = strip; i < strip + kStrip; ++i) {
+        const Real term = squared[i] < near.inner ? look.squared[place[i]] : Real(0);
+        q.sum[i] += static_cast<double>(term);
+      }
+    }
+  }
+  static constexpr int kInside = 1, kClose = 2;
 
   template <int kCount, Form kForm>
   void add_interpolated(std::int64_t number, Scattering& q) const {
@@ -258,7 +213,7 @@ struct DomainSum final : StepSum {
       add_interpolated<kStrip, Form::kRows>(number, q);
     } else {
       const Domain domain = domain_of<Form::kRows>(number, q);
-      add<kStrip, false, Form::kRows>(domain, nullptr, q, 0);
+      add<false, Form::kRows>(domain, nullptr, q, 0, kStrip);
     }
   }
 
@@ -297,41 +252,97 @@ struct DomainSum final : StepSum {
 
   template <Form kForm>
   void run_all(Scattering& q) const {
-    if (!parameters.interpolate && !(parameters.reach > 0.0)) return run_dense<kForm>(q);
+    const bool dense = !parameters.interpolate && !(parameters.reach > 0.0);
+    if (dense && !broad.any() && q.last - q.first == kLanes) {
+      return add_dense<kForm>(0, parameters.domains, true, q);
+    }
     std::fill(q.sum, q.sum + kLanes, 0.0);
-    for (std::int64_t d = 0; d < parameters.domains; ++d) {
-      if (parameters.interpolate) {
-        add_interpolated<kLanes, kForm>(d, q);
+    if (parameters.interpolate) {
+      for (std::int64_t d = 0; d < parameters.domains; ++d) add_interpolated<kLanes, kForm>(d, q);
+    } else if (!dense) {
+      narrow_scattering(q);
+      for (const Family& family : narrow.list()) add_family<kForm>(family, q);
+    } else if (!broad.any()) {
+      add_dense<kForm>(0, parameters.domains, false, q);
+    } else if constexpr (kBroad) {
+      narrow_scattering(q);
+      for (const Family& family : broad.list()) add_broad<kForm>(family, q);
+    }
+  }
+
+  // Domains with narrow spots.
+  template <Form kForm>
+  void add_family(const Family& family, Scattering& q) const {
+    if (!family.worth()) return add_narrow<kForm>(family, q);
+    if (!narrow.choose<kPlain>(parameters, family, q)) return;
+    const Chosen& chosen = *q.chosen;
+    add_narrow<kForm>(family, q.chosen->scattering);
+    for (int i = 0; i < chosen.count; ++i) q.sum[chosen.lane[i]] = chosen.scattering.sum[i];
+  }
+
+  template <Form kForm>
+  void add_narrow(const Family& family, Scattering& q) const {
+    for (std::int64_t d = family.first; d < family.first + family.count; ++d) {
+      if constexpr (ShapeRow<kShape>::kZeroSquared < HUGE_VAL) {
+        add_flat<kForm>(d, q);
       } else {
         add_sparse<kForm>(d, q);
       }
     }
   }
 
-  // Where steps might be skipped domains are added one by one here too: the same bits either way.
+  // Domains with broad spots. Lanes in which one comes close to the border between two lattice
+  // points are done again, in float64.
   template <Form kForm>
-  void run_dense(Scattering& q) const {
-    const std::int64_t singles =
-        parameters.in_pairs ? parameters.domains % 2 : parameters.domains;
-    for (std::int64_t d = 0; d < singles; ++d) {
-      const Domain one = domain_of<kForm>(d, q);
-      add_block<kForm>(one, nullptr, d == 0, q);
+  void add_broad(const Family& family, Scattering& q) const {
+    const std::int64_t after = family.first + family.count;
+    if (!broad.serves(family)) return add_dense<kForm>(family.first, after, false, q);
+    Domain mean(family.mean, Frame(parameters, q.directions->layer), *q.source);
+    if (kForm == Form::kRow) mean.lay_along(q.directions->slow[0]);
+    Shared shared;
+    double before[kStrip], sum[kStrip];
+    const int first = q.first, last = q.last;
+    for (int strip = first; strip < last; strip += kStrip) {
+      std::copy(q.sum + strip, q.sum + strip + kStrip, before);
+      BroadFamilies::share<kForm>(mean, table, q, strip, shared);
+      broad.add<kPlain>(family, shared, q.sum + strip);
+      const float closest = *std::min_element(shared.closest, shared.closest + kStrip);
+      if (closest > BroadFamilies::kClose) continue;
+      std::copy(q.sum + strip, q.sum + strip + kStrip, sum);
+      std::copy(before, before + kStrip, q.sum + strip);
+      q.first = strip, q.last = strip + kStrip;
+      add_dense<kForm>(family.first, after, false, q);
+      for (int i = 0; i < kStrip; ++i) {
+        if (shared.closest[i] > BroadFamilies::kClose) q.sum[strip + i] = sum[i];
+      }
     }
-    for (std::int64_t d = singles; d < parameters.domains; d += 2) {
+    q.first = first, q.last = last;
+  }
+
+  // Where steps might be skipped domains are added one by one: the same bits either way. `first`:
+  // the lanes are not cleared.
+  template <Form kForm>
+  void add_dense(std::int64_t from, std::int64_t to, bool first, Scattering& q) const {
+    const std::int64_t singles = parameters.in_pairs ? (to - from) % 2 : to - from;
+    for (std::int64_t d = from; d < from + singles; ++d) {
+      const Domain one = domain_of<kForm>(d, q);
+      add_block<kForm>(one, nullptr, first && d == from, q);
+    }
+    for (std::int64_t d = from + singles; d < to; d += 2) {
       const Domain one = domain_of<kForm>(d, q);
       const Domain two = domain_of<kForm>(d + 1, q);
-      add_block<kForm>(one, &two, d == 0, q);
+      add_block<kForm>(one, &two, first && d == from, q);
     }
   }
 
   template <Form kForm>
   void add_block(const Domain& one, const Domain* two, bool first, Scattering& q) const {
     if constexpr (kForm == Form::kRow) {
-      first ? add<kLanes, true, kForm>(one, two, q, 0) : add<kLanes, false, kForm>(one, two, q, 0);
+      first ? add<true, kForm>(one, two, q, q.first, q.last) : add<false, kForm>(one, two, q, q.first, q.last);
     } else {
       // Rarer, and from 0 on the same bits.
       if (first) std::fill(q.sum, q.sum + kLanes, 0.0);
-      add<kLanes, false, kForm>(one, two, q, 0);
+      add<false, kForm>(one, two, q, q.first, q.last);
     }
   }
 };

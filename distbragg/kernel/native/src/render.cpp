@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "areas.hpp"
+#include "closed_sum.hpp"
 #include "generated.hpp"
 #include "geometry.hpp"
 #include "noise.hpp"
@@ -47,9 +48,22 @@ class ActivePixels {
     for (; lane < wanted; ++row, skip = 0) {
       const bool full = start_[static_cast<std::size_t>(row) + 1] -
                             start_[static_cast<std::size_t>(row)] == width_;
-      const std::int64_t from = full ? skip : 0;
-      for (std::int64_t column = from; column < width_ && lane < wanted; ++column) {
-        if (!full && (!p_.active[row * width_ + column] || skip-- > 0)) continue;
+      if (full) {
+        const int end = static_cast<int>(std::min<std::int64_t>(lane + width_ - skip, wanted));
+        const double slow = static_cast<double>(p_.slow_start + row);
+        const double fast = static_cast<double>(p_.fast_start + skip - lane);
+        const std::int64_t place = output_.place(row, skip - lane);
+#pragma omp simd
+        for (int i = lane; i < end; ++i) {
+          pixel.slow[i] = slow;
+          pixel.fast[i] = fast + i;
+          places[i] = place + i;
+        }
+        lane = end;
+        continue;
+      }
+      for (std::int64_t column = 0; column < width_ && lane < wanted; ++column) {
+        if (!p_.active[row * width_ + column] || skip-- > 0) continue;
         pixel.slow[lane] = static_cast<double>(p_.slow_start + row);
         pixel.fast[lane] = static_cast<double>(p_.fast_start + column);
         places[lane++] = output_.place(row, column);
@@ -86,20 +100,58 @@ void render_blocks(const Parameters& p, const SampleSum& samples) {
     samples.aim_all<kLanes>(w);
     std::fill(w.numerator, w.numerator + kLanes, 0.0);
     for (const Source& source : samples.sources()) {
-      samples.add_source<kLanes>(source, w, [&](Scattering& q) {
-        if (p.reach > 0.0) narrow_scattering(q);
-        samples.steps().run(q);
-      });
+      samples.add_source<kLanes>(source, w, [&](Scattering& q) { samples.steps().run(q); });
     }
     output.put(w.numerator, w.places, count);
   });
+}
+
+// Gaussian crystals in closed form: spots are found for some sources, and added to the blocks.
+void render_spots(Parameters& p, const SampleSum& samples) {
+  const Output output(p);
+  const ActivePixels pixels(p, output);
+  const std::int64_t blocks = (pixels.count() + kLanes - 1) / kLanes;
+  auto spaces = samples.workspaces(blocks);
+  closed::SpotSum spots(p);
+  std::vector<double> sums;  // where the sources do not fit into one group
+  for (std::int64_t first = p.source_start; first < p.source_stop;) {
+    const std::int64_t start = first, stop = spots.prepare(start);
+    const bool whole = start == p.source_start && stop == p.source_stop;
+    p.skipped += spots.left_out();
+    if (!whole) sums.resize(static_cast<std::size_t>(blocks * kLanes), 0.0);
+    share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
+      const int count = pixels.list(block * kLanes, w.pixel, w.places);
+      double* before = whole ? nullptr : sums.data() + block * kLanes;
+      samples.aim_all<kLanes>(w);
+      if (whole) {
+        std::fill(w.numerator, w.numerator + kLanes, 0.0);
+      } else {
+        std::copy(before, before + kLanes, w.numerator);
+      }
+      spots.each([&](std::int64_t one, const closed::Spots& lit) {
+        const auto at = static_cast<std::size_t>(one - p.source_start);
+        Source from = samples.sources()[at];
+        if (lit.weighted()) {
+          from.weight = 1.0;  // the spots are weighted themselves
+          from.amorphous = &lit.amorphous();
+        }
+        samples.add_source<kLanes>(
+            from, w, [&](Scattering& q) { spots.add(lit, w.pixel, count, q); });
+      });
+      if (!whole) std::copy(w.numerator, w.numerator + kLanes, before);
+      if (stop == p.source_stop) output.put(w.numerator, w.places, count);
+    });
+    first = stop;
+  }
 }
 
 void render(Parameters& p) {
   const SampleSum samples(p);
   p.skipped = 0.0;
   p.evaluated = -1;
-  if (p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
+  if (p.closed_form != 0) {
+    render_spots(p, samples);
+  } else if (p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
     const LeftOut left = Areas(p, samples).render();
     p.skipped = left.skipped;
     p.evaluated = left.evaluated;
@@ -115,13 +167,15 @@ extern "C" {
 
 const char* distbragg_table_id() { return distbragg::kTableId; }
 
-// Renders tiles one after another. 0: done; 1: out of memory.
+// Renders tiles one after another. 0: done; 1: out of memory; 2: stopped.
 int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {
   try {
     for (std::int64_t i = 0; i < count; ++i) distbragg::render(tiles[i]);
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
+  } catch (const distbragg::Stopped&) {
+    return 2;
   }
 }
 

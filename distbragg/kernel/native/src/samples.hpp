@@ -26,6 +26,7 @@ struct Workspace {
   std::vector<Directions> directions;
   PixelNumbers pixel;
   Scattering scattering;
+  Chosen chosen;
   std::int64_t places[kLanes];
   alignas(64) double contribution[kLanes];
   alignas(64) double numerator[kLanes];
@@ -70,12 +71,13 @@ class SampleSum {
   // source's own sum is finished first, so that it has the same bits in every chunk.
   template <int kCount, class AddSteps>
   void add_source(const Source& source, Workspace& w, AddSteps add_steps) const {
+    stop_if_asked(p_.stop);
     const double scale = p_.spot_scale * p_.table_scale, weight = source.weight;
     const double* sum = w.scattering.sum;
     double* numerator = w.numerator;
     if (samples_ == 1) {
       // One pass less over the block; rounds as the general way does.
-      const double* factor = sum_steps<kCount>(source, w.directions[0], w.scattering, add_steps);
+      const double* factor = sum_steps<kCount>(source, w.directions[0], w, add_steps);
       if (factor == nullptr) return;
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) {
@@ -86,9 +88,10 @@ class SampleSum {
     double* contribution = w.contribution;
     std::fill(contribution, contribution + kCount, 0.0);
     for (std::int64_t k = 0; k < samples_; ++k) {
+      stop_if_asked(p_.stop);
       Directions& directions = w.directions[keeps_all() ? static_cast<std::size_t>(k) : 0];
       if (!keeps_all()) aim<kCount>(w.pixel, k, directions);
-      const double* factor = sum_steps<kCount>(source, directions, w.scattering, add_steps);
+      const double* factor = sum_steps<kCount>(source, directions, w, add_steps);
       if (factor == nullptr) continue;
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) {
@@ -113,12 +116,15 @@ class SampleSum {
   // Fills q.sum with the steps of one sample and returns the factors to multiply it with, or
   // null where every pixel is 0.
   template <int kCount, class AddSteps>
-  const double* sum_steps(const Source& source, const Directions& directions, Scattering& q,
+  const double* sum_steps(const Source& source, const Directions& directions, Workspace& w,
                           AddSteps add_steps) const {
+    Scattering& q = w.scattering;
     q.directions = &directions;
     q.source = &source;
     q.source_number = &source - sources_.data();
-    const bool visible = p_.dmin > 0.0 ? cut_resolution<kCount>(p_.dmin, q) : true;
+    q.chosen = &w.chosen;
+    const bool visible =
+        within_furthest<kCount>(p_, q) && (p_.dmin <= 0.0 || cut_resolution<kCount>(p_.dmin, q));
     const bool background = p_.background_scale != 0.0;
     if (!visible && !background) return nullptr;
     if (visible) {

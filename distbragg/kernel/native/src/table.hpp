@@ -35,15 +35,32 @@ struct Table {
 
   // An index below the box wraps to a huge unsigned number and, like one above it, lands on
   // the border plane that holds the default: no branch and no masked load.
-  DISTBRAGG_INLINE Real at(double h, double k, double l) const {
-    const std::uint32_t i = static_cast<std::uint32_t>(static_cast<std::int32_t>(h) - origin_h);
-    const std::uint32_t j = static_cast<std::uint32_t>(static_cast<std::int32_t>(k) - origin_k);
-    const std::uint32_t m = static_cast<std::uint32_t>(static_cast<std::int32_t>(l) - origin_l);
-    const std::uint32_t a = std::min(i, limit_h);
-    const std::uint32_t b = std::min(j, limit_k);
-    const std::uint32_t c = std::min(m, limit_l);
-    return squared[static_cast<std::int32_t>(a * stride_h + b * stride_k + c)];
+  template <class Index>
+  static DISTBRAGG_INLINE std::uint32_t inside(Index index, std::int32_t origin,
+                                               std::uint32_t limit) {
+    return std::min(static_cast<std::uint32_t>(static_cast<std::int32_t>(index) - origin), limit);
   }
+
+  // What an index along an axis adds to the place in the table.
+  template <class Index>
+  DISTBRAGG_INLINE std::uint32_t along_h(Index h) const {
+    return inside(h, origin_h, limit_h) * stride_h;
+  }
+  template <class Index>
+  DISTBRAGG_INLINE std::uint32_t along_k(Index k) const {
+    return inside(k, origin_k, limit_k) * stride_k;
+  }
+  template <class Index>
+  DISTBRAGG_INLINE std::uint32_t along_l(Index l) const {
+    return inside(l, origin_l, limit_l);
+  }
+
+  template <class Index>
+  DISTBRAGG_INLINE std::int32_t place(Index h, Index k, Index l) const {
+    return static_cast<std::int32_t>(along_h(h) + along_k(k) + along_l(l));
+  }
+
+  DISTBRAGG_INLINE Real at(double h, double k, double l) const { return squared[place(h, k, l)]; }
 };
 
 // Four-point Lagrange weights at −1, 0, 1, 2 for the fraction t in [0, 1).

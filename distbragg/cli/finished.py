@@ -1,0 +1,210 @@
+"""What is done with a rendered run: `verify`, `repair`, `seal`, `report`, `card`, `publish`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from distbragg.cli import options
+from distbragg.cli.output import echo, print_json
+from distbragg.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from distbragg.store.verify import VerifyReport
+
+SHOWN: Final = 20  # damaged units and files that are listed
+
+
+@click.command("verify")
+@options.run_argument
+@click.option("--quick", "level", flag_value="quick", help="Compare the sizes of the objects.")
+@click.option("--full", "level", flag_value="full", help="Compare digests of all bytes: default.")
+@click.option(
+    "--deep",
+    "level",
+    flag_value="deep",
+    help="Also decode every pixel; compare checksums, sums and coordinates.",
+)
+@click.option(
+    "--audit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=0,
+    help="Also render N units again, drawn at random, in memory, and compare their bytes.",
+)
+@click.option("--seed", type=int, default=0, metavar="N", help="Which units the audit draws.")
+@options.threads_option
+@options.json_option
+def verify_command(run: str, level: Any, as_json: bool, **how: Any) -> int:
+    """Compare a run's objects with its receipts, and with its seal where it has one.
+
+    Exit status 0: all is well; 5: something is damaged, and what it is is listed. Frames that
+    are not rendered yet are no damage. Nothing is changed: `distbragg repair` mends.
+    """
+    from distbragg.run.verify import verify
+
+    report = verify(run, level=level or "full", **how)
+    if as_json:
+        print_json(report.to_plain())
+    else:
+        echo(*_verify_lines(report))
+    return ExitStatus.DONE if report.sound else ExitStatus.DAMAGE
+
+
+def _verify_lines(report: VerifyReport) -> Iterator[str]:
+    yield from _finding_lines(report)
+    for note in report.notes:
+        yield f"note: {note}"
+    audited = f", {len(report.audited)} rendered again" if report.audited else ""
+    against = "receipts and seal" if report.sealed else "receipts"
+    yield (
+        f"{report.path}: {report.checked} of {report.units} units compared with their "
+        f"{against} ({report.level}{audited})"
+    )
+    if report.sound:
+        yield "no damage"
+    else:
+        found = f"damaged: {len(report.findings)} units, {len(report.files)} other files"
+        yield f"{found}; `distbragg repair {report.path}` mends what rendering can"
+
+
+def _finding_lines(report: VerifyReport) -> list[str]:
+    """One line for each damaged unit or file, up to a limit."""
+    lines = [f"unit {item.unit}: {item.kind}: {item.problem}" for item in report.findings]
+    lines += [f"{item.name}: {item.kind}: {item.problem}" for item in report.files]
+    more = len(lines) - SHOWN
+    return [*lines[:SHOWN], f"and {more} more; --json lists them"] if more > 0 else lines
+
+
+@click.command("repair")
+@options.run_argument
+@click.option("--deep", is_flag=True, help="Look at every pixel, as `verify --deep` does.")
+@options.cluster_options
+@options.threads_option
+@options.mixed_option
+@options.json_option
+def repair_command(run: str, deep: bool, as_json: bool, **how: Any) -> int:
+    """Verify a run, and render exactly what is damaged again, over what is there.
+
+    What comes out is what an undisturbed run holds, bit for bit. Frames that were never
+    rendered are left to `distbragg resume`. Exit status 0: all is mended; 3: some units could
+    not be rendered; 4: the run is in use or refused; 5: metadata or inputs are damaged, which
+    rendering cannot mend.
+    """
+    from distbragg.run.repair import repair
+    from distbragg.run.result import failure_lines
+
+    result = repair(run, level="deep" if deep else "full", **how)
+    if as_json:
+        print_json(result.to_plain())
+        return result.status
+    echo(*_finding_lines(result.found))
+    echo(*(f"set aside: {name}" for name in result.moved))
+    echo(*failure_lines("could not be rendered", result.failed))
+    if result.found.sound:
+        echo(f"{result.path}: no damage; nothing to do")
+    else:
+        echo(f"{result.path}: units rendered again: {len(result.repaired)}")
+    if result.unmended:
+        echo(f"other files, which rendering cannot mend: {len(result.unmended)}")
+    return result.status
+
+
+@click.command("seal")
+@options.run_argument
+@options.json_option
+def seal_command(run: str, as_json: bool) -> None:
+    """Check that every frame is there and every byte is right, and write that down.
+
+    Afterwards `distbragg verify` compares with the seal, and any change is damage. Sealing
+    again verifies and keeps the seal. Exit status 0: sealed; 4: frames are missing, or the run
+    is in use; 5: something is damaged.
+    """
+    from distbragg.run.verify import seal
+
+    result = seal(run)
+    if as_json:
+        print_json(result.to_plain())
+        return
+    said = "was sealed already, and still holds what it held" if result.already else "sealed"
+    echo(f"{result.path}: {said}")
+    echo(f"{len(result.seal.digests)} units, SHA-256 over all {result.seal.objects}")
+
+
+@click.command("report")
+@options.run_argument
+@options.output_option("FILE.html", "The page to write.")
+@click.option("--json", "as_json", is_flag=True, help="Say what was written as JSON.")
+def report_command(run: str, out: str, as_json: bool) -> None:
+    """Write a page on how a run went: throughput, timeline, failures, worst frames, provenance.
+
+    It is made from the run's files, without a live cluster, and needs nothing beside itself.
+    """
+    from distbragg.run.report import write_report
+
+    path = write_report(run, out)
+    echo(json.dumps({"path": str(path), "bytes": path.stat().st_size}) if as_json else path)
+
+
+@click.command("card")
+@options.run_argument
+@options.output_option(
+    "CARD.md",
+    "Where to write it; default: standard output.",
+    required=False,
+    type=click.Path(dir_okay=False),
+)
+@click.option(
+    "--license", "license_name", default="", metavar="ID", help="License, e.g. cc-by-4.0."
+)
+@click.option(
+    "--validation", default=0.1, show_default=True, help="Share of frames for validation."
+)
+@click.option("--test", default=0.0, show_default=True, help="Share of frames for testing.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the split.")
+@click.option(
+    "--group-by", multiple=True, metavar="AXIS", help="Keep frames of one value together."
+)
+def card_command(run: str, out: str | None, license_name: str, **split: Any) -> None:
+    """Describe a run as a data set: structure, axes, splits, provenance, limits, integrity.
+
+    Markdown with a YAML head, as data set hubs read it. Host, user and paths are left out.
+    """
+    from distbragg.run.card import card
+    from distbragg.store.files import write_durable
+    from distbragg.store.split import Split
+
+    text = card(run, split=Split(**split), license_name=license_name)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    write_durable(Path(out).absolute(), text.encode())
+    echo(out)
+
+
+@click.command("publish")
+@options.run_argument
+@click.argument("url", metavar="URL")
+@click.option(
+    "--with-provenance", is_flag=True, help="Also tell user, hosts and command that made the run."
+)
+@options.json_option
+def publish_command(run: str, url: str, with_provenance: bool, as_json: bool) -> None:
+    """Copy RUN to s3://bucket/run.zarr, each object compared with its receipt on the way.
+
+    A finished run or one that is not: done again, it copies what is new. Status, verify,
+    repair, resume, export and open_stack then take the address as they take a path.
+    Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...).
+    """
+    from distbragg.run.publish import publish
+
+    result = publish(run, url, provenance=with_provenance)
+    if as_json:
+        print_json(asdict(result))
+        return
+    echo(f"{result.url}: {result.units} of {result.all_units} units there, {result.copied} copied")

@@ -1,0 +1,300 @@
+"""What renders frames: `render`, `sweep`, `create`, `resume`, `run`, `extend` and `demo`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Unpack
+
+import click
+
+from distbragg.cli import options
+from distbragg.cli.interrupt import Interrupts
+from distbragg.cli.output import echo
+
+if TYPE_CHECKING:
+    from distbragg.engine.events import EventCallback
+    from distbragg.run.result import RunResult
+    from distbragg.run.resume import Part, ResumeOptions
+    from distbragg.store.run_directory import RunDirectory
+
+MOST_NAMED: Final = 5  # workers that were left out and are named at the end, each with the reason
+spec_argument = click.argument("spec", metavar="SWEEP.yaml", type=click.Path())
+
+
+@click.command("render")
+@click.argument("spec", metavar="EXPERIMENT.yaml", type=click.Path())
+@options.output_option("OUT", "out.zarr for a stack; .npy .bin .img .pgm .png for one image.")
+@options.set_option
+@options.root_option
+@options.threads_option
+@options.compute_options
+def render_command(
+    spec: str, out: str, overrides: tuple[str, ...], root: str | None, threads: int | None
+) -> int:
+    """Render one experiment in this process.
+
+    \b
+    The suffix of OUT chooses the format:
+      .zarr  labelled stack of one frame, with provenance
+      .npy   numpy array, photons per pixel
+      .bin   raw float32, as nanoBragg's -floatfile
+      .img   SMV, 16 bits: scaled to 55,000 at the brightest pixel, plus 40;
+             unscaled where the spec draws photon noise
+      .pgm   8 bits, as nanoBragg's -pgmfile
+      .png   a picture with axes
+
+    \b
+    Examples:
+      distbragg render experiment.yaml -o still.zarr
+      distbragg render experiment.yaml -o still.png --set detector.distance_mm=120
+    """
+    from distbragg.cli import image_files
+    from distbragg.spec.load import load_spec
+
+    experiment = load_spec(spec, overrides, root=root)
+    if Path(out).suffix in ("", image_files.STACK_SUFFIX):
+        from distbragg.run.create import create
+
+        return run_and_report(create(experiment, out), cluster="serial", threads=threads)
+    from distbragg.run.render import render_image
+
+    image_files.check_suffix(out)
+    image_files.check_target(out)
+    image = render_image(experiment, threads=threads, progress="auto")
+    image_files.write_image(out, image, experiment, image_files.geometry_alone(experiment))
+    echo(f"{out}: {' x '.join(map(str, image.shape))} pixels (slow x fast)")
+    return 0
+
+
+@click.command("create")
+@spec_argument
+@options.output_option("RUN", "The run directory, which is the Zarr stack.")
+@options.creation_options
+def create_command(spec: str, out: str, **how: Any) -> None:
+    """Write a run's metadata and inputs, and render nothing.
+
+    For batch systems: create once, then `distbragg resume RUN` in one job, or
+    `distbragg run RUN --part i/N` in each job of an array.
+    """
+    from distbragg.run.create import create
+
+    run = create(spec, out, **how)
+    layout = run.layout
+    echo(f"{run.url}: created, {layout.frames} frames in {layout.units} units to render")
+    echo("render it with", f"  distbragg resume {out}")
+
+
+@click.command("sweep")
+@spec_argument
+@options.output_option("RUN", "The stack to write, a Zarr directory.")
+@options.creation_options
+@options.working_options
+def sweep_command(
+    spec: str, out: str, overrides: tuple[str, ...], root: str | None, force: bool, **working: Any
+) -> int:
+    """Render all frames of a sweep into one Zarr stack.
+
+    One process unless --cluster or --workers is given. The result is the same, bit for bit, with
+    any number of workers, units and interruptions.
+
+    The stack is complete in itself: axes, units, the whole spec. If it is there already, what
+    is missing is rendered; if nothing is missing, nothing is done.
+
+    \b
+    Examples:
+      distbragg sweep sweep.yaml -o out.zarr
+      distbragg sweep sweep.yaml -o out.zarr --workers 4
+      distbragg sweep sweep.yaml -o out.zarr --cluster tcp://127.0.0.1:8786
+      distbragg sweep sweep.yaml -o out.zarr --set beam.wavelength_angstrom=0.7
+    """
+    from distbragg.run.create import create
+
+    return run_and_report(create(spec, out, overrides, root=root, force=force), **working)
+
+
+@click.command("resume")
+@options.run_argument
+@options.working_options
+def resume_command(run: str, **working: Any) -> int:
+    """Continue a run where it stopped, and try again the frames that failed.
+
+    What is stored is kept, bit for bit; the spec, its input files and the plan are taken from
+    the run itself, so nothing but RUN is needed.
+    """
+    from distbragg.store.run_directory import open_run
+
+    return run_and_report(open_run(run), **working)
+
+
+def _part(context: click.Context, option: click.Parameter, text: str | None) -> Part | None:
+    """Split `i/N` into two numbers, 1 ≤ i ≤ N."""
+    if text is None:
+        return None
+    first, _, count = text.partition("/")
+    if not (first.isdecimal() and count.isdecimal()):
+        raise click.BadParameter(f"{text!r} is not of the form i/N")
+    if not 1 <= int(first) <= int(count):
+        raise click.BadParameter(f"{text!r}: i runs from 1 to N")
+    return int(first), int(count)
+
+
+@click.command("run")
+@options.run_argument
+@click.option(
+    "--part", metavar="I/N", callback=_part, help="The i-th of N equal parts of the units."
+)
+@options.working_options
+def run_command(run: str, **working: Any) -> int:
+    """Render one part of a created run; parts may run at the same time, anywhere.
+
+    \b
+    In a job array of 16:
+      distbragg create sweep.yaml -o out.zarr                 # once
+      distbragg run out.zarr --part $SLURM_ARRAY_TASK_ID/16   # in each job
+    """
+    from distbragg.store.run_directory import open_run
+
+    return run_and_report(open_run(run), **working)
+
+
+@click.command("extend")
+@options.run_argument
+@click.argument("more", metavar="MORE.yaml", type=click.Path())
+@options.root_option
+@options.force_option
+@options.cluster_options
+@options.threads_option
+@click.option("--no-render", is_flag=True, help="Append the frames; `resume` renders them.")
+@options.watch_options
+def extend_command(
+    run: str, more: str, root: str | None, force: bool, no_render: bool, **working: Any
+) -> int:
+    """Append frames to a finished run, and render them.
+
+    MORE.yaml is a sweep file whose axes along the first dimension give the new values; `experiment`
+    and all other axes may be left out. Old frames keep their numbers, their objects and their
+    receipts. Interrupted, `distbragg resume RUN` goes on.
+
+    \b
+    Example, for a run over `orientation` (random, seed 5):
+      axes:
+        - name: orientation
+          random_orientations: {count: 200, seed: 6}
+    """
+    from distbragg.run.extend import extend
+
+    grown = extend(run, more, root=root, force=force)
+    if not no_render:
+        return run_and_report(grown, **working)
+    echo(f"{grown.path}: generation {len(grown.lineage)}, {grown.layout.frames:,} frames")
+    echo("render them with", f"  distbragg resume {run}")
+    return 0
+
+
+@click.command("demo")
+@options.output_option("RUN", "The stack to write.", default="demo.zarr", show_default=True)
+@click.option(
+    "--picture",
+    type=click.Path(),
+    metavar="FILE.png",
+    help="The contact sheet to write; default: beside the stack.",
+)
+@options.count_option("--workers", "Worker processes.", default=2)
+@options.set_option
+def demo_command(out: str, picture: str | None, workers: int, overrides: tuple[str, ...]) -> int:
+    """Render the demonstration sweep: pyrope garnet, 9 orientations x 4 mosaic spreads.
+
+    |F| comes from a crystal structure, the beam holds five weighted wavelengths, two worker
+    processes share the work. Writes a stack and a contact sheet (PNG); if the stack is there
+    already, only what it lacks is rendered. Where the progress is shown, so is the address of
+    the workers' dashboard.
+
+    \b
+    Examples:
+      distbragg demo
+      distbragg demo --workers 8 -o /tmp/demo.zarr
+    """
+    from distbragg.cli.image_files import check_target
+    from distbragg.export.picture import dataset_contact_sheet
+    from distbragg.run.create import create
+    from distbragg.store.open import open_stack
+
+    sheet = Path(out).with_suffix(".png") if picture is None else Path(picture)
+    with as_file(files("distbragg.data")) as folder:
+        run = create(folder / "demo.yaml", out, overrides)
+    check_target(sheet)
+    result = continue_run(run, cluster=f"local:{workers}")
+    dataset_contact_sheet(open_stack(run.path), sheet)
+    echo(f"{sheet}: contact sheet")
+    return report(result)
+
+
+def run_and_report(
+    run: RunDirectory, *, as_json: bool = False, **working: Unpack[ResumeOptions]
+) -> int:
+    """Render what is left and say how it ended, in lines or JSON events; return the exit status."""
+    if not as_json:
+        return report(continue_run(run, **working))
+    from distbragg.cli.progress_events import write_finished, write_notes
+
+    write_notes(run.manifest.notes)
+    result = continue_run(run, as_json=True, **working)
+    write_finished(result)
+    return int(result.status)
+
+
+def continue_run(
+    run: RunDirectory, *, as_json: bool = False, **working: Unpack[ResumeOptions]
+) -> RunResult:
+    """Render what is left of a run, telling of its progress."""
+    from distbragg.run.resume import resume
+
+    Interrupts.run = run.url
+    events: AbstractContextManager[EventCallback | None] = nullcontext()
+    if as_json:
+        from distbragg.cli.progress_events import ProgressEvents
+
+        events = ProgressEvents(disk_free=run.objects.free_bytes)
+    working["progress"] = working.get("watch", True) and not as_json
+    with events as working["on_event"]:
+        return resume(run, **working)
+
+
+def report(result: RunResult) -> int:
+    """Say how a run ended and how to open the stack; return the exit status."""
+    from distbragg.quantities import counted, duration
+    from distbragg.run.result import failure_lines
+
+    if result.nothing_to_do:
+        echo(f"{result.path}: all {result.frames} frames are there; nothing to do")
+    else:
+        echo(
+            f"{result.path}: {counted(result.rendered, 'frame')} rendered in "
+            f"{duration(result.seconds)}, {result.done} of {result.frames} there"
+        )
+    if result.failed:
+        echo(
+            f"set aside: {counted(result.failed, 'frame')} that could not be rendered; "
+            f"`distbragg info {result.path}` gives the reasons, "
+            f"`distbragg resume {result.path}` tries them again"
+        )
+        echo(*failure_lines("failed", result.failures))
+    if result.overloads:
+        echo(
+            f"overloads: {counted(result.overloads, 'pixel')} beyond the range of the stored type, "
+            "clipped to its largest value; the stack counts them by frame (`overloads`)"
+        )
+    for worker in result.left_out[:MOST_NAMED]:
+        echo(str(worker))
+    if len(result.left_out) > MOST_NAMED:
+        echo(f"{len(result.left_out) - MOST_NAMED} more workers are left out")
+    path = str(result.path)
+    checked = f"distbragg.open_stack('{path}')"
+    if "://" in path:
+        echo("open it with", f'  python -c "import distbragg; print({checked})"')
+    else:
+        echo("open it with", f"  python -c \"import xarray as xr; print(xr.open_zarr('{path}'))\"")
+        echo(f"or, checked: {checked}")
+    return int(result.status)

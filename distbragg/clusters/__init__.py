@@ -1,0 +1,1 @@
+"""Kinds of cluster, one module each; `clusters.open` is the way in."""

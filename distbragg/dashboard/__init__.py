@@ -1,0 +1,1 @@
+"""Watching a run from the scheduler: a dashboard page and Prometheus metrics."""

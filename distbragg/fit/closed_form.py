@@ -1,0 +1,326 @@
+"""Spots in closed form as functions of the parameters: `kernel.closed_model` with gradients.
+
+Where spots are looked for is found from plain numbers and carries no gradient. The logarithm of a
+still's spot is a polynomial in its disc (ADR 0030), of degree 6 here, so that the formulas are
+evaluated at its nodes alone; a spot that it does not fit, and one that rotates, is evaluated at
+every point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from distbragg.fit.parameters import Parameters, triad
+from distbragg.fit.spot_fit import NODES, evaluate, fitted, misfit
+from distbragg.fit.spot_points import Points, View, points_of
+from distbragg.kernel.closed_model import SpotList, heights
+from distbragg.kernel.model import make_sample, with_factors
+from distbragg.kernel.scene import Scene
+from distbragg.models.beam import Beam
+from distbragg.models.build_mosaic import crystal_axes
+from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array, components, cross, rotation_about, unit
+from distbragg.physics import arrays
+from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.closed_form import Incidence, Relps, Spindle
+from distbragg.physics.near_sphere import (
+    CUT,
+    GaussianCrystal,
+    gaussian_crystal,
+    near_sphere,
+)
+from distbragg.physics.rays import SampleIndex, sample_indices, sample_rays
+from distbragg.physics.symmetric import Symmetric
+from distbragg.physics.transform import Spot
+from distbragg.shapes import SHAPES
+from distbragg.units import RADIANS_PER_DEGREE
+
+_BLOCK: Final = 1 << 14
+"""Rays evaluated at once: some 500 float64 arrays of this length, 65 MB, is what one block needs
+for its gradient; it is computed again for that, so that memory does not grow with them."""
+
+_WELL_FITTED: Final = 1e-6
+"""Of a spot's maximum: where the polynomial is farther off at its nodes, it is not taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the closed form takes of a crystal: float64 tensors, in the middle of the rotation."""
+
+    reciprocal: Tensor  # (3, 3), 1/Å
+    covariance: Tensor  # (3, 3), 1/Å²
+    mosaic: Tensor  # (3, 3), rad²
+    count: Tensor  # Na Nb Nc
+    spindle: Spindle
+
+    def numbers(self) -> GaussianCrystal:
+        """Return the same without gradients."""
+        reciprocal, covariance, mosaic = (
+            part.detach().cpu().numpy() for part in (self.reciprocal, self.covariance, self.mosaic)
+        )
+        return GaussianCrystal(reciprocal, covariance, mosaic, self.spindle)
+
+    def parts(self) -> list[Shape]:
+        """Return the crystal in the middle of each part of the rotation."""
+        own = self.numbers().parts()
+        axis, spindle = self.spindle.axis, own[0].spindle
+        width = spindle.stop - spindle.start
+        angles = [(part + 0.5 - 0.5 * len(own)) * width for part in range(len(own))]
+        turns = [_tensor(rotation_about(axis, angle), self.reciprocal) for angle in angles]
+        return [replace(self.turned(turn), spindle=spindle) for turn in turns]
+
+    def turned(self, turn: Tensor) -> Shape:
+        """Return the crystal turned by a rotation matrix."""
+        return replace(
+            self,
+            reciprocal=self.reciprocal @ turn.T,
+            covariance=turn @ self.covariance @ turn.T,
+            mosaic=turn @ self.mosaic @ turn.T,
+        )
+
+
+def _tensor(values: Float64Array, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float64)).to(like.device)
+
+
+def shape_of(experiment: Experiment, parameters: Parameters, spot: Spot, real: Tensor) -> Shape:
+    """Return the crystal of the parameters, `real` (3, 3) and `spot` having them already."""
+    crystal, own = experiment.crystal, gaussian_crystal(experiment.crystal)
+    reciprocal = torch.linalg.inv(real).T
+    form = torch.stack([torch.stack([_as_tensor(part, real) for part in row]) for row in spot.form])
+    index = torch.linalg.inv(2.0 * SHAPES[crystal.shape].decay * form)
+    one, two, three = (_as_tensor(part, real) for part in spot.cells)
+    still = Shape(
+        reciprocal=reciprocal,
+        covariance=reciprocal.T @ index @ reciprocal,
+        mosaic=_mosaic(experiment, parameters, real, reciprocal),
+        count=one * two * three,
+        spindle=own.spindle,
+    )
+    middle = 0.5 * (crystal.oscillation[0] + crystal.oscillation[1])
+    return still.turned(_tensor(rotation_about(components(crystal.spindle_axis), middle), real))
+
+
+def _as_tensor(value: Array, like: Tensor) -> Tensor:
+    return torch.as_tensor(value, dtype=torch.float64, device=like.device)
+
+
+def _mosaic(
+    experiment: Experiment, parameters: Parameters, real: Tensor, reciprocal: Tensor
+) -> Tensor:
+    """Return M at phi = 0, about the axes of the crystal as it is now."""
+    crystal, given = experiment.crystal, parameters.mosaic_covariance_deg2
+    axes = _axes(real, reciprocal)
+    if given is not None:
+        about = 0.5 * (given + given.T) * RADIANS_PER_DEGREE**2
+    else:
+        own = crystal_axes(triad(crystal.real_space), triad(crystal.reciprocal))
+        about = _tensor(own.T @ crystal.mosaic_covariance @ own, real)
+        if parameters.mosaic_spread_deg is not None:
+            ratio = parameters.mosaic_spread_deg * (RADIANS_PER_DEGREE / crystal.mosaic_spread)
+            about = about * ratio * ratio
+    turned: Tensor = axes @ about @ axes.T
+    return turned
+
+
+def _axes(real: Tensor, reciprocal: Tensor) -> Tensor:
+    """Return `crystal_axes` of tensors."""
+    a, c = real[0].unbind(), reciprocal[2].unbind()
+    x = arrays.unit((a[0], a[1], a[2]))
+    y = arrays.unit(arrays.cross((c[0], c[1], c[2]), x))
+    return torch.stack([torch.stack(axis) for axis in (x, y, arrays.cross(x, y))], dim=1)
+
+
+def divergence_axes(beam: Beam) -> tuple[Triple, Triple]:
+    """Return the ways of a horizontal and a vertical divergence; see `Beam.divergence`."""
+    along = components(beam.direction)
+    upward = unit(cross(along, components(beam.polarization_axis)))
+    return unit(cross(upward, along)), upward
+
+
+def _incidence(beam: Beam, parameters: Parameters, scene: Scene, source: int) -> Incidence:
+    """Return one source with the parameters in place."""
+    direction = scene.sources[source].incident
+    k = 1.0 / scene.sources[source].wavelength
+    given = parameters.divergence_mrad
+    ways: list[Triple] = [components(row) for row in beam.divergence]
+    if given is not None:
+        sizes = given * 1e-3
+        ways = [
+            (way[0] * size, way[1] * size, way[2] * size)
+            for way, size in zip(divergence_axes(beam), sizes.unbind(), strict=True)
+        ]
+    spread = []
+    for way in ways:
+        along = arrays.dot(way, direction)
+        x, y, z = (part - along * d for part, d in zip(way, direction, strict=True))
+        spread.append((x, y, z))
+    width: Array = 0.0
+    if parameters.bandwidth_percent is not None:
+        width = parameters.bandwidth_percent * 0.01 * k
+    elif beam.sources.bandwidth > 0.0:
+        width = beam.sources.bandwidth * k
+    return Incidence(direction, (spread[0], spread[1]), k, width)
+
+
+def _plain(incidence: Incidence) -> Incidence:
+    """Return a source without gradients."""
+
+    def number(value: Array) -> float:
+        return float(arrays.constant(value))
+
+    x, y, z = map(number, incidence.direction)
+    one, two = ((number(a), number(b), number(c)) for a, b, c in incidence.spread)
+    return Incidence((x, y, z), (one, two), number(incidence.wavenumber), number(incidence.width))
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """The pixels asked for: their float64 indices, (pixels,)."""
+
+    slow: Tensor
+    fast: Tensor
+
+
+def sum_spots(
+    experiment: Experiment, parameters: Parameters, scene: Scene, shape: Shape, pixels: Pixels
+) -> Tensor:
+    """Return Σ over sources, layers and sub-pixels of w·P·C·Ω·(spots + background), (pixels,)."""
+    sampling, panel = scene.sampling, scene.placement.panel
+    total = torch.zeros_like(pixels.slow)
+    parts = shape.parts()
+    for number, source in enumerate(scene.sources):
+        incidence = _incidence(experiment.beam, parameters, scene, number)
+        lists = [_spots_of(experiment, scene, part, incidence, len(parts)) for part in parts]
+        contribution = torch.zeros_like(total)
+        for index in sample_indices(panel.sensor.count, sampling.oversample):
+            sample = make_sample(scene, pixels.slow, pixels.fast, index)
+            value = torch.zeros_like(total)
+            for spots in lists:
+                value = value + _drawn(scene, spots, index, pixels)
+            contribution = contribution + with_factors(scene, source, sample, value)
+        total = total + contribution * source.weight
+    return total
+
+
+def _spots_of(
+    experiment: Experiment, scene: Scene, shape: Shape, incidence: Incidence, parts: int
+) -> SpotList:
+    """Return the spots of one source in one part of the rotation."""
+    crystal, dmin = shape.numbers(), experiment.sampling.dmin
+    places = near_sphere(crystal, _plain(incidence), cut=CUT["float64"], dmin=dmin)
+    own = heights(scene.table, places, experiment.crystal) / float(experiment.crystal.cells.prod())
+    own = own / float(experiment.crystal.cells.prod())
+    lit = (own > 0.0).cpu().numpy()
+    places = places[lit]
+    place = _tensor(places.hkl.astype(np.float64), shape.reciprocal) @ shape.reciprocal
+    x, y, z = place.unbind(1)
+    relps = Relps((x, y, z), _symmetric(shape.covariance), _symmetric(shape.mosaic))
+    height = own[torch.from_numpy(lit).to(own.device)].to(place.device) * shape.count**2 / parts
+    return SpotList(places, relps, incidence, shape.spindle, height)
+
+
+def _symmetric(matrix: Tensor) -> Symmetric:
+    (xx, xy, xz), (_, yy, yz), (_, _, zz) = (row.unbind() for row in matrix)
+    return Symmetric((xx, xy, xz, yy, yz, zz))
+
+
+def _drawn(scene: Scene, spots: SpotList, index: SampleIndex, pixels: Pixels) -> Tensor:
+    """Return the mean of the spots over the area of one sample of each pixel, (pixels,)."""
+    rows, columns = (part.cpu().numpy().astype(np.int64) for part in (pixels.slow, pixels.fast))
+    view = View(scene, index)
+    points = points_of(view, spots.places, rows, columns)
+    total = torch.zeros_like(pixels.slow)
+    if len(points.spot) == 0:
+        return total
+    lit, names = np.unique(points.spot, return_inverse=True)
+    spots = _only(spots, lit)
+    points = replace(points, spot=names.ravel())
+    smooth = np.zeros(len(lit), dtype=np.bool_)
+    series = torch.zeros(0)
+    if not spots.spindle.stop > spots.spindle.start:
+        series, smooth = _series(spots)
+    at: list[Tensor] = []
+    values: list[Tensor] = []
+    for chosen, draw in ((smooth, _smooth(spots, series)), (~smooth, spots.transform)):
+        some = np.flatnonzero(chosen[points.spot])
+        for start in range(0, len(some), _BLOCK):
+            part = points.only(some[start : start + _BLOCK])
+            value = checkpoint(
+                _block, scene, draw, index, part, use_reentrant=False, preserve_rng_state=False
+            )
+            values.append(value)
+            at.append(torch.from_numpy(part.pixel))
+    return total.index_add(0, torch.cat(at).to(total.device), torch.cat(values))
+
+
+def _only(spots: SpotList, chosen: np.ndarray) -> SpotList:
+    at = torch.from_numpy(chosen).to(spots.height.device)
+    x, y, z = (part[at] for part in spots.relps.place)
+    relps = replace(spots.relps, place=(x, y, z))
+    return replace(spots, places=spots.places[chosen], relps=relps, height=spots.height[at])
+
+
+Draw = Callable[[Tensor, Triple], Tensor]
+
+
+def _block(scene: Scene, draw: Draw, index: SampleIndex, points: Points) -> Tensor:
+    """Return what spots give at points, each its share of the pixel, (points,)."""
+    device = scene.vectors.device
+    slow, fast, share = (
+        torch.from_numpy(part).to(device) for part in (points.slow, points.fast, points.share)
+    )
+    oversample = scene.sampling.oversample
+    rays = sample_rays(scene.placement, slow, fast, sample=index, oversample=oversample)
+    return draw(torch.from_numpy(points.spot).to(device), rays.direction) * share
+
+
+def _series(spots: SpotList) -> tuple[Tensor, np.ndarray]:
+    """Return the polynomials of the logarithms, (spots, coefficients), and which of them fit."""
+    count = max(1, _BLOCK // len(NODES))
+    logs = []
+    for start in range(0, len(spots.places), count):
+        chosen = np.arange(start, min(start + count, len(spots.places)))
+        logs.append(
+            checkpoint(_logs, _only(spots, chosen), use_reentrant=False, preserve_rng_state=False)
+        )
+    log = torch.cat(logs)
+    series = fitted(log)
+    return series, (misfit(series.detach(), log.detach()) < _WELL_FITTED).cpu().numpy()
+
+
+def _logs(spots: SpotList) -> Tensor:
+    """Return the logarithm of the mean transform at the nodes, (spots, nodes)."""
+    found, _ = spots.places.rays(spots.places.radius(), *NODES.T)
+    rays = torch.from_numpy(found).to(spots.height.device)
+    x, y, z = rays.reshape(-1, 3).unbind(1)
+    names = torch.arange(len(spots.places), device=rays.device).repeat_interleave(len(NODES))
+    ones = replace(spots, height=torch.ones_like(spots.height))
+    mean = ones.transform(names, (x, y, z)).clamp(min=1e-300)
+    return torch.log(mean).reshape(len(spots.places), len(NODES))
+
+
+def _smooth(spots: SpotList, series: Tensor) -> Draw:
+    """Return the function that evaluates polynomials in place of the formulas."""
+    first, second = (_tensor(part, spots.height) for part in spots.places.disc())
+    centre = _tensor(spots.places.centre, spots.height)
+
+    def draw(chosen: Tensor, ray: Triple) -> Tensor:
+        facing = _along(centre[chosen], ray)
+        a, b = (_along(axis[chosen], ray) / facing for axis in (first, second))
+        return torch.exp(evaluate(series[chosen], a, b)) * spots.height[chosen]
+
+    return draw
+
+
+def _along(vectors: Tensor, ray: Triple) -> Tensor:
+    x, y, z = vectors.unbind(1)
+    found: Tensor = x * ray[0] + y * ray[1] + z * ray[2]
+    return found

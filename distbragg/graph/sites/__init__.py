@@ -1,1 +1,0 @@
-"""Kinds of cluster, one module each; `graph.cluster` is the way in."""

@@ -1,0 +1,135 @@
+"""How long scattering vectors get, and beyond what length a list of reflections holds nothing."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from distbragg.matrices import inverse3
+from distbragg.models.beam import Beam
+from distbragg.models.crystal import Reflections
+from distbragg.models.detector import Panel
+from distbragg.models.vectors import Float64Array
+
+_MARGIN: Final = 1.0 + 1e-6
+"""Far above what rounding can make of a length, and what cells of one key differ by."""
+
+_KEY_DIGITS: Final = 10
+_CORNERS: Final = np.array(list(itertools.product((-0.5, 0.5), repeat=3))).T
+_KEPT_LISTS: Final = 4
+_KEPT_CELLS: Final = 64
+
+_Key = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """First and last |F| that is not 0 of each row along l: the longest of all is among them."""
+
+    owner: weakref.ref[Any]  # the list's array
+    points: Float64Array  # (3, n)
+    lengths: dict[_Key, float] = field(default_factory=dict)  # found for cells
+
+
+_lists: OrderedDict[int, _Ends] = OrderedDict()
+_lock = threading.Lock()
+
+
+def furthest_lit(reflections: Reflections, real_space: Float64Array) -> float:
+    """Length of q beyond which every look-up gives exactly 0, 1/Å; infinite where there is none.
+
+    Parameters
+    ----------
+    reflections : Reflections
+    real_space : (3, 3) float64, Å
+        Rows a, b, c in any orientation.
+    """
+    if reflections.interpolate or reflections.default_amplitude != 0.0:
+        return math.inf
+    key = _key_of(real_space)
+    with _lock:
+        ends = _ends_of(reflections)
+        if key not in ends.lengths:
+            if len(ends.lengths) >= _KEPT_CELLS:
+                ends.lengths.clear()
+            ends.lengths[key] = _furthest(ends.points, inverse3(real_space))
+        return ends.lengths[key]
+
+
+def longest_scattering(beam: Beam, view: Panel) -> float:
+    """Return a bound of |q| at all pixels, layers and sources of a panel, 1/Å.
+
+    The directions within an angle of at most a right angle of a beam are a convex cone: when it
+    holds the corners of a flat panel it holds the panel.
+    """
+    sources = beam.sources
+    shortest = float(sources.wavelength.min())
+    if view.surface != "flat":
+        return 2.0 / shortest
+    incident = -np.unique(sources.direction, axis=0)
+    slow, fast = (np.array([0.0, n * view.pixel_size]) for n in view.shape)
+    corners = (
+        view.origin
+        + slow[:, None, None, None] * view.slow
+        + fast[None, :, None, None] * view.fast
+        + np.array([0.0, *view.sensor.position])[None, None, :, None] * view.normal
+    ).reshape(-1, 3)
+    with np.errstate(invalid="ignore"):  # a corner in the sample: no bound
+        rays = corners / np.sqrt(np.square(corners).sum(axis=1))[:, None]
+        lowest = float((rays[:, None] * incident).sum(axis=2).min())
+    return math.sqrt(2.0 - 2.0 * lowest) / shortest if lowest > 0.0 else 2.0 / shortest
+
+
+def _key_of(real_space: Float64Array) -> _Key:
+    """Six lengths that make a cell, rounded: the same whichever way it is turned."""
+    a, b, c = real_space.tolist()
+    lengths = (
+        *(math.hypot(*edge) for edge in (a, b, c)),
+        *(math.dist(one, other) for one, other in ((a, b), (b, c), (c, a))),
+    )
+    return tuple(round(math.log(length), _KEY_DIGITS) for length in lengths)
+
+
+def _ends_of(reflections: Reflections) -> _Ends:
+    """Return the ends of a list, kept for the last few arrays by identity."""
+    amplitude = reflections.amplitude
+    kept = _lists.get(id(amplitude))
+    if kept is None or kept.owner() is not amplitude:
+        points = _row_ends(amplitude) + np.array(reflections.origin, dtype=np.float64)[:, None]
+        kept = _lists[id(amplitude)] = _Ends(weakref.ref(amplitude), points)
+    _lists.move_to_end(id(amplitude))
+    while len(_lists) > _KEPT_LISTS:
+        _lists.popitem(last=False)
+    return kept
+
+
+def _row_ends(amplitude: Float64Array) -> Float64Array:
+    """Places in the box of the first and the last of each row that is not 0, (3, n)."""
+    found = [np.zeros((3, 0))]
+    # Plane by plane: a mask of the whole box could be large.
+    for h, plane in enumerate(amplitude):
+        lit = plane != 0.0
+        k = np.flatnonzero(lit.any(axis=1))
+        first, last = lit[k].argmax(axis=1), lit.shape[1] - 1 - lit[k, ::-1].argmax(axis=1)
+        found += [np.stack([np.full(k.shape, h), k, end]) for end in (first, last)]
+    return np.concatenate(found, axis=1)
+
+
+def _furthest(points: Float64Array, inverse: Float64Array) -> float:
+    """Length of the longest lattice vector and half the longest diagonal of a cell, with a margin.
+
+    `inverse`: columns a*, b*, c*, 1/Å.
+    """
+    if points.size == 0:
+        return 0.0
+    lattice, diagonal = (
+        math.sqrt(np.square(inverse @ p).sum(axis=0).max()) for p in (points, _CORNERS)
+    )
+    return (lattice + diagonal) * _MARGIN

@@ -1,0 +1,218 @@
+// Which reflections are seen in a tile, and where: the twin of physics/near_sphere.py.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "relp.hpp"
+
+namespace distbragg::closed {
+
+inline Symmetric symmetric(const double* m) { return {m[0], m[1], m[2], m[3], m[4], m[5]}; }
+
+inline double trace(const Symmetric& m) { return m.xx + m.yy + m.zz; }
+
+// What all reflections of a source have in common, in one part of the rotation.
+struct Crystal {
+  Vector a, b, c;  // a*, b*, c*, 1/Å
+  Symmetric covariance, mosaic;
+  Spindle spindle;
+  double cut;       // standard deviations
+  double shortest;  // Å, spacing; 0: no limit
+
+  // Part number `part` of the rotation, whose parts are as long as one another.
+  Crystal(const Parameters& p, std::int64_t part)
+      : a(load(p.reciprocal)), b(load(p.reciprocal + 3)), c(load(p.reciprocal + 6)),
+        covariance(symmetric(p.relp_covariance)), mosaic(symmetric(p.mosaic_covariance)),
+        spindle{load(p.spindle), p.rotation[0], p.rotation[1]}, cut(p.cut),
+        shortest(p.shortest_spacing) {
+    if (p.parts <= 1) return;
+    const double width = (p.rotation[1] - p.rotation[0]) / static_cast<double>(p.parts);
+    const double middle = madd(static_cast<double>(part) + 0.5, width, p.rotation[0]);
+    spindle.start = -0.5 * width;
+    spindle.stop = 0.5 * width;
+    const double sine = std::sin(middle), cosine = std::cos(middle);
+    for (Vector* edge : {&a, &b, &c}) *edge = turn(*edge, spindle.axis, sine, cosine);
+    const Vector x = turn({1.0, 0.0, 0.0}, spindle.axis, -sine, cosine);
+    const Vector y = turn({0.0, 1.0, 0.0}, spindle.axis, -sine, cosine);
+    const Vector z = turn({0.0, 0.0, 1.0}, spindle.axis, -sine, cosine);
+    covariance = within(covariance, x, y, z);
+    mosaic = within(mosaic, x, y, z);
+  }
+
+  bool rotates() const { return spindle.stop > spindle.start; }
+};
+
+// A reflection as it is seen to first order.
+struct Place {
+  std::int32_t h, k, l;
+  Vector relp;            // g, 1/Å
+  Vector centre;          // unit vector to where it is brightest
+  Vector first, second;   // unit vectors across it
+  double xx, xy, yy;      // covariance of the angles along them
+  double own_xx, own_xy, own_yy;  // of one line, or one angle of the spindle
+  double reach;           // to how many standard deviations it is rendered
+  double size;            // √|Σ|, 1/Å³
+};
+
+// Finds the reflections of one source, in order of h, k, l.
+class NearSphere {
+ public:
+  NearSphere(const Crystal& crystal, const Incidence& in)
+      : crystal_(crystal), in_(in), spread_(outer(in.one) + outer(in.two)) {
+    const double k = in.wavenumber;
+    // |q| ≤ 2k, and a little more for what is off the sphere.
+    farthest_ = crystal.shortest > 0.0 ? std::min(2.2 * k, 1.0 / crystal.shortest) : 2.2 * k;
+    const double half = 0.5 * (crystal.spindle.stop - crystal.spindle.start);
+    const double bent = farthest_ * half * (1.0 + half);
+    const double variance = trace(crystal.covariance) + k * k * trace(spread_) +
+                            farthest_ * farthest_ * trace(crystal.mosaic) +
+                            4.0 * in.width * in.width;
+    thickness_ = crystal.cut * std::sqrt(variance) + bent + 2.0 * std::max(in.high, -in.low);
+  }
+
+  template <class Found>
+  void each(Found found) const {
+    const Crystal& x = crystal_;
+    // |h| ≤ |a| |g|: the lengths of the cell's edges from those of the dual vectors.
+    const double volume = dot(x.a, across(x.b, x.c));
+    const Vector bc = across(x.b, x.c), ca = across(x.c, x.a);
+    const double per = farthest_ / std::fabs(volume);
+    const std::int64_t most_h = static_cast<std::int64_t>(std::sqrt(dot(bc, bc)) * per);
+    const std::int64_t most_k = static_cast<std::int64_t>(std::sqrt(dot(ca, ca)) * per);
+    for (std::int64_t h = -most_h; h <= most_h; ++h) {
+      for (std::int64_t k = -most_k; k <= most_k; ++k) column(h, k, found);
+    }
+  }
+
+  // Looks at one lattice point; false where it is not seen.
+  bool see(std::int64_t h, std::int64_t k, std::int64_t l, Place& place) const {
+    const Vector g = static_cast<double>(h) * crystal_.a + static_cast<double>(k) * crystal_.b +
+                     static_cast<double>(l) * crystal_.c;
+    const double length = std::sqrt(dot(g, g));
+    if (length > farthest_) return false;
+    if (crystal_.shortest > 0.0 && length * crystal_.shortest > 1.0) return false;
+    const double number = in_.wavenumber;
+    const Vector outgoing = number * in_.direction + g;
+    const double size = std::sqrt(dot(outgoing, outgoing));
+    if (size == 0.0) return false;
+    const Vector ray = (1.0 / size) * outgoing;
+    Vector first, second;
+    tangents(ray, first, second);
+    const Symmetric total = covariance(g, ray - in_.direction);
+    const Vector image = times(total, ray);
+    const double along = dot(ray, image), off = size - number;
+    const double lean1 = dot(first, image) / along, lean2 = dot(second, image) / along;
+    // What the frame takes in: angles of the spindle, or lines of a spectrum about the mean.
+    const Vector speed = crystal_.rotates() ? across(crystal_.spindle.axis, g)
+                                            : in_.direction - ray;
+    const double low = crystal_.rotates() ? crystal_.spindle.start : in_.low;
+    const double high = crystal_.rotates() ? crystal_.spindle.stop : in_.high;
+    const double towards = dot(speed, ray);
+    const double nearest = towards != 0.0 ? -off / towards : 0.5 * (low + high);
+    const double rest = madd(std::clamp(nearest, low, high), towards, off);
+    const double square = rest * rest / along, cut = crystal_.cut;
+    if (square > cut * cut) return false;
+    const double reach = std::sqrt(cut * cut - square);
+    // The part of it in which the reflection is lit: all of its passage, or as far as it goes.
+    const double passage = cut * std::sqrt(along) / std::fmax(std::fabs(towards), 1e-30);
+    const double from = std::max(low, nearest - passage), to = std::min(high, nearest + passage);
+    const double middle = from <= to ? 0.5 * (from + to) : std::clamp(nearest, low, high);
+    const double half = std::fmax(0.5 * (to - from), 0.0);
+    const bool whole = half >= 0.99 * passage;
+    // A part makes a band whose ends an ellipse of its length would cut: it is taken larger.
+    const double wider = whole || half == 0.0 ? 1.0 : 1.25;
+    const double part = half / std::fmax(reach, 1e-3);
+    const double spread = whole ? along / (towards * towards) : 3.0 * part * part;
+    const double speed1 = dot(speed, first), speed2 = dot(speed, second);
+    const double per = 1.0 / number, away = madd(middle, towards, off);
+    const double at1 = per * madd(middle, speed1, -lean1 * away);
+    const double at2 = per * madd(middle, speed2, -lean2 * away);
+    const Vector across1 = times(total, first), across2 = times(total, second);
+    place.own_xx = per * per * madd(-lean1 * along, lean1, dot(first, across1));
+    place.own_xy = per * per * madd(-lean1 * along, lean2, dot(first, across2));
+    place.own_yy = per * per * madd(-lean2 * along, lean2, dot(second, across2));
+    const double drift1 = per * madd(-lean1, towards, speed1);
+    const double drift2 = per * madd(-lean2, towards, speed2);
+    place.h = static_cast<std::int32_t>(h);
+    place.k = static_cast<std::int32_t>(k);
+    place.l = static_cast<std::int32_t>(l);
+    place.relp = g;
+    place.centre = unit(ray + at1 * first + at2 * second);
+    // The axes stay across the centre; the turn is small, so the covariance is taken along.
+    place.first = unit(first - dot(first, place.centre) * place.centre);
+    place.second = across(place.centre, place.first);
+    place.xx = madd(drift1 * spread, drift1, wider * place.own_xx);
+    place.xy = madd(drift1 * spread, drift2, wider * place.own_xy);
+    place.yy = madd(drift2 * spread, drift2, wider * place.own_yy);
+    place.reach = reach;
+    place.size = std::sqrt(determinant(total));
+    return true;
+  }
+
+ private:
+  Symmetric covariance(const Vector& g, const Vector& u) const {
+    const Symmetric& m = crystal_.mosaic;
+    // [g]ₓ M [g]ₓᵀ by its rows: g × M × g.
+    const Vector r0 = across(g, {m.xx, m.xy, m.xz}), r1 = across(g, {m.xy, m.yy, m.yz}),
+                 r2 = across(g, {m.xz, m.yz, m.zz});
+    const Vector c0 = across(g, {r0.x, r1.x, r2.x}), c1 = across(g, {r0.y, r1.y, r2.y}),
+                 c2 = across(g, {r0.z, r1.z, r2.z});
+    const Symmetric rotated = {c0.x, c1.x, c2.x, c1.y, c2.y, c2.z};
+    const double k = in_.wavenumber;
+    return crystal_.covariance + rotated + scaled(spread_, k, k) + outer(in_.width * u);
+  }
+
+  template <class Found>
+  void column(std::int64_t h, std::int64_t k, Found& found) const {
+    const Crystal& x = crystal_;
+    const Vector base = static_cast<double>(h) * x.a + static_cast<double>(k) * x.b;
+    const double number = in_.wavenumber;
+    // l with |base + l c*| ≤ the farthest, and | |k s₀ + base + l c*| − k | ≤ the thickness.
+    double low, high, outer_low, outer_high, inner_low, inner_high;
+    if (!cut(base, farthest_, low, high)) return;
+    const Vector from = number * in_.direction + base;
+    if (!cut(from, number + thickness_, outer_low, outer_high)) return;
+    low = std::max(low, outer_low);
+    high = std::min(high, outer_high);
+    const double inside = number - thickness_;
+    if (inside > 0.0 && cut(from, inside, inner_low, inner_high)) {
+      range(h, k, low, std::min(high, inner_low), found);
+      // A whole index between both belongs to the first.
+      range(h, k, std::max({low, inner_high, std::floor(std::min(high, inner_low)) + 0.5}), high,
+            found);
+    } else {
+      range(h, k, low, high, found);
+    }
+  }
+
+  // The part of a column within a ball; false where it passes by.
+  bool cut(const Vector& from, double radius, double& low, double& high) const {
+    const Vector& c = crystal_.c;
+    const double square = dot(c, c), half = dot(from, c) / square;
+    const double rest = half * half - (dot(from, from) - radius * radius) / square;
+    if (rest < 0.0) return false;
+    const double root = std::sqrt(rest);
+    low = -half - root;
+    high = -half + root;
+    return true;
+  }
+
+  template <class Found>
+  void range(std::int64_t h, std::int64_t k, double low, double high, Found& found) const {
+    Place place;
+    const std::int64_t last = static_cast<std::int64_t>(std::floor(high));
+    for (std::int64_t l = static_cast<std::int64_t>(std::ceil(low)); l <= last; ++l) {
+      if (see(h, k, l, place)) found(place);
+    }
+  }
+
+  const Crystal& crystal_;
+  const Incidence& in_;
+  Symmetric spread_;
+  double farthest_, thickness_;
+};
+
+}  // namespace distbragg::closed

@@ -1,0 +1,434 @@
+// The mean transform of a Gaussian crystal: the twin of physics/closed_form.py, which derives it
+// and explains each term. Names are the same there.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "approx.hpp"
+#include "geometry.hpp"
+
+namespace distbragg::closed {
+
+// A symmetric 3 × 3 matrix.
+struct Symmetric {
+  double xx, xy, xz, yy, yz, zz;
+};
+
+DISTBRAGG_INLINE Symmetric operator+(const Symmetric& a, const Symmetric& b) {
+  return {a.xx + b.xx, a.xy + b.xy, a.xz + b.xz, a.yy + b.yy, a.yz + b.yz, a.zz + b.zz};
+}
+
+DISTBRAGG_INLINE Vector operator*(double factor, const Vector& v) {
+  return {factor * v.x, factor * v.y, factor * v.z};
+}
+
+DISTBRAGG_INLINE Vector operator+(const Vector& a, const Vector& b) {
+  return {a.x + b.x, a.y + b.y, a.z + b.z};
+}
+
+DISTBRAGG_INLINE Vector operator-(const Vector& a, const Vector& b) {
+  return {a.x - b.x, a.y - b.y, a.z - b.z};
+}
+
+DISTBRAGG_INLINE Vector across(const Vector& a, const Vector& b) {
+  return {madd(a.y, b.z, -(a.z * b.y)), madd(a.z, b.x, -(a.x * b.z)),
+          madd(a.x, b.y, -(a.y * b.x))};
+}
+
+DISTBRAGG_INLINE Vector times(const Symmetric& m, const Vector& v) {
+  return {dot({m.xx, m.xy, m.xz}, v), dot({m.xy, m.yy, m.yz}, v), dot({m.xz, m.yz, m.zz}, v)};
+}
+
+DISTBRAGG_INLINE double between(const Symmetric& m, const Vector& a, const Vector& b) {
+  return dot(a, times(m, b));
+}
+
+DISTBRAGG_INLINE Symmetric scaled(const Symmetric& m, double along, double wide) {
+  const double mixed = along * wide, square = wide * wide;
+  return {m.xx * (along * along), m.xy * mixed, m.xz * mixed,
+          m.yy * square,          m.yz * square, m.zz * square};
+}
+
+DISTBRAGG_INLINE double trace_with(const Symmetric& a, const Symmetric& b) {
+  const double diagonal = madd(a.xx, b.xx, madd(a.yy, b.yy, a.zz * b.zz));
+  return madd(2.0, madd(a.xy, b.xy, madd(a.xz, b.xz, a.yz * b.yz)), diagonal);
+}
+
+DISTBRAGG_INLINE double determinant(const Symmetric& m) {
+  const double x = madd(m.yy, m.zz, -(m.yz * m.yz)), y = madd(m.xy, m.zz, -(m.yz * m.xz));
+  const double z = madd(m.xy, m.yz, -(m.yy * m.xz));
+  return madd(m.xx, x, madd(-m.xy, y, m.xz * z));
+}
+
+DISTBRAGG_INLINE Symmetric inverse(const Symmetric& m, double determinant) {
+  const double over = 1.0 / determinant;
+  return {madd(m.yy, m.zz, -(m.yz * m.yz)) * over, madd(m.xz, m.yz, -(m.xy * m.zz)) * over,
+          madd(m.xy, m.yz, -(m.xz * m.yy)) * over, madd(m.xx, m.zz, -(m.xz * m.xz)) * over,
+          madd(m.xy, m.xz, -(m.xx * m.yz)) * over, madd(m.xx, m.yy, -(m.xy * m.xy)) * over};
+}
+
+DISTBRAGG_INLINE Symmetric within(const Symmetric& m, const Vector& a, const Vector& b,
+                                  const Vector& c) {
+  const Vector x = times(m, a), y = times(m, b), z = times(m, c);
+  return {dot(a, x), dot(a, y), dot(a, z), dot(b, y), dot(b, z), dot(c, z)};
+}
+
+// d(R m Rᵀ)/dω of a turn about the first, second or third axis.
+DISTBRAGG_INLINE Symmetric turning_first(const Symmetric& m) {
+  return {0.0, -m.xz, m.xy, -2.0 * m.yz, m.yy - m.zz, 2.0 * m.yz};
+}
+DISTBRAGG_INLINE Symmetric turning_second(const Symmetric& m) {
+  return {2.0 * m.xz, m.yz, m.zz - m.xx, 0.0, -m.xy, -2.0 * m.xz};
+}
+DISTBRAGG_INLINE Symmetric turning_third(const Symmetric& m) {
+  return {-2.0 * m.xy, m.xx - m.yy, -m.yz, 2.0 * m.xy, m.xz, 0.0};
+}
+
+DISTBRAGG_INLINE Symmetric outer(const Vector& v) {
+  return {v.x * v.x, v.x * v.y, v.x * v.z, v.y * v.y, v.y * v.z, v.z * v.z};
+}
+
+// ln x of a normal x > 0.
+DISTBRAGG_INLINE double log_poly(double x) {
+  std::uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  // The exponent is taken from where the mantissa passes √½, so that ln 1 has no cancellation.
+  const std::uint64_t half_root = 0x3FE6A09E667F3BCDull;
+  const std::int64_t away = static_cast<std::int64_t>(bits - half_root);
+  const std::int64_t exponent = away >> 52;
+  bits -= static_cast<std::uint64_t>(exponent) << 52;
+  double mantissa;
+  std::memcpy(&mantissa, &bits, sizeof mantissa);
+  const double z = (mantissa - 1.0) / (mantissa + 1.0), u = z * z;
+  double series = 1.0 / 17.0;
+  series = madd(series, u, 1.0 / 15.0);
+  series = madd(series, u, 1.0 / 13.0);
+  series = madd(series, u, 1.0 / 11.0);
+  series = madd(series, u, 1.0 / 9.0);
+  series = madd(series, u, 1.0 / 7.0);
+  series = madd(series, u, 1.0 / 5.0);
+  series = madd(series, u, 1.0 / 3.0);
+  series = madd(series, u, 1.0);
+  return madd(static_cast<double>(exponent), 0.69314718055994530942, 2.0 * z * series);
+}
+
+// Two unit vectors across a unit vector and each other, right-handed with it.
+inline void tangents(const Vector& forward, Vector& first, Vector& second) {
+  const bool flat = forward.z * forward.z < 0.5;
+  first = unit({flat ? -forward.y : 0.0, flat ? forward.x : -forward.z, flat ? 0.0 : forward.y});
+  second = across(forward, first);
+}
+
+// A reciprocal lattice point, in the frame (ĝ, t₁, t₂); see `_Frame` of the model.
+struct Relp {
+  Vector forward, first, second;
+  double length, volume;
+  Symmetric crystal, rotated, turned;
+  Vector twist;
+  double curved;  // 1, or 0 where flat coordinates are the better ones
+
+  Relp() = default;
+  Relp(Vector place, const Symmetric& covariance, const Symmetric& mosaic) {
+    constexpr double kNoLength = 1e-12, kFlat = 1e-5;
+    if (dot(place, place) == 0.0) place.x = kNoLength;
+    forward = unit(place);
+    length = std::sqrt(dot(place, place));
+    tangents(forward, first, second);
+    const Symmetric c = within(covariance, forward, first, second);
+    const Symmetric m = within(mosaic, forward, first, second);
+    turned = turning_first(c);
+    const Symmetric twice = turning_first(turned);
+    const double square = length * length, half = 0.5 * m.xx;
+    crystal = c + Symmetric{twice.xx * half, twice.xy * half, twice.xz * half,
+                            twice.yy * half, twice.yz * half, twice.zz * half};
+    volume = determinant(c);
+    const double thin = std::sqrt(volume) * 2.0 / (c.xx + c.yy + c.zz);
+    curved = (m.xx + m.yy + m.zz) * length > 2.0 * kFlat * thin ? 1.0 : 0.0;
+    rotated = {0.0, 0.0, 0.0, square * m.zz, -square * m.yz, square * m.yy};
+    twist = {0.0, length * m.xz, -length * m.xy};
+  }
+};
+
+// One source: direction and spread of the incident beam, wavenumber and width of the spectrum.
+struct Incidence {
+  Vector direction, one, two;
+  double wavenumber, width;
+  bool divergent;
+  double low = 0.0, high = 0.0;  // of lines that are taken together, from the wavenumber
+};
+
+struct Spindle {
+  Vector axis;
+  double start, stop;
+};
+
+struct Sight {
+  Symmetric spread;
+  Vector forward;
+  double length;
+  Vector per_k, fixed;  // at wavenumber k the displacement is k per_k + fixed
+
+  DISTBRAGG_INLINE Vector displaced(double k) const {
+    return {madd(k, per_k.x, fixed.x), madd(k, per_k.y, fixed.y), madd(k, per_k.z, fixed.z)};
+  }
+};
+
+DISTBRAGG_INLINE Sight sight_of(const Relp& relp, const Vector& s0, const Vector& one,
+                                const Vector& two, const Vector& ray) {
+  const Vector u = ray - s0;
+  // The direct beam, where u is 0, is no direction of q.
+  const double length = std::sqrt(std::fmax(dot(u, u), 1e-24));
+  const double along = dot(u, relp.forward), first = dot(u, relp.first);
+  const double second = dot(u, relp.second), curved = relp.curved, flat = 1.0 - relp.curved;
+  // Where q points away from g the cosine of half the angle is 0: nothing is seen from there.
+  const double square = 0.5 * (along / length + 1.0);
+  const double half = std::sqrt(std::fmax(square, 1e-12));
+  const double stretch = relp.length / (length * half) * curved;
+  Sight sight;
+  sight.spread = within(outer(one) + outer(two), relp.forward, relp.first, relp.second);
+  sight.forward = {dot(s0, relp.forward), dot(s0, relp.first), dot(s0, relp.second)};
+  sight.length = length;
+  sight.per_k = {madd(length, curved, along * flat), first * flat, second * flat};
+  sight.fixed = {-relp.length, first * stretch, second * stretch};
+  return sight;
+}
+
+// How many times a flat length across counts as an angle times |g|.
+DISTBRAGG_INLINE double scale_of(const Relp& relp, const Sight& sight, double k) {
+  return madd(relp.length / (k * sight.length), relp.curved, 1.0 - relp.curved);
+}
+
+DISTBRAGG_INLINE Symmetric flat_of(const Relp& relp, const Sight& sight, double k, double scale) {
+  return scaled(relp.crystal, 1.0, scale) + scaled(sight.spread, k, k * scale);
+}
+
+DISTBRAGG_INLINE double turned_term(const Vector& angle, const Symmetric& change, const Vector& y,
+                                    const Symmetric& inverse) {
+  const double mean = dot(angle, y);
+  const double even = between(change, y, y) - trace_with(change, inverse);
+  return madd(0.5 * mean, even, -between(change, y, times(inverse, angle)));
+}
+
+DISTBRAGG_INLINE double twisted_term(const Relp& relp, const Vector& y, const Symmetric& inverse) {
+  const Vector twist = relp.twist, pull = times(inverse, twist);
+  const Vector turn = times(relp.rotated, y), turn_pull = times(relp.rotated, pull);
+  const Vector row1 = {inverse.xy, inverse.yy, inverse.yz};
+  const Vector row2 = {inverse.xz, inverse.yz, inverse.zz};
+  const Vector rotated1 = {relp.rotated.xy, relp.rotated.yy, relp.rotated.yz};
+  const Vector rotated2 = {relp.rotated.xz, relp.rotated.yz, relp.rotated.zz};
+  const double trace = dot(row2, rotated1) - dot(row1, rotated2);
+  const double mean = dot(twist, y);
+  return 0.5 * (mean * (y.z * turn.y - y.y * turn.z - trace) + (y.z * twist.y - y.y * twist.z) -
+                (y.z * turn_pull.y - y.y * turn_pull.z) - (pull.z * turn.y - pull.y * turn.z));
+}
+
+// ln of the mean over mosaicity and divergence for one wavenumber.
+template <bool kDivergent>
+DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k) {
+  constexpr double kMostBend = 0.2;
+  const double length = relp.length, scale = scale_of(relp, sight, k);
+  Symmetric flat = scaled(relp.crystal, 1.0, scale);
+  if constexpr (kDivergent) flat = flat + scaled(sight.spread, k, k * scale);
+  const Symmetric total = flat + relp.rotated;
+  const double size = determinant(total);
+  const Symmetric inv = inverse(total, size);
+  const Vector flat1 = {flat.xy, flat.yy, flat.yz}, flat2 = {flat.xz, flat.yz, flat.zz};
+  const double loose =
+      flat.yy - between(inv, flat1, flat1) + (flat.zz - between(inv, flat2, flat2));
+  const double square = k * k, bent = relp.curved / (2.0 * length * scale);
+  double unsure = 0.0;
+  if constexpr (kDivergent) {
+    const Symmetric& s = sight.spread;
+    const Vector r0 = {s.xx, s.xy * scale, s.xz * scale}, r1 = {s.xy, s.yy * scale, s.yz * scale};
+    const Vector r2 = {s.xz, s.yz * scale, s.zz * scale};
+    unsure = (s.xx - square * between(inv, r0, r0)) + (s.yy - square * between(inv, r1, r1)) +
+             (s.zz - square * between(inv, r2, r2));
+  }
+  const Vector seen = sight.displaced(k);
+  Vector d = seen;
+  for (int step = 0; step < 4; ++step) {
+    const Vector y = times(inv, d);
+    const double one = dot(flat1, y), two = dot(flat2, y);
+    const double sagitta = (madd(one, one, two * two) + loose) * bent;
+    d.x = seen.x - sagitta;
+    if constexpr (kDivergent) {
+      const Vector mean = times(sight.spread, {y.x, y.y * scale, y.z * scale});
+      const double lost = 0.5 * k * madd(square, dot(mean, mean), unsure);
+      d.x = madd(lost, sight.forward.x, d.x);
+      d.y = madd(lost * scale, sight.forward.y, seen.y);
+      d.z = madd(lost * scale, sight.forward.z, seen.z);
+    }
+  }
+  const Vector y = times(inv, d);
+  double bend = turned_term(relp.twist, relp.turned, y, inv) + twisted_term(relp, y, inv);
+  if constexpr (kDivergent) {
+    const double per = 1.0 / length;
+    const Symmetric& r = relp.rotated;
+    const Vector about1 = {r.xz * per, r.yz * per, r.zz * per};
+    const Vector about2 = {-r.xy * per, -r.yy * per, -r.yz * per};
+    bend += turned_term(about1, scaled(turning_second(sight.spread), k, k * scale), y, inv);
+    bend += turned_term(about2, scaled(turning_third(sight.spread), k, k * scale), y, inv);
+  }
+  const Vector along = {inv.xx, inv.xy, inv.xz};
+  bend -= madd(dot(flat1, y), dot(along, flat1), dot(flat2, y) * dot(along, flat2)) / length;
+  const double steep = dot(y, d), most = kMostBend * (1.0 + steep) * relp.curved;
+  bend = bend < -most ? -most : (bend > most ? most : bend);
+  const double fourth = (scale * scale) * (scale * scale);
+  return madd(0.5, log_poly(relp.volume * fourth / size), madd(-0.5, steep, bend));
+}
+
+// Gauss-Hermite nodes and weights of the normal distribution.
+constexpr int kSpectrumNodes = 7;
+constexpr double kSpectrumNode[kSpectrumNodes] = {
+    -3.7504397177257425, -2.3667594107345416, -1.1544053947399682, 0.0,
+    1.1544053947399682,  2.3667594107345416,  3.7504397177257425};
+constexpr double kSpectrumLogWeight[kSpectrumNodes] = {
+    -7.508744778239524,  -3.4816336378191766, -1.4266032431173423, -0.7827593392496324,
+    -1.4266032431173423, -3.4816336378191766, -7.508744778239524};
+
+// How a reflection's logarithm falls with the wavenumber, to first order and with the sagitta of
+// what does not rotate: pull · k − ½ stiff · k².
+struct Falling {
+  double stiff, pull;
+};
+
+DISTBRAGG_INLINE Falling falling_of(const Relp& relp, const Sight& sight, double k) {
+  const Symmetric flat = flat_of(relp, sight, k, 1.0), total = flat + relp.rotated;
+  const Symmetric inv = inverse(total, determinant(total));
+  // At the direct beam no wavelength moves the point 000.
+  const double stiff = std::fmax(between(inv, sight.per_k, sight.per_k), 1e-24);
+  const double most_likely = -between(inv, sight.per_k, sight.fixed) / stiff;
+  const Vector y = times(inv, sight.displaced(most_likely));
+  const double one = dot({flat.xy, flat.yy, flat.yz}, y), two = dot({flat.xz, flat.yz, flat.zz}, y);
+  const double sagitta = relp.curved * madd(one, one, two * two) / (2.0 * relp.length);
+  const Vector rest = {sight.fixed.x - sagitta, sight.fixed.y, sight.fixed.z};
+  return {stiff, -between(inv, sight.per_k, rest)};
+}
+
+// ln of the mean over a normal spectrum too.
+template <bool kDivergent>
+DISTBRAGG_INLINE double log_over_spectrum(const Relp& relp, const Sight& sight, double k,
+                                          double width) {
+  const Falling seen = falling_of(relp, sight, k);
+  const double prior = 1.0 / (width * width), precision = seen.stiff + prior;
+  const double middle = madd(k, prior, seen.pull) / precision;
+  const double spread = std::sqrt(1.0 / precision);
+  double logs[kSpectrumNodes], most = -HUGE_VAL;
+  for (int i = 0; i < kSpectrumNodes; ++i) {
+    const double node = kSpectrumNode[i], here = madd(spread, node, middle);
+    const double off = (here - k) / width;
+    const double log = madd(-0.5 * off, off, log_mean<kDivergent>(relp, sight, here));
+    logs[i] = log + madd(0.5 * node, node, kSpectrumLogWeight[i]);
+    most = std::fmax(most, logs[i]);
+  }
+  double total_share = 0.0;
+  for (int i = 0; i < kSpectrumNodes; ++i) total_share += exp_poly<true>(logs[i] - most);
+  return most + log_poly(total_share * (spread / width));
+}
+
+// The logarithm as a parabola of the wavenumber, top − ½ ((k − at)/width)².
+struct Crest {
+  double top, at, width;
+};
+
+// About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
+template <bool kDivergent>
+DISTBRAGG_INLINE Crest crest_of(const Relp& relp, const Sight& sight, double k, double low,
+                                double high) {
+  constexpr double kSide = 1.4;
+  const Falling falling = falling_of(relp, sight, k);
+  const double stiff = falling.stiff, seen = falling.pull / stiff;
+  const double width = 1.0 / std::sqrt(stiff);
+  // It is taken where the lines are, and not further from the best than it is seen.
+  const bool many = high - low > 4.0 * width;  // the ends of the range are left to the parabola
+  const double near = seen - kSide * width, far = seen + kSide * width;
+  const double from = many ? near : (near < low ? low : (near > high ? high : near));
+  const double to = many ? far : (far < low ? low : (far > high ? high : far));
+  const double middle = 0.5 * (from + to);
+  const double half = std::fmax((0.5 / kSide) * (to - from), 0.05 * width);
+  const double step = std::fmin(half, 0.3 * k);
+  const double before = log_mean<kDivergent>(relp, sight, middle - step);
+  const double after = log_mean<kDivergent>(relp, sight, middle + step);
+  const double pull = 0.5 * (after - before) / step, drop = stiff * step * step;
+  return {0.5 * (before + after + drop) + 0.5 * pull * pull / stiff, middle + pull / stiff, width};
+}
+
+template <bool kDivergent, bool kSpectrum>
+DISTBRAGG_INLINE double log_of(const Relp& relp, const Sight& sight, double k, double width) {
+  if constexpr (kSpectrum) {
+    return log_over_spectrum<kDivergent>(relp, sight, k, width);
+  } else {
+    return log_mean<kDivergent>(relp, sight, k);
+  }
+}
+
+// A vector turned about a unit axis, by the sine and cosine of an angle.
+DISTBRAGG_INLINE Vector turn(const Vector& v, const Vector& axis, double sine, double cosine) {
+  const double along = dot(axis, v) * (1.0 - cosine);
+  const Vector side = across(axis, v);
+  return {madd(axis.x, along, madd(v.x, cosine, side.x * sine)),
+          madd(axis.y, along, madd(v.y, cosine, side.y * sine)),
+          madd(axis.z, along, madd(v.z, cosine, side.z * sine))};
+}
+
+// The parabola of the logarithm about the angle at which a reflection passes a ray; see
+// `mean_over_rotation` of the model, whose mean over x from `start` to `stop` is then taken.
+struct Passage {
+  double here, pull, stiff, start, stop;
+};
+
+template <bool kDivergent>
+DISTBRAGG_INLINE Sight seen_from(const Relp& relp, const Incidence& in, const Vector& axis,
+                                 double angle, const Vector& ray) {
+  double sine, cosine;
+  sine_cosine(-angle, sine, cosine);
+  const Vector none = {0.0, 0.0, 0.0};
+  return sight_of(relp, turn(in.direction, axis, sine, cosine),
+                  kDivergent ? turn(in.one, axis, sine, cosine) : none,
+                  kDivergent ? turn(in.two, axis, sine, cosine) : none,
+                  turn(ray, axis, sine, cosine));
+}
+
+template <bool kDivergent, bool kSpectrum>
+DISTBRAGG_INLINE Passage passage_of(const Relp& relp, const Incidence& in, const Spindle& spindle,
+                                    const Vector& ray) {
+  constexpr double kStill = 1e-6;
+  const double range = spindle.stop - spindle.start, per = 1.0 / (range * range);
+  const Vector velocity = relp.length * across(spindle.axis, relp.forward);
+  const Vector speed = {0.0, dot(velocity, relp.first), dot(velocity, relp.second)};
+  double angle = 0.5 * (spindle.start + spindle.stop), stiff = 0.0;
+  for (int step = 0; step < 3; ++step) {
+    const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, angle, ray);
+    Symmetric total = flat_of(relp, sight, in.wavenumber, 1.0) + relp.rotated;
+    const double radial = in.width * sight.length;
+    total.xx = madd(radial, radial, total.xx);
+    const Symmetric inv = inverse(total, determinant(total));
+    const Vector d = sight.displaced(in.wavenumber);
+    stiff = between(inv, speed, speed);
+    const double to = angle + between(inv, speed, d) / madd(kStill, per, stiff);
+    angle = to < spindle.start ? spindle.start : (to > spindle.stop ? spindle.stop : to);
+  }
+  const double step = std::sqrt(1.0 / madd(4.0, per, stiff));
+  const auto log_at = [&](double at) __attribute__((always_inline)) {
+    const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, at, ray);
+    return log_of<kDivergent, kSpectrum>(relp, sight, in.wavenumber, in.width);
+  };
+  const double before = log_at(angle - step), here = log_at(angle), after = log_at(angle + step);
+  const double curved = (2.0 * here - after - before) / (step * step);
+  return {here, 0.5 * (after - before) / step, std::fmax(curved, kStill * per),
+          spindle.start - angle, spindle.stop - angle};
+}
+
+// The mean of exp(pull·x − ½ stiff·x²) over the passage, times what the logarithm is at x = 0.
+inline double mean_of(const Passage& at) {
+  constexpr double kFurthest = 5.0, kHalfRootPi = 0.88622692545275801365;
+  const double sharp = std::sqrt(0.5 * at.stiff);
+  double peak = at.pull / (2.0 * sharp);
+  peak = peak < -kFurthest ? -kFurthest : (peak > kFurthest ? kFurthest : peak);
+  const double area = std::erf(madd(sharp, at.stop, -peak)) - std::erf(madd(sharp, at.start, -peak));
+  return std::exp(madd(peak, peak, at.here)) * area * kHalfRootPi / (sharp * (at.stop - at.start));
+}
+
+}  // namespace distbragg::closed

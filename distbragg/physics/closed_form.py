@@ -1,0 +1,510 @@
+"""A Gaussian crystal's mean transform over mosaicity, divergence, wavelength and rotation.
+
+The transform of a finite Gaussian crystal about a reflection g is exp(−½ Δᵀ C⁻¹ Δ), with
+Δ = q − g in the crystal's frame. The crystal's domains are turned by random rotation vectors ω
+of covariance M, the incident direction departs from s₀ by δ of covariance D, normal
+distributions both. What a pixel sees is the mean over ω and δ, over the spectrum, and over the
+rotation about the spindle. To first order all of these displace q by vectors that add up, and a
+mean of Gaussians is a Gaussian: covariances add, Σ = C + D k² + the image of M.
+
+Three things bend that picture, and at low angles they matter:
+
+- A rotation moves g on a sphere. Coordinates are therefore Q − |g| along g and the *angle*
+  between q and g, in units of |g|, across it. What does not rotate (C and D) is flat, and its part
+  of the displacement, which the posterior of the flat part given the whole tells, has a sagitta.
+  An angle at radius Q stands for a length Q/|g| times as long.
+- A rotation also turns C, about g itself (ω_g), while D stays. Both effects are linear in ω and are
+  added as the mean of the logarithm's change, with the covariances that a product of three
+  normal variables asks for.
+- The incident direction is a unit vector: δ²/2 of it is lost along s₀.
+
+The spectrum and the rotation are integrated at the end, each about its own posterior: lines are
+summed as they are, a normal spectrum by Gauss-Hermite nodes, the rotation by an error function.
+docs/explanation/closed-form.md derives all this and tells how exact it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Final
+
+import numpy as np
+
+from distbragg.models.vectors import turn_about
+from distbragg.physics.arrays import (
+    Array,
+    Triple,
+    constant,
+    cross,
+    dot,
+    floats,
+    module_of,
+    root,
+    unit,
+)
+from distbragg.physics.symmetric import Symmetric, outer
+
+_SAGITTA_STEPS: Final = 4
+"""Rounds that find the sagitta of the flat part: each is some hundred times smaller."""
+
+_SPECTRUM_NODES: Final = tuple(np.polynomial.hermite_e.hermegauss(7)[0].tolist())
+_SPECTRUM_WEIGHTS: Final = tuple(
+    (np.polynomial.hermite_e.hermegauss(7)[1] / math.sqrt(2.0 * math.pi)).tolist()
+)
+
+_TURN_STEPS: Final = 3
+"""Newton steps towards the angle at which a reflection passes a ray."""
+
+_MOST_BEND: Final = 0.2
+"""What curvature may add to the logarithm, as a share of what the displacement takes from it."""
+
+_STILL: Final = 1e-6
+"""Curvature over the whole rotation, below which a parabola is a straight line."""
+
+_NO_LENGTH: Final = 1e-12
+"""What stands for |g| of the point 000, 1/Å."""
+
+_BEHIND: Final = 1e-12
+"""Least square of the cosine of half the angle between q and g: nothing is seen from there."""
+
+_FLAT: Final = 1e-5
+"""Sagitta of the mosaic spread beside the crystal's own width, below which nothing is curved."""
+
+_OFF: Final = 1e-3
+"""By how much a pull is changed to see how a mean changes, in widths of what it weighs."""
+
+_FURTHEST: Final = 5.0
+"""Distance of the passing angle from the rotation, in √2 standard deviations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relps:
+    """Reciprocal lattice points of the mean crystal, in the laboratory.
+
+    Attributes
+    ----------
+    place : three (...) float64, 1/Å
+        g.
+    crystal : Symmetric, 1/Å²
+        C, of the transform of the intensity exp(−½ Δᵀ C⁻¹ Δ).
+    mosaic : Symmetric, rad²
+        M, of the domains' rotation vectors.
+    """
+
+    place: Triple
+    crystal: Symmetric
+    mosaic: Symmetric
+
+
+@dataclass(frozen=True, slots=True)
+class Incidence:
+    """One source: direction and wavenumber of the incident beam, and how both spread.
+
+    Attributes
+    ----------
+    direction : three float64
+        s₀, a unit vector.
+    spread : two of three float64, rad
+        Two vectors across s₀, along the main axes of the divergence and as long as its standard
+        deviations there; zeros for a parallel beam.
+    wavenumber : (...) float64, 1/Å
+        Mean of k = 1/λ.
+    width : () float64, 1/Å
+        Standard deviation of k, normally distributed; 0 for a line of a spectrum. Lines are
+        summed by the caller.
+    """
+
+    direction: Triple
+    spread: tuple[Triple, Triple]
+    wavenumber: Array
+    width: Array = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spindle:
+    """A uniform rotation of the crystal.
+
+    Attributes
+    ----------
+    axis : three float64
+        Unit vector.
+    start, stop : float, rad
+        From where to where.
+    """
+
+    axis: Triple
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What belongs to the reflections alone, in the frame (ĝ, t₁, t₂) of each.
+
+    `crystal` is C, averaged over turns about ĝ; `turned` its change with such a turn, and `twist`
+    the covariance of the turn about ĝ with the displacements. `curved` is 1, or 0 where the mosaic
+    spread is so small that flat coordinates are the better ones: they are exact without one.
+    """
+
+    axes: tuple[Triple, Triple, Triple]
+    length: Array
+    crystal: Symmetric
+    volume: Array  # |C|
+    rotated: Symmetric  # the image of M
+    turned: Symmetric
+    twist: Triple
+    curved: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """A view of reflections from rays, in the frames of the reflections.
+
+    At wavenumber k a ray's displacement is k `per_k` + `fixed`.
+    """
+
+    spread: Symmetric  # D, rad²
+    forward: Triple  # s₀
+    length: Array  # |s₁ − s₀|
+    per_k: Triple
+    fixed: Triple
+
+    def displaced(self, wavenumber: Array) -> Triple:
+        """Return the displacement of every ray from its reflection."""
+        x, y, z = (
+            wavenumber * rate + rest for rate, rest in zip(self.per_k, self.fixed, strict=True)
+        )
+        return x, y, z
+
+
+def mean_transform(relps: Relps, incidence: Incidence, ray: Triple) -> Array:
+    """Return the mean of exp(−½ Δᵀ C⁻¹ Δ) over mosaicity, divergence and wavelength.
+
+    Parameters
+    ----------
+    relps : Relps
+    incidence : Incidence
+    ray : three (...) float64
+        s₁, unit vectors from the crystal.
+
+    Returns
+    -------
+    (...) float64
+        At most 1; all arguments broadcast against each other.
+    """
+    log = _log_over_spectrum(_frame_of(relps), incidence, ray)
+    return module_of(log).exp(log)
+
+
+def mean_over_rotation(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> Array:
+    """Return the mean of `mean_transform` over a uniform rotation of the crystal.
+
+    The logarithm is a parabola of the angle about the angle at which the reflection passes the
+    ray, or the end of the rotation that is nearest to it; so the mean is a difference of error
+    functions. A rotation of several degrees is to be cut into parts.
+    """
+    return seen_in_rotation(relps, incidence, ray, spindle)[0]
+
+
+def seen_in_rotation(
+    relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle
+) -> tuple[Array, Array]:
+    """Return `mean_over_rotation`, and the mean angle at which it is seen, rad."""
+    frame, axis = _frame_of(relps), spindle.axis
+    velocity = cross(axis, relps.place)
+    speed: Triple = (0.0, dot(velocity, frame.axes[1]), dot(velocity, frame.axes[2]))
+    angle = 0.0 * speed[1] + 0.5 * (spindle.start + spindle.stop)
+    for _ in range(_TURN_STEPS):
+        seen, towards = _seen_from_crystal(incidence, ray, axis, angle)
+        pull, stiff = _passing(frame, seen, towards, speed)
+        ahead = pull / (stiff + _STILL / (spindle.stop - spindle.start) ** 2)
+        angle = constant(module_of(ahead).clip(angle + ahead, spindle.start, spindle.stop))
+    step = constant(1.0 / (stiff + 4.0 / (spindle.stop - spindle.start) ** 2)) ** 0.5
+    before, here, after = (
+        _log_over_spectrum(frame, *_seen_from_crystal(incidence, ray, axis, angle + off))
+        for off in (-step, 0.0, step)
+    )
+    pull = 0.5 * (after - before) / step
+    stiff = (2.0 * here - after - before) / (step * step)
+    ends = spindle.start - angle, spindle.stop - angle
+    share = _parabola_mean(pull, stiff, *ends)
+    return module_of(here).exp(here) * share, angle + _parabola_centre(pull, stiff, *ends)
+
+
+def _seen_from_crystal(
+    incidence: Incidence, ray: Triple, axis: Triple, angle: Array
+) -> tuple[Incidence, Triple]:
+    """Turn beam and rays back by the angle that the crystal has turned."""
+    module = module_of(angle)
+    turn = (axis, -module.sin(angle), module.cos(angle))
+    one, two = incidence.spread
+    turned = replace(
+        incidence,
+        direction=turn_about(incidence.direction, *turn),
+        spread=(turn_about(one, *turn), turn_about(two, *turn)),
+    )
+    return turned, turn_about(ray, *turn)
+
+
+def _passing(
+    frame: _Frame, incidence: Incidence, ray: Triple, speed: Triple
+) -> tuple[Array, Array]:
+    """Return how the logarithm falls with the angle: its slope and minus its curvature.
+
+    To first order in the displacements, and with the spectrum among them.
+    """
+    sight = _sight_of(frame, incidence, ray)
+    wavenumber, radial = incidence.wavenumber, incidence.width * sight.length
+    total = _flat(frame, sight, wavenumber, 1.0) + frame.rotated
+    first, *others = total.parts
+    inverse = Symmetric((first + radial * radial, *others)).inverse()
+    d = sight.displaced(wavenumber)
+    return inverse.between(speed, d), inverse.between(speed, speed)
+
+
+def _parabola_mean(pull: Array, stiff: Array, start: Array, stop: Array) -> Array:
+    """Return the mean of exp(pull·x − ½ stiff·x²) over x from start to stop."""
+    module = module_of(stiff)
+    width = stop - start
+    stiff = module.clip(stiff, _STILL / (width * width), None)
+    sharp = root(0.5 * stiff)
+    # Beyond this the reflection is so far outside that nothing is left of it.
+    peak = module.clip(pull / (2.0 * sharp), -_FURTHEST, _FURTHEST)
+    area = _erf(sharp * stop - peak) - _erf(sharp * start - peak)
+    return module.exp(peak * peak) * area * (0.5 * math.sqrt(math.pi)) / (sharp * width)
+
+
+def _parabola_centre(pull: Array, stiff: Array, start: Array, stop: Array) -> Array:
+    """Return the mean of x where `_parabola_mean` weighs it: how its logarithm grows with pull."""
+    module = module_of(stiff)
+    width = stop - start
+    off = _OFF * root(module.clip(stiff, 1.0 / (width * width), None))
+    more, less = (
+        module.log(_parabola_mean(pull + step, stiff, start, stop)) for step in (off, -off)
+    )
+    return (more - less) / (2.0 * off)
+
+
+def _erf(argument: Array) -> Array:
+    module = module_of(argument)
+    if module is not np:
+        return module.erf(argument)
+    from scipy import special  # here, since it takes long to load, and most frames need it not
+
+    return special.erf(argument)
+
+
+def _log_over_spectrum(frame: _Frame, incidence: Incidence, ray: Triple) -> Array:
+    """Return the logarithm of the mean over a normal spectrum, by Gauss-Hermite nodes."""
+    sight = _sight_of(frame, incidence, ray)
+    wavenumber, width = incidence.wavenumber, incidence.width
+    if isinstance(width, float) and width == 0.0:
+        return _log_mean(frame, sight, wavenumber)
+    middle, spread = _posterior(frame, sight, wavenumber, width)
+    module = module_of(middle)
+    logs = []
+    for node, weight in zip(_SPECTRUM_NODES, _SPECTRUM_WEIGHTS, strict=True):
+        here = middle + spread * node
+        off = (here - wavenumber) / width
+        log = _log_mean(frame, sight, here) - 0.5 * off * off
+        logs.append(log + (0.5 * node * node + math.log(weight)))
+    most = reduce(module.maximum, logs)
+    total = sum(module.exp(log - most) for log in logs)
+    return most + module.log(total * (spread / width))
+
+
+def _posterior(
+    frame: _Frame, sight: _Sight, wavenumber: Array, width: Array
+) -> tuple[Array, Array]:
+    """Return mean and standard deviation of k where a reflection is seen, to first order."""
+    flat = _flat(frame, sight, wavenumber, 1.0)
+    inverse = (flat + frame.rotated).inverse()
+    rate, (x, y, z) = sight.per_k, sight.fixed
+    # At the direct beam no wavelength moves the point 000.
+    stiff = module_of(x).clip(inverse.between(rate, rate), _NO_LENGTH**2, None)
+    seen = -inverse.between(rate, sight.fixed) / stiff
+    _, one, two = flat.times(inverse.times(sight.displaced(seen)))
+    sagitta = frame.curved * (one * one + two * two) / (2.0 * frame.length)
+    pull = -inverse.between(rate, (x - sagitta, y, z))
+    prior = 1.0 / (width * width)
+    precision = stiff + prior
+    return (pull + wavenumber * prior) / precision, root(1.0 / precision)
+
+
+def _frame_of(relps: Relps) -> _Frame:
+    """Turn to the frames of the reflections what depends on nothing else."""
+    length, forward = _length_of(relps.place)
+    axes = (forward, *_tangents(forward))
+    crystal, mosaic = relps.crystal.within(axes), relps.mosaic.within(axes)
+    turned = crystal.turning(0)
+    twice = turned.turning(0)
+    square = length * length
+    zero = 0.0 * square
+    half = 0.5 * mosaic[0, 0]
+    volume = crystal.determinant()
+    # At least so thin is the crystal's transform in its thinnest direction.
+    thin = root(volume) * 2.0 / crystal.trace()
+    curved = floats(constant(mosaic.trace() * length) > constant(2.0 * _FLAT * thin))
+    return _Frame(
+        axes=axes,
+        length=length,
+        crystal=crystal + Symmetric(tuple(part * half for part in twice.parts)),
+        volume=volume,
+        rotated=Symmetric(
+            (zero, zero, zero, square * mosaic[2, 2], -square * mosaic[1, 2], square * mosaic[1, 1])
+        ),
+        turned=turned,
+        twist=(zero, length * mosaic[0, 2], -length * mosaic[0, 1]),
+        curved=curved,
+    )
+
+
+def _length_of(place: Triple) -> tuple[Array, Triple]:
+    """Return length and direction of g; where it is zero, next to nothing along x."""
+    module = module_of(place[0])
+    x = module.where(constant(dot(place, place)) == 0.0, _NO_LENGTH, place[0])
+    place = (x, place[1], place[2])
+    return root(dot(place, place)), unit(place)
+
+
+def _tangents(forward: Triple) -> tuple[Triple, Triple]:
+    """Return two unit vectors across a unit vector and each other, right-handed with it."""
+    x, y, z = forward
+    where, zero = module_of(x).where, 0.0 * x
+    flat = constant(z * z) < 0.5
+    first = unit((where(flat, -y, zero), where(flat, x, -z), where(flat, zero, y)))
+    return first, cross(forward, first)
+
+
+def _sight_of(frame: _Frame, incidence: Incidence, ray: Triple) -> _Sight:
+    """Look at reflections along rays."""
+    s0 = incidence.direction
+    u = (ray[0] - s0[0], ray[1] - s0[1], ray[2] - s0[2])
+    # The direct beam, where u is 0, is no direction of q.
+    length = root(module_of(u[0]).clip(dot(u, u), _NO_LENGTH**2, None))
+    forward, first, second = frame.axes
+    along, across = dot(u, forward), (dot(u, first), dot(u, second))
+    cosine = along / length
+    # 2 sin(δ/2) in place of sin δ: the chord of the arc, which is |g|·δ to third order.
+    half = module_of(length).clip((1.0 + cosine) * 0.5, _BEHIND, None)
+    curved, flat = frame.curved, 1.0 - frame.curved
+    stretch = frame.length / (length * root(half)) * curved
+    one, two = incidence.spread
+    spread = outer(one) + outer(two)
+    return _Sight(
+        spread=spread.within(frame.axes),
+        forward=(dot(s0, forward), dot(s0, first), dot(s0, second)),
+        length=length,
+        per_k=(length * curved + along * flat, across[0] * flat, across[1] * flat),
+        fixed=(-frame.length, across[0] * stretch, across[1] * stretch),
+    )
+
+
+def _log_mean(frame: _Frame, sight: _Sight, wavenumber: Array) -> Array:
+    """Return the logarithm of the mean for one wavelength.
+
+    d is the displacement in the frame of g, Σ = F + R of a flat and a rotated part, y = Σ⁻¹ d.
+    Given d, the flat part has the mean F y and the covariance F − F Σ⁻¹ F, and so on.
+    """
+    length = frame.length
+    scale = _scale(frame, sight, wavenumber)
+    flat = _flat(frame, sight, wavenumber, scale)
+    total = flat + frame.rotated
+    inverse = total.inverse()
+    y, d = _displaced(frame, sight, wavenumber, flat, inverse)
+    module = module_of(length)
+    bend = _turned(frame.twist, frame.turned, y, inverse) + _twisted(frame, y, inverse)
+    # The divergence stays where it is when the frame turns about t₁ and t₂.
+    for axis, row, sign in ((1, 2, 1.0), (2, 1, -1.0)):
+        one, two, three = (frame.rotated[row, column] * (sign / length) for column in range(3))
+        change = sight.spread.turning(axis).scaled(wavenumber, wavenumber * scale)
+        bend = bend + _turned((one, two, three), change, y, inverse)
+    bend = bend - _mixed(flat, inverse, y) / length
+    steep = dot(y, d)
+    # Far from the spot, where nothing is seen, a cubic may not outgrow the square.
+    most = _MOST_BEND * (1.0 + steep) * frame.curved
+    bend = module.clip(bend, -most, most)
+    return 0.5 * module.log(frame.volume * scale**4 / total.determinant()) - 0.5 * steep + bend
+
+
+def _scale(frame: _Frame, sight: _Sight, wavenumber: Array) -> Array:
+    """Return how many times a flat length across counts as an angle times |g|."""
+    curved = frame.length / (wavenumber * sight.length)
+    return curved * frame.curved + (1.0 - frame.curved)
+
+
+def _flat(frame: _Frame, sight: _Sight, wavenumber: Array, scale: Array) -> Symmetric:
+    """Return F, of what does not rotate; lengths across g count `scale` times as much."""
+    spread = sight.spread.scaled(wavenumber, wavenumber * scale)
+    return frame.crystal.scaled(1.0, scale) + spread
+
+
+def _displaced(
+    frame: _Frame, sight: _Sight, wavenumber: Array, flat: Symmetric, inverse: Symmetric
+) -> tuple[Triple, Triple]:
+    """Return y and d, after the sagitta of the flat part and what the divergence loses along s₀."""
+    scale = _scale(frame, sight, wavenumber)
+    off, first, second = sight.displaced(wavenumber)
+    bent = frame.curved / (2.0 * frame.length * scale)
+    loose = sum(
+        flat[axis, axis] - inverse.between(flat.row(axis), flat.row(axis)) for axis in (1, 2)
+    )
+    spread, square = sight.spread, wavenumber * wavenumber
+    unsure = 0.0
+    for axis in range(3):
+        x, one, two = spread.row(axis)
+        row = (x, one * scale, two * scale)
+        unsure = unsure + spread[axis, axis] - square * inverse.between(row, row)
+    d: Triple = (off, first, second)
+    for _ in range(_SAGITTA_STEPS):
+        y = inverse.times(d)
+        _, one, two = flat.times(y)
+        sagitta = (one * one + two * two + loose) * bent
+        mean = spread.times((y[0], y[1] * scale, y[2] * scale))
+        lost = 0.5 * wavenumber * (square * dot(mean, mean) + unsure)
+        along, one, two = sight.forward
+        d = (
+            off - sagitta + lost * along,
+            first + lost * one * scale,
+            second + lost * two * scale,
+        )
+    return inverse.times(d), d
+
+
+def _mixed(flat: Symmetric, inverse: Symmetric, y: Triple) -> Array:
+    """Return Σ⁻¹F between along and across, times the mean of the flat part across."""
+    _, one, two = flat.times(y)
+    along: Triple = (inverse[0, 0], inverse[0, 1], inverse[0, 2])
+    return one * dot(along, flat.row(1)) + two * dot(along, flat.row(2))
+
+
+def _turned(angle: Triple, change: Symmetric, y: Triple, inverse: Symmetric) -> Array:
+    """Return the mean of ½ ω zᵀ N z, where a turn by ω changes a flat covariance by ω N.
+
+    z = F⁻¹ times the flat part has the mean y and, with ω, the covariance −Σ⁻¹ a, where a is the
+    covariance of ω with the displacement; ω itself has the mean aᵀ y.
+    """
+    mean = dot(angle, y)
+    even = change.between(y, y) - change.trace_with(inverse)
+    return 0.5 * mean * even - change.between(y, inverse.times(angle))
+
+
+def _twisted(frame: _Frame, y: Triple, inverse: Symmetric) -> Array:
+    """Return the mean of ½ ω_g zᵀ J m: a turn about g turns the rotated part m by half of it.
+
+    To second order exp(ω) is a turn about g by ω_g and then one across it by ω + ½ ω_g ĝ × ω.
+    """
+    rotated, twist = frame.rotated, frame.twist
+    pull = inverse.times(twist)
+    _, one, two = rotated.times(y)
+    _, pull_one, pull_two = rotated.times(pull)
+    mean = dot(twist, y)
+    trace = dot(inverse.row(2), rotated.row(1)) - dot(inverse.row(1), rotated.row(2))
+    return 0.5 * (
+        mean * (y[2] * one - y[1] * two - trace)
+        + (y[2] * twist[1] - y[1] * twist[2])
+        - (y[2] * pull_one - y[1] * pull_two)
+        - (pull[2] * one - pull[1] * two)
+    )

@@ -1,0 +1,369 @@
+"""Which reflections of a Gaussian crystal are seen from one source, and where, to first order.
+
+A reflection's displacement from the Ewald sphere is the sum of normal ones, of covariance
+Σ = C + k² D + [g]ₓ M [g]ₓᵀ + σ_k² u uᵀ with u = s₁ − s₀ (`closed_form` tells of what). Along the
+outgoing ray its variance is Σ_rr, and the reflection lies ε from the sphere: it is seen where ε
+is at most `cut` standard deviations, somewhere in the rotation. Across the ray the displacement
+has, given ε, the mean −ε Σ_tr/Σ_rr and the covariance Σ_tt − Σ_tr Σ_rt/Σ_rr, which are the spot's
+place and its ellipse, in units of k.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+import numpy as np
+
+from distbragg.matrices import dot3, inverse3, matmul3, norm3, transposed
+from distbragg.models.beam import Beam
+from distbragg.models.crystal import Crystal
+from distbragg.models.vectors import Float64Array, IntArray, components, rotation_about
+from distbragg.physics.closed_form import Incidence, Relps, Spindle
+from distbragg.physics.symmetric import Symmetric
+from distbragg.shapes import SHAPES
+
+CUT: Final = {"mixed": 4.55, "float64": 6.1}
+"""Standard deviations from a spot's middle beyond which nothing is rendered: 3e-5 of the greatest
+that the reflection can be, and 8e-9."""
+
+_LONGEST_PART: Final = math.radians(2.0)
+"""Rotation within which the angle at which a reflection passes is straight enough to be found."""
+
+_BEYOND: Final = 2.2
+"""Times k: no |g| beyond is on the sphere, nor near it."""
+
+_ROUNDING: Final = 1e-9
+
+_COLUMNS: Final = 1 << 18
+"""Columns of h and k looked at together."""
+
+_UPPER: Final = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianCrystal:
+    """A crystal in the middle of a frame's rotation, in the laboratory."""
+
+    reciprocal: Float64Array  # (3, 3), 1/Å: rows a*, b*, c*
+    covariance: Float64Array  # (3, 3), 1/Å²: C of a lattice point
+    mosaic: Float64Array  # (3, 3), rad²: M
+    spindle: Spindle  # from the middle
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the spindle turns during the frame."""
+        return self.spindle.stop > self.spindle.start
+
+    @property
+    def part_count(self) -> int:
+        """Into how many equal parts the rotation is cut."""
+        turned = self.spindle.stop - self.spindle.start
+        return max(1, math.ceil(turned / _LONGEST_PART - _ROUNDING))
+
+    def parts(self) -> list[GaussianCrystal]:
+        """Return the crystal in the middle of each part of the rotation."""
+        count, axis = self.part_count, self.spindle.axis
+        if count == 1:
+            return [self]
+        width = (self.spindle.stop - self.spindle.start) / count
+        middles = [self.spindle.start + (part + 0.5) * width for part in range(count)]
+        spindle = Spindle(axis, -0.5 * width, 0.5 * width)
+        return [
+            replace(self.turned(rotation_about(axis, middle)), spindle=spindle)
+            for middle in middles
+        ]
+
+    def turned(self, turn: Float64Array) -> GaussianCrystal:
+        """Return the crystal turned by a rotation matrix."""
+        back = transposed(turn)
+        return replace(
+            self,
+            reciprocal=matmul3(self.reciprocal, back),
+            covariance=matmul3(matmul3(turn, self.covariance), back),
+            mosaic=matmul3(matmul3(turn, self.mosaic), back),
+        )
+
+    def relps(self, places: Float64Array) -> Relps:
+        """Return lattice points g, (n, 3) 1/Å, as the closed form takes them."""
+        x, y, z = np.asarray(places).T
+        return Relps((x, y, z), symmetric(self.covariance), symmetric(self.mosaic))
+
+
+def symmetric(matrix: Float64Array) -> Symmetric:
+    """Return a symmetric matrix (3, 3) by its components."""
+    xx, xy, xz, yy, yz, zz = (float(matrix[place]) for place in _UPPER)
+    return Symmetric((xx, xy, xz, yy, yz, zz))
+
+
+def gaussian_crystal(crystal: Crystal) -> GaussianCrystal:
+    """Turn a crystal, and what belongs to it, to the middle of the frame's rotation.
+
+    The square of its transform falls as exp(−c δᵀ S δ) in indices, which is a covariance of
+    (2 c S)⁻¹ there.
+    """
+    start, stop = crystal.oscillation
+    turn = rotation_about(components(crystal.spindle_axis), 0.5 * (start + stop))
+    reciprocal = matmul3(crystal.reciprocal, transposed(turn))
+    index = inverse3(2.0 * SHAPES[crystal.shape].decay * crystal.spot_form)
+    half = 0.5 * (stop - start)
+    return GaussianCrystal(
+        reciprocal=reciprocal,
+        covariance=matmul3(matmul3(transposed(reciprocal), index), reciprocal),
+        mosaic=matmul3(matmul3(turn, crystal.mosaic_covariance), transposed(turn)),
+        spindle=Spindle(components(crystal.spindle_axis), -half, half),
+    )
+
+
+def incidence_of(beam: Beam, source: int) -> Incidence:
+    """Return one source; what of the divergence runs along its own direction is none."""
+    sources = beam.sources
+    direction = -sources.direction[source]
+    along = dot3(beam.divergence, direction)
+    one, two = beam.divergence - along[:, np.newaxis] * direction
+    k = 1.0 / float(sources.wavelength[source])
+    spread = (components(one), components(two))
+    return Incidence(components(direction), spread, k, sources.bandwidth * k)
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Reflections as they are seen to first order, in order of h, k, l."""
+
+    hkl: IntArray  # (n, 3)
+    relp: Float64Array  # (n, 3), 1/Å: g
+    centre: Float64Array  # (n, 3), unit vectors to where they are brightest
+    first: Float64Array  # (n, 3), unit vectors across it, as are second
+    second: Float64Array
+    covariance: Float64Array  # (n, 3), rad²: of the angles along both, 11, 12, 22
+    reach: Float64Array  # (n,), to how many standard deviations they are rendered
+
+    def __len__(self) -> int:
+        return int(self.hkl.shape[0])
+
+    def __getitem__(self, chosen: slice | IntArray | np.ndarray) -> Places:
+        return Places(*(getattr(self, item.name)[chosen] for item in fields(self)))
+
+    def disc(self) -> tuple[Float64Array, Float64Array]:
+        """Return two vectors of each, (n, 3), that make coordinates of a ray.
+
+        They are its products with these over that with the centre; a spot is rendered where
+        they are in the unit disc.
+        """
+        l11, l21, l22 = self.roots()
+        reach = self.radius()
+        first = self.first / (reach * l11)
+        return first, self.second / (reach * l22) - first * (l21 / l22)
+
+    def radius(self) -> Float64Array:
+        """Return the standard deviations to the edge of each disc, (n, 1)."""
+        return np.asarray(np.maximum(self.reach, 1e-3)[:, np.newaxis])
+
+    def roots(self) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Return the Cholesky factor of each covariance, 11, 21 and 22, (n, 1) rad."""
+        xx, xy, yy = (part[:, np.newaxis] for part in self.covariance.T)
+        l11 = np.sqrt(xx)
+        l21 = xy / l11
+        return l11, l21, np.sqrt(np.maximum(yy - l21 * l21, 1e-18 * yy))
+
+    def rays(
+        self, radius: Float64Array | float, a: Float64Array, b: Float64Array
+    ) -> tuple[Float64Array, Float64Array]:
+        """Return unit vectors to points (m,) of every disc, (n, m, 3).
+
+        `radius` is that of the discs, standard deviations. And the square of 1/cosine of the
+        angle between each and the centre, (n, m).
+        """
+        l11, l21, l22 = self.roots()
+        one, two = radius * l11 * a, radius * (l21 * a + l22 * b)
+        ray = self.centre[:, np.newaxis] + one[..., np.newaxis] * self.first[:, np.newaxis]
+        ray = ray + two[..., np.newaxis] * self.second[:, np.newaxis]
+        square = 1.0 + one * one + two * two
+        return np.asarray(ray / np.sqrt(square)[..., np.newaxis]), np.asarray(square)
+
+
+def near_sphere(
+    crystal: GaussianCrystal, incidence: Incidence, *, cut: float, dmin: float = 0.0
+) -> Places:
+    """Find the reflections that one source lights, those of a spacing below `dmin`, Å, left out."""
+    k = incidence.wavenumber
+    farthest = min(_BEYOND * k, 1.0 / dmin) if dmin > 0.0 else _BEYOND * k
+    thickness = float(_thickness(crystal, incidence, np.array(farthest), cut))
+    middle = k * np.array(incidence.direction)
+    parts = [
+        _see(crystal, incidence, hkl, cut, dmin)
+        for hkl in _indices(crystal.reciprocal, farthest, middle, (k - thickness, k + thickness))
+    ]
+    joined = (
+        np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Places)
+    )
+    return Places(*joined)
+
+
+def _indices(
+    reciprocal: Float64Array, farthest: float, middle: Float64Array, shell: tuple[float, float]
+) -> Iterator[IntArray]:
+    """Yield Miller indices with |g| ≤ farthest and |middle + g| in the shell, and few beside.
+
+    In order, some planes of h at a time.
+    """
+    edges = norm3(transposed(inverse3(reciprocal)))
+    most = [int(farthest * edge) for edge in edges.tolist()]
+    columns = 2 * most[1] + 1
+    step = max(1, _COLUMNS // columns)
+    for start in range(-most[0], most[0] + 1, step):
+        planes = np.arange(start, min(start + step, most[0] + 1))
+        h = np.repeat(planes, columns)
+        k = np.tile(np.arange(-most[1], most[1] + 1), len(planes))
+        base = _placed(np.stack([h, k, 0 * h], axis=1), reciprocal)
+        low, high = _within(base, reciprocal[2], farthest)
+        near = np.flatnonzero(low <= high)
+        h, k, base = h[near], k[near], base[near]
+        low, high = low[near], high[near]
+        outer = _within(base + middle, reciprocal[2], shell[1])
+        inner = _within(base + middle, reciprocal[2], max(shell[0], 0.0))
+        low, high = np.maximum(low, outer[0]), np.minimum(high, outer[1])
+        # Columns that do not come inside have all before the hole.
+        hollow = inner[0] <= inner[1]
+        last = np.floor(np.where(hollow, np.minimum(high, inner[0]), high))
+        first = np.maximum(np.ceil(np.where(hollow, inner[1], np.inf)), last + 1.0)
+        ranges = np.stack([np.ceil(low), last, np.maximum(first, np.ceil(low)), np.floor(high)], 1)
+        starts, stops = ranges.reshape(-1, 2).T
+        count = np.where(starts <= stops, stops - starts + 1.0, 0.0).astype(np.int64)
+        own = np.repeat(np.arange(len(count)), count)
+        l = np.arange(len(own)) - (np.cumsum(count) - count)[own]  # noqa: E741
+        l = l + starts[own].astype(np.int64)  # noqa: E741
+        yield np.stack([h[own // 2], k[own // 2], l], axis=1)
+
+
+def _within(
+    base: Float64Array, step: Float64Array, radius: float
+) -> tuple[Float64Array, Float64Array]:
+    """Return the l between which |base + l·step| ≤ radius; the first is above where none is."""
+    square = dot3(step, step)
+    middle = -dot3(base, step) / square
+    half = middle * middle - (dot3(base, base) - radius * radius) / square
+    half = np.where(half >= 0.0, np.sqrt(np.maximum(half, 0.0)), -np.inf)
+    return middle - half, middle + half
+
+
+def _placed(hkl: IntArray, reciprocal: Float64Array) -> Float64Array:
+    h, k, l = (part[:, np.newaxis] for part in hkl.T)  # noqa: E741 - Miller indices
+    return np.asarray(h * reciprocal[0] + k * reciprocal[1] + l * reciprocal[2])
+
+
+def _see(
+    crystal: GaussianCrystal, incidence: Incidence, hkl: IntArray, cut: float, dmin: float
+) -> Places:
+    """Keep of some reflections those that are seen."""
+    k, direction = incidence.wavenumber, np.array(incidence.direction)
+    g = _placed(hkl, crystal.reciprocal)
+    outgoing = k * direction + g
+    size = norm3(outgoing)
+    kept = (size > 0.0) & (abs(size - k) <= _thickness(crystal, incidence, norm3(g), cut))
+    if dmin > 0.0:
+        kept &= norm3(g) * dmin <= 1.0
+    hkl, g, outgoing, size = hkl[kept], g[kept], outgoing[kept], size[kept]
+    ray = outgoing / size[:, np.newaxis]
+    total = _covariance(crystal, incidence, g, ray - direction)
+    image = (total * ray[:, np.newaxis, :]).sum(axis=2)
+    along = dot3(ray, image)
+    axis, start, stop = crystal.spindle.axis, crystal.spindle.start, crystal.spindle.stop
+    speed = np.cross(np.array(axis), g)
+    towards, off = dot3(speed, ray), size - k
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nearest = np.where(towards != 0.0, -off / towards, 0.0)
+    rest = off + np.clip(nearest, start, stop) * towards
+    square = rest * rest / along
+    seen = np.flatnonzero(square <= cut * cut)
+    hkl, total = hkl[seen], total[seen]
+    g, ray, image, speed = (part[seen] for part in (g, ray, image, speed))
+    along, towards, nearest, off, square = (
+        part[seen] for part in (along, towards, nearest, off, square)
+    )
+    reach = np.sqrt(cut * cut - square)
+    width = np.sqrt(along) / np.maximum(np.abs(towards), 1e-30)
+    lit = _lit(crystal.spindle, nearest, width, reach, cut)
+    first, second = _across(ray)
+    lean = [dot3(axis, image) / along for axis in (first, second)]
+    steps = [dot3(axis, speed) for axis in (first, second)]
+    rest = off + lit.middle * towards
+    away = [(lit.middle * step - part * rest) / k for step, part in zip(steps, lean, strict=True)]
+    drift = [(step - part * towards) / k for step, part in zip(steps, lean, strict=True)]
+    covariance = []
+    for i, j, one, two in ((0, 0, first, first), (0, 1, first, second), (1, 1, second, second)):
+        whole = dot3(one, (total * two[:, np.newaxis, :]).sum(axis=2))
+        part = (whole - lean[i] * lean[j] * along) / (k * k)
+        covariance.append(lit.wider * part + drift[i] * drift[j] * lit.variance)
+    centre = ray + away[0][:, np.newaxis] * first + away[1][:, np.newaxis] * second
+    centre = centre / norm3(centre)[:, np.newaxis]
+    first = first - dot3(first, centre)[:, np.newaxis] * centre
+    first = first / norm3(first)[:, np.newaxis]
+    return Places(
+        hkl, g, centre, first, np.cross(centre, first), np.stack(covariance, axis=1), reach
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lit:
+    """The part of a rotation in which reflections are lit, (n,) each."""
+
+    middle: Float64Array  # rad
+    variance: Float64Array  # rad²
+    wider: Float64Array  # how many times the rest of the covariance is taken
+
+
+def _lit(
+    spindle: Spindle, nearest: Float64Array, width: Float64Array, reach: Float64Array, cut: float
+) -> _Lit:
+    """Return all of a reflection's passage, of a width in rad, or as far as the rotation goes.
+
+    A part makes a band whose ends an ellipse of its length would cut: that is taken larger.
+    """
+    start = np.maximum(spindle.start, nearest - cut * width)
+    stop = np.minimum(spindle.stop, nearest + cut * width)
+    clipped = np.clip(nearest, spindle.start, spindle.stop)
+    middle = np.where(start <= stop, 0.5 * (start + stop), clipped)
+    half = np.maximum(0.5 * (stop - start), 0.0)
+    whole = half >= 0.99 * cut * width
+    part = half / np.maximum(reach, 1e-3)
+    variance = np.where(whole, width * width, 3.0 * part * part)
+    return _Lit(middle, variance, np.where(whole | (half == 0.0), 1.0, 1.25))
+
+
+def _thickness(
+    crystal: GaussianCrystal, incidence: Incidence, length: Float64Array, cut: float
+) -> Float64Array:
+    """Return how far from the sphere a reflection of |g| = `length` may lie and still be seen."""
+    k, half = incidence.wavenumber, crystal.spindle.stop
+    spread: Float64Array = np.array(incidence.spread, dtype=np.float64)
+    variance = np.trace(crystal.covariance) + k * k * (spread * spread).sum()
+    variance = variance + length * length * np.trace(crystal.mosaic)
+    variance = variance + 4.0 * incidence.width * incidence.width
+    return np.asarray(cut * np.sqrt(variance) + length * half * (1.0 + half))
+
+
+def _covariance(
+    crystal: GaussianCrystal, incidence: Incidence, g: Float64Array, u: Float64Array
+) -> Float64Array:
+    """Return Σ of every reflection, (n, 3, 3)."""
+    k = incidence.wavenumber
+    rows = np.cross(g[:, np.newaxis, :], crystal.mosaic[np.newaxis])
+    rotated = np.cross(g[:, np.newaxis, :], rows.swapaxes(1, 2))
+    spread: Float64Array = np.array(incidence.spread, dtype=np.float64)
+    total = crystal.covariance + (k * k) * (spread[:, :, np.newaxis] * spread[:, np.newaxis]).sum(0)
+    wide = incidence.width * u
+    return np.asarray(total + rotated + wide[:, :, np.newaxis] * wide[:, np.newaxis, :])
+
+
+def _across(forward: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """Return two unit vectors across each unit vector and each other."""
+    x, y, z = forward.T
+    flat, zero = z * z < 0.5, np.zeros_like(x)
+    first = np.stack(
+        [np.where(flat, -y, zero), np.where(flat, x, -z), np.where(flat, zero, y)], axis=1
+    )
+    first = first / norm3(first)[:, np.newaxis]
+    return first, np.cross(forward, first)

@@ -1,0 +1,355 @@
+"""The spots of a frame in closed form: moments, over rays, of what is rendered.
+
+A reflection's photons are
+
+    r_e² Φ |F|² (Na Nb Nc)² / W · Σ_s w_s ∫ T_s P C dΩ
+
+with T_s the mean transform of source s, P the polarisation factor and C the share captured by the
+sensor. Place and ellipse are first and second moments of the same integrand, in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from distbragg.matrices import determinant3, dot3, norm3
+from distbragg.models.detector import Panel
+from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import Float64Array, IntArray, components
+from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
+from distbragg.physics.arrays import Triple
+from distbragg.physics.closed_form import Incidence, Relps, mean_transform, seen_in_rotation
+from distbragg.physics.factors import (
+    capture_fraction,
+    polarization_factor,
+    polarization_frame,
+    scattered_fluence,
+)
+from distbragg.physics.near_sphere import (
+    CUT,
+    GaussianCrystal,
+    Places,
+    gaussian_crystal,
+    incidence_of,
+    near_sphere,
+    symmetric,
+)
+from distbragg.predict.candidates import largest_stol, span
+from distbragg.predict.disc import integrate
+from distbragg.predict.landing import land, meet, near_panel, point_share
+from distbragg.predict.table import Spots, ordered
+
+_OFF: Final = 1e-3
+"""Step of a derivative by the wavenumber, in its standard deviations."""
+
+_BOUND: Final = 10.0
+"""Times what the first order makes of a spot's photons: more they never are."""
+
+_MARGIN: Final = 3.0
+"""Standard deviations beyond a panel's edge within which a spot may yet have its mean there."""
+
+_CUT: Final = CUT["float64"]
+
+_MOMENTS: Final = ("bare", "all", "slow", "fast", "ss", "sf", "ff", "phi", "x", "y", "z")
+"""Integrals of a spot. `bare` is Σ w ∫ T dΩ and `all` has P and C in it, as the others have, which
+weigh pixels from `start`, the angle of the spindle from the middle, and the ray."""
+
+_NONE: Final = np.zeros(0, dtype=np.int64)
+
+Moments = dict[str, Float64Array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one source lights in one part of the rotation."""
+
+    weight: float  # of the source, times the share of the rotation
+    crystal: GaussianCrystal
+    angle: float  # rad, of that crystal from the middle of the whole rotation
+    incidence: Incidence
+    places: Places
+    spot: IntArray  # (n,), which reflection of the frame each is
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The reflections of a frame, (n,), and what each source lights of them."""
+
+    experiment: Experiment
+    crystal: GaussianCrystal
+    hkl: IntArray
+    amplitude: Float64Array
+    brightness: Float64Array  # r_e² Φ |F|² (Na Nb Nc)² / W
+    parts: list[_Part]
+
+
+def predict_closed(experiment: Experiment, minimum_photons: float) -> Spots:
+    """Predict the spots of a frame in closed form."""
+    frame = _lit(experiment)
+    direction, width, size = _roughly(frame)
+    panel = near_panel(experiment.detector, direction, _MARGIN * width)
+    panel[_BOUND * frame.brightness * size < minimum_photons] = -1
+    moments = _integrals(frame, panel, direction)
+    landing = land(experiment, _mean_ray(moments))
+    # Few, beside a gap between panels.
+    moved = np.where(landing.panel == panel, -1, landing.panel)
+    if (moved >= 0).any():
+        again = _integrals(frame, moved, direction)
+        for name, values in moments.items():
+            values[..., moved >= 0] = again[name][..., moved >= 0]
+    return _finish(frame, landing.panel, moments, minimum_photons)
+
+
+def _lit(experiment: Experiment) -> _Frame:
+    """Find the reflections that any source lights, 000 left out."""
+    crystal = gaussian_crystal(experiment.crystal)
+    reflections, cells = experiment.reflections, experiment.crystal.cells
+    table = AmplitudeTable(
+        np.append(reflections.amplitude.ravel(), reflections.default_amplitude),
+        reflections.amplitude.shape,
+        reflections.origin,
+        interpolate=False,
+    )
+    found, dmin = [], _finest(experiment, crystal)
+    turned = crystal.parts()
+    width = (crystal.spindle.stop - crystal.spindle.start) / len(turned)
+    for source, weight in enumerate(experiment.beam.sources.weight.tolist()):
+        incidence = incidence_of(experiment.beam, source)
+        for index, one in enumerate(turned):
+            places = near_sphere(one, incidence, cut=_CUT, dmin=dmin)
+            places = places[(_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1)]
+            angle = (index + 0.5 - 0.5 * len(turned)) * width
+            found.append(_Part(weight / len(turned), one, angle, incidence, places, _NONE))
+    hkl, spot = _distinct(np.concatenate([part.places.hkl for part in found]))
+    ends = np.cumsum([len(part.places) for part in found])
+    owners = np.split(spot, ends[:-1])
+    parts = [replace(part, spot=own) for part, own in zip(found, owners, strict=True)]
+    amplitude = _amplitude(table, hkl)
+    peak = amplitude**2 * float(cells.prod()) ** 2
+    brightness = scattered_fluence(experiment.beam, 1) * peak
+    return _Frame(experiment, crystal, hkl, amplitude, brightness, parts)
+
+
+def _finest(experiment: Experiment, crystal: GaussianCrystal) -> float:
+    """Return the least spacing of a spot that may have its mean on the detector, Å."""
+    beam = experiment.beam
+    farthest = 2.0 * largest_stol(experiment, span(experiment))
+    k = 1.0 / float(beam.sources.wavelength.min())
+    flat = float(np.trace(crystal.covariance)) + k * k * float((beam.divergence**2).sum())
+    wide = farthest * (1.05 + _CUT * beam.sources.bandwidth) + _CUT * math.sqrt(flat)
+    return max(experiment.sampling.dmin, 1.0 / wide)
+
+
+def _distinct(hkl: IntArray) -> tuple[IntArray, IntArray]:
+    """Return each of some indices once, in order, and which of them each was."""
+    if len(hkl) == 0:
+        return hkl, np.zeros(0, dtype=np.int64)
+    low, sizes = hkl.min(axis=0), np.ptp(hkl, axis=0) + 1
+    (h, k, l), (_, size_k, size_l) = (hkl - low).T, sizes.tolist()  # noqa: E741
+    _, first, which = np.unique(
+        (h * size_k + k) * size_l + l, return_index=True, return_inverse=True
+    )
+    return hkl[first], which.ravel()
+
+
+def _amplitude(table: AmplitudeTable, hkl: IntArray) -> Float64Array:
+    """Return |F| of reflections, (n,)."""
+    h, k, l = hkl.T.astype(np.float64)  # noqa: E741 - Miller indices
+    return np.broadcast_to(cell_amplitude(table, (h, k, l), (h, k, l)), h.shape)
+
+
+def _roughly(frame: _Frame) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return to first order the mean ray, (n, 3), the width, rad, and Σ w ∫ T dΩ of each."""
+    size, width = np.zeros(len(frame.hkl)), np.zeros(len(frame.hkl))
+    direction = np.zeros((len(frame.hkl), 3))
+    for part in frame.parts:
+        places, spot = part.places, part.spot
+        xx, xy, yy = places.covariance.T
+        off = _CUT * _CUT - places.reach**2
+        own = part.weight * np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
+        own = own * np.exp(-0.5 * off) * 2.0 * math.pi
+        size[spot] += own
+        direction[spot] += own[:, np.newaxis] * places.centre
+        width[spot] = np.maximum(width[spot], np.sqrt(xx + yy))
+    length = norm3(direction)
+    return direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis], width, size
+
+
+def _integrals(frame: _Frame, panel: IntArray, about: Float64Array) -> Moments:
+    """Add up the moments of the reflections that have a panel; pixels count from the ray `about`.
+
+    Each name has (n,), `start` the pixels that they count from, (2, n), and `wavelength` the mean.
+    """
+    count = len(frame.hkl)
+    moments = {name: np.zeros(count) for name in (*_MOMENTS, "wavelength")}
+    start = np.zeros((2, count))
+    for index, view in enumerate(frame.experiment.detector.panels):
+        on = panel == index
+        start[:, on] = meet(view, about[on], 0.0)[:2]
+    for part in frame.parts:
+        for index in np.unique(panel[part.spot]):
+            if index < 0:
+                continue
+            chosen = np.flatnonzero(panel[part.spot] == index)
+            spot = part.spot[chosen]
+            some = replace(part, places=part.places[chosen], spot=spot)
+            view = frame.experiment.detector.panels[index]
+            own = _integrals_of(frame, some, view, start[:, spot])
+            for name, values in own.items():
+                moments[name][spot] += values
+    return {**moments, "start": start}
+
+
+def _integrals_of(frame: _Frame, part: _Part, panel: Panel, start: Float64Array) -> Moments:
+    """Return the moments of one source's spots on one panel."""
+    experiment, places, incidence = frame.experiment, part.places, part.incidence
+    beam = experiment.beam
+    polarization = polarization_frame(incidence.direction, components(beam.polarization_axis))
+
+    def densities(chosen: IntArray, rays: Float64Array) -> Float64Array:
+        ray = components_of(rays)
+        bare, phi = _seen(part.crystal, incidence, places.relp[chosen], ray)
+        bare = part.weight * bare
+        whole = bare
+        if beam.polarized:
+            whole = bare * polarization_factor(polarization, ray, beam.kahn_factor)
+        rows = [bare, *_on_panel(panel, rays, whole, start[:, chosen])]
+        return np.stack([*rows, (part.angle + phi) * rows[1], *(rows[1] * axis for axis in ray)])
+
+    found = integrate(places, densities)
+    moments = dict(zip(_MOMENTS, found, strict=True))
+    moments["wavelength"] = moments["all"] * _wavelength(part, moments)
+    return moments
+
+
+def components_of(vectors: Float64Array) -> Triple:
+    """Return vectors (..., 3) by their components."""
+    return vectors[..., 0], vectors[..., 1], vectors[..., 2]
+
+
+def _seen(
+    crystal: GaussianCrystal, incidence: Incidence, relp: Float64Array, ray: Triple
+) -> tuple[Float64Array, Float64Array]:
+    """Return the mean transform of lattice points (n, 3) along rays (n, m), and the mean angle."""
+    place = components_of(relp[:, np.newaxis])
+    relps = Relps(place, symmetric(crystal.covariance), symmetric(crystal.mosaic))
+    if not crystal.rotates:
+        mean = mean_transform(relps, incidence, ray)
+        return mean, np.zeros_like(mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean, angle = seen_in_rotation(relps, incidence, ray, crystal.spindle)
+    return mean, np.where(np.isfinite(angle), angle, 0.0)
+
+
+def _on_panel(
+    panel: Panel, rays: Float64Array, bare: Float64Array, start: Float64Array
+) -> list[Float64Array]:
+    """Return what the sensor's layers capture, and its first and second moments in pixels."""
+    cosine = dot3(rays, panel.normal)
+    facing = np.where(cosine > 0.0, cosine, 1.0)
+    near, total = panel.close_distance, [0.0 * bare] * 6
+    for layer, depth in enumerate(panel.sensor.position.tolist()):
+        slow, fast, length = meet(panel, rays, depth)
+        slow, fast = slow - start[0][:, np.newaxis], fast - start[1][:, np.newaxis]
+        share = capture_fraction(panel.sensor, layer, facing) * point_share(panel, length)
+        # The solid angle that is rendered is of a pixel on the surface, as far off as the layer.
+        share = share * (near / (near + depth))
+        own = np.where(length > 0.0, bare * share, 0.0)
+        slow, fast = (np.where(length > 0.0, part, 0.0) for part in (slow, fast))
+        powers = (1.0, slow, fast, slow * slow, slow * fast, fast * fast)
+        total = [part + own * power for part, power in zip(total, powers, strict=True)]
+    return total
+
+
+def _wavelength(part: _Part, moments: Moments) -> Float64Array:
+    """Return the mean wavelength of each spot, along its mean ray, (n,).
+
+    Of a normal spectrum of width σ about k₀ the mean of k is k₀ + σ² d(log T)/dk₀.
+    """
+    incidence = part.incidence
+    k, width = incidence.wavenumber, incidence.width
+    if width == 0.0:
+        return np.full(len(part.places), 1.0 / k)
+    ray = components_of(_mean_ray(moments)[:, np.newaxis])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        more, less = (
+            np.log(
+                _seen(
+                    part.crystal,
+                    replace(incidence, wavenumber=k + step * width),
+                    part.places.relp,
+                    ray,
+                )[0][:, 0]
+            )
+            for step in (_OFF, -_OFF)
+        )
+        mean = k + width * (more - less) / (2.0 * _OFF)
+    return np.asarray(1.0 / np.where(np.isfinite(mean), mean, k))
+
+
+def _mean_ray(moments: Moments) -> Float64Array:
+    """Return the mean ray of each spot, (n, 3)."""
+    rays = np.stack([moments[name] for name in "xyz"], axis=1)
+    length = norm3(rays)
+    return np.asarray(rays / np.where(length > 0.0, length, 1.0)[:, np.newaxis])
+
+
+def _whole(frame: _Frame, ray: Float64Array) -> Float64Array:
+    """Return Σ w ∫ T dΩ of a reflection of partiality 1 in the direction of each ray, (n,).
+
+    In a rotation that of a whole passage, at the speed with which the lattice point passes the
+    sphere there; in a still that of a perfect crystal on the sphere.
+    """
+    beam, crystal = frame.experiment.beam, frame.crystal
+    sources = beam.sources
+    area = math.fsum((sources.weight * sources.wavelength**2).tolist())
+    area *= math.sqrt(float(determinant3(crystal.covariance)))
+    if not crystal.rotates:
+        image = (crystal.covariance * ray[:, np.newaxis, :]).sum(axis=2)
+        with np.errstate(divide="ignore"):
+            return np.asarray(2.0 * math.pi * area / np.sqrt(dot3(ray, image)))
+    mean = math.fsum((sources.weight / sources.wavelength).tolist())
+    mean /= math.fsum(sources.weight.tolist())
+    speed = mean * np.abs(dot3(ray, np.cross(np.array(crystal.spindle.axis), beam.direction)))
+    turned = crystal.spindle.stop - crystal.spindle.start
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray((2.0 * math.pi) ** 1.5 * area / (speed * turned))
+
+
+def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: float) -> Spots:
+    """Scale the moments to photons, pixels and degrees."""
+    experiment = frame.experiment
+    total = np.where(moments["all"] > 0.0, moments["all"], 1.0)
+    slow, fast = (moments[name] / total for name in ("slow", "fast"))
+    places = moments["start"] + np.stack([slow, fast])
+    photons = frame.brightness * moments["all"]
+    found = (panel >= 0) & (photons > 0.0) & (photons >= minimum_photons)
+    active = np.zeros(len(panel), dtype=np.bool_)
+    for index, view in enumerate(experiment.detector.panels):
+        rows, columns = (places[:, panel == index]).astype(np.int64)
+        rows, columns = rows.clip(0, view.shape[0] - 1), columns.clip(0, view.shape[1] - 1)
+        active[panel == index] = view.active[rows, columns]
+    middle = float(experiment.crystal.phi[0])
+    spots = Spots(
+        h=frame.hkl[:, 0].astype(np.int32),
+        k=frame.hkl[:, 1].astype(np.int32),
+        l=frame.hkl[:, 2].astype(np.int32),
+        panel=panel.astype(np.int32),
+        slow=places[0],
+        fast=places[1],
+        variance_slow=moments["ss"] / total - slow * slow,
+        variance_fast=moments["ff"] / total - fast * fast,
+        covariance=moments["sf"] / total - slow * fast,
+        f_squared=frame.amplitude**2,
+        partiality=moments["bare"] / _whole(frame, _mean_ray(moments)),
+        photons=photons,
+        wavelength=moments["wavelength"] / total,
+        phi=np.degrees(middle + moments["phi"] / total),
+        resolution=1.0 / norm3((frame.hkl[..., np.newaxis] * experiment.crystal.reciprocal).sum(1)),
+        active=active,
+    )
+    return ordered([spots.only(np.flatnonzero(found))])

@@ -1,0 +1,1 @@
+"""From tiles and source chunks to a finished frame."""

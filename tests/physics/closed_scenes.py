@@ -1,0 +1,74 @@
+"""Experiments of a Gaussian crystal for tests of the closed form, and their images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.render_tile import render_tile
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment
+from distbragg.plan.frame import SourceChunk, Tile
+from distbragg.spec.load import parse_spec
+
+FLOAT64 = KernelOptions("float64", "native", "cpu", 1)
+MIXED = KernelOptions("mixed", "native", "cpu", 1)
+MODEL = KernelOptions("float64", "model", "cpu", 1)
+
+BASE: dict[str, Any] = {
+    "beam": {"wavelength_angstrom": 1.0, "polarization": {"enabled": False}},
+    "crystal": {
+        "cell": [40, 50, 60, 80, 95, 105],
+        "cells": [24, 18, 15],
+        "misset_deg": [10, 20, 30],
+        "shape": "gauss",
+        "mosaic": {"distribution": "gaussian", "spread_deg": 0.3},
+    },
+    "structure_factors": {"default_f_electrons": 10},
+    "detector": {
+        "distance_mm": 60, "pixel_size_mm": 2.0, "pixels_fast": 45, "pixels_slow": 40,
+    },
+    "sampling": {"oversample": 1, "dmin_angstrom": 4.0},
+}  # fmt: skip
+"""A triclinic crystal on a small panel of large pixels, their middles standing for them."""
+
+
+def changed(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return a specification with some fields changed, sections within sections."""
+    out = dict(base)
+    for name, value in changes.items():
+        before = out.get(name)
+        both = isinstance(before, dict) and isinstance(value, dict)
+        out[name] = changed(before, value) if both else value
+    return out
+
+
+def experiment(*changes: dict[str, Any], method: str | None = "closed_form") -> Experiment:
+    """Build `BASE` with changes, in closed form unless told otherwise."""
+    spec = BASE
+    for change in changes:
+        spec = changed(spec, change)
+    built = build_experiment(parse_spec(spec))
+    assert method is None or built.sampling.method == method
+    return built
+
+
+def image(
+    scene: Experiment,
+    options: KernelOptions = FLOAT64,
+    panel: int = 0,
+    tile: Tile | None = None,
+    chunk: SourceChunk | None = None,
+) -> np.ndarray:
+    """Render a panel, or a tile of it, before the factors that all pixels share."""
+    rows, columns = scene.detector.panels[panel].shape
+    tile = tile or Tile(0, rows, 0, columns)
+    chunk = chunk or SourceChunk(0, scene.beam.sources.count)
+    return render_tile(scene, panel, tile, chunk, options).reshape(tile.shape)
+
+
+def off(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the greatest difference as a share of the maximum."""
+    return float(np.abs(found - expected).max() / expected.max())

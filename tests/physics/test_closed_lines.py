@@ -1,0 +1,83 @@
+"""Lines of a spectrum in closed form: together as one by one, whatever their weights' unit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distbragg.kernel import native
+from distbragg.plan.frame import Tile
+from tests.physics.closed_scenes import FLOAT64, MIXED, experiment, image, off
+
+pytestmark = [
+    pytest.mark.spec("SAM-18"),
+    pytest.mark.skipif(not native.available(), reason=native.reason()),
+]
+
+FINE = {"detector": {"pixel_size_mm": 0.4, "pixels_fast": 225, "pixels_slow": 200}}
+AREA = {"sampling": {"oversample": "auto"}}
+WATER = {"background": {"water_um": 20}}
+COUNT = 60
+
+
+def spectrum(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return wavelengths over 3 %, Å, and weights: even, noisy as SASE is, or of two colours."""
+    wavelengths = 1.0 / (1.0 + np.linspace(-0.015, 0.015, COUNT))
+    weights = {
+        "even": np.ones(COUNT),
+        "noisy": np.random.default_rng(0).exponential(size=COUNT),
+        "two colours": (np.arange(COUNT) % (COUNT - 1) == 0) + 1e-6,
+    }
+    return wavelengths, weights[kind]
+
+
+def scene(kind: str, *changes, weights=None, wavelengths=None):
+    lengths, own = spectrum(kind)
+    table = {
+        "wavelengths_angstrom": (lengths if wavelengths is None else wavelengths).tolist(),
+        "weights": (own if weights is None else weights).tolist(),
+    }
+    return experiment(FINE, {"beam": {"spectrum": table}}, *changes)
+
+
+@pytest.mark.parametrize("kind", ["even", "noisy", "two colours"])
+@pytest.mark.parametrize("changes", [(), (AREA,), (WATER,)], ids=["", "area", "water"])
+def test_lines_taken_together_are_their_sum(kind: str, changes):
+    one = scene(kind, *changes)
+    each, together = image(one, FLOAT64), image(one, MIXED)
+    assert off(together, each) <= 1e-3
+    assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
+
+
+@pytest.mark.parametrize("options", [MIXED, FLOAT64], ids=["mixed", "float64"])
+@pytest.mark.parametrize("change", ["unit", "order", "parts"])
+def test_the_unit_the_order_and_the_parts_of_weights_do_not_matter(options, change: str):
+    wavelengths, weights = spectrum("noisy")
+    if change == "unit":
+        weights = weights * 3.7
+    elif change == "order":
+        wavelengths, weights = wavelengths[::-1], weights[::-1]
+    else:
+        wavelengths = np.concatenate([wavelengths, wavelengths])
+        weights = np.concatenate([0.25 * weights, 0.75 * weights])
+    changed = scene("noisy", WATER, weights=weights, wavelengths=wavelengths)
+    plain = scene("noisy", WATER)
+    found, expected = (
+        image(one, options) / one.beam.sources.total_weight for one in (changed, plain)
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-12 if options is FLOAT64 else 1.2e-7)
+
+
+@pytest.mark.parametrize("options", [MIXED, FLOAT64], ids=["mixed", "float64"])
+def test_no_bit_depends_on_tiles_or_threads(options):
+    one = scene("noisy", AREA, WATER)
+    whole = image(one, options)
+    assert np.array_equal(image(one, replace(options, threads=3)), whole)
+    pieces = np.empty_like(whole)
+    for rows in ((0, 17), (17, 90), (90, 200)):
+        for columns in ((0, 33), (33, 77), (77, 225)):
+            tile = Tile(*rows, *columns)
+            pieces[slice(*rows), slice(*columns)] = image(one, options, tile=tile)
+    assert np.array_equal(pieces, whole)

@@ -1,0 +1,44 @@
+"""A long rotation in closed form is the mean of the short ones that it is made of."""
+
+from __future__ import annotations
+
+import pytest
+
+from distbragg.kernel import native
+from distbragg.plan.frame import Tile
+from tests.physics.closed_scenes import FLOAT64, MIXED, MODEL, experiment, image, off
+
+WIDE = {"detector": {"distance_mm": 100, "pixels_fast": 600, "pixels_slow": 600}}
+CORNER = Tile(0, 60, 0, 60)
+"""Of reflections between 1.2 and 1.4 Å, which move the most."""
+
+
+def turning(start: float, width: float, spread: float, *changes):
+    goniometer = {"phi_deg": start, "oscillation_deg": width, "spindle_axis": [0.3, 1, 0.2]}
+    crystal = {"cells": [50, 40, 33], "mosaic": {"spread_deg": spread}}
+    return experiment({"goniometer": goniometer, "crystal": crystal}, *changes)
+
+
+@pytest.mark.spec("SAM-17")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.3])
+@pytest.mark.parametrize("width", [2.0, 5.0, -10.0, 30.0])
+def test_a_long_rotation_is_the_mean_of_short_ones(width: float, spread: float):
+    fine = {"detector": {"pixel_size_mm": 0.3}, "sampling": {"dmin_angstrom": 1.2}}
+    count = round(abs(width) / 0.25)
+    step = width / count
+    parts = [
+        image(turning(10.0 + n * step, step, spread, WIDE, fine), tile=CORNER) for n in range(count)
+    ]
+    expected = sum(parts) / count
+    whole = turning(10.0, width, spread, WIDE, fine)
+    assert expected.max() > 0.0
+    assert off(image(whole, FLOAT64, tile=CORNER), expected) <= 1e-5
+    assert off(image(whole, MIXED, tile=CORNER), expected) <= 3e-4
+
+
+@pytest.mark.spec("SAM-17")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_the_model_cuts_a_long_rotation_as_the_native_kernel_does():
+    scene = turning(10.0, 7.0, 0.3, {"detector": {"pixels_fast": 25, "pixels_slow": 20}})
+    assert off(image(scene, MODEL), image(scene)) <= 1e-11

@@ -1,0 +1,115 @@
+"""How far a list of reflections scatters, and what is left out beyond."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from distbragg.kernel import native
+from distbragg.kernel.native import call
+from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
+from distbragg.models.crystal import Reflections
+from distbragg.models.vectors import frozen_float64
+from distbragg.plan.frame import Tile
+from tests.physics import closed_scenes
+from tests.unit.kernel_native import kit
+
+CELL = np.array([[30.0, 0.0, 0.0], [4.0, 41.0, 0.0], [-3.0, 7.0, 52.0]])
+
+
+def reflections(amplitude, origin=(-3, -4, -2), default=0.0, *, interpolate=False):
+    return Reflections(frozen_float64(amplitude), origin, default, interpolate)
+
+
+def sparse(seed=0):
+    rng = np.random.default_rng(seed)
+    box = rng.random((8, 7, 9))
+    return np.where(rng.random(box.shape) < 0.05, box, 0.0)
+
+
+def furthest_of(listed, cell):
+    reciprocal = np.linalg.inv(cell).T
+    points = np.argwhere(listed.amplitude) + listed.origin
+    corners = np.array(list(itertools.product((-0.5, 0.5), repeat=3)))
+    near = points[:, None] + corners
+    return np.linalg.norm(near @ reciprocal, axis=-1).max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_cell_about_a_reflection_reaches_further(seed):
+    listed = reflections(sparse(seed))
+    found, least = furthest_lit(listed, CELL), furthest_of(listed, CELL)
+    longest = np.linalg.norm(np.linalg.inv(CELL), axis=0).sum() / 2
+    assert least <= found <= least + 2 * longest
+    # A turned lattice has the same, and another cell its own.
+    turned = kit.turn(CELL, np.array([0.6, 0.0, 0.8]), 0.7)
+    assert furthest_lit(listed, turned) == pytest.approx(found, rel=1e-8)
+    assert furthest_lit(listed, 1.1 * CELL) == pytest.approx(found / 1.1)
+
+
+def test_a_list_without_end_has_no_furthest_and_an_empty_one_none_at_all():
+    assert furthest_lit(reflections(sparse(), default=1.0), CELL) == math.inf
+    assert furthest_lit(reflections(sparse(), interpolate=True), CELL) == math.inf
+    assert furthest_lit(reflections(np.zeros((2, 3, 4))), CELL) == 0.0
+    assert furthest_lit(reflections(np.zeros((0, 0, 0))), CELL) == 0.0
+
+
+def test_many_cells_are_looked_at_without_being_kept_for_ever():
+    listed = reflections(sparse())
+    first = furthest_lit(listed, CELL)
+    for step in range(200):
+        assert furthest_lit(listed, CELL * (1.0 + step / 1000)) <= first
+    assert furthest_lit(listed, CELL) == first
+
+
+SHAPES = {
+    "square": {},
+    "round": {"shape": "round"},
+    "broad gauss": {"shape": "gauss", "cells": (3, 2, 3), "domains": 8},
+    "narrow gauss": {"shape": "gauss", "cells": (14, 16, 13), "domains": 8},
+    "tophat": {"shape": "tophat", "cells": (4, 5, 4), "domains": 8},
+    "cut": {"dmin": 9.0},
+    "layers and sub-pixels": {"layers": 2, "oversample": 2},
+    "curved": {"surface": "sphere"},
+    "masked": {"mask": np.random.default_rng(0).random((23, 37)) > 0.5},
+    "with background": {"background": True},
+}
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_left_out_is_zero_and_changes_no_bit(shape, precision, monkeypatch):
+    given = {"default": 0.0, "background": False, "box": (1, 1, 1), **SHAPES[shape]}
+    experiment = kit.make_experiment(**given)
+    view = experiment.detector.panels[0]
+    listed = experiment.reflections
+    furthest = furthest_lit(listed, experiment.crystal.real_space)
+    assert 0.0 < furthest < 0.8 * longest_scattering(experiment.beam, view)
+    place, options = kit.whole(experiment), kit.Options(precision)
+    left_out = native.render_numerator(experiment, 0, *place, options)
+    monkeypatch.setattr(call, "furthest_lit", lambda *_: math.inf)
+    every = native.render_numerator(experiment, 0, *place, options)
+    assert np.array_equal(left_out, every)
+    assert np.count_nonzero(every) > 0
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_broad_spots_in_closed_form_are_not_cut_off_half_a_cell_away():
+    scene = closed_scenes.experiment(
+        {"crystal": {"cells": [1, 1, 1]}, "detector": {"distance_mm": 250}}
+    )
+    scene = replace(scene, reflections=reflections(np.full((3, 3, 3), 7.0), (-1, -1, -1)))
+    expected = closed_scenes.image(scene, closed_scenes.MODEL)
+    slow, fast = expected.shape
+    # Row by row, so that some are beyond as a whole.
+    rows = [closed_scenes.image(scene, tile=Tile(row, row + 1, 0, fast)) for row in range(slow)]
+    view = scene.detector.panels[0]
+    furthest = furthest_lit(scene.reflections, scene.crystal.real_space)
+    assert furthest < 0.8 * longest_scattering(scene.beam, view)
+    found = np.concatenate(rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12 * expected.max())
