@@ -53,10 +53,6 @@ def _write_smv(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) 
     return outside
 
 
-def _is_whole_smv(file: FrameFile) -> bool:
-    return file.begins(_smv_head(file), 2)
-
-
 def tiff_head(file: FrameFile) -> bytes:
     """Format all that stands before the pixels: header, directory, description."""
     (slow, fast), dtype = file.plate.shape, file.dtype
@@ -102,10 +98,6 @@ def write_tiff(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) 
     return 0
 
 
-def _is_whole_tiff(file: FrameFile) -> bool:
-    return file.begins(tiff_head(file), file.dtype.itemsize)
-
-
 def _write_npy(file: FrameFile, image: NDArray[Any], _: NDArray[np.bool_]) -> int:
     write_npy(file.path, image)
     return 0
@@ -136,9 +128,11 @@ def _is_whole_png(file: FrameFile) -> bool:
 
 
 FRAME_FORMATS: Final[dict[str, FrameFormat]] = {
-    "smv": FrameFormat(".img", _write_smv, _is_whole_smv),
+    "smv": FrameFormat(".img", _write_smv, lambda file: file.begins(_smv_head(file), 2)),
     "cbf": FrameFormat(".cbf", write_cbf, is_whole_cbf),
-    "tiff": FrameFormat(".tif", write_tiff, _is_whole_tiff),
+    "tiff": FrameFormat(
+        ".tif", write_tiff, lambda file: file.begins(tiff_head(file), file.dtype.itemsize)
+    ),
     "png": FrameFormat(".png", _write_png, _is_whole_png),
     "npy": FrameFormat(".npy", _write_npy, _is_whole_npy),
 }

@@ -125,7 +125,10 @@ def dataset_contact_sheet(dataset: xr.Dataset, path: str | Path, *, panel: int =
     sweep = [str(dim) for dim in images.dims if dim not in ("slow", "fast")]
     images = images.isel(dict.fromkeys(sweep[2:], 0))
     most = MAXIMUM_PICTURES ** (1 if len(sweep) > 1 else 2)
-    images = images.isel({dim: _thinned(images.sizes[dim], most) for dim in sweep[:2]})
+    for dim in sweep[:2]:
+        size = images.sizes[dim]
+        kept = np.linspace(0, size - 1, min(size, most)).round().astype(int)
+        images = images.isel({dim: kept})
     if len(sweep) < 2:
         axis = _sheet_axis(images, sweep[0]) if sweep else SheetAxis("", ("",))
         values = np.asarray(images.values, dtype=np.float64)
@@ -150,12 +153,6 @@ def _folded(
     rows = SheetAxis(axis.title, tuple(axis.labels[i * across] for i in range(down)))
     columns = SheetAxis("", tuple(f"+{i}" if i else "" for i in range(across)))
     return padded.reshape(down, across, *frames.shape[1:]), rows, columns
-
-
-def _thinned(size: int, maximum: int) -> list[int]:
-    """Positions kept of an axis: all, or `maximum` of them evenly spread, ends included."""
-    kept: list[int] = np.linspace(0, size - 1, min(size, maximum)).round().astype(int).tolist()
-    return kept
 
 
 def _sheet_axis(images: xr.DataArray, dim: str) -> SheetAxis:

@@ -184,7 +184,9 @@ def resume(
     directory = open_run(run)
     started = time.monotonic()
     check_version(directory)
-    _check_part(part)
+    if part is not None and not 1 <= part[0] <= part[1]:
+        problem = f"part {part[0]}/{part[1]} does not exist"
+        raise InputError(problem, source="--part", remedy="give i/N, 1 ≤ i ≤ N")
     with (
         shown_progress(progress, directory.objects.free_bytes) as display,
         Lease(directory.objects, part=part) as lease,
@@ -335,12 +337,3 @@ def rebuild_plan(run: RunDirectory) -> SweepPlan:
             f"the run has {run.manifest.plan_hash[:12]}); create a new run"
         )
     return plan
-
-
-def _check_part(part: Part | None) -> None:
-    if part is not None and not 1 <= part[0] <= part[1]:
-        raise InputError(
-            f"part {part[0]}/{part[1]} does not exist",
-            source="--part",
-            remedy="give i/N, 1 ≤ i ≤ N",
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -76,20 +76,17 @@ def verify(
     if not audit:
         return report
     settings = TaskSettings(threads or usable_cores())
-    stated = _auditable(directory, {item.unit for item in report.findings})
+    damaged_units = {item.unit for item in report.findings}
+    # Of sound units, and of the run's own class: others come with `--allow-mixed`.
+    stated = {
+        unit: receipt.digest
+        for unit, receipts in fold_receipts(directory).items()
+        for receipt in receipts
+        if receipt.numeric_class == directory.manifest.class_id and unit not in damaged_units
+    }
     drawn = sorted(random.Random(seed).sample(sorted(stated), min(audit, len(stated))))
     damaged = _audit(directory, {unit: stated[unit] for unit in drawn}, settings, on_unit)
     return replace(report, audited=tuple(drawn), damaged=(*report.damaged, *damaged))
-
-
-def _auditable(run: RunDirectory, damaged: Collection[int]) -> dict[int, str]:
-    """Stated digests of sound units, those of other classes (`--allow-mixed`) left out."""
-    return {
-        unit: receipt.digest
-        for unit, receipts in fold_receipts(run).items()
-        for receipt in receipts
-        if receipt.numeric_class == run.manifest.class_id and unit not in damaged
-    }
 
 
 def _audit(

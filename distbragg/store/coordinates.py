@@ -131,10 +131,7 @@ def label_images(
     import xarray as xr
 
     sweep_dims = tuple(dims)
-    variables = {
-        **axis_variables(coordinates),
-        **pixel_variables(experiment.detector),
-    }
+    variables = axis_variables(coordinates) | pixel_variables(experiment.detector)
     names = [name for name, _ in sweep_dims]
     if len(experiment.detector.panels) > 1:
         names.append("panel")

@@ -175,6 +175,9 @@ def group_files(
     store = MemoryStore(files)
     group = zarr.create_group(store, zarr_format=3, attributes=dict(group_attrs))
     itemsize = np.dtype(layout.dtype).itemsize
+    # Of CF: the coordinates which no dimension is named after.
+    others = [name for name, variable in coordinates.items() if variable.dims != (name,)]
+    listed = {"coordinates": " ".join(others)} if others else {}
     missing = {"_FillValue": fill_value(layout.dtype)} if np.dtype(layout.dtype).kind == "u" else {}
     group.create_array(
         IMAGES,
@@ -194,7 +197,7 @@ def group_files(
         ],
         fill_value=fill_value(layout.dtype),
         dimension_names=layout.dimension_names,
-        attributes={**image_attrs, **_non_index(coordinates), **missing},
+        attributes={**image_attrs, **listed, **missing},
     )
     for name, variable in coordinates.items():
         whole = tuple(max(1, size) for size in variable.values.shape)
@@ -227,9 +230,3 @@ def _create_coordinate(
         config=None if text else {"write_empty_chunks": True},
     )
     array[...] = values.astype(object) if text else values
-
-
-def _non_index(coordinates: Mapping[str, StoredVariable]) -> dict[str, str]:
-    """CF attribute that lists the coordinates which no dimension is named after."""
-    names = [name for name, variable in coordinates.items() if variable.dims != (name,)]
-    return {"coordinates": " ".join(names)} if names else {}
