@@ -207,3 +207,8 @@ def gpu_resources(client: Client) -> dict[str, float] | None:
     workers = worker_infos(client).values()
     declared = any(worker.get("resources", {}).get(RESOURCE, 0) >= 1 for worker in workers)
     return {RESOURCE: 1} if declared else None
+
+
+def worker_count(client: Client) -> int:
+    """Count the workers there are now; `scheduler_info` may list none."""
+    return len(client.nthreads())

@@ -9,15 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Self
 
-from distbragg.engine.events import (
-    Event,
-    RunStarted,
-    UnitFinished,
-    UnitRetried,
-    WorkerLeftOut,
-    WorkersChanged,
-    failure_kind,
-)
+from distbragg.engine import events
 
 PROCESSES_KEPT: Final = 512
 """Processes that are known by name; those that ended longest ago are only summed up."""
@@ -205,7 +197,9 @@ def _pairs(values: list[float]) -> list[float]:
 class RunProgress:
     """Counts, rates, time left and the share of time outside the kernel, from events."""
 
-    def __init__(self, started: RunStarted, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, started: events.RunStarted, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.started, self.clock = started, clock
         self.frames, self.workers = started.frames, started.workers
         self.frames_done = self.frames_failed = 0
@@ -226,15 +220,15 @@ class RunProgress:
         self._began = self.clock()
         self._recent: deque[tuple[float, int, float, int]] = deque([(self._began, 0, 0.0, 0)])
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take one event."""
-        if isinstance(event, UnitFinished):
+        if isinstance(event, events.UnitFinished):
             self._finish(event)
-        elif isinstance(event, UnitRetried):
+        elif isinstance(event, events.UnitRetried):
             self._fail(self.retries, event.unit, "tried again", event.reason)
-        elif isinstance(event, WorkersChanged):
+        elif isinstance(event, events.WorkersChanged):
             self.workers = event.workers
-        elif isinstance(event, WorkerLeftOut):
+        elif isinstance(event, events.WorkerLeftOut):
             self.left_out.append(str(event))
 
     @property
@@ -302,7 +296,7 @@ class RunProgress:
             "outside_kernel": self.outside_kernel,
         }
 
-    def _finish(self, event: UnitFinished) -> None:
+    def _finish(self, event: events.UnitFinished) -> None:
         outcome, frames = event.outcome, event.frames
         self.cost_done += event.cost
         if outcome.status == "failed":
@@ -328,7 +322,7 @@ class RunProgress:
         self.history.add(now - span.busy, now, span.frames, span.steps)
 
     def _fail(self, kinds: Counter[str], unit: int, fate: str, reason: str) -> None:
-        kinds[failure_kind(reason)] += 1
+        kinds[events.failure_kind(reason)] += 1
         told = {"time": self.elapsed_s, "unit": unit, "fate": fate, "reason": reason}
         self.failed_attempts.append(told)
 

@@ -101,10 +101,6 @@ def export_run(
     cluster, client, workers, on_event, progress
         As for `resume`.
 
-    Returns
-    -------
-    ExportResult
-
     Raises
     ------
     InputError

@@ -49,7 +49,7 @@ def extend(
     root: str | Path | None = None,
     force: bool = False,
 ) -> RunDirectory:
-    """Append frames to a finished run; `resume` renders them.
+    """Append frames to a finished run; return its new generation, which `resume` renders.
 
     Old frames keep their numbers, objects and receipts. An extension that was cut short is
     finished first; one that is there already is left alone.
@@ -63,11 +63,6 @@ def extend(
         A specification file may name files of this folder alone.
     force : bool
         Go on even if the disk cannot hold the new frames uncompressed.
-
-    Returns
-    -------
-    RunDirectory
-        The new generation.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def open_executor(
     # Loaded here, for a cluster alone: a run in this process starts without Dask.
     from distbragg.clusters.open import open_client
     from distbragg.engine.dask_executor import DaskExecutor
-    from distbragg.engine.dask_workers import dashboard_link, gpu_resources
+    from distbragg.engine.dask_workers import dashboard_link, gpu_resources, worker_count
 
     with open_client(where, workers=workers, devices=devices) as opened:
         client = opened.client
@@ -112,7 +112,7 @@ def open_executor(
                 work=work or default_work(),
                 resources=gpu_resources(client) if gpu_only else None,
                 on_event=told,
-                workers=len(client.nthreads()),  # `scheduler_info` may list none
+                workers=worker_count(client),
                 dashboard=link,
                 worker_patience_s=opened.patience_s,
                 trouble=opened.trouble,

@@ -82,20 +82,13 @@ def plan(
 
     Parameters
     ----------
-    spec : SweepSpec, ExperimentSpec or path
-    overrides : sequence of "dotted.path=value"
-        For a specification file.
+    spec, overrides, root
+        As for `create`.
     out : path, optional
         Where the run would lie; checks the room on that disk.
     workers : int
         Workers that share this machine's memory, or parts of a job array; the wall time is told
         for both.
-    root : path, optional
-        A specification file may name files of this folder alone.
-
-    Returns
-    -------
-    PlanSummary
 
     Raises
     ------

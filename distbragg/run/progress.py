@@ -10,16 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from distbragg.engine.events import (
-    Event,
-    EventCallback,
-    JobsSubmitted,
-    RunStarted,
-    TileFinished,
-    UnitFinished,
-    UnitRetried,
-    WorkerLeftOut,
-)
+from distbragg.engine import events
 from distbragg.engine.progress import DiskWatch, RunProgress
 from distbragg.engine.work import UnitOutcome
 from distbragg.quantities import counted, duration, quoted, scaled
@@ -56,7 +47,7 @@ class ProgressDisplay:
         self._clock = clock
         self._part = 0.0
         self._causes: set[tuple[str, str]] = set()
-        self.run = RunProgress(RunStarted(units=0, frames=0, cost=0.0, workers=0), clock)
+        self.run = RunProgress(events.RunStarted(units=0, frames=0, cost=0.0, workers=0), clock)
 
     def __enter__(self) -> Self:
         return self
@@ -65,12 +56,12 @@ class ProgressDisplay:
         if self.run.frames:
             self._screen.update(last=True)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: events.Event) -> None:
         """Take one event."""
-        if isinstance(event, JobsSubmitted):
+        if isinstance(event, events.JobsSubmitted):
             count = counted(len(event.numbers), "job")
             self._say(f"{count} submitted to {event.kind}: {', '.join(event.numbers)}")
-        elif isinstance(event, RunStarted):
+        elif isinstance(event, events.RunStarted):
             if event.dashboard:
                 self._say(f"dashboard: {event.dashboard}")
             if event.frames:
@@ -79,15 +70,15 @@ class ProgressDisplay:
         elif self.run.frames:
             self._follow(event)
 
-    def _follow(self, event: Event) -> None:
+    def _follow(self, event: events.Event) -> None:
         self.run(event)
-        if isinstance(event, TileFinished):
+        if isinstance(event, events.TileFinished):
             self._part = event.done / max(event.total, 1)
-        elif isinstance(event, UnitRetried):
+        elif isinstance(event, events.UnitRetried):
             self._say_once(event.unit, "tried again", event.reason)
-        elif isinstance(event, WorkerLeftOut):
+        elif isinstance(event, events.WorkerLeftOut):
             self._say(str(event))
-        elif isinstance(event, UnitFinished):
+        elif isinstance(event, events.UnitFinished):
             self._part = 0.0
             if event.outcome.status == "failed":
                 self._say_once(event.outcome.unit, "set aside", event.outcome.reason)
@@ -251,7 +242,7 @@ def in_notebook() -> bool:
 @contextmanager
 def shown_progress(
     progress: Progress, disk_free: Callable[[], int | None] | None = None
-) -> Iterator[EventCallback | None]:
+) -> Iterator[events.EventCallback | None]:
     """Yield an `on_event` that shows the progress of a run; None where none is wanted."""
     if not progress:
         yield None
@@ -271,12 +262,12 @@ def shown_tiles(progress: Progress, on_tile: TileCallback | None) -> Iterator[Ti
         if tell is None:
             yield on_tile
             return
-        tell(RunStarted(units=1, frames=1, cost=1.0, workers=1))
+        tell(events.RunStarted(units=1, frames=1, cost=1.0, workers=1))
 
         def told(done: int, total: int) -> None:
-            tell(TileFinished(unit=0, frame=0, done=done, total=total))
+            tell(events.TileFinished(unit=0, frame=0, done=done, total=total))
             if done == total:
-                tell(UnitFinished(UnitOutcome(0, "done", 1, {}), cost=1.0))
+                tell(events.UnitFinished(UnitOutcome(0, "done", 1, {}), cost=1.0))
             if on_tile is not None:
                 on_tile(done, total)
 

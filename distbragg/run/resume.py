@@ -12,14 +12,8 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from distbragg._version import __version__
+from distbragg.engine import events
 from distbragg.engine.context import RunContext
-from distbragg.engine.events import (
-    EventCallback,
-    RunStarted,
-    UnitFinished,
-    WorkerLeftOut,
-    each_of,
-)
 from distbragg.engine.work import DEFAULT_ATTEMPTS, TaskSettings, UnitFunctions, UnitOutcome
 from distbragg.errors import EnvironmentFailure, ExitStatus, InputError, RefusedError
 from distbragg.models.build import build_reflections, reflections_key
@@ -53,7 +47,7 @@ class ResumeOptions(TypedDict, total=False):
     client: ClientLike | None
     workers: int | None
     threads: int | None
-    on_event: EventCallback | None
+    on_event: events.EventCallback | None
     part: Part | None
     form: Form | None
     window: int | None
@@ -78,18 +72,10 @@ def sweep(
 
     Parameters
     ----------
-    spec : SweepSpec, ExperimentSpec or path
-    out : path
-    overrides : sequence of "dotted.path=value"
-        For a specification file.
-    root, force
+    spec, out, overrides, root, force
         As for `create`.
     **options
         Those of `resume`.
-
-    Returns
-    -------
-    RunResult
 
     Raises
     ------
@@ -106,7 +92,7 @@ def resume(
     client: ClientLike | None = None,
     workers: int | None = None,
     threads: int | None = None,
-    on_event: EventCallback | None = None,
+    on_event: events.EventCallback | None = None,
     part: Part | None = None,
     form: Form | None = None,
     window: int | None = None,
@@ -192,7 +178,7 @@ def resume(
         Lease(directory.objects, part=part) as lease,
         _refusals_told(),
     ):
-        on_event = each_of(on_event, display)
+        on_event = events.each_of(on_event, display)
         if part is None:
             directory = finish_extension(directory)
         states = unit_states(directory)
@@ -239,7 +225,7 @@ def resume(
                 for outcome in outcomes:
                     lease.check()
                     frames = execution.take(outcome)
-                    executor.tell(UnitFinished(outcome, frames, float(costs[outcome.unit])))
+                    executor.tell(events.UnitFinished(outcome, frames, float(costs[outcome.unit])))
         directory.objects.flush(f"{STATE_DIR}/{RECEIPTS_DIR}/")
         directory.objects.sweep_partial(ours)  # of workers that were lost on the way
     return execution.result(executor.left_out)
@@ -265,11 +251,11 @@ class _Execution:
 
     def begins(
         self, todo: Sequence[int], cost: float, workers: int = 1, dashboard: str = ""
-    ) -> RunStarted:
+    ) -> events.RunStarted:
         """Return the event that tells what is to be done."""
         frames = sum(map(self._run.layout.frame_count, todo))
         title = str(self._run.manifest.sweep["experiment"].get("title", ""))
-        return RunStarted(len(todo), frames, cost, workers, dashboard, self._run.url, title)
+        return events.RunStarted(len(todo), frames, cost, workers, dashboard, self._run.url, title)
 
     def take(self, outcome: UnitOutcome) -> int:
         """Count an outcome, and record a failure; return how many frames it is of."""
@@ -282,7 +268,7 @@ class _Execution:
             record_failure(self._run, outcome.unit, outcome.attempts, outcome.reason)
         return frames
 
-    def result(self, left_out: Iterable[WorkerLeftOut] = ()) -> RunResult:
+    def result(self, left_out: Iterable[events.WorkerLeftOut] = ()) -> RunResult:
         """Count what the stack holds now; this reads the ledger, not this process's memory."""
         states, frame_count = unit_states(self._run), self._run.layout.frame_count
         disputed = dict.fromkeys(states.disputed.intersection(self._wanted), DISPUTED)
