@@ -251,8 +251,7 @@ class JobKeeper:
         self._unseen = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="job-keeper", daemon=True)
-        self.trouble = ""
-        """Why more jobs would not help; empty while there is hope."""
+        self.trouble = ""  # why more jobs would not help; empty while there is hope
 
     def __enter__(self) -> JobKeeper:
         """Submit the jobs; errors of the batch system are the caller's."""

@@ -35,10 +35,7 @@ from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, um_to_m
 __all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key", "resolve"]
 
 _MAXIMUM_OVERSAMPLE: Final = 100_000
-
-_LARGEST_INDEX: Final = 1e6
-"""Beyond it float64 no longer holds (h, k, l) to the promised 1e-10."""
-
+_LARGEST_INDEX: Final = 1e6  # beyond it float64 no longer holds (h, k, l) to the promised 1e-10
 _INTERPOLATE_UP_TO: Final = 2
 _DEFAULT_DENSITY_G_PER_CM3: Final = 1.0
 _CM3_PER_M3: Final = 1.0e6

@@ -47,8 +47,7 @@ from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, deg_to_rad, mm_t
 
 _PHI_FIELDS: Final = ("goniometer.oscillation_deg", "goniometer.step_deg", "goniometer.steps")
 _ROUNDING_NOISE: Final = 1e-12
-_PROGRAM_START: Final = Ran1(DEFAULT_MOSAIC_SEED)
-"""The generator as the C program starts with it."""
+_PROGRAM_START: Final = Ran1(DEFAULT_MOSAIC_SEED)  # the generator as the C program starts with it
 
 
 def build_crystal(

@@ -13,11 +13,11 @@ from distbragg.read.text import remembered
 
 if TYPE_CHECKING:
     from distbragg.read.groups import Group
+    from distbragg.read.symmetry import CellSix
 
 __all__ = ["detect_format", "file_cell", "read_structure_factors"]
 
 Format = Literal["auto"] | Kind
-CellSix = tuple[float, float, float, float, float, float]
 
 
 @dataclass(frozen=True, slots=True)

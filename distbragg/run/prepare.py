@@ -56,11 +56,9 @@ def as_sweep(
     return load_any(Path(spec), overrides, root=root)
 
 
-def as_experiment(
-    spec: SpecLike, overrides: Sequence[str] = (), *, root: str | Path | None = None
-) -> ExperimentSpec:
+def as_experiment(spec: SpecLike, overrides: Sequence[str] = ()) -> ExperimentSpec:
     """Return one experiment, as `as_sweep`; refuse a sweep of several frames."""
-    sweep = as_sweep(spec, overrides, root=root)
+    sweep = as_sweep(spec, overrides)
     if sweep.frames > 1:
         raise InputError(
             f"is a sweep of {sweep.frames} frames, where one experiment is needed",

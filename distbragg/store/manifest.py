@@ -31,6 +31,7 @@ from distbragg.store.objects import Objects
 
 SCHEMA = 1
 MAX_BYTES = 1 << 28
+SHOWN = 4  # differences between two runs that a message names
 PRIVATE = ("host", "user", "command")  # what provenance says of a person or a machine
 _SECTIONS = {"identity", "compute", "summary", "provenance", "run_id"}
 _MAPPINGS = ("sweep", "plan", "numeric_class", "compute", "summary", "provenance")
@@ -196,14 +197,14 @@ def _check_types(identity: Mapping[str, Any], body: Mapping[str, Any], source: s
         raise DamageError(f"{source}: the parent generation cannot be read")
 
 
-def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], limit: int = 4) -> str:
+def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """One readable line on how two plain mappings differ: `path: theirs here, ours given`."""
     lines = [
         f"{path}: {_short(there)} in the run, {_short(here)} now"
         for path, here, there in _differences(ours, theirs, "")
     ]
-    more = f" and {len(lines) - limit} more" if len(lines) > limit else ""
-    return "; ".join(lines[:limit]) + more
+    more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return "; ".join(lines[:SHOWN]) + more
 
 
 def _differences(ours: object, theirs: object, path: str) -> Iterator[tuple[str, object, object]]:
