@@ -29,7 +29,8 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, components, cross, rotation_about, unit
 from distbragg.physics import arrays
 from distbragg.physics.arrays import Array, Triple
-from distbragg.physics.closed_form import Incidence, Relps, Spindle
+from distbragg.physics.closed_form import Incidence, Relps
+from distbragg.physics.closed_rotation import Spindle
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,

@@ -27,13 +27,8 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
 from distbragg.physics.arrays import Triple, constant, unit
-from distbragg.physics.closed_form import (
-    Incidence,
-    Relps,
-    Spindle,
-    mean_over_rotation,
-    mean_transform,
-)
+from distbragg.physics.closed_form import Incidence, Relps, mean_transform
+from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,

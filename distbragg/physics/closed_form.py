@@ -1,11 +1,12 @@
-"""A Gaussian crystal's mean transform over mosaicity, divergence, wavelength and rotation.
+"""A Gaussian crystal's mean transform over mosaicity, divergence and wavelength.
 
 The transform of a finite Gaussian crystal about a reflection g is exp(−½ Δᵀ C⁻¹ Δ), with
 Δ = q − g in the crystal's frame. The crystal's domains are turned by random rotation vectors ω
 of covariance M, the incident direction departs from s₀ by δ of covariance D, normal
 distributions both. What a pixel sees is the mean over ω and δ, over the spectrum, and over the
-rotation about the spindle. To first order all of these displace q by vectors that add up, and a
-mean of Gaussians is a Gaussian: covariances add, Σ = C + D k² + the image of M.
+rotation about the spindle (`closed_rotation`). To first order all of these displace q by
+vectors that add up, and a mean of Gaussians is a Gaussian: covariances add, Σ = C + D k² + the
+image of M.
 
 Three things bend that picture, and at low angles they matter:
 
@@ -19,20 +20,19 @@ Three things bend that picture, and at low angles they matter:
 - The incident direction is a unit vector: δ²/2 of it is lost along s₀.
 
 The spectrum and the rotation are integrated at the end, each about its own posterior: lines are
-summed as they are, a normal spectrum by Gauss-Hermite nodes, the rotation by an error function.
+summed as they are, a normal spectrum by Gauss-Hermite nodes.
 docs/explanation/closed-form.md derives all this and tells how exact it is.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import reduce
 from typing import Final
 
 import numpy as np
 
-from distbragg.models.vectors import turn_about
 from distbragg.physics.arrays import (
     Array,
     Triple,
@@ -54,14 +54,8 @@ _SPECTRUM_WEIGHTS: Final = tuple(
     (np.polynomial.hermite_e.hermegauss(7)[1] / math.sqrt(2.0 * math.pi)).tolist()
 )
 
-_TURN_STEPS: Final = 3
-"""Newton steps towards the angle at which a reflection passes a ray."""
-
 _MOST_BEND: Final = 0.2
 """What curvature may add to the logarithm, as a share of what the displacement takes from it."""
-
-_STILL: Final = 1e-6
-"""Curvature over the whole rotation, below which a parabola is a straight line."""
 
 _NO_LENGTH: Final = 1e-12
 """What stands for |g| of the point 000, 1/Å."""
@@ -71,12 +65,6 @@ _BEHIND: Final = 1e-12
 
 _FLAT: Final = 1e-5
 """Sagitta of the mosaic spread beside the crystal's own width, below which nothing is curved."""
-
-_OFF: Final = 1e-3
-"""By how much a pull is changed to see how a mean changes, in widths of what it weighs."""
-
-_FURTHEST: Final = 5.0
-"""Distance of the passing angle from the rotation, in √2 standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,24 +111,7 @@ class Incidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Spindle:
-    """A uniform rotation of the crystal.
-
-    Attributes
-    ----------
-    axis : three float64
-        Unit vector.
-    start, stop : float, rad
-        From where to where.
-    """
-
-    axis: Triple
-    start: float
-    stop: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
+class Frame:
     """What belongs to the reflections alone, in the frame (ĝ, t₁, t₂) of each.
 
     `crystal` is C, averaged over turns about ĝ; `turned` its change with such a turn, and `twist`
@@ -159,7 +130,7 @@ class _Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class Sight:
     """A view of reflections from rays, in the frames of the reflections.
 
     At wavenumber k a ray's displacement is k `per_k` + `fixed`.
@@ -194,111 +165,13 @@ def mean_transform(relps: Relps, incidence: Incidence, ray: Triple) -> Array:
     (...) float64
         At most 1; all arguments broadcast against each other.
     """
-    log = _log_over_spectrum(_frame_of(relps), incidence, ray)
+    log = log_over_spectrum(frame_of(relps), incidence, ray)
     return module_of(log).exp(log)
 
 
-def mean_over_rotation(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> Array:
-    """Return the mean of `mean_transform` over a uniform rotation of the crystal.
-
-    The logarithm is a parabola of the angle about the angle at which the reflection passes the
-    ray, or the end of the rotation that is nearest to it; so the mean is a difference of error
-    functions. A rotation of several degrees is to be cut into parts.
-    """
-    return seen_in_rotation(relps, incidence, ray, spindle)[0]
-
-
-def seen_in_rotation(
-    relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle
-) -> tuple[Array, Array]:
-    """Return `mean_over_rotation`, and the mean angle at which it is seen, rad."""
-    frame, axis = _frame_of(relps), spindle.axis
-    velocity = cross(axis, relps.place)
-    speed: Triple = (0.0, dot(velocity, frame.axes[1]), dot(velocity, frame.axes[2]))
-    angle = 0.0 * speed[1] + 0.5 * (spindle.start + spindle.stop)
-    for _ in range(_TURN_STEPS):
-        seen, towards = _seen_from_crystal(incidence, ray, axis, angle)
-        pull, stiff = _passing(frame, seen, towards, speed)
-        ahead = pull / (stiff + _STILL / (spindle.stop - spindle.start) ** 2)
-        angle = constant(module_of(ahead).clip(angle + ahead, spindle.start, spindle.stop))
-    step = constant(1.0 / (stiff + 4.0 / (spindle.stop - spindle.start) ** 2)) ** 0.5
-    before, here, after = (
-        _log_over_spectrum(frame, *_seen_from_crystal(incidence, ray, axis, angle + off))
-        for off in (-step, 0.0, step)
-    )
-    pull = 0.5 * (after - before) / step
-    stiff = (2.0 * here - after - before) / (step * step)
-    ends = spindle.start - angle, spindle.stop - angle
-    share = _parabola_mean(pull, stiff, *ends)
-    return module_of(here).exp(here) * share, angle + _parabola_centre(pull, stiff, *ends)
-
-
-def _seen_from_crystal(
-    incidence: Incidence, ray: Triple, axis: Triple, angle: Array
-) -> tuple[Incidence, Triple]:
-    """Turn beam and rays back by the angle that the crystal has turned."""
-    module = module_of(angle)
-    turn = (axis, -module.sin(angle), module.cos(angle))
-    one, two = incidence.spread
-    turned = replace(
-        incidence,
-        direction=turn_about(incidence.direction, *turn),
-        spread=(turn_about(one, *turn), turn_about(two, *turn)),
-    )
-    return turned, turn_about(ray, *turn)
-
-
-def _passing(
-    frame: _Frame, incidence: Incidence, ray: Triple, speed: Triple
-) -> tuple[Array, Array]:
-    """Return how the logarithm falls with the angle: its slope and minus its curvature.
-
-    To first order in the displacements, and with the spectrum among them.
-    """
-    sight = _sight_of(frame, incidence, ray)
-    wavenumber, radial = incidence.wavenumber, incidence.width * sight.length
-    total = _flat(frame, sight, wavenumber, 1.0) + frame.rotated
-    first, *others = total.parts
-    inverse = Symmetric((first + radial * radial, *others)).inverse()
-    d = sight.displaced(wavenumber)
-    return inverse.between(speed, d), inverse.between(speed, speed)
-
-
-def _parabola_mean(pull: Array, stiff: Array, start: Array, stop: Array) -> Array:
-    """Return the mean of exp(pull·x − ½ stiff·x²) over x from start to stop."""
-    module = module_of(stiff)
-    width = stop - start
-    stiff = module.clip(stiff, _STILL / (width * width), None)
-    sharp = root(0.5 * stiff)
-    # Beyond this the reflection is so far outside that nothing is left of it.
-    peak = module.clip(pull / (2.0 * sharp), -_FURTHEST, _FURTHEST)
-    area = _erf(sharp * stop - peak) - _erf(sharp * start - peak)
-    return module.exp(peak * peak) * area * (0.5 * math.sqrt(math.pi)) / (sharp * width)
-
-
-def _parabola_centre(pull: Array, stiff: Array, start: Array, stop: Array) -> Array:
-    """Return the mean of x where `_parabola_mean` weighs it: how its logarithm grows with pull."""
-    module = module_of(stiff)
-    width = stop - start
-    off = _OFF * root(module.clip(stiff, 1.0 / (width * width), None))
-    more, less = (
-        module.log(_parabola_mean(pull + step, stiff, start, stop)) for step in (off, -off)
-    )
-    return (more - less) / (2.0 * off)
-
-
-def _erf(argument: Array) -> Array:
-    module = module_of(argument)
-    if module is not np:
-        return module.erf(argument)
-    from scipy import special  # here, since it takes long to load, and most frames need it not
-
-    return special.erf(argument)
-
-
-def _log_over_spectrum(frame: _Frame, incidence: Incidence, ray: Triple) -> Array:
+def log_over_spectrum(frame: Frame, incidence: Incidence, ray: Triple) -> Array:
     """Return the logarithm of the mean over a normal spectrum, by Gauss-Hermite nodes."""
-    sight = _sight_of(frame, incidence, ray)
+    sight = sight_of(frame, incidence, ray)
     wavenumber, width = incidence.wavenumber, incidence.width
     if isinstance(width, float) and width == 0.0:
         return _log_mean(frame, sight, wavenumber)
@@ -315,11 +188,9 @@ def _log_over_spectrum(frame: _Frame, incidence: Incidence, ray: Triple) -> Arra
     return most + module.log(total * (spread / width))
 
 
-def _posterior(
-    frame: _Frame, sight: _Sight, wavenumber: Array, width: Array
-) -> tuple[Array, Array]:
+def _posterior(frame: Frame, sight: Sight, wavenumber: Array, width: Array) -> tuple[Array, Array]:
     """Return mean and standard deviation of k where a reflection is seen, to first order."""
-    flat = _flat(frame, sight, wavenumber, 1.0)
+    flat = flat_part(frame, sight, wavenumber, 1.0)
     inverse = (flat + frame.rotated).inverse()
     rate, (x, y, z) = sight.per_k, sight.fixed
     # At the direct beam no wavelength moves the point 000.
@@ -333,7 +204,7 @@ def _posterior(
     return (pull + wavenumber * prior) / precision, root(1.0 / precision)
 
 
-def _frame_of(relps: Relps) -> _Frame:
+def frame_of(relps: Relps) -> Frame:
     """Turn to the frames of the reflections what depends on nothing else."""
     length, forward = _length_of(relps.place)
     axes = (forward, *_tangents(forward))
@@ -347,7 +218,7 @@ def _frame_of(relps: Relps) -> _Frame:
     # At least so thin is the crystal's transform in its thinnest direction.
     thin = root(volume) * 2.0 / crystal.trace()
     curved = floats(constant(mosaic.trace() * length) > constant(2.0 * _FLAT * thin))
-    return _Frame(
+    return Frame(
         axes=axes,
         length=length,
         crystal=crystal + Symmetric(tuple(part * half for part in twice.parts)),
@@ -378,7 +249,7 @@ def _tangents(forward: Triple) -> tuple[Triple, Triple]:
     return first, cross(forward, first)
 
 
-def _sight_of(frame: _Frame, incidence: Incidence, ray: Triple) -> _Sight:
+def sight_of(frame: Frame, incidence: Incidence, ray: Triple) -> Sight:
     """Look at reflections along rays."""
     s0 = incidence.direction
     u = (ray[0] - s0[0], ray[1] - s0[1], ray[2] - s0[2])
@@ -393,7 +264,7 @@ def _sight_of(frame: _Frame, incidence: Incidence, ray: Triple) -> _Sight:
     stretch = frame.length / (length * root(half)) * curved
     one, two = incidence.spread
     spread = outer(one) + outer(two)
-    return _Sight(
+    return Sight(
         spread=spread.within(frame.axes),
         forward=(dot(s0, forward), dot(s0, first), dot(s0, second)),
         length=length,
@@ -402,7 +273,7 @@ def _sight_of(frame: _Frame, incidence: Incidence, ray: Triple) -> _Sight:
     )
 
 
-def _log_mean(frame: _Frame, sight: _Sight, wavenumber: Array) -> Array:
+def _log_mean(frame: Frame, sight: Sight, wavenumber: Array) -> Array:
     """Return the logarithm of the mean for one wavelength.
 
     d is the displacement in the frame of g, Σ = F + R of a flat and a rotated part, y = Σ⁻¹ d.
@@ -410,7 +281,7 @@ def _log_mean(frame: _Frame, sight: _Sight, wavenumber: Array) -> Array:
     """
     length = frame.length
     scale = _scale(frame, sight, wavenumber)
-    flat = _flat(frame, sight, wavenumber, scale)
+    flat = flat_part(frame, sight, wavenumber, scale)
     total = flat + frame.rotated
     inverse = total.inverse()
     y, d = _displaced(frame, sight, wavenumber, flat, inverse)
@@ -429,20 +300,20 @@ def _log_mean(frame: _Frame, sight: _Sight, wavenumber: Array) -> Array:
     return 0.5 * module.log(frame.volume * scale**4 / total.determinant()) - 0.5 * steep + bend
 
 
-def _scale(frame: _Frame, sight: _Sight, wavenumber: Array) -> Array:
+def _scale(frame: Frame, sight: Sight, wavenumber: Array) -> Array:
     """Return how many times a flat length across counts as an angle times |g|."""
     curved = frame.length / (wavenumber * sight.length)
     return curved * frame.curved + (1.0 - frame.curved)
 
 
-def _flat(frame: _Frame, sight: _Sight, wavenumber: Array, scale: Array) -> Symmetric:
+def flat_part(frame: Frame, sight: Sight, wavenumber: Array, scale: Array) -> Symmetric:
     """Return F, of what does not rotate; lengths across g count `scale` times as much."""
     spread = sight.spread.scaled(wavenumber, wavenumber * scale)
     return frame.crystal.scaled(1.0, scale) + spread
 
 
 def _displaced(
-    frame: _Frame, sight: _Sight, wavenumber: Array, flat: Symmetric, inverse: Symmetric
+    frame: Frame, sight: Sight, wavenumber: Array, flat: Symmetric, inverse: Symmetric
 ) -> tuple[Triple, Triple]:
     """Return y and d, after the sagitta of the flat part and what the divergence loses along s₀."""
     scale = _scale(frame, sight, wavenumber)
@@ -491,7 +362,7 @@ def _turned(angle: Triple, change: Symmetric, y: Triple, inverse: Symmetric) -> 
     return 0.5 * mean * even - change.between(y, inverse.times(angle))
 
 
-def _twisted(frame: _Frame, y: Triple, inverse: Symmetric) -> Array:
+def _twisted(frame: Frame, y: Triple, inverse: Symmetric) -> Array:
     """Return the mean of ½ ω_g zᵀ J m: a turn about g turns the rotated part m by half of it.
 
     To second order exp(ω) is a turn about g by ω_g and then one across it by ω + ½ ω_g ĝ × ω.

@@ -21,7 +21,8 @@ from distbragg.matrices import dot3, inverse3, matmul3, norm3, transposed
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal
 from distbragg.models.vectors import Float64Array, IntArray, components, rotation_about
-from distbragg.physics.closed_form import Incidence, Relps, Spindle
+from distbragg.physics.closed_form import Incidence, Relps
+from distbragg.physics.closed_rotation import Spindle
 from distbragg.physics.symmetric import Symmetric
 from distbragg.shapes import SHAPES
 

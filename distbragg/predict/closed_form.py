@@ -22,7 +22,8 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray, components
 from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
 from distbragg.physics.arrays import Triple
-from distbragg.physics.closed_form import Incidence, Relps, mean_transform, seen_in_rotation
+from distbragg.physics.closed_form import Incidence, Relps, mean_transform
+from distbragg.physics.closed_rotation import seen_in_rotation
 from distbragg.physics.factors import (
     capture_fraction,
     polarization_factor,

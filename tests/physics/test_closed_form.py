@@ -10,13 +10,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from distbragg.physics.closed_form import (
-    Incidence,
-    Relps,
-    Spindle,
-    mean_over_rotation,
-    mean_transform,
-)
+from distbragg.physics.closed_form import Incidence, Relps, mean_transform
+from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
 from distbragg.physics.symmetric import Symmetric
 from tests.gaussian_crystal import Scene, mean_by_sampling
 from tests.gaussian_crystal import mean_over_rotation as rotated_by_sampling

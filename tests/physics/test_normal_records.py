@@ -12,7 +12,8 @@ from distbragg.kernel import native
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.build import build_experiment
-from distbragg.physics.closed_form import Incidence, Relps, Spindle, mean_over_rotation
+from distbragg.physics.closed_form import Incidence, Relps
+from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
 from distbragg.physics.factors import intensity_scale
 from distbragg.physics.symmetric import Symmetric
 from distbragg.plan.frame import SourceChunk, Tile
