@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native import counts as native_counts
-from distbragg.kernel.tile import DeviceSum, active_positions, pixel_coordinates
+from distbragg.kernel.tile import DeviceSum, active_positions, frame_pixel, pixel_coordinates
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.arrays import Array, floats
 from distbragg.physics.factors import PixelFactors, background_start, intensity_scale
-from distbragg.plan.frame import Tile, is_only_scaled
+from distbragg.plan.frame import Tile, sums_are_scaled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,7 @@ def finalize_into(
 
 def _row_blocks(experiment: Experiment, tile: Tile) -> list[Tile]:
     """Cut a tile into the blocks of whole rows that are finished at once."""
-    if is_only_scaled(experiment):
+    if _is_only_scaled(experiment):
         return [tile]
     pixels = _NOISE_BLOCK_PIXELS if experiment.noise.photon else _BLOCK_PIXELS
     rows = max(1, pixels // (tile.fast_stop - tile.fast_start))
@@ -113,12 +113,16 @@ def _finish_block(
     if not active.any():
         out[...] = 0.0
         return
-    if is_only_scaled(experiment):
+    if _is_only_scaled(experiment):
         np.multiply(numerator, intensity_scale(experiment), out=out, casting="same_kind")
     else:
         out[...] = _values(experiment, panel, block, numerator, frame=frame)
     if not view.fully_active:
         out[~active] = 0.0
+
+
+def _is_only_scaled(experiment: Experiment) -> bool:
+    return sums_are_scaled(experiment) and not experiment.noise.photon
 
 
 def expected_photons(
@@ -129,7 +133,7 @@ def expected_photons(
     `slow` and `fast` are float64 indices on the panel that broadcast to the numerator's shape.
     """
     scale = intensity_scale(experiment)
-    if experiment.physics == "exact":
+    if sums_are_scaled(experiment):
         return numerator * scale
     factors = PixelFactors(experiment, panel, slow, fast).product()
     return (numerator + background_start(experiment)) * scale * factors
@@ -153,17 +157,12 @@ def _values(
         return photons
     positions = active_positions(experiment.detector.panels[panel], block)
     slow, fast = pixel_coordinates(block, positions)
-    pixels = _frame_pixels(experiment, panel, slow.astype(np.int64), fast.astype(np.int64))
+    shape = experiment.detector.panels[panel].shape
+    pixels = frame_pixel(panel, shape, slow.astype(np.int64), fast.astype(np.int64))
     means = photons.reshape(-1)[positions]
     counts = np.zeros(block.pixels)
     counts[positions] = draw_counts(means, pixels, seed=experiment.noise.seed, frame=frame)
     return counts.reshape(block.shape)
-
-
-def _frame_pixels(experiment: Experiment, panel: int, slow: Array, fast: Array) -> Array:
-    """Index of each pixel within the frame, panels included, int64."""
-    rows, columns = experiment.detector.panels[panel].shape
-    return slow * columns + fast + panel * rows * columns
 
 
 def draw_counts(means: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
@@ -212,7 +211,7 @@ def _finish_on_device(
             sums = numerator.values[chosen]
             values = expected_photons(experiment, panel, sums, floats(slow), floats(fast))
             if experiment.noise.photon:
-                pixels = _frame_pixels(experiment, panel, slow, fast)
+                pixels = frame_pixel(panel, view.shape, slow, fast)
                 seed = experiment.noise.seed
                 values = noise.poisson_counts(values, pixels, seed=seed, frame=frame)
             finished[chosen] = values.to(dtype)

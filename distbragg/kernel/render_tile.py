@@ -12,7 +12,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.tile import TileSum, active_positions
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
-from distbragg.plan.frame import SourceChunk, Tile, is_only_scaled
+from distbragg.plan.frame import SourceChunk, Tile, sums_are_scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,13 @@ class TilePhotons:
     out: NDArray[Any]
     """(slow, fast) float32 or float64, the tile's place in its frame. Every pixel is written; a
     value too large for its type becomes infinite."""
+    frame: int = 0
+    """Index of the frame in its sweep; keys the noise."""
 
 
 def finishes_in_kernel(experiment: Experiment, options: KernelOptions) -> bool:
-    """Whether `native.render_photons` can make the photons of a frame."""
-    return is_only_scaled(experiment) and options.kernel == "native"
+    """Whether `native.render_photons` can make the photons, or counts, of a frame."""
+    return sums_are_scaled(experiment) and options.kernel == "native"
 
 
 def render_tile(

@@ -150,13 +150,18 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
         ),
     ),
     (
-        "Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.",
+        "Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.\n"
+        "Where they are counted rows of the tile lie as far apart as those of its panel.",
         (
             Fields(REALS_OUT, "numerators"),
             Fields(SINGLES_OUT, "photons_f32"),
             Fields(REALS_OUT, "photons_f64"),
             Fields(REAL, "photon_scale"),
             Fields(INTEGER, "row_stride", "numbers from a row of the tile to the next"),
+            Fields(INTEGER, "counted", "Poisson counts are written in place of their means"),
+            Fields(INTEGER, "noise_seed noise_frame", "64 bits each, of no sign"),
+            Fields(INTEGER, "first_pixel", "number of the tile's first pixel within the frame"),
+            Fields(REALS_IN, "log_factorials", "(16,) ln(k!)"),
         ),
     ),
     (

@@ -9,11 +9,11 @@ import numpy as np
 
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array, IntArray
+from distbragg.physics.arrays import Array
 from distbragg.plan.frame import Tile
 
 if TYPE_CHECKING:
     from torch import Tensor
-
 
 def active_positions(panel: Panel, tile: Tile) -> IntArray:
     """Return the row-major positions within `tile` of its active pixels, (active,) int64."""
@@ -25,6 +25,12 @@ def pixel_coordinates(tile: Tile, positions: IntArray) -> tuple[Float64Array, Fl
     """Return global slow and fast indices of row-major positions of a tile, as float64."""
     slow, fast = np.divmod(positions, tile.fast_stop - tile.fast_start)
     return (tile.slow_start + slow).astype(np.float64), (tile.fast_start + fast).astype(np.float64)
+
+
+def frame_pixel(panel: int, shape: tuple[int, int], slow: Array, fast: Array) -> Array:
+    """Return the number of a pixel within the frame, panels of one shape one after another."""
+    rows, columns = shape
+    return slow * columns + fast + panel * rows * columns
 
 
 class DeviceSum:

@@ -28,6 +28,7 @@ AVX-512 and one without."""
 
 EXPECTED_EAGER_STEPS_PER_S: Final = 1.0e7
 EXPECTED_PIXEL_S: Final = 3.0e-8
+EXPECTED_NOISE_S: Final = 1.5e-8
 EXPECTED_FRAME_S: Final = 1.5e-3
 EXPECTED_LABEL_S: Final = 3.5e-7
 """Seconds per reflection of the table for predicting a frame's spots."""

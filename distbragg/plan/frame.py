@@ -221,9 +221,9 @@ class FramePlan:
         return {**_content(self), "plan_hash": self.plan_hash}
 
 
-def is_only_scaled(experiment: Experiment) -> bool:
-    """Whether a sum times one number is the photons of every pixel: no correction, no noise."""
-    return experiment.physics == "exact" and not experiment.noise.photon
+def sums_are_scaled(experiment: Experiment) -> bool:
+    """Whether a sum times one number is the expected photons of every pixel: no correction."""
+    return experiment.physics == "exact"
 
 
 def held_bytes(dtype: str) -> int:
@@ -286,7 +286,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         photon_noise=experiment.noise.photon,
         needs_torch=on_gpu or not native,
         on_gpu=on_gpu,
-        keeps_no_sums=native and not on_gpu and len(chunks) == 1 and is_only_scaled(experiment),
+        keeps_no_sums=native and not on_gpu and len(chunks) == 1 and sums_are_scaled(experiment),
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())

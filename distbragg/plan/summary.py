@@ -13,9 +13,9 @@ from distbragg.plan.cost import (
     EXPECTED_EAGER_STEPS_PER_S,
     EXPECTED_FRAME_S,
     EXPECTED_LABEL_S,
+    EXPECTED_NOISE_S,
     EXPECTED_PIXEL_S,
     EXPECTED_STEPS_PER_S,
-    NOMINAL_NOISE_S,
     PROCESS_START_S,
 )
 from distbragg.plan.frame import FramePlan
@@ -145,7 +145,7 @@ def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False)
     rate = EXPECTED_EAGER_STEPS_PER_S if eager else EXPECTED_STEPS_PER_S[frame.precision]
     if frame.on_gpu:
         rate = frame.nominal_rate
-    per_pixel = EXPECTED_PIXEL_S + (NOMINAL_NOISE_S if frame.photon_noise else 0.0)
+    per_pixel = EXPECTED_PIXEL_S + (EXPECTED_NOISE_S if frame.photon_noise else 0.0)
     return steps / rate + frame.pixels * per_pixel + EXPECTED_FRAME_S
 
 

@@ -239,7 +239,7 @@ def _tile_photons(job: FrameJob, panel: int, index: int) -> TilePhotons:
     weight = _weight(job.experiment, chunk)
     terms = count_terms(job.experiment, panel, tile, chunk)
     plan.check_counts(TileKey(job.frame, panel, index, 0), terms, weight)
-    return TilePhotons(job.experiment, panel, tile, chunk, pixels)
+    return TilePhotons(job.experiment, panel, tile, chunk, pixels, job.frame)
 
 
 def _render_and_finish(

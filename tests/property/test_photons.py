@@ -21,6 +21,7 @@ from tests.unit.kernel.experiments import all_sources, make_experiment
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 SHAPE = (31, 22)
+FRAME = 2**33 + 7
 TILES = (Tile(0, 31, 0, 22), Tile(3, 20, 5, 22), Tile(30, 31, 21, 22), Tile(0, 9, 0, 22))
 KINDS = st.fixed_dictionaries(
     {
@@ -51,10 +52,19 @@ def turned(experiment: Experiment, number: int) -> Experiment:
     return replace(experiment, crystal=replace(crystal, real_space=vectors))
 
 
+def counted(experiment: Experiment, scale: float | None) -> Experiment:
+    """The same with noise, so many times as bright."""
+    if scale is None:
+        return experiment
+    noise = replace(experiment.noise, photon=True, seed=2**62 + 5)
+    beam = replace(experiment.beam, fluence=experiment.beam.fluence * scale)
+    return replace(experiment, beam=beam, noise=noise)
+
+
 def apart(experiment: Experiment, tile: Tile, frame: np.ndarray, how: KernelOptions) -> float:
     """Sum and finish in two steps."""
     summed = sum_tile(experiment, 0, tile, all_sources(experiment), how)
-    finalize_into(window(frame, tile), experiment, 0, tile, summed.numerator, frame=0)
+    finalize_into(window(frame, tile), experiment, 0, tile, summed.numerator, frame=FRAME)
     return summed.skipped * intensity_scale(experiment) if summed.skipped else 0.0
 
 
@@ -62,6 +72,7 @@ def window(frame: np.ndarray, tile: Tile) -> np.ndarray:
     return frame[tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
 
 
+@pytest.mark.spec("NOI-2")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=KINDS,
@@ -70,13 +81,15 @@ def window(frame: np.ndarray, tile: Tile) -> np.ndarray:
     precision=st.sampled_from(["mixed", "float64"]),
     tolerance=st.sampled_from([0.0, 1e-9, 1e30]),
     threads=st.sampled_from([1, 3]),
+    # None: no noise. Means below 10, between and above 10⁶ photons go by ways of their own.
+    scale=st.sampled_from([None, 1e3, 1e5, 1e9]),
 )
 def test_frames_rendered_together_are_those_summed_and_finished_alone(
-    kind, tile, dtype, precision, tolerance, threads
+    kind, tile, dtype, precision, tolerance, threads, scale
 ):
-    base = make_experiment(**kind, physics="exact")
+    base = counted(make_experiment(**kind, physics="exact"), scale)
     base = replace(base, sampling=replace(base.sampling, tolerance=tolerance))
-    other = make_experiment(**{**kind, "seed": kind["seed"] + 1}, physics="exact")
+    other = counted(make_experiment(**{**kind, "seed": kind["seed"] + 1}, physics="exact"), scale)
     experiments = [base, turned(base, 1), other, turned(base, 2)]
     assert all(finishes_in_kernel(one, options(precision)) for one in experiments)
     expected = [np.full(SHAPE, np.nan, dtype) for _ in experiments]
@@ -86,12 +99,20 @@ def test_frames_rendered_together_are_those_summed_and_finished_alone(
     ]
     frames = [np.full(SHAPE, np.nan, dtype) for _ in experiments]
     tiles = [
-        TilePhotons(one, 0, tile, all_sources(one), window(frame, tile))
+        TilePhotons(one, 0, tile, all_sources(one), window(frame, tile), FRAME)
         for one, frame in zip(experiments, frames, strict=True)
     ]
     assert native.render_photons(tiles, options(precision, threads)) == left_out
     for frame, wanted in zip(frames, expected, strict=True):
         np.testing.assert_array_equal(frame, wanted)
+
+
+def test_counts_of_a_frame_whose_rows_lie_otherwise_are_refused():
+    experiment = counted(make_experiment(pixels=SHAPE, physics="exact"), 1.0)
+    tile = TILES[1]
+    job = TilePhotons(experiment, 0, tile, all_sources(experiment), np.zeros(tile.shape), FRAME)
+    with pytest.raises(ValueError, match="rows of 22 pixels lie 17 apart"):
+        native.render_photons([job], options("mixed"))
 
 
 def test_a_frame_of_another_shape_or_layout_is_refused():
@@ -105,7 +126,5 @@ def test_a_frame_of_another_shape_or_layout_is_refused():
 
 def test_what_needs_more_than_a_factor_is_not_finished_in_the_kernel():
     experiment = make_experiment(pixels=SHAPE, physics="exact")
-    noisy = replace(experiment, noise=replace(experiment.noise, photon=True))
-    assert not finishes_in_kernel(noisy, options("mixed"))
     assert not finishes_in_kernel(replace(experiment, physics="nanobragg"), options("mixed"))
     assert not finishes_in_kernel(experiment, KernelOptions("mixed", "model", "cpu", 1))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native.abi import Parameters
+from distbragg.kernel.native.counts import LOG_FACTORIALS
 from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
@@ -22,6 +23,7 @@ from distbragg.kernel.native.prepare import (
     uses_double,
 )
 from distbragg.kernel.table import SURFACES
+from distbragg.kernel.tile import frame_pixel
 from distbragg.physics.near_sphere import CUT, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
 
@@ -104,14 +106,17 @@ class Call:
         self._block.row_stride = tile.fast_stop - tile.fast_start
         self._point("numerators", out)
 
-    def write_photons(self, out: NDArray[Any], scale: float) -> None:
-        """Let the kernel write sums × scale.
+    def write_photons(self, out: NDArray[Any], scale: float, frame: int) -> None:
+        """Let the kernel write sums × scale, or counts of that mean where noise is on.
 
         Parameters
         ----------
         out : (slow, fast) float32 or float64
-            Rows are contiguous; they may lie apart, as a tile's do in its frame.
+            Rows are contiguous; they may lie apart, as a tile's do in its frame, and do so where
+            counts are drawn.
         scale : float
+        frame : int
+            Keys the noise.
         """
         size = out.itemsize
         if out.shape != self._place[1].shape or out.strides[1] != size or out.strides[0] % size:
@@ -119,6 +124,19 @@ class Call:
         self._block.row_stride = out.strides[0] // size
         self._block.photon_scale = self.photon_scale = scale
         self._point({"f4": "photons_f32", "f8": "photons_f64"}[out.dtype.str[1:]], out)
+        self._block.counted = self._experiment.noise.photon
+        if self._experiment.noise.photon:
+            self._count(frame)
+
+    def _count(self, frame: int) -> None:
+        """Let counts be drawn: each by the number of its pixel, which follows from its place."""
+        panel, tile, _ = self._place
+        block, shape = self._block, self._experiment.detector.panels[panel].shape
+        if block.row_stride != shape[1]:
+            raise ValueError(f"rows of {shape[1]} pixels lie {block.row_stride} apart")
+        block.noise_seed, block.noise_frame = self._experiment.noise.seed, frame
+        block.first_pixel = frame_pixel(panel, shape, tile.slow_start, tile.fast_start)
+        block.log_factorials = ctypes.addressof(LOG_FACTORIALS)
 
     @property
     def skipped(self) -> float:

@@ -11,13 +11,14 @@ import numpy as np
 from distbragg.kernel.native.library import available, library
 from distbragg.models.vectors import Float64Array, IntArray
 
-__all__ = ["FACTORIALS", "available", "draw_counts"]
+__all__ = ["FACTORIALS", "LOG_FACTORIALS", "available", "draw_counts"]
 
 FACTORIALS: Final = tuple(math.lgamma(k + 1.0) for k in range(16))
 """ln(k!) of k < 16."""
 
 _WORD: Final = (1 << 64) - 1
-_TABLE: Final = (ctypes.c_double * len(FACTORIALS))(*FACTORIALS)
+LOG_FACTORIALS: Final = (ctypes.c_double * len(FACTORIALS))(*FACTORIALS)
+"""The same in memory that the library reads."""
 
 
 def draw_counts(mean: Float64Array, pixels: IntArray, *, seed: int, frame: int) -> Float64Array:
@@ -50,7 +51,7 @@ def draw_counts(mean: Float64Array, pixels: IntArray, *, seed: int, frame: int) 
         expected.size,
         seed & _WORD,
         frame & _WORD,
-        _TABLE,
+        LOG_FACTORIALS,
         _reals(counts),
     )
     return counts

@@ -87,7 +87,7 @@ def render_sum(
 
 
 def render_photons(tiles: Sequence[TilePhotons], options: KernelOptions) -> list[float]:
-    """Render tiles over all their sources, each into its place in a frame, in one call.
+    """Render tiles over all their sources, noise included, each into its place, in one call.
 
     The same bits as `render_sum` and `finalize_tile` give one after the other.
 
@@ -113,7 +113,7 @@ def render_photons(tiles: Sequence[TilePhotons], options: KernelOptions) -> list
         before = calls[-1] if calls else None
         place = tile.panel, tile.tile, tile.chunk
         call = Call.of(block, tile.experiment, place, options, like=before)
-        call.write_photons(tile.out, intensity_scale(tile.experiment))
+        call.write_photons(tile.out, intensity_scale(tile.experiment), tile.frame)
         calls.append(call)
     _run(blocks)
     # Where nothing was left out the scale does not matter, even where it is no number.

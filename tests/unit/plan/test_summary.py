@@ -69,6 +69,6 @@ def test_expected_times_follow_noise_precision_and_kernel():
     mixed, double = (replace(frame, precision=name) for name in ("mixed", "float64"))
     plain = expected_frame_seconds(mixed, 10**8)
     noisy = expected_frame_seconds(replace(mixed, photon_noise=True), 10**8)
-    assert noisy == pytest.approx(plain + frame.pixels * 6e-8)
+    assert noisy == pytest.approx(plain + frame.pixels * 1.5e-8)
     assert expected_frame_seconds(double, 10**8) > plain
     assert expected_frame_seconds(mixed, 10**8, eager=True) > 10 * plain

@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "fe40509ee565461c";
+constexpr const char* kTableId = "cdf052107d87c908";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -126,11 +126,16 @@ struct Parameters {
   const std::uint8_t* active;  // (slow, fast) of the tile; null where every pixel is
 
   // Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.
+  // Where they are counted rows of the tile lie as far apart as those of its panel.
   double* numerators;
   float* photons_f32;
   double* photons_f64;
   double photon_scale;
   std::int64_t row_stride;  // numbers from a row of the tile to the next
+  std::int64_t counted;  // Poisson counts are written in place of their means
+  std::int64_t noise_seed, noise_frame;  // 64 bits each, of no sign
+  std::int64_t first_pixel;  // number of the tile's first pixel within the frame
+  const double* log_factorials;  // (16,) ln(k!)
 
   // What is told of the call.
   double skipped;  // Σ w · bound of what was left out, of the worst pixel

@@ -89,12 +89,13 @@ class Groups {
   }
 
   void write(std::size_t visible, Workspace& w) const {
-    std::int64_t pixels = 0;
+    int pixels = 0;
     for (int lane = 0; lane < kGroupLanes; ++lane) {
       if (w.places[lane] < 0) continue;
-      output_.put_one(w.numerator[lane], w.places[lane]);
-      ++pixels;
+      w.numerator[pixels] = w.numerator[lane];
+      w.places[pixels++] = w.places[lane];
     }
+    output_.put(w.numerator, w.places, pixels);
     w.evaluated += pixels * samples_.per_source() * static_cast<std::int64_t>(visible);
   }
 

@@ -1,4 +1,5 @@
-// Where the pixels of a tile go: numerators, or photons in the type of the frame they are part of.
+// Where the pixels of a tile go: numerators, or photons in the type of the frame they are part of,
+// expected or counted.
 #pragma once
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 
 #include "approx.hpp"
 #include "generated.hpp"
+#include "noise.hpp"
 
 namespace distbragg {
 
@@ -13,7 +15,10 @@ class Output {
  public:
   explicit Output(const Parameters& p)
       : numerators_(p.numerators), single_(p.photons_f32), double_(p.photons_f64),
-        scale_(p.photon_scale), stride_(p.row_stride), width_(p.fast_stop - p.fast_start) {}
+        scale_(p.photon_scale), stride_(p.row_stride), width_(p.fast_stop - p.fast_start),
+        counted_(p.counted != 0), first_pixel_(p.first_pixel),
+        counts_(static_cast<std::uint64_t>(p.noise_seed),
+                static_cast<std::uint64_t>(p.noise_frame), p.log_factorials) {}
 
   // Place of a pixel, by its row and column in the tile.
   std::int64_t place(std::int64_t row, std::int64_t column) const {
@@ -31,7 +36,7 @@ class Output {
     if (double_ != nullptr) std::fill_n(double_ + first, count, 0.0);
   }
 
-  // Writes `count` pixels to their places, which ascend.
+  // Writes `count` pixels, no more than noise::kDrawn, to their places, which ascend.
   void put(const double* sums, const std::int64_t* places, int count) const {
     if (places[count - 1] - places[0] == count - 1) {
       write(sums, count, [=](int i) { return places[0] + i; });
@@ -40,21 +45,31 @@ class Output {
     }
   }
 
-  // Writes one pixel.
-  void put_one(double sum, std::int64_t place) const {
-    write(&sum, 1, [=](int) { return place; });
-  }
-
  private:
   template <class Place>
   DISTBRAGG_INLINE void write(const double* sums, int count, Place place) const {
     const double scale = scale_;
     if (numerators_ != nullptr) {
       for (int i = 0; i < count; ++i) numerators_[place(i)] = sums[i];
-    } else if (single_ != nullptr) {
-      for (int i = 0; i < count; ++i) single_[place(i)] = static_cast<float>(sums[i] * scale);
+    } else if (counted_) {
+      noise::Block block;
+      for (int i = 0; i < count; ++i) {
+        block.mean[i] = sums[i] * scale;
+        block.pixel[i] = first_pixel_ + place(i);
+      }
+      counts_.draw(block, count);
+      store(count, [&](int i) { return block.count[i]; }, place);
     } else {
-      for (int i = 0; i < count; ++i) double_[place(i)] = sums[i] * scale;
+      store(count, [=](int i) { return sums[i] * scale; }, place);
+    }
+  }
+
+  template <class Photons, class Place>
+  DISTBRAGG_INLINE void store(int count, Photons photons, Place place) const {
+    if (single_ != nullptr) {
+      for (int i = 0; i < count; ++i) single_[place(i)] = static_cast<float>(photons(i));
+    } else {
+      for (int i = 0; i < count; ++i) double_[place(i)] = photons(i);
     }
   }
 
@@ -63,6 +78,9 @@ class Output {
   double* double_;
   double scale_;
   std::int64_t stride_, width_;
+  bool counted_;
+  std::int64_t first_pixel_;
+  noise::Counts counts_;
 };
 
 }  // namespace distbragg

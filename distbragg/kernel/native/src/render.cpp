@@ -183,9 +183,14 @@ int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {
 void distbragg_poisson(const double* mean, const std::int64_t* pixels, std::int64_t count,
                        std::uint64_t seed, std::uint64_t frame, const double* factorials,
                        double* counts) {
-  const distbragg::noise::Stream stream(seed, frame);
-  for (std::int64_t i = 0; i < count; ++i) {
-    counts[i] = distbragg::noise::count_of(mean[i], pixels[i], stream, factorials);
+  const distbragg::noise::Counts counts_of(seed, frame, factorials);
+  distbragg::noise::Block block;
+  for (std::int64_t first = 0; first < count; first += distbragg::noise::kDrawn) {
+    const auto some = std::min<std::int64_t>(distbragg::noise::kDrawn, count - first);
+    std::copy_n(mean + first, some, block.mean);
+    std::copy_n(pixels + first, some, block.pixel);
+    counts_of.draw(block, static_cast<int>(some));
+    std::copy_n(block.count, some, counts + first);
   }
 }
 
