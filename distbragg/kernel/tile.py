@@ -15,6 +15,7 @@ from distbragg.plan.frame import Tile
 if TYPE_CHECKING:
     from torch import Tensor
 
+
 def active_positions(panel: Panel, tile: Tile) -> IntArray:
     """Return the row-major positions within `tile` of its active pixels, (active,) int64."""
     window = panel.active[tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
