@@ -81,6 +81,10 @@ bench-gpu: $(STAMP) ## Measure all that is claimed of a GPU into reports/gpu
 bench-closed: $(STAMP) ## Time Gaussian crystals in closed form into reports/closed-form; NB_C_BIN adds the C program
 	$(BIN)/python -m tools.bench closed-form $(BENCH_ARGS)
 
+.PHONY: closed-errors
+closed-errors: $(STAMP) ## Measure the closed form's errors anew, into the table of its page (minutes)
+	$(BIN)/python -m tools.closed_form_errors
+
 .PHONY: evidence
 evidence: $(STAMP) ## Measure a claim anew into reports: TOPIC=parity, source-weights, watching, …
 	$(BIN)/python -m tools.evidence $(TOPIC) $(EVIDENCE_ARGS)

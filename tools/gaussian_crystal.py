@@ -11,8 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from scipy.stats import norm, qmc
+
+Floats = NDArray[np.float64]
+Turn = tuple[Floats, float, float]
+"""A uniform rotation: its axis, and from where to where, rad."""
 
 WIDER = 1.25
 """Points are drawn from a normal distribution so much wider than the posterior."""
@@ -22,16 +27,16 @@ WIDER = 1.25
 class Scene:
     """One reflection, one beam; lengths in 1/Å, angles in rad, covariances squared."""
 
-    place: np.ndarray  # g
-    crystal: np.ndarray  # C
-    mosaic: np.ndarray  # M
-    beam: np.ndarray  # s₀
-    across: np.ndarray  # (3, 2): main axes of the divergence, unit vectors across s₀
-    divergence: np.ndarray  # (2,): standard deviations along them
+    place: Floats  # g
+    crystal: Floats  # C
+    mosaic: Floats  # M
+    beam: Floats  # s₀
+    across: Floats  # (3, 2): main axes of the divergence, unit vectors across s₀
+    divergence: Floats  # (2,): standard deviations along them
     wavenumber: float
     width: float = 0.0  # standard deviation of k
 
-    def turned(self, axis: np.ndarray, angle: float) -> Scene:
+    def turned(self, axis: Floats, angle: float) -> Scene:
         """Turn the crystal."""
         r = Rotation.from_rotvec(axis * angle).as_matrix()
         return Scene(
@@ -46,32 +51,45 @@ class Scene:
         )
 
 
-def mean_by_sampling(scene: Scene, rays: np.ndarray, *, log2_points: int = 12) -> np.ndarray:
+def mean_by_sampling(
+    scene: Scene, rays: Floats, *, log2_points: int = 12, wider: float = WIDER
+) -> Floats:
     """Return the mean of exp(−½ Δᵀ C⁻¹ Δ) for each ray, (rays,)."""
     uniform = qmc.Sobol(5, seed=1).random_base2(log2_points)
     drawn = norm.ppf(np.clip(uniform, 1e-12, 1.0 - 1e-12))
-    return np.array([_mean(scene, ray, drawn) for ray in rays])
+    sums = np.array([_mean(scene, ray, drawn, wider) for ray in rays])
+    # The same points weighted as for the linearised problem, whose mean is known to be 1.
+    known = wider**5 * np.exp(-0.5 * (wider**2 - 1.0) * (drawn**2).sum(axis=1))
+    return np.asarray(sums / known.mean())
 
 
 def mean_over_rotation(
-    scene: Scene, rays: np.ndarray, axis: np.ndarray, start: float, stop: float, steps: int = 16
-) -> np.ndarray:
+    scene: Scene,
+    rays: Floats,
+    turn: Turn,
+    *,
+    steps: int = 16,
+    log2_points: int = 12,
+    wider: float = WIDER,
+) -> Floats:
     """Return the mean over a uniform rotation of the crystal, by Gauss-Legendre steps."""
+    axis, start, stop = turn
     nodes, weights = np.polynomial.legendre.leggauss(steps)
     total = np.zeros(len(rays))
     for node, weight in zip(nodes, weights, strict=True):
-        angle = 0.5 * (start + stop) + 0.5 * (stop - start) * node
-        total += 0.5 * weight * mean_by_sampling(scene.turned(axis, angle), rays)
+        turned = scene.turned(axis, 0.5 * (start + stop) + 0.5 * (stop - start) * node)
+        mean = mean_by_sampling(turned, rays, log2_points=log2_points, wider=wider)
+        total += 0.5 * weight * mean
     return total
 
 
-def _mean(scene: Scene, ray: np.ndarray, drawn: np.ndarray) -> float:
+def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
     prior = np.zeros((5, 5))
     prior[:3, :3] = scene.mosaic
     prior[3:, 3:] = np.diag(scene.divergence**2)
     prior += 1e-18 * np.eye(5)
     mean, covariance = _posterior(scene, ray, prior)
-    lower = np.linalg.cholesky(covariance * WIDER**2 + 1e-22 * np.eye(5))
+    lower = np.linalg.cholesky(covariance * wider**2 + 1e-22 * np.eye(5))
     points = mean + drawn @ lower.T
     log_prior = -0.5 * np.einsum("ni,ij,nj->n", points, np.linalg.inv(prior), points)
     log_prior -= 0.5 * np.linalg.slogdet(prior)[1]
@@ -80,7 +98,7 @@ def _mean(scene: Scene, ray: np.ndarray, drawn: np.ndarray) -> float:
     return float(np.exp(values).mean())
 
 
-def _log_intensity(scene: Scene, ray: np.ndarray, points: np.ndarray):
+def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     """Return the logarithm for domains and directions that are drawn; k is integrated."""
     turns = Rotation.from_rotvec(points[:, :3]).as_matrix()
     beam = scene.beam + points[:, 3:] @ scene.across.T
@@ -93,12 +111,12 @@ def _log_intensity(scene: Scene, ray: np.ndarray, points: np.ndarray):
     c = np.einsum("ni,nij,nj->n", place, stiff, place)
     k = scene.wavenumber
     if scene.width == 0.0:
-        return -0.5 * (a * k * k - 2.0 * b * k + c)
+        return np.asarray(-0.5 * (a * k * k - 2.0 * b * k + c))
     p = 1.0 / scene.width**2
-    return -0.5 * (c + k * k * p - (b + k * p) ** 2 / (a + p) + np.log1p(a / p))
+    return np.asarray(-0.5 * (c + k * k * p - (b + k * p) ** 2 / (a + p) + np.log1p(a / p)))
 
 
-def _posterior(scene: Scene, ray: np.ndarray, prior: np.ndarray):
+def _posterior(scene: Scene, ray: Floats, prior: Floats) -> tuple[Floats, Floats]:
     """Return where points count: mean and covariance of the linearised problem."""
     mean, covariance = np.zeros(5), prior
     for _ in range(4):
@@ -113,10 +131,10 @@ def _posterior(scene: Scene, ray: np.ndarray, prior: np.ndarray):
     return mean, 0.5 * (covariance + covariance.T)
 
 
-def _cross(vector: np.ndarray) -> np.ndarray:
+def _cross(vector: Floats) -> Floats:
     x, y, z = vector
     return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
 
 
-def _unit(vector: np.ndarray) -> np.ndarray:
+def _unit(vector: Floats) -> Floats:
     return vector / np.linalg.norm(vector)
