@@ -54,6 +54,7 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
         solvent_b=factors.solvent_b_angstrom2,
         wavelength=_anomalous_wavelength(spec),
     )
+    _check_finite(table, factors.file)
     # What is expanded to P1 holds every index once; a text list is taken as it stands.
     kind = _kind(factors)
     listed = kind in _AS_IT_STANDS and factors.space_group is None
@@ -91,6 +92,22 @@ def _kind(factors: StructureFactorsSpec) -> str:
     if factors.format != "auto" or factors.file is None:
         return factors.format
     return detect_format(factors.file)
+
+
+def _check_finite(table: MillerTable, source: str) -> None:
+    """Refuse what a kernel would take for no reflection, or for an infinite one.
+
+    Readers refuse such values or leave them out; mates may still overflow in their mean.
+    """
+    bad = table.indices[~np.isfinite(table.amplitude)]
+    if bad.size:
+        h, k, l = bad[0].tolist()  # noqa: E741 - Miller indices
+        raise InputError(
+            f"|F| of reflection {h} {k} {l} is no finite number",
+            source=source,
+            field="structure_factors.file",
+            remedy="correct the list, or leave the reflection out",
+        )
 
 
 def _check_repeated(table: MillerTable, box: Reflections, source: str) -> None:

@@ -152,6 +152,7 @@ def _told(spec: ExperimentSpec, crystal: Crystal, widths: list[str]) -> Iterator
         "crystal.mosaic.domains": crystal.mosaic_spread > 0.0 and (mosaic.domains or 0) > 1,
         "compute.source_chunk": spec.compute.source_chunk != "auto",
         "goniometer.steps": (goniometer.steps or 0) > 1 and goniometer.step_deg is None,
+        "sampling.tolerance_photons": spec.sampling.tolerance_photons > 0.0,
     }
     for field in (name for name, given in unused.items() if given):
         yield Note("note", field, "not used: the closed form takes no samples")

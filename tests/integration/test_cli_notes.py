@@ -15,7 +15,7 @@ from distbragg.cli.main import main
 from distbragg.errors import InputError
 from distbragg.models.notes import NOT_GIVEN
 from distbragg.run.prepare import plan
-from distbragg.spec.load import parse_sweep
+from distbragg.spec.load import parse_spec, parse_sweep
 from tests.geometry_files import expt, expt_panel
 
 from .conftest import tiny_plain
@@ -75,6 +75,27 @@ def test_notes_are_stored_with_the_images(
     facts = json.loads(capsys.readouterr().out)
     assert facts["notes"][0]["place"] == "detector.distance_mm"
     assert facts["summary"]["frames_checked"] == 1
+
+
+@pytest.mark.spec("SAM-12")
+def test_a_tolerance_that_has_no_effect_is_told_of_and_has_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mosaic = {"spread_deg": 0.3, "distribution": "gaussian", "domains": None}
+    closed = tiny_plain(crystal={"shape": "gauss", "mosaic": mosaic})
+    closed["sampling"] = {"oversample": 1, "tolerance_photons": 1e3}
+    spec, out = tmp_path / "closed.yaml", tmp_path / "out.zarr"
+    spec.write_text(yaml.safe_dump(closed))
+    line = "note: sampling.tolerance_photons: not used: the closed form takes no samples"
+    for words in (["plan", str(spec)], ["info", str(spec)],
+                  ["sweep", str(spec), "-o", str(out), "--cluster", "serial"]):  # fmt: skip
+        assert main(words) == 0
+        assert line in capsys.readouterr().err.splitlines()
+    assert line in db.open_stack(str(out)).attrs["distbragg_notes"]
+    image = db.render(db.load_spec(str(spec)), progress=False).images.values
+    closed["sampling"]["tolerance_photons"] = 0.0
+    assert image.max() > 0.0
+    assert (image == db.render(parse_spec(closed), progress=False).images.values).all()
 
 
 @pytest.mark.spec("CLI-22")

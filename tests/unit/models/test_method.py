@@ -178,12 +178,15 @@ def test_what_is_told_of_the_method():
 def test_what_the_closed_form_has_no_use_for_is_told():
     mosaic = {**NORMAL, "domains": 100}
     turn = {"oscillation_deg": 1, "steps": 4}
-    experiment = resolved(mosaic, goniometer=turn, sampling={"oversample": 3})
+    sampling = {"oversample": 3, "tolerance_photons": 1e-3}
+    experiment = resolved(mosaic, goniometer=turn, sampling=sampling)
     unused = [note.place for note in experiment.notes if note.text.startswith("not used: ")]
-    assert unused == ["crystal.mosaic.domains", "goniometer.steps"]
+    assert unused == ["crystal.mosaic.domains", "goniometer.steps", "sampling.tolerance_photons"]
     taken = resolved(goniometer={"oscillation_deg": 1})
-    assert not any("goniometer.steps" in str(note) for note in taken.notes)
-    assert not any("domains" in str(note) for note in taken.notes)
+    for name in ("goniometer.steps", "domains", "tolerance"):
+        assert not any(name in str(note) for note in taken.notes)
+    sampled = resolved(mosaic, sampling=sampling, method="sampled")
+    assert not any("tolerance" in str(note) for note in sampled.notes)
 
 
 @pytest.mark.spec("SAM-12")

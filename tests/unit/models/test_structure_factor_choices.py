@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import gemmi
 import numpy as np
 import pytest
 
@@ -68,6 +69,68 @@ def test_anomalous_scattering_needs_a_model_and_a_wavelength(model: Path, tmp_pa
     listed.write_text("1 0 0 5\n")
     with pytest.raises(InputError, match="atoms of a model"):
         built(listed, anomalous=True)
+
+
+def mtz_of(path: Path, value: float) -> None:
+    mtz = gemmi.Mtz(with_base=True)
+    mtz.set_cell_for_all(gemmi.UnitCell(30, 40, 50, 90, 90, 90))
+    mtz.spacegroup = gemmi.SpaceGroup("P 21 21 21")
+    mtz.add_dataset("x")
+    mtz.add_column("FC", "F")
+    mtz.set_data(np.array([[1, 2, 3, 5.0], [2, 2, 2, value]], np.float32))
+    mtz.write_to_file(str(path))
+
+
+CIF = """data_x
+_cell.length_a 30
+_cell.length_b 40
+_cell.length_c 50
+_cell.angle_alpha 90
+_cell.angle_beta 90
+_cell.angle_gamma 90
+_symmetry.space_group_name_H-M 'P 1 2 1'
+loop_
+_refln.index_h
+_refln.index_k
+_refln.index_l
+_refln.F_calc_au
+1 2 3 5
+"""
+
+HUGE = "1.7e308"
+"""A finite number; the mean of two is none."""
+
+
+@pytest.mark.spec("CRY-16")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in ("a.hkl", "a.mtz", "a.cif") for value in ("nan", "inf")),
+        ("a.hkl", HUGE),
+        ("a.cif", HUGE),
+    ],
+)
+def test_no_amplitude_that_is_no_number_reaches_a_kernel(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    path, group = tmp_path / name, {"space_group": "P 1 2 1"} if name == "a.hkl" else {}
+    if name == "a.mtz":
+        mtz_of(path, float(value))
+    else:
+        rows = f"2 2 2 {value}\n-2 2 -2 {value}\n"
+        path.write_text((CIF if name == "a.cif" else "1 2 3 5\n") + rows)
+    if name != "a.hkl" and value == "nan":  # stands for a reflection that was not measured
+        table = built(path)
+        assert table.amplitude.max() == 5.0
+        assert np.isfinite(table.amplitude).all()
+        assert any("have no value" in note.text for note in table.notes)
+        return
+    with pytest.raises(InputError) as found:
+        built(path, **group)
+    assert str(path) in str(found.value)
+    if value == HUGE:
+        line = f"{path}: structure_factors.file: |F| of reflection -2 -2 -2 is no finite number; "
+        assert str(found.value).startswith(line)
 
 
 @pytest.mark.spec("CRY-23")
