@@ -387,19 +387,22 @@ struct Amorphous {
       : value(static_cast<std::size_t>(kPoints) + 1, 0.0) {
     for (int i = 0; i <= kPoints; ++i) {
       const double u = 2.0 * i / kPoints;
+      double& sum = value[static_cast<std::size_t>(i)];
       for (std::int64_t s = first; s < last; ++s) {
         const double amplitude = background_amplitude(p, 0.5 * u / p.source_wavelength[s]);
-        double& sum = value[static_cast<std::size_t>(i)];
         sum = madd(p.source_weight[s], amplitude * amplitude, sum);
+      }
+      if (p.background_entries == 1) {
+        std::fill(value.begin(), value.end(), sum);
+        return;
       }
     }
   }
 
-  double at(double u) const {
-    const double place = u * (0.5 * kPoints);
-    const int low = static_cast<int>(std::fmin(place, kPoints - 1.0));
-    const double* from = value.data() + low;
-    return madd(place - low, from[1] - from[0], from[0]);
+  static DISTBRAGG_INLINE double at(const double* value, double u) {
+    const double place = u * (0.5 * kPoints), last = kPoints - 1.0;
+    const auto low = static_cast<std::int32_t>(place < last ? place : last);
+    return madd(place - low, value[low + 1] - value[low], value[low]);
   }
 };
 
@@ -407,12 +410,22 @@ template <int kCount = kLanes>
 inline void add_background(const Parameters& p, Scattering& q) {
   const double scale = p.background_scale / (p.spot_scale * p.table_scale);
   const Directions& d = *q.directions;
-  if (q.source->amorphous != nullptr) {
+  const Amorphous* lines = q.source->amorphous;
+  if (p.background_entries == 1) {  // the same at every angle, as water is
+    const double amplitude = p.background_amplitude[0];
+    const double squared = lines != nullptr ? lines->value[0] : amplitude * amplitude;
+#pragma omp simd
+    for (int i = 0; i < kCount; ++i) q.sum[i] = madd(scale, squared, q.sum[i]);
+    return;
+  }
+  if (lines != nullptr) {
     const Vector in = q.source->incident;
+    const double* value = lines->value.data();
+#pragma omp simd
     for (int i = 0; i < kCount; ++i) {
       const double x = d.x[i] - in.x, y = d.y[i] - in.y, z = d.z[i] - in.z;
       const double u = std::sqrt(madd(x, x, madd(y, y, z * z)));
-      q.sum[i] = madd(scale, q.source->amorphous->at(u), q.sum[i]);
+      q.sum[i] = madd(scale, Amorphous::at(value, u), q.sum[i]);
     }
     return;
   }
