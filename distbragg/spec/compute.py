@@ -31,7 +31,7 @@ Overflow = Literal["clip", "error"]
 
 
 class OutputSpec(SpecModel):
-    """What a stack stores. `compressor: auto` is zstd for counts and lz4 for expected photons.
+    """What a stack stores. `compressor: auto` is lz4, of counts after their bits are shuffled.
 
     A pixel beyond the range of `dtype` is held at the largest value that it stores (65,534 of
     uint16, 4,294,967,294 of uint32: the next marks missing frames) and counted in `overloads` of

@@ -190,7 +190,7 @@ def group_files(
             BloscCodec(
                 cname=layout.compressor,
                 clevel=layout.compression_level,
-                shuffle="shuffle",
+                shuffle="bitshuffle" if layout.shuffle == "bit" else "shuffle",
                 typesize=itemsize,
             ),
             Crc32cCodec(),

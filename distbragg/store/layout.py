@@ -49,13 +49,15 @@ MAX_SWEEP_DIMS = 12
 
 Dtype = Literal["float32", "float64", "uint16", "uint32"]
 Compressor = Literal["lz4", "zstd"]
+Shuffle = Literal["byte", "bit"]
 
 
 @dataclass(frozen=True, slots=True)
 class StackLayout(UnitGrid):
     """Shape of the stored array and its cutting into units, each of them a shard.
 
-    `shape` (slow, fast) is that of one panel and `inner` that of an inner chunk, pixels.
+    `shape` (slow, fast) is that of one panel and `inner` that of an inner chunk, pixels. What of a
+    pixel `shuffle` brings together with its like before a chunk is compressed.
     """
 
     panels: int
@@ -64,6 +66,7 @@ class StackLayout(UnitGrid):
     dtype: Dtype
     compressor: Compressor
     compression_level: int
+    shuffle: Shuffle = "byte"
 
     @property
     def dimension_names(self) -> tuple[str, ...]:
@@ -140,8 +143,8 @@ class StackLayout(UnitGrid):
         return int(np.ravel_multi_index(index, self.unit_grid)) if index else 0
 
     def to_plain(self) -> dict[str, Any]:
-        """Return as JSON-able data."""
-        plain: dict[str, Any] = _LAYOUT.dump_python(self, mode="json")
+        """Return as JSON-able data, without `shuffle` where it is what runs once had throughout."""
+        plain: dict[str, Any] = _LAYOUT.dump_python(self, mode="json", exclude_defaults=True)
         return plain
 
 
@@ -163,9 +166,9 @@ def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
         inner = [min(edge, size) for edge, size in zip(chunk, shape, strict=True)]
     dtype, compressor = output.get("dtype", "float32"), output.get("compressor", "auto")
     if compressor == "auto":
-        # Counts repeat and are worth zstd; the digits of expected photons do not.
-        counts = plan.frame.photon_noise or np.dtype(dtype).kind == "u"
-        compressor = "zstd" if counts else "lz4"
+        compressor = "lz4"
+    # The upper bits of counts are nearly all 0, which lz4 makes little of where bytes hold others.
+    counts = plan.frame.photon_noise or np.dtype(dtype).kind == "u"
     return _LAYOUT.validate_python(
         {
             "dims": plan.dims,
@@ -176,6 +179,7 @@ def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
             "dtype": dtype,
             "compressor": compressor,
             "compression_level": output.get("compression_level", 1),
+            "shuffle": "bit" if counts and compressor == "lz4" else "byte",
         }
     )
 

@@ -187,25 +187,34 @@ def to_stored(
     whole counts for an integer type, are refused, and under "error" what is beyond.
     """
     target, largest, overloads = np.dtype(dtype), largest_value(dtype), 0
-    whole = target.kind == "u"
     with np.errstate(over="ignore", invalid="ignore"):
-        stored = np.ascontiguousarray(images, dtype=target)
-        total = float(stored.sum(dtype=np.float64))
-        # One pixel that is not finite makes the sum so; to look at each takes longer than the sum.
-        if not math.isfinite(total) or (whole and not images.max() <= largest):
+        stored, total, fits = _converted(images, target, largest)
+        if not fits:
             over = images > largest
             overloads = int(np.count_nonzero(over))
             images = np.where(over, largest, images)
             _check_pixels(images, overloads, target, overflow)
-            stored = np.ascontiguousarray(images, dtype=target)
-            total = float(stored.sum(dtype=np.float64))
-        if whole and not np.array_equal(stored, images):
+            stored, total, fits = _converted(images, target, largest)
+        if target.kind == "u" and not fits:
             raise InputError(
                 f"pixels are negative, or no whole counts, which {target.name} would change",
                 field="output.dtype",
                 remedy="set noise.photon, or store float32",
             )
     return stored, total, overloads
+
+
+def _converted(
+    images: NDArray[Any], target: np.dtype[Any], largest: float
+) -> tuple[NDArray[Any], float, bool]:
+    """Return the pixels in the stored type, their sum, and whether that can hold all of them."""
+    stored = np.ascontiguousarray(images, dtype=target)
+    if target.kind == "u":
+        total = float(stored.sum(dtype=np.uint64))
+        return stored, total, stored.max() <= largest and np.array_equal(stored, images)
+    # One pixel that is not finite makes the sum so; to look at each takes longer than the sum.
+    total = float(stored.sum(dtype=np.float64))
+    return stored, total, math.isfinite(total)
 
 
 def _check_pixels(
@@ -239,7 +248,7 @@ class ChunkEncoder:
         self._blosc = Blosc(
             cname=layout.compressor,
             clevel=layout.compression_level,
-            shuffle=Blosc.SHUFFLE,
+            shuffle=Blosc.BITSHUFFLE if layout.shuffle == "bit" else Blosc.SHUFFLE,
             typesize=self._dtype.itemsize,
         )
 

@@ -12,11 +12,11 @@ from distbragg.errors import DamageError, DistbraggError, InputError
 from distbragg.spec.canonical import canonical_json
 from distbragg.store import manifest as manifest_module
 from distbragg.store.files import sha256_bytes
-from distbragg.store.layout import MANIFEST_FILE, STATE_DIR
+from distbragg.store.layout import MANIFEST_FILE, STATE_DIR, layout_from_plain
 from distbragg.store.manifest import describe_difference, load_manifest, parse_manifest
 from distbragg.store.run_directory import open_run
 
-from .conftest import create_tiny
+from .conftest import create_tiny, tiny_sweep
 
 
 def manifest_path(run):
@@ -34,6 +34,27 @@ def test_manifest_reads_back_as_written(run):
     assert manifest == run.manifest
     assert manifest.to_bytes() == manifest_path(run).read_bytes()
     assert len(run.run_id) == 64
+
+
+@pytest.mark.spec("STK-6")
+@pytest.mark.parametrize(
+    ("output", "codec"),
+    [
+        ({}, ("lz4", "byte")),
+        ({"dtype": "uint16"}, ("lz4", "bit")),
+        ({"dtype": "uint16", "compressor": "zstd"}, ("zstd", "byte")),
+    ],
+)
+def test_bits_of_counts_are_shuffled_and_a_layout_that_says_nothing_of_it_means_bytes(
+    tmp_path, output, codec
+):
+    counted = {"photon": "dtype" in output}
+    run = create_tiny(tmp_path / "RUN", tiny_sweep(output=output, noise=counted))
+    assert (run.layout.compressor, run.layout.shuffle) == codec
+    plain = json.loads(manifest_path(run).read_bytes())["identity"]["layout"]
+    assert plain.get("shuffle", "byte") == codec[1]
+    assert ("shuffle" in plain) == (codec[1] == "bit")
+    assert layout_from_plain(plain) == run.layout
 
 
 def test_run_id_is_the_same_wherever_the_run_lies(tmp_path):

@@ -18,6 +18,7 @@ LAYOUTS = [
     ({"chunk": [4, 5]}, 2),
     ({"dtype": "float64", "compressor": "zstd", "compression_level": 5}, 1),
     ({"dtype": "uint16"}, 1),
+    ({"dtype": "uint16", "compressor": "zstd"}, 1),
     ({"dtype": "uint32", "chunk": [3, 7]}, 2),
     ({"compression_level": 0}, 1),
 ]
