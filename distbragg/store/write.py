@@ -38,6 +38,7 @@ Chunk = tuple[bytes, bytes]
 
 _ABSENT: Final = 2**64 - 1  # offset and length, in a shard's index, of a chunk that is not there
 _CHECKSUM_BYTES: Final = 4
+_BLOCK_PIXELS: Final = 1 << 16
 
 _blosc_lock = threading.Lock()
 _blosc_users = 0
@@ -186,51 +187,65 @@ def to_stored(
     Returns the array, its sum, and how many pixels were beyond. Pixels that are no numbers, or no
     whole counts for an integer type, are refused, and under "error" what is beyond.
     """
-    target, largest, overloads = np.dtype(dtype), largest_value(dtype), 0
+    target, largest = np.dtype(dtype), largest_value(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        stored, total, fits = _converted(images, target, largest)
-        if not fits:
+        if target.kind == "u":
+            return _counts(images, target, int(largest), overflow)
+        stored = np.ascontiguousarray(images, dtype=target)
+        total, overloads = float(stored.sum(dtype=np.float64)), 0
+        # One pixel that is not finite makes the sum so; to look at each takes longer than the sum.
+        if not math.isfinite(total):
             over = images > largest
             overloads = int(np.count_nonzero(over))
             images = np.where(over, largest, images)
-            _check_pixels(images, overloads, target, overflow)
-            stored, total, fits = _converted(images, target, largest)
-        if target.kind == "u" and not fits:
-            raise InputError(
-                f"pixels are negative, or no whole counts, which {target.name} would change",
-                field="output.dtype",
-                remedy="set noise.photon, or store float32",
-            )
+            bad = images.size - int(np.count_nonzero(np.isfinite(images)))
+            if target == np.float64:
+                bad += overloads
+            _check_pixels(images.size, bad, overloads, target, overflow)
+            stored = np.ascontiguousarray(images, dtype=target)
+            total = float(stored.sum(dtype=np.float64))
     return stored, total, overloads
 
 
-def _converted(
-    images: NDArray[Any], target: np.dtype[Any], largest: float
-) -> tuple[NDArray[Any], float, bool]:
-    """Return the pixels in the stored type, their sum, and whether that can hold all of them."""
-    stored = np.ascontiguousarray(images, dtype=target)
-    if target.kind == "u":
-        total = float(stored.sum(dtype=np.uint64))
-        return stored, total, stored.max() <= largest and np.array_equal(stored, images)
-    # One pixel that is not finite makes the sum so; to look at each takes longer than the sum.
-    total = float(stored.sum(dtype=np.float64))
-    return stored, total, math.isfinite(total)
+def _counts(
+    images: NDArray[Any], target: np.dtype[Any], largest: int, overflow: Overflow
+) -> tuple[NDArray[Any], float, int]:
+    """Convert to an integer type, as many pixels at a time as stay in the processor's cache."""
+    stored = np.empty(images.shape, target)
+    total = bad = overloads = changed = 0
+    pixels, counts = np.ascontiguousarray(images).reshape(-1), stored.reshape(-1)
+    for start in range(0, pixels.size, _BLOCK_PIXELS):
+        part, kept = pixels[start : start + _BLOCK_PIXELS], counts[start : start + _BLOCK_PIXELS]
+        kept[...] = part
+        if kept.max() > largest or (kept.astype(part.dtype) != part).any():
+            over = part > largest
+            overloads += int(np.count_nonzero(over))
+            part = np.where(over, largest, part)
+            bad += int(np.count_nonzero(~np.isfinite(part)))
+            kept[...] = part
+            changed += int(np.count_nonzero(kept != part))
+        total += int(kept.sum(dtype=np.uint64))
+    _check_pixels(pixels.size, bad, overloads, target, overflow)
+    if changed:
+        raise InputError(
+            f"pixels are negative, or no whole counts, which {target.name} would change",
+            field="output.dtype",
+            remedy="set noise.photon, or store float32",
+        )
+    return stored, float(total), overloads
 
 
 def _check_pixels(
-    images: NDArray[Any], overloads: int, target: np.dtype[Any], overflow: Overflow
+    pixels: int, bad: int, overloads: int, target: np.dtype[Any], overflow: Overflow
 ) -> None:
-    bad = images.size - int(np.count_nonzero(np.isfinite(images)))
-    if target == np.float64:
-        bad += overloads
     if bad:
         raise InputError(
-            f"{bad} of {images.size} pixels are not finite; nothing was stored",
+            f"{bad} of {pixels} pixels are not finite; nothing was stored",
             remedy="look for an impossible geometry, amplitude or fluence in the specification",
         )
     if overloads and overflow == "error":
         raise InputError(
-            f"{overloads} of {images.size} pixels are beyond {target.name}, and output.overflow "
+            f"{overloads} of {pixels} pixels are beyond {target.name}, and output.overflow "
             "is error",
             field="output.dtype",
             remedy="store a wider type, or let `output.overflow: clip` hold them at its largest "

@@ -15,7 +15,7 @@ from distbragg.store import write as write_module
 from distbragg.store.files import sha256_file
 from distbragg.store.ledger import completed_units, object_digests, unit_states
 from distbragg.store.manifest import class_id
-from distbragg.store.write import UnitWriter
+from distbragg.store.write import UnitWriter, to_stored
 from tests.units import write_unit
 
 from .conftest import create_tiny, frames_of, tiny_sweep
@@ -140,6 +140,26 @@ def test_counts_must_be_whole(tmp_path):
             write_unit(run, 0, wrong, {})
     write_unit(run, 0, whole, {})
     np.testing.assert_array_equal(xr.open_zarr(run.path).images[0, :2], whole[:, 0])
+
+
+@pytest.mark.spec("STK-40")
+@pytest.mark.parametrize(("dtype", "largest"), [("uint16", 2**16 - 2), ("uint32", 2**32 - 2)])
+def test_counts_beyond_the_type_are_found_in_whichever_block_they_lie(monkeypatch, dtype, largest):
+    monkeypatch.setattr(write_module, "_BLOCK_PIXELS", 8)
+    image = np.random.default_rng(1).poisson(40.0, (2, 11, 9)).astype(np.float64)
+    image[0, 0, 0], image[0, 5, 4], image[1, 10, 7] = largest + 1.0, largest, np.inf
+    stored, total, overloads = to_stored(image[:, :, ::2], dtype)
+    wanted = np.minimum(image[:, :, ::2], largest)
+    assert stored.dtype == dtype
+    assert stored.flags["C_CONTIGUOUS"]
+    np.testing.assert_array_equal(stored, wanted)
+    assert (total, overloads) == (wanted.sum(), 1)
+    assert to_stored(image, dtype)[2] == 2
+    with pytest.raises(InputError, match="2 of 198 pixels are beyond"):
+        to_stored(image, dtype, overflow="error")
+    image[0, 9, 2] = image[1, 3, 3] = np.nan
+    with pytest.raises(InputError, match="2 of 198 pixels are not finite"):
+        to_stored(image, dtype)
 
 
 @pytest.mark.spec("STK-3")
