@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
@@ -12,6 +13,8 @@ from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import SourceChunk, Tile
 from distbragg.spec.load import parse_spec
+
+Vector = NDArray[np.float64]
 
 FLOAT64 = KernelOptions("float64", "native", "cpu", 1)
 MIXED = KernelOptions("mixed", "native", "cpu", 1)
@@ -53,6 +56,31 @@ def experiment(*changes: dict[str, Any], method: str | None = "closed_form") -> 
     built = build_experiment(parse_spec(spec))
     assert method is None or built.sampling.method == method
     return built
+
+
+def panel_about(
+    ray: Vector,
+    fast: Vector,
+    *,
+    distance_mm: float,
+    size_mm: float,
+    edge: int,
+    tilt_deg: float = 0.0,
+    place: tuple[float, float] = (0.0, 0.0),
+) -> dict[str, Any]:
+    """Return a square panel whose middle a ray meets, a unit vector, `fast` another across it.
+
+    It is tilted about slow; `place` is how many pixels beside the middle the ray meets it.
+    """
+    angle = np.radians(tilt_deg)
+    slow = np.cross(ray, fast)
+    along = np.cos(angle) * fast + np.sin(angle) * ray
+    across, down = (size_mm * (part - 0.5 * edge) for part in place)
+    return {
+        "origin_mm": (distance_mm * ray + across * along + down * slow).tolist(),
+        "fast": along.tolist(), "slow": slow.tolist(),
+        "pixel_size_mm": float(size_mm), "pixels_fast": edge, "pixels_slow": edge,
+    }  # fmt: skip
 
 
 def image(

@@ -11,7 +11,7 @@ from distbragg.kernel import native
 from distbragg.models.build import build_experiment
 from distbragg.models.build_reflections import reflections_from_list
 from distbragg.spec.load import parse_spec
-from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, image
+from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, image, panel_about
 
 HKL = (-6, 20, 15)
 """Of 2.26 Å, within 3e-7 1/Å of the Ewald sphere: a crystal of 1,000 cells is 1e-5 wide."""
@@ -48,13 +48,7 @@ def scene(cells: int, oversample, name: str):
     ray /= np.linalg.norm(ray)
     fast = np.cross(ray, [0.0, 0.0, 1.0])
     fast /= np.linalg.norm(fast)
-    slow = np.cross(ray, fast)
-    away = [(part - 0.5 * EDGE) * PIXEL_MM for part in PLACE]
-    panel = {
-        "origin_mm": (60.0 * ray + away[0] * fast + away[1] * slow).tolist(),
-        "fast": fast.tolist(), "slow": slow.tolist(),
-        "pixel_size_mm": PIXEL_MM, "pixels_fast": EDGE, "pixels_slow": EDGE,
-    }  # fmt: skip
+    panel = panel_about(ray, fast, distance_mm=60.0, size_mm=PIXEL_MM, edge=EDGE, place=PLACE)
     return build_experiment(
         parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table
     )

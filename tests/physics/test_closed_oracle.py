@@ -17,7 +17,7 @@ from distbragg.kernel import native
 from distbragg.models.build import build_experiment
 from distbragg.spec.load import parse_spec
 from tests import gaussian_frame
-from tests.physics.closed_scenes import BASE, changed
+from tests.physics.closed_scenes import BASE, changed, panel_about
 from tools.closed_form_cases import Error
 
 DISTANCE_MM = 100.0
@@ -137,19 +137,13 @@ def spec_of(case: Case, listed: str, *, area: bool) -> dict[str, Any]:
 
 def panel(plain, hkl, tilt: int, *, area: bool) -> dict[str, Any]:
     """A panel about a reflection, 10 degrees more tilted than the one before."""
-    centre, (one, two), sigmas, off = gaussian_frame.seen_at(plain, hkl)
+    centre, (one, _), sigmas, off = gaussian_frame.seen_at(plain, hkl)
     assert abs(off) < 0.5
-    angle = np.radians(10.0 * tilt)
-    fast = np.cos(angle) * one + np.sin(angle) * centre
-    if np.dot(np.cross(fast, two), centre) < 0.0:
-        two = -two
     narrow, wide = sigmas
     size = DISTANCE_MM * (min(2.0 * narrow, 6.0 * wide / EDGE) if area else 6.0 * wide / EDGE)
-    corner = DISTANCE_MM * centre - 0.5 * EDGE * size * (fast + two)
-    return {
-        "origin_mm": corner.tolist(), "fast": fast.tolist(), "slow": two.tolist(),
-        "pixel_size_mm": float(size), "pixels_fast": EDGE, "pixels_slow": EDGE,
-    }  # fmt: skip
+    return panel_about(
+        centre, one, distance_mm=DISTANCE_MM, size_mm=size, edge=EDGE, tilt_deg=10.0 * tilt
+    )
 
 
 @pytest.fixture(scope="module")
