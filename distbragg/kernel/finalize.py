@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native import counts as native_counts
-from distbragg.kernel.tile import DeviceSum, active_positions, frame_pixel, pixel_coordinates
+from distbragg.kernel.tile import DeviceSum, active_positions, frame_pixel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.arrays import Array, floats
@@ -155,13 +155,9 @@ def _values(
         photons: Float64Array = expected_photons(experiment, panel, numerator, rows, columns)
     if not experiment.noise.photon:
         return photons
-    positions = active_positions(experiment.detector.panels[panel], block)
-    slow, fast = pixel_coordinates(block, positions)
     shape = experiment.detector.panels[panel].shape
-    pixels = frame_pixel(panel, shape, slow.astype(np.int64), fast.astype(np.int64))
-    means = photons.reshape(-1)[positions]
-    counts = np.zeros(block.pixels)
-    counts[positions] = draw_counts(means, pixels, seed=experiment.noise.seed, frame=frame)
+    pixels = frame_pixel(panel, shape, rows.astype(np.int64), columns.astype(np.int64)).reshape(-1)
+    counts = draw_counts(photons.reshape(-1), pixels, seed=experiment.noise.seed, frame=frame)
     return counts.reshape(block.shape)
 
 
