@@ -61,6 +61,10 @@ GRADIENT_RELATIVE = 1e-5
 GRADIENT_OF_MAXIMUM = 1e-7
 """The same, absolute, for images normalised to a maximum of 1: cancellation is some 1e-9."""
 
+GRADIENT_OF_FIT = 2e-6
+"""The same in closed form, where a polynomial's nodes move with a parameter and the gradient takes
+them as they are: some 1e-6 of the maximum at 9 standard deviations."""
+
 CHUNKED_SOURCES_ULP = 1
 """Stored float32 of another source chunking, or of weights times a factor: the float64 sums differ
 by a few of their own ulp, which can only tip a rounding to float32."""

@@ -1,25 +1,21 @@
 """Spots in closed form as functions of the parameters: `kernel.closed_model` with gradients.
 
-Where spots are looked for is found from plain numbers and carries no gradient. The logarithm of a
-still's spot is a polynomial in its disc (ADR 0030), of degree 6 here, so that the formulas are
-evaluated at its nodes alone; a spot that it does not fit, and one that rotates, is evaluated at
-every point.
+Where spots are looked for is found from plain numbers and carries no gradient. See `spot_series`
+for the polynomials that stand for spots, and `spot_draw` for how they are drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass, replace
-from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from distbragg.fit.parameters import Parameters, triad
-from distbragg.fit.spot_fit import NODES, evaluate, fitted, misfit
-from distbragg.fit.spot_points import Points, View, points_of
+from distbragg.fit.spot_boxes import Window
+from distbragg.fit.spot_drawing import Drawing
 from distbragg.kernel.closed_model import SpotList, heights
 from distbragg.kernel.model import make_sample, with_factors
 from distbragg.kernel.scene import Scene
@@ -37,18 +33,11 @@ from distbragg.physics.near_sphere import (
     gaussian_crystal,
     near_sphere,
 )
-from distbragg.physics.rays import SampleIndex, sample_indices, sample_rays
+from distbragg.physics.rays import sample_indices
 from distbragg.physics.symmetric import Symmetric
 from distbragg.physics.transform import Spot
 from distbragg.shapes import SHAPES
 from distbragg.units import RADIANS_PER_DEGREE
-
-_BLOCK: Final = 1 << 14
-"""Rays evaluated at once: some 500 float64 arrays of this length, 65 MB, is what one block needs
-for its gradient; it is computed again for that, so that memory does not grow with them."""
-
-_WELL_FITTED: Final = 1e-6
-"""Of a spot's maximum: where the polynomial is farther off at its nodes, it is not taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +178,13 @@ class Pixels:
     slow: Tensor
     fast: Tensor
 
+    def window(self) -> tuple[Window, Tensor]:
+        """Return the least rectangle that holds them, and where in it they are."""
+        low = int(self.slow.min()), int(self.fast.min())
+        width = int(self.fast.max()) - low[1] + 1
+        window = Window(low, (int(self.slow.max()) - low[0] + 1, width))
+        return window, ((self.slow - low[0]) * width + (self.fast - low[1])).to(torch.int64)
+
 
 def sum_spots(
     experiment: Experiment, parameters: Parameters, scene: Scene, shape: Shape, pixels: Pixels
@@ -197,15 +193,20 @@ def sum_spots(
     sampling, panel = scene.sampling, scene.placement.panel
     total = torch.zeros_like(pixels.slow)
     parts = shape.parts()
+    window, at = pixels.window()
     for number, source in enumerate(scene.sources):
         incidence = _incidence(experiment.beam, parameters, scene, number)
-        lists = [_spots_of(experiment, scene, part, incidence, len(parts)) for part in parts]
+        lists = [
+            Drawing.of(scene, window, _spots_of(experiment, scene, part, incidence, len(parts)))
+            for part in parts
+        ]
         contribution = torch.zeros_like(total)
         for index in sample_indices(panel.sensor.count, sampling.oversample):
             sample = make_sample(scene, pixels.slow, pixels.fast, index)
-            value = torch.zeros_like(total)
-            for spots in lists:
-                value = value + _drawn(scene, spots, index, pixels)
+            image = torch.zeros(math.prod(window.shape), dtype=torch.float64, device=total.device)
+            for drawing in lists:
+                drawing.add(image, index)
+            value = image[at]
             contribution = contribution + with_factors(scene, source, sample, value)
         total = total + contribution * source.weight
     return total
@@ -231,97 +232,3 @@ def _spots_of(
 def _symmetric(matrix: Tensor) -> Symmetric:
     (xx, xy, xz), (_, yy, yz), (_, _, zz) = (row.unbind() for row in matrix)
     return Symmetric((xx, xy, xz, yy, yz, zz))
-
-
-def _drawn(scene: Scene, spots: SpotList, index: SampleIndex, pixels: Pixels) -> Tensor:
-    """Return the mean of the spots over the area of one sample of each pixel, (pixels,)."""
-    rows, columns = (part.cpu().numpy().astype(np.int64) for part in (pixels.slow, pixels.fast))
-    view = View(scene, index)
-    points = points_of(view, spots.places, rows, columns)
-    total = torch.zeros_like(pixels.slow)
-    if len(points.spot) == 0:
-        return total
-    lit, names = np.unique(points.spot, return_inverse=True)
-    spots = _only(spots, lit)
-    points = replace(points, spot=names.ravel())
-    smooth = np.zeros(len(lit), dtype=np.bool_)
-    series = torch.zeros(0)
-    if not spots.spindle.stop > spots.spindle.start:
-        series, smooth = _series(spots)
-    at: list[Tensor] = []
-    values: list[Tensor] = []
-    for chosen, draw in ((smooth, _smooth(spots, series)), (~smooth, spots.transform)):
-        some = np.flatnonzero(chosen[points.spot])
-        for start in range(0, len(some), _BLOCK):
-            part = points.only(some[start : start + _BLOCK])
-            value = checkpoint(
-                _block, scene, draw, index, part, use_reentrant=False, preserve_rng_state=False
-            )
-            values.append(value)
-            at.append(torch.from_numpy(part.pixel))
-    return total.index_add(0, torch.cat(at).to(total.device), torch.cat(values))
-
-
-def _only(spots: SpotList, chosen: np.ndarray) -> SpotList:
-    at = torch.from_numpy(chosen).to(spots.height.device)
-    x, y, z = (part[at] for part in spots.relps.place)
-    relps = replace(spots.relps, place=(x, y, z))
-    return replace(spots, places=spots.places[chosen], relps=relps, height=spots.height[at])
-
-
-Draw = Callable[[Tensor, Triple], Tensor]
-
-
-def _block(scene: Scene, draw: Draw, index: SampleIndex, points: Points) -> Tensor:
-    """Return what spots give at points, each its share of the pixel, (points,)."""
-    device = scene.vectors.device
-    slow, fast, share = (
-        torch.from_numpy(part).to(device) for part in (points.slow, points.fast, points.share)
-    )
-    oversample = scene.sampling.oversample
-    rays = sample_rays(scene.placement, slow, fast, sample=index, oversample=oversample)
-    return draw(torch.from_numpy(points.spot).to(device), rays.direction) * share
-
-
-def _series(spots: SpotList) -> tuple[Tensor, np.ndarray]:
-    """Return the polynomials of the logarithms, (spots, coefficients), and which of them fit."""
-    count = max(1, _BLOCK // len(NODES))
-    logs = []
-    for start in range(0, len(spots.places), count):
-        chosen = np.arange(start, min(start + count, len(spots.places)))
-        logs.append(
-            checkpoint(_logs, _only(spots, chosen), use_reentrant=False, preserve_rng_state=False)
-        )
-    log = torch.cat(logs)
-    series = fitted(log)
-    return series, (misfit(series.detach(), log.detach()) < _WELL_FITTED).cpu().numpy()
-
-
-def _logs(spots: SpotList) -> Tensor:
-    """Return the logarithm of the mean transform at the nodes, (spots, nodes)."""
-    found, _ = spots.places.rays(spots.places.radius(), *NODES.T)
-    rays = torch.from_numpy(found).to(spots.height.device)
-    x, y, z = rays.reshape(-1, 3).unbind(1)
-    names = torch.arange(len(spots.places), device=rays.device).repeat_interleave(len(NODES))
-    ones = replace(spots, height=torch.ones_like(spots.height))
-    mean = ones.transform(names, (x, y, z)).clamp(min=1e-300)
-    return torch.log(mean).reshape(len(spots.places), len(NODES))
-
-
-def _smooth(spots: SpotList, series: Tensor) -> Draw:
-    """Return the function that evaluates polynomials in place of the formulas."""
-    first, second = (_tensor(part, spots.height) for part in spots.places.disc())
-    centre = _tensor(spots.places.centre, spots.height)
-
-    def draw(chosen: Tensor, ray: Triple) -> Tensor:
-        facing = _along(centre[chosen], ray)
-        a, b = (_along(axis[chosen], ray) / facing for axis in (first, second))
-        return torch.exp(evaluate(series[chosen], a, b)) * spots.height[chosen]
-
-    return draw
-
-
-def _along(vectors: Tensor, ray: Triple) -> Tensor:
-    x, y, z = vectors.unbind(1)
-    found: Tensor = x * ray[0] + y * ray[1] + z * ray[2]
-    return found

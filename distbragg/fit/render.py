@@ -77,7 +77,7 @@ def render_tensor(
     Raises
     ------
     InputError
-        `physics: nanobragg`, a curved panel in closed form, or a parameter that cannot be used.
+        `physics: nanobragg`, or a parameter that cannot be used.
     """
     if isinstance(experiment, ExperimentSpec):
         experiment = build_experiment(experiment)
@@ -91,12 +91,6 @@ def render_tensor(
     given = values.given()
     device = next((value.device for value in given.values()), torch.device("cpu"))
     view = experiment.detector.panels[panel]
-    if experiment.sampling.method == "closed_form" and view.surface != "flat":
-        raise InputError(
-            "gradients in closed form are of flat panels only",
-            field="detector.curved",
-            remedy="leave it out, or set sampling.method: sampled",
-        )
     area = tile if tile is not None else Tile(0, view.shape[0], 0, view.shape[1])
     positions = active_positions(view, area)
     image = torch.zeros(area.pixels, dtype=torch.float64, device=device)

@@ -1,7 +1,8 @@
-"""The logarithm of a spot as a polynomial of degree 6 in its disc, by least squares."""
+"""Polynomials of degree 6 in the unit disc, by least squares."""
 
 from __future__ import annotations
 
+from math import comb
 from typing import Final
 
 import numpy as np
@@ -10,12 +11,12 @@ from torch import Tensor
 
 from distbragg.models.vectors import Float64Array
 
-_DEGREE: Final = 6
+DEGREE: Final = 6
 
 
 def _nodes() -> Float64Array:
     """Return points of the unit disc on rings, (nodes, 2)."""
-    rings = [(0.0, 1), (0.3, 7), (0.58, 11), (0.82, 15), (1.0, 19)]
+    rings = [(0.0, 1), (0.4, 6), (0.76, 12), (1.0, 18)]
     parts = []
     for number, (radius, count) in enumerate(rings):
         angle = 2.0 * np.pi * (np.arange(count) + 0.37 * number) / count
@@ -24,29 +25,76 @@ def _nodes() -> Float64Array:
 
 
 NODES: Final = _nodes()
-_POWERS: Final = [(i, j) for i in range(_DEGREE + 1) for j in range(_DEGREE + 1 - i)]
-_BASIS: Final = np.stack([NODES[:, 0] ** i * NODES[:, 1] ** j for i, j in _POWERS], axis=1)
-_FIT: Final = np.linalg.pinv(_BASIS)
+POWERS: Final = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
+"""Of which powers the coefficients of a polynomial are, in their order."""
+
+_BASIS: Final = np.stack([NODES[:, 0] ** i * NODES[:, 1] ** j for i, j in POWERS], axis=1)
+_FIT: Final[Float64Array] = np.asarray(np.linalg.pinv(_BASIS), dtype=np.float64)
 
 
-def fitted(log: Tensor) -> Tensor:
-    """Return the coefficients of values at the nodes, (spots, coefficients)."""
-    return log @ torch.from_numpy(_FIT).to(log.device).T
+def _shifts() -> Float64Array:
+    """Return the matrix of `in_rows`, (coefficients, coefficients, DEGREE + 1)."""
+    places = {power: at for at, power in enumerate(POWERS)}
+    found = np.zeros((len(POWERS), len(POWERS), DEGREE + 1))
+    for at, (i, k) in enumerate(POWERS):
+        for m in range(DEGREE + 1 - i - k):
+            found[places[i, k + m], at, m] = comb(k + m, m)
+    return found
 
 
-def misfit(series: Tensor, log: Tensor) -> Tensor:
-    """Return how far polynomials are from values at the nodes, of a spot's maximum, (spots,)."""
-    off = (series @ torch.from_numpy(_BASIS).to(log.device).T - log).abs()
-    return (off * torch.exp(log - log.amax(dim=1, keepdim=True))).amax(dim=1)
+_SHIFTS: Final = _shifts()
+
+
+def constant(values: Float64Array, like: Tensor) -> Tensor:
+    """Return numbers as a float64 tensor on the device of another."""
+    return torch.from_numpy(np.array(values, dtype=np.float64)).to(like.device)
+
+
+def fitted(values: Tensor) -> Tensor:
+    """Return the coefficients of values at the nodes, (..., coefficients)."""
+    return values @ constant(_FIT, values).T
+
+
+def at_nodes(series: Tensor) -> Tensor:
+    """Return polynomials at the nodes, (..., nodes)."""
+    return series @ constant(_BASIS, series).T
 
 
 def evaluate(series: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return polynomials (points, coefficients) at points of the disc, (points,)."""
-    column = iter(reversed(series.unbind(1)))
+    """Return polynomials (..., coefficients) at points of the disc."""
+    column = iter(reversed(series.unbind(-1)))
     total = torch.zeros_like(a)
-    for i in reversed(range(_DEGREE + 1)):
+    for i in reversed(range(DEGREE + 1)):
         row = torch.zeros_like(a)
-        for _ in range(_DEGREE + 1 - i):
+        for _ in range(DEGREE + 1 - i):
             row = row * b + next(column)
         total = total * a + row
     return total
+
+
+def monomials(a: Tensor, b: Tensor) -> Tensor:
+    """Return all powers at points, (..., coefficients)."""
+    powers_a, powers_b = [torch.ones_like(a)], [torch.ones_like(b)]
+    for _ in range(DEGREE):
+        powers_a.append(powers_a[-1] * a)
+        powers_b.append(powers_b[-1] * b)
+    return torch.stack([powers_a[i] * powers_b[j] for i, j in POWERS], dim=-1)
+
+
+def in_rows(series: Tensor, scale: Tensor) -> Tensor:
+    """Return what takes `monomials(a, t)` to the coefficients in y of a row at b = t + scale·y.
+
+    Parameters
+    ----------
+    series : (..., spots, coefficients) tensor
+    scale : (spots,) tensor
+
+    Returns
+    -------
+    (..., spots, coefficients, DEGREE + 1) tensor
+    """
+    shifts = constant(_SHIFTS, series)
+    moved = (series @ shifts.flatten(1)).reshape(*series.shape, DEGREE + 1)
+    orders = torch.arange(DEGREE + 1, device=series.device)
+    found: Tensor = moved * (scale[:, None] ** orders)[:, None, :]
+    return found

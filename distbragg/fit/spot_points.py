@@ -1,22 +1,18 @@
-"""At which points of which pixels spots are evaluated."""
+"""At which points of which pixels those spots are evaluated that no polynomial fits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
 
 import numpy as np
 
-from distbragg.kernel.closed_model import intervals, offsets
-from distbragg.kernel.scene import Scene
+from distbragg.fit.spot_boxes import Ellipses, Window
+from distbragg.fit.spot_draw import Grid
 from distbragg.matrices import dot3
-from distbragg.models.vectors import Float64Array, IntArray
+from distbragg.models.vectors import BoolArray, Float64Array, IntArray
 from distbragg.physics.arrays import constant
 from distbragg.physics.near_sphere import Places
-from distbragg.physics.rays import SampleIndex
-
-_EDGE: Final = 24
-"""Points on the edge of a disc, which is taken 1 % larger since the edge bulges between them."""
+from distbragg.physics.rays import Placement, SampleIndex, sample_positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,117 +20,69 @@ class Points:
     """Points at which a spot is evaluated, (points,) each."""
 
     spot: IntArray
-    pixel: IntArray  # position among the pixels asked for
-    slow: Float64Array  # index of the pixel, moved to the point
+    pixel: IntArray  # position in the window
+    slow: Float64Array  # pixels, whole numbers are their middles
     fast: Float64Array
-    share: Float64Array  # of the sample's area
+    share: Float64Array  # of the pixel's sample
 
-    def only(self, chosen: IntArray) -> Points:
+    def only(self, chosen: IntArray | BoolArray) -> Points:
         """Return some of the points."""
         return Points(*(getattr(self, item.name)[chosen] for item in fields(self)))
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """One sample of each pixel of a flat panel."""
-
-    scene: Scene
-    index: SampleIndex
-
-
-def points_of(view: View, places: Places, rows: IntArray, columns: IntArray) -> Points:
-    """Find the points of one sample of each pixel that lie in the disc of a spot."""
-    scene = view.scene
-    spot, pixel = _boxed(view, places, rows, columns)
-    panel = scene.placement.panel
-    size = panel.pixel_size / scene.sampling.oversample
-    counts = np.zeros((len(places), 2), dtype=np.int64)
-    if scene.sampling.integrate:
-        lit = np.unique(spot)
-        counts[lit] = intervals(places[lit], panel, size)
+def points_of(
+    placement: Placement,
+    layer: int,
+    places: Places,
+    ellipses: Ellipses,
+    *,
+    grid: Grid,
+    window: Window,
+) -> Points:
+    """Find the points of pixels that lie in the discs of spots, in order of the spots."""
     parts = []
-    for pair in np.unique(counts[np.unique(spot)], axis=0):
-        own = np.flatnonzero((counts[spot] == pair).all(axis=1))
-        across, down = (
-            np.array(offsets(int(count), size) if count else [0.0]) / panel.pixel_size
-            for count in pair
+    first = np.clip(np.floor(ellipses.first), 0, window.shape).astype(np.int64)
+    last = np.clip(np.ceil(ellipses.last) + 1, 0, window.shape).astype(np.int64)
+    for spot in range(len(places)):
+        rows, columns = (
+            np.arange(start, stop) for start, stop in zip(first[spot], last[spot], strict=True)
         )
-        moves = np.stack(np.meshgrid(down, across, indexing="ij"), axis=-1).reshape(-1, 2)
-        many = len(moves)
-        names, at = np.repeat(spot[own], many), np.repeat(pixel[own], many)
+        down, across = grid.of(spot)
+        shape = len(rows), len(columns), len(down), len(across)
+        slow = np.broadcast_to((rows[:, None, None] + down[:, None])[:, None], shape)
+        fast = np.broadcast_to(columns[:, None, None] + across, shape)
+        pixel = np.broadcast_to((rows[:, None] * window.shape[1] + columns)[..., None, None], shape)
         points = Points(
-            names,
-            at,
-            rows[at] + 1.0 * np.tile(moves[:, 0], len(own)),
-            columns[at] + 1.0 * np.tile(moves[:, 1], len(own)),
-            np.full(len(names), 1.0 / many),
+            np.full(slow.size, spot),
+            pixel.ravel(),
+            slow.ravel() + window.corner[0],
+            fast.ravel() + window.corner[1],
+            np.full(slow.size, 1.0 / (len(down) * len(across))),
         )
-        parts.append(points.only(np.flatnonzero(_inside(view, places, points))))
-    if not parts:
-        none, empty = np.zeros(0, dtype=np.int64), np.zeros(0)
-        return Points(none, none, empty, empty, empty)
+        parts.append(points.only(_inside(placement, layer, places[spot : spot + 1], points)))
     return Points(
         *(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Points))
     )
 
 
-def _origin(view: View) -> Float64Array:
-    """Return where the corner of a panel's layer is, (3,) m."""
-    placement = view.scene.placement
-    origin = np.array([float(constant(part)) for part in placement.origin])
-    depth = float(placement.panel.sensor.position[view.index.layer])
-    return np.asarray(origin + depth * placement.panel.normal)
-
-
-def _boxed(
-    view: View, places: Places, rows: IntArray, columns: IntArray
-) -> tuple[IntArray, IntArray]:
-    """Return spots and the pixels in the boxes about their discs, in order of the spots."""
-    panel, origin = view.scene.placement.panel, _origin(view)
-    angle = 2.0 * np.pi * np.arange(_EDGE) / _EDGE
-    rays, _ = places.rays(places.radius(), 1.01 * np.cos(angle), 1.01 * np.sin(angle))
-    cosine, height = dot3(rays, panel.normal), float(dot3(origin, panel.normal))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        length: Float64Array = np.asarray(height / cosine)
-        place = length[..., np.newaxis] * rays - origin
-        at = [dot3(place, axis) / panel.pixel_size for axis in (panel.slow, panel.fast)]
-    low = np.array([rows.min(), columns.min()])
-    shape = np.array([rows.max(), columns.max()]) - low + 1
-    where = np.full(shape, -1, dtype=np.int64)
-    where[rows - low[0], columns - low[1]] = np.arange(len(rows))
-    spots: list[IntArray] = []
-    pixels: list[IntArray] = []
-    # What of an edge does not face the panel lies beyond all that does.
-    facing = length > 0.0
-    first, last = (
-        np.stack([np.floor(most(part, axis=1)) for part in chosen], axis=1) - low + more
-        for most, chosen, more in (
-            (np.min, [np.where(facing, part, np.inf) for part in at], 0),
-            (np.max, [np.where(facing, part, -np.inf) for part in at], 1),
-        )
+def _inside(placement: Placement, layer: int, place: Places, points: Points) -> BoolArray:
+    """Tell which points lie in the disc of one spot."""
+    index = SampleIndex(layer, 0, 0)
+    positions = sample_positions(
+        _numbers(placement), points.slow, points.fast, sample=index, oversample=1
     )
-    first, last = (part.clip(0, shape).astype(np.int64) for part in (first, last))
-    for name in np.flatnonzero((first < last).all(axis=1)).tolist():
-        (top, left), (bottom, right) = first[name], last[name]
-        inside = where[top:bottom, left:right].ravel()
-        inside = inside[inside >= 0]
-        pixels.append(inside)
-        spots.append(np.full(len(inside), name))
-    if not spots:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return np.concatenate(spots), np.concatenate(pixels)
-
-
-def _inside(view: View, places: Places, points: Points) -> np.ndarray:
-    """Tell which points lie in the discs of their spots."""
-    panel, index = view.scene.placement.panel, view.index
-    shift = [(part + 0.5) / view.scene.sampling.oversample for part in (index.slow, index.fast)]
-    slow, fast = points.slow + shift[0], points.fast + shift[1]
-    place = _origin(view) + panel.pixel_size * (
-        slow[:, np.newaxis] * panel.slow + fast[:, np.newaxis] * panel.fast
-    )
-    first, second = places.disc()
-    facing = dot3(places.centre[points.spot], place)
+    at = np.stack(positions, axis=-1)
+    first, second = place.disc()
+    facing = dot3(place.centre, at)
     with np.errstate(divide="ignore", invalid="ignore"):
-        a, b = (dot3(axis[points.spot], place) / facing for axis in (first, second))
+        a, b = (dot3(axis, at) / facing for axis in (first, second))
         return np.asarray((facing > 0.0) & (a * a + b * b <= 1.0))
+
+
+def _numbers(placement: Placement) -> Placement:
+    """Return a placement without gradients."""
+    x, y, z = (float(constant(part)) for part in placement.origin)
+    close, distance = (
+        float(constant(part)) for part in (placement.close_distance, placement.distance)
+    )
+    return Placement(placement.panel, placement.beam, (x, y, z), close, distance)

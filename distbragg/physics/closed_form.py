@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Final
 
 import numpy as np
@@ -49,10 +49,8 @@ from distbragg.physics.symmetric import Symmetric, outer
 _SAGITTA_STEPS: Final = 4
 """Rounds that find the sagitta of the flat part: each is some hundred times smaller."""
 
-_SPECTRUM_NODES: Final = tuple(np.polynomial.hermite_e.hermegauss(7)[0].tolist())
-_SPECTRUM_WEIGHTS: Final = tuple(
-    (np.polynomial.hermite_e.hermegauss(7)[1] / math.sqrt(2.0 * math.pi)).tolist()
-)
+_SPECTRUM_NODES: Final = 7
+"""Points of Gauss and Hermite that stand for a normal spectrum."""
 
 _MOST_BEND: Final = 0.2
 """What curvature may add to the logarithm, as a share of what the displacement takes from it."""
@@ -102,12 +100,15 @@ class Incidence:
     width : () float64, 1/Å
         Standard deviation of k, normally distributed; 0 for a line of a spectrum. Lines are
         summed by the caller.
+    nodes : int
+        Points by which a width is integrated over.
     """
 
     direction: Triple
     spread: tuple[Triple, Triple]
     wavenumber: Array
     width: Array = 0.0
+    nodes: int = _SPECTRUM_NODES
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ def log_over_spectrum(frame: Frame, incidence: Incidence, ray: Triple) -> Array:
     middle, spread = _posterior(frame, sight, wavenumber, width)
     module = module_of(middle)
     logs = []
-    for node, weight in zip(_SPECTRUM_NODES, _SPECTRUM_WEIGHTS, strict=True):
+    for node, weight in _gauss_hermite(incidence.nodes):
         here = middle + spread * node
         off = (here - wavenumber) / width
         log = _log_mean(frame, sight, here) - 0.5 * off * off
@@ -186,6 +187,13 @@ def log_over_spectrum(frame: Frame, incidence: Incidence, ray: Triple) -> Array:
     most = reduce(module.maximum, logs)
     total = sum(module.exp(log - most) for log in logs)
     return most + module.log(total * (spread / width))
+
+
+@lru_cache
+def _gauss_hermite(count: int) -> list[tuple[float, float]]:
+    """Return points and weights of the mean over a standard normal distribution."""
+    points, weights = np.polynomial.hermite_e.hermegauss(count)
+    return list(zip(points.tolist(), (weights / math.sqrt(2.0 * math.pi)).tolist(), strict=True))
 
 
 def _posterior(frame: Frame, sight: Sight, wavenumber: Array, width: Array) -> tuple[Array, Array]:

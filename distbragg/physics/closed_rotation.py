@@ -14,7 +14,15 @@ from typing import Final
 import numpy as np
 
 from distbragg.models.vectors import turn_about
-from distbragg.physics.arrays import Array, Triple, constant, cross, dot, module_of, root
+from distbragg.physics.arrays import (
+    Array,
+    Triple,
+    cross,
+    dot,
+    module_of,
+    root,
+    without_gradient,
+)
 from distbragg.physics.closed_form import (
     Frame,
     Incidence,
@@ -114,7 +122,8 @@ def seen_in_rotation(
 def _parabola_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> _Parabola:
     """Return the logarithm near the angle at which reflections pass the rays."""
     frame, axis = frame_of(relps), spindle.axis
-    angle, step = _angle_of(frame, relps.place, incidence, ray, spindle)
+    with without_gradient(frame.length):
+        angle, step = _angle_of(frame, relps.place, incidence, ray, spindle)
     before, here, after = (
         log_over_spectrum(frame, *_seen_from_crystal(incidence, ray, axis, angle + off))
         for off in (-step, 0.0, step)
@@ -136,8 +145,8 @@ def _angle_of(
         seen, towards = _seen_from_crystal(incidence, ray, axis, angle)
         pull, stiff = _passing(frame, seen, towards, speed)
         ahead = pull / (stiff + _STILL / width**2)
-        angle = constant(module_of(ahead).clip(angle + ahead, spindle.start, spindle.stop))
-    return angle, constant(1.0 / (stiff + 4.0 / width**2)) ** 0.5
+        angle = module_of(ahead).clip(angle + ahead, spindle.start, spindle.stop)
+    return angle, (1.0 / (stiff + 4.0 / width**2)) ** 0.5
 
 
 def _seen_from_crystal(
