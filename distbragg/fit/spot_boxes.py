@@ -14,7 +14,7 @@ import numpy as np
 from distbragg.matrices import dot3
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
 from distbragg.physics.arrays import constant
-from distbragg.physics.near_sphere import Places
+from distbragg.physics.places import Places
 from distbragg.physics.rays import Placement
 
 _EDGE: Final = 24

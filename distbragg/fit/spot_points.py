@@ -8,10 +8,9 @@ import numpy as np
 
 from distbragg.fit.spot_boxes import Ellipses, Window
 from distbragg.fit.spot_draw import Grid
-from distbragg.matrices import dot3
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
 from distbragg.physics.arrays import constant
-from distbragg.physics.near_sphere import Places
+from distbragg.physics.places import Places
 from distbragg.physics.rays import Placement, SampleIndex, sample_positions
 
 
@@ -71,12 +70,8 @@ def _inside(placement: Placement, layer: int, place: Places, points: Points) -> 
     positions = sample_positions(
         _numbers(placement), points.slow, points.fast, sample=index, oversample=1
     )
-    at = np.stack(positions, axis=-1)
-    first, second = place.disc()
-    facing = dot3(place.centre, at)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        a, b = (dot3(axis, at) / facing for axis in (first, second))
-        return np.asarray((facing > 0.0) & (a * a + b * b <= 1.0))
+    a, b = place.coordinates(np.zeros_like(points.spot), np.stack(positions, axis=-1))
+    return np.asarray(a * a + b * b <= 1.0)
 
 
 def _numbers(placement: Placement) -> Placement:

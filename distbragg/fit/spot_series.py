@@ -24,7 +24,7 @@ from distbragg.models.vectors import BoolArray, IntArray
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.closed_form import Incidence, Relps, frame_of, log_over_spectrum
 from distbragg.physics.closed_rotation import Spindle, passage_of
-from distbragg.physics.near_sphere import Places
+from distbragg.physics.places import Places
 from distbragg.physics.rays import SampleIndex, sample_rays
 from distbragg.physics.symmetric import Symmetric
 
@@ -68,6 +68,7 @@ def on_panel(
         _along(constant(part, series), rays.direction) for part in (places.centre, *places.disc())
     )
     a, b = first / centre, second / centre
+    b = b - constant(places.arc(), series)[:, None] * a * a
     return _fitted(evaluate(series[:, :, None], a, b))
 
 

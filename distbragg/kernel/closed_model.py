@@ -32,11 +32,11 @@ from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,
-    Places,
     gaussian_crystal,
     incidence_of,
     near_sphere,
 )
+from distbragg.physics.places import Places
 from distbragg.physics.rays import distance_along, sample_indices, surface_axes
 from distbragg.plan.frame import SourceChunk, Tile
 
@@ -51,6 +51,9 @@ _PAIRS: Final = 1 << 16
 
 WIDEST: Final = 0.7
 """Standard deviations of a spot that two points of Gauss and Legendre may share."""
+
+_STRAIGHT: Final = 0.02
+"""Of a disc, that the ends of its ridge may bend and have no intervals of their own."""
 
 _POINTS: Final = (-0.5 / math.sqrt(3.0), 0.5 / math.sqrt(3.0))
 
@@ -195,9 +198,10 @@ def _moved(sample: Sample, offsets: tuple[float, float], axes: tuple[Triple, Tri
 def intervals(places: Places, panel: Panel, size: float) -> NDArray[np.int64]:
     """Return into how many intervals of fast and slow each spot wants a sample cut, (spots, 2).
 
-    What a spot's coordinates change by across a sample is taken where it is brightest.
+    What a spot's coordinates change by across a sample is taken along its ridge.
     """
     first, second = places.disc()
+    arc = np.where(abs(places.arc()) < _STRAIGHT, 0.0, places.arc())
     reach = np.maximum(places.reach, 1e-3)
     x, y, z = places.centre.T
     length = distance_along(panel, (x, y, z))
@@ -206,7 +210,9 @@ def intervals(places: Places, panel: Panel, size: float) -> NDArray[np.int64]:
         way = np.stack(np.broadcast_arrays(*axis, x)[:3], axis=1)
         across = way - dot3(places.centre, way)[:, np.newaxis] * places.centre
         turn = size / length[:, np.newaxis] * across
-        away = np.sqrt(dot3(first, turn) ** 2 + dot3(second, turn) ** 2)
+        a, b = dot3(first, turn), dot3(second, turn)
+        # In the middle, and at both ends of an arc.
+        away = np.max([np.hypot(a, b - 2.0 * end * arc * a) for end in (0.0, 1.0, -1.0)], axis=0)
         counts.append(np.clip(np.ceil(away * reach / WIDEST), 1, 4096).astype(np.int64))
     return np.stack(counts, axis=1)
 
@@ -231,7 +237,6 @@ def _pairs(
     """Yield spots and the pixels in their discs, in order of the spots."""
     if len(places) == 0:
         return
-    first, second = places.disc()
     starts = np.arange(0, len(rays), _CELL)
     middles = rays[np.minimum(starts + _CELL // 2, len(rays) - 1)]
     cells = np.minimum(np.arange(len(rays)) // _CELL, len(starts) - 1)
@@ -239,6 +244,7 @@ def _pairs(
     radius = np.maximum.reduceat(chord, starts)
     # Tangents of angles are at most the chords of the rays, widened by the square of the angle.
     reach = places.reach * np.sqrt(places.covariance[:, 0] + places.covariance[:, 2])
+    reach = reach + abs(places.bow) * places.reach**2 * places.covariance[:, 0]
     for start in range(0, len(places), _SPOTS):
         some = slice(start, min(start + _SPOTS, len(places)))
         away = norm3(middles - places.centre[some][:, np.newaxis])
@@ -249,10 +255,6 @@ def _pairs(
             names = np.repeat(spot[part : part + step] + start, _CELL)
             pixel = (starts[cell[part : part + step]][:, np.newaxis] + np.arange(_CELL)).ravel()
             names, pixel = names[pixel < len(rays)], pixel[pixel < len(rays)]
-            ray = rays[pixel]
-            facing = dot3(places.centre[names], ray)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                a = dot3(first[names], ray) / facing
-                b = dot3(second[names], ray) / facing
-                inside = (facing > 0.0) & (a * a + b * b <= 1.0)
+            a, b = places.coordinates(names, rays[pixel])
+            inside = a * a + b * b <= 1.0
             yield names[inside], pixel[inside]

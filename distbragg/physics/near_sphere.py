@@ -23,6 +23,7 @@ from distbragg.models.crystal import Crystal
 from distbragg.models.vectors import Float64Array, IntArray, components, rotation_about
 from distbragg.physics.closed_form import Incidence, Relps
 from distbragg.physics.closed_rotation import Spindle
+from distbragg.physics.places import Places
 from distbragg.physics.symmetric import Symmetric
 from distbragg.shapes import SHAPES
 
@@ -35,6 +36,12 @@ _LONGEST_PART: Final = math.radians(2.0)
 
 _BEYOND: Final = 2.2
 """Times k: no |g| beyond is on the sphere, nor near it."""
+
+_SETTLING: Final = 3
+"""Steps to the brightest ray of a spot."""
+
+_NEAR_BEAM: Final = 1e-6
+"""Sine of the angle with the beam below which no direction leads towards it."""
 
 _ROUNDING: Final = 1e-9
 
@@ -127,62 +134,6 @@ def incidence_of(beam: Beam, source: int) -> Incidence:
     k = 1.0 / float(sources.wavelength[source])
     spread = (components(one), components(two))
     return Incidence(components(direction), spread, k, sources.bandwidth * k)
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Reflections as they are seen to first order, in order of h, k, l."""
-
-    hkl: IntArray  # (n, 3)
-    relp: Float64Array  # (n, 3), 1/Å: g
-    centre: Float64Array  # (n, 3), unit vectors to where they are brightest
-    first: Float64Array  # (n, 3), unit vectors across it, as are second
-    second: Float64Array
-    covariance: Float64Array  # (n, 3), rad²: of the angles along both, 11, 12, 22
-    reach: Float64Array  # (n,), to how many standard deviations they are rendered
-
-    def __len__(self) -> int:
-        return int(self.hkl.shape[0])
-
-    def __getitem__(self, chosen: slice | IntArray | np.ndarray) -> Places:
-        return Places(*(getattr(self, item.name)[chosen] for item in fields(self)))
-
-    def disc(self) -> tuple[Float64Array, Float64Array]:
-        """Return two vectors of each, (n, 3), that make coordinates of a ray.
-
-        They are its products with these over that with the centre; a spot is rendered where
-        they are in the unit disc.
-        """
-        l11, l21, l22 = self.roots()
-        reach = self.radius()
-        first = self.first / (reach * l11)
-        return first, self.second / (reach * l22) - first * (l21 / l22)
-
-    def radius(self) -> Float64Array:
-        """Return the standard deviations to the edge of each disc, (n, 1)."""
-        return np.asarray(np.maximum(self.reach, 1e-3)[:, np.newaxis])
-
-    def roots(self) -> tuple[Float64Array, Float64Array, Float64Array]:
-        """Return the Cholesky factor of each covariance, 11, 21 and 22, (n, 1) rad."""
-        xx, xy, yy = (part[:, np.newaxis] for part in self.covariance.T)
-        l11 = np.sqrt(xx)
-        l21 = xy / l11
-        return l11, l21, np.sqrt(np.maximum(yy - l21 * l21, 1e-18 * yy))
-
-    def rays(
-        self, radius: Float64Array | float, a: Float64Array, b: Float64Array
-    ) -> tuple[Float64Array, Float64Array]:
-        """Return unit vectors to points (m,) of every disc, (n, m, 3).
-
-        `radius` is that of the discs, standard deviations. And the square of 1/cosine of the
-        angle between each and the centre, (n, m).
-        """
-        l11, l21, l22 = self.roots()
-        one, two = radius * l11 * a, radius * (l21 * a + l22 * b)
-        ray = self.centre[:, np.newaxis] + one[..., np.newaxis] * self.first[:, np.newaxis]
-        ray = ray + two[..., np.newaxis] * self.second[:, np.newaxis]
-        square = 1.0 + one * one + two * two
-        return np.asarray(ray / np.sqrt(square)[..., np.newaxis]), np.asarray(square)
 
 
 def near_sphere(
@@ -293,18 +244,112 @@ def _see(
     rest = off + lit.middle * towards
     away = [(lit.middle * step - part * rest) / k for step, part in zip(steps, lean, strict=True)]
     drift = [(step - part * towards) / k for step, part in zip(steps, lean, strict=True)]
-    covariance = []
+    covariance, own = [], []
     for i, j, one, two in ((0, 0, first, first), (0, 1, first, second), (1, 1, second, second)):
         whole = dot3(one, (total * two[:, np.newaxis, :]).sum(axis=2))
         part = (whole - lean[i] * lean[j] * along) / (k * k)
+        own.append(part)
         covariance.append(lit.wider * part + drift[i] * drift[j] * lit.variance)
     centre = ray + away[0][:, np.newaxis] * first + away[1][:, np.newaxis] * second
-    centre = centre / norm3(centre)[:, np.newaxis]
-    first = first - dot3(first, centre)[:, np.newaxis] * centre
-    first = first / norm3(first)[:, np.newaxis]
-    return Places(
-        hkl, g, centre, first, np.cross(centre, first), np.stack(covariance, axis=1), reach
+    centre = _unit(centre)
+    first = _unit(first - dot3(first, centre)[:, np.newaxis] * centre)
+    flat = Places(
+        hkl,
+        g,
+        centre,
+        first,
+        np.cross(centre, first),
+        np.stack(covariance, axis=1),
+        np.zeros(len(hkl)),
+        reach,
     )
+    passage = _Passage(crystal, incidence, lit.middle, inverse3(total))
+    return _turned_to_beam(_settled(flat, passage, own), direction)
+
+
+@dataclass(frozen=True, slots=True)
+class _Passage:
+    """Reflections in the middle of what is lit of each."""
+
+    crystal: GaussianCrystal
+    incidence: Incidence
+    angle: Float64Array  # (n,), rad
+    precision: Float64Array  # (n, 3, 3), Å²: Σ⁻¹
+
+    def pull(self, off: Float64Array) -> Float64Array:
+        """Return Σ⁻¹ d, (n, 3)."""
+        return np.asarray((self.precision * off[:, np.newaxis, :]).sum(axis=2))
+
+
+def _settled(places: Places, passage: _Passage, own: list[Float64Array]) -> Places:
+    """Move centres to where spots are brightest on the sphere that rotations keep |g| to.
+
+    `own` is the covariance of the angles at one angle of the spindle, 11, 12, 22.
+    """
+    k, direction = passage.incidence.wavenumber, np.array(passage.incidence.direction)
+    g = _turned(places.relp, np.array(passage.crystal.spindle.axis), passage.angle)
+    length = norm3(g)
+    kept = np.where(length > 0.0, length, 1.0)
+    along = g / kept[:, np.newaxis]
+    centre, first = places.centre, places.first
+    for _ in range(_SETTLING):
+        second = np.cross(centre, first)
+        q = k * (centre - direction)
+        ahead = dot3(q, along)
+        beside = q - ahead[:, np.newaxis] * along
+        side = norm3(beside)
+        turned = kept * np.arctan2(side, ahead)
+        stretch = np.where(side > 0.0, turned / np.where(side > 0.0, side, 1.0), 1.0)
+        off = (norm3(q) - kept)[:, np.newaxis] * along + stretch[:, np.newaxis] * beside
+        # What is flat of it leaves that sphere by its sagitta.
+        lever = np.cross(passage.pull(off), g)
+        flat = off - np.cross(g, (passage.crystal.mosaic * lever[:, np.newaxis, :]).sum(axis=2))
+        level = dot3(flat, along)
+        sagitta = (dot3(flat, flat) - level * level) / (2.0 * kept)
+        pull = passage.pull(off - sagitta[:, np.newaxis] * along)
+        one, two = k * dot3(first, pull), k * dot3(second, pull)
+        one, two = own[0] * one + own[1] * two, own[1] * one + own[2] * two
+        moved = centre - one[:, np.newaxis] * first - two[:, np.newaxis] * second
+        centre = np.where((length > 0.0)[:, np.newaxis], _unit(moved), centre)
+        first = _unit(first - dot3(first, centre)[:, np.newaxis] * centre)
+    return replace(places, centre=centre, first=first, second=np.cross(centre, first))
+
+
+def _unit(vectors: Float64Array) -> Float64Array:
+    """Return vectors (n, 3) of length 1."""
+    return np.asarray(vectors / norm3(vectors)[:, np.newaxis])
+
+
+def _turned(vectors: Float64Array, axis: Float64Array, angle: Float64Array) -> Float64Array:
+    """Return vectors (n, 3) turned about a unit axis, each by its own angle."""
+    sine, cosine = np.sin(angle)[:, np.newaxis], np.cos(angle)[:, np.newaxis]
+    along = (dot3(vectors, axis)[:, np.newaxis] * axis) * (1.0 - cosine)
+    return np.asarray(vectors * cosine + np.cross(axis, vectors) * sine + along)
+
+
+def _turned_to_beam(places: Places, direction: Float64Array) -> Places:
+    """Turn the axes across each spot about the beam and towards it, and give its ridge a bow.
+
+    Rotations leave |q| as it is, so that they spread a spot along the circle of its scattering
+    angle, whose curvature is cot 2θ. What is as wide as it is far from the beam is no arc.
+    """
+    about = np.cross(direction, places.centre)
+    sine = norm3(about)
+    off = sine >= _NEAR_BEAM
+    length = np.where(off, sine, 1.0)
+    axis = np.where(off[:, np.newaxis], about / length[:, np.newaxis], places.first)
+    c, s = dot3(places.first, axis), dot3(places.second, axis)
+    xx, xy, yy = places.covariance.T
+    both = 2.0 * c * s * xy
+    turned = (
+        c * c * xx + both + s * s * yy,
+        (c * c - s * s) * xy + c * s * (yy - xx),
+        s * s * xx - both + c * c * yy,
+    )
+    is_arc = off & (places.reach * np.sqrt(turned[0]) < 0.5 * sine)
+    bow = np.where(is_arc, 0.5 * dot3(places.centre, direction) / length, 0.0)
+    second = np.cross(places.centre, axis)
+    return replace(places, first=axis, second=second, covariance=np.stack(turned, axis=1), bow=bow)
 
 
 @dataclass(frozen=True, slots=True)

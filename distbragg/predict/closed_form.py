@@ -33,12 +33,12 @@ from distbragg.physics.factors import (
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,
-    Places,
     gaussian_crystal,
     incidence_of,
     near_sphere,
     symmetric,
 )
+from distbragg.physics.places import Places
 from distbragg.predict.candidates import largest_stol, span
 from distbragg.predict.disc import integrate
 from distbragg.predict.landing import land, meet, near_panel, point_share

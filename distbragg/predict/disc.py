@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from distbragg.models.vectors import Float64Array, IntArray
-from distbragg.physics.near_sphere import Places
+from distbragg.physics.places import Places
 
 _FIRST, _LAST = 3, 192
 """Nodes along a radius, which are doubled until the lattices agree: a rotation can move a narrow

@@ -9,7 +9,9 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.plan.frame import Tile
-from tests.physics.closed_scenes import FLOAT64, MIXED, experiment, image, off
+from tests.physics.closed_scenes import FLOAT64, MIXED, changed, experiment, image, off
+from tests.physics.test_closed_arcs import crystal
+from tests.physics.test_closed_arcs import scene as about
 
 pytestmark = [
     pytest.mark.spec("SAM-18"),
@@ -81,3 +83,19 @@ def test_no_bit_depends_on_tiles_or_threads(options):
             tile = Tile(*rows, *columns)
             pieces[slice(*rows), slice(*columns)] = image(one, options, tile=tile)
     assert np.array_equal(pieces, whole)
+
+
+@pytest.mark.parametrize(("cells", "spread"), [(20, 0.02), (60, 0.02), (20, 0.3)])
+@pytest.mark.parametrize(("lines", "percent"), [(2, 0.05), (100, 0.05), (100, 0.5), (10, 0.5)])
+@pytest.mark.parametrize("hkl", [(-16, 5, 25), (-7, -2, 12)])
+def test_the_areas_of_lines_taken_together_are_their_sum(hkl, cells, spread, lines, percent):
+    """A spot about as wide as a pixel, whose streak lies askew to its axes."""
+    away = np.linspace(-3, 3, lines) if lines > 2 else np.array([-1.0, 1.0])
+    spectrum = {
+        "wavelengths_angstrom": (1 + away * percent / 100).tolist(),
+        "weights": np.exp(-0.5 * away**2).tolist(),
+    }
+    one = about(hkl, changed(crystal(cells, spread), {"beam": {"spectrum": spectrum}}))
+    exact, mixed = image(one, FLOAT64), image(one, MIXED)
+    assert mixed.sum() == pytest.approx(exact.sum(), rel=2e-4)
+    assert off(mixed, exact) <= 3e-4

@@ -281,9 +281,10 @@ class Call:
         crystal = gaussian_crystal(experiment.crystal)
         block.closed_form, block.integrate = True, experiment.sampling.integrate
         block.cut = CUT["float64" if self._double else "mixed"]
+        # Reflections are left out by their spacing, whole, and no others are lit.
+        lit = 1.0 / block.furthest if block.furthest > 0.0 else math.inf
+        block.shortest_spacing, block.dmin = max(experiment.sampling.dmin, lit), 0.0
         block.furthest = math.inf  # spots reach further than half a cell
-        # Reflections are left out by their spacing, whole.
-        block.shortest_spacing, block.dmin = experiment.sampling.dmin, 0.0
         self._fixed("reciprocal", crystal.reciprocal.reshape(-1))
         self._fixed("relp_covariance", symmetric(crystal.covariance).parts)
         self._fixed("mosaic_covariance", symmetric(crystal.mosaic).parts)

@@ -14,6 +14,12 @@ struct Landing {
   bool hit;
 };
 
+// How a place at one depth of a sensor follows from that of the same ray at another: scale · place
+// + start along each axis.
+struct Depth {
+  double fast_scale, fast_start, slow_scale, slow_start;
+};
+
 class Panel {
  public:
   explicit Panel(const Parameters& p)
@@ -47,6 +53,20 @@ class Panel {
     }
     return {(fast - foot_fast_) * per_pixel_, (slow - foot_slow_) * per_pixel_, deep > 0.0};
   }
+
+  // From one depth to another: along an axis that is not bent, places lie about the foot of the
+  // perpendicular.
+  Depth between(double from, double to) const {
+    const double base = surface_ == kFlat ? plane_ : radius_, scale = (base + to) / (base + from);
+    const double fast = surface_ == kFlat || surface_ == kCylinderFast ? scale : 1.0;
+    const double slow = surface_ == kFlat || surface_ == kCylinderSlow ? scale : 1.0;
+    return {fast, (fast - 1.0) * foot_fast_ * per_pixel_, slow,
+            (slow - 1.0) * foot_slow_ * per_pixel_};
+  }
+
+  double facing(const Vector& ray) const { return std::fabs(dot(ray, normal_)); }
+  // To a flat panel, along its normal.
+  double pixels_to(double depth) const { return std::fabs(plane_ + depth) * per_pixel_; }
 
  private:
   Vector origin_, fast_, slow_, normal_;

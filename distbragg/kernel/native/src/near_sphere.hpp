@@ -50,9 +50,10 @@ struct Place {
   std::int32_t h, k, l;
   Vector relp;            // g, 1/Å
   Vector centre;          // unit vector to where it is brightest
-  Vector first, second;   // unit vectors across it
+  Vector first, second;   // unit vectors across it: about the beam, and towards it
   double xx, xy, yy;      // covariance of the angles along them
   double own_xx, own_xy, own_yy;  // of one line, or one angle of the spindle
+  double bow;             // of its ridge: towards the beam by this times the square of the first
   double reach;           // to how many standard deviations it is rendered
   double size;            // √|Σ|, 1/Å³
 };
@@ -99,6 +100,7 @@ class NearSphere {
     const double size = std::sqrt(dot(outgoing, outgoing));
     if (size == 0.0) return false;
     const Vector ray = (1.0 / size) * outgoing;
+    if (far_off(g, ray, size - number)) return false;
     Vector first, second;
     tangents(ray, first, second);
     const Symmetric total = covariance(g, ray - in_.direction);
@@ -148,11 +150,98 @@ class NearSphere {
     place.xy = madd(drift1 * spread, drift2, wider * place.own_xy);
     place.yy = madd(drift2 * spread, drift2, wider * place.own_yy);
     place.reach = reach;
-    place.size = std::sqrt(determinant(total));
+    const double volume = determinant(total);
+    place.size = std::sqrt(volume);
+    settle(place, inverse(total, volume), middle);
+    turn_to_beam(place);
     return true;
   }
 
  private:
+  // Whether a reflection is too far from the sphere, told by less than it takes to see it.
+  bool far_off(const Vector& g, const Vector& ray, double off) const {
+    constexpr double kRounding = 1.0 + 1e-9;
+    const Vector u = ray - in_.direction, lever = across(g, ray);
+    const double k = in_.wavenumber, radial = in_.width * dot(u, ray);
+    const double along = between(crystal_.covariance, ray, ray) +
+                         between(crystal_.mosaic, lever, lever) +
+                         k * k * between(spread_, ray, ray) + radial * radial;
+    const Vector speed = crystal_.rotates() ? across(crystal_.spindle.axis, g) : -1.0 * u;
+    const double towards = dot(speed, ray);
+    const double low = crystal_.rotates() ? crystal_.spindle.start : in_.low;
+    const double high = crystal_.rotates() ? crystal_.spindle.stop : in_.high;
+    const double one = madd(low, towards, off), two = madd(high, towards, off);
+    if (one * two <= 0.0) return false;
+    const double rest = std::fmin(std::fabs(one), std::fabs(two));
+    return rest * rest > kRounding * crystal_.cut * crystal_.cut * along;
+  }
+
+  // Moves the centre to where the spot is brightest on the sphere about the origin that rotations
+  // keep a lattice point to, at a wavenumber or an angle from the middle.
+  void settle(Place& place, const Symmetric& inverse, double middle) const {
+    constexpr int kSteps = 3;
+    Vector g = place.relp;
+    double k = in_.wavenumber;
+    if (crystal_.rotates()) {
+      g = turn(g, crystal_.spindle.axis, std::sin(middle), std::cos(middle));
+    } else {
+      k += middle;
+    }
+    const double length = std::sqrt(dot(g, g));
+    if (length == 0.0) return;
+    const Vector along = (1.0 / length) * g;
+    for (int step = 0; step < kSteps; ++step) {
+      const Vector q = k * (place.centre - in_.direction);
+      const double far = std::sqrt(dot(q, q)), ahead = dot(q, along);
+      const Vector beside = q - ahead * along;
+      const double side = std::sqrt(dot(beside, beside));
+      const double stretch = side > 0.0 ? length * std::atan2(side, ahead) / side : 1.0;
+      const Vector off = (far - length) * along + stretch * beside;
+      // What is flat of it leaves that sphere by its sagitta.
+      const Vector flat = off - turned_by(g, times(inverse, off));
+      const double level = dot(flat, along);
+      const double sagitta = (dot(flat, flat) - level * level) / (2.0 * length);
+      const Vector pull = times(inverse, off - sagitta * along);
+      const double one = dot(place.first, pull), two = dot(place.second, pull);
+      const double first = k * madd(place.own_xx, one, place.own_xy * two);
+      const double second = k * madd(place.own_xy, one, place.own_yy * two);
+      place.centre = unit(place.centre - first * place.first - second * place.second);
+      place.first = unit(place.first - dot(place.first, place.centre) * place.centre);
+      place.second = across(place.centre, place.first);
+    }
+  }
+
+  // The part of a displacement of covariance Σ that is due to rotations: [g]ₓ M [g]ₓᵀ times Σ⁻¹ d.
+  Vector turned_by(const Vector& g, const Vector& pull) const {
+    return across(g, times(crystal_.mosaic, across(pull, g)));
+  }
+
+  // Turns the axes across a spot about the beam and towards it. Rotations leave |q| as it is, so
+  // that they spread a spot along the circle of its scattering angle, whose curvature is cot 2θ.
+  void turn_to_beam(Place& place) const {
+    constexpr double kLeast = 1e-6;
+    place.bow = 0.0;
+    const Vector about = across(in_.direction, place.centre);
+    const double sine = std::sqrt(dot(about, about));
+    if (sine < kLeast) return;
+    const Vector axis = (1.0 / sine) * about;
+    const double c = dot(place.first, axis), s = dot(place.second, axis);
+    const auto turned = [c, s](double& xx, double& xy, double& yy) {
+      const double both = 2.0 * c * s * xy, mixed = (c * c - s * s) * xy + c * s * (yy - xx);
+      const double first = c * c * xx + both + s * s * yy;
+      yy = s * s * xx - both + c * c * yy;
+      xx = first;
+      xy = mixed;
+    };
+    turned(place.xx, place.xy, place.yy);
+    turned(place.own_xx, place.own_xy, place.own_yy);
+    place.first = axis;
+    place.second = across(place.centre, axis);
+    // What is as wide as it is far from the beam is no arc.
+    const double wide = place.reach * std::sqrt(place.xx);
+    if (wide < 0.5 * sine) place.bow = 0.5 * dot(in_.direction, place.centre) / sine;
+  }
+
   Symmetric covariance(const Vector& g, const Vector& u) const {
     const Symmetric& m = crystal_.mosaic;
     // [g]ₓ M [g]ₓᵀ by its rows: g × M × g.

@@ -179,12 +179,12 @@ DISTBRAGG_INLINE Sight sight_of(const Relp& relp, const Vector& s0, const Vector
                                 const Vector& two, const Vector& ray) {
   const Vector u = ray - s0;
   // The direct beam, where u is 0, is no direction of q.
-  const double length = std::sqrt(std::fmax(dot(u, u), 1e-24));
+  const double length = std::sqrt(larger(dot(u, u), 1e-24));
   const double along = dot(u, relp.forward), first = dot(u, relp.first);
   const double second = dot(u, relp.second), curved = relp.curved, flat = 1.0 - relp.curved;
   // Where q points away from g the cosine of half the angle is 0: nothing is seen from there.
   const double square = 0.5 * (along / length + 1.0);
-  const double half = std::sqrt(std::fmax(square, 1e-12));
+  const double half = std::sqrt(larger(square, 1e-12));
   const double stretch = relp.length / (length * half) * curved;
   Sight sight;
   sight.spread = within(outer(one) + outer(two), relp.forward, relp.first, relp.second);
@@ -248,6 +248,7 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
   }
   const Vector seen = sight.displaced(k);
   Vector d = seen;
+#pragma GCC unroll 4
   for (int step = 0; step < 4; ++step) {
     const Vector y = times(inv, d);
     const double one = dot(flat1, y), two = dot(flat2, y);
@@ -298,7 +299,7 @@ DISTBRAGG_INLINE Falling falling_of(const Relp& relp, const Sight& sight, double
   const Symmetric flat = flat_of(relp, sight, k, 1.0), total = flat + relp.rotated;
   const Symmetric inv = inverse(total, determinant(total));
   // At the direct beam no wavelength moves the point 000.
-  const double stiff = std::fmax(between(inv, sight.per_k, sight.per_k), 1e-24);
+  const double stiff = larger(between(inv, sight.per_k, sight.per_k), 1e-24);
   const double most_likely = -between(inv, sight.per_k, sight.fixed) / stiff;
   const Vector y = times(inv, sight.displaced(most_likely));
   const double one = dot({flat.xy, flat.yy, flat.yz}, y), two = dot({flat.xz, flat.yz, flat.zz}, y);
@@ -321,21 +322,21 @@ DISTBRAGG_INLINE double log_over_spectrum(const Relp& relp, const Sight& sight, 
     const double off = (here - k) / width;
     const double log = madd(-0.5 * off, off, log_mean<kDivergent>(relp, sight, here));
     logs[i] = log + madd(0.5 * node, node, kSpectrumLogWeight[i]);
-    most = std::fmax(most, logs[i]);
+    most = larger(most, logs[i]);
   }
   double total_share = 0.0;
   for (int i = 0; i < kSpectrumNodes; ++i) total_share += exp_poly<true>(logs[i] - most);
   return most + log_poly(total_share * (spread / width));
 }
 
-// The logarithm as a parabola of the wavenumber, top − ½ ((k − at)/width)².
-struct Crest {
-  double top, at, width;
+// Where the logarithm is taken as a parabola of the wavenumber: from its values on both sides of a
+// middle, with the stiffness of the first order.
+struct Sides {
+  double middle, step, stiff;
 };
 
 // About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
-template <bool kDivergent>
-DISTBRAGG_INLINE Crest crest_of(const Relp& relp, const Sight& sight, double k, double low,
+DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, double low,
                                 double high) {
   constexpr double kSide = 1.4;
   const Falling falling = falling_of(relp, sight, k);
@@ -346,13 +347,8 @@ DISTBRAGG_INLINE Crest crest_of(const Relp& relp, const Sight& sight, double k, 
   const double near = seen - kSide * width, far = seen + kSide * width;
   const double from = many ? near : (near < low ? low : (near > high ? high : near));
   const double to = many ? far : (far < low ? low : (far > high ? high : far));
-  const double middle = 0.5 * (from + to);
-  const double half = std::fmax((0.5 / kSide) * (to - from), 0.05 * width);
-  const double step = std::fmin(half, 0.3 * k);
-  const double before = log_mean<kDivergent>(relp, sight, middle - step);
-  const double after = log_mean<kDivergent>(relp, sight, middle + step);
-  const double pull = 0.5 * (after - before) / step, drop = stiff * step * step;
-  return {0.5 * (before + after + drop) + 0.5 * pull * pull / stiff, middle + pull / stiff, width};
+  const double half = larger((0.5 / kSide) * (to - from), 0.05 * width);
+  return {0.5 * (from + to), smaller(half, 0.3 * k), stiff};
 }
 
 template <bool kDivergent, bool kSpectrum>
@@ -399,6 +395,7 @@ DISTBRAGG_INLINE Passage passage_of(const Relp& relp, const Incidence& in, const
   const Vector velocity = relp.length * across(spindle.axis, relp.forward);
   const Vector speed = {0.0, dot(velocity, relp.first), dot(velocity, relp.second)};
   double angle = 0.5 * (spindle.start + spindle.stop), stiff = 0.0;
+#pragma GCC unroll 3
   for (int step = 0; step < 3; ++step) {
     const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, angle, ray);
     Symmetric total = flat_of(relp, sight, in.wavenumber, 1.0) + relp.rotated;
@@ -417,7 +414,7 @@ DISTBRAGG_INLINE Passage passage_of(const Relp& relp, const Incidence& in, const
   };
   const double before = log_at(angle - step), here = log_at(angle), after = log_at(angle + step);
   const double curved = (2.0 * here - after - before) / (step * step);
-  return {here, 0.5 * (after - before) / step, std::fmax(curved, kStill * per),
+  return {here, 0.5 * (after - before) / step, larger(curved, kStill * per),
           spindle.start - angle, spindle.stop - angle};
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "landing.hpp"
 #include "near_sphere.hpp"
@@ -14,7 +15,23 @@ namespace distbragg::closed {
 // A sub-pixel, as a share of the sample it is part of, from its middle.
 struct SubPixels {
   int fast = 1, slow = 1;  // intervals along each axis
+
+  static int intervals(double wanted) {
+    const double count = std::ceil(wanted);
+    return count < 1.0 ? 1 : (count > 4096.0 ? 4096 : static_cast<int>(count));
+  }
+
+  bool several() const { return fast > 1 || slow > 1; }
+
+  void raise(const SubPixels& other) {
+    fast = std::max(fast, other.fast);
+    slow = std::max(slow, other.slow);
+  }
 };
+
+// Standard deviations of a spot that an interval may span: of two Gauss points, and of a mean to
+// second order.
+constexpr double kWidest = 0.7, kWidestFitted = 0.85;
 
 // How a spot is drawn: by the formulas at every pixel, by a polynomial of its logarithm, or by
 // polynomials of the wavenumber that a pixel sees it by and of what it then is, with a table of the
@@ -24,33 +41,76 @@ enum class Kind { kDirect, kSmooth, kLines, kPassage };
 
 struct Spot {
   Relp relp;
-  Vector centre, first, second;  // first·d / centre·d and second·d / centre·d: in the unit disc
+  Vector centre, first, second;  // a = first·d / centre·d, b = second·d / centre·d − bow a²
+  double bow;                    // lie in the unit disc
   double height;                 // |F|², scaled
   std::int64_t row_start, row_stop;  // of the tile
-  // On the panel, in pixels: centre, form of the ellipse, and how far beyond it a row is taken.
-  double fast, slow, form_ff, form_fs, form_ss, margin;
-  double step[4];                // change of both disc coordinates with fast and with slow, pixels
   std::int64_t fast_start, fast_stop;
-  SubPixels sub, sub_of_line, sub_of_lines;
+  // On the panel, pixels: where it is brightest, and the same disc, to first order and grown by
+  // what that leaves out, of a place (f, s) from there: a = step[0] f + step[1] s,
+  // b = step[2] f + step[3] s − arc a².
+  double fast, slow, step[4], arc;
+  double form_ff, form_fs, form_ss, margin;  // an ellipse about it, and how far rows go beyond
+  bool flat;  // whether the disc on the panel holds all of it
+  SubPixels sub;
   Kind kind;
-  Polynomial<float> log, at;  // `at` of lines: the place in the table of their sums
+  Polynomial<float> log, at;   // `at` of lines: the place in the table of their sums
   Polynomial<float> from, to;  // of a passage: the arguments of its error functions
-  std::int64_t table;         // where that begins
-  float table_end;            // and its last place
+  std::int64_t table;          // where that begins
+  float table_end;             // and its last place
 
-  // The columns of a row that it may cover.
-  void columns(double row, std::int64_t& start, std::int64_t& stop) const {
-    start = fast_start;
-    stop = fast_stop;
-    if (form_ff <= 0.0) return;
-    const double y = std::fmax(std::fabs(row + 0.5 - slow) - margin, 0.0) *
-                     (row + 0.5 < slow ? -1.0 : 1.0);
-    const double middle = -form_fs * y / form_ff;
-    const double square = (1.0 - (form_ss - form_fs * form_fs / form_ff) * y * y) / form_ff;
-    const double half = std::sqrt(std::fmax(square, 0.0)) + margin;
-    const double lean = std::fabs(form_fs / form_ff) * margin;
-    start = std::max(start, static_cast<std::int64_t>(std::floor(fast + middle - half - lean)));
-    stop = std::min(stop, static_cast<std::int64_t>(std::ceil(fast + middle + half + lean)) + 1);
+  // Calls work(row, start, stop) for the columns that it may cover of each row.
+  template <class Work>
+  void each_row(Work work) const {
+    const Seen seen = lines_seen();
+    const double lean = flat ? -form_fs / form_ff : 0.0;
+    const double per = flat ? 1.0 / form_ff : 0.0, steep = form_ss + form_fs * lean;
+    const double beyond = margin * (1.0 + std::fabs(lean));
+    for (std::int64_t row = row_start; row < row_stop; ++row) {
+      std::int64_t start = fast_start, stop = fast_stop;
+      const double y = static_cast<double>(row) + 0.5 - slow;
+      if (flat) {
+        const double nearest = std::fmax(std::fabs(y) - margin, 0.0) * (y < 0.0 ? -1.0 : 1.0);
+        const double square = (1.0 - steep * nearest * nearest) * per;
+        if (square < 0.0) continue;
+        clip(fast + lean * nearest, std::sqrt(square) + beyond, start, stop);
+      }
+      if (seen.cuts) {
+        clip(fast + madd(seen.lean, y, seen.middle), seen.half, start, stop);
+      }
+      if (start < stop) work(row, start, stop);
+    }
+  }
+
+ private:
+  // Cuts columns to those whose middles lie within a distance of a place.
+  static void clip(double place, double half, std::int64_t& start, std::int64_t& stop) {
+    start = std::max(start, static_cast<std::int64_t>(std::ceil(place - half - 0.5)));
+    stop = std::min(stop, static_cast<std::int64_t>(std::floor(place + half - 0.5)) + 1);
+  }
+
+  // The columns of a row that see a line: those about middle + lean y.
+  struct Seen {
+    bool cuts;
+    double middle, lean, half;
+  };
+
+  // The place in the table is nearly straight.
+  Seen lines_seen() const {
+    constexpr int kOne = kDegree + 1;  // the coefficient of a
+    if (kind != Kind::kLines) return {false, 0.0, 0.0, 0.0};
+    double bent = 1.0;
+    for (int i = 0; i < kCoefficients; ++i) {
+      bent += i == 0 || i == 1 || i == kOne ? 0.0 : std::fabs(static_cast<double>(at.c[i]));
+    }
+    const double by_a = at.c[kOne], by_b = at.c[1];
+    const double by_f = madd(by_a, step[0], by_b * step[2]);
+    const double by_s = madd(by_a, step[1], by_b * step[3]);
+    if (std::fabs(by_f) < 1e-6) return {false, 0.0, 0.0, 0.0};
+    bent += std::fabs(by_b * arc) + margin * (std::fabs(by_f) + std::fabs(by_s));
+    const double over = 1.0 / by_f, end = table_end, here = at.c[0];
+    return {true, (0.5 * end - here) * over, -by_s * over,
+            (0.5 * end + bent) * std::fabs(over)};
   }
 };
 
@@ -58,66 +118,67 @@ struct Spot {
 class Projection {
  public:
   explicit Projection(const Parameters& p)
-      : p_(p), panel_(p), widest_(p.double_precision != 0 ? 0.7 : 0.85) {
-    first_depth_ = p.layer_position[0];
-    last_depth_ = p.layer_position[p.layers - 1];
+      : p_(p), panel_(p),
+        depth_(0.5 * (p.layer_position[0] + p.layer_position[p.layers - 1])) {
+    for (std::int64_t n = 0; n < p.layers; ++n) {
+      depths_.push_back(panel_.between(p.layer_position[n], depth_));
+    }
+  }
+
+  double depth() const { return depth_; }
+  const Depth& depth_of(std::int64_t layer) const {
+    return depths_[static_cast<std::size_t>(layer)];
   }
 
   // Fills a spot's place on the panel; false where it meets no pixel of the tile.
   bool project(const Place& place, Spot& spot) const {
-    const double depth = 0.5 * (first_depth_ + last_depth_);
-    const Landing middle = panel_.land(place.centre, depth);
-    if (!middle.hit) return false;
-    // The ellipse's axes: rows of the Cholesky factor of the covariance.
-    const double reach = place.reach;
-    const double l11 = std::sqrt(place.xx), l21 = place.xy / l11;
-    const double l22 = std::sqrt(std::fmax(place.yy - l21 * l21, 1e-18 * place.yy));
-    const double r = std::fmax(reach, 1e-3);
+    const Landing middle = panel_.land(place.centre, depth_);
+    if (!middle.hit || is_beside(place, middle)) return false;
+    const Disc disc(place);
     spot.centre = place.centre;
-    spot.first = (1.0 / (r * l11)) * place.first;
-    spot.second = (1.0 / (r * l22)) * place.second - (l21 / (r * l11 * l22)) * place.first;
-    // Change of the place with the disc's coordinates, taken on the edge and near the middle.
-    double most_fast = 0.0, most_slow = 0.0;
-    constexpr int kEdge = 8;
-    constexpr double kTwoPi = 6.28318530717958647692;
-    for (int i = 0; i < kEdge; ++i) {
-      const double a = std::cos(kTwoPi * i / kEdge), b = std::sin(kTwoPi * i / kEdge);
-      const Landing edge = panel_.land(ray_at(place, r * l11 * a, r * (l21 * a + l22 * b)), depth);
-      if (!edge.hit) {
-        // It reaches beyond the horizon of a flat panel: every pixel is asked.
-        most_fast = most_slow = 1e9;
-        break;
-      }
-      most_fast = std::fmax(most_fast, std::fabs(edge.fast - middle.fast));
-      most_slow = std::fmax(most_slow, std::fabs(edge.slow - middle.slow));
-    }
-    const Landing front = panel_.land(place.centre, first_depth_);
-    const Landing back = panel_.land(place.centre, last_depth_);
-    const double shift = std::fmax(std::fabs(front.fast - back.fast),
-                                   std::fabs(front.slow - back.slow)) * 0.5;
-    spot.margin = 1.0 + shift + kBent * std::fmax(most_fast, most_slow);
-    // 8 points of the edge: the ellipse may be further out by 1/cos(π/8).
-    most_fast = most_fast * 1.09 + spot.margin;
-    most_slow = most_slow * 1.09 + spot.margin;
+    spot.first = (1.0 / disc.l11) * place.first;
+    spot.second =
+        (1.0 / disc.l22) * place.second - (disc.l21 / (disc.l11 * disc.l22)) * place.first;
+    spot.bow = disc.bow;
     spot.fast = middle.fast;
     spot.slow = middle.slow;
-    if (!clip(middle.fast, most_fast, p_.fast_start, p_.fast_stop, spot.fast_start,
-              spot.fast_stop) ||
-        !clip(middle.slow, most_slow, p_.slow_start, p_.slow_stop, spot.row_start,
-              spot.row_stop)) {
-      return false;
+    lay(place, disc, middle, spot);
+    spot.margin = kRounding + most_shift(place.centre);
+    if (p_.oversample > 1 || p_.integrate != 0) spot.margin += 0.5;
+    double half_fast = 1e9, half_slow = 1e9;
+    if (spot.flat) {
+      const double over = 1.0 / (spot.form_ff * spot.form_ss - spot.form_fs * spot.form_fs);
+      half_fast = std::sqrt(spot.form_ss * over) + spot.margin;
+      half_slow = std::sqrt(spot.form_ff * over) + spot.margin;
     }
-    shape(place, depth, r, l11, l21, l22, middle, spot);
-    return true;
+    return clip(spot.fast, half_fast, p_.fast_start, p_.fast_stop, spot.fast_start,
+                spot.fast_stop) &&
+           clip(spot.slow, half_slow, p_.slow_start, p_.slow_stop, spot.row_start,
+                spot.row_stop);
   }
 
  private:
-  static constexpr double kBent = 0.03;  // of a spot, by which it may be no ellipse
-  static constexpr double kLargest = 0.03;  // rad, from which on its rows are not cut to one
+  static constexpr double kRounding = 0.05;  // pixels
+  static constexpr double kMostGrown = 1.5;  // of a disc, beyond which every pixel is asked
 
-  static Vector ray_at(const Place& place, double first, double second) {
-    return unit(place.centre + first * place.first + second * place.second);
-  }
+  // A spot's disc: rays to it by its coordinates.
+  struct Disc {
+    const Place& place;
+    double l11, l21, l22, bow;  // rows of the Cholesky factor of the covariance, to the edge
+
+    explicit Disc(const Place& of) : place(of) {
+      const double r = std::fmax(of.reach, 1e-3), root = std::sqrt(of.xx), low = of.xy / root;
+      l11 = r * root;
+      l21 = r * low;
+      l22 = r * std::sqrt(std::fmax(of.yy - low * low, 1e-18 * of.yy));
+      bow = of.bow * l11 * l11 / l22;
+    }
+
+    Vector ray(double a, double b) const {
+      const double one = l11 * a, two = madd(l21, a, l22 * madd(bow * a, a, b));
+      return unit(place.centre + one * place.first + two * place.second);
+    }
+  };
 
   static bool clip(double middle, double half, std::int64_t start, std::int64_t stop,
                    std::int64_t& from, std::int64_t& to) {
@@ -128,57 +189,107 @@ class Projection {
     return from < to;
   }
 
-  // The ellipse on the panel, to first order, and how finely a pixel must be cut.
-  void shape(const Place& place, double depth, double r, double l11, double l21, double l22,
-             const Landing& middle, Spot& spot) const {
-    const double e = 1e-3 * r;
-    const Landing a = panel_.land(ray_at(place, e * l11, e * l21), depth);
-    const Landing b = panel_.land(ray_at(place, 0.0, e * l22), depth);
-    const double fa = (a.fast - middle.fast) * 1e3, sa = (a.slow - middle.slow) * 1e3;
-    const double fb = (b.fast - middle.fast) * 1e3, sb = (b.slow - middle.slow) * 1e3;
+  // Whether a spot is far from the tile, told without its shape: along a ray that leans by less
+  // than its own angle and the spot's from the normal.
+  bool is_beside(const Place& place, const Landing& middle) const {
+    if (p_.surface != kFlat) return false;
+    const double r = place.reach, wide = 1.1 * r * std::sqrt(place.xx + place.yy);
+    const double bent = place.bow * r * r * place.xx;
+    const double angle = wide + std::fabs(bent), facing = panel_.facing(place.centre);
+    const double least = facing - angle;
+    if (!(angle < 0.3 && least > 0.1)) return false;
+    const double most = panel_.pixels_to(depth_) * angle / (least * least) * 1.2 + 3.0;
+    return middle.fast + most < static_cast<double>(p_.fast_start) ||
+           middle.fast - most > static_cast<double>(p_.fast_stop) ||
+           middle.slow + most < static_cast<double>(p_.slow_start) ||
+           middle.slow - most > static_cast<double>(p_.slow_stop);
+  }
+
+  double most_shift(const Vector& ray) const {
+    if (p_.layers == 1) return 0.0;
+    const Landing front = panel_.land(ray, p_.layer_position[0]);
+    const Landing back = panel_.land(ray, p_.layer_position[p_.layers - 1]);
+    return 0.51 * std::fmax(std::fabs(front.fast - back.fast), std::fabs(front.slow - back.slow));
+  }
+
+  // The disc on the panel, to first order, and how finely a pixel must be cut.
+  void lay(const Place& place, const Disc& disc, const Landing& middle, Spot& spot) const {
+    constexpr double kStep = 1e-3;
+    const Landing a = panel_.land(disc.ray(kStep, -disc.bow * kStep * kStep), depth_);
+    const Landing b = panel_.land(disc.ray(0.0, kStep), depth_);
+    // The step along a follows the ridge, which is straight to first order.
+    const double fa = (a.fast - middle.fast) / kStep, sa = (a.slow - middle.slow) / kStep;
+    const double fb = (b.fast - middle.fast) / kStep, sb = (b.slow - middle.slow) / kStep;
     const double over = 1.0 / madd(fa, sb, -(fb * sa));
-    spot.step[0] = sb * over;   // a by fast
-    spot.step[1] = -fb * over;  // a by slow
-    spot.step[2] = -sa * over;  // b by fast
-    spot.step[3] = fa * over;   // b by slow
+    const double step[4] = {sb * over, -fb * over, -sa * over, fa * over};
+    if (p_.integrate != 0) divide(place, disc, step, spot);
+    const double grown = growth(disc, middle, step);
+    spot.flat = grown < kMostGrown;
+    const double less = spot.flat ? 1.0 / grown : 1.0;
+    for (int n = 0; n < 4; ++n) spot.step[n] = step[n] * less;
+    spot.arc = disc.bow / less;
+    // An ellipse that holds the disc, whose ends bend away from the axis of a by `arc`.
+    const double bent = std::fabs(spot.arc);
+    const bool straight = bent < 0.4;
+    const double per_a = straight ? 1.0 / (1.0 + bent) : std::sqrt(0.5);
+    const double per_b = straight ? per_a : per_a / (1.0 + bent);
     const double* s = spot.step;
-    const bool large = r * std::sqrt(place.xx + place.yy) > kLargest;
-    spot.form_ff = large ? 0.0 : s[0] * s[0] + s[2] * s[2];
-    spot.form_fs = s[0] * s[1] + s[2] * s[3];
-    spot.form_ss = s[1] * s[1] + s[3] * s[3];
-    if (p_.integrate != 0) {
-      const double l[3] = {r * l11, r * l21, r * l22};
-      spot.sub = cut(s, l, place.xx, place.xy, place.yy, widest_);
-      spot.sub_of_line = cut(s, l, place.own_xx, place.own_xy, place.own_yy, widest_);
-      const SubPixels most =
-          cut(s, l, place.own_xx, place.own_xy, place.own_yy, 2.0 * widest_);
-      spot.sub_of_lines = {std::max(spot.sub.fast, most.fast), std::max(spot.sub.slow, most.slow)};
+    const double a0 = per_a * s[0], a1 = per_a * s[1], b0 = per_b * s[2], b1 = per_b * s[3];
+    spot.form_ff = spot.flat ? a0 * a0 + b0 * b0 : 0.0;
+    spot.form_fs = a0 * a1 + b0 * b1;
+    spot.form_ss = a1 * a1 + b1 * b1;
+  }
+
+  // How far out on the panel the edge of a disc lies, in discs that are drawn to first order.
+  double growth(const Disc& disc, const Landing& middle, const double* step) const {
+    constexpr int kEdge = 8;
+    constexpr double kBetween = 1.01;  // what may be further out between two of them
+    constexpr double kHalfRoot = 0.70710678118654752440;
+    constexpr double kCosine[kEdge] = {1.0, kHalfRoot, 0.0, -kHalfRoot,
+                                       -1.0, -kHalfRoot, 0.0, kHalfRoot};
+    double most = 1.0;
+    for (int i = 0; i < kEdge; ++i) {
+      const Landing edge = panel_.land(disc.ray(kCosine[i], kCosine[(i + 6) % kEdge]), depth_);
+      if (!edge.hit) return HUGE_VAL;  // beyond the horizon of a flat panel
+      const double f = edge.fast - middle.fast, s = edge.slow - middle.slow;
+      const double a = madd(step[0], f, step[1] * s);
+      const double b = madd(step[2], f, step[3] * s) - disc.bow * a * a;
+      most = std::fmax(most, std::sqrt(madd(a, a, b * b)));
+    }
+    return most * kBetween;
+  }
+
+  // Into how many intervals the spot wants a sample cut, at its middle and at both ends of its arc.
+  void divide(const Place& place, const Disc& disc, const double* step, Spot& spot) const {
+    const double l[3] = {disc.l11, disc.l21, disc.l22};
+    for (const double at : {0.0, 1.0, -1.0}) {
+      const double turned = 2.0 * disc.bow * at;
+      const double s[4] = {step[0], step[1], step[2] - turned * step[0],
+                           step[3] - turned * step[1]};
+      spot.sub.raise(cut(s, l, place.xx, place.xy, place.yy));
+      if (std::fabs(disc.bow) < kStraight) break;
     }
   }
 
+  static constexpr double kStraight = 0.02;  // of a disc, that its ends may bend
+
   // Intervals of a sample along each axis, for a spot of a covariance: what its angles change by
   // from one side of the sample to the other, in standard deviations.
-  SubPixels cut(const double* step, const double* l, double xx, double xy, double yy,
-                double widest) const {
-    const double over = 1.0 / (widest * static_cast<double>(p_.oversample) *
+  SubPixels cut(const double* step, const double* l, double xx, double xy, double yy) const {
+    const double over = 1.0 / (kWidest * static_cast<double>(p_.oversample) *
                                std::sqrt(std::fmax(xx * yy - xy * xy, 1e-18 * xx * yy)));
     const auto count = [&](double a, double b) {
       const double u = l[0] * a, v = madd(l[1], a, l[2] * b);
       const double square = madd(u * u, yy, madd(v * v, xx, -2.0 * u * v * xy));
-      return intervals(std::sqrt(std::fmax(square, 0.0)) * over);
+      return SubPixels::intervals(std::sqrt(std::fmax(square, 0.0)) * over);
     };
     return {count(step[0], step[2]), count(step[1], step[3])};
   }
 
-  static int intervals(double wanted) {
-    const double count = std::ceil(wanted);
-    return count < 1.0 ? 1 : (count > 4096.0 ? 4096 : static_cast<int>(count));
-  }
-
   const Parameters& p_;
   const Panel panel_;
-  const double widest_;  // standard deviations that an interval may span
-  double first_depth_, last_depth_;
+  const double depth_;   // m, in the middle of the sensor
+  std::vector<Depth> depths_;
 };
 
 }  // namespace distbragg::closed

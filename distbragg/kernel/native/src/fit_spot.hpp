@@ -1,0 +1,345 @@
+// Fits polynomials to a spot, from which it is drawn.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "geometry.hpp"
+#include "mean.hpp"
+#include "spectrum.hpp"
+#include "spot.hpp"
+#include "spot_fit.hpp"
+
+namespace distbragg::closed {
+
+// Fits the spots of one source, or of the lines of a spectrum.
+class SpotFitter {
+ public:
+  SpotFitter(const Parameters& p, const Incidence& in, const Spectrum* spectrum, double depth)
+      : p_(p), in_(in), spectrum_(spectrum), depth_(depth) {}
+
+  // Fits a spot over its disc: its logarithm, or what the sum over lines is made of, whose sums are
+  // appended to a table. What neither holds for is evaluated at every pixel.
+  void fit(Spot& spot, const Spindle& spindle, std::vector<float>& table) {
+    spot.kind = Kind::kDirect;
+    if (spectrum_ != nullptr) spot.height *= spectrum_->weight;
+    if (!spot.flat) return;
+    aim(spot);
+    const bool rotates = spindle.stop > spindle.start;
+    const double *x = rays_.x, *y = rays_.y, *z = rays_.z;
+    alignas(64) double top[kNodes], at[kNodes], width[kNodes];
+    choose_mean(in_, rotates, [&](auto mean) {
+      using Kind = decltype(mean);
+      if constexpr (Kind::rotates) {
+        Kind::passages(spot.relp, in_, spindle, x, y, z, kNodes, top, at, width);
+      } else if (spectrum_ == nullptr) {
+        Kind::logs(spot.relp, in_, x, y, z, kNodes, top);
+      } else {
+        Kind::crests(spot.relp, in_, x, y, z, kNodes, top, at, width);
+      }
+    });
+    if (rotates) {
+      fit_passage(top, at, width, spot);
+    } else if (spectrum_ == nullptr) {
+      fit_smooth(top, spot);
+    } else {
+      fit_lines(top, at, width, spot, table);
+    }
+    const bool by_middles = p_.oversample == 1 && !spot.sub.several();
+    if (p_.integrate != 0 && by_middles && spot.kind != Kind::kDirect) spot.margin -= 0.5;
+  }
+
+ private:
+  // The rays of the nodes, which lie on the panel's disc.
+  void aim(const Spot& spot) {
+    const double* s = spot.step;
+    const double over = 1.0 / (s[0] * s[3] - s[1] * s[2]);
+    const double to_first = 0.5 / static_cast<double>(p_.oversample);
+    for (int m = 0; m < kNodes; ++m) {
+      const double a = nodes_.a[m], b = madd(spot.arc * a, a, nodes_.b[m]);
+      pixels_.fast[m] = spot.fast + over * (s[3] * a - s[1] * b) - to_first;
+      pixels_.slow[m] = spot.slow + over * (s[0] * b - s[2] * a) - to_first;
+    }
+    positions<kNodes>(p_, pixels_, depth_, 0, 0, rays_);
+    if (p_.surface != kFlat) bend<kNodes>(p_, depth_, rays_);
+    normalize<kNodes>(p_, rays_);
+  }
+
+  // The lines of a spectrum: as one logarithm where that is smooth, else by a table of their sums.
+  void fit_lines(double* top, double* at, double* width, Spot& spot, std::vector<float>& table) {
+    for (int m = 0; m < kNodes; ++m) {
+      const double wide = std::sqrt(madd(width[m], width[m], in_.width * in_.width));
+      at[m] -= spectrum_->middle;
+      top[m] += log_poly(width[m] / wide);
+      width[m] = wide;
+    }
+    if (spectrum_->high - spectrum_->low <= kFewWidths * width[0]) {
+      alignas(64) double log[kNodes];
+      for (int m = 0; m < kNodes; ++m) {
+        log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m]);
+      }
+      fit_smooth(log, spot);
+      if (spot.kind == Kind::kSmooth) return;
+    }
+    const SubPixels before = spot.sub;
+    const std::size_t start = table.size();
+    if (!(spectrum_->high - spectrum_->low < kMostWidths * width[0])) return;
+    if (p_.integrate != 0) {
+      // As smooth as the sum over the lines is, which may be smoother than one of them.
+      const double smooth = SmoothedLines::kFinest * spectrum_->smoothed(octave(width[0])).step();
+      const Derivatives by = derivatives(top), place = derivatives(at);
+      divide(top, by, &place, smooth, spot);
+      widen(by, place, at, top, width, spot);
+      average(top, spot);
+    }
+    if (tabulate(at, top, width, spot, table)) {
+      spot.kind = Kind::kLines;
+    } else {
+      spot.sub = before;
+      table.resize(start);
+    }
+  }
+
+  // Tabulates the sum over the lines by the wavenumber at which a pixel sees a reflection. The
+  // width changes over the spot with that wavenumber alone, as far as it matters. False where
+  // polynomials do not hold.
+  bool tabulate(const double* at, double* top, const double* width, Spot& spot,
+                std::vector<float>& table) const {
+    double low = at[0], high = at[0], narrow = width[0];
+    for (int m = 0; m < kNodes; ++m) {
+      low = smaller(low, at[m]);
+      high = larger(high, at[m]);
+      narrow = smaller(narrow, width[m]);
+    }
+    low = larger(low, spectrum_->low - kFurthestLine * width[0]);
+    high = smaller(high, spectrum_->high + kFurthestLine * width[0]);
+    if (!(narrow > 0.0 && high > low && high - low < kMostWidths * narrow)) return false;
+    double slope, middle;
+    line_through(at, width, top, slope, middle);
+    const double likely = std::exp(middle + slope * 0.5 * (low + high));
+    const SmoothedLines& sums = spectrum_->smoothed(octave(likely));
+    const double per = 1.0 / sums.step();
+    const std::int64_t from = static_cast<std::int64_t>(std::floor(low * per));
+    const std::int64_t to = static_cast<std::int64_t>(std::ceil(high * per)) + 2;
+    spot.table = static_cast<std::int64_t>(table.size());
+    spot.table_end = static_cast<float>(to - from - 2);
+    if (!sums.append(from, to, middle, slope, table)) return false;
+    alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes];
+    double most = -HUGE_VAL, worst = 0.0;
+    for (int m = 0; m < kNodes; ++m) {
+      scaled[m] = madd(at[m], per, -static_cast<double>(from));
+      rest[m] = at[m] / narrow;
+      const double place = std::clamp(scaled[m], 0.0, static_cast<double>(spot.table_end));
+      const float seen = table[static_cast<std::size_t>(spot.table) +
+                               static_cast<std::size_t>(place + 0.5)];
+      log[m] = top[m] + log_poly(larger(static_cast<double>(seen), 1e-30));
+      most = larger(most, log[m]);
+    }
+    for (int m = 0; m < kNodes; ++m) {
+      const double off = log_poly(width[m]) - (middle + slope * at[m]);
+      worst = larger(worst, std::fabs(exp_poly<true>(log[m] - most) * off));
+      // The sum over many lines is in proportion to their width; over few it is so on average.
+      top[m] += off;
+    }
+    Polynomial<float> unused;
+    const double most_off = spectrum_->gap <= width[0] ? kWorstWidthOfMany : kWorstWidth;
+    return worst < most_off && fits(top, log, kWorstTop, spot.log) &&
+           fits(rest, log, kWorstPlace, unused) && fits(scaled, log, HUGE_VAL, spot.at);
+  }
+
+  // ln(width) as a straight line of the wavenumber, weighted with what is seen.
+  static void line_through(const double* at, const double* width, const double* log, double& slope,
+                           double& middle) {
+    double most = -HUGE_VAL;
+    for (int m = 0; m < kNodes; ++m) most = larger(most, log[m]);
+    double n = 1e-300, x = 0.0, y = 0.0, xx = 0.0, xy = 0.0;
+    for (int m = 0; m < kNodes; ++m) {
+      const double share = exp_poly<true>(0.5 * (log[m] - most)), value = log_poly(width[m]);
+      n += share;
+      x += share * at[m];
+      y += share * value;
+      xx += share * at[m] * at[m];
+      xy += share * at[m] * value;
+    }
+    const double spread = n * xx - x * x;
+    slope = spread > 0.0 ? (n * xy - x * y) / spread : 0.0;
+    middle = (y - slope * x) / n;
+  }
+
+  // Fits a passage: both arguments are nearly straight, whatever part of it the rotation takes in.
+  void fit_passage(double* top, const double* from, const double* to,
+                   Spot& spot) const {
+    alignas(64) double log[kNodes], spread[kNodes], there[3][kNodes];
+    for (int m = 0; m < kNodes; ++m) {
+      if (!std::isfinite(top[m] + from[m] + to[m])) return;
+      log[m] = log_of_passage(top[m], from[m], to[m]);
+    }
+    std::copy(log, log + kNodes, spread);
+    if (p_.integrate != 0) {
+      divide(log, derivatives(log), nullptr, 1.0, spot);
+      average(spread, spot);
+    }
+    for (int m = 0; m < kNodes; ++m) top[m] += spread[m] - log[m];
+    const double* values[3] = {top, from, to};
+    Polynomial<float>* fitted[3] = {&spot.log, &spot.from, &spot.to};
+    for (int n = 0; n < 3; ++n) {
+      fits(values[n], spread, HUGE_VAL, *fitted[n]);
+      nodes_.values(nodes_.polynomial(values[n]), there[n]);
+    }
+    double most = -HUGE_VAL, worst = 0.0;
+    for (int m = 0; m < kNodes; ++m) most = larger(most, spread[m]);
+    for (int m = 0; m < kNodes; ++m) {
+      const double seen = std::exp(log_of_passage(there[0][m], there[1][m], there[2][m]) - most);
+      worst = larger(worst, std::fabs(seen - std::exp(spread[m] - most)));
+    }
+    if (worst < kWorstFit) spot.kind = Kind::kPassage;
+  }
+
+  // ln of exp(top) (erf(to) − erf(from)), from < to, without a difference of nearly equal numbers.
+  static double log_of_passage(double top, double from, double to) {
+    constexpr double kLowest = 1e-300;
+    const double low = from > 0.0 ? from : -to, high = from > 0.0 ? to : -from;
+    const double area =
+        low > 0.0 ? std::erfc(low) - std::erfc(high) : std::erf(to) - std::erf(from);
+    return top + std::log(larger(area, kLowest));
+  }
+
+  // Draws a spot by its logarithm where that is a polynomial.
+  void fit_smooth(double* log, Spot& spot) const {
+    if (!fits(log, log, kWorstFit, spot.log)) return;
+    spot.kind = Kind::kSmooth;
+    if (p_.integrate != 0) {
+      divide(log, derivatives(log), nullptr, 1.0, spot);
+      average(log, spot);
+      fits(log, log, HUGE_VAL, spot.log);
+    }
+  }
+
+  Derivatives derivatives(const double* values) const {
+    return nodes_.derivatives(nodes_.polynomial(values));
+  }
+
+  static int octave(double width) { return std::ilogb(width); }
+
+  // The change of the disc's coordinates across a sub-pixel at a node, along one axis of the panel.
+  struct Change {
+    double a, b, curved;  // and the second derivative of b
+  };
+  DISTBRAGG_INLINE Change across(const Spot& spot, int m, int axis) const {
+    const double n = static_cast<double>(p_.oversample * (axis == 0 ? spot.sub.fast
+                                                                    : spot.sub.slow));
+    const double a = spot.step[axis] / n, b = spot.step[axis + 2] / n, arc = -2.0 * spot.arc * a;
+    return {a, madd(arc, nodes_.a[m], b), arc * a};
+  }
+
+  // Into how many intervals a sample is cut: by the curvature of the logarithm where it counts, and
+  // by what the wavenumber changes by across it, against how smooth the sum over lines is.
+  void divide(const double* log, const Derivatives& by, const Derivatives* place, double smooth,
+              Spot& spot) const {
+    spot.sub = SubPixels();
+    const double most = *std::max_element(log, log + kNodes);
+    double worst[2] = {0.0, 0.0};
+    for (int m = 0; m < kNodes; ++m) {
+      if (place == nullptr && log[m] < most - kFaint) continue;
+      for (const int axis : {0, 1}) {
+        const Change s = across(spot, m, axis);
+        const double change = place == nullptr ? 0.0 : first(*place, s, m) / smooth;
+        worst[axis] = larger(worst[axis], madd(change, change, -second(by, s, m)));
+      }
+    }
+    spot.sub = {SubPixels::intervals(std::sqrt(worst[0]) / kWidestFitted),
+                SubPixels::intervals(std::sqrt(worst[1]) / kWidestFitted)};
+  }
+
+  // The derivatives of what is fitted across a sub-pixel.
+  static DISTBRAGG_INLINE double first(const Derivatives& d, const Change& s, int m) {
+    return s.a * d.by[0][m] + s.b * d.by[1][m];
+  }
+  static DISTBRAGG_INLINE double second(const Derivatives& d, const Change& s, int m) {
+    return s.a * s.a * d.by[2][m] + 2.0 * s.a * s.b * d.by[3][m] + s.b * s.b * d.by[4][m] +
+           s.curved * d.by[1][m];
+  }
+
+  // Takes the mean over a sub-pixel of what lines are seen by, to second order of its size: the
+  // wavenumber changes across it, which is as if lines were wider, and its mean is drawn to where
+  // more is seen.
+  void widen(const Derivatives& by, const Derivatives& place, double* at, double* top,
+             double* width, const Spot& spot) const {
+    for (int m = 0; m < kNodes; ++m) {
+      double square = width[m] * width[m], drawn = 0.0;
+      for (const int axis : {0, 1}) {
+        const Change s = across(spot, m, axis);
+        const double step = first(place, s, m);
+        square += step * step / 12.0;
+        drawn += (step * first(by, s, m) + 0.5 * second(place, s, m)) / 12.0;
+      }
+      const double wide = std::sqrt(square);
+      at[m] += drawn;
+      top[m] += log_poly(width[m] / wide);
+      width[m] = wide;
+    }
+  }
+
+  // Fits values at the nodes; false where it passes one by more than the tolerance, weighted with
+  // what is seen there.
+  bool fits(const double* value, const double* log, double tolerance,
+                   Polynomial<float>& fitted) const {
+    const Polynomial<double> p = nodes_.polynomial(value);
+    alignas(64) double there[kNodes];
+    nodes_.values(p, there);
+    double most = log[0], worst = 0.0;
+    for (int m = 0; m < kNodes; ++m) most = log[m] > most ? log[m] : most;
+#pragma omp simd reduction(max : worst)
+    for (int m = 0; m < kNodes; ++m) {
+      const double off = std::fabs(exp_poly<true>(log[m] - most) * (there[m] - value[m]));
+      worst = off > worst ? off : worst;
+    }
+    for (int i = 0; i < kPadded; ++i) fitted.c[i] = static_cast<float>(p.c[i]);
+    return std::isfinite(p.c[0]) && worst < tolerance;
+  }
+
+  // Turns logarithms at the nodes into those of the mean over a sub-pixel, to second order of its
+  // size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one.
+  void average(double* log, const Spot& spot) const {
+    double first[kNodes], second[kNodes], there[kNodes];
+    spreading(log, spot, first);
+    for (int m = 0; m < kNodes; ++m) there[m] = log[m] + first[m];
+    spreading(there, spot, second);
+    for (int m = 0; m < kNodes; ++m) log[m] += 0.5 * (first[m] + second[m]);
+  }
+
+  // The change of a logarithm L by the variances h²/12 of a sub-pixel: Σ h²/24 (L'' + L'²).
+  void spreading(const double* log, const Spot& spot, double* change) const {
+    const Derivatives d = derivatives(log);
+    std::fill(change, change + kNodes, 0.0);
+    for (const int axis : {0, 1}) {
+#pragma omp simd
+      for (int m = 0; m < kNodes; ++m) {
+        const Change s = across(spot, m, axis);
+        const double slope = first(d, s, m);
+        change[m] += (slope * slope + second(d, s, m)) / 24.0;
+      }
+    }
+  }
+
+  static constexpr double kWorstFit = 5e-4;  // of the spot's maximum
+  static constexpr double kWorstTop = 2.5e-3;  // the same, where lines are summed at the pixels
+  static constexpr double kWorstPlace = 2e-4;  // of a wavenumber, in widths
+  static constexpr double kWorstWidth = 2e-3, kWorstWidthOfMany = 3e-2;
+  static constexpr double kFaint = 6.0;  // of a logarithm, below which its curvature does not count
+  static constexpr double kFewWidths = 8.0;     // of a spectrum whose logarithm may be smooth
+  static constexpr double kMostWidths = 1024.0;  // of a table
+  static constexpr double kFurthestLine = 5.0;  // widths from where a ray sees a reflection best
+
+  const Parameters& p_;
+  const Incidence& in_;
+  const Spectrum* spectrum_;  // none: one source, as it is
+  const double depth_;
+  const Fit& nodes_ = Fit::get();
+  PixelNumbers pixels_;
+  Directions rays_;
+};
+
+}  // namespace distbragg::closed

@@ -1,0 +1,71 @@
+// The reflections found last, which the tiles of a frame share.
+#pragma once
+
+#include <array>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "near_sphere.hpp"
+
+namespace distbragg::closed {
+
+using Places = std::vector<Place>;
+
+// All that reflections are found by, as numbers: equal ones find the same.
+class Wanted {
+ public:
+  Wanted(const Crystal& crystal, const Incidence& in) {
+    for (const Vector& v : {crystal.a, crystal.b, crystal.c, crystal.spindle.axis, in.direction,
+                            in.one, in.two}) {
+      for (const double part : {v.x, v.y, v.z}) add(part);
+    }
+    for (const Symmetric& m : {crystal.covariance, crystal.mosaic}) {
+      for (const double part : {m.xx, m.xy, m.xz, m.yy, m.yz, m.zz}) add(part);
+    }
+    for (const double part : {crystal.spindle.start, crystal.spindle.stop, crystal.cut,
+                              crystal.shortest, in.wavenumber, in.width, in.low, in.high}) {
+      add(part);
+    }
+  }
+
+  bool operator==(const Wanted& other) const { return numbers_ == other.numbers_; }
+
+ private:
+  void add(double number) { numbers_[count_++] = number; }
+
+  std::array<double, 41> numbers_ = {};
+  std::size_t count_ = 0;
+};
+
+// Finds the reflections of one source, in order of h, k, l, or has them from before.
+inline std::shared_ptr<const Places> find_places(const Crystal& crystal, const Incidence& in) {
+  constexpr std::size_t kMostBytes = std::size_t{32} << 20;
+  using Entry = std::pair<Wanted, std::shared_ptr<const Places>>;
+  static std::mutex mutex;
+  static std::list<Entry> latest;
+  static std::size_t bytes = 0;
+  const Wanted wanted(crystal, in);
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
+      if (!(entry->first == wanted)) continue;
+      latest.splice(latest.begin(), latest, entry);
+      return entry->second;
+    }
+  }
+  auto places = std::make_shared<Places>();
+  NearSphere(crystal, in).each([&](const Place& place) { places->push_back(place); });
+  const std::lock_guard<std::mutex> lock(mutex);
+  latest.emplace_front(wanted, places);
+  bytes += places->size() * sizeof(Place);
+  while (bytes > kMostBytes && latest.size() > 1) {
+    bytes -= latest.back().second->size() * sizeof(Place);
+    latest.pop_back();
+  }
+  return places;
+}
+
+}  // namespace distbragg::closed

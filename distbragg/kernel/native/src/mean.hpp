@@ -1,0 +1,138 @@
+// How the mean over rotation, spectrum and divergence is taken: chosen once for a source, so that
+// loops over rays know.
+#pragma once
+
+#include <cmath>
+
+#include "geometry.hpp"
+#include "relp.hpp"
+
+namespace distbragg::closed {
+
+template <bool kDivergent, bool kSpectrum, bool kRotates>
+struct Mean {
+  static constexpr bool rotates = kRotates;
+
+  static void logs(const Relp& relp, const Incidence& in, const double* x, const double* y,
+                   const double* z, int count, double* log) {
+    const Relp own = relp;
+    const Incidence from = in;
+    if constexpr (kSpectrum) {
+      for (int i = 0; i < count; ++i) {
+        const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+        log[i] = log_of<kDivergent, true>(own, sight, from.wavenumber, from.width);
+      }
+    } else {
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+        log[i] = log_mean<kDivergent>(own, sight, from.wavenumber);
+      }
+    }
+  }
+
+  // The logarithms as parabolas of the wavenumber, top − ½ ((k − at)/width)². In passes that the
+  // compiler makes vectors of.
+  static void crests(const Relp& relp, const Incidence& in, const double* x, const double* y,
+                     const double* z, int count, double* top, double* at, double* width) {
+    const Relp own = relp;
+    const Incidence from = in;
+    const double k = in.wavenumber, wide = 1.5 * in.width;
+    const double low = k + in.low - wide, high = k + in.high + wide;
+    alignas(64) double stiff[kLanes], before[kLanes], after[kLanes];
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+      const Sides sides = sides_of(own, sight, k, low, high);
+      at[i] = sides.middle;
+      width[i] = sides.step;
+      stiff[i] = sides.stiff;
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+      before[i] = log_mean<kDivergent>(own, sight, at[i] - width[i]);
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+      after[i] = log_mean<kDivergent>(own, sight, at[i] + width[i]);
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const double step = width[i], pull = 0.5 * (after[i] - before[i]) / step;
+      const double drop = stiff[i] * step * step, off = pull / stiff[i];
+      top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off);
+      at[i] += off;
+      width[i] = 1.0 / std::sqrt(stiff[i]);
+    }
+  }
+
+  // The passages of rays as exp(top) (erf(to) − erf(from)).
+  static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
+                       const double* x, const double* y, const double* z, int count, double* top,
+                       double* from, double* to) {
+    constexpr double kHalfRootPi = 0.88622692545275801365;
+    const Relp own = relp;
+    const Incidence beam = in;
+    const Spindle about = spindle;
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Passage at = passage_of<kDivergent, kSpectrum>(own, beam, about, {x[i], y[i], z[i]});
+      const double sharp = std::sqrt(0.5 * at.stiff), peak = at.pull / (2.0 * sharp);
+      const double share = kHalfRootPi / (sharp * (at.stop - at.start));
+      top[i] = madd(peak, peak, at.here) + log_poly(share);
+      from[i] = madd(sharp, at.start, -peak);
+      to[i] = madd(sharp, at.stop, -peak);
+    }
+  }
+
+  // Multiplied by the height and added to `value`; 0 outside the unit disc, which `square` tells.
+  static void add(const Relp& relp, const Incidence& in, const Spindle& spindle, const double* x,
+                  const double* y, const double* z, const double* square, double height,
+                  int count, double* value) {
+    if constexpr (kRotates) {
+      alignas(64) double here[kLanes], pull[kLanes], stiff[kLanes], start[kLanes], stop[kLanes];
+      const Relp own = relp;
+      const Incidence from = in;
+      const Spindle about = spindle;
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        const Passage at =
+            passage_of<kDivergent, kSpectrum>(own, from, about, {x[i], y[i], z[i]});
+        here[i] = at.here;
+        pull[i] = at.pull;
+        stiff[i] = at.stiff;
+        start[i] = at.start;
+        stop[i] = at.stop;
+      }
+      for (int i = 0; i < count; ++i) {
+        if (square[i] > 1.0) continue;
+        value[i] += height * mean_of({here[i], pull[i], stiff[i], start[i], stop[i]});
+      }
+    } else {
+      alignas(64) double log[kLanes];
+      logs(relp, in, x, y, z, count, log);
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        const double seen = height * exp_poly<true>(smaller(log[i], 0.0));
+        value[i] += square[i] <= 1.0 ? seen : 0.0;
+      }
+    }
+  }
+};
+
+// Calls work(Mean<divergent, spectrum, rotates>()) for a source.
+template <class Work>
+void choose_mean(const Incidence& in, bool rotates, Work work) {
+  const bool d = in.divergent, s = in.width > 0.0;
+  if (rotates) {
+    if (d) s ? work(Mean<true, true, true>()) : work(Mean<true, false, true>());
+    else s ? work(Mean<false, true, true>()) : work(Mean<false, false, true>());
+  } else {
+    if (d) s ? work(Mean<true, true, false>()) : work(Mean<true, false, false>());
+    else s ? work(Mean<false, true, false>()) : work(Mean<false, false, false>());
+  }
+}
+
+}  // namespace distbragg::closed

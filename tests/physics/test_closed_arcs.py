@@ -1,0 +1,90 @@
+"""Spots that are long arcs: a large crystal whose domains are spread far."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from distbragg.kernel import native
+from distbragg.kernel.native import call
+from distbragg.models.build import build_experiment
+from distbragg.models.build_reflections import reflections_from_list
+from distbragg.plan.frame import Tile
+from distbragg.spec.load import parse_spec
+from tests import gaussian_frame
+from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, experiment, image
+
+pytestmark = [
+    pytest.mark.spec("SAM-13"),
+    pytest.mark.skipif(not native.available(), reason=native.reason()),
+]
+
+
+def scene(hkl, change, *, edge=5, pixel=0.1, turn=0.0, oversample="auto"):
+    """A panel about one reflection, turned about the beam by `turn`, rad."""
+    sampling = {"sampling": {"oversample": oversample, "dmin_angstrom": 1.2}}
+    spec = changed(changed(BASE, sampling), change)
+    table = reflections_from_list(np.array([hkl]), np.array([10.0]), 0.0)
+    plain = build_experiment(parse_spec(spec), reflections=table)
+    beam = -plain.beam.sources.direction[0]
+    ray = np.array(hkl) @ plain.crystal.reciprocal + beam
+    ray = Rotation.from_rotvec(turn * beam).apply(ray / np.linalg.norm(ray))
+    fast = np.cross(ray, [0.0, 0.0, 1.0])
+    fast /= np.linalg.norm(fast)
+    slow = np.cross(ray, fast)
+    panel = {
+        "origin_mm": (60.0 * ray - 0.5 * edge * pixel * (fast + slow)).tolist(),
+        "fast": fast.tolist(), "slow": slow.tolist(),
+        "pixel_size_mm": pixel, "pixels_fast": edge, "pixels_slow": edge,
+    }  # fmt: skip
+    return build_experiment(
+        parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table
+    )
+
+
+def crystal(cells, spread):
+    return {"crystal": {"cells": [cells] * 3, "mosaic": {"spread_deg": spread}}}
+
+
+@pytest.mark.parametrize(("cells", "spread"), [(300, 0.5), (1000, 0.5), (300, 1.0), (100, 1.5)])
+@pytest.mark.parametrize("away", [1.0, 2.0, 3.0])
+def test_a_long_arc_is_rendered_where_it_bends(cells, spread, away):
+    """At so many standard deviations along the arc, whose sagitta is many times its width."""
+    hkl, change = (-6, 20, 15), crystal(cells, spread)
+    plain = scene(hkl, change)
+    one = gaussian_frame.scene_of(plain, hkl)
+    sine = np.linalg.norm(np.cross(one.beam, one.place))
+    turn = away * np.radians(spread) * np.linalg.norm(one.place) / sine
+    found = [
+        image(scene(hkl, change, edge=1, pixel=1e-5, turn=t, oversample=1), FLOAT64)[0, 0]
+        for t in (0.0, turn)
+    ]
+    # Isotropic rotations of σ turn g by `away` σ.
+    bar = 3e-3 if spread <= 0.5 else 1.5e-2
+    assert found[1] / found[0] == pytest.approx(np.exp(-0.5 * away**2), abs=bar)
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.5])
+def test_narrow_arcs_in_mixed_precision(spread):
+    """0.6 µm × 100 µm, and 250 µm, on pixels of 100 µm."""
+    one = scene((-6, 20, 15), crystal(1000, spread))
+    exact, mixed = image(one, FLOAT64), image(one, MIXED)
+    assert mixed.sum() == pytest.approx(exact.sum(), rel=1e-3)
+
+
+@pytest.mark.spec("SAM-14")
+@pytest.mark.parametrize("cells", [30, 300])
+def test_what_is_left_of_an_arc_depends_on_no_width(monkeypatch, cells):
+    """The cut takes as much from the arcs of a large crystal as from the spots of a small one."""
+    panel = {"pixel_size_mm": 0.03, "pixels_fast": 3000, "pixels_slow": 2666}
+    sampling = {"oversample": 1, "dmin_angstrom": 1.6}
+    one = experiment({"detector": panel, "sampling": sampling}, crystal(cells, 0.5))
+    tile = Tile(400, 600, 1000, 1400)
+    monkeypatch.setitem(call.CUT, "float64", 20.0)
+    whole = image(one, FLOAT64, tile=tile)
+    monkeypatch.setitem(call.CUT, "float64", 4.55)
+    cut = image(one, FLOAT64, tile=tile)
+    assert whole.max() > 0.0
+    assert cut.sum() == pytest.approx(whole.sum(), rel=3e-4)
+    assert np.abs(cut - whole).max() <= 2e-4 * whole.max()
