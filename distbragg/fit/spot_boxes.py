@@ -149,6 +149,6 @@ def boxes_of(ellipses: Ellipses, window: Window) -> Boxes:
 
 
 def _rounded(count: IntArray, most: int) -> IntArray:
-    """Round up to an eighth, so that many boxes have the same size."""
-    step = 1 << np.maximum(np.frexp(count.astype(np.float64))[1] - 4, 0)
+    """Round up to a quarter, so that many boxes have the same size."""
+    step = 1 << np.maximum(np.frexp(count.astype(np.float64))[1] - 3, 0)
     return np.asarray(np.minimum(-(-count // step) * step, most))

@@ -1,4 +1,4 @@
-"""The refinement recipe of workflows/ meets its bars, and has its page."""
+"""The refinement in closed form of workflows/ finds its crystal, and says how well."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from types import ModuleType
 import pytest
 import torch
 
-from distbragg.fit import render_tensor
-
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-ROTATION_DEG = 0.01
-CELL_PERCENT = 0.02
+DEVIATIONS = 5.0
+"""A correct refinement of fourteen numbers is beyond that once in 120,000 stills."""
 
 
 @pytest.fixture(scope="module")
@@ -29,23 +27,23 @@ def recipe() -> ModuleType:
     return module
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 3])
-def test_a_still_gives_back_its_crystal(recipe, seed):
-    found = recipe.refine(seed)
-    assert found.start_rotation_deg > 0.5
-    assert found.start_cell_percent == pytest.approx(0.5, rel=1e-6)
-    assert found.rotation_deg < ROTATION_DEG
-    assert found.cell_percent < CELL_PERCENT
+def test_a_noisy_still_gives_back_cell_orientation_spread_and_size(recipe, monkeypatch):
+    # A detector of a quarter of the area, which sees a quarter of the spots.
+    monkeypatch.setattr(recipe, "WIDTH_MM", 70.0)
+    result, truth = recipe.refine(seed=1, pixels=224), recipe.true_numbers()
+    away = (result.found - truth).abs()
+    assert ((result.start - truth).abs() > 10.0 * result.deviation).all()
+    assert (away < DEVIATIONS * result.deviation).all()
+    assert (away[:6] < 1e-3 * truth[:6]).all()
+    assert (away[9:] < 0.1 * truth[9:]).all()
 
 
-def test_the_counts_are_those_the_differentiable_image_expects(recipe):
-    experiment = recipe.make_experiment(recipe.CELL, recipe.MISSET_DEG, 1)
-    expected = render_tensor(experiment)
-    counts = recipe.observe(experiment)
-    deviation = (counts - expected) / torch.sqrt(expected.clamp(min=1.0))
-    assert float(expected.max()) > 1e3
-    assert float(deviation.abs().max()) < 6.0
+def test_the_counts_are_those_of_the_image_and_change_with_the_seed(recipe):
+    experiment = recipe.make_experiment(64)
+    image = recipe.expected(experiment, recipe.true_numbers())
+    counts = recipe.observe(experiment, 1)
+    assert float(((counts - image) / image.sqrt()).abs().max()) < 7.0
+    assert not torch.equal(counts, recipe.observe(experiment, 2))
 
 
 def test_the_page_names_the_script():

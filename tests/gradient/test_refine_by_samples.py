@@ -1,0 +1,52 @@
+"""The sampled refinement recipe of workflows/ meets its bars, and has its page."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from distbragg.fit import render_tensor
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+ROTATION_DEG = 0.01
+CELL_PERCENT = 0.02
+
+
+@pytest.fixture(scope="module")
+def recipe() -> ModuleType:
+    path = WORKFLOWS / "refine_by_samples.py"
+    spec = importlib.util.spec_from_file_location("refine_by_samples", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 3])
+def test_a_still_gives_back_its_crystal(recipe, seed):
+    found = recipe.refine(seed)
+    assert found.start_rotation_deg > 0.5
+    assert found.start_cell_percent == pytest.approx(0.5, rel=1e-6)
+    assert found.rotation_deg < ROTATION_DEG
+    assert found.cell_percent < CELL_PERCENT
+
+
+def test_the_counts_are_those_the_differentiable_image_expects(recipe):
+    experiment = recipe.make_experiment(recipe.CELL, recipe.MISSET_DEG, 1)
+    expected = render_tensor(experiment)
+    counts = recipe.observe(experiment)
+    deviation = (counts - expected) / torch.sqrt(expected.clamp(min=1.0))
+    assert float(expected.max()) > 1e3
+    assert float(deviation.abs().max()) < 6.0
+
+
+def test_the_page_names_the_script():
+    assert "refine_by_samples.py" in (WORKFLOWS / "refine_by_samples.md").read_text()
