@@ -85,14 +85,72 @@ class Spots {
       brightest_ = std::fmax(brightest_, height / place.size);
       largest_ = std::fmax(largest_, place.size);
       Spot spot;
-      if (!projection_.project(place, spot)) continue;
-      spot.height = height * share;
+      Rectangle box;
+      if (!projection_.project(place, spot, box)) continue;
+      spot.height = height * share * (weighted() ? weight() : 1.0);
       spot.relp = Relp(place.relp, part.covariance, part.mosaic);
       spot.kind = Kind::kDirect;
-      if (p_.double_precision == 0) fitter.fit(spot, part.spindle, table_);
+      if (p_.double_precision == 0) {
+        if (!fitter.fit(spot, part.spindle, table_)) continue;
+        if (spot.kind == Kind::kDirect && is_large(spot, box)) {
+          box = {std::floor(box.left), std::ceil(box.right), std::floor(box.top),
+                 std::ceil(box.bottom)};
+          split(fitter, spot, box, part.spindle);
+          continue;
+        }
+      }
       spots_.push_back(spot);
     }
   }
+
+  // Whether a spot that no polynomial fits may be cut into parts that some do.
+  static bool is_large(const Spot& spot, const Rectangle& box) {
+    const double width = box.right - box.left, height = box.bottom - box.top;
+    return width * height > kLarge && width < kLargest && height < kLargest &&
+           spot.sub.fast * spot.sub.slow <= kMostIntervals;
+  }
+
+  // Draws a part of a spot by polynomials of its own, or cuts it into two. Parts depend on the spot
+  // alone, whatever the tile.
+  void split(SpotFitter& fitter, const Spot& whole, const Rectangle& box, const Spindle& spindle) {
+    Spot spot = whole;
+    if (!projection_.clip(box, spot)) return;
+    const double width = box.right - box.left, height = box.bottom - box.top;
+    if (std::fmax(width, height) <= kLeastEdge) {
+      spot.oval = false;
+      spots_.push_back(spot);
+      return;
+    }
+    if (0.5 * width * spot.sharp_fast <= kMostSharp && 0.5 * height * spot.sharp_slow <= kMostSharp) {
+      // A disc about the rectangle, and half a pixel more.
+      spot.fast = 0.5 * (box.left + box.right);
+      spot.slow = 0.5 * (box.top + box.bottom);
+      const double root_half = std::sqrt(0.5) * 0.99;
+      spot.step[0] = root_half / (0.5 * width + 0.5);
+      spot.step[3] = root_half / (0.5 * height + 0.5);
+      spot.step[1] = spot.step[2] = spot.arc = 0.0;
+      spot.flat = true;
+      spot.oval = false;
+      if (!fitter.fit(spot, spindle, table_)) return;
+      if (spot.kind != Kind::kDirect) {
+        spots_.push_back(spot);
+        return;
+      }
+    }
+    Rectangle one = box, two = box;
+    if (width >= height) {
+      one.right = two.left = std::floor(0.5 * (box.left + box.right));
+    } else {
+      one.bottom = two.top = std::floor(0.5 * (box.top + box.bottom));
+    }
+    split(fitter, whole, one, spindle);
+    split(fitter, whole, two, spindle);
+  }
+
+  static constexpr double kLarge = 400.0, kLargest = 1e6;  // pixels, and pixels along an edge
+  static constexpr double kLeastEdge = 8.0;                // pixels
+  static constexpr int kMostIntervals = 4;                 // of a pixel
+  static constexpr double kMostSharp = 6.0;  // standard deviations from a part's middle to its edge
 
   static Incidence incidence(const Parameters& p, std::int64_t source) {
     const double* v = p.source_direction + 3 * source;

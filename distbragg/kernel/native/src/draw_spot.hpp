@@ -238,7 +238,7 @@ class SpotBrush {
       return add_points(spot, spindle, d.x + from, d.y + from, d.z + from, spot.height, to - from,
                         sum + from);
     }
-    if (!is_narrow(spot) || !spot.flat) {
+    if (!is_narrow(spot) || !spot.oval) {
       return add_window(spot, spindle, d, all_of(spot), from, to, sum);
     }
     for (int lane = from; lane < to; ++lane) {

@@ -21,11 +21,12 @@ class SpotFitter {
       : p_(p), in_(in), spectrum_(spectrum), depth_(depth) {}
 
   // Fits a spot over its disc: its logarithm, or what the sum over lines is made of, whose sums are
-  // appended to a table. What neither holds for is evaluated at every pixel.
-  void fit(Spot& spot, const Spindle& spindle, std::vector<float>& table) {
+  // appended to a table. What neither holds for is evaluated at every pixel. False where the disc
+  // sees no line.
+  bool fit(Spot& spot, const Spindle& spindle, std::vector<float>& table) {
     spot.kind = Kind::kDirect;
-    if (spectrum_ != nullptr) spot.height *= spectrum_->weight;
-    if (!spot.flat) return;
+    if (!spot.flat) return true;
+    const SubPixels before = spot.sub;
     aim(spot);
     const bool rotates = spindle.stop > spindle.start;
     const double *x = rays_.x, *y = rays_.y, *z = rays_.z;
@@ -40,15 +41,20 @@ class SpotFitter {
         Kind::crests(spot.relp, in_, x, y, z, kNodes, top, at, width);
       }
     });
+    bool lit = true;
     if (rotates) {
       fit_passage(top, at, width, spot);
     } else if (spectrum_ == nullptr) {
       fit_smooth(top, spot);
     } else {
-      fit_lines(top, at, width, spot, table);
+      lit = fit_lines(top, at, width, spot, table);
     }
-    const bool by_middles = p_.oversample == 1 && !spot.sub.several();
-    if (p_.integrate != 0 && by_middles && spot.kind != Kind::kDirect) spot.margin -= 0.5;
+    if (spot.kind == Kind::kDirect) {
+      spot.sub = before;
+    } else if (p_.integrate != 0 && p_.oversample == 1 && !spot.sub.several()) {
+      spot.margin -= 0.5;
+    }
+    return lit;
   }
 
  private:
@@ -68,7 +74,8 @@ class SpotFitter {
   }
 
   // The lines of a spectrum: as one logarithm where that is smooth, else by a table of their sums.
-  void fit_lines(double* top, double* at, double* width, Spot& spot, std::vector<float>& table) {
+  // False where none is seen.
+  bool fit_lines(double* top, double* at, double* width, Spot& spot, std::vector<float>& table) {
     for (int m = 0; m < kNodes; ++m) {
       const double wide = std::sqrt(madd(width[m], width[m], in_.width * in_.width));
       at[m] -= spectrum_->middle;
@@ -81,11 +88,13 @@ class SpotFitter {
         log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m]);
       }
       fit_smooth(log, spot);
-      if (spot.kind == Kind::kSmooth) return;
+      if (spot.kind == Kind::kSmooth) return true;
     }
-    const SubPixels before = spot.sub;
     const std::size_t start = table.size();
-    if (!(spectrum_->high - spectrum_->low < kMostWidths * width[0])) return;
+    const auto [nearest, farthest] = std::minmax_element(at, at + kNodes);
+    const double reach = kFurthestLine * *std::max_element(width, width + kNodes);
+    if (*nearest > spectrum_->high + reach || *farthest < spectrum_->low - reach) return false;
+    if (!(spectrum_->high - spectrum_->low < kMostWidths * width[0])) return true;
     if (p_.integrate != 0) {
       // As smooth as the sum over the lines is, which may be smoother than one of them.
       const double smooth = SmoothedLines::kFinest * spectrum_->smoothed(octave(width[0])).step();
@@ -97,9 +106,9 @@ class SpotFitter {
     if (tabulate(at, top, width, spot, table)) {
       spot.kind = Kind::kLines;
     } else {
-      spot.sub = before;
       table.resize(start);
     }
+    return true;
   }
 
   // Tabulates the sum over the lines by the wavenumber at which a pixel sees a reflection. The
@@ -127,7 +136,7 @@ class SpotFitter {
     spot.table_end = static_cast<float>(to - from - 2);
     if (!sums.append(from, to, middle, slope, table)) return false;
     alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes];
-    double most = -HUGE_VAL, worst = 0.0;
+    double most = spot.most, worst = 0.0;
     for (int m = 0; m < kNodes; ++m) {
       scaled[m] = madd(at[m], per, -static_cast<double>(from));
       rest[m] = at[m] / narrow;
@@ -137,6 +146,7 @@ class SpotFitter {
       log[m] = top[m] + log_poly(larger(static_cast<double>(seen), 1e-30));
       most = larger(most, log[m]);
     }
+    spot.most = most;
     for (int m = 0; m < kNodes; ++m) {
       const double off = log_poly(width[m]) - (middle + slope * at[m]);
       worst = larger(worst, std::fabs(exp_poly<true>(log[m] - most) * off));
@@ -145,8 +155,8 @@ class SpotFitter {
     }
     Polynomial<float> unused;
     const double most_off = spectrum_->gap <= width[0] ? kWorstWidthOfMany : kWorstWidth;
-    return worst < most_off && fits(top, log, kWorstTop, spot.log) &&
-           fits(rest, log, kWorstPlace, unused) && fits(scaled, log, HUGE_VAL, spot.at);
+    return worst < most_off && fits(top, log, most, kWorstTop, spot.log) &&
+           fits(rest, log, most, kWorstPlace, unused) && fits(scaled, log, most, HUGE_VAL, spot.at);
   }
 
   // ln(width) as a straight line of the wavenumber, weighted with what is seen.
@@ -177,6 +187,7 @@ class SpotFitter {
       log[m] = log_of_passage(top[m], from[m], to[m]);
     }
     std::copy(log, log + kNodes, spread);
+    spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
     if (p_.integrate != 0) {
       divide(log, derivatives(log), nullptr, 1.0, spot);
       average(spread, spot);
@@ -185,11 +196,11 @@ class SpotFitter {
     const double* values[3] = {top, from, to};
     Polynomial<float>* fitted[3] = {&spot.log, &spot.from, &spot.to};
     for (int n = 0; n < 3; ++n) {
-      fits(values[n], spread, HUGE_VAL, *fitted[n]);
+      fits(values[n], spread, spot.most, HUGE_VAL, *fitted[n]);
       nodes_.values(nodes_.polynomial(values[n]), there[n]);
     }
-    double most = -HUGE_VAL, worst = 0.0;
-    for (int m = 0; m < kNodes; ++m) most = larger(most, spread[m]);
+    const double most = spot.most;
+    double worst = 0.0;
     for (int m = 0; m < kNodes; ++m) {
       const double seen = std::exp(log_of_passage(there[0][m], there[1][m], there[2][m]) - most);
       worst = larger(worst, std::fabs(seen - std::exp(spread[m] - most)));
@@ -208,12 +219,13 @@ class SpotFitter {
 
   // Draws a spot by its logarithm where that is a polynomial.
   void fit_smooth(double* log, Spot& spot) const {
-    if (!fits(log, log, kWorstFit, spot.log)) return;
+    spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
+    if (!fits(log, log, spot.most, kWorstFit, spot.log)) return;
     spot.kind = Kind::kSmooth;
     if (p_.integrate != 0) {
       divide(log, derivatives(log), nullptr, 1.0, spot);
       average(log, spot);
-      fits(log, log, HUGE_VAL, spot.log);
+      fits(log, log, spot.most, HUGE_VAL, spot.log);
     }
   }
 
@@ -239,10 +251,9 @@ class SpotFitter {
   void divide(const double* log, const Derivatives& by, const Derivatives* place, double smooth,
               Spot& spot) const {
     spot.sub = SubPixels();
-    const double most = *std::max_element(log, log + kNodes);
     double worst[2] = {0.0, 0.0};
     for (int m = 0; m < kNodes; ++m) {
-      if (place == nullptr && log[m] < most - kFaint) continue;
+      if (place == nullptr && log[m] < spot.most - kFaint) continue;
       for (const int axis : {0, 1}) {
         const Change s = across(spot, m, axis);
         const double change = place == nullptr ? 0.0 : first(*place, s, m) / smooth;
@@ -284,13 +295,12 @@ class SpotFitter {
 
   // Fits values at the nodes; false where it passes one by more than the tolerance, weighted with
   // what is seen there.
-  bool fits(const double* value, const double* log, double tolerance,
+  bool fits(const double* value, const double* log, double most, double tolerance,
                    Polynomial<float>& fitted) const {
     const Polynomial<double> p = nodes_.polynomial(value);
     alignas(64) double there[kNodes];
     nodes_.values(p, there);
-    double most = log[0], worst = 0.0;
-    for (int m = 0; m < kNodes; ++m) most = log[m] > most ? log[m] : most;
+    double worst = 0.0;
 #pragma omp simd reduction(max : worst)
     for (int m = 0; m < kNodes; ++m) {
       const double off = std::fabs(exp_poly<true>(log[m] - most) * (there[m] - value[m]));

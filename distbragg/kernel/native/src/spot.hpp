@@ -51,7 +51,11 @@ struct Spot {
   // b = step[2] f + step[3] s − arc a².
   double fast, slow, step[4], arc;
   double form_ff, form_fs, form_ss, margin;  // an ellipse about it, and how far rows go beyond
-  bool flat;  // whether the disc on the panel holds all of it
+  double sharp_fast, sharp_slow;  // standard deviations across a pixel, the most there are
+  bool flat;   // whether the disc on the panel holds all of it
+  double edge_fast, edge_slow;  // how far its edge is from its middle, pixels
+  bool oval;   // whether its rows are cut to the ellipse
+  double most;  // the greatest logarithm there is known to be
   SubPixels sub;
   Kind kind;
   Polynomial<float> log, at;   // `at` of lines: the place in the table of their sums
@@ -59,17 +63,25 @@ struct Spot {
   std::int64_t table;          // where that begins
   float table_end;             // and its last place
 
+  // How far it reaches on the panel, pixels.
+  double fast_reach() const {
+    return (flat ? std::sqrt(form_ss / form_size()) : edge_fast) + margin;
+  }
+  double slow_reach() const {
+    return (flat ? std::sqrt(form_ff / form_size()) : edge_slow) + margin;
+  }
+
   // Calls work(row, start, stop) for the columns that it may cover of each row.
   template <class Work>
   void each_row(Work work) const {
     const Seen seen = lines_seen();
-    const double lean = flat ? -form_fs / form_ff : 0.0;
-    const double per = flat ? 1.0 / form_ff : 0.0, steep = form_ss + form_fs * lean;
+    const double lean = oval ? -form_fs / form_ff : 0.0;
+    const double per = oval ? 1.0 / form_ff : 0.0, steep = form_ss + form_fs * lean;
     const double beyond = margin * (1.0 + std::fabs(lean));
     for (std::int64_t row = row_start; row < row_stop; ++row) {
       std::int64_t start = fast_start, stop = fast_stop;
       const double y = static_cast<double>(row) + 0.5 - slow;
-      if (flat) {
+      if (oval) {
         const double nearest = std::fmax(std::fabs(y) - margin, 0.0) * (y < 0.0 ? -1.0 : 1.0);
         const double square = (1.0 - steep * nearest * nearest) * per;
         if (square < 0.0) continue;
@@ -83,6 +95,8 @@ struct Spot {
   }
 
  private:
+  double form_size() const { return form_ff * form_ss - form_fs * form_fs; }
+
   // Cuts columns to those whose middles lie within a distance of a place.
   static void clip(double place, double half, std::int64_t& start, std::int64_t& stop) {
     start = std::max(start, static_cast<std::int64_t>(std::ceil(place - half - 0.5)));
@@ -114,6 +128,11 @@ struct Spot {
   }
 };
 
+// A part of a panel, pixels.
+struct Rectangle {
+  double left, right, top, bottom;
+};
+
 // Puts the places of reflections on the pixels of a tile.
 class Projection {
  public:
@@ -131,7 +150,7 @@ class Projection {
   }
 
   // Fills a spot's place on the panel; false where it meets no pixel of the tile.
-  bool project(const Place& place, Spot& spot) const {
+  bool project(const Place& place, Spot& spot, Rectangle& box) const {
     const Landing middle = panel_.land(place.centre, depth_);
     if (!middle.hit || is_beside(place, middle)) return false;
     const Disc disc(place);
@@ -145,16 +164,16 @@ class Projection {
     lay(place, disc, middle, spot);
     spot.margin = kRounding + most_shift(place.centre);
     if (p_.oversample > 1 || p_.integrate != 0) spot.margin += 0.5;
-    double half_fast = 1e9, half_slow = 1e9;
-    if (spot.flat) {
-      const double over = 1.0 / (spot.form_ff * spot.form_ss - spot.form_fs * spot.form_fs);
-      half_fast = std::sqrt(spot.form_ss * over) + spot.margin;
-      half_slow = std::sqrt(spot.form_ff * over) + spot.margin;
-    }
-    return clip(spot.fast, half_fast, p_.fast_start, p_.fast_stop, spot.fast_start,
+    box = {spot.fast - spot.fast_reach(), spot.fast + spot.fast_reach(),
+           spot.slow - spot.slow_reach(), spot.slow + spot.slow_reach()};
+    return clip(box, spot);
+  }
+
+  // Cuts a spot to the pixels of a rectangle and the tile; false where there are none.
+  bool clip(const Rectangle& box, Spot& spot) const {
+    return clip(box.left, box.right, p_.fast_start, p_.fast_stop, spot.fast_start,
                 spot.fast_stop) &&
-           clip(spot.slow, half_slow, p_.slow_start, p_.slow_stop, spot.row_start,
-                spot.row_stop);
+           clip(box.top, box.bottom, p_.slow_start, p_.slow_stop, spot.row_start, spot.row_stop);
   }
 
  private:
@@ -180,12 +199,11 @@ class Projection {
     }
   };
 
-  static bool clip(double middle, double half, std::int64_t start, std::int64_t stop,
+  static bool clip(double low, double high, std::int64_t start, std::int64_t stop,
                    std::int64_t& from, std::int64_t& to) {
-    const double low = middle - half, high = middle + half;
     if (!(high > static_cast<double>(start) && low < static_cast<double>(stop))) return false;
     from = low <= static_cast<double>(start) ? start : static_cast<std::int64_t>(low);
-    to = high >= static_cast<double>(stop) ? stop : static_cast<std::int64_t>(high) + 1;
+    to = high >= static_cast<double>(stop) ? stop : static_cast<std::int64_t>(std::ceil(high));
     return from < to;
   }
 
@@ -222,9 +240,14 @@ class Projection {
     const double fb = (b.fast - middle.fast) / kStep, sb = (b.slow - middle.slow) / kStep;
     const double over = 1.0 / madd(fa, sb, -(fb * sa));
     const double step[4] = {sb * over, -fb * over, -sa * over, fa * over};
-    if (p_.integrate != 0) divide(place, disc, step, spot);
-    const double grown = growth(disc, middle, step);
+    divide(place, disc, step, spot);
+    const Edge edge = edge_of(disc, middle, step);
+    const double grown = edge.grown;
+    spot.edge_fast = edge.fast;
+    spot.edge_slow = edge.slow;
     spot.flat = grown < kMostGrown;
+    spot.oval = spot.flat;
+    spot.most = -HUGE_VAL;
     const double less = spot.flat ? 1.0 / grown : 1.0;
     for (int n = 0; n < 4; ++n) spot.step[n] = step[n] * less;
     spot.arc = disc.bow / less;
@@ -240,50 +263,59 @@ class Projection {
     spot.form_ss = a1 * a1 + b1 * b1;
   }
 
-  // How far out on the panel the edge of a disc lies, in discs that are drawn to first order.
-  double growth(const Disc& disc, const Landing& middle, const double* step) const {
+  // How far out on the panel the edge of a disc lies: in discs that are drawn to first order, and in
+  // pixels.
+  struct Edge {
+    double grown, fast, slow;
+  };
+  Edge edge_of(const Disc& disc, const Landing& middle, const double* step) const {
     constexpr int kEdge = 8;
-    constexpr double kBetween = 1.01;  // what may be further out between two of them
+    constexpr double kBetween = 1.01, kBeside = 1.15;  // for what is further out between two of them
     constexpr double kHalfRoot = 0.70710678118654752440;
     constexpr double kCosine[kEdge] = {1.0, kHalfRoot, 0.0, -kHalfRoot,
                                        -1.0, -kHalfRoot, 0.0, kHalfRoot};
-    double most = 1.0;
+    double most = 1.0, most_fast = 0.0, most_slow = 0.0;
     for (int i = 0; i < kEdge; ++i) {
       const Landing edge = panel_.land(disc.ray(kCosine[i], kCosine[(i + 6) % kEdge]), depth_);
-      if (!edge.hit) return HUGE_VAL;  // beyond the horizon of a flat panel
+      if (!edge.hit) return {HUGE_VAL, HUGE_VAL, HUGE_VAL};  // beyond a flat panel's horizon
       const double f = edge.fast - middle.fast, s = edge.slow - middle.slow;
       const double a = madd(step[0], f, step[1] * s);
       const double b = madd(step[2], f, step[3] * s) - disc.bow * a * a;
       most = std::fmax(most, std::sqrt(madd(a, a, b * b)));
+      most_fast = std::fmax(most_fast, std::fabs(f));
+      most_slow = std::fmax(most_slow, std::fabs(s));
     }
-    return most * kBetween;
+    return {most * kBetween, most_fast * kBeside, most_slow * kBeside};
   }
 
-  // Into how many intervals the spot wants a sample cut, at its middle and at both ends of its arc.
+  // How sharp the spot is, at its middle and at both ends of its arc, and into how many intervals it
+  // wants a sample cut.
   void divide(const Place& place, const Disc& disc, const double* step, Spot& spot) const {
-    const double l[3] = {disc.l11, disc.l21, disc.l22};
+    spot.sharp_fast = spot.sharp_slow = 0.0;
     for (const double at : {0.0, 1.0, -1.0}) {
       const double turned = 2.0 * disc.bow * at;
-      const double s[4] = {step[0], step[1], step[2] - turned * step[0],
-                           step[3] - turned * step[1]};
-      spot.sub.raise(cut(s, l, place.xx, place.xy, place.yy));
+      spot.sharp_fast =
+          std::fmax(spot.sharp_fast, sharpness(place, disc, step[0], step[2] - turned * step[0]));
+      spot.sharp_slow =
+          std::fmax(spot.sharp_slow, sharpness(place, disc, step[1], step[3] - turned * step[1]));
       if (std::fabs(disc.bow) < kStraight) break;
     }
+    if (p_.integrate == 0) return;
+    const double over = 1.0 / (kWidest * static_cast<double>(p_.oversample));
+    spot.sub = {SubPixels::intervals(spot.sharp_fast * over),
+                SubPixels::intervals(spot.sharp_slow * over)};
   }
 
   static constexpr double kStraight = 0.02;  // of a disc, that its ends may bend
 
-  // Intervals of a sample along each axis, for a spot of a covariance: what its angles change by
-  // from one side of the sample to the other, in standard deviations.
-  SubPixels cut(const double* step, const double* l, double xx, double xy, double yy) const {
-    const double over = 1.0 / (kWidest * static_cast<double>(p_.oversample) *
-                               std::sqrt(std::fmax(xx * yy - xy * xy, 1e-18 * xx * yy)));
-    const auto count = [&](double a, double b) {
-      const double u = l[0] * a, v = madd(l[1], a, l[2] * b);
-      const double square = madd(u * u, yy, madd(v * v, xx, -2.0 * u * v * xy));
-      return SubPixels::intervals(std::sqrt(std::fmax(square, 0.0)) * over);
-    };
-    return {count(step[0], step[2]), count(step[1], step[3])};
+  // What the spot's angles change by from one side of a pixel to the other, in standard deviations;
+  // the disc's coordinates change by a and b.
+  static double sharpness(const Place& place, const Disc& disc, double a, double b) {
+    const double xx = place.xx, xy = place.xy, yy = place.yy;
+    const double u = disc.l11 * a, v = madd(disc.l21, a, disc.l22 * b);
+    const double square = madd(u * u, yy, madd(v * v, xx, -2.0 * u * v * xy));
+    const double size = std::fmax(xx * yy - xy * xy, 1e-18 * xx * yy);
+    return std::sqrt(std::fmax(square, 0.0) / size);
   }
 
   const Parameters& p_;
