@@ -68,8 +68,7 @@ class Spots {
   double weight() const { return spectrum_->weight; }
 
   std::size_t bytes() const {
-    return spots_.size() * sizeof(Spot) + pieces_.bytes() +
-           table_.size() * sizeof(float);
+    return spots_.size() * sizeof(Spot) + pieces_.bytes() + table_.size() * sizeof(float);
   }
 
  private:
@@ -82,6 +81,7 @@ class Spots {
                                 ? double_table(place)
                                 : static_cast<double>(single_table(place));
       if (!(height > 0.0)) continue;
+      stop_if_asked(p_.stop);
       brightest_ = std::fmax(brightest_, height / place.size);
       largest_ = std::fmax(largest_, place.size);
       Spot spot;

@@ -76,9 +76,11 @@ class SpotFitter {
   // The lines of a spectrum: as one logarithm where that is smooth, else by a table of their sums.
   // False where none is seen.
   bool fit_lines(double* top, double* at, double* width, Spot& spot, std::vector<float>& table) {
+    const double middle = spectrum_->middle, own = in_.width * in_.width;
+#pragma omp simd
     for (int m = 0; m < kNodes; ++m) {
-      const double wide = std::sqrt(madd(width[m], width[m], in_.width * in_.width));
-      at[m] -= spectrum_->middle;
+      const double wide = std::sqrt(madd(width[m], width[m], own));
+      at[m] -= middle;
       top[m] += log_poly(width[m] / wide);
       width[m] = wide;
     }
@@ -179,8 +181,7 @@ class SpotFitter {
   }
 
   // Fits a passage: both arguments are nearly straight, whatever part of it the rotation takes in.
-  void fit_passage(double* top, const double* from, const double* to,
-                   Spot& spot) const {
+  void fit_passage(double* top, const double* from, const double* to, Spot& spot) const {
     alignas(64) double log[kNodes], spread[kNodes], there[3][kNodes];
     for (int m = 0; m < kNodes; ++m) {
       if (!std::isfinite(top[m] + from[m] + to[m])) return;
@@ -251,14 +252,22 @@ class SpotFitter {
   void divide(const double* log, const Derivatives& by, const Derivatives* place, double smooth,
               Spot& spot) const {
     spot.sub = SubPixels();
+    const bool lines = place != nullptr;
+    const Derivatives& changes = lines ? *place : by;
+    const double per = lines ? 1.0 / smooth : 0.0;
+    const double faint = lines ? -HUGE_VAL : spot.most - kFaint;
     double worst[2] = {0.0, 0.0};
-    for (int m = 0; m < kNodes; ++m) {
-      if (place == nullptr && log[m] < spot.most - kFaint) continue;
-      for (const int axis : {0, 1}) {
+    for (const int axis : {0, 1}) {
+      double most = 0.0;
+#pragma omp simd reduction(max : most)
+      for (int m = 0; m < kNodes; ++m) {
         const Change s = across(spot, m, axis);
-        const double change = place == nullptr ? 0.0 : first(*place, s, m) / smooth;
-        worst[axis] = larger(worst[axis], madd(change, change, -second(by, s, m)));
+        const double change = first(changes, s, m) * per;
+        const double curved = madd(change, change, -second(by, s, m));
+        const double counted = log[m] < faint ? 0.0 : curved;
+        most = counted > most ? counted : most;
       }
+      worst[axis] = most;
     }
     spot.sub = {SubPixels::intervals(std::sqrt(worst[0]) / kWidestFitted),
                 SubPixels::intervals(std::sqrt(worst[1]) / kWidestFitted)};
@@ -278,16 +287,20 @@ class SpotFitter {
   // more is seen.
   void widen(const Derivatives& by, const Derivatives& place, double* at, double* top,
              double* width, const Spot& spot) const {
-    for (int m = 0; m < kNodes; ++m) {
-      double square = width[m] * width[m], drawn = 0.0;
-      for (const int axis : {0, 1}) {
+    alignas(64) double square[kNodes];
+    for (int m = 0; m < kNodes; ++m) square[m] = width[m] * width[m];
+    for (const int axis : {0, 1}) {
+#pragma omp simd
+      for (int m = 0; m < kNodes; ++m) {
         const Change s = across(spot, m, axis);
         const double step = first(place, s, m);
-        square += step * step / 12.0;
-        drawn += (step * first(by, s, m) + 0.5 * second(place, s, m)) / 12.0;
+        square[m] = madd(step * (1.0 / 12.0), step, square[m]);
+        at[m] += (step * first(by, s, m) + 0.5 * second(place, s, m)) * (1.0 / 12.0);
       }
-      const double wide = std::sqrt(square);
-      at[m] += drawn;
+    }
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) {
+      const double wide = std::sqrt(square[m]);
       top[m] += log_poly(width[m] / wide);
       width[m] = wide;
     }
@@ -296,7 +309,7 @@ class SpotFitter {
   // Fits values at the nodes; false where it passes one by more than the tolerance, weighted with
   // what is seen there.
   bool fits(const double* value, const double* log, double most, double tolerance,
-                   Polynomial<float>& fitted) const {
+            Polynomial<float>& fitted) const {
     const Polynomial<double> p = nodes_.polynomial(value);
     alignas(64) double there[kNodes];
     nodes_.values(p, there);

@@ -22,11 +22,6 @@ struct SubPixels {
   }
 
   bool several() const { return fast > 1 || slow > 1; }
-
-  void raise(const SubPixels& other) {
-    fast = std::max(fast, other.fast);
-    slow = std::max(slow, other.slow);
-  }
 };
 
 // Standard deviations of a spot that an interval may span: of two Gauss points, and of a mean to
@@ -52,9 +47,9 @@ struct Spot {
   double fast, slow, step[4], arc;
   double form_ff, form_fs, form_ss, margin;  // an ellipse about it, and how far rows go beyond
   double sharp_fast, sharp_slow;  // standard deviations across a pixel, the most there are
-  bool flat;   // whether the disc on the panel holds all of it
-  double edge_fast, edge_slow;  // how far its edge is from its middle, pixels
-  bool oval;   // whether its rows are cut to the ellipse
+  double edge_fast, edge_slow;    // how far its edge is from its middle, pixels
+  bool flat;    // whether the disc on the panel holds all of it
+  bool oval;    // whether its rows are cut to the ellipse
   double most;  // the greatest logarithm there is known to be
   SubPixels sub;
   Kind kind;
@@ -178,7 +173,7 @@ class Projection {
 
  private:
   static constexpr double kRounding = 0.05;  // pixels
-  static constexpr double kMostGrown = 1.5;  // of a disc, beyond which every pixel is asked
+  static constexpr double kMostGrown = 1.5;  // of a disc that is drawn to first order
 
   // A spot's disc: rays to it by its coordinates.
   struct Disc {
@@ -320,7 +315,7 @@ class Projection {
 
   const Parameters& p_;
   const Panel panel_;
-  const double depth_;   // m, in the middle of the sensor
+  const double depth_;  // m, in the middle of the sensor
   std::vector<Depth> depths_;
 };
 
