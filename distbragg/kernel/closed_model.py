@@ -255,6 +255,6 @@ def _pairs(
             names = np.repeat(spot[part : part + step] + start, _CELL)
             pixel = (starts[cell[part : part + step]][:, np.newaxis] + np.arange(_CELL)).ravel()
             names, pixel = names[pixel < len(rays)], pixel[pixel < len(rays)]
-            a, b = places.coordinates(names, rays[pixel])
+            a, b = places[some].coordinates(names - start, rays[pixel])
             inside = a * a + b * b <= 1.0
             yield names[inside], pixel[inside]

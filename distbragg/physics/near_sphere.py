@@ -411,5 +411,5 @@ def _across(forward: Float64Array) -> tuple[Float64Array, Float64Array]:
     first = np.stack(
         [np.where(flat, -y, zero), np.where(flat, x, -z), np.where(flat, zero, y)], axis=1
     )
-    first = first / norm3(first)[:, np.newaxis]
+    first = _unit(first)
     return first, np.cross(forward, first)

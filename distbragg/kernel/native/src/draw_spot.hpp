@@ -310,9 +310,7 @@ class SpotBrush {
     Mean::crests(spot.relp, in_, x, y, z, count, top, at, width);
     for (int i = 0; i < count; ++i) {
       if (square[i] > 1.0) continue;
-      const double wide = std::sqrt(madd(width[i], width[i], in_.width * in_.width));
-      const double log = top[i] + log_poly(width[i] / wide) +
-                         spectrum_->log_of_sum(at[i] - spectrum_->middle, wide);
+      const double log = top[i] + spectrum_->log_of_sum(at[i] - spectrum_->middle, width[i]);
       sum[i] = madd(height, exp_poly<true>(smaller(log, 0.0)), sum[i]);
     }
   }

@@ -76,14 +76,7 @@ class SpotFitter {
   // The lines of a spectrum: as one logarithm where that is smooth, else by a table of their sums.
   // False where none is seen.
   bool fit_lines(double* top, double* at, double* width, Spot& spot, std::vector<float>& table) {
-    const double middle = spectrum_->middle, own = in_.width * in_.width;
-#pragma omp simd
-    for (int m = 0; m < kNodes; ++m) {
-      const double wide = std::sqrt(madd(width[m], width[m], own));
-      at[m] -= middle;
-      top[m] += log_poly(width[m] / wide);
-      width[m] = wide;
-    }
+    for (int m = 0; m < kNodes; ++m) at[m] -= spectrum_->middle;
     if (spectrum_->high - spectrum_->low <= kFewWidths * width[0]) {
       alignas(64) double log[kNodes];
       for (int m = 0; m < kNodes; ++m) {

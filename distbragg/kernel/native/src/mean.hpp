@@ -31,14 +31,14 @@ struct Mean {
     }
   }
 
-  // The logarithms as parabolas of the wavenumber, top − ½ ((k − at)/width)². In passes that the
-  // compiler makes vectors of.
+  // The logarithms as parabolas of the wavenumber, top − ½ ((k − at)/width)², with the width that
+  // lines have of their own. In passes that the compiler makes vectors of.
   static void crests(const Relp& relp, const Incidence& in, const double* x, const double* y,
                      const double* z, int count, double* top, double* at, double* width) {
     const Relp own = relp;
     const Incidence from = in;
-    const double k = in.wavenumber, wide = 1.5 * in.width;
-    const double low = k + in.low - wide, high = k + in.high + wide;
+    const double k = in.wavenumber, beyond = 1.5 * in.width, own_square = in.width * in.width;
+    const double low = k + in.low - beyond, high = k + in.high + beyond;
     alignas(64) double stiff[kLanes], before[kLanes], after[kLanes];
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
@@ -62,9 +62,11 @@ struct Mean {
     for (int i = 0; i < count; ++i) {
       const double step = width[i], pull = 0.5 * (after[i] - before[i]) / step;
       const double drop = stiff[i] * step * step, off = pull / stiff[i];
-      top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off);
+      const double narrow = 1.0 / std::sqrt(stiff[i]);
+      const double wide = std::sqrt(madd(narrow, narrow, own_square));
+      top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off) + log_poly(narrow / wide);
       at[i] += off;
-      width[i] = 1.0 / std::sqrt(stiff[i]);
+      width[i] = wide;
     }
   }
 

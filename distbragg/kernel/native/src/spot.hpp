@@ -12,9 +12,9 @@
 
 namespace distbragg::closed {
 
-// A sub-pixel, as a share of the sample it is part of, from its middle.
+// Into how many intervals a sample is cut along each axis.
 struct SubPixels {
-  int fast = 1, slow = 1;  // intervals along each axis
+  int fast = 1, slow = 1;
 
   static int intervals(double wanted) {
     const double count = std::ceil(wanted);
