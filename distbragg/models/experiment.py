@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Final, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import dataclass, field
+from typing import Literal
 
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
+from distbragg.models.identity import update_digest
 from distbragg.models.vectors import Float64Array, Physics
 from distbragg.notes import Notes
 
 Method = Literal["sampled", "closed_form"]
-
-_BLOCK_ELEMENTS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,49 +78,5 @@ def physics_hash(experiment: Experiment) -> str:
     floats by their exact hexadecimal form (negative zero differs from zero).
     """
     digest = hashlib.sha256(b"distbragg experiment 1\n")
-    _update(digest, experiment)
+    update_digest(digest, experiment)
     return digest.hexdigest()
-
-
-def _update(digest: hashlib._Hash, value: object) -> None:
-    if is_dataclass(value) and not isinstance(value, type):
-        digest.update(f"<{type(value).__name__}".encode("ascii"))
-        for item in fields(value):
-            if item.metadata.get("hashed", True):
-                digest.update(f" {item.name}=".encode("ascii"))
-                _update(digest, getattr(value, item.name))
-        digest.update(b">")
-    elif isinstance(value, np.ndarray):
-        _update_array(digest, value)
-    elif isinstance(value, tuple):
-        digest.update(f"({len(value)}:".encode("ascii"))
-        for item in value:
-            _update(digest, item)
-        digest.update(b")")
-    else:
-        digest.update(_scalar(value))
-
-
-def _scalar(value: object) -> bytes:
-    if isinstance(value, bool):
-        return b"true;" if value else b"false;"
-    if isinstance(value, int):
-        return f"i{value};".encode("ascii")
-    if isinstance(value, float):
-        return f"f{float(value).hex()};".encode("ascii")
-    if isinstance(value, str):
-        raw = value.encode("utf-8")
-        return f"s{len(raw)}:".encode("ascii") + raw + b";"
-    raise TypeError(f"an experiment cannot hold a {type(value).__name__}")
-
-
-def _update_array(digest: hashlib._Hash, array: NDArray[Any]) -> None:
-    kind = array.dtype.newbyteorder("<")
-    digest.update(f"[{kind.str}{array.shape}:".encode("ascii"))
-    if array.size and array.ndim:
-        # Row by row in blocks: a view of one value (the active pixels) is never copied whole.
-        rows = max(_BLOCK_ELEMENTS // max(array[0].size, 1), 1)
-        for start in range(0, array.shape[0], rows):
-            block = np.ascontiguousarray(array[start : start + rows], dtype=kind)
-            digest.update(block.tobytes())
-    digest.update(b"]")
