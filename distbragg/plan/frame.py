@@ -165,6 +165,7 @@ class FramePlan:
     photon_noise: bool = False
     needs_torch: bool = False  # whoever renders the frame loads torch
     on_gpu: bool = False
+    draws_spots: bool = False  # whole, in closed form: no steps are taken one by one
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
 
     @property
@@ -286,6 +287,12 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         photon_noise=experiment.noise.photon,
         needs_torch=on_gpu or not native,
         on_gpu=on_gpu,
+        draws_spots=(
+            native
+            and not on_gpu
+            and experiment.sampling.method == "closed_form"
+            and compute.precision == "mixed"
+        ),
         keeps_no_sums=native and not on_gpu and len(chunks) == 1 and sums_are_scaled(experiment),
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))

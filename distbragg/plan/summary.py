@@ -141,12 +141,16 @@ def summarize(
 
 
 def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False) -> float:
-    """Seconds that a frame of so many steps is expected to take on one core or GPU of today."""
+    """Seconds that a frame of so many steps is expected to take on one core or GPU of today.
+
+    Spots that are drawn whole cost about what the pixels do, whatever the number of lines.
+    """
     rate = EXPECTED_EAGER_STEPS_PER_S if eager else EXPECTED_STEPS_PER_S[frame.precision]
     if frame.on_gpu:
         rate = frame.nominal_rate
     per_pixel = EXPECTED_PIXEL_S + (EXPECTED_NOISE_S if frame.photon_noise else 0.0)
-    return steps / rate + frame.pixels * per_pixel + EXPECTED_FRAME_S
+    summing = 0.0 if frame.draws_spots else steps / rate
+    return summing + frame.pixels * per_pixel + EXPECTED_FRAME_S
 
 
 def count_tasks(plan: SweepPlan, form: Form) -> int:

@@ -72,3 +72,17 @@ def test_expected_times_follow_noise_precision_and_kernel():
     assert noisy == pytest.approx(plain + frame.pixels * 1.5e-8)
     assert expected_frame_seconds(double, 10**8) > plain
     assert expected_frame_seconds(mixed, 10**8, eager=True) > 10 * plain
+
+
+def test_spots_drawn_whole_are_not_expected_to_take_a_time_for_each_line():
+    gaussian = {"shape": "gauss", "mosaic": {"distribution": "gaussian", "spread_deg": 0.3}}
+    spec = small_spec()
+    drawn = spec.model_validate(
+        spec.model_dump(exclude_unset=True)
+        | {"crystal": spec.crystal.model_dump(exclude_unset=True) | gaussian}
+    )
+    closed = plan_frame(build_experiment(drawn), drawn.compute)
+    sampled = plan_frame(build_experiment(spec), spec.compute)
+    assert (closed.draws_spots, sampled.draws_spots) == (True, False)
+    assert expected_frame_seconds(closed, 10**12) == expected_frame_seconds(closed, 0)
+    assert expected_frame_seconds(sampled, 10**12) > 10**12 / 1e9
