@@ -225,7 +225,12 @@ def _spots_of(
     place = _tensor(places.hkl.astype(np.float64), shape.reciprocal) @ shape.reciprocal
     x, y, z = place.unbind(1)
     relps = Relps((x, y, z), _symmetric(shape.covariance), _symmetric(shape.mosaic))
-    height = own[torch.from_numpy(lit).to(own.device)].to(place.device) * shape.count**2 / parts
+    height = (
+        own[torch.from_numpy(lit).to(own.device)].to(place.device)
+        * shape.count**2
+        / parts
+        * scene.blocks
+    )
     return SpotList(places, relps, incidence, shape.spindle, height)
 
 

@@ -41,6 +41,8 @@ class Parameters:
         part counts.
     cells : (3,) tensor, optional
         Na, Nb, Nc as real numbers.
+    scale : scalar tensor, optional
+        Blocks of Na Nb Nc cells that the beam illuminates: multiplies all but the background.
     distance_mm : scalar tensor, optional
         Distance of the first panel, mm: the whole detector is moved along the beam by what it
         differs from the experiment's `Panel.distance`.
@@ -64,6 +66,7 @@ class Parameters:
     mosaic_spread_deg: Tensor | None = None
     mosaic_covariance_deg2: Tensor | None = None
     cells: Tensor | None = None
+    scale: Tensor | None = None
     distance_mm: Tensor | None = None
     beam_centre_mm: Tensor | None = None
     wavelength_angstrom: Tensor | None = None
@@ -83,12 +86,13 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "mosaic_spread_deg": (),
     "mosaic_covariance_deg2": (3, 3),
     "cells": (3,),
+    "scale": (),
     "distance_mm": (),
     "beam_centre_mm": (2,),
     "bandwidth_percent": (),
     "divergence_mrad": (2,),
 }
-_POSITIVE: Final = ("cell", "cells", "wavelength_angstrom", "bandwidth_percent")
+_POSITIVE: Final = ("cell", "cells", "scale", "wavelength_angstrom", "bandwidth_percent")
 _CLOSED: Final = ("mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad")
 
 
@@ -163,6 +167,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         mosaic_spread_deg=tensor(spread) if spread > 0.0 and not uneven else None,
         mosaic_covariance_deg2=tensor(about.tolist()) if uneven else None,
         cells=tensor(crystal.cells.tolist()),
+        scale=tensor(crystal.scale),
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
         wavelength_angstrom=tensor(beam.wavelength),

@@ -121,6 +121,7 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
         placement=_place(experiment, parameters, panel, device),
         spot=_spot(experiment, parameters, own.spot, real),
         vectors=domain_vectors(crystal, real, spread),
+        blocks=own.blocks if parameters.scale is None else parameters.scale,
         sources=_sources(experiment.beam, own.sources, parameters),
     )
 

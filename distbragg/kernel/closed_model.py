@@ -70,7 +70,7 @@ class SpotList:
     relps: Relps  # (spots,)
     incidence: Incidence
     spindle: Spindle
-    height: Tensor  # (spots,) |F|² of the cell and the crystal at the lattice point
+    height: Tensor  # (spots,) |F|² of the cell and of all blocks at the lattice point
 
     def transform(self, chosen: Tensor, ray: Triple) -> Tensor:
         """Return the mean transform times the height of chosen spots, each at its own ray."""
@@ -120,7 +120,7 @@ def _spots_of(
     share: float,
 ) -> SpotList:
     places = near_sphere(crystal, incidence, cut=CUT["float64"], dmin=experiment.sampling.dmin)
-    height = heights(table, places, experiment.crystal) * share
+    height = heights(table, places, experiment.crystal) * (share * experiment.crystal.scale)
     lit = (height > 0.0).cpu().numpy()
     places = places[lit]
     own = crystal.relps(places.relp)

@@ -168,7 +168,10 @@ def with_factors(scene: Scene, source: Source, sample: Sample, value: Tensor) ->
 
 
 def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
-    """Return Σ_φ Σ_mosaic F_cell² F_latt² at scattering vectors in 1/Å, (pixels,) float64."""
+    """Return n Σ_φ Σ_mosaic F_cell² F_latt² at scattering vectors in 1/Å, (pixels,) float64.
+
+    n: blocks of the crystal that the beam illuminates.
+    """
     total = torch.zeros_like(scattering[0])
     together = max(1, block // max(1, int(total.shape[0])))
     for vectors in torch.split(scene.vectors, together):
@@ -176,7 +179,8 @@ def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
         amplitude = steps.lattice * steps.cell
         for row in (amplitude * amplitude).unbind(0):
             total = total + row
-    return total
+    product: Tensor = total * scene.blocks
+    return product
 
 
 def evaluate_steps(scene: Scene, vectors: Tensor, scattering: Triple) -> Steps:

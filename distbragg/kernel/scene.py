@@ -47,6 +47,7 @@ class Scene:
     kahn_factor: float | None  # None where the polarisation factor is not inside the sum
     spot: Spot
     vectors: Tensor  # (orientations, 9), Å: a, b, c of every spindle step and domain
+    blocks: Array  # of the crystal that the beam illuminates
     table: AmplitudeTable
     background: AmorphousTable | None  # None where no background is inside the sum
     sources: tuple[Source, ...]
@@ -63,6 +64,7 @@ def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch
         kahn_factor=beam.kahn_factor if inside else None,
         spot=spot_of(experiment.crystal),
         vectors=torch.from_numpy(domain_vectors(experiment.crystal)).to(device),
+        blocks=experiment.crystal.scale,
         table=amplitude_table(experiment.reflections, device),
         background=_background(experiment, device) if exact else None,
         sources=_sources(beam, sources),

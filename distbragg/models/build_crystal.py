@@ -100,6 +100,7 @@ def build_crystal(
         spindle_axis=frozen_float64(spindle),
         mosaic_covariance=covariance,
         oscillation=oscillation,
+        scale=1.0 if spec.crystal.illuminated_blocks is None else spec.crystal.illuminated_blocks,
     )
 
 

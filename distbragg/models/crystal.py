@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from distbragg.models.identity import WHERE_GIVEN
 from distbragg.models.vectors import Float64Array, frozen_float64
 from distbragg.notes import Notes
 from distbragg.shapes import SpotShape
@@ -35,6 +36,8 @@ class Crystal:
     phi = 0; 0 where they are not normally distributed."""
     oscillation: tuple[float, float] = (0.0, 0.0)
     """rad: the least and the largest angle of the spindle during the frame."""
+    scale: float = field(default=1.0, metadata=WHERE_GIVEN)
+    """Blocks of Na Nb Nc cells that the beam illuminates: times the intensity of one block."""
 
 
 @dataclass(frozen=True, slots=True)

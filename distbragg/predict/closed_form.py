@@ -84,7 +84,7 @@ class _Frame:
     crystal: GaussianCrystal
     hkl: IntArray
     amplitude: Float64Array
-    brightness: Float64Array  # r_e² Φ |F|² (Na Nb Nc)² / W
+    brightness: Float64Array  # r_e² Φ |F|² n (Na Nb Nc)² / W
     parts: list[_Part]
 
 
@@ -130,7 +130,7 @@ def _lit(experiment: Experiment) -> _Frame:
     owners = np.split(spot, ends[:-1])
     parts = [replace(part, spot=own) for part, own in zip(found, owners, strict=True)]
     amplitude = _amplitude(table, hkl)
-    peak = amplitude**2 * float(cells.prod()) ** 2
+    peak = amplitude**2 * float(cells.prod()) ** 2 * experiment.crystal.scale
     brightness = scattered_fluence(experiment.beam, 1) * peak
     return _Frame(experiment, crystal, hkl, amplitude, brightness, parts)
 

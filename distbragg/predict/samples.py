@@ -2,12 +2,12 @@
 
 A reflection's photons are
 
-    r_e² Φ |F|² / (n_φ n_m W) · Σ_s w_s λ_s² Σ_φ Σ_m P G(ε)
+    n r_e² Φ |F|² / (n_φ n_m W) · Σ_s w_s λ_s² Σ_φ Σ_m P G(ε)
 
-over the same sources, spindle steps and mosaic domains as the image, with λ² the area on the
-Ewald sphere that one steradian covers and G the plane section of the crystal's transform
-(`section`). It is the sum over all pixels of what the renderer attributes to that reflection,
-background excluded, in the limit of pixels finer than a spot.
+over the same sources, spindle steps and mosaic domains as the image, with n the number of
+illuminated blocks, λ² the area on the Ewald sphere that one steradian covers and G the plane
+section of the crystal's transform (`section`). It is the sum over all pixels of what the renderer
+attributes to that reflection, background excluded, in the limit of pixels finer than a spot.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def _finish(
     landing = land(experiment, sums.direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis])
     crystal, beam = experiment.crystal, experiment.beam
     # λ² and G are in Å² and Å⁻²: their product is a solid angle.
-    scale = scattered_fluence(beam, orientation_count(experiment))
+    scale = scattered_fluence(beam, orientation_count(experiment)) * crystal.scale
     photons = scale * amplitude**2 * sums.polarization * sums.cut * landing.response
     found = np.flatnonzero(
         (landing.panel >= 0) & (photons > 0.0) & (photons >= minimum_photons) & (length > 0.0)

@@ -170,7 +170,8 @@ class CrystalSpec(SpecModel):
     and `u_matrix` (nine numbers, rows first) turn the standard orientation; give one of them.
     `misset_deg: random` draws from `misset_seed`. Where `size_mm` is positive along an axis it
     sets the number of cells there, whatever `cells` says. Numbers of cells are whole for
-    `shape: square`, and real for the others.
+    `shape: square`, and real for the others. Those cells are one mosaic block: the beam
+    illuminates `illuminated_blocks` of them, 1 unless it is given, whose intensities add up.
     """
 
     cell: Cell | None = None
@@ -183,6 +184,7 @@ class CrystalSpec(SpecModel):
     u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
     cells: CellCounts | None = None
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
+    illuminated_blocks: Positive | None = None
     shape: SpotShape = "square"
     fudge: Positive = 1.0
     mosaic: MosaicSpec = MosaicSpec()

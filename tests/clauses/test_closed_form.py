@@ -155,3 +155,12 @@ def test_tiles_and_threads_change_no_bit(kernel) -> None:
             slice(tile.fast_start, tile.fast_stop),
         )
         assert (part == whole[rows, columns]).all()
+
+
+@pytest.mark.spec("SCL-12")
+def test_blocks_multiply_the_peak_and_not_the_background(kernel) -> None:
+    # 4,400 blocks of 40⁶ and 7e9 molecules of 2.57 electrons.
+    view = closed(molecules=7e9, background=(2.57,))
+    many = replace(view, crystal=replace(view.crystal, scale=4400.0))
+    expected = 4400 * CELLS**6 + 7e9 * 2.57**2
+    assert kernel.pixel(many) / SOLID_ANGLE == pytest.approx(expected, rel=kernel.relative)

@@ -128,6 +128,19 @@ def test_background_is_molecules_times_the_squared_amplitude(
     assert found == pytest.approx(2 * 7.0 * squared, rel=max(kernel.relative, 1e-7))
 
 
+@pytest.mark.spec("SCL-12")
+@pytest.mark.parametrize("shape", ["square", "round", "gauss", "tophat", "gauss_star"])
+def test_blocks_multiply_one_blocks_intensity_and_not_the_background(kernel, shape) -> None:
+    # 3³ cells at a lattice point, |F| = 1: 27² = 729 each of the two steps; 4,400 blocks of them
+    # and 7 molecules of 2.57 electrons are 2 · (4400 · 729 + 7 · 2.57²) = 6,415,292.5.
+    view = scene(shape=shape, cells=(3.0,) * 3, molecules=7.0, background=(2.57,), phi=(0.0, 0.0))
+    many = replace(view, crystal=replace(view.crystal, scale=4400.0))
+    height = 729.0 * (0.723601254558268**2 if shape == "round" else 1.0)
+    expected = 2 * (4400 * height + 7 * 2.57**2)
+    assert kernel.pixel(many) / SOLID_ANGLE == pytest.approx(expected, rel=kernel.relative)
+    assert kernel.pixel(dark(many)) == pytest.approx(kernel.pixel(dark(view)), rel=1e-15)
+
+
 ROUGH = {
     "square": {"shape": "square", "cells": (5.0, 7.0, 3.0)},
     "round": {"shape": "round", "cells": (4.5, 6.2, 3.0), "fudge": 0.8},

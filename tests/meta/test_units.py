@@ -30,6 +30,7 @@ DIMENSIONLESS = {
     "crystal.u_matrix",
     "crystal.cells",
     "crystal.fudge",
+    "crystal.illuminated_blocks",
     "detector.axes.fast",
     "detector.panels.fast",
     "detector.panels.slow",

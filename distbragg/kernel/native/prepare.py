@@ -114,7 +114,7 @@ class SpotShapeNumbers:
         Upper triangle g00 g01 g02 g11 g12 g22 of G with GᵀG = `Crystal.spot_form`, so that
         r² = |G δ|²; zeros for SQUARE.
     scale : float
-        Squared height of the spot, 1 for SQUARE.
+        Squared height of the spot, 1 for SQUARE, times the number of blocks.
     zero_beyond : float
         r beyond which results are exactly 0 in the kernel's type; infinite where there is none.
     """
@@ -128,14 +128,14 @@ def spot_shape_numbers(crystal: Crystal, *, double: bool) -> SpotShapeNumbers:
     """Return the numbers of a crystal's spots."""
     row = SHAPES[crystal.shape]
     if row.transform == "interference":
-        return SpotShapeNumbers(np.zeros(6), 1.0)
+        return SpotShapeNumbers(np.zeros(6), crystal.scale)
     a, b, c = crystal.cells.tolist()
     height = a * b * c * row.height
     beyond = row.zero_radius
     if row.decay > 0.0:
         lowest = PAIRS["EXP_LOWEST"]["double" if double else "float"]
         beyond = min(beyond, math.sqrt(-lowest / row.decay))
-    return SpotShapeNumbers(_triangle(crystal.spot_form), height * height, beyond)
+    return SpotShapeNumbers(_triangle(crystal.spot_form), height * height * crystal.scale, beyond)
 
 
 def _triangle(form: Float64Array) -> Float64Array:

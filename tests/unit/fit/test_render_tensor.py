@@ -185,6 +185,7 @@ CELL = (27.3, 31.0, 34.1, 88.5, 107.2, 113.0)
     [
         ({"crystal__cell": list(CELL)}, Parameters(cell=number(*CELL))),
         ({"crystal__cells": [7, 2, 4]}, Parameters(cells=number(7.0, 2.0, 4.0))),
+        ({"crystal__illuminated_blocks": 44.0}, Parameters(scale=number(44.0))),
         (
             {"crystal__mosaic": {"spread_deg": 1.3, "domains": 4}},
             Parameters(mosaic_spread_deg=number(1.3)),
@@ -202,7 +203,16 @@ CELL = (27.3, 31.0, 34.1, 88.5, 107.2, 113.0)
             Parameters(beam_centre_mm=number(11.0, 12.0)),
         ),
     ],
-    ids=["cell", "cells", "mosaic", "wavelength", "each wavelength", "distance", "beam centre"],
+    ids=[
+        "cell",
+        "cells",
+        "scale",
+        "mosaic",
+        "wavelength",
+        "each wavelength",
+        "distance",
+        "beam centre",
+    ],
 )
 def test_a_parameter_means_what_the_specification_means(changes, parameters):
     target = built(**changes)
@@ -254,6 +264,7 @@ def test_the_package_offers_it():
         (Parameters(cell=number(1.0, 2.0)), "parameters.cell"),
         (Parameters(cell=number(30.0, 30.0, 30.0, 40.0, 40.0, 100.0)), "parameters.cell"),
         (Parameters(cells=number(1.0, 0.0, 2.0)), "parameters.cells"),
+        (Parameters(scale=number(0.0)), "parameters.scale"),
         (Parameters(distance_mm=number(float("nan"))), "parameters.distance_mm"),
         (Parameters(wavelength_angstrom=number(-1.0)), "parameters.wavelength_angstrom"),
         (Parameters(source_weights=number(1.0, 2.0)), "parameters.source_weights"),

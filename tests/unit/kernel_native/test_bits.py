@@ -140,6 +140,20 @@ def test_a_view_of_one_active_pixel_is_as_good_as_all_of_them(tolerance):
         assert np.array_equal(_render(everywhere, part, chunk, kit.Options("mixed")), expected)
 
 
+@pytest.mark.spec("SCL-12")
+@pytest.mark.parametrize("kind", ["square", "gauss"])
+def test_blocks_count_in_what_a_tolerance_leaves_out(kind):
+    # 1,024 blocks and 1,024 times the photons that may be left out: the same steps, to the bit.
+    one = kit.make_experiment(**KINDS[kind], background=False)
+    one = replace(one, sampling=replace(one.sampling, tolerance=1e-3))
+    many = replace(one, crystal=replace(one.crystal, scale=1024.0))
+    loose = replace(many, sampling=replace(one.sampling, tolerance=1.024))
+    tile, chunk = kit.whole(one)
+    expected = 1024.0 * _render(one, tile, chunk, kit.Options("mixed"))
+    assert np.array_equal(_render(loose, tile, chunk, kit.Options("mixed")), expected)
+    assert not np.array_equal(_render(many, tile, chunk, kit.Options("mixed")), expected)
+
+
 def test_a_tile_without_active_pixels_and_an_empty_chunk_are_zero():
     experiment = kit.make_experiment(mask=np.zeros((23, 37), bool))
     tile, chunk = kit.whole(experiment)

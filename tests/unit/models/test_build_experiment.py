@@ -244,6 +244,16 @@ def test_the_hash_sees_every_number_and_no_compute_setting():
 
 
 @pytest.mark.spec("ENG-9")
+@pytest.mark.spec("SCL-12")
+def test_one_block_is_the_experiment_without_blocks():
+    crystal = {"cell": CELL, "cells": (6, 6, 6)}
+    plain, one = build(), build(crystal={**crystal, "illuminated_blocks": 1})
+    assert physics_hash(one) == physics_hash(plain)
+    many = build(crystal={**crystal, "illuminated_blocks": 4400})
+    assert many.crystal.scale == 4400.0
+    assert physics_hash(many) != physics_hash(plain)
+
+
 def test_an_explicit_full_mask_and_a_broadcast_one_hash_alike():
     experiment = build()
     (panel,) = experiment.detector.panels

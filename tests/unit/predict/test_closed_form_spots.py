@@ -179,3 +179,12 @@ def test_no_spot_is_the_direct_beam_and_none_lies_beside_the_panel(tmp_path: Pat
     assert ((spots.slow >= 0) & (spots.slow < PIXELS[0])).all()
     assert ((spots.fast >= 0) & (spots.fast < PIXELS[1])).all()
     assert np.isfinite(np.stack([*spots.columns().values()])).all()
+
+
+@pytest.mark.spec("SCL-12", "LAB-6")
+def test_blocks_multiply_the_photons(tmp_path: Path) -> None:
+    one = predict_spots(experiment_of(tmp_path, ALL), 10.0)
+    blocks = {"crystal": {"illuminated_blocks": 40}}
+    many = predict_spots(experiment_of(tmp_path, ALL, **blocks), 400.0)
+    np.testing.assert_array_equal((one.h, one.k, one.l), (many.h, many.k, many.l))
+    np.testing.assert_allclose(many.photons, 40.0 * one.photons, rtol=1e-14)

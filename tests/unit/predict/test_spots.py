@@ -139,6 +139,14 @@ def test_a_sampled_frame_tells_no_ellipse(tmp_path: Path) -> None:
         assert np.isnan(values).all()
 
 
+@pytest.mark.spec("SCL-12", "LAB-2")
+def test_blocks_multiply_the_photons(tmp_path: Path) -> None:
+    one = spots_of(plain(tmp_path, REFLECTIONS), 10.0)
+    many = spots_of(plain(tmp_path, REFLECTIONS, crystal={"illuminated_blocks": 40}), 400.0)
+    np.testing.assert_array_equal((one.h, one.k, one.l), (many.h, many.k, many.l))
+    np.testing.assert_allclose(many.photons, 40.0 * one.photons, rtol=1e-14)
+
+
 @pytest.mark.spec("LAB-3")
 def test_still_on_the_sphere_has_partiality_one(tmp_path: Path) -> None:
     spots = spots_of(plain(tmp_path, REFLECTIONS))
