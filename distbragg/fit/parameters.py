@@ -49,6 +49,12 @@ class Parameters:
     beam_centre_mm : (2,) tensor, optional
         Where the direct beam meets the first panel, along its fast and slow axes from the
         outer corner of its first pixel, mm. The whole detector is moved along those axes.
+    panel_shift_mm : (3,) tensor, optional
+        How far the rendered panel is moved along `Panel.fast`, `slow` and `normal`, mm, after the
+        whole detector: zeros leave it where it is.
+    panel_tilt_deg : (3,) tensor, optional
+        By how much it is turned then, about its centre: about its fast, then its slow, then its
+        normal axis, each as it was before, right-handed, degrees.
     wavelength_angstrom : scalar or (sources,) tensor, optional
         A scalar replaces the nominal wavelength and scales that of every source alike; a
         vector holds the wavelength of each source, Å.
@@ -69,6 +75,8 @@ class Parameters:
     scale: Tensor | None = None
     distance_mm: Tensor | None = None
     beam_centre_mm: Tensor | None = None
+    panel_shift_mm: Tensor | None = None
+    panel_tilt_deg: Tensor | None = None
     wavelength_angstrom: Tensor | None = None
     bandwidth_percent: Tensor | None = None
     divergence_mrad: Tensor | None = None
@@ -89,6 +97,8 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "scale": (),
     "distance_mm": (),
     "beam_centre_mm": (2,),
+    "panel_shift_mm": (3,),
+    "panel_tilt_deg": (3,),
     "bandwidth_percent": (),
     "divergence_mrad": (2,),
 }
@@ -170,6 +180,8 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         scale=tensor(crystal.scale),
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
+        panel_shift_mm=tensor([0.0, 0.0, 0.0]),
+        panel_tilt_deg=tensor([0.0, 0.0, 0.0]),
         wavelength_angstrom=tensor(beam.wavelength),
         bandwidth_percent=tensor(width) if width > 0.0 else None,
         divergence_mrad=tensor(sizes.tolist()) if sizes.any() else None,

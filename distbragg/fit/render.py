@@ -16,7 +16,8 @@ from torch.utils.checkpoint import checkpoint
 from distbragg.errors import InputError
 from distbragg.fit.closed_form import Pixels, shape_of, sum_spots
 from distbragg.fit.orientation import cell_vectors, domain_vectors
-from distbragg.fit.parameters import Parameters, beam_centre_m, checked
+from distbragg.fit.parameters import Parameters, checked
+from distbragg.fit.placement import placed
 from distbragg.kernel.model import make_sample, sample_intensity
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
@@ -24,14 +25,12 @@ from distbragg.models.beam import Beam
 from distbragg.models.build import build_experiment
 from distbragg.models.build_crystal import spot_form
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import intensity_scale
-from distbragg.physics.rays import Placement, SampleIndex, placement_of, sample_indices
+from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.transform import Spot
 from distbragg.plan.frame import Tile
 from distbragg.shapes import SHAPES
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.units import METRES_PER_MM
 
 _BLOCK_EVALUATIONS: Final = 65_536
 """Pixels × orientations differentiated at once: about 60 float64 arrays of this length, 30 MB
@@ -118,49 +117,12 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
     spread = None if closed else parameters.mosaic_spread_deg
     return replace(
         own,
-        placement=_place(experiment, parameters, panel, device),
+        placement=placed(experiment, parameters, panel, device),
         spot=_spot(experiment, parameters, own.spot, real),
         vectors=domain_vectors(crystal, real, spread),
         blocks=own.blocks if parameters.scale is None else parameters.scale,
         sources=_sources(experiment.beam, own.sources, parameters),
     )
-
-
-def _place(
-    experiment: Experiment, parameters: Parameters, panel: int, device: torch.device
-) -> Placement:
-    """Move the detector as one body: along the beam, and along the first panel's axes.
-
-    The beam centre moves D₀ by −ΔF·fast − ΔS·slow, the distance by Δ·beam: nanoBragg's
-    pivot about the beam, D₀ = distance·beam − F·fast − S·slow, for whatever pivot the
-    experiment was built with.
-    """
-    view, first = experiment.detector.panels[panel], experiment.detector.panels[0]
-    own = placement_of(view, experiment.beam.direction)
-
-    def tensor(values: Float64Array | tuple[float, ...]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=device)
-
-    if parameters.distance_mm is None and parameters.beam_centre_mm is None:
-        return own
-    shift = torch.zeros(3, dtype=torch.float64, device=device)
-    distance: float | Tensor = view.distance
-    if parameters.distance_mm is not None:
-        farther = parameters.distance_mm * METRES_PER_MM - first.distance
-        shift = shift + farther * tensor(experiment.beam.direction)
-        distance = distance + farther
-    if parameters.beam_centre_mm is not None:
-        centre = beam_centre_m(first, experiment.beam.direction)
-        if centre is None:
-            raise InputError(
-                "the beam runs along the plane of the first panel",
-                field="parameters.beam_centre_mm",
-            )
-        moved = parameters.beam_centre_mm * METRES_PER_MM - tensor(centre)
-        shift = shift - moved[0] * tensor(first.fast) - moved[1] * tensor(first.slow)
-    x, y, z = (tensor(view.origin) + shift).unbind()
-    close = view.close_distance + (shift * tensor(view.normal)).sum()
-    return Placement(view, own.beam, (x, y, z), close, distance)
 
 
 def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tensor) -> Spot:

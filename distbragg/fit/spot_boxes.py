@@ -13,7 +13,6 @@ import numpy as np
 
 from distbragg.matrices import dot3
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
-from distbragg.physics.arrays import constant
 from distbragg.physics.places import Places
 from distbragg.physics.rays import Placement
 
@@ -93,15 +92,18 @@ def landed(placement: Placement, layer: int, rays: Float64Array) -> tuple[Float6
     """Return where rays (..., 3) meet a panel, (..., 2) slow and fast, and whether they do."""
     panel = placement.panel
     depth = float(panel.sensor.position[layer])
-    origin = np.array([float(constant(part)) for part in placement.origin])
-    u, v, w = (dot3(rays, axis) for axis in (panel.fast, panel.slow, panel.normal))
+    numbers = placement.numbers()
+    origin, fast_axis, slow_axis, normal = map(
+        np.array, (numbers.origin, numbers.fast, numbers.slow, numbers.normal)
+    )
+    u, v, w = (dot3(rays, axis) for axis in (fast_axis, slow_axis, normal))
     with np.errstate(divide="ignore", invalid="ignore"):
         if panel.surface == "flat":
-            length = (float(dot3(origin, panel.normal)) + depth) / w
+            length = (float(dot3(origin, normal)) + depth) / w
             facing = length > 0.0
             fast, slow = u * length, v * length
         else:
-            radius = float(constant(placement.close_distance))
+            radius = numbers.close_distance
             deep, facing = radius + depth, w > 0.0
             fast = radius * np.arctan2(u, w)
             slow = radius * np.arctan2(v, w)
@@ -111,7 +113,7 @@ def landed(placement: Placement, layer: int, rays: Float64Array) -> tuple[Float6
                 slow = deep * v / np.hypot(u, w)
             else:
                 fast = radius * np.arcsin(np.clip(u, -1.0, 1.0))
-        corner = (dot3(origin, panel.slow), dot3(origin, panel.fast))
+        corner = (dot3(origin, slow_axis), dot3(origin, fast_axis))
         place = [
             (part - start) / panel.pixel_size - 0.5
             for part, start in zip((slow, fast), corner, strict=True)

@@ -61,7 +61,7 @@ class Drawing:
         counts = np.zeros((len(lit), 2), dtype=np.int64)
         if sampling.integrate and len(lit):
             size = placement.panel.pixel_size / sampling.oversample
-            counts = intervals(spots.places, placement.panel, size)[:, ::-1]
+            counts = intervals(spots.places, placement.numbers(), size)[:, ::-1]
         return cls(scene, window, spots, layers, counts)
 
     def add(self, image: Tensor, index: SampleIndex) -> None:

@@ -9,7 +9,6 @@ import numpy as np
 from distbragg.fit.spot_boxes import Ellipses, Window
 from distbragg.fit.spot_draw import Grid
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
-from distbragg.physics.arrays import constant
 from distbragg.physics.places import Places
 from distbragg.physics.rays import Placement, SampleIndex, sample_positions
 
@@ -68,16 +67,7 @@ def _inside(placement: Placement, layer: int, place: Places, points: Points) -> 
     """Tell which points lie in the disc of one spot."""
     index = SampleIndex(layer, 0, 0)
     positions = sample_positions(
-        _numbers(placement), points.slow, points.fast, sample=index, oversample=1
+        placement.numbers(), points.slow, points.fast, sample=index, oversample=1
     )
     a, b = place.coordinates(np.zeros_like(points.spot), np.stack(positions, axis=-1))
     return np.asarray(a * a + b * b <= 1.0)
-
-
-def _numbers(placement: Placement) -> Placement:
-    """Return a placement without gradients."""
-    x, y, z = (float(constant(part)) for part in placement.origin)
-    close, distance = (
-        float(constant(part)) for part in (placement.close_distance, placement.distance)
-    )
-    return Placement(placement.panel, placement.beam, (x, y, z), close, distance)

@@ -22,7 +22,6 @@ from distbragg.kernel.scene import Scene, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.matrices import dot3, norm3
 from distbragg.models.crystal import Crystal
-from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
@@ -37,7 +36,7 @@ from distbragg.physics.near_sphere import (
     near_sphere,
 )
 from distbragg.physics.places import Places
-from distbragg.physics.rays import distance_along, sample_indices, surface_axes
+from distbragg.physics.rays import Placement, distance_along, sample_indices, surface_axes
 from distbragg.plan.frame import SourceChunk, Tile
 
 _CELL: Final = 64
@@ -139,11 +138,11 @@ def heights(table: AmplitudeTable, places: Places, crystal: Crystal) -> Tensor:
 
 def sum_spots(scene: Scene, spots: Iterator[list[SpotList]], slow: Tensor, fast: Tensor) -> Tensor:
     """Return Σ over sources, layers and sub-pixels of w·P·C·Ω·(spots + background), (pixels,)."""
-    sampling, panel = scene.sampling, scene.placement.panel
+    sampling, layers = scene.sampling, scene.placement.panel.sensor.count
     total = torch.zeros_like(slow)
     for source, parts in zip(scene.sources, spots, strict=True):
         contribution = torch.zeros_like(slow)
-        for index in sample_indices(panel.sensor.count, sampling.oversample):
+        for index in sample_indices(layers, sampling.oversample):
             sample = make_sample(scene, slow, fast, index)
             value = torch.zeros_like(slow)
             for lit in parts:
@@ -161,10 +160,10 @@ def _area(scene: Scene, spots: SpotList, sample: Sample, slow: Tensor, fast: Ten
 
     Spots are taken together that ask for the same intervals.
     """
-    panel = scene.placement.panel
-    size = panel.pixel_size / scene.sampling.oversample
-    axes = surface_axes(panel, sample.rays.direction)
-    counts = intervals(spots.places, panel, size)
+    placement = scene.placement
+    size = placement.panel.pixel_size / scene.sampling.oversample
+    axes = surface_axes(placement, sample.rays.direction)
+    counts = intervals(spots.places, placement, size)
     total = torch.zeros_like(slow)
     for pair in np.unique(counts, axis=0):
         chosen = np.flatnonzero((counts == pair).all(axis=1))
@@ -195,7 +194,7 @@ def _moved(sample: Sample, offsets: tuple[float, float], axes: tuple[Triple, Tri
     return unit((x, y, z))
 
 
-def intervals(places: Places, panel: Panel, size: float) -> NDArray[np.int64]:
+def intervals(places: Places, placement: Placement, size: float) -> NDArray[np.int64]:
     """Return into how many intervals of fast and slow each spot wants a sample cut, (spots, 2).
 
     What a spot's coordinates change by across a sample is taken along its ridge.
@@ -204,9 +203,9 @@ def intervals(places: Places, panel: Panel, size: float) -> NDArray[np.int64]:
     arc = np.where(abs(places.arc()) < _STRAIGHT, 0.0, places.arc())
     reach = np.maximum(places.reach, 1e-3)
     x, y, z = places.centre.T
-    length = distance_along(panel, (x, y, z))
+    length = distance_along(placement, (x, y, z))
     counts = []
-    for axis in surface_axes(panel, (x, y, z)):
+    for axis in surface_axes(placement, (x, y, z)):
         way = np.stack(np.broadcast_arrays(*axis, x)[:3], axis=1)
         across = way - dot3(places.centre, way)[:, np.newaxis] * places.centre
         turn = size / length[:, np.newaxis] * across

@@ -132,7 +132,7 @@ def make_sample(scene: Scene, slow: Array, fast: Array, index: SampleIndex) -> S
     if sampling.per_sample_solid_angle:
         factor = solid_angle(scene.placement, rays)
     if sampling.per_sample_capture and panel.sensor.absorbs:
-        cosine = cosine_to_normal(panel, rays)
+        cosine = cosine_to_normal(scene.placement, rays)
         factor = capture_fraction(panel.sensor, index.layer, cosine) * factor
     return Sample(rays, factor)
 

@@ -99,6 +99,7 @@ def _trace_sample(
     steps = evaluate_steps(scene, scene.vectors, scattering)
     orientations = int(scene.vectors.shape[0])
     stol = stol_of(scattering)
+    cosine = cosine_to_normal(scene.placement, rays)
     position = sample_positions(
         scene.placement, *place, sample=index, oversample=sampling.oversample
     )
@@ -109,7 +110,7 @@ def _trace_sample(
         stol=stol.item(),
         cut=sampling.dmin > 0.0 and bool(beyond_resolution(stol, sampling.dmin)),
         solid_angle=solid_angle(scene.placement, rays).item(),
-        capture=capture_fraction(panel.sensor, index.layer, cosine_to_normal(panel, rays)).item(),
+        capture=capture_fraction(panel.sensor, index.layer, cosine).item(),
         polarization=(
             polarization_factor(source.frame, rays.direction, beam.kahn_factor).item()
             if beam.polarized

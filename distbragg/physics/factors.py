@@ -67,7 +67,7 @@ def solid_angle(placement: Placement, rays: Rays) -> Array:
     area = panel.pixel_size * panel.pixel_size
     if panel.surface in ("flat", "nanobragg"):
         return area / length / length * placement.close_distance / length
-    return area / length / length * cosine_to_normal(panel, rays)
+    return area / length / length * cosine_to_normal(placement, rays)
 
 
 def capture_fraction(sensor: SensorLayers, layer: int, cosine: Array) -> Array:
@@ -188,7 +188,7 @@ class PixelFactors:
         if not sampling.per_sample_capture and panel.sensor.absorbs:
             last = panel.sensor.count - 1
             cosine = cosine_to_normal(
-                panel, self._rays(self._slow, self._fast, SampleIndex(last, 0, 0))
+                self._placement, self._rays(self._slow, self._fast, SampleIndex(last, 0, 0))
             )
             factor = factor * capture_fraction(panel.sensor, last, cosine)
         if self._experiment.beam.polarized and not sampling.per_sample_polarization:

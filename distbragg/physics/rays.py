@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array, components, turn_about
-from distbragg.physics.arrays import Array, Triple, dot, module_of, root
+from distbragg.physics.arrays import Array, Triple, constant, dot, module_of, root
 from distbragg.physics.elementary import sine_cosine
 
 
@@ -31,11 +31,23 @@ class SampleIndex:
 class Placement:
     """A panel and where it stands: its own numbers, or tensors that move it."""
 
-    panel: Panel  # gives axes, pixel size, sensor and surface
+    panel: Panel  # gives pixel size, sensor and surface
     beam: Triple  # unit vector along the beam
     origin: Triple  # m, outer corner of the first pixel
     close_distance: Array  # m, from the sample to the plane along the panel's normal
     distance: Array  # m, along the beam; the radius of a panel bent the C program's way
+    fast: Triple  # unit vectors, as are slow and normal
+    slow: Triple
+    normal: Triple
+
+    def numbers(self) -> Placement:
+        """Return the same as floats, without gradients."""
+        origin, fast, slow, normal = (
+            (float(constant(x)), float(constant(y)), float(constant(z)))
+            for x, y, z in (self.origin, self.fast, self.slow, self.normal)
+        )
+        close, distance = (float(constant(part)) for part in (self.close_distance, self.distance))
+        return Placement(self.panel, self.beam, origin, close, distance, fast, slow, normal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +66,7 @@ def placement_of(panel: Panel, beam_direction: Float64Array) -> Placement:
         components(panel.origin),
         panel.close_distance,
         panel.distance,
+        *map(components, (panel.fast, panel.slow, panel.normal)),
     )
 
 
@@ -88,7 +101,7 @@ def sample_positions(
     along_fast = (fast * float(oversample) + float(sample.fast)) * size + half
     along_slow = (slow * float(oversample) + float(sample.slow)) * size + half
     depth = float(panel.sensor.position[sample.layer])
-    axes = zip(*(components(row) for row in (panel.fast, panel.slow, panel.normal)), strict=True)
+    axes = zip(placement.fast, placement.slow, placement.normal, strict=True)
     flat = [
         along_fast * f + along_slow * s + depth * n + start
         for (f, s, n), start in zip(axes, placement.origin, strict=True)
@@ -104,7 +117,7 @@ def sample_positions(
 def _bent_about_the_sample(placement: Placement, place: Triple, depth: float) -> Triple:
     """Bend flat positions about the sample; arcs are those of the surface at depth 0."""
     panel, radius = placement.panel, placement.close_distance
-    fast, slow, normal = (components(row) for row in (panel.fast, panel.slow, panel.normal))
+    fast, slow, normal = placement.fast, placement.slow, placement.normal
     along_fast, along_slow = dot(place, fast), dot(place, slow)
     deep = radius + depth
     if panel.surface == "cylinder_slow":
@@ -129,36 +142,38 @@ def _bent_like_nanobragg(placement: Placement, place: Triple) -> Triple:
 
     It reads the laboratory's y and z as the arcs, whatever the panel's axes are.
     """
-    panel, radius = placement.panel, placement.distance
+    radius = placement.distance
     zero = place[0] * 0.0
     u, v, w = placement.beam
     start = (zero + radius * u, zero + radius * v, zero + radius * w)
-    turned = turn_about(start, components(panel.slow), *sine_cosine(place[1] / radius))
-    return turn_about(turned, components(panel.fast), *sine_cosine(place[2] / radius))
+    turned = turn_about(start, placement.slow, *sine_cosine(place[1] / radius))
+    return turn_about(turned, placement.fast, *sine_cosine(place[2] / radius))
 
 
-def cosine_to_normal(panel: Panel, rays: Rays) -> Array:
+def cosine_to_normal(placement: Placement, rays: Rays) -> Array:
     """Return ρ, the cosine between the rays and the panel's normal where they meet it, (pixels,).
 
     The normal of a sphere is the ray itself; that of a cylinder is the ray without its part
     along the axis. A panel bent the C program's way keeps the normal of its plane.
     """
-    if panel.surface == "sphere":
+    surface = placement.panel.surface
+    if surface == "sphere":
         return rays.length * 0.0 + 1.0
-    if panel.surface in ("cylinder_fast", "cylinder_slow"):
-        axis = panel.fast if panel.surface == "cylinder_fast" else panel.slow
-        along = dot(rays.direction, components(axis))
+    if surface in ("cylinder_fast", "cylinder_slow"):
+        axis = placement.fast if surface == "cylinder_fast" else placement.slow
+        along = dot(rays.direction, axis)
         return root(module_of(along).clip(1.0 - along * along, 0.0, None))
-    return dot(rays.direction, components(panel.normal))
+    return dot(rays.direction, placement.normal)
 
 
-def surface_axes(panel: Panel, direction: Triple) -> tuple[Triple, Triple]:
+def surface_axes(placement: Placement, direction: Triple) -> tuple[Triple, Triple]:
     """Return the ways along the surface that fast and slow go where unit rays meet it.
 
     They are as long as 1 m of pixels is there; the depth of the sensor is left out.
     """
-    fast, slow, normal = (components(axis) for axis in (panel.fast, panel.slow, panel.normal))
-    if panel.surface == "flat":
+    fast, slow, normal = placement.fast, placement.slow, placement.normal
+    surface = placement.panel.surface
+    if surface == "flat":
         return fast, slow
     u, v, w = (dot(direction, axis) for axis in (fast, slow, normal))
 
@@ -168,18 +183,18 @@ def surface_axes(panel: Panel, direction: Triple) -> tuple[Triple, Triple]:
         )
         return x, y, z
 
-    if panel.surface == "cylinder_fast":
+    if surface == "cylinder_fast":
         ring = root(v * v + w * w)
         return fast, mixed(0.0, w / ring, -v / ring)
-    if panel.surface == "cylinder_slow":
+    if surface == "cylinder_slow":
         ring = root(u * u + w * w)
         return mixed(w / ring, 0.0, -u / ring), slow
     ring = root(v * v + w * w)
     return mixed(ring, -u * v / ring, -u * w / ring), mixed(0.0, w, -v)
 
 
-def distance_along(panel: Panel, direction: Triple) -> Array:
+def distance_along(placement: Placement, direction: Triple) -> Array:
     """Return how far from the sample unit rays meet the surface, m."""
-    if panel.surface == "sphere":
-        return direction[0] * 0.0 + panel.close_distance
-    return panel.close_distance / cosine_to_normal(panel, Rays(direction, 0.0))
+    if placement.panel.surface == "sphere":
+        return direction[0] * 0.0 + placement.close_distance
+    return placement.close_distance / cosine_to_normal(placement, Rays(direction, 0.0))

@@ -92,7 +92,9 @@ def test_gradient_of_all_parameters_together(shape):
 @pytest.mark.parametrize(
     "changes", [{"surface": "sphere"}, {"point_pixel": True}, {"oversample": 2}]
 )
-@pytest.mark.parametrize("name", ["distance_mm", "beam_centre_mm", "wavelength_angstrom"])
+@pytest.mark.parametrize(
+    "name", ["distance_mm", "beam_centre_mm", "wavelength_angstrom", "panel_tilt_deg"]
+)
 def test_gradient_of_geometry_on_other_detectors(name, changes):
     check(*image_of(make_experiment(**(EVERYTHING | changes)), (name,)))
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 import distbragg as db
 from distbragg.errors import InputError
@@ -228,6 +229,49 @@ def test_misset_turns_the_crystal_about_the_laboratory_axes_in_turn():
     untouched = built(crystal__misset_deg=[0.0, 0.0, 0.0])
     found = render_tensor(untouched, Parameters(misset_deg=number(10.0, 20.0, 30.0))).numpy()
     np.testing.assert_allclose(found, kernel_image(built()), rtol=1e-9, atol=1e-12)
+
+
+def panels_of(second: dict[str, list[float]]) -> Experiment:
+    first = {"origin_mm": [40.0, 12.0, 10.0], "fast": [0.0, 0.0, -1.0], "slow": [0.0, -1.0, 0.0]}
+    spec = spec_with()
+    spec["detector"] = {
+        "convention": "mosflm",
+        "panels": [first, second],
+        "pixel_size_mm": 2.0,
+        "pixels_fast": 13,
+        "pixels_slow": 11,
+        "sensor": {"thickness_um": 300, "attenuation_length_um": 200, "layers": 2},
+    }
+    return build_experiment(parse_spec(spec))
+
+
+def test_a_panel_is_shifted_along_its_axes_and_turned_about_its_centre_by_itself():
+    axes = Rotation.from_euler("xyz", [3.0, -2.0, 1.0], degrees=True).as_matrix()
+    fast, slow = axes @ (0.0, 0.0, -1.0), axes @ (0.0, -1.0, 0.0)
+    normal, half = np.cross(slow, fast), (13.0, 11.0)  # away from the sample
+    origin = np.array([45.0, -18.0, 9.0])
+
+    def panel(start, one, two):
+        named = {"origin_mm": start, "fast": one, "slow": two}
+        return {name: vector.tolist() for name, vector in named.items()}
+
+    shift, tilt = (0.5, -1.5, 4.0), (5.0, -7.0, 11.0)
+    turn = Rotation.identity()
+    for axis, angle in zip((fast, slow, normal), tilt, strict=True):
+        turn = Rotation.from_rotvec(axis * np.deg2rad(angle)) * turn
+    middle = origin + half[0] * fast + half[1] * slow
+    middle = middle + shift[0] * fast + shift[1] * slow + shift[2] * normal
+    one, two = turn.apply(fast), turn.apply(slow)
+    target = panels_of(panel(middle - half[0] * one - half[1] * two, one, two))
+    start = panels_of(panel(origin, fast, slow))
+    given = Parameters(panel_shift_mm=number(*shift), panel_tilt_deg=number(*tilt))
+    found, expected = (
+        render_tensor(start, given, panel=1).numpy(),
+        render_tensor(target, panel=1).numpy(),
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9 * expected.max())
+    before = render_tensor(start, panel=1).numpy()
+    assert np.abs(found - before).max() > 1e-2 * expected.max()
 
 
 @pytest.mark.parametrize("rule", ["sum", "count", "none"])

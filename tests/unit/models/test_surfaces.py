@@ -57,7 +57,7 @@ def place(panel: Panel, slow: float, fast: float) -> tuple[np.ndarray, float, fl
     direction = np.array([float(part[0]) for part in rays.direction])
     length = float(rays.length[0])
     omega = float(solid_angle(placement, rays)[0])
-    return direction * length, omega, float(cosine_to_normal(panel, rays)[0])
+    return direction * length, omega, float(cosine_to_normal(placement, rays)[0])
 
 
 @pytest.mark.spec("GEO-7")

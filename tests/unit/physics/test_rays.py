@@ -88,7 +88,7 @@ def test_solid_angle_by_hand(make: Make) -> None:
     zero = make([0.0])
     rays = sample_rays(place, zero, zero, sample=FIRST, oversample=1)
     assert rays.length.tolist() == pytest.approx([0.125], rel=1e-14)
-    assert cosine_to_normal(panel, rays).tolist() == pytest.approx([0.8], rel=1e-14)
+    assert cosine_to_normal(place, rays).tolist() == pytest.approx([0.8], rel=1e-14)
     assert solid_angle(place, rays).tolist() == pytest.approx([5.12e-7], rel=1e-13)
     point = replace(place, panel=replace(panel, point_pixel=True))
     assert solid_angle(point, rays).tolist() == pytest.approx([64.0], rel=1e-13)
@@ -101,7 +101,7 @@ def test_solid_angle_is_area_over_square_times_obliquity(make: Make) -> None:
     panel = experiment.detector.panels[0]
     rays = rays_of(experiment, [(2, 15)], make=make)
     length = rays.length.item()
-    expected = panel.pixel_size**2 / length**2 * cosine_to_normal(panel, rays).item()
+    expected = panel.pixel_size**2 / length**2 * cosine_to_normal(placed(experiment), rays).item()
     assert solid_angle(placed(experiment), rays).item() == pytest.approx(expected, rel=1e-14)
     point = make_experiment(tilt=(0.0, 0.3, 0.0), point_pixel=True)
     assert solid_angle(placed(point), rays).item() == pytest.approx(1.0 / length**2, rel=1e-15)
@@ -235,7 +235,7 @@ def test_every_sample_of_a_sphere_is_at_its_radius_and_seen_face_on(make: Make) 
         rays = rays_of(experiment, [(0, 0), (12, 16), (5, 3)], SampleIndex(layer, 0, 0), make=make)
         radius = 0.08 + panel.sensor.position[layer]
         np.testing.assert_allclose(np.asarray(rays.length), radius, rtol=1e-14)
-        assert cosine_to_normal(panel, rays).tolist() == [1.0, 1.0, 1.0]
+        assert cosine_to_normal(placed(experiment), rays).tolist() == [1.0, 1.0, 1.0]
         omega = np.asarray(solid_angle(placed(experiment), rays))
         np.testing.assert_allclose(omega, 1e-4 / radius**2, rtol=1e-13)
 
@@ -255,5 +255,5 @@ def test_solid_angle_of_a_cylinder_by_hand(surface: str) -> None:
         length = math.sqrt(x * x + y * y + z * z)
         rays = Rays((x / length, y / length, z / length), np.float64(length))
         assert length == pytest.approx(0.125, rel=1e-12)
-        assert cosine_to_normal(panel, rays) == pytest.approx(0.8, rel=1e-12)
+        assert cosine_to_normal(place, rays) == pytest.approx(0.8, rel=1e-12)
         assert solid_angle(place, rays) == pytest.approx(5.12e-7, rel=1e-12)
