@@ -46,6 +46,11 @@ class ShapeRow:
     """Under `physics: nanobragg` S = fudge · G* (Na Nb Nc)² · program, which makes the transform
     the C program's; 0 where S is the same for both; −1 where the program lacks the shape."""
 
+    @property
+    def has_matrix(self) -> bool:
+        """Whether N may have elements beside its diagonal: r = |N δ|."""
+        return self.form == "cells" and self.transform != "interference"
+
 
 SHAPES: Final[dict[SpotShape, ShapeRow]] = {
     row.name: row

@@ -101,7 +101,6 @@ def _why_scene_absent(case: Json, scene: Json) -> str:
     steps = scene["oversample"] * sensor["layers"] * len(scene["beam"]["sources"])
     conditions = (
         (scene["mosaic_matrices"] is not None, "no list of mosaic matrices"),
-        (any(case.get("N_def", ())), "no correlated numbers of cells"),
         (
             case.get("omega_at_centre") and scene["oversample"] > 1,
             "no solid angle of the centre of a pixel",

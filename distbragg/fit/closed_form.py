@@ -20,6 +20,7 @@ from distbragg.kernel.closed_model import SpotList, heights
 from distbragg.kernel.model import make_sample, with_factors
 from distbragg.kernel.scene import Scene
 from distbragg.models.beam import Beam
+from distbragg.models.block import unit_cells
 from distbragg.models.build_mosaic import crystal_axes
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, components, cross, rotation_about, unit
@@ -47,7 +48,7 @@ class Shape:
     reciprocal: Tensor  # (3, 3), 1/Å
     covariance: Tensor  # (3, 3), 1/Å²
     mosaic: Tensor  # (3, 3), rad²
-    count: Tensor  # Na Nb Nc
+    count: Tensor  # det N
     spindle: Spindle
 
     def numbers(self) -> GaussianCrystal:
@@ -86,12 +87,12 @@ def shape_of(experiment: Experiment, parameters: Parameters, spot: Spot, real: T
     reciprocal = torch.linalg.inv(real).T
     form = torch.stack([torch.stack([_as_tensor(part, real) for part in row]) for row in spot.form])
     index = torch.linalg.inv(2.0 * SHAPES[crystal.shape].decay * form)
-    one, two, three = (_as_tensor(part, real) for part in spot.cells)
+    cells = [_as_tensor(part, real) for part in spot.cells]
     still = Shape(
         reciprocal=reciprocal,
         covariance=reciprocal.T @ index @ reciprocal,
         mosaic=_mosaic(experiment, parameters, real, reciprocal),
-        count=one * two * three,
+        count=unit_cells(cells),
         spindle=own.spindle,
     )
     middle = 0.5 * (crystal.oscillation[0] + crystal.oscillation[1])
@@ -218,8 +219,8 @@ def _spots_of(
     """Return the spots of one source in one part of the rotation."""
     crystal, dmin = shape.numbers(), experiment.sampling.dmin
     places = near_sphere(crystal, _plain(incidence), cut=CUT["float64"], dmin=dmin)
-    own = heights(scene.table, places, experiment.crystal) / float(experiment.crystal.cells.prod())
-    own = own / float(experiment.crystal.cells.prod())
+    cells = experiment.crystal.unit_cells
+    own = heights(scene.table, places, experiment.crystal) / cells / cells
     lit = (own > 0.0).cpu().numpy()
     places = places[lit]
     place = _tensor(places.hkl.astype(np.float64), shape.reciprocal) @ shape.reciprocal

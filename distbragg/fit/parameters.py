@@ -12,10 +12,12 @@ from torch import Tensor
 from distbragg.errors import InputError
 from distbragg.matrices import norm3
 from distbragg.models.beam_spot import spot_in_plane
+from distbragg.models.block import is_positive
 from distbragg.models.build_mosaic import crystal_axes
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, Triad, cell_of, components
+from distbragg.shapes import SHAPES
 from distbragg.units import DEGREES_PER_RADIAN, MM_PER_METRE
 
 
@@ -39,10 +41,11 @@ class Parameters:
         In closed form, in place of `mosaic_spread_deg`: the covariance of the domains' rotation
         vectors about the axes of the crystal (x along a, z along c*), degrees²; its symmetric
         part counts.
-    cells : (3,) tensor, optional
-        Na, Nb, Nc as real numbers.
+    cells : (3,) or (6,) tensor, optional
+        Na, Nb, Nc as real numbers; or, for a crystal that may be given a matrix of cells, Na, Nb,
+        Nc, Nd, Ne, Nf of N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]].
     scale : scalar tensor, optional
-        Blocks of Na Nb Nc cells that the beam illuminates: multiplies all but the background.
+        Blocks of det N cells that the beam illuminates: multiplies all but the background.
     distance_mm : scalar tensor, optional
         Distance of the first panel, mm: the whole detector is moved along the beam by what it
         differs from the experiment's `Panel.distance`.
@@ -93,7 +96,6 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "misset_deg": (3,),
     "mosaic_spread_deg": (),
     "mosaic_covariance_deg2": (3, 3),
-    "cells": (3,),
     "scale": (),
     "distance_mm": (),
     "beam_centre_mm": (2,),
@@ -102,7 +104,7 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "bandwidth_percent": (),
     "divergence_mrad": (2,),
 }
-_POSITIVE: Final = ("cell", "cells", "scale", "wavelength_angstrom", "bandwidth_percent")
+_POSITIVE: Final = ("cell", "scale", "wavelength_angstrom", "bandwidth_percent")
 _CLOSED: Final = ("mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad")
 
 
@@ -112,6 +114,7 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     allowed = {name: [shape] for name, shape in _SHAPES.items()}
     allowed["wavelength_angstrom"] = [(), (sources,)]
     allowed["source_weights"] = [(sources,)]
+    allowed["cells"] = [(3,), (6,)] if SHAPES[experiment.crystal.shape].has_matrix else [(3,)]
     given = parameters.given()
     for name, value in given.items():
         _check_tensor(name, value, allowed[name])
@@ -146,6 +149,10 @@ def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> No
         raise InputError(f"a tensor of shape {tuple(value.shape)}, not {wanted}", field=field)
     if not bool(torch.isfinite(value).all()):
         raise InputError("not finite", field=field)
+    if name == "cells" and not is_positive(value.tolist()):
+        raise InputError(
+            "not positive definite" if len(value) == 6 else "not positive", field=field
+        )
     if name in _POSITIVE and not bool((value > 0.0).all()):
         raise InputError("not positive", field=field)
 
@@ -176,7 +183,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         misset_deg=tensor([0.0, 0.0, 0.0]),
         mosaic_spread_deg=tensor(spread) if spread > 0.0 and not uneven else None,
         mosaic_covariance_deg2=tensor(about.tolist()) if uneven else None,
-        cells=tensor(crystal.cells.tolist()),
+        cells=tensor([*crystal.cells.tolist(), *crystal.cells_beside]),
         scale=tensor(crystal.scale),
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),

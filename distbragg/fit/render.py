@@ -130,15 +130,16 @@ def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tenso
     if parameters.cell is None and parameters.cells is None:
         return own
     crystal = experiment.crystal
-    given = torch.tensor(crystal.cells) if parameters.cells is None else parameters.cells
-    first, second, third = given.to(real.device).unbind()
+    given = parameters.cells
+    if given is None:
+        given = torch.tensor([*crystal.cells.tolist(), *crystal.cells_beside])
+    cells = given.to(device=real.device, dtype=torch.float64).unbind()
     reciprocal = torch.tensor(crystal.reciprocal, device=real.device)
     if parameters.cell is not None:
         reciprocal = torch.linalg.inv(real).T
     rows = [row.unbind() for row in reciprocal]
-    cells = (first, second, third)
     form = spot_form(crystal.shape, experiment.physics, crystal.fudge, cells, rows)
-    if SHAPES[crystal.shape].form == "cells":
+    if SHAPES[crystal.shape].form == "cells" and len(cells) == 3:
         # Plain zeros beside the diagonal are passed over.
         form = [[form[i][j] if i == j else 0.0 for j in range(3)] for i in range(3)]
     one, two, three = ((row[0], row[1], row[2]) for row in form)

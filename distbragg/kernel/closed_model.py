@@ -129,9 +129,9 @@ def _spots_of(
 
 
 def heights(table: AmplitudeTable, places: Places, crystal: Crystal) -> Tensor:
-    """Return |F|² (Na Nb Nc)² of every reflection, (n,)."""
+    """Return |F|² (det N)² of every reflection, (n,)."""
     h, k, l = (torch.from_numpy(part.astype(np.float64)) for part in places.hkl.T.copy())  # noqa: E741
-    amplitude = cell_amplitude(table, (h, k, l), (h, k, l)) * float(crystal.cells.prod())
+    amplitude = cell_amplitude(table, (h, k, l), (h, k, l)) * crystal.unit_cells
     squared: Tensor = h * 0.0 + amplitude * amplitude
     return squared
 

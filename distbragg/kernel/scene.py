@@ -74,7 +74,9 @@ def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch
 def spot_of(crystal: Crystal) -> Spot:
     """Return what the transform needs of a crystal, as floats."""
     rows = [components(row) for row in crystal.spot_form]
-    return Spot(crystal.shape, components(crystal.cells), (rows[0], rows[1], rows[2]))
+    return Spot(
+        crystal.shape, (*crystal.cells.tolist(), *crystal.cells_beside), (rows[0], rows[1], rows[2])
+    )
 
 
 def _background(experiment: Experiment, device: torch.device) -> AmorphousTable | None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
+from distbragg.models.block import squared, unit_cells
 from distbragg.models.build_beam import beam_size_m
 from distbragg.models.build_mosaic import cap_rotations, mosaic_covariance, mosaic_spread
 from distbragg.models.crystal import Crystal
@@ -66,6 +67,7 @@ def build_crystal(
     physics, shape, fudge = spec.physics, spec.crystal.shape, spec.crystal.fudge
     rule, headers = setting.rule, setting.headers
     _check_shape(shape, physics, spec.crystal.cells)
+    _check_matrix(spec.crystal, physics)
     generator = _PROGRAM_START.fork()
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
@@ -90,7 +92,7 @@ def build_crystal(
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
         cell=frozen_float64(measured_cell(real)),
-        cells=frozen_float64(cells),
+        cells=frozen_float64(cells[:3]),
         shape=shape,
         fudge=fudge,
         spot_form=frozen_float64(form),
@@ -101,6 +103,7 @@ def build_crystal(
         mosaic_covariance=covariance,
         oscillation=oscillation,
         scale=1.0 if spec.crystal.illuminated_blocks is None else spec.crystal.illuminated_blocks,
+        cells_beside=tuple(cells[3:]),
     )
 
 
@@ -155,12 +158,13 @@ def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran
 
 
 def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> list[float]:
-    """Cells along a, b, c: as given, or the sample size rounded up to whole cells.
+    """Cells along a, b, c, and what N has beside: as given, or the size rounded up to whole cells.
 
     The beam clips the sample along its second and third axes. Under `physics: exact` only a
     beam whose size was given clips.
     """
     counts = [float(value) for value in (spec.cells or (1, 1, 1))]
+    beside = counts[3:] if any(counts[3:]) else []
     sizes = [] if spec.size_mm is None else [mm_to_m(value) for value in spec.size_mm]
     if sizes and (physics == "nanobragg" or beam.size_mm is not None):
         beam_size = beam_size_m(beam)
@@ -176,7 +180,7 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
                     remedy=f"at most {MAXIMUM_SEED}; sizes are in mm",
                 )
             counts[index] = float(whole_up(cells, physics))
-    return [max(count, 1.0) for count in counts]
+    return [*(max(count, 1.0) for count in counts[:3]), *beside]
 
 
 def whole_up(ratio: float, physics: Physics) -> int:
@@ -222,20 +226,20 @@ def spot_form(
     """Return S (3, 3), without unit, as plain sums of floats or of 0-dimensional tensors.
 
     `physics: nanobragg` takes GAUSS and TOPHAT by |Δq*|² (Na Nb Nc)², as the C program does.
-    `reciprocal`: rows a*, b*, c*, 1/Å, in any orientation.
+    `cells`: three numbers or six, see `models.block`. `reciprocal`: rows a*, b*, c*, 1/Å, in any
+    orientation.
     """
     row = SHAPES[shape]
     # A product over the axes has no use for a radius: `fudge` leaves SQUARE as it is.
     share = 1.0 if row.transform == "interference" else fudge
-    count = cells[0] * cells[1] * cells[2]
+    count = unit_cells(cells)
     if physics == "nanobragg" and row.program > 0.0:
         return _metric(reciprocal, count * count * (fudge * row.program))
     if row.form == "star":
         (a, b, c), (d, e, f), (g, h, i) = reciprocal
         volume = a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g)
         return _metric(reciprocal, (count / abs(volume)) ** (2.0 / 3.0) * fudge)
-    zero = count * 0.0
-    return [[cells[i] * cells[i] * share if i == j else zero for j in range(3)] for i in range(3)]
+    return squared(cells, share)
 
 
 def _check_shape(shape: SpotShape, physics: Physics, cells: Sequence[float] | None) -> None:
@@ -258,6 +262,22 @@ def _check_shape(shape: SpotShape, physics: Physics, cells: Sequence[float] | No
                 field="crystal.cells",
                 remedy=f"round it, or use one of the shapes {', '.join(others)}",
             )
+
+
+def _check_matrix(spec: CrystalSpec, physics: Physics) -> None:
+    """Refuse an N with elements beside its diagonal where nothing would look at them."""
+    if not any((spec.cells or ())[3:]):
+        return
+    problem, remedy = "", "give Na, Nb, Nc alone"
+    if physics == "nanobragg":
+        problem, remedy = "the C program has no matrix of cells", f"set physics: exact, or {remedy}"
+    elif any(spec.size_mm or ()):
+        problem, remedy = "given as a matrix beside crystal.size_mm", "keep one of the two"
+    elif not SHAPES[spec.shape].has_matrix:
+        problem = f"a crystal of shape {spec.shape} has no matrix of cells"
+        remedy = f"set crystal.shape: gauss, or {remedy}"
+    if problem:
+        raise InputError(problem, field="crystal.cells", remedy=remedy)
 
 
 def _metric(rows: Sequence[Sequence[Number]], factor: Number) -> list[list[Number]]:

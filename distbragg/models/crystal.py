@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from distbragg.models.block import unit_cells
 from distbragg.models.identity import WHERE_GIVEN
 from distbragg.models.vectors import Float64Array, frozen_float64
 from distbragg.notes import Notes
@@ -38,6 +39,13 @@ class Crystal:
     """rad: the least and the largest angle of the spindle during the frame."""
     scale: float = field(default=1.0, metadata=WHERE_GIVEN)
     """Blocks of Na Nb Nc cells that the beam illuminates: times the intensity of one block."""
+    cells_beside: tuple[float, ...] = field(default=(), metadata=WHERE_GIVEN)
+    """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`models.block`); empty where it has none."""
+
+    @property
+    def unit_cells(self) -> float:
+        """How many unit cells there are in a block: det N, the height of a spot's amplitude."""
+        return float(unit_cells((*self.cells.tolist(), *self.cells_beside)))
 
 
 @dataclass(frozen=True, slots=True)

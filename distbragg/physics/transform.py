@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from distbragg.models.block import unit_cells
 from distbragg.physics.arrays import Array, Triple, constant, floats, module_of
 from distbragg.physics.elementary import SINE_SERIES, cos_pi, exp, horner, sin_pi
 from distbragg.shapes import SHAPES, SpotShape
@@ -29,7 +30,7 @@ class Spot:
     """What the transform depends on."""
 
     shape: SpotShape
-    cells: Triple  # Na, Nb, Nc
+    cells: tuple[Array, ...]  # Na, Nb, Nc, and Nd, Ne, Nf where N is no diagonal matrix
     form: tuple[Triple, Triple, Triple]
     """S, symmetric: r² = δᵀ S δ with δ in index units; see `models.crystal.Crystal`."""
 
@@ -49,7 +50,7 @@ def lattice_amplitude(spot: Spot, offsets: Triple) -> Array:
             interference(offset, cells) for offset, cells in zip(offsets, spot.cells, strict=True)
         )
         return first * second * third
-    height = spot.cells[0] * spot.cells[1] * spot.cells[2] * row.height
+    height = unit_cells(spot.cells) * row.height
     square = radius_squared(spot, offsets)
     if row.transform == "sinc3":
         return sinc3(square) * height

@@ -108,7 +108,7 @@ def predict_closed(experiment: Experiment, minimum_photons: float) -> Spots:
 def _lit(experiment: Experiment) -> _Frame:
     """Find the reflections that any source lights, 000 left out."""
     crystal = gaussian_crystal(experiment.crystal)
-    reflections, cells = experiment.reflections, experiment.crystal.cells
+    reflections = experiment.reflections
     table = AmplitudeTable(
         np.append(reflections.amplitude.ravel(), reflections.default_amplitude),
         reflections.amplitude.shape,
@@ -130,7 +130,7 @@ def _lit(experiment: Experiment) -> _Frame:
     owners = np.split(spot, ends[:-1])
     parts = [replace(part, spot=own) for part, own in zip(found, owners, strict=True)]
     amplitude = _amplitude(table, hkl)
-    peak = amplitude**2 * float(cells.prod()) ** 2 * experiment.crystal.scale
+    peak = amplitude**2 * experiment.crystal.unit_cells**2 * experiment.crystal.scale
     brightness = scattered_fluence(experiment.beam, 1) * peak
     return _Frame(experiment, crystal, hkl, amplitude, brightness, parts)
 

@@ -37,7 +37,7 @@ class Section:
     def __init__(self, crystal: Crystal) -> None:
         self._row = SHAPES[crystal.shape]
         self._cells = crystal.cells
-        self._count = float(crystal.cells.prod())
+        self._count = crystal.unit_cells
         self._volume = abs(float(determinant3(crystal.real_space)))
         self._inverse = inverse3(crystal.spot_form)
         # Volume of r < 1 in units of 4π/3, 1/Å³.

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from distbragg.matrices import covariance_root3
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
-    MAXIMUM_SEED,
     Auto,
     FilePath,
     Finite,
@@ -24,6 +23,7 @@ from distbragg.spec.base import (
     Vector3,
     refusal,
 )
+from distbragg.spec.block import CellCounts
 
 _NAMES_OF_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -42,8 +42,6 @@ def _cell_by_name(value: object) -> object:
 Cell = Annotated[
     tuple[Finite, Finite, Finite, Finite, Finite, Finite], BeforeValidator(_cell_by_name)
 ]
-_CellCount = Annotated[float, Field(ge=1, le=MAXIMUM_SEED)]
-CellCounts = tuple[_CellCount, _CellCount, _CellCount]
 
 
 def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
@@ -172,6 +170,10 @@ class CrystalSpec(SpecModel):
     sets the number of cells there, whatever `cells` says. Numbers of cells are whole for
     `shape: square`, and real for the others. Those cells are one mosaic block: the beam
     illuminates `illuminated_blocks` of them, 1 unless it is given, whose intensities add up.
+
+    `cells` is one number for all axes, three (Na, Nb, Nc), or the symmetric matrix N = [[Na, Nd,
+    Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]] as three rows, nine numbers or six (Na, Nb, Nc, Nd, Ne, Nf),
+    for shapes of r = |N (h − h0)|: round, gauss, tophat.
     """
 
     cell: Cell | None = None

@@ -130,11 +130,17 @@ def crystal(
     rotations=None,
     physics="exact",
     scattering=SCATTERING,
+    beside=(),
 ):
     """A crystal that has the given fractional (h, k, l), none of them 0, at the default pixel."""
     cell = np.diag(np.array(index) / scattering) if edges is None else np.array(edges, float)
     dual = np.linalg.inv(cell).T
     cells = np.array(cells, float)
+    form = _spot_form(shape, cells, fudge, cell, dual, physics)
+    if beside:
+        d, e, f = beside
+        matrix = np.diag(cells) + np.array([[0.0, d, f], [d, 0.0, e], [f, e, 0.0]])
+        form = fudge * matrix @ matrix
     return Crystal(
         real_space=frozen_float64(cell),
         reciprocal=frozen_float64(dual),
@@ -146,7 +152,8 @@ def crystal(
         mosaic_rotations=frozen_float64([np.eye(3)] if rotations is None else rotations),
         phi=frozen_float64(phi),
         spindle_axis=frozen_float64([1.0, 0.0, 0.0]),
-        spot_form=frozen_float64(_spot_form(shape, cells, fudge, cell, dual, physics)),
+        spot_form=frozen_float64(form),
+        cells_beside=beside,
     )
 
 

@@ -22,6 +22,7 @@ from tests.tolerances import GRADIENT_EPSILON, GRADIENT_OF_FIT, GRADIENT_RELATIV
 
 NORMAL = {"distribution": "gaussian"}
 UNEVEN = {"crystal": {"mosaic": {**NORMAL, "spread_deg": [0.5, 0.2, 0.3]}}}
+MATRIX = {"crystal": {"cells": [12, 11, 10, 2, -1, 1.5]}}
 TURN = {"goniometer": {"phi_deg": 10.0, "oscillation_deg": 1.0}}
 BEAM = {"beam": {"bandwidth_percent": 0.5, "divergence_mrad": [2.0, 1.0]}}
 SENSOR = {"thickness_um": 300, "attenuation_length_um": 200, "layers": 2}
@@ -79,14 +80,15 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
         BEAM,
         LINES,
         {"crystal": {"shape": "gauss_star"}},
+        MATRIX,
         {"sampling": {"oversample": 2}},
         {"detector": {"sensor": SENSOR}},
         # By points: over an area the kernel follows the plane that touches the surface.
         {"detector": {"curved": True, "sensor": SENSOR}, "sampling": {"oversample": 2}},
     ],
     ids=[
-        *("still", "uneven", "turn", "parts", "beam", "lines", "star", "oversample", "layers"),
-        "curved",
+        *("still", "uneven", "turn", "parts", "beam", "lines", "star", "matrix", "oversample"),
+        *("layers", "curved"),
     ],
 )
 def test_equals_the_kernel(changes: dict[str, Any]) -> None:
@@ -111,6 +113,8 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         ("mosaic_covariance_deg2", UNEVEN),
         ("cells", {}),
         ("cells", {"crystal": {"shape": "gauss_star"}}),
+        ("cells", MATRIX),
+        ("cell", MATRIX),
         ("distance_mm", {}),
         ("distance_mm", TURN),
         ("beam_centre_mm", {}),

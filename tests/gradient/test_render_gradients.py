@@ -84,6 +84,16 @@ def test_gradient_of_each_parameter(name, shape, interpolate):
     check(image, values)
 
 
+@pytest.mark.parametrize("shape", ["round", "gauss"])
+@pytest.mark.parametrize("name", ["cells", "cell"])
+def test_gradient_of_a_matrix_of_cells(name, shape):
+    experiment = make_experiment(
+        shape=shape, **(EVERYTHING | {"cells": (3.0, 1.0, 4.0, 0.4, -0.3, 0.2)})
+    )
+    assert parameters_of(experiment).cells.tolist() == [3.0, 1.0, 4.0, 0.4, -0.3, 0.2]
+    check(*image_of(experiment, (name,)))
+
+
 @pytest.mark.parametrize("shape", SMOOTH_SHAPES)
 def test_gradient_of_all_parameters_together(shape):
     check(*image_of(make_experiment(shape=shape, interpolate=True, **EVERYTHING), NAMES))

@@ -170,7 +170,7 @@ class Case:
         spec["crystal"] = {
             "cell": cell,
             "u_matrix": orientation.ravel().tolist(),
-            "cells": [int(n) if whole else n for n in crystal["N"]],
+            "cells": [*(int(n) if whole else n for n in crystal["N"]), *self._beside()],
             "shape": shape,
             "fudge": crystal["fudge"] * fudge,
         }
@@ -188,6 +188,10 @@ class Case:
             if len(phi) > 1:
                 spec["goniometer"] |= {"oscillation_deg": step * len(phi), "steps": len(phi)}
         return spec
+
+    def _beside(self) -> list[float]:
+        """Nd, Ne, Nf of the matrix of cells; none of a crystal that has three numbers."""
+        return list(self.case.get("N_def", ()))
 
     def _unpolarized(self) -> Json:
         spec = self._spots()

@@ -64,7 +64,7 @@ _tables_lock = threading.Lock()
 
 def uses_double(crystal: Crystal, precision: str) -> bool:
     """Whether the kernel runs in float64: on request, or where float32 could overflow."""
-    return precision == "float64" or float(np.prod(crystal.cells)) > _LARGEST_MIXED_CELLS
+    return precision == "float64" or crystal.unit_cells > _LARGEST_MIXED_CELLS
 
 
 def squared_table(reflections: Reflections, *, double: bool) -> SquaredTable:
@@ -129,8 +129,7 @@ def spot_shape_numbers(crystal: Crystal, *, double: bool) -> SpotShapeNumbers:
     row = SHAPES[crystal.shape]
     if row.transform == "interference":
         return SpotShapeNumbers(np.zeros(6), crystal.scale)
-    a, b, c = crystal.cells.tolist()
-    height = a * b * c * row.height
+    height = crystal.unit_cells * row.height
     beyond = row.zero_radius
     if row.decay > 0.0:
         lowest = PAIRS["EXP_LOWEST"]["double" if double else "float"]

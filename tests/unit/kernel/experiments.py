@@ -140,7 +140,8 @@ def _crystal(chosen: Choice) -> Crystal:
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
         cell=frozen_float64([*lengths, 1.5, 1.5, 1.5]),
-        cells=frozen_float64(chosen.cells),
+        cells=frozen_float64(chosen.cells[:3]),
+        cells_beside=tuple(chosen.cells[3:]),
         shape=chosen.shape,  # type: ignore[arg-type]
         fudge=chosen.fudge,
         spot_form=frozen_float64(form),
