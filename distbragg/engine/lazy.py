@@ -167,6 +167,11 @@ def _tile(opened: _OpenSweep, dtype: str, frame: int, place: tuple[int, ...]) ->
     plan = ready.plan
     index = row * len(grid_edges(plan.tiles)[1]) + column
     tile, keys = plan.tiles[index], plan.tile_keys(frame, panel, index)
+    if ready.experiment.recorded:
+        # What the detector does looks at whole panels: the tile is cut from the finished frame.
+        rows = slice(tile.slow_start, tile.slow_stop)
+        columns = slice(tile.fast_start, tile.fast_stop)
+        return _frames(opened, dtype, [frame])[:, panel : panel + 1, rows, columns]
     pixels = np.empty(tile.shape, dtype=dtype)
     partial = render_whole_tile(ready.experiment, plan, opened.options, keys)
     finish_tile(pixels, ready.experiment, plan, partial)

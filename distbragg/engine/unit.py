@@ -19,6 +19,7 @@ from distbragg.engine.progress import BYTES, KERNEL, SECONDS, unit_numbers
 from distbragg.engine.work import PICTURE, TaskSettings, TileTask, UnitFunctions
 from distbragg.errors import AccountingError
 from distbragg.export.scaling import thumbnail
+from distbragg.kernel.response import record_frame
 from distbragg.plan.frame import TileKey
 from distbragg.rendering.frame import (
     FrameFacts,
@@ -119,6 +120,7 @@ def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage]) -> FrameF
         finish_tile(job.window(panel, index), job.experiment, job.plan, root)
         skipped = max(skipped, skipped_photons(job.experiment, root))
         seconds += root.kernel_seconds
+    record_frame(job.image, job.experiment, job.frame)
     return FrameFacts(seconds, skipped)
 
 

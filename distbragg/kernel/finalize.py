@@ -90,7 +90,7 @@ def _row_blocks(experiment: Experiment, tile: Tile) -> list[Tile]:
     """Cut a tile into the blocks of whole rows that are finished at once."""
     if _is_only_scaled(experiment):
         return [tile]
-    pixels = _NOISE_BLOCK_PIXELS if experiment.noise.photon else _BLOCK_PIXELS
+    pixels = _NOISE_BLOCK_PIXELS if experiment.counted_in_kernel else _BLOCK_PIXELS
     rows = max(1, pixels // (tile.fast_stop - tile.fast_start))
     return [
         replace(tile, slow_start=start, slow_stop=min(start + rows, tile.slow_stop))
@@ -122,7 +122,7 @@ def _finish_block(
 
 
 def _is_only_scaled(experiment: Experiment) -> bool:
-    return sums_are_scaled(experiment) and not experiment.noise.photon
+    return sums_are_scaled(experiment) and not experiment.counted_in_kernel
 
 
 def expected_photons(
@@ -153,7 +153,7 @@ def _values(
     # A pixel in the crystal itself has no direction: its NaN is refused when stored.
     with np.errstate(divide="ignore", invalid="ignore"):
         photons: Float64Array = expected_photons(experiment, panel, numerator, rows, columns)
-    if not experiment.noise.photon:
+    if not experiment.counted_in_kernel:
         return photons
     shape = experiment.detector.panels[panel].shape
     pixels = frame_pixel(panel, shape, rows.astype(np.int64), columns.astype(np.int64)).reshape(-1)
@@ -206,7 +206,7 @@ def _finish_on_device(
             slow, fast = rows + tile.slow_start, places - rows * width + tile.fast_start
             sums = numerator.values[chosen]
             values = expected_photons(experiment, panel, sums, floats(slow), floats(fast))
-            if experiment.noise.photon:
+            if experiment.counted_in_kernel:
                 pixels = frame_pixel(panel, view.shape, slow, fast)
                 seed = experiment.noise.seed
                 values = noise.poisson_counts(values, pixels, seed=seed, frame=frame)

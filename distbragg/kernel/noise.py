@@ -1,9 +1,8 @@
 """Photon noise from a counter-based generator: every pixel's count stands alone.
 
-Philox4x32-10 (Salmon et al., SC'11) maps a key and a counter to random bits. The key is
-the seed; the counter holds pixel, frame and draw. No state is carried from pixel to pixel,
-so tiles, workers and retries cannot change a count. Logarithms and exponentials are the
-package's own polynomials for the same reason.
+The generator is that of `kernel.philox`, keyed by seed, pixel, frame and draw: tiles, workers and
+retries cannot change a count. Logarithms and exponentials are the package's own polynomials for
+the same reason.
 
 This is the form for tensors, on any device and without compiled code. The native library does the
 same operations in the same order, pixel by pixel (`native/src/noise.hpp`): the counts are equal.
@@ -21,13 +20,9 @@ import torch
 from torch import Tensor
 
 from distbragg.kernel.native.counts import FACTORIALS
+from distbragg.kernel.philox import random_words
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.elementary import exp, log, sine_cosine
-
-_MASK: Final = 0xFFFFFFFF
-_MULTIPLIERS: Final = (0xD2511F53, 0xCD9E8D57)
-_WEYL: Final = (0x9E3779B9, 0xBB67AE85)
-_ROUNDS: Final = 10
 
 _SMALL_MEAN: Final = 10.0
 """Below it by inversion, from it on by transformed rejection (valid from 10)."""
@@ -46,41 +41,11 @@ class _Stream:
 
     def uniforms(self, draw: int) -> tuple[Tensor, Tensor]:
         """Two deviates in (0, 1) with 53 bits per pixel, for draw number `draw`."""
-        pixel = self.pixels
-        high = (pixel >> 32) | ((self.frame >> 32) << 16)
-        counter = (
-            pixel & _MASK,
-            high & _MASK,
-            torch.full_like(pixel, self.frame & _MASK),
-            torch.full_like(pixel, draw),
-        )
-        words = philox(counter, (self.seed & _MASK, (self.seed >> 32) & _MASK))
+        words = random_words(self.pixels, seed=self.seed, frame=self.frame, draw=draw)
         return _to_unit(words[0], words[1]), _to_unit(words[2], words[3])
 
     def select(self, chosen: Tensor) -> _Stream:
         return _Stream(self.seed, self.frame, self.pixels[chosen])
-
-
-def philox(
-    counter: tuple[Tensor, Tensor, Tensor, Tensor], key: tuple[int, int]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10: four words of 32 random bits per element, in int64 as counter and key are."""
-    first, second, third, fourth = counter
-    key_first, key_second = key
-    for _ in range(_ROUNDS):
-        high_first, low_first = _multiply(first, _MULTIPLIERS[0])
-        high_third, low_third = _multiply(third, _MULTIPLIERS[1])
-        first, second = high_third ^ second ^ key_first, low_third
-        third, fourth = high_first ^ fourth ^ key_second, low_first
-        key_first = (key_first + _WEYL[0]) & _MASK
-        key_second = (key_second + _WEYL[1]) & _MASK
-    return first, second, third, fourth
-
-
-def _multiply(word: Tensor, factor: int) -> tuple[Tensor, Tensor]:
-    """High and low 32 bits of a 32 × 32 bit product; int64 wraps, its bits do not change."""
-    product = word * factor
-    return (product >> 32) & _MASK, product & _MASK
 
 
 def _to_unit(high: Tensor, low: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
 from distbragg.models.build_mosaic import averaged, with_normal_domains
 from distbragg.models.build_reflections import build_reflections, reflections_key
+from distbragg.models.build_response import build_response
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
 from distbragg.models.experiment import Background, Experiment, Method, Noise, Sampling
@@ -123,6 +124,7 @@ def resolve(
         sampling=_build_sampling(spec, beam, crystal, detector, chosen.method),
         background=background,
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
+        response=build_response(spec),
     )
     if noted:
         notes = notes_of(spec, experiment, setting)

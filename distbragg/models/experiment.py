@@ -9,7 +9,8 @@ from typing import Literal
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
-from distbragg.models.identity import update_digest
+from distbragg.models.identity import WHERE_GIVEN, update_digest
+from distbragg.models.response import Response
 from distbragg.models.vectors import Float64Array, Physics
 from distbragg.notes import Notes
 
@@ -65,7 +66,18 @@ class Experiment:
     sampling: Sampling
     background: Background
     noise: Noise
+    response: Response | None = field(default=None, metadata=WHERE_GIVEN)
     notes: Notes = field(default=(), metadata={"hashed": False})
+
+    @property
+    def counted_in_kernel(self) -> bool:
+        """Whether the kernel draws the photon counts: no stage of `kernel.response` is before."""
+        return self.noise.photon and (self.response is None or not self.response.pixel_flicker)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a stage of `kernel.response` is left once all pixels of a frame are there."""
+        return self.response is not None
 
 
 def physics_hash(experiment: Experiment) -> str:

@@ -20,6 +20,7 @@ from distbragg.kernel.finalize import finalize_into
 from distbragg.kernel.native import render_photons
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import TilePhotons, count_terms, finishes_in_kernel, sum_tile
+from distbragg.kernel.response import record_frame
 from distbragg.kernel.tile import DeviceSum, TileSum
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
@@ -210,8 +211,12 @@ def render_jobs(
     if len({job.plan.plan_hash for job in jobs}) == 1 and all(
         len(job.plan.chunks) == 1 and finishes_in_kernel(job.experiment, options) for job in jobs
     ):
-        return _render_finished(jobs, options, on_tile)
-    return [_render_and_finish(job, options, on_tile) for job in jobs]
+        facts = _render_finished(jobs, options, on_tile)
+    else:
+        facts = [_render_and_finish(job, options, on_tile) for job in jobs]
+    for job in jobs:
+        record_frame(job.image, job.experiment, job.frame)
+    return facts
 
 
 def _render_finished(

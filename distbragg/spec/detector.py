@@ -19,6 +19,7 @@ from distbragg.spec.base import (
     refusal,
     within_reach,
 )
+from distbragg.spec.response import ResponseSpec
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
 Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]
@@ -127,6 +128,7 @@ class DetectorSpec(SpecModel):
     sensor: SensorSpec = SensorSpec()
     roi: tuple[int, int, int, int] | None = None
     mask_file: FilePath | None = None
+    response: ResponseSpec | None = None
 
     @model_validator(mode="after")
     def _check_detector(self) -> Self:

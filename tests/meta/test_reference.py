@@ -7,6 +7,7 @@ from pathlib import Path
 
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.nanobragg_flags import FLAGS
+from distbragg.spec.paths import holds_list, submodel
 from tools.generate_reference import GENERATED, main, stale_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,9 +32,9 @@ def test_specification_page_names_every_field():
     page = GENERATED["docs/reference/specification.md"]()
 
     def names(model):
-        for name, field in model.model_fields.items():
-            inner = field.annotation
-            if hasattr(inner, "model_fields"):
+        for name in model.model_fields:
+            inner = submodel(model, name)
+            if inner is not None and not holds_list(model, name):
                 yield from names(inner)
             else:
                 yield name

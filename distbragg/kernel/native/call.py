@@ -124,8 +124,8 @@ class Call:
         self._block.row_stride = out.strides[0] // size
         self._block.photon_scale = self.photon_scale = scale
         self._point({"f4": "photons_f32", "f8": "photons_f64"}[out.dtype.str[1:]], out)
-        self._block.counted = self._experiment.noise.photon
-        if self._experiment.noise.photon:
+        self._block.counted = self._experiment.counted_in_kernel
+        if self._experiment.counted_in_kernel:
             self._count(frame)
 
     def _count(self, frame: int) -> None:

@@ -9,7 +9,8 @@ import pytest
 import torch
 from scipy import stats
 
-from distbragg.kernel.noise import log_factorial, philox, poisson
+from distbragg.kernel.noise import log_factorial, poisson
+from distbragg.kernel.philox import philox
 
 
 def words(*values: int) -> tuple[torch.Tensor, ...]:

@@ -1,0 +1,80 @@
+"""What a detector records does not depend on tiles, threads, workers, order or form."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import Client
+
+import distbragg as db
+from distbragg.clusters.open import open_client
+from distbragg.engine.context import RunContext
+from distbragg.engine.dask_executor import DaskExecutor
+from distbragg.engine.executor import Executor, SerialExecutor, TaskSettings
+from distbragg.run.create import create
+from distbragg.spec.load import parse_sweep
+from distbragg.spec.sweep import SweepSpec
+from distbragg.store.ledger import object_digests
+from distbragg.store.run_directory import RunDirectory
+from tests.invariance.test_executors_bits import odd_sweep
+from tests.unit.engine.fake_work import PicklingExecutor
+
+RESPONSE: dict[str, Any] = {"pixel_flicker_fraction": 0.1}
+
+
+def recording_sweep(response: dict[str, Any] | None = None, **compute: Any) -> SweepSpec:
+    plain = odd_sweep(**compute).model_dump(mode="json")
+    plain["experiment"]["detector"]["response"] = RESPONSE if response is None else response
+    return parse_sweep(plain)
+
+
+def rendered(folder: Path, executor: Executor, form: Any = "unit", **compute: Any) -> RunDirectory:
+    run = create(recording_sweep(**compute), folder)
+    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
+    assert [outcome.reason for outcome in outcomes] == ["", ""]
+    return run
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    folder = tmp_path_factory.mktemp("reference") / "stack.zarr"
+    return object_digests(rendered(folder, SerialExecutor()))
+
+
+@pytest.mark.spec("RSP-2")
+@pytest.mark.parametrize("tile", [[11, 13], [1, 13], [3, 4]])
+@pytest.mark.parametrize("form", ["unit", "graph"])
+def test_tiles_and_forms_change_no_byte(
+    tmp_path: Path, reference: dict[int, str], form: str, tile: list[int]
+) -> None:
+    run = rendered(tmp_path / "s", PicklingExecutor(), form, tile=tile)
+    assert object_digests(run) == reference
+
+
+@pytest.mark.spec("RSP-2")
+def test_threads_change_no_byte(tmp_path: Path, reference: dict[int, str]) -> None:
+    executor = SerialExecutor(settings=TaskSettings(threads=3))
+    run = rendered(tmp_path / "s", executor, tile=[4, 5])
+    assert object_digests(run) == reference
+
+
+@pytest.mark.spec("RSP-2")
+@pytest.mark.cluster
+def test_workers_change_no_byte(tmp_path: Path, reference: dict[int, str]) -> None:
+    with open_client("local:2") as opened:
+        client: Client = opened.client
+        run = rendered(tmp_path / "s", DaskExecutor(client), "graph", tile=[4, 5])
+    assert object_digests(run) == reference
+
+
+@pytest.mark.spec("RSP-2")
+def test_a_lazy_tile_is_cut_from_the_finished_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = recording_sweep()
+    whole = np.asarray(db.render(sweep, lazy=True).values)
+    monkeypatch.setattr("distbragg.engine.lazy.BLOCK_SECONDS", 1e-9)
+    tiled = db.render(recording_sweep(tile=[4, 5]), lazy=True)
+    assert tiled.data.npartitions > sweep.frames
+    assert tiled.values.tobytes() == whole.tobytes()
