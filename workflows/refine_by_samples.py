@@ -69,9 +69,16 @@ def make_experiment(
         {
             "beam": {
                 "wavelength_angstrom": WAVELENGTH_ANGSTROM,
-                "fluence_photons_per_m2": 1.1e26,
+                "flux_photons_per_s": 1e12,
+                "exposure_s": 0.01,
+                "size_mm": 0.01,
             },
-            "crystal": {"cell": cell, "cells": CELLS, "misset_deg": misset_deg},
+            "crystal": {
+                "cell": cell,
+                "cells": CELLS,
+                "illuminated_blocks": 1.1e6,
+                "misset_deg": misset_deg,
+            },
             "structure_factors": {"default_f_electrons": 1.0, "interpolate": False},
             "detector": {
                 "distance_mm": DISTANCE_MM,

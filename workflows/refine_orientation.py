@@ -73,10 +73,16 @@ def make_experiment(
     mosaic = {"distribution": "gaussian", "spread_deg": SPREAD_DEG, "domains": domains}
     spec = parse_spec(
         {
-            "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e27},
+            "beam": {
+                "wavelength_angstrom": 1.0,
+                "flux_photons_per_s": 1e12,
+                "exposure_s": 0.1,
+                "size_mm": 0.01,
+            },
             "crystal": {
                 "cell": CELL,
                 "cells": CELLS,
+                "illuminated_blocks": 1e6,
                 "misset_deg": MISSET_DEG,
                 "shape": "gauss",
                 "mosaic": mosaic,

@@ -12,6 +12,7 @@ from distbragg.models.block import squared, unit_cells
 from distbragg.models.build_beam import beam_size_m
 from distbragg.models.build_mosaic import cap_rotations, mosaic_covariance, mosaic_spread
 from distbragg.models.crystal import Crystal
+from distbragg.models.illuminated import illuminated_blocks
 from distbragg.models.rotations import (
     Ran1,
     given_orientation,
@@ -26,7 +27,9 @@ from distbragg.models.vectors import (
     Physics,
     Triad,
     cell_parameters,
+    cross,
     direction_of,
+    dot,
     dual,
     frozen_float64,
     lattice,
@@ -102,7 +105,7 @@ def build_crystal(
         spindle_axis=frozen_float64(spindle),
         mosaic_covariance=covariance,
         oscillation=oscillation,
-        scale=1.0 if spec.crystal.illuminated_blocks is None else spec.crystal.illuminated_blocks,
+        scale=illuminated_blocks(spec.crystal, spec.beam, cells, _volume(real)),
         cells_beside=tuple(cells[3:]),
     )
 
@@ -181,6 +184,11 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
                 )
             counts[index] = float(whole_up(cells, physics))
     return [*(max(count, 1.0) for count in counts[:3]), *beside]
+
+
+def _volume(real: Triad) -> float:
+    a, b, c = real
+    return abs(dot(a, cross(b, c)))
 
 
 def whole_up(ratio: float, physics: Physics) -> int:

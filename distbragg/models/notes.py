@@ -83,11 +83,13 @@ def notes_of(spec: ExperimentSpec, experiment: Experiment, setting: Setting) -> 
         *_contradictions(spec, experiment, setting),
         *doubts(spec, experiment),
     )
+    derived = tuple(Note("note", place, text) for place, text in _derived(spec, experiment))
     given = [f"{field} = {value}" for field, value in _stand_ins(spec, experiment, setting.headers)]
     return distinct(
         experiment.reflections.notes,
         tuple(of_files),
         tuple(Note("warning", place, text) for place, text in warnings),
+        derived,
         (Note("note", NOT_GIVEN, _AND.join(given)),) if given else (),
     )
 
@@ -305,6 +307,18 @@ def _other_cells(
             yield place, f"{first} is used, where {source} says {second}"
 
 
+def _derived(spec: ExperimentSpec, experiment: Experiment) -> Lines:
+    """Yield numbers that follow from others, where it is worth while to look at them."""
+    if spec.crystal.specimen is not None:
+        cells = " x ".join(f"{count:g}" for count in experiment.crystal.cells)
+        yield (
+            "crystal.specimen",
+            f"the beam illuminates {experiment.crystal.scale:.4g} blocks of {cells} cells",
+        )
+    if spec.beam.flux_photons_per_s:
+        yield "beam.flux_photons_per_s", f"{experiment.beam.fluence:.4g} photons/m² at the sample"
+
+
 def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValues) -> Lines:
     """Yield the fields that nobody gave, and the numbers that stand in for them."""
     yield from _stand_ins_of_detector(spec.detector, experiment, headers)
@@ -312,6 +326,8 @@ def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValu
     crystal, goniometer = spec.crystal, spec.goniometer
     if crystal.cells is None and not any(crystal.size_mm or ()):
         yield "crystal.cells", "1 1 1"
+    if spec.beam.flux_photons_per_s and crystal.illuminated_blocks is None and not crystal.specimen:
+        yield "crystal.illuminated_blocks", "1"
     if experiment.sampling.method == "closed_form":
         return  # which takes neither domains nor steps
     if experiment.crystal.mosaic_spread > 0.0 and crystal.mosaic.domains is None:

@@ -43,6 +43,8 @@ class PlanSummary:
     form: Form
     tasks: int  # of the whole run, as are the steps
     oversample: int  # sub-pixels along each axis, as chosen
+    blocks: float  # of the crystal that the beam illuminates
+    fluence_photons_per_m2: float
     steps: int  # of pixel × sub-pixel × layer × source × phi × domain
     memory: MemoryEstimate  # predicted peak of a worker
     bytes_on_disk: int  # raw, before compression
@@ -81,6 +83,8 @@ class PlanSummary:
             ("sources", f"{self.sources:,} in {counted(self.source_chunks, 'chunk')}"),
             ("tasks", f"{self.tasks:,} ({self.form} form)"),
             ("oversampling", f"{self.oversample} x {self.oversample} per pixel"),
+            ("fluence", f"{self.fluence_photons_per_m2:.4g} photons/m²"),
+            ("blocks in the beam", f"{self.blocks:.6g}"),
             ("steps", f"{self.steps:.3g} ({per_frame:.3g} per frame)"),
             ("memory per worker", f"{scaled(self.memory_per_worker)}B at the peak"),
             ("disk", f"{scaled(self.bytes_on_disk)}B before compression"),
@@ -128,6 +132,8 @@ def summarize(
         form=form,
         tasks=count_tasks(plan, form),
         oversample=experiment.sampling.oversample,
+        blocks=experiment.crystal.scale,
+        fluence_photons_per_m2=experiment.beam.fluence,
         steps=plan.mean_frame_steps * plan.frames,
         memory=predict_peak_bytes(plan, grid_points=points, form=form),
         bytes_on_disk=plan.frames * plan.frame_bytes,

@@ -159,6 +159,32 @@ class MosaicSpec(SpecModel):
         return self
 
 
+class SpecimenSpec(SpecModel):
+    """The whole crystal, of which the beam sees a part: its size, in one of three ways.
+
+    `edges_um` are those of a box: along the beam, then across it along the beam's two sides.
+    `diameter_um` and `length_um` are those of a rod that lies across the beam. `volume_um3` is
+    taken for a cube. The beam is a square of `beam.size_mm`; where a fluence is given and no size,
+    it sees the whole crystal.
+    """
+
+    edges_um: tuple[Positive, Positive, Positive] | None = None
+    diameter_um: Positive | None = None
+    length_um: Positive | None = None
+    volume_um3: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        self.keep_one("edges_um", "diameter_um", "length_um", "volume_um3")
+        self.keep_one("volume_um3", "diameter_um", "length_um")
+        if (self.diameter_um is None) != (self.length_um is None):
+            missing = "length_um" if self.length_um is None else "diameter_um"
+            raise refusal("a rod has a diameter and a length", field=missing, remedy="give both")
+        if self.edges_um is None and self.volume_um3 is None and self.diameter_um is None:
+            raise refusal("needs edges_um, diameter_um and length_um, or volume_um3")
+        return self
+
+
 class CrystalSpec(SpecModel):
     """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both.
 
@@ -169,7 +195,8 @@ class CrystalSpec(SpecModel):
     `misset_deg: random` draws from `misset_seed`. Where `size_mm` is positive along an axis it
     sets the number of cells there, whatever `cells` says. Numbers of cells are whole for
     `shape: square`, and real for the others. Those cells are one mosaic block: the beam
-    illuminates `illuminated_blocks` of them, 1 unless it is given, whose intensities add up.
+    illuminates `illuminated_blocks` of them, whose intensities add up; or as many as make up the
+    part of the `specimen`, the whole crystal, that the beam sees. Without either it is one block.
 
     `cells` is one number for all axes, three (Na, Nb, Nc), or the symmetric matrix N = [[Na, Nd,
     Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]] as three rows, nine numbers or six (Na, Nb, Nc, Nd, Ne, Nf),
@@ -187,6 +214,7 @@ class CrystalSpec(SpecModel):
     cells: CellCounts | None = None
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
     illuminated_blocks: Positive | None = None
+    specimen: SpecimenSpec | None = None
     shape: SpotShape = "square"
     fudge: Positive = 1.0
     mosaic: MosaicSpec = MosaicSpec()
@@ -198,6 +226,7 @@ class CrystalSpec(SpecModel):
         ways = ("misset_deg", "quaternion_xyzw", "euler_deg", "u_matrix")
         for index, way in enumerate(ways):
             self.keep_one(way, *ways[index + 1 :])
+        self.keep_one("illuminated_blocks", "specimen")
         axes = self.euler_axes
         if axes[1] in (axes[0], axes[2]):
             raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")

@@ -16,7 +16,19 @@ from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.load import parse_spec
 
 SUFFIXES = (
-    *("_mm", "_um", "_m", "_angstrom", "_angstrom2", "_deg", "_mrad", "_percent", "_ev", "_px"),
+    *(
+        "_mm",
+        "_um",
+        "_um3",
+        "_m",
+        "_angstrom",
+        "_angstrom2",
+        "_deg",
+        "_mrad",
+        "_percent",
+        "_ev",
+        "_px",
+    ),
     *("_s", "_gb", "_electrons", "_photons", "_photons_per_m2", "_photons_per_s", "_g_per_cm3"),
     *("_g_per_mol", "_e_per_a3"),
 )

@@ -27,6 +27,7 @@ def test_summary_counts_frames_tasks_steps_and_bytes():
     assert summary.tasks == summary.units
     assert summary.oversample == 2
     assert summary.steps == 5 * plan.frame.steps
+    assert (summary.blocks, summary.fluence_photons_per_m2) == (1.0, experiment.beam.fluence)
     assert summary.bytes_on_disk == 5 * 11 * 13 * 4
     assert summary.nominal_seconds == pytest.approx(5 * plan.frame.nominal_seconds)
     assert summary.memory_per_worker == summary.memory.total

@@ -1,0 +1,1 @@
+"""Draw the figures of `docs/explanation/physics`: one module a page, run with `python -m`."""
