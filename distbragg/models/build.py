@@ -19,6 +19,7 @@ from distbragg.models.build_beam import beam_size_m, build_beam
 from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
 from distbragg.models.build_mosaic import averaged, with_normal_domains
+from distbragg.models.build_point_spread import with_point_spread
 from distbragg.models.build_reflections import build_reflections, reflections_key
 from distbragg.models.build_response import build_response
 from distbragg.models.crystal import Crystal, Reflections
@@ -95,6 +96,7 @@ def resolve(
     if shared is None:
         beam = build_beam(spec.beam, spec.physics, setting.rule, setting.headers)
         detector = build_detector(spec, setting, components(beam.direction), beam.wavelength)
+        detector = with_point_spread(detector, spec.detector)
     else:
         beam, detector = shared.experiment.beam, shared.experiment.detector
     crystal = build_crystal(spec, setting, beam.wavelength, frame, like)

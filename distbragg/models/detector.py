@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from distbragg.models.identity import WHERE_GIVEN
+from distbragg.models.point_spread import PointSpread
 from distbragg.models.vectors import BoolArray, Float64Array
 
 
@@ -57,6 +59,7 @@ class Panel:
     # Whether every pixel is active, where that shows without looking at each of them: without
     # mask and region `active` is a view of one value.
     fully_active: bool = field(init=False, repr=False, compare=False, metadata={"hashed": False})
+    point_spread: PointSpread | None = field(default=None, metadata=WHERE_GIVEN)
 
     def __post_init__(self) -> None:
         viewed = self.active.strides == (0, 0) and bool(self.active[0, 0])

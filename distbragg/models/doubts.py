@@ -41,6 +41,10 @@ _RANGES: Final = (
         "detector.sensor.thickness_um", 1.0, 10_000.0,
         "a sensor of {:.6g} µm; thicknesses are in µm (mm meant?)",
     ),
+    (
+        "detector.point_spread.fwhm_um", 1.0, 2_000.0,
+        "a point spread of {:.6g} µm; widths are in µm (mm or pixels meant?)",
+    ),
     ("goniometer.oscillation_deg", -90.0, 90.0, "one frame of {:.6g} degrees"),
     ("background.water_um", 0.0, 50_000.0, "{:.6g} µm of material; depths are in µm"),
     ("background.thickness_um", 0.0, 50_000.0, "{:.6g} µm of material; depths are in µm"),

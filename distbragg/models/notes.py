@@ -15,6 +15,7 @@ import numpy as np
 from distbragg.models.beam_spot import beam_spot
 from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
 from distbragg.models.build_panels import with_preset
+from distbragg.models.build_point_spread import file_sum
 from distbragg.models.conventions import CONVENTIONS, convention_of
 from distbragg.models.doubts import Lines, doubts
 from distbragg.models.experiment import Experiment
@@ -129,6 +130,10 @@ def _of_files(
     if spec.beam.spectrum is not None and spec.beam.source_file is None:
         spectrum = resolve_spectrum(spec.beam.spectrum)
         yield from () if spectrum is None else spectrum.notes
+    shares = spec.detector.point_spread
+    if shares.file is not None and shares.file_sum is None:
+        said = f"the shares add up to {file_sum(shares.file):.6g}"
+        yield Note("note", shares.file, f"{said}; the rest of 1 is spread evenly")
 
 
 def _transparent_sensor(spec: SensorSpec, geometry: FileGeometry) -> str:
@@ -376,3 +381,6 @@ def _stand_ins_of_detector(
                 yield f"detector.pixels_{side}", f"{panel.pixels[index]}"
     if panel.sensor.absorbs and detector.sensor.layers is None:
         yield "detector.sensor.layers", f"{panel.sensor.count}"
+    spread = panel.point_spread
+    if spread is not None and spread.kind != "file" and detector.point_spread.radius_px is None:
+        yield "detector.point_spread.radius_px", f"{spread.radius}"

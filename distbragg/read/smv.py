@@ -33,7 +33,7 @@ _PIXELS: Final = {
 }
 """Kinds of pixels by the names that ADSC, d*TREK and nanoBragg's programs give them."""
 
-_NPY_MAGIC: Final = b"\x93NUMPY"
+NPY_MAGIC: Final = b"\x93NUMPY"
 _ORDERS: Final = {"little_endian": "<", "big_endian": ">"}
 _PAIR = re.compile(r"^\s*([A-Za-z][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
@@ -126,9 +126,9 @@ def _whole(values: dict[str, str], key: str, path: str) -> int:
 
 def read_mask(path: str) -> NDArray[np.bool_]:
     """Read a mask, (slow, fast) bool, of an SMV image or `.npy` array: True where it is not 0."""
-    magic = first_bytes(path, len(_NPY_MAGIC))
-    if magic == _NPY_MAGIC:
-        pixels = _mapped_npy(path)
+    magic = first_bytes(path, len(NPY_MAGIC))
+    if magic == NPY_MAGIC:
+        pixels = mapped_npy(path, "a mask")
     elif magic.startswith(b"{"):
         pixels = read_smv_pixels(read_smv_header(path))
     else:
@@ -142,8 +142,11 @@ def read_mask(path: str) -> NDArray[np.bool_]:
     return np.asarray(pixels != 0)
 
 
-def _mapped_npy(path: str) -> NDArray[Any]:
-    """Open an array mapped, so that a header promising a huge one allocates nothing."""
+def mapped_npy(path: str, what: str) -> NDArray[Any]:
+    """Open a two-dimensional array mapped: a header that promises a huge one allocates nothing.
+
+    `what` it is to be, for messages.
+    """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError) as error:
@@ -152,7 +155,7 @@ def _mapped_npy(path: str) -> NDArray[Any]:
         raise InputError(
             f"an array of shape {array.shape} and type {array.dtype}",
             source=path,
-            remedy="a mask is a two-dimensional array of numbers",
+            remedy=f"{what} is a two-dimensional array of numbers",
         )
     if array.size > MAXIMUM_PIXELS:
         raise InputError(f"the array has {array.size} pixels", source=path)

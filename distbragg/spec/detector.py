@@ -20,6 +20,7 @@ from distbragg.spec.base import (
     within_reach,
 )
 from distbragg.spec.response import ResponseSpec
+from distbragg.spec.point_spread import PointSpreadSpec
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
 Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]
@@ -51,7 +52,7 @@ class PanelSpec(SpecModel):
     """One panel of several: outer corner of its first pixel, and the way its pixels run.
 
     What is left out is that of the detector: `pixels_fast`, `pixels_slow`, `pixel_size_mm`,
-    each field of `sensor`.
+    each field of `sensor` and `point_spread`.
     """
 
     name: str | None = None
@@ -62,6 +63,7 @@ class PanelSpec(SpecModel):
     pixels_slow: Count | None = None
     pixel_size_mm: Positive | None = None
     sensor: SensorSpec = SensorSpec()
+    point_spread: PointSpreadSpec = PointSpreadSpec()
     mask_file: FilePath | None = None
 
 
@@ -126,6 +128,7 @@ class DetectorSpec(SpecModel):
     curved: bool | Curve = False
     point_pixel: bool = False
     sensor: SensorSpec = SensorSpec()
+    point_spread: PointSpreadSpec = PointSpreadSpec()
     roi: tuple[int, int, int, int] | None = None
     mask_file: FilePath | None = None
     response: ResponseSpec | None = None

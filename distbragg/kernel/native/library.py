@@ -161,3 +161,16 @@ def _declare(opened: ctypes.CDLL) -> None:
         reals,
         reals,
     )
+    opened.distbragg_spread.restype = ctypes.c_int
+    opened.distbragg_spread.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_int,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        reals,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        reals,
+    )

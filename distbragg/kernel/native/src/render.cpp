@@ -16,6 +16,7 @@
 #include "geometry.hpp"
 #include "noise.hpp"
 #include "output.hpp"
+#include "point_spread.hpp"
 #include "samples.hpp"
 
 namespace distbragg {
@@ -191,6 +192,25 @@ void distbragg_poisson(const double* mean, const std::int64_t* pixels, std::int6
     std::copy_n(pixels + first, some, block.pixel);
     counts_of.draw(block, static_cast<int>(some));
     std::copy_n(block.count, some, counts + first);
+  }
+}
+
+// Photons of a panel, float or double in rows `stride` apart, convolved with a kernel of odd numbers
+// of rows and columns; `out` has rows of `width`. 0: done; 1: out of memory.
+int distbragg_spread(const void* image, int is_double, std::int64_t height, std::int64_t width,
+                     std::int64_t stride, const double* shares, std::int64_t rows,
+                     std::int64_t columns, std::int64_t threads, double* out) {
+  try {
+    const distbragg::spread::Kernel kernel(shares, rows, columns);
+    const distbragg::spread::Image of{height, width, stride};
+    if (is_double != 0) {
+      of.spread(static_cast<const double*>(image), kernel, threads, out);
+    } else {
+      of.spread(static_cast<const float*>(image), kernel, threads, out);
+    }
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
   }
 }
 
