@@ -18,7 +18,7 @@ from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, Triad, cell_of, components
 from distbragg.shapes import SHAPES
-from distbragg.units import DEGREES_PER_RADIAN, MM_PER_METRE
+from distbragg.units import DEGREES_PER_RADIAN, MM_PER_METRE, um_to_m
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +58,9 @@ class Parameters:
     panel_tilt_deg : (3,) tensor, optional
         By how much it is turned then, about its centre: about its fast, then its slow, then its
         normal axis, each as it was before, right-handed, degrees.
+    point_spread_fwhm_um : scalar tensor, optional
+        Full width at half maximum of the point spread of every panel that has a `gauss` or a
+        `fibre`, µm; its radius stays.
     wavelength_angstrom : scalar or (sources,) tensor, optional
         A scalar replaces the nominal wavelength and scales that of every source alike; a
         vector holds the wavelength of each source, Å.
@@ -80,6 +83,7 @@ class Parameters:
     beam_centre_mm: Tensor | None = None
     panel_shift_mm: Tensor | None = None
     panel_tilt_deg: Tensor | None = None
+    point_spread_fwhm_um: Tensor | None = None
     wavelength_angstrom: Tensor | None = None
     bandwidth_percent: Tensor | None = None
     divergence_mrad: Tensor | None = None
@@ -101,10 +105,13 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "beam_centre_mm": (2,),
     "panel_shift_mm": (3,),
     "panel_tilt_deg": (3,),
+    "point_spread_fwhm_um": (),
     "bandwidth_percent": (),
     "divergence_mrad": (2,),
 }
-_POSITIVE: Final = ("cell", "scale", "wavelength_angstrom", "bandwidth_percent")
+_POSITIVE: Final = (
+    "cell", "scale", "wavelength_angstrom", "bandwidth_percent", "point_spread_fwhm_um",
+)  # fmt: skip
 _CLOSED: Final = ("mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad")
 
 
@@ -139,6 +146,12 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
             field="parameters.mosaic_spread_deg",
             remedy="give the experiment a spread and domains",
         )
+    if "point_spread_fwhm_um" in given and not _widths_um(experiment):
+        raise InputError(
+            "no panel has a point spread of a width",
+            field="parameters.point_spread_fwhm_um",
+            remedy="give the experiment a detector.point_spread of gauss or fibre",
+        )
     return Parameters(**{name: value.to(torch.float64) for name, value in given.items()})
 
 
@@ -163,7 +176,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     The tensors are float64 on `device`, without gradient. `mosaic_spread_deg` is None without a
     spread, and `beam_centre_mm` where the beam runs along the first panel's plane. In closed form
     bandwidth or divergence is None where there is none, and `mosaic_covariance_deg2` stands in
-    place of a spread that differs by axis.
+    place of a spread that differs by axis. `point_spread_fwhm_um` is None where panels differ.
     """
 
     def tensor(values: object) -> Tensor:
@@ -178,6 +191,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     uneven = bool(np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2) and about.any()
     width = 100.0 * beam.sources.bandwidth
     sizes = 1e3 * norm3(beam.divergence)
+    widths = _widths_um(experiment)
     return Parameters(
         cell=tensor(cell_of(crystal.real_space)),
         misset_deg=tensor([0.0, 0.0, 0.0]),
@@ -189,10 +203,22 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
         panel_shift_mm=tensor([0.0, 0.0, 0.0]),
         panel_tilt_deg=tensor([0.0, 0.0, 0.0]),
+        point_spread_fwhm_um=tensor(widths[0]) if len(widths) == 1 else None,
         wavelength_angstrom=tensor(beam.wavelength),
         bandwidth_percent=tensor(width) if width > 0.0 else None,
         divergence_mrad=tensor(sizes.tolist()) if sizes.any() else None,
         source_weights=tensor(beam.sources.weight.tolist()),
+    )
+
+
+def _widths_um(experiment: Experiment) -> list[float]:
+    """Return the different widths of the panels' point spreads, µm; files have none."""
+    return sorted(
+        {
+            panel.point_spread.width * panel.pixel_size / um_to_m(1.0)
+            for panel in experiment.detector.panels
+            if panel.point_spread is not None and panel.point_spread.kind != "file"
+        }
     )
 
 

@@ -18,6 +18,7 @@ from distbragg.fit.closed_form import Pixels, shape_of, sum_spots
 from distbragg.fit.orientation import cell_vectors, domain_vectors
 from distbragg.fit.parameters import Parameters, checked
 from distbragg.fit.placement import placed
+from distbragg.fit.point_spread import spread_tensor
 from distbragg.kernel.model import make_sample, sample_intensity
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
@@ -54,7 +55,8 @@ def render_tensor(
     the experiment's own. It is differentiated exactly, except that nothing flows through
     decisions: the nearest reflection of nearest-point look-up, the resolution cut, the edge of
     TOPHAT spots. In closed form nothing flows through the edge of a spot, which is cut where it
-    is 1e-8 of its maximum. Photon noise is not drawn.
+    is 1e-8 of its maximum. Photon noise is not drawn. A point spread acts on the expected photons,
+    and looks at the whole panel whatever the tile.
 
     Parameters
     ----------
@@ -90,8 +92,22 @@ def render_tensor(
     given = values.given()
     device = next((value.device for value in given.values()), torch.device("cpu"))
     view = experiment.detector.panels[panel]
-    area = tile if tile is not None else Tile(0, view.shape[0], 0, view.shape[1])
-    positions = active_positions(view, area)
+    whole = Tile(0, view.shape[0], 0, view.shape[1])
+    area = whole if tile is None else tile
+    spread = view.point_spread
+    if spread is None:
+        return _expected(experiment, values, panel, area, device)
+    # Photons come from everywhere on the panel.
+    photons = _expected(experiment, values, panel, whole, device)
+    recorded = spread_tensor(photons, view, spread, values.point_spread_fwhm_um)
+    return recorded[area.slow_start : area.slow_stop, area.fast_start : area.fast_stop]
+
+
+def _expected(
+    experiment: Experiment, values: Parameters, panel: int, area: Tile, device: torch.device
+) -> Tensor:
+    """Return the expected photons of a part of a panel, (slow, fast), before they spread."""
+    positions = active_positions(experiment.detector.panels[panel], area)
     image = torch.zeros(area.pixels, dtype=torch.float64, device=device)
     if positions.size > 0:
         slow, fast = pixel_coordinates(area, positions)
@@ -102,7 +118,8 @@ def render_tensor(
             shape = shape_of(experiment, values, scene.spot, real)
             photons = sum_spots(experiment, values, scene, shape, Pixels(rows, columns))
         else:
-            grows = torch.is_grad_enabled() and any(v.requires_grad for v in given.values())
+            given = values.given().values()
+            grows = torch.is_grad_enabled() and any(value.requires_grad for value in given)
             photons = _numerator(scene, rows, columns, differentiated=grows)
         photons = photons * _scale(experiment, values.source_weights)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)

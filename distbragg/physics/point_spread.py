@@ -22,7 +22,7 @@ Kernels = tuple[Array, ...]
 
 
 def gauss_shares(width: Array, radius: int) -> Array:
-    """Share of a Gaussian line of full width at half maximum `width` in each of 2·radius + 1 pixels.
+    """Shares of a Gaussian line of full width at half maximum `width` in 2·radius + 1 pixels.
 
     (erf(c·(x + ½)) − erf(c·(x − ½)))/2 with c = 2√ln 2/w. Width in pixels.
     """

@@ -19,8 +19,8 @@ from distbragg.spec.base import (
     refusal,
     within_reach,
 )
-from distbragg.spec.response import ResponseSpec
 from distbragg.spec.point_spread import PointSpreadSpec
+from distbragg.spec.response import ResponseSpec
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
 Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]

@@ -96,7 +96,7 @@ def test_panels_have_point_spreads_of_their_own() -> None:
 @pytest.mark.spec("PSF-5")
 @pytest.mark.parametrize("name", ["shares.npy", "shares.txt"])
 def test_a_file_gives_its_shares(tmp_path: Path, name: str) -> None:
-    shares = np.array([[0.0, 0.1, 0.0], [0.2, 0.5, 0.1]] + [[0.0, 0.05, 0.0]])
+    shares = np.array([[0.0, 0.1, 0.0], [0.2, 0.5, 0.1], [0.0, 0.05, 0.0]])
     path = tmp_path / name
     if path.suffix == ".npy":
         np.save(path, shares.astype(np.float32))
