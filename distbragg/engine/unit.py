@@ -102,14 +102,14 @@ def write_unit(
         for frame in opened.layout.unit_frames(unit):
             ready = opened.frame(frame)
             job = FrameJob(writer.blank(), ready.experiment, ready.plan, frame)
-            made.add(job, _finish_frame(job, waiting))
+            made.add(job, _finish_frame(job, waiting, settings.threads))
         if waiting:
             raise AccountingError(f"{len(waiting)} sums belong to no tile of unit {unit}")
         elsewhere = sum(root.kernel_seconds for root in roots)
         return made.finish(attempt, time.perf_counter() - started, elsewhere)
 
 
-def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage]) -> FrameFacts:
+def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage], threads: int) -> FrameFacts:
     """Finalize the sums of a frame's tiles, which are taken from `waiting`."""
     skipped = seconds = 0.0
     for panel, index in tile_places(job.plan):
@@ -120,7 +120,7 @@ def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage]) -> FrameF
         finish_tile(job.window(panel, index), job.experiment, job.plan, root)
         skipped = max(skipped, skipped_photons(job.experiment, root))
         seconds += root.kernel_seconds
-    record_frame(job.image, job.experiment, job.frame)
+    record_frame(job.image, job.experiment, job.frame, threads=threads)
     return FrameFacts(seconds, skipped)
 
 

@@ -63,7 +63,6 @@ def spread_panel(photons: NDArray[Any], spread: PointSpread, *, threads: int = 1
     passed = photons
     for kernel in kernels:
         passed = convolve(passed, kernel, threads=threads)
-    # Summed as float64 whatever the frame's type.
-    photons = photons.astype(np.float64, copy=False)
-    passed += even_photons(photons, passed, kernels, edges_lost=spread.edges_lost)
+    before, after = photons.sum(dtype=np.float64), passed.sum()
+    passed += even_photons(before, after, passed.size, kernels, edges_lost=spread.edges_lost)
     return passed

@@ -2,7 +2,10 @@
 
 1. expected photons, times the energy of the frame's pulse: a part of `intensity_scale`;
 2. pixel flicker: λ (1 + f g), a normal deviate g for each pixel of each frame;
-3. photon counts: Poisson.
+3. photon counts: Poisson;
+4. point spread of the counted photons.
+
+A point spread of `stage: expected` stands before the flicker of pixels.
 
 Stages work on whole panels, so that one may look at a pixel's neighbours. Where nothing stands
 before the counts the kernel draws them, tile by tile (`Experiment.counted_in_kernel`); else it
@@ -19,13 +22,16 @@ from numpy.typing import NDArray
 
 from distbragg.kernel import philox
 from distbragg.kernel.finalize import draw_counts
+from distbragg.kernel.point_spread import spread_frame
 from distbragg.models.experiment import Experiment
 
 _BLOCK_PIXELS: Final = 1 << 16
 """Pixels drawn at once: bounds the temporaries. No bit depends on it."""
 
 
-def record_frame(image: NDArray[Any], experiment: Experiment, frame: int) -> None:
+def record_frame(
+    image: NDArray[Any], experiment: Experiment, frame: int, *, threads: int = 1
+) -> None:
     """Turn a finished frame into what its detector recorded, in place.
 
     Parameters
@@ -36,9 +42,13 @@ def record_frame(image: NDArray[Any], experiment: Experiment, frame: int) -> Non
     experiment : Experiment
     frame : int
         Index of the frame in its sweep; keys all that is drawn.
+    threads : int
+        No bit depends on it.
     """
+    spread_frame(image, experiment, counted=False, threads=threads)
     if experiment.noise.photon and not experiment.counted_in_kernel:
         _count(image.reshape(-1), experiment, frame)
+    spread_frame(image, experiment, counted=True, threads=threads)
 
 
 def _count(pixels: NDArray[Any], experiment: Experiment, frame: int) -> None:

@@ -71,3 +71,10 @@ class Detector:
     """All panels, in the order of the stack's `panel` dimension; all of one shape."""
 
     panels: tuple[Panel, ...]
+
+    def spreads(self, *, counted: bool) -> bool:
+        """Whether photons of some panel spread after they are counted, or before."""
+        return any(
+            panel.point_spread is not None and panel.point_spread.counted is counted
+            for panel in self.panels
+        )

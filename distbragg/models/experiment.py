@@ -72,12 +72,18 @@ class Experiment:
     @property
     def counted_in_kernel(self) -> bool:
         """Whether the kernel draws the photon counts: no stage of `kernel.response` is before."""
-        return self.noise.photon and (self.response is None or not self.response.pixel_flicker)
+        return (
+            self.noise.photon
+            and (self.response is None or not self.response.pixel_flicker)
+            and not self.detector.spreads(counted=False)
+        )
 
     @property
     def recorded(self) -> bool:
         """Whether a stage of `kernel.response` is left once all pixels of a frame are there."""
-        return self.response is not None
+        return self.response is not None or any(
+            self.detector.spreads(counted=counted) for counted in (False, True)
+        )
 
 
 def physics_hash(experiment: Experiment) -> str:

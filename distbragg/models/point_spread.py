@@ -20,3 +20,11 @@ class PointSpread:
     shares: Float64Array  # (odd, odd), slow and fast: of a file alone, else (0, 0)
     counted: bool  # whether photons are counted before they spread
     edges_lost: bool  # whether what passes an edge of the panel is lost, or spread evenly
+
+    @property
+    def terms(self) -> int:
+        """Shares that are added up for each pixel."""
+        if self.kind == "file":
+            return self.shares.size
+        across = 2 * self.radius + 1
+        return 2 * across if self.kind == "gauss" else across * across

@@ -77,30 +77,34 @@ def spread_photons(photons: Array, kernels: Kernels, *, edges_lost: bool) -> Arr
     spread = photons
     for kernel in kernels:
         spread = _convolve(spread, kernel)
-    return spread + even_photons(photons, spread, kernels, edges_lost=edges_lost)
+    pixels = math.prod(photons.shape)
+    before, after = photons.sum(), spread.sum()
+    return spread + even_photons(before, after, pixels, kernels, edges_lost=edges_lost)
 
 
-def even_photons(photons: Array, spread: Array, kernels: Kernels, *, edges_lost: bool) -> Array:
+def even_photons(
+    before: Array, after: Array, pixels: int, kernels: Kernels, *, edges_lost: bool
+) -> Array:
     """Return what every pixel gets of the photons that went farther than the kernels reach.
 
     Unless `edges_lost`, photons that passed an edge of the panel are among them.
 
     Parameters
     ----------
-    photons, spread : (slow, fast)
-        Before and after the kernels.
+    before, after : scalar
+        Photons of the panel before the kernels and behind them.
+    pixels : int
     kernels : tuple of (odd, odd)
     edges_lost : bool
     """
-    total = photons.sum()
     if not edges_lost:
-        rest = total - spread.sum()
+        rest = before - after
         # Rounding alone is no light, and never makes a dark pixel negative.
-        return rest * (abs(rest) > abs(total) * 1e-13) / math.prod(photons.shape)
+        return rest * (abs(rest) > abs(before) * 1e-13) / pixels
     kept: Array = 1.0
     for kernel in kernels:
         kept = kept * kernel.sum()
-    return (1.0 - kept) * total / math.prod(photons.shape)
+    return (1.0 - kept) * before / pixels
 
 
 def _convolve(photons: Array, kernel: Array) -> Array:

@@ -17,6 +17,7 @@ from distbragg.plan.cost import (
     NOMINAL_FRAME_S,
     NOMINAL_NOISE_S,
     NOMINAL_PIXEL_S,
+    NOMINAL_SPREAD_S,
     TASK_SECONDS,
     steps_per_second,
 )
@@ -167,6 +168,7 @@ class FramePlan:
     on_gpu: bool = False
     draws_spots: bool = False  # whole, in closed form: no steps are taken one by one
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
+    spread_terms: int = 0  # shares of point spreads that are added up, over all pixels
 
     @property
     def pixels(self) -> int:
@@ -187,6 +189,7 @@ class FramePlan:
         """Planned cost of a frame of this size with another number of steps, s."""
         noisy = self.pixels if self.photon_noise else 0
         after = self.pixels * NOMINAL_PIXEL_S + noisy * NOMINAL_NOISE_S
+        after += self.spread_terms * NOMINAL_SPREAD_S
         return steps / self.nominal_rate + after + NOMINAL_FRAME_S
 
     @property
@@ -294,6 +297,11 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
             and compute.precision == "mixed"
         ),
         keeps_no_sums=native and not on_gpu and len(chunks) == 1 and sums_are_scaled(experiment),
+        spread_terms=sum(
+            math.prod(panel.pixels) * panel.point_spread.terms
+            for panel in panels
+            if panel.point_spread is not None
+        ),
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())

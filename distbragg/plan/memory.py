@@ -34,6 +34,9 @@ which are."""
 TORCH_PIXEL_BYTES: Final = 32
 """Bytes per tile pixel beside the sums where torch renders or corrects (measured: 24 to 64)."""
 
+SPREAD_PIXEL_BYTES: Final = 16
+"""Bytes per pixel of a panel whose photons spread: of what two kernels, one after another, make."""
+
 BLOCK_BYTES: Final = 5_000_000
 """Temporaries while pixels are finished, block by block, whatever the frame's size."""
 
@@ -99,11 +102,12 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
     per_pixel += TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES * masked
     per_frame = int(masked) + (8 if form == "graph" else 0)
     image = frame.pixels * plan.bytes_held_per_pixel
+    spreading = SPREAD_PIXEL_BYTES * frame.shape[0] * frame.shape[1] if frame.spread_terms else 0
     at_work = 1 if form == "graph" else min(unit_frames, frames_at_once(image))
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
-        unit_images=image * at_work,
+        unit_images=image * at_work + spreading,
         shard_assembly=int(share * raw),
         frame_sums=frame.pixels * per_frame,
         tile_sums=frame.largest_tile * per_pixel + BLOCK_BYTES,

@@ -215,7 +215,7 @@ def render_jobs(
     else:
         facts = [_render_and_finish(job, options, on_tile) for job in jobs]
     for job in jobs:
-        record_frame(job.image, job.experiment, job.frame)
+        record_frame(job.image, job.experiment, job.frame, threads=options.threads)
     return facts
 
 
