@@ -81,6 +81,10 @@ bench-gpu: $(STAMP) ## Measure all that is claimed of a GPU into reports/gpu
 bench-closed: $(STAMP) ## Time Gaussian crystals in closed form into reports/closed-form; NB_C_BIN adds the C program
 	$(BIN)/python -m tools.bench closed-form $(BENCH_ARGS)
 
+.PHONY: bench-spread
+bench-spread: $(STAMP) ## Time the point spread of panels on one core into reports/point-spread
+	$(BIN)/python -m tools.bench point-spread $(BENCH_ARGS)
+
 .PHONY: closed-errors
 closed-errors: $(STAMP) ## Measure the closed form's errors anew, into the table of its page (minutes)
 	$(BIN)/python -m tools.closed_form_errors

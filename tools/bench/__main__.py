@@ -1,4 +1,4 @@
-"""`python -m tools.bench report|gpu|closed-form`: what is said about speed, as a bundle."""
+"""`python -m tools.bench report|gpu|closed-form|point-spread`: what is said about speed."""
 
 from __future__ import annotations
 
@@ -118,6 +118,22 @@ def closed_form(out: Path, quick: bool) -> None:
     found = measure_closed_form(QUICK if quick else Extent(), _say)
     bundle.write_json("closed_form.json", found.plain())
     bundle.write_text("summary.md", closed_summary(found))
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)
+
+
+@command.command("point-spread")
+@_out
+@_quick
+def point_spread(out: Path, quick: bool) -> None:
+    """Time the point spread of whole panels on one core."""
+    from tools.bench.point_spread import QUICK, Extent, measure, summary
+    from tools.evidence.bundle import Bundle
+
+    bundle = Bundle.create(out, "point-spread")
+    found = measure(QUICK if quick else Extent())
+    bundle.write_json("point_spread.json", [one.plain() for one in found])
+    bundle.write_text("summary.md", summary(found))
     click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
     click.echo(bundle.path)
 
