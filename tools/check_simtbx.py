@@ -31,6 +31,7 @@ if not __package__:  # run as a file, which finds only what lies beside it
 
 from distbragg.errors import DistbraggError
 from tools.simtbx.case import SHAPES, Case
+from tools.simtbx.derivatives import derivative, known
 from tools.simtbx.optics import Array, Json
 
 TOLERANCES: Final = dict.fromkeys("acdefg", 1e-6)
@@ -43,9 +44,6 @@ ABSENT: Final = {
     "no_Nabc_scale": "no spot without the height of its crystal",
     "channels": "no scales of reflections by channel of the spectrum",
     "diffuse": "no diffuse scattering",
-    "eta_deg": "no list of mosaic matrices",
-    "mosaic_spread_deg": "no list of mosaic matrices",
-    "rotate_before_U": "no spindle that acts before the crystal is oriented (defect F5)",
 }
 """What a case may ask for that distbragg does not have, by the key of the case."""
 
@@ -56,7 +54,8 @@ SCENE_KEYS: Final = frozenset(
 )
 USED_KEYS: Final = frozenset(
     {"name", "group", "formula", "scene", "results", "amorphous", "source", "N_def"}
-    | {"omega_at_centre", "lambda_coefficients", "rot_rad"}
+    | {"omega_at_centre", "lambda_coefficients", "rot_rad", "rotate_before_U", "U", "eta_deg"}
+    | {"mosaic_spread_deg", "transform_eta", "dU_deta_file"}
 )
 """What a case is built from; where it falls short, its other keys are named."""
 TEXT_KEYS: Final = frozenset(
@@ -90,7 +89,7 @@ def why_absent(case: Json) -> str:
         return asked[0]
     if not list(_compared(case)):
         return "no image to compare"
-    if case["formula"] not in FORMULAS:
+    if case["formula"].removesuffix("+M1") not in FORMULAS:
         return f"formula {case['formula']} is not known to this tool"
     return _why_scene_absent(case, scene)
 
@@ -100,7 +99,6 @@ def _why_scene_absent(case: Json, scene: Json) -> str:
     shape, sensor = crystal["shape"], scene["sensor"]
     steps = scene["oversample"] * sensor["layers"] * len(scene["beam"]["sources"])
     conditions = (
-        (scene["mosaic_matrices"] is not None, "no list of mosaic matrices"),
         (
             case.get("omega_at_centre") and scene["oversample"] > 1,
             "no solid angle of the centre of a pixel",
@@ -144,8 +142,17 @@ def check(case: Json, folder: Path) -> Outcome:
         if reason:
             return Outcome(name, group, "absent", None, reason)
         with tempfile.TemporaryDirectory(prefix="check-simtbx-") as scratch:
-            image = Case(case, folder, Path(scratch)).render()
-        worst = max(_differences(case, folder, image))
+            made = Case(case, folder, Path(scratch))
+            worst = max(
+                [
+                    *_differences(case, folder, made.render()),
+                    *(
+                        _difference(derivative(made, name), np.load(folder / result["file"]))
+                        for name, result in case["results"].items()
+                        if known(name)
+                    ),
+                ]
+            )
     except (DistbraggError, ValueError, OSError) as error:
         return Outcome(name, group, "FAIL", None, f"refused: {error}".splitlines()[0])
     except (KeyError, IndexError) as error:
@@ -157,7 +164,11 @@ def check(case: Json, folder: Path) -> Outcome:
 
 def _not_compared(case: Json) -> str:
     compared = {file for _, file in _compared(case)}
-    others = [key for key, result in case["results"].items() if result["file"] not in compared]
+    others = [
+        key
+        for key, result in case["results"].items()
+        if result["file"] not in compared and not known(key)
+    ]
     return f"not compared: {', '.join(others)}" if others else ""
 
 
@@ -177,8 +188,13 @@ def _differences(case: Json, folder: Path, image: Array) -> Iterator[float]:
             found = found[: wanted.shape[0], : wanted.shape[1]]
         if found.shape != wanted.shape:
             raise ValueError(f"{found.shape} pixels, not {wanted.shape}")
-        worst = float(np.abs(found - wanted).max() / np.abs(wanted).max())
-        yield math.inf if math.isnan(worst) else worst
+        yield _difference(found, wanted)
+
+
+def _difference(found: Array, wanted: Array) -> float:
+    """Return the largest difference over the largest size; infinite in place of NaN."""
+    worst = float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    return math.inf if math.isnan(worst) else worst
 
 
 def main(arguments: list[str] | None = None) -> int:

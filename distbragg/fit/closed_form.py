@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distbragg.fit.parameters import Parameters, triad
+from distbragg.fit.parameters import Parameters
 from distbragg.fit.spot_boxes import Window
 from distbragg.fit.spot_drawing import Drawing
 from distbragg.kernel.closed_model import SpotList, heights
@@ -21,7 +21,7 @@ from distbragg.kernel.model import make_sample, with_factors
 from distbragg.kernel.scene import Scene
 from distbragg.models.beam import Beam
 from distbragg.models.block import unit_cells
-from distbragg.models.build_mosaic import crystal_axes
+from distbragg.models.build_mosaic import frame_of_mosaic
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, components, cross, rotation_about, unit
 from distbragg.physics import arrays
@@ -106,13 +106,13 @@ def _as_tensor(value: Array, like: Tensor) -> Tensor:
 def _mosaic(
     experiment: Experiment, parameters: Parameters, real: Tensor, reciprocal: Tensor
 ) -> Tensor:
-    """Return M at phi = 0, about the axes of the crystal as it is now."""
+    """Return M at phi = 0; where its axes are the crystal's, about them as they are now."""
     crystal, given = experiment.crystal, parameters.mosaic_covariance_deg2
-    axes = _axes(real, reciprocal)
+    own = frame_of_mosaic(crystal)
+    axes = _axes(real, reciprocal) if crystal.mosaic_axes == "crystal" else _tensor(own, real)
     if given is not None:
         about = 0.5 * (given + given.T) * RADIANS_PER_DEGREE**2
     else:
-        own = crystal_axes(triad(crystal.real_space), triad(crystal.reciprocal))
         about = _tensor(own.T @ crystal.mosaic_covariance @ own, real)
         if parameters.mosaic_spread_deg is not None:
             ratio = parameters.mosaic_spread_deg * (RADIANS_PER_DEGREE / crystal.mosaic_spread)

@@ -13,7 +13,7 @@ from distbragg.errors import InputError
 from distbragg.matrices import norm3
 from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.block import is_positive
-from distbragg.models.build_mosaic import crystal_axes
+from distbragg.models.build_mosaic import frame_of_mosaic
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, Triad, cell_of, components
@@ -39,8 +39,8 @@ class Parameters:
         a spread to start from.
     mosaic_covariance_deg2 : (3, 3) tensor, optional
         In closed form, in place of `mosaic_spread_deg`: the covariance of the domains' rotation
-        vectors about the axes of the crystal (x along a, z along c*), degrees²; its symmetric
-        part counts.
+        vectors about the axes of the crystal (x along a, z along c*), or of the laboratory where
+        `crystal.mosaic.axes` says so, degrees²; its symmetric part counts.
     cells : (3,) or (6,) tensor, optional
         Na, Nb, Nc as real numbers; or, for a crystal that may be given a matrix of cells, Na, Nb,
         Nc, Nd, Ne, Nf of N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]].
@@ -186,7 +186,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     panel = experiment.detector.panels[0]
     spread = crystal.mosaic_spread * DEGREES_PER_RADIAN
     centre = beam_centre_m(panel, beam.direction)
-    axes = crystal_axes(triad(crystal.real_space), triad(crystal.reciprocal))
+    axes = frame_of_mosaic(crystal)
     about = axes.T @ crystal.mosaic_covariance @ axes * DEGREES_PER_RADIAN**2
     uneven = bool(np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2) and about.any()
     width = 100.0 * beam.sources.bandwidth

@@ -10,7 +10,12 @@ from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
 from distbragg.models.block import squared, unit_cells
 from distbragg.models.build_beam import beam_size_m
-from distbragg.models.build_mosaic import cap_rotations, mosaic_covariance, mosaic_spread
+from distbragg.models.build_mosaic import (
+    cap_rotations,
+    mosaic_covariance,
+    mosaic_frame,
+    mosaic_spread,
+)
 from distbragg.models.crystal import Crystal
 from distbragg.models.illuminated import illuminated_blocks
 from distbragg.models.rotations import (
@@ -79,6 +84,9 @@ def build_crystal(
         at_rest, spindle = kappa_setting(spec.goniometer.kappa, spindle, beam)
         real, reciprocal = rotated(at_rest, real), rotated(at_rest, reciprocal)
     mosaic = spec.crystal.mosaic
+    phi, oscillation = spindle_angles(spec.goniometer, headers, physics)
+    # One spread is the same about all axes.
+    axes = mosaic.axes if isinstance(mosaic.spread_deg, tuple) else "crystal"
     same = like is not None and physics == like.spec.physics and mosaic is like.spec.crystal.mosaic
     if like is not None and same and mosaic.distribution == "cap" and not mosaic.per_frame:
         known = like.experiment.crystal
@@ -86,11 +94,11 @@ def build_crystal(
         covariance = known.mosaic_covariance
     else:
         spread = mosaic_spread(mosaic, physics)
-        covariance = frozen_float64(mosaic_covariance(mosaic, real, reciprocal))
+        about = mosaic_frame(axes, (real, reciprocal), spindle, oscillation)
+        covariance = frozen_float64(mosaic_covariance(mosaic, about))
         domains = cap_rotations(mosaic, spread, frame, generator)
     cells = _cells(spec.crystal, spec.beam, real, physics)
     form = spot_form(shape, physics, fudge, cells, reciprocal)
-    phi, oscillation = spindle_angles(spec.goniometer, headers, physics)
     return Crystal(
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
@@ -105,6 +113,7 @@ def build_crystal(
         spindle_axis=frozen_float64(spindle),
         mosaic_covariance=covariance,
         oscillation=oscillation,
+        mosaic_axes=axes,
         scale=illuminated_blocks(spec.crystal, spec.beam, cells, _volume(real)),
         cells_beside=tuple(cells[3:]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import Final
@@ -10,7 +11,7 @@ import numpy as np
 
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
-from distbragg.matrices import covariance_root3, matmul3, singular_values3, transposed
+from distbragg.matrices import covariance_root3, matmul3, norm3, singular_values3, transposed
 from distbragg.models.crystal import Crystal
 from distbragg.models.rotations import Ran1, cap_domains, fold_seed, gaussian_domains
 from distbragg.models.steps import exact_count, resolve_domains
@@ -18,12 +19,14 @@ from distbragg.models.vectors import (
     Float64Array,
     Physics,
     Triad,
+    Vector,
     components,
     cross,
     frozen_float64,
     rotation_about,
     unit,
 )
+from distbragg.read.rotations import read_rotations
 from distbragg.spec.crystal import MosaicSpec
 from distbragg.units import deg_to_rad
 
@@ -40,6 +43,8 @@ def mosaic_spread(spec: MosaicSpec, physics: Physics) -> float:
     """Return the spread, rad; of a normal distribution the largest standard deviation."""
     if physics == "exact":
         exact_count(spec.domains, "crystal.mosaic.domains")
+    if spec.matrices_file is not None:
+        return _spread_of(given_domains(spec, physics))
     given = spec.spread_deg or 0.0
     if not isinstance(given, tuple):
         largest = given
@@ -56,18 +61,57 @@ def mosaic_spread(spec: MosaicSpec, physics: Physics) -> float:
     return resolve_domains(deg_to_rad(largest), spec.domains)[0]
 
 
-def mosaic_covariance(spec: MosaicSpec, real: Triad, reciprocal: Triad) -> Float64Array:
+def given_domains(spec: MosaicSpec, physics: Physics) -> Float64Array:
+    """Return the domains of `matrices_file`, (domains, 3, 3)."""
+    field = "crystal.mosaic.matrices_file"
+    if physics == "nanobragg":
+        problem = "the C program draws its domains"
+        raise InputError(problem, field=field, remedy="set physics: exact")
+    return frozen_float64(read_rotations(spec.matrices_file or ""))
+
+
+def _spread_of(rotations: Float64Array) -> float:
+    """Return the root mean square of the components of all rotation vectors, rad."""
+    traces = rotations[:, 0, 0] + rotations[:, 1, 1] + rotations[:, 2, 2]
+    off = rotations - transposed(rotations)
+    sine = 0.5 * norm3(np.stack([off[:, 2, 1], off[:, 0, 2], off[:, 1, 0]], axis=1))
+    angles = np.arctan2(sine, 0.5 * (traces - 1.0))
+    return math.sqrt(math.fsum((angles * angles).tolist()) / (3.0 * len(rotations)))
+
+
+def mosaic_frame(
+    axes: str, lattice: tuple[Triad, Triad], spindle: Vector, oscillation: tuple[float, float]
+) -> Float64Array:
+    """Return the axes that `mosaic_covariance` is given about, at phi = 0: columns of (3, 3).
+
+    `axes` are those of the `crystal`, of vectors a, b, c and a*, b*, c*; or the `laboratory`'s,
+    turned back from the middle of the oscillation.
+    """
+    if axes == "crystal":
+        return crystal_axes(*lattice)
+    angle = 0.5 * (oscillation[0] + oscillation[1])
+    return transposed(rotation_about(spindle, angle)) if angle else np.eye(3)
+
+
+def frame_of_mosaic(crystal: Crystal) -> Float64Array:
+    """Return `mosaic_frame` of a crystal as it was resolved."""
+    lattice = _triad(crystal.real_space), _triad(crystal.reciprocal)
+    spindle = components(crystal.spindle_axis)
+    return mosaic_frame(crystal.mosaic_axes, lattice, spindle, crystal.oscillation)
+
+
+def mosaic_covariance(spec: MosaicSpec, axes: Float64Array) -> Float64Array:
     """Return M of `Crystal.mosaic_covariance`, rad².
 
-    M = A Mc Aᵀ, where Mc is the covariance about the axes of the crystal, diag(σ²) where standard
-    deviations are given, and the columns of A are these axes.
+    M = A Mc Aᵀ, where Mc is the covariance about the axes that it is given about, diag(σ²) where
+    standard deviations are given, and the columns of A are these axes.
     """
     if spec.distribution != "gaussian" or not spec.spread_deg:
         return np.zeros((3, 3))
     if not isinstance(spec.spread_deg, tuple):
         spread = deg_to_rad(spec.spread_deg)
         return spread * spread * np.eye(3)
-    root = matmul3(crystal_axes(real, reciprocal), _root(spec))
+    root = matmul3(axes, _root(spec))
     return matmul3(root, transposed(root))
 
 
@@ -79,13 +123,18 @@ def crystal_axes(real: Triad, reciprocal: Triad) -> Float64Array:
 
 
 def _root(spec: MosaicSpec) -> Float64Array:
-    """Return L of ω = L z about the axes of the crystal, (3, 3) rad: Mc = L Lᵀ."""
+    """Return L of ω = L z about the axes that it is given about, (3, 3) rad: Mc = L Lᵀ."""
     given = np.array(spec.spread_deg, dtype=np.float64)
     return deg_to_rad(1.0) * (np.diag(given) if given.ndim == 1 else covariance_root3(given))
 
 
 def cap_rotations(spec: MosaicSpec, spread: float, frame: int, generator: Ran1) -> Float64Array:
-    """Return the domains within a cap, (domains, 3, 3); the aligned one of another distribution."""
+    """Return the domains within a cap, or those given, (domains, 3, 3).
+
+    Of another distribution it is the aligned one.
+    """
+    if spec.matrices_file is not None:
+        return given_domains(spec, "exact")
     if spread == 0.0 or spec.distribution != "cap":
         return _ALIGNED
     _, count = resolve_domains(spread, spec.domains)
@@ -100,16 +149,14 @@ def cap_rotations(spec: MosaicSpec, spread: float, frame: int, generator: Ran1) 
 def with_normal_domains(crystal: Crystal, spec: MosaicSpec, frame: int) -> Crystal:
     """Return the crystal with domains drawn from a normal distribution where it has one.
 
-    A spread that differs by axis turns with the crystal: domains are drawn about the axes as they
-    stand in the middle of the oscillation.
+    A spread that differs by axis is about the axes as they stand in the middle of the oscillation.
     """
     if crystal.mosaic_spread == 0.0 or spec.distribution != "gaussian":
         return crystal
     _, count = resolve_domains(crystal.mosaic_spread, spec.domains)
     width: float | tuple[float, ...] = crystal.mosaic_spread
     if isinstance(spec.spread_deg, tuple):
-        real, reciprocal = _triad(crystal.real_space), _triad(crystal.reciprocal)
-        root = matmul3(crystal_axes(real, reciprocal), _root(spec))
+        root = matmul3(frame_of_mosaic(crystal), _root(spec))
         if angle := middle(crystal):
             root = matmul3(rotation_about(components(crystal.spindle_axis), angle), root)
         width = tuple(root.ravel().tolist())

@@ -29,7 +29,9 @@ class Crystal:
     fudge: float
     spot_form: Float64Array  # (3, 3)
     mosaic_spread: float  # rad
-    mosaic_rotations: Float64Array  # (domains, 3, 3), applied after the spindle; first the identity
+    mosaic_rotations: (
+        Float64Array  # (domains, 3, 3), applied after the spindle; first the identity unless given
+    )
     phi: Float64Array  # (phi steps,), rad
     spindle_axis: Float64Array  # (3,), unit
     mosaic_covariance: Float64Array = field(default_factory=lambda: frozen_float64([[0.0] * 3] * 3))
@@ -39,6 +41,9 @@ class Crystal:
     """rad: the least and the largest angle of the spindle during the frame."""
     scale: float = field(default=1.0, metadata=WHERE_GIVEN)
     """Blocks of Na Nb Nc cells that the beam illuminates: times the intensity of one block."""
+    mosaic_axes: str = field(default="crystal", metadata=WHERE_GIVEN)
+    """Whether `mosaic_covariance` turns with the crystal, or is the `laboratory`'s: that of the
+    middle of `oscillation` turned back to phi = 0."""
     cells_beside: tuple[float, ...] = field(default=(), metadata=WHERE_GIVEN)
     """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`models.block`); empty where it has none."""
 

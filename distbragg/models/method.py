@@ -112,7 +112,11 @@ def _obstacles(
         names = [row.name for row in SHAPES.values() if row.transform == "gaussian"]
         problem = f"the transform of crystal.shape: {crystal.shape} is no Gaussian"
         yield _Obstacle("crystal.shape", problem, f"set crystal.shape: {' or '.join(names)}")
-    if spec.crystal.mosaic.distribution != "gaussian" and crystal.mosaic_spread > 0.0:
+    if spec.crystal.mosaic.matrices_file is not None:
+        field = "crystal.mosaic.matrices_file"
+        remedy = "leave it out and give a spread_deg of crystal.mosaic.distribution: gaussian"
+        yield _Obstacle(field, "mosaic domains are given one by one", remedy)
+    elif spec.crystal.mosaic.distribution != "gaussian" and crystal.mosaic_spread > 0.0:
         field = "crystal.mosaic.distribution"
         yield _Obstacle(field, "mosaic domains fill a cap", f"set {field}: gaussian")
     if interpolated:

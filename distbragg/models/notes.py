@@ -335,7 +335,8 @@ def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValu
         yield "crystal.illuminated_blocks", "1"
     if experiment.sampling.method == "closed_form":
         return  # which takes neither domains nor steps
-    if experiment.crystal.mosaic_spread > 0.0 and crystal.mosaic.domains is None:
+    drawn = experiment.crystal.mosaic_spread > 0.0 and crystal.mosaic.matrices_file is None
+    if drawn and crystal.mosaic.domains is None:
         yield "crystal.mosaic.domains", f"{experiment.crystal.mosaic_rotations.shape[0]}"
     width = goniometer.oscillation_deg
     turns = headers.oscillation if width is None else width

@@ -141,7 +141,13 @@ class MosaicSpec(SpecModel):
     `gaussian` the rotation vectors are normally distributed. `spread_deg` is then the standard
     deviation about every axis; or three of them, about x (along a), y (completing the others) and z
     (along c*) of the crystal; or their covariance about these axes, in deg²: three rows of
-    three, or nine numbers. `sampling.method` says whether such domains are drawn.
+    three, or nine numbers. `axes: laboratory` takes them about the laboratory's x, y, z instead, as
+    the crystal stands in the middle of the frame's rotation. `sampling.method` says whether such
+    domains are drawn.
+
+    `matrices_file` gives the domains themselves, none of which is drawn: rotation matrices that
+    act after the spindle, equally weighted, of an `.npy` array (n, 3, 3) or nine numbers a line,
+    rows first.
     """
 
     spread_deg: Spread | None = None
@@ -149,6 +155,8 @@ class MosaicSpec(SpecModel):
     seed: GeneratorSeed | None = None
     distribution: Literal["cap", "gaussian"] = "cap"
     per_frame: bool = False
+    axes: Literal["crystal", "laboratory"] = "crystal"
+    matrices_file: FilePath | None = None
 
     @model_validator(mode="after")
     def _check_mosaic(self) -> Self:
@@ -156,6 +164,11 @@ class MosaicSpec(SpecModel):
             problem = "a cap has one spread, the same about all axes"
             remedy = "set crystal.mosaic.distribution: gaussian, or give one number"
             raise refusal(problem, field="spread_deg", remedy=remedy)
+        if self.matrices_file is not None:
+            problem, remedy = "given beside matrices_file", "the domains of the file are all"
+            self.refuse_given(problem, "spread_deg", "domains", "seed", remedy=remedy)
+            if self.distribution != "cap":
+                raise refusal(problem, field="distribution", remedy=remedy)
         return self
 
 

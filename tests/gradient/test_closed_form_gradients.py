@@ -22,6 +22,10 @@ from tests.tolerances import GRADIENT_EPSILON, GRADIENT_OF_FIT, GRADIENT_RELATIV
 
 NORMAL = {"distribution": "gaussian"}
 UNEVEN = {"crystal": {"mosaic": {**NORMAL, "spread_deg": [0.5, 0.2, 0.3]}}}
+LABORATORY = {
+    "crystal": {"mosaic": {**NORMAL, "spread_deg": [0.5, 0.2, 0.3], "axes": "laboratory"}},
+    "goniometer": {"phi_deg": 30.0},
+}
 MATRIX = {"crystal": {"cells": [12, 11, 10, 2, -1, 1.5]}}
 TURN = {"goniometer": {"phi_deg": 10.0, "oscillation_deg": 1.0}}
 BEAM = {"beam": {"bandwidth_percent": 0.5, "divergence_mrad": [2.0, 1.0]}}
@@ -81,14 +85,15 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
         LINES,
         {"crystal": {"shape": "gauss_star"}},
         MATRIX,
+        LABORATORY,
         {"sampling": {"oversample": 2}},
         {"detector": {"sensor": SENSOR}},
         # By points: over an area the kernel follows the plane that touches the surface.
         {"detector": {"curved": True, "sensor": SENSOR}, "sampling": {"oversample": 2}},
     ],
     ids=[
-        *("still", "uneven", "turn", "parts", "beam", "lines", "star", "matrix", "oversample"),
-        *("layers", "curved"),
+        *("still", "uneven", "turn", "parts", "beam", "lines", "star", "matrix"),
+        *("laboratory", "oversample", "layers", "curved"),
     ],
 )
 def test_equals_the_kernel(changes: dict[str, Any]) -> None:
@@ -111,6 +116,8 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         ("mosaic_spread_deg", {}),
         ("mosaic_spread_deg", TURN),
         ("mosaic_covariance_deg2", UNEVEN),
+        ("mosaic_covariance_deg2", LABORATORY),
+        ("misset_deg", LABORATORY),
         ("cells", {}),
         ("cells", {"crystal": {"shape": "gauss_star"}}),
         ("cells", MATRIX),

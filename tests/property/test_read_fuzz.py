@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from distbragg.errors import InputError
 from distbragg.read.geometry.read import read_geometry
 from distbragg.read.hkl import read_hkl
+from distbragg.read.rotations import read_rotations
 from distbragg.read.smv import read_mask, read_smv_header
 from distbragg.read.spectrum import read_spectrum
 from distbragg.read.structure_factors import file_cell, read_structure_factors
@@ -153,6 +154,7 @@ CASES = {
     "sources": (read_source_table, "a.txt", b"-10 0 0 1 1e-10\n-10 0.1 0 3 1.1e-10\n"),
     "spectrum": (read_spectrum, "a.csv", b"energy_ev,weight\n12000,1\n12100,2\n"),
     "matrix": (read_matrix, "a.mat", b"0.02 0 0\n0 0.04 0\n0 0 0.05\n"),
+    "rotations": (read_rotations, "a.txt", b"1 0 0 0 1 0 0 0 1\n0 1 0 -1 0 0 0 0 1\n"),
     "stol": (read_stol, "a.stol", b"0 14\n0.5 9\n1 3\n"),
     "smv": (read_smv_header, "a.img", SMV),
     "mask": (read_mask, "a.img", SMV),

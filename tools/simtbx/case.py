@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 import distbragg as db
 from tools.simtbx.optics import (
@@ -59,7 +60,8 @@ class Case:
         self.scene: Json = case["scene"]
         self.beam: Json = self.scene["beam"]
         self.panels: list[Json] = self.scene["panels"]
-        self.formula: str = case["formula"]
+        # M1 makes the matrices, which the case lists.
+        self.formula: str = case["formula"].removesuffix("+M1")
         self.sub: int = self.scene["oversample"]
         self.polarized = not self.scene.get("nopolar", False)
         self.point = bool(self.scene.get("point_pixel", False))
@@ -98,6 +100,14 @@ class Case:
         """
         total = math.fsum(item["weight"] for item in self.sources)
         return total / (len(self.sources) * self.layers if self.formula == "D1" else 1)
+
+    def bare(self) -> Json:
+        """Return the specification whose image `dressed` makes the case's, of formula D1."""
+        return self._unpolarized()
+
+    def dressed(self, image: Array) -> Array:
+        """Return an image of `bare`, or its derivative, with what else the case's holds."""
+        return self.weight() * image * self._polarization_of_pixel()
 
     def _by_formula(self) -> Array:
         if self.formula == "B1":
@@ -174,13 +184,16 @@ class Case:
             "shape": shape,
             "fudge": crystal["fudge"] * fudge,
         }
+        if self.scene["mosaic_matrices"] is not None:
+            matrices = str(self.folder / self.scene["mosaic_matrices"])
+            spec["crystal"]["mosaic"] = {"matrices_file": matrices}
         spec["structure_factors"] = {
             "file": self._file("p1.hkl", self._reflection_lines()),
             "default_f_electrons": crystal["default_F"],
             "interpolate": False,
         }
         spindle = self.scene["spindle"]
-        if spindle is not None:
+        if spindle is not None and not self.case.get("rotate_before_U"):
             phi = spindle["phi_deg"]
             step = phi[1] - phi[0] if len(phi) > 1 else 0.0
             # distbragg takes the middle of each step, the case lists the angles themselves.
@@ -199,8 +212,15 @@ class Case:
         return spec
 
     def _turn(self) -> Array:
-        """Product Rx Ry Rz of diffBragg, which turn by minus their angles."""
+        """Return what diffBragg turns the crystal by: Rx Ry Rz by minus their angles.
+
+        It turns about the spindle before U orients the crystal (defect F5): by U R U⁻¹.
+        """
         turn = np.eye(3)
+        if self.case.get("rotate_before_U"):
+            spindle, own = self.scene["spindle"], np.array(self.case["U"]).reshape(3, 3)
+            angle = math.radians(spindle["phi_deg"][0]) * np.array(spindle["axis"])
+            turn = own @ Rotation.from_rotvec(angle).as_matrix() @ own.T
         for axis, angle in enumerate(self.case.get("rot_rad", ())):
             first, second = (axis + 1) % 3, (axis + 2) % 3
             single = np.eye(3)
