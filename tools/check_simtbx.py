@@ -33,12 +33,12 @@ from distbragg.errors import DistbraggError
 from tools.simtbx.case import SHAPES, Case
 from tools.simtbx.derivatives import derivative, known
 from tools.simtbx.optics import Array, Json
+from tools.simtbx.recorded import KINDS, point_spread
 
-TOLERANCES: Final = dict.fromkeys("acdefg", 1e-6)
+TOLERANCES: Final = dict.fromkeys("abcdefg", 1e-6)
 """Largest difference relative to the maximum of the image, by group."""
 
 ABSENT: Final = {
-    "psf": "no point spread of the kinds of simtbx",
     "noise": "no noise but photon counting, and no generator of simtbx",
     "levels": "no noise but photon counting, and no generator of simtbx",
     "no_Nabc_scale": "no spot without the height of its crystal",
@@ -55,7 +55,7 @@ SCENE_KEYS: Final = frozenset(
 USED_KEYS: Final = frozenset(
     {"name", "group", "formula", "scene", "results", "amorphous", "source", "N_def"}
     | {"omega_at_centre", "lambda_coefficients", "rot_rad", "rotate_before_U", "U", "eta_deg"}
-    | {"mosaic_spread_deg", "transform_eta", "dU_deta_file"}
+    | {"mosaic_spread_deg", "transform_eta", "dU_deta_file", "input", "psf"}
 )
 """What a case is built from; where it falls short, its other keys are named."""
 TEXT_KEYS: Final = frozenset(
@@ -89,6 +89,9 @@ def why_absent(case: Json) -> str:
         return asked[0]
     if not list(_compared(case)):
         return "no image to compare"
+    if case["formula"] == "P1":
+        known_kind = case["psf"]["type"] in KINDS
+        return "" if known_kind else f"no point spread of the kind {case['psf']['type']}"
     if case["formula"].removesuffix("+M1") not in FORMULAS:
         return f"formula {case['formula']} is not known to this tool"
     return _why_scene_absent(case, scene)
@@ -142,17 +145,7 @@ def check(case: Json, folder: Path) -> Outcome:
         if reason:
             return Outcome(name, group, "absent", None, reason)
         with tempfile.TemporaryDirectory(prefix="check-simtbx-") as scratch:
-            made = Case(case, folder, Path(scratch))
-            worst = max(
-                [
-                    *_differences(case, folder, made.render()),
-                    *(
-                        _difference(derivative(made, name), np.load(folder / result["file"]))
-                        for name, result in case["results"].items()
-                        if known(name)
-                    ),
-                ]
-            )
+            worst = _worst(case, folder, Path(scratch))
     except (DistbraggError, ValueError, OSError) as error:
         return Outcome(name, group, "FAIL", None, f"refused: {error}".splitlines()[0])
     except (KeyError, IndexError) as error:
@@ -160,6 +153,19 @@ def check(case: Json, folder: Path) -> Outcome:
     if worst <= TOLERANCES.get(group, 1e-6):
         return Outcome(name, group, "pass", worst, _not_compared(case))
     return Outcome(name, group, "FAIL", worst, _unused(case))
+
+
+def _worst(case: Json, folder: Path, scratch: Path) -> float:
+    """Build and render; return the largest difference of all images."""
+    if case["formula"] == "P1":
+        return max(_differences(case, folder, point_spread(case, folder, scratch)))
+    made = Case(case, folder, scratch)
+    derivatives = (
+        _difference(derivative(made, name), np.load(folder / result["file"]))
+        for name, result in case["results"].items()
+        if known(name)
+    )
+    return max([*_differences(case, folder, made.render()), *derivatives])
 
 
 def _not_compared(case: Json) -> str:
@@ -175,7 +181,7 @@ def _not_compared(case: Json) -> str:
 def _unused(case: Json) -> str:
     """Name what the case says and this tool does not use: it may be what is missing."""
     keys = sorted(set(case) - USED_KEYS - TEXT_KEYS)
-    keys += [f"scene.{key}" for key in sorted(set(case["scene"]) - SCENE_KEYS)]
+    keys += [f"scene.{key}" for key in sorted(set(case.get("scene", ())) - SCENE_KEYS)]
     return f"not used: {', '.join(keys)}" if keys else ""
 
 

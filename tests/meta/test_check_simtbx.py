@@ -162,3 +162,29 @@ def test_it_runs_as_a_file_from_anywhere(tmp_path):
         check=False,
     )
     assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "0 pass, 0 fall short, 1 absent")
+
+
+def test_point_spread_is_compared_without_the_defects(tmp_path):
+    photons = np.zeros((9, 11))
+    photons[4, 9] = 100.0
+    np.save(tmp_path / "in.npy", photons)
+    # A fibre of g = 0.652383 pixels: the middle takes 4 atan(0.25/(g sqrt(g² + 0.5)))/2π.
+    g = 0.652383013252053
+
+    def corner(x: float, y: float) -> float:
+        return float(np.arctan(x * y / (g * np.sqrt(g * g + x * x + y * y))) / (2.0 * np.pi))
+
+    middle = 4.0 * corner(0.5, 0.5)
+    beside = 2.0 * (corner(1.5, 0.5) - corner(0.5, 0.5))
+    image = np.full((9, 11), 100.0 * g / np.hypot(g, 1.0) / 99.0)
+    image[4, 9] += 100.0 * middle
+    for slow, fast in ((3, 9), (5, 9), (4, 8), (4, 10)):
+        image[slow, fast] += 100.0 * beside
+    np.save(tmp_path / "out.npy", image)
+    psf = {"type": "fiber", "fwhm_pixels": 1.0, "radius_pixels": 1}
+    case = {"name": "psf", "group": "b", "formula": "P1", "input": "in.npy", "psf": psf}
+    case["results"] = {"image": {"file": "out.npy"}}
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": [case]}), encoding="utf-8")
+    assert main([str(tmp_path)]) == 0
+    np.save(tmp_path / "out.npy", image + 1e-4)
+    assert main([str(tmp_path)]) == 1
