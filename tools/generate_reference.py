@@ -163,17 +163,22 @@ def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
     """Yield one section for a model and those of the models inside it."""
     nested: list[tuple[type[BaseModel], str]] = []
     rows: list[str] = []
+    described = any(field.description for field in model.model_fields.values())
     for name, field in model.model_fields.items():
         inner = _model_of(field.annotation)
         if inner is None:
-            rows.append(f"| `{name}` | {_type(field)} | {_default(field)} |")
+            meaning = f" {field.description or ''} |" if described else ""
+            rows.append(f"| `{name}` | {_type(field)} | {_default(field)} |{meaning}")
         else:
             many = "[]" if typing.get_origin(field.annotation) is tuple else ""
             nested.append((inner, f"{path}.{name}{many}" if path else f"{name}{many}"))
     title = f"`{path}`" if path else "Top level"
     yield f"## {title}\n\n{_summary(model)}\n"
     if rows:
-        yield "\n".join(["| Field | Type | Default |", "|---|---|---|", *rows]) + "\n"
+        heads = "| Field | Type | Default |", "|---|---|---|"
+        if described:
+            heads = f"{heads[0]} Meaning |", f"{heads[1]}---|"
+        yield "\n".join([*heads, *rows]) + "\n"
     for inner, inner_path in nested:
         yield from _sections(inner, inner_path)
 

@@ -27,10 +27,7 @@ _OF_FILE: Final = ("file", "file_sum")
 
 def with_point_spread(detector: Detector, spec: DetectorSpec) -> Detector:
     """Return the detector with the point spread of each panel; the same one where none has any."""
-    written = [spec.point_spread] * len(detector.panels)
-    if spec.panels is not None:
-        whole = spec.point_spread.model_dump(exclude_none=True)
-        written = [_merged(whole, panel.point_spread) for panel in spec.panels]
+    written = written_spreads(spec, len(detector.panels))
     spreads = [
         point_spread(one, panel) for one, panel in zip(written, detector.panels, strict=True)
     ]
@@ -42,6 +39,14 @@ def with_point_spread(detector: Detector, spec: DetectorSpec) -> Detector:
             for panel, one in zip(detector.panels, spreads, strict=True)
         )
     )
+
+
+def written_spreads(spec: DetectorSpec, panels: int) -> list[PointSpreadSpec]:
+    """Return what is written of the point spread of each panel, its own fields first."""
+    if spec.panels is None:
+        return [spec.point_spread] * panels
+    whole = spec.point_spread.model_dump(exclude_none=True)
+    return [_merged(whole, panel.point_spread) for panel in spec.panels]
 
 
 def _merged(whole: dict[str, object], own: PointSpreadSpec) -> PointSpreadSpec:

@@ -15,7 +15,7 @@ import numpy as np
 from distbragg.models.beam_spot import beam_spot
 from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
 from distbragg.models.build_panels import with_preset
-from distbragg.models.build_point_spread import file_sum
+from distbragg.models.build_point_spread import file_sum, written_spreads
 from distbragg.models.conventions import CONVENTIONS, convention_of
 from distbragg.models.doubts import Lines, doubts
 from distbragg.models.experiment import Experiment
@@ -130,10 +130,11 @@ def _of_files(
     if spec.beam.spectrum is not None and spec.beam.source_file is None:
         spectrum = resolve_spectrum(spec.beam.spectrum)
         yield from () if spectrum is None else spectrum.notes
-    shares = spec.detector.point_spread
-    if shares.file is not None and shares.file_sum is None:
-        said = f"the shares add up to {file_sum(shares.file):.6g}"
-        yield Note("note", shares.file, f"{said}; the rest of 1 is spread evenly")
+    panels = spec.detector.panels or ()
+    for written in (spec.detector.point_spread, *(panel.point_spread for panel in panels)):
+        if written.file is not None and written.file_sum is None:
+            said = f"the shares add up to {file_sum(written.file):.6g}"
+            yield Note("note", written.file, f"{said}; the rest of 1 is spread evenly")
 
 
 def _transparent_sensor(spec: SensorSpec, geometry: FileGeometry) -> str:
@@ -382,6 +383,11 @@ def _stand_ins_of_detector(
                 yield f"detector.pixels_{side}", f"{panel.pixels[index]}"
     if panel.sensor.absorbs and detector.sensor.layers is None:
         yield "detector.sensor.layers", f"{panel.sensor.count}"
-    spread = panel.point_spread
-    if spread is not None and spread.kind != "file" and detector.point_spread.radius_px is None:
-        yield "detector.point_spread.radius_px", f"{spread.radius}"
+    spreads = written_spreads(detector, len(experiment.detector.panels))
+    radii = {
+        f"{one.point_spread.radius}"
+        for one, written in zip(experiment.detector.panels, spreads, strict=True)
+        if one.point_spread is not None and written.kind != "file" and written.radius_px is None
+    }
+    if radii:
+        yield "detector.point_spread.radius_px", " or ".join(sorted(radii, key=int))

@@ -91,6 +91,8 @@ def test_panels_have_point_spreads_of_their_own() -> None:
     radii = [one.radius for one in spreads if one is not None]
     assert radii == [7, 7, 7, 5]
     assert all(one.edges_lost for one in spreads if one is not None)
+    notes = build({"panels": panels}, kind="gauss", fwhm_um=300, radius_px=7).notes
+    assert any("detector.point_spread.radius_px = 5" in str(note) for note in notes)
 
 
 @pytest.mark.spec("PSF-5")
