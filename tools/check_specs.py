@@ -20,8 +20,12 @@ from itertools import pairwise
 from pathlib import Path
 
 CLAUSE_HEADING = re.compile(r"^### (?P<id>[A-Z]{3}-\d+) (?P<title>\S.*)$")
-CLAUSE_MENTION = re.compile(r"\b(?:UNI|GEO|CON|CRY|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b")
-PHYSICS = frozenset({"crystal.md", "geometry.md", "mosaicity.md", "sampling.md", "scaling.md"})
+CLAUSE_MENTION = re.compile(
+    r"\b(?:UNI|GEO|CON|CRY|LAT|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b"
+)
+PHYSICS = frozenset(
+    {"crystal.md", "geometry.md", "lattices.md", "mosaicity.md", "sampling.md", "scaling.md"}
+)
 """Files whose clauses say what a rendered pixel is."""
 
 EVERY_KERNEL = "tests/clauses/"

@@ -12,6 +12,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.tile import TileSum, active_positions
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
+from distbragg.physics.lattices import Lattice, lattices_of
 from distbragg.plan.frame import SourceChunk, Tile, sums_are_scaled
 
 
@@ -32,7 +33,8 @@ class TilePhotons:
 
 def finishes_in_kernel(experiment: Experiment, options: KernelOptions) -> bool:
     """Whether `native.render_photons` can make the photons, or counts, of a frame."""
-    return sums_are_scaled(experiment) and options.kernel == "native"
+    alone = not experiment.others
+    return alone and sums_are_scaled(experiment) and options.kernel == "native"
 
 
 def render_tile(
@@ -64,9 +66,42 @@ def sum_tile(
 ) -> TileSum:
     """Return what `render_tile` does, with a bound of what was left out within the tolerance.
 
-    Only the native kernel leaves anything out. `in_place` leaves the sum on a GPU where the kernel
-    has made it there: it is then merged and finished on the device, and does not leave the process.
+    Lattices are added one after another, in their order. Only the native kernel leaves anything
+    out. `in_place` leaves the sum on a GPU where the kernel has made it there: it is then merged
+    and finished on the device, and does not leave the process.
     """
+    first, *others = (
+        _sum_lattice(lattice, panel, tile, chunk, options, in_place=in_place)
+        for lattice in lattices_of(experiment)
+    )
+    for other in others:
+        first = first.plus(other)
+    return first
+
+
+def _sum_lattice(
+    lattice: Lattice,
+    panel: int,
+    tile: Tile,
+    chunk: SourceChunk,
+    options: KernelOptions,
+    *,
+    in_place: bool,
+) -> TileSum:
+    """Return the sum of one lattice, in the unit of its frame's."""
+    summed = _sum_alone(lattice.experiment, panel, tile, chunk, options, in_place=in_place)
+    return summed if lattice.share == 1.0 else summed.scaled(lattice.share)
+
+
+def _sum_alone(
+    experiment: Experiment,
+    panel: int,
+    tile: Tile,
+    chunk: SourceChunk,
+    options: KernelOptions,
+    *,
+    in_place: bool,
+) -> TileSum:
     if options.kernel == "native":
         return native.render_sum(experiment, panel, tile, chunk, options)
     if experiment.sampling.method == "closed_form":
@@ -93,6 +128,6 @@ def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChu
     view = experiment.detector.panels[panel]
     active = tile.pixels if view.fully_active else int(active_positions(view, tile).size)
     sources = len(experiment.beam.sources.wavelength[chunk.start : chunk.stop])
-    orientations = len(experiment.crystal.phi) * len(experiment.crystal.mosaic_rotations)
+    orientations = sum(len(one.phi) * len(one.mosaic_rotations) for one in experiment.lattices)
     samples = experiment.sampling.oversample**2 * len(view.sensor.position)
     return active * sources * orientations * samples

@@ -69,6 +69,11 @@ class DeviceSum:
 
     def __iadd__(self, other: DeviceSum) -> DeviceSum:
         self.values += other.values
+        self.seconds += other.seconds
+        return self
+
+    def __imul__(self, factor: float) -> DeviceSum:
+        self.values *= factor
         return self
 
     def to_host(self) -> Float64Array:
@@ -90,6 +95,19 @@ class TileSum:
     that `finalize_tile` may still apply; 0 where no tolerance is set."""
     evaluated: int | None = None
     """Steps that the tolerance did not leave out; None where all were taken."""
+
+    def plus(self, other: TileSum) -> TileSum:
+        """Return the sum with that of another lattice, added in its place."""
+        numerator: Any = self.numerator
+        numerator += other.numerator
+        steps = [part.evaluated for part in (self, other) if part.evaluated is not None]
+        return TileSum(numerator, self.skipped + other.skipped, sum(steps) if steps else None)
+
+    def scaled(self, factor: float) -> TileSum:
+        """Return the sum times a factor, in its place."""
+        numerator: Any = self.numerator
+        numerator *= factor
+        return TileSum(numerator, self.skipped * factor, self.evaluated)
 
     def on_host(self) -> Float64Array:
         """Return the numerator as a numpy array, from wherever it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,7 +19,7 @@ from distbragg.models.beam import Beam
 from distbragg.models.build_beam import beam_size_m, build_beam
 from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
-from distbragg.models.build_mosaic import averaged, with_normal_domains
+from distbragg.models.build_lattices import Lattice, build_lattices
 from distbragg.models.build_point_spread import with_point_spread
 from distbragg.models.build_reflections import build_reflections, reflections_key
 from distbragg.models.build_response import build_response
@@ -81,7 +82,8 @@ def resolve(
         A table built before for the same structure-factor fields (`reflections_key`); read
         from the spec's file where not given. Whether it is interpolated is decided here.
     frame : int
-        Index of the frame in its sweep; enters the seed of `mosaic.per_frame` alone.
+        Index of the frame in its sweep; enters the seed of `mosaic.per_frame` and of drawn
+        lattices alone.
     like : Resolved, optional
         Another frame of the same sweep, of which is taken over what nothing that differs
         decides: beam and detector, background, reflections. The result is the same, sooner.
@@ -100,16 +102,15 @@ def resolve(
     else:
         beam, detector = shared.experiment.beam, shared.experiment.detector
     crystal = build_crystal(spec, setting, beam.wavelength, frame, like)
+    lattices = [Lattice(spec, crystal), *build_lattices(spec, setting, beam.wavelength, frame)]
     if spec.physics == "exact":
-        _check_indices(crystal, beam)
+        for lattice in lattices:
+            _check_indices(lattice.crystal, beam)
     table = build_reflections(spec) if reflections is None else reflections
     interpolate = _resolve_interpolation(spec, table, crystal)
     noted = reflections is None if checked is None else checked
-    chosen = _choice(spec, crystal, None if noted else like, interpolated=interpolate)
-    if chosen.method == "closed_form":
-        crystal = averaged(crystal)
-    elif spec.crystal.mosaic.distribution == "gaussian":
-        crystal = with_normal_domains(crystal, spec.crystal.mosaic, frame)
+    chosen = _choice(lattices, None if noted else like, interpolated=interpolate)
+    crystal, *others = (lattice.by(chosen.method, frame) for lattice in lattices)
     if table.interpolate != interpolate:
         table = replace(table, interpolate=interpolate)
     same = like is not None and spec.physics == like.spec.physics and spec.beam is like.spec.beam
@@ -123,10 +124,11 @@ def resolve(
         crystal=crystal,
         reflections=table,
         detector=detector,
-        sampling=_build_sampling(spec, beam, crystal, detector, chosen.method),
+        sampling=_build_sampling(spec, beam, (crystal, *others), detector, chosen.method),
         background=background,
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
         response=build_response(spec),
+        others=tuple(others),
     )
     if noted:
         notes = notes_of(spec, experiment, setting)
@@ -134,10 +136,12 @@ def resolve(
     return Resolved(spec, experiment, setting)
 
 
-def _choice(
-    spec: ExperimentSpec, crystal: Crystal, like: Resolved | None, *, interpolated: bool
-) -> Choice:
-    """Choose the method of a frame: that of another where nothing that decides it differs."""
+def _choice(lattices: Sequence[Lattice], like: Resolved | None, *, interpolated: bool) -> Choice:
+    """Choose the method of a frame: that of another where nothing that decides it differs.
+
+    Lattices are summed by one method: in closed form where all of them can be.
+    """
+    spec, crystal = lattices[0]
     if (
         like is not None
         and spec.physics == like.spec.physics
@@ -145,12 +149,14 @@ def _choice(
         and spec.sampling is like.spec.sampling
         and spec.output is like.spec.output
         and spec.crystal.mosaic is like.spec.crystal.mosaic
+        and spec.crystal.lattices is like.spec.crystal.lattices
         and spec.goniometer is like.spec.goniometer
         and crystal.shape == like.experiment.crystal.shape
         and interpolated == like.experiment.reflections.interpolate
     ):
         return Choice(like.experiment.sampling.method)
-    return choose_method(spec, crystal, interpolated=interpolated)
+    choices = [choose_method(*lattice, interpolated=interpolated) for lattice in lattices]
+    return next((choice for choice in choices if choice.method == "sampled"), choices[0])
 
 
 def _same_geometry(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
@@ -184,7 +190,11 @@ def _check_indices(crystal: Crystal, beam: Beam) -> None:
 
 
 def _build_sampling(
-    spec: ExperimentSpec, beam: Beam, crystal: Crystal, detector: Detector, method: Method
+    spec: ExperimentSpec,
+    beam: Beam,
+    crystals: tuple[Crystal, ...],
+    detector: Detector,
+    method: Method,
 ) -> Sampling:
     """Resolve oversampling and which corrections are per sample."""
     asked, exact = spec.sampling, spec.physics == "exact"
@@ -192,7 +202,7 @@ def _build_sampling(
     if oversample == "auto" and method == "closed_form":
         oversample, integrate = 1, True
     elif oversample == "auto":
-        oversample = _automatic_oversample(spec.physics, beam, crystal, detector)
+        oversample = _automatic_oversample(spec.physics, beam, crystals, detector)
     return Sampling(
         oversample=oversample,
         dmin=asked.dmin_angstrom,
@@ -206,7 +216,7 @@ def _build_sampling(
 
 
 def _automatic_oversample(
-    physics: Physics, beam: Beam, crystal: Crystal, detector: Detector
+    physics: Physics, beam: Beam, crystals: tuple[Crystal, ...], detector: Detector
 ) -> int:
     """Return ceil(3·width/(λ·distance/pixel)), at least 1.
 
@@ -218,6 +228,7 @@ def _automatic_oversample(
     )
     widths = [
         norm(scale(components(row), METRES_PER_ANGSTROM)) * float(count)
+        for crystal in crystals
         for row, count in zip(crystal.real_space, crystal.cells, strict=True)
     ]
     ratio = 3.0 * max(widths) / resolved

@@ -28,6 +28,7 @@ from distbragg.models.rotations import (
 from distbragg.models.setting import HeaderValues, Resolved, Setting
 from distbragg.models.steps import exact_steps, resolve_phi
 from distbragg.models.vectors import (
+    Float64Array,
     Number,
     Physics,
     Triad,
@@ -65,12 +66,15 @@ def build_crystal(
     wavelength: float,
     frame: int,
     like: Resolved | None = None,
+    *,
+    turn: Float64Array | None = None,
 ) -> Crystal:
     """Resolve the crystal of one frame, without domains drawn from a normal distribution.
 
     `wavelength`: nominal, Å: an orientation matrix is divided by it. `frame`: enters the seed of
     mosaic domains that are drawn per frame. `like`: another frame, whose mosaicity is taken over
-    where it is the same.
+    where it is the same. `turn`: rotation in the laboratory, of a lattice against the crystal's
+    orientation.
     """
     physics, shape, fudge = spec.physics, spec.crystal.shape, spec.crystal.fudge
     rule, headers = setting.rule, setting.headers
@@ -83,11 +87,15 @@ def build_crystal(
     if spec.goniometer.kappa is not None:
         at_rest, spindle = kappa_setting(spec.goniometer.kappa, spindle, beam)
         real, reciprocal = rotated(at_rest, real), rotated(at_rest, reciprocal)
+    if turn is not None:
+        real, reciprocal = rotated(turn, real), rotated(turn, reciprocal)
     mosaic = spec.crystal.mosaic
     phi, oscillation = spindle_angles(spec.goniometer, headers, physics)
     # One spread is the same about all axes.
     axes = mosaic.axes if isinstance(mosaic.spread_deg, tuple) else "crystal"
     same = like is not None and physics == like.spec.physics and mosaic is like.spec.crystal.mosaic
+    if like is not None and like.experiment.crystal.scale == 0.0:
+        same = False  # a miss has no domains
     if like is not None and same and mosaic.distribution == "cap" and not mosaic.per_frame:
         known = like.experiment.crystal
         spread, domains = known.mosaic_spread, known.mosaic_rotations

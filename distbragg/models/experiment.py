@@ -68,6 +68,13 @@ class Experiment:
     noise: Noise
     response: Response | None = field(default=None, metadata=WHERE_GIVEN)
     notes: Notes = field(default=(), metadata={"hashed": False})
+    others: tuple[Crystal, ...] = field(default=(), metadata=WHERE_GIVEN)
+    """Further lattices in the beam, whose intensities add up; all turn about one spindle."""
+
+    @property
+    def lattices(self) -> tuple[Crystal, ...]:
+        """All lattices, in their order; one of scale 0 is a miss: the beam meets no crystal."""
+        return (self.crystal, *self.others)
 
     @property
     def counted_in_kernel(self) -> bool:

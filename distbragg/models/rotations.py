@@ -176,7 +176,7 @@ def quaternion_matrix(x: float, y: float, z: float, w: float) -> Float64Array:
     )
 
 
-def uniform_rotation(seed: int) -> Float64Array:
+def uniform_rotation(seed: int | list[int]) -> Float64Array:
     """Draw one rotation uniform on SO(3) (Shoemake's three-deviate quaternion)."""
     first, second, third = (float(value) for value in np.random.default_rng(seed).random(3))
     inner, outer = math.sqrt(1.0 - first), math.sqrt(first)

@@ -158,7 +158,9 @@ class FramePlan:
     chunks: tuple[SourceChunk, ...]
     merge_arity: int
     active: tuple[tuple[int, ...], ...]  # active pixels by panel and tile
-    samples: tuple[int, ...]  # by panel: steps per pixel and source (phi, domain, sub-pixel, layer)
+    samples: tuple[int, ...]
+    """By panel: steps per pixel and source (lattice, phi, domain, sub-pixel, layer)."""
+
     steps: int  # of the whole frame, those a kernel may skip included
     weight_sum: float  # `math.fsum` of the weights of all sources
     precision: str
@@ -167,6 +169,7 @@ class FramePlan:
     needs_torch: bool = False  # whoever renders the frame loads torch
     on_gpu: bool = False
     draws_spots: bool = False  # whole, in closed form: no steps are taken one by one
+    lattices: int = 1
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
     spread_terms: int = 0  # shares of point spreads that are added up, over all pixels
 
@@ -296,7 +299,12 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
             and experiment.sampling.method == "closed_form"
             and compute.precision == "mixed"
         ),
-        keeps_no_sums=native and not on_gpu and len(chunks) == 1 and sums_are_scaled(experiment),
+        lattices=len(experiment.lattices),
+        keeps_no_sums=native
+        and not on_gpu
+        and len(chunks) == 1
+        and not experiment.others
+        and sums_are_scaled(experiment),
         spread_terms=sum(
             math.prod(panel.pixels) * panel.point_spread.terms
             for panel in panels
@@ -312,23 +320,28 @@ def shares_plan(experiment: Experiment, other: Experiment) -> bool:
 
     Frames of one sweep have the same objects as beam and detector where no axis touches them.
     """
-    crystal, their = experiment.crystal, other.crystal
     return (
         experiment.detector is other.detector
         and experiment.beam is other.beam
         and experiment.physics == other.physics
         and experiment.sampling == other.sampling
         and experiment.noise.photon == other.noise.photon
-        and crystal.phi.shape == their.phi.shape
-        and crystal.mosaic_rotations.shape == their.mosaic_rotations.shape
+        and _orientations(experiment) == _orientations(other)
+    )
+
+
+def _orientations(experiment: Experiment) -> tuple[int, ...]:
+    """Spindle steps times domains of each lattice."""
+    return tuple(
+        int(crystal.phi.shape[0]) * int(crystal.mosaic_rotations.shape[0])
+        for crystal in experiment.lattices
     )
 
 
 def _samples(experiment: Experiment, panel: int) -> int:
-    crystal, oversample = experiment.crystal, experiment.sampling.oversample
+    oversample = experiment.sampling.oversample
     layers = experiment.detector.panels[panel].sensor.count
-    phi, domains = crystal.phi.shape[0], crystal.mosaic_rotations.shape[0]
-    return int(phi) * int(domains) * oversample * oversample * layers
+    return sum(_orientations(experiment)) * oversample * oversample * layers
 
 
 def _count_active(panel: Panel, tile: Tile) -> int:

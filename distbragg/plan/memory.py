@@ -116,11 +116,12 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
 
 
 def _sums_held(frame: FramePlan) -> int:
-    """Partial sums of one tile that its merge tree holds at a time."""
+    """Partial sums of one tile that its merge tree holds at a time, with one of a lattice."""
     chunks, arity = len(frame.chunks), frame.merge_arity
+    added = int(frame.lattices > 1)
     if chunks == 1:
-        return 1
-    return min(chunks + 1, 2 + merge_depth(chunks, arity) * (arity - 1))
+        return 1 + added
+    return added + min(chunks + 1, 2 + merge_depth(chunks, arity) * (arity - 1))
 
 
 def memory_limit_bytes(compute: ComputeSpec, machine_bytes: int, workers: int = 1) -> int:

@@ -352,5 +352,6 @@ def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: f
         phi=np.degrees(middle + moments["phi"] / total),
         resolution=1.0 / norm3((frame.hkl[..., np.newaxis] * experiment.crystal.reciprocal).sum(1)),
         active=active,
+        lattice=np.zeros(len(panel), np.int32),
     )
     return ordered([spots.only(np.flatnonzero(found))])

@@ -240,4 +240,5 @@ def _finish(
         phi=np.degrees(sums.phi[found] / sums.cut[found]),
         resolution=1.0 / norm3(point),
         active=landing.active[found],
+        lattice=np.zeros(len(found), np.int32),
     )

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from distbragg.models.experiment import Experiment
+from distbragg.physics.lattices import lattices_of
 from distbragg.predict.closed_form import predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
-from distbragg.predict.table import Spots
+from distbragg.predict.table import Spots, ordered
 
 
 def predict_spots(experiment: Experiment, minimum_photons: float = 0.0) -> Spots:
-    """Predict the spots of one frame; those below `minimum_photons` are left out."""
+    """Predict the spots of one frame; those below `minimum_photons` are left out.
+
+    Spots of two lattices that overlap are told apart, each with its own photons.
+    """
     check_flat(experiment.detector)
     closed = experiment.sampling.method == "closed_form"
     predict = predict_closed if closed else predict_sampled
-    return predict(experiment, minimum_photons)
+    parts = []
+    for lattice in lattices_of(experiment):
+        spots = predict(lattice.experiment, minimum_photons)
+        number = np.full(len(spots), lattice.number, dtype=np.int32)
+        parts.append(replace(spots, lattice=number))
+    return ordered(parts)

@@ -15,7 +15,7 @@ ELLIPSE: Final = ("variance_slow", "variance_fast", "covariance")
 
 @dataclass(frozen=True, slots=True)
 class Spots:
-    """Spots of a frame, in order of panel and of h, k, l; all columns are (spots,).
+    """Spots of a frame, in order of panel, lattice and h, k, l; all columns are (spots,).
 
     Partiality, of a rotation: photons over those of a full passage through the sphere. Of a
     still: mean of G(ε)/G(0), the share of what the crystal would give on the sphere throughout.
@@ -37,6 +37,7 @@ class Spots:
     phi: Float64Array  # degrees, likewise
     resolution: Float64Array  # Å
     active: NDArray[np.bool_]  # the pixel at the mean position is
+    lattice: NDArray[np.int32]  # number of its lattice, from 0
 
     def __len__(self) -> int:
         return int(self.h.shape[0])
@@ -51,7 +52,7 @@ class Spots:
 
 
 def ordered(parts: list[Spots]) -> Spots:
-    """Join parts that are in order of h, k, l, and put the panels in order."""
+    """Join parts that are in order of lattice and h, k, l, and put the panels in order."""
     columns = {
         item.name: np.concatenate([getattr(part, item.name) for part in parts])
         for item in fields(Spots)

@@ -24,6 +24,7 @@ from distbragg.spec.base import (
     refusal,
 )
 from distbragg.spec.block import CellCounts
+from distbragg.spec.lattices import MOST_LATTICES, DrawnLatticesSpec
 
 _NAMES_OF_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -42,6 +43,10 @@ def _cell_by_name(value: object) -> object:
 Cell = Annotated[
     tuple[Finite, Finite, Finite, Finite, Finite, Finite], BeforeValidator(_cell_by_name)
 ]
+
+
+ORIENTATIONS = ("misset_deg", "quaternion_xyzw", "euler_deg", "u_matrix")
+"""Fields that turn the standard orientation: one of them is given."""
 
 
 def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
@@ -198,7 +203,52 @@ class SpecimenSpec(SpecModel):
         return self
 
 
-class CrystalSpec(SpecModel):
+class OrientedSpec(SpecModel):
+    """Cell, orientation and size of one lattice."""
+
+    cell: Cell | None = None
+    misset_deg: Vector3 | Literal["random"] | None = None
+    misset_seed: GeneratorSeed | None = None
+    quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
+    euler_deg: Vector3 | None = None
+    euler_axes: Annotated[str, Field(pattern=r"^([XYZ]{3}|[xyz]{3})$")] = "ZYZ"
+    u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
+    cells: CellCounts | None = None
+    illuminated_blocks: Positive | None = None
+
+    @model_validator(mode="after")
+    def _check_oriented(self) -> Self:
+        if self.cell is not None:
+            check_cell(self.cell)
+        for index, way in enumerate(ORIENTATIONS):
+            self.keep_one(way, *ORIENTATIONS[index + 1 :])
+        axes = self.euler_axes
+        if axes[1] in (axes[0], axes[2]):
+            raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")
+        if self.quaternion_xyzw is not None and not any(self.quaternion_xyzw):
+            problem = "a rotation cannot be the quaternion 0 0 0 0"
+            raise refusal(problem, field="quaternion_xyzw")
+        return self
+
+
+class LatticeSpec(OrientedSpec):
+    """A further lattice in the beam. What is not given is that of the crystal.
+
+    `misset_deg`, `quaternion_xyzw`, `euler_deg` and `u_matrix` stand in place of the crystal's
+    orientation. `turned_deg` turns the lattice out of that, about the laboratory x, y and z axes in
+    turn, as the fragments of a crystal are turned against each other.
+    """
+
+    turned_deg: Vector3 | None = None
+    mosaic: MosaicSpec | None = None
+
+    @model_validator(mode="after")
+    def _check_lattice(self) -> Self:
+        self.keep_one("turned_deg", *ORIENTATIONS)
+        return self
+
+
+class CrystalSpec(OrientedSpec):
     """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both.
 
     A cell is six numbers in a row, or a mapping of a, b, c, alpha, beta, gamma.
@@ -214,38 +264,31 @@ class CrystalSpec(SpecModel):
     `cells` is one number for all axes, three (Na, Nb, Nc), or the symmetric matrix N = [[Na, Nd,
     Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]] as three rows, nine numbers or six (Na, Nb, Nc, Nd, Ne, Nf),
     for shapes of r = |N (h − h0)|: round, gauss, tophat.
+
+    Further `lattices` in the beam are listed, or `drawn_lattices` says how many are drawn.
+    `present: false` is a miss: the beam meets no crystal, and the frame has its background alone.
     """
 
-    cell: Cell | None = None
     matrix_file: FilePath | None = None
-    misset_deg: Vector3 | Literal["random"] | None = None
-    misset_seed: GeneratorSeed | None = None
-    quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
-    euler_deg: Vector3 | None = None
-    euler_axes: Annotated[str, Field(pattern=r"^([XYZ]{3}|[xyz]{3})$")] = "ZYZ"
-    u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
-    cells: CellCounts | None = None
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
-    illuminated_blocks: Positive | None = None
     specimen: SpecimenSpec | None = None
     shape: SpotShape = "square"
     fudge: Positive = 1.0
     mosaic: MosaicSpec = MosaicSpec()
+    lattices: tuple[LatticeSpec, ...] | None = Field(default=None, max_length=MOST_LATTICES)
+    drawn_lattices: DrawnLatticesSpec | None = None
+    present: bool = True
 
     @model_validator(mode="after")
     def _check_crystal(self) -> Self:
-        if self.cell is not None:
-            check_cell(self.cell)
-        ways = ("misset_deg", "quaternion_xyzw", "euler_deg", "u_matrix")
-        for index, way in enumerate(ways):
-            self.keep_one(way, *ways[index + 1 :])
         self.keep_one("illuminated_blocks", "specimen")
-        axes = self.euler_axes
-        if axes[1] in (axes[0], axes[2]):
-            raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")
-        if self.quaternion_xyzw is not None and not any(self.quaternion_xyzw):
-            problem = "a rotation cannot be the quaternion 0 0 0 0"
-            raise refusal(problem, field="quaternion_xyzw")
+        self.keep_one("lattices", "drawn_lattices")
+        for index, lattice in enumerate(self.lattices or ()):
+            own = lattice.mosaic
+            if own is not None and own.distribution != self.mosaic.distribution:
+                problem = f"{own.distribution}, where the crystal's is {self.mosaic.distribution}"
+                field = f"lattices.{index}.mosaic.distribution"
+                raise refusal(problem, field=field, remedy="give one distribution to all lattices")
         return self
 
 

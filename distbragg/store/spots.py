@@ -145,7 +145,8 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
         `frame` (flat C-order index), `panel`, `h`, `k`, `l`; `slow`, `fast` in pixels from the
         panel's outer corner; `variance_slow`, `variance_fast` and `covariance`, pixels², of
         the photons about that place (in closed form; else not a number); `f_squared`,
-        `partiality`, `photons`, `wavelength` (Å), `phi` (degrees), `resolution` (Å), `active`.
+        `partiality`, `photons`, `wavelength` (Å), `phi` (degrees), `resolution` (Å), `active`;
+        `lattice`, the number of its lattice in the frame, from 0.
         `pandas.DataFrame` takes it as it is.
 
     Raises

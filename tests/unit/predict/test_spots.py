@@ -192,3 +192,19 @@ def test_curved_detector_is_refused(tmp_path: Path) -> None:
     spec["detector"]["curved"] = True
     with pytest.raises(InputError, match="flat panels"):
         spots_of(spec)
+
+
+@pytest.mark.spec("LAT-7")
+def test_spots_of_every_lattice_have_their_own_rows(tmp_path: Path) -> None:
+    turned = {"crystal": {"lattices": [{"turned_deg": [0, 0, 4]}, {"illuminated_blocks": 3}]}}
+    spots = spots_of(plain(tmp_path, REFLECTIONS, **turned), 5.0)
+    alone = spots_of(plain(tmp_path, REFLECTIONS), 5.0)
+    turn = {"crystal": {"lattices": [{"turned_deg": [0, 0, 4]}]}}
+    assert set(spots_of(plain(tmp_path, REFLECTIONS, **turn)).lattice.tolist()) == {0, 1}
+    for number, times in ((0, 1.0), (2, 3.0)):
+        own = spots.only(np.flatnonzero((spots.lattice == number) & (spots.photons >= 5.0 * times)))
+        np.testing.assert_array_equal(own.h, alone.h)
+        np.testing.assert_allclose(own.photons, times * alone.photons, rtol=1e-14)
+        np.testing.assert_array_equal(own.slow, alone.slow)
+    missed = spots_of(plain(tmp_path, REFLECTIONS, crystal={"present": False}))
+    assert len(missed) == 0

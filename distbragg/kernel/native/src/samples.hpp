@@ -132,7 +132,7 @@ class SampleSum {
     } else {
       std::fill(q.sum, q.sum + kCount, 0.0);
     }
-    if (p_.dmin > 0.0) {
+    if (visible && p_.dmin > 0.0) {
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) q.sum[i] *= q.kept[i];
     }

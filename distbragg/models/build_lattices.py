@@ -1,0 +1,124 @@
+"""Resolve the lattices of a frame beside the first: as listed, or drawn from a seed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+
+from distbragg.models.build_crystal import build_crystal
+from distbragg.models.build_mosaic import averaged, with_normal_domains
+from distbragg.models.crystal import Crystal
+from distbragg.models.experiment import Method
+from distbragg.models.rotations import uniform_rotation
+from distbragg.models.setting import Setting
+from distbragg.models.vectors import Float64Array, X, Y, Z, rotate_xyz, rotation_about
+from distbragg.spec.crystal import ORIENTATIONS, CrystalSpec, LatticeSpec
+from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.lattices import DrawnLatticesSpec
+from distbragg.units import deg_to_rad
+
+_TURN, _SCALE = range(2)
+"""Numbers of the streams that a lattice's draws come from."""
+
+
+class Lattice(NamedTuple):
+    """A lattice, and the specification of the experiment with that alone."""
+
+    spec: ExperimentSpec
+    crystal: Crystal
+
+    def by(self, method: Method, frame: int) -> Crystal:
+        """Return the crystal as a method takes it; where it is missed, with a scale of 0."""
+        spec = self.spec.crystal
+        if _is_missed(spec):
+            return replace(averaged(self.crystal), scale=0.0)
+        if method == "closed_form":
+            return averaged(self.crystal)
+        return with_normal_domains(self.crystal, spec.mosaic, frame)
+
+
+def _is_missed(spec: CrystalSpec) -> bool:
+    drawn = spec.drawn_lattices
+    return not spec.present or (drawn is not None and drawn.count == 0)
+
+
+def build_lattices(
+    spec: ExperimentSpec, setting: Setting, wavelength: float, frame: int
+) -> list[Lattice]:
+    """Resolve all lattices of a frame but the first; see `build_crystal`.
+
+    `frame`, the index in the sweep, keys what is drawn.
+    """
+    if _is_missed(spec.crystal):
+        return []
+    drawn, found = spec.crystal.drawn_lattices, []
+    for index, one in enumerate(_specs(spec)):
+        turn = _turn(spec.crystal, index, frame)
+        crystal = build_crystal(one, setting, wavelength, frame, turn=turn)
+        if drawn is not None:
+            crystal = replace(crystal, scale=crystal.scale * _relative_scale(drawn, index, frame))
+        found.append(Lattice(one, crystal))
+    return found
+
+
+def _specs(spec: ExperimentSpec) -> Iterator[ExperimentSpec]:
+    """Yield the specification of the experiment with each further lattice alone."""
+    crystal = spec.crystal
+    alone: dict[str, object] = {"lattices": None, "drawn_lattices": None}
+    for lattice in crystal.lattices or ():
+        own = crystal.model_copy(update={**alone, **_given(lattice)})
+        yield spec.model_copy(update={"crystal": own})
+    drawn = crystal.drawn_lattices
+    if drawn is not None and drawn.count > 1:
+        one = spec.model_copy(update={"crystal": crystal.model_copy(update=alone)})
+        yield from repeat(one, drawn.count - 1)
+
+
+def _given(lattice: LatticeSpec) -> dict[str, object]:
+    """Return the fields of a lattice that stand in place of the crystal's."""
+    given = {
+        name: value
+        for name in lattice.model_fields_set
+        if (value := getattr(lattice, name)) is not None and name != "turned_deg"
+    }
+    if any(name in given for name in ORIENTATIONS):
+        given = {**dict.fromkeys(ORIENTATIONS), **given}
+    if "cells" in given:
+        given["size_mm"] = None
+    return given
+
+
+def _turn(spec: CrystalSpec, index: int, frame: int) -> Float64Array | None:
+    """Return the rotation of a further lattice out of the crystal's orientation, or None."""
+    drawn = spec.drawn_lattices
+    if drawn is None:
+        angles = (spec.lattices or ())[index].turned_deg
+        if angles is None:
+            return None
+        x, y, z = map(deg_to_rad, angles)
+        return np.array([rotate_xyz(basis, (x, y, z)) for basis in (X, Y, Z)]).T.copy()
+    key = _key(drawn, index, frame, _TURN)
+    if drawn.orientation == "independent":
+        return uniform_rotation(key)
+    x, y, z = np.random.default_rng(key).standard_normal(3).tolist()
+    length = math.sqrt(x * x + y * y + z * z)
+    angle = deg_to_rad(drawn.split_deg or 0.0) * length
+    return rotation_about((x / length, y / length, z / length), angle)
+
+
+def _relative_scale(drawn: DrawnLatticesSpec, index: int, frame: int) -> float:
+    scale = drawn.relative_scale
+    if not isinstance(scale, tuple):
+        return scale
+    share = float(np.random.default_rng(_key(drawn, index, frame, _SCALE)).random())
+    return scale[0] + share * (scale[1] - scale[0])
+
+
+def _key(drawn: DrawnLatticesSpec, index: int, frame: int, stream: int) -> list[int]:
+    """Name a draw: no other of the sweep changes it."""
+    return [drawn.seed, frame if drawn.per_frame else 0, index, stream]
