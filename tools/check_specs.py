@@ -21,10 +21,11 @@ from pathlib import Path
 
 CLAUSE_HEADING = re.compile(r"^### (?P<id>[A-Z]{3}-\d+) (?P<title>\S.*)$")
 CLAUSE_MENTION = re.compile(
-    r"\b(?:UNI|GEO|CON|CRY|LAT|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b"
+    r"\b(?:UNI|GEO|CON|CRY|DIF|LAT|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b"
 )
 PHYSICS = frozenset(
-    {"crystal.md", "geometry.md", "lattices.md", "mosaicity.md", "sampling.md", "scaling.md"}
+    {"crystal.md", "diffuse.md", "geometry.md", "lattices.md", "mosaicity.md", "sampling.md"}
+    | {"scaling.md"}
 )
 """Files whose clauses say what a rendered pixel is."""
 

@@ -46,6 +46,11 @@ class Parameters:
         Nc, Nd, Ne, Nf of N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]].
     scale : scalar tensor, optional
         Blocks of det N cells that the beam illuminates: multiplies all but the background.
+    diffuse_gamma_angstrom : (3,) tensor, optional
+        Of diffuse scattering: lengths over which the correlation falls to 1/e, along its principal
+        axes, Å. The experiment must have diffuse scattering.
+    diffuse_sigma_angstrom : (3,) tensor, optional
+        Of diffuse scattering: root mean square displacements along its principal axes, Å.
     distance_mm : scalar tensor, optional
         Distance of the first panel, mm: the whole detector is moved along the beam by what it
         differs from the experiment's `Panel.distance`.
@@ -79,6 +84,8 @@ class Parameters:
     mosaic_covariance_deg2: Tensor | None = None
     cells: Tensor | None = None
     scale: Tensor | None = None
+    diffuse_gamma_angstrom: Tensor | None = None
+    diffuse_sigma_angstrom: Tensor | None = None
     distance_mm: Tensor | None = None
     beam_centre_mm: Tensor | None = None
     panel_shift_mm: Tensor | None = None
@@ -101,6 +108,8 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "mosaic_spread_deg": (),
     "mosaic_covariance_deg2": (3, 3),
     "scale": (),
+    "diffuse_gamma_angstrom": (3,),
+    "diffuse_sigma_angstrom": (3,),
     "distance_mm": (),
     "beam_centre_mm": (2,),
     "panel_shift_mm": (3,),
@@ -110,8 +119,10 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "divergence_mrad": (2,),
 }
 _POSITIVE: Final = (
-    "cell", "scale", "wavelength_angstrom", "bandwidth_percent", "point_spread_fwhm_um",
+    "cell", "scale", "diffuse_gamma_angstrom", "wavelength_angstrom", "bandwidth_percent",
+    "point_spread_fwhm_um",
 )  # fmt: skip
+_DIFFUSE: Final = ("diffuse_gamma_angstrom", "diffuse_sigma_angstrom")
 _CLOSED: Final = ("mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad")
 
 
@@ -130,6 +141,12 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     weights = given.get("source_weights")
     if weights is not None and not (bool((weights >= 0.0).all()) and bool((weights > 0.0).any())):
         raise InputError("a negative weight, or none above zero", field="parameters.source_weights")
+    _check_features(given, experiment)
+    return Parameters(**{name: value.to(torch.float64) for name, value in given.items()})
+
+
+def _check_features(given: dict[str, Tensor], experiment: Experiment) -> None:
+    """Refuse parameters of what the experiment does not have."""
     if experiment.sampling.method != "closed_form":
         for name in (name for name in _CLOSED if name in given):
             raise InputError(
@@ -152,7 +169,13 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
             field="parameters.point_spread_fwhm_um",
             remedy="give the experiment a detector.point_spread of gauss or fibre",
         )
-    return Parameters(**{name: value.to(torch.float64) for name, value in given.items()})
+    if experiment.crystal.diffuse is None:
+        for other in (name for name in _DIFFUSE if name in given):
+            raise InputError(
+                "the experiment has no diffuse scattering",
+                field=f"parameters.{other}",
+                remedy="give the experiment crystal.diffuse",
+            )
 
 
 def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> None:
@@ -176,13 +199,15 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     The tensors are float64 on `device`, without gradient. `mosaic_spread_deg` is None without a
     spread, and `beam_centre_mm` where the beam runs along the first panel's plane. In closed form
     bandwidth or divergence is None where there is none, and `mosaic_covariance_deg2` stands in
-    place of a spread that differs by axis. `point_spread_fwhm_um` is None where panels differ.
+    place of a spread that differs by axis. `point_spread_fwhm_um` is None where panels differ,
+    and lengths of diffuse scattering are None without it.
     """
 
     def tensor(values: object) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=device)
 
     crystal, beam = experiment.crystal, experiment.beam
+    diffuse = crystal.diffuse
     panel = experiment.detector.panels[0]
     spread = crystal.mosaic_spread * DEGREES_PER_RADIAN
     centre = beam_centre_m(panel, beam.direction)
@@ -199,6 +224,8 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         mosaic_covariance_deg2=tensor(about.tolist()) if uneven else None,
         cells=tensor([*crystal.cells.tolist(), *crystal.cells_beside]),
         scale=tensor(crystal.scale),
+        diffuse_gamma_angstrom=None if diffuse is None else tensor(diffuse.gamma.tolist()),
+        diffuse_sigma_angstrom=None if diffuse is None else tensor(diffuse.sigma.tolist()),
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
         panel_shift_mm=tensor([0.0, 0.0, 0.0]),

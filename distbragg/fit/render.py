@@ -23,9 +23,12 @@ from distbragg.kernel.model import make_sample, sample_intensity
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.beam import Beam
+from distbragg.models.block import unit_cells
 from distbragg.models.build import build_experiment
 from distbragg.models.build_crystal import spot_form
 from distbragg.models.experiment import Experiment
+from distbragg.physics.arrays import Triple
+from distbragg.physics.diffuse import DiffuseTerms, diffuse_terms
 from distbragg.physics.factors import intensity_scale
 from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.transform import Spot
@@ -132,13 +135,15 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
     own = make_scene(experiment, panel, slice(None), device)
     crystal, closed = experiment.crystal, experiment.sampling.method == "closed_form"
     spread = None if closed else parameters.mosaic_spread_deg
+    spot = _spot(experiment, parameters, own.spot, real)
     return replace(
         own,
         placement=placed(experiment, parameters, panel, device),
-        spot=_spot(experiment, parameters, own.spot, real),
+        spot=spot,
         vectors=domain_vectors(crystal, real, spread),
         blocks=own.blocks if parameters.scale is None else parameters.scale,
         sources=_sources(experiment.beam, own.sources, parameters),
+        diffuse=_diffuse(experiment, parameters, spot, real),
     )
 
 
@@ -161,6 +166,29 @@ def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tenso
         form = [[form[i][j] if i == j else 0.0 for j in range(3)] for i in range(3)]
     one, two, three = ((row[0], row[1], row[2]) for row in form)
     return Spot(crystal.shape, cells, (one, two, three))
+
+
+def _diffuse(
+    experiment: Experiment, parameters: Parameters, spot: Spot, real: Tensor
+) -> DiffuseTerms | None:
+    """Return what the diffuse part needs of the parameters."""
+    diffuse = experiment.crystal.diffuse
+    if diffuse is None:
+        return None
+    a_star, b_star, c_star = map(_triple, torch.linalg.inv(real).T)
+    gamma, sigma = parameters.diffuse_gamma_angstrom, parameters.diffuse_sigma_angstrom
+    return diffuse_terms(
+        diffuse,
+        (a_star, b_star, c_star),
+        unit_cells(spot.cells),
+        None if gamma is None else _triple(gamma),
+        None if sigma is None else _triple(sigma),
+    )
+
+
+def _triple(vector: Tensor) -> Triple:
+    one, two, three = vector.unbind()
+    return one, two, three
 
 
 def _sources(beam: Beam, own: tuple[Source, ...], parameters: Parameters) -> tuple[Source, ...]:
@@ -190,6 +218,8 @@ def _numerator(scene: Scene, slow: Tensor, fast: Tensor, *, differentiated: bool
     """Σ over sources, layers and sub-pixels of w·P·C·Ω·(Σ F² + background), (pixels,)."""
     samples = list(sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample))
     orientations = int(scene.vectors.shape[0])
+    if scene.diffuse is not None:  # a halo keeps about a quarter of what a spot does
+        orientations *= 1 + scene.diffuse.per_step // 4
     block = max(1, _BLOCK_EVALUATIONS // orientations)
     evaluations = int(slow.shape[0]) * orientations * len(scene.sources) * len(samples)
     intensity = _sample_intensity

@@ -24,6 +24,7 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.amplitude import amorphous_intensity, cell_amplitude
 from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.diffuse import diffuse_intensity
 from distbragg.physics.factors import (
     beyond_resolution,
     capture_fraction,
@@ -68,6 +69,14 @@ class Steps:
     offsets: Triple  # their difference
     cell: Array  # |F_cell|; a float where there is no table
     lattice: Array  # |F_latt|
+    diffuse: Array | None  # electrons²; None where there is no diffuse scattering
+
+    @property
+    def intensity(self) -> Array:
+        """|F_cell|² |F_latt|² and the diffuse scattering, electrons²."""
+        amplitude = self.lattice * self.cell
+        coherent = amplitude * amplitude
+        return coherent if self.diffuse is None else coherent + self.diffuse
 
 
 def render_model(
@@ -168,7 +177,7 @@ def with_factors(scene: Scene, source: Source, sample: Sample, value: Tensor) ->
 
 
 def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
-    """Return n Σ_φ Σ_mosaic F_cell² F_latt² at scattering vectors in 1/Å, (pixels,) float64.
+    """Return n Σ_φ Σ_mosaic (F_cell² F_latt² + diffuse) at vectors in 1/Å, (pixels,) float64.
 
     n: blocks of the crystal that the beam illuminates.
     """
@@ -176,8 +185,7 @@ def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
     together = max(1, block // max(1, int(total.shape[0])))
     for vectors in torch.split(scene.vectors, together):
         steps = evaluate_steps(scene, vectors, scattering)
-        amplitude = steps.lattice * steps.cell
-        for row in (amplitude * amplitude).unbind(0):
+        for row in steps.intensity.unbind(0):
             total = total + row
     product: Tensor = total * scene.blocks
     return product
@@ -194,4 +202,7 @@ def evaluate_steps(scene: Scene, vectors: Tensor, scattering: Triple) -> Steps:
         (h, k, l),
         cell_amplitude(scene.table, indices, nearest),
         lattice_amplitude(scene.spot, (h, k, l)),
+        None
+        if scene.diffuse is None
+        else diffuse_intensity(scene.diffuse, scene.table, (h, k, l), nearest),
     )

@@ -108,7 +108,7 @@ def _sum_alone(
         from distbragg.kernel.closed_model import render_closed_model
 
         return TileSum(render_closed_model(experiment, panel, tile, chunk, options))
-    if options.kernel == "triton":
+    if options.kernel == "triton" and experiment.crystal.diffuse is None:
         from distbragg.kernel.triton.render import render_numerator, render_resident
 
         render = render_resident if in_place else render_numerator

@@ -18,6 +18,7 @@ from distbragg.models.experiment import Experiment, Sampling
 from distbragg.models.vectors import components
 from distbragg.physics.amplitude import AmorphousTable, AmplitudeTable, is_scattering
 from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.diffuse import DiffuseTerms, diffuse_of
 from distbragg.physics.factors import PolarizationFrame, polarization_frame
 from distbragg.physics.orientation import domain_vectors
 from distbragg.physics.rays import Placement, placement_of
@@ -51,6 +52,7 @@ class Scene:
     table: AmplitudeTable
     background: AmorphousTable | None  # None where no background is inside the sum
     sources: tuple[Source, ...]
+    diffuse: DiffuseTerms | None = None
 
 
 def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch.device) -> Scene:
@@ -68,6 +70,7 @@ def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch
         table=amplitude_table(experiment.reflections, device),
         background=_background(experiment, device) if exact else None,
         sources=_sources(beam, sources),
+        diffuse=diffuse_of(experiment.crystal),
     )
 
 

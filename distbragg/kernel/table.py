@@ -96,6 +96,15 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
         ),
     ),
     (
+        "Diffuse scattering: see native/diffuse.py.",
+        (
+            Fields(INTEGER, "diffuse_halos", "0: none"),
+            Fields(INTEGER, "diffuse_stencil"),
+            Fields(REALS_IN, "diffuse_halo", "(halos, 19)"),
+            Fields(REAL, "diffuse_height", "over spot_scale"),
+        ),
+    ),
+    (
         "Structure factors: |F|² in a box with one border plane that holds the default.",
         (
             Fields(REAL, "table_scale", "the tables hold |F|² / table_scale, at most 1"),

@@ -40,6 +40,7 @@ class StepTrace:
     cell_amplitude: float
     lattice_amplitude: float
     radius: float  # r² of the spot shape; 0 for SQUARE
+    diffuse: float = 0.0  # electrons²
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _trace_steps(experiment: Experiment, scene: Scene, steps: Steps) -> Iterator
     cell = [steps.cell] * count if isinstance(steps.cell, float) else _listed(steps.cell)
     radial = SHAPES[scene.spot.shape].transform != "interference"
     radius = _listed(radius_squared(scene.spot, steps.offsets)) if radial else [0.0] * count
+    diffuse = [0.0] * count if steps.diffuse is None else _listed(steps.diffuse)
     h, k, l = (_listed(part) for part in steps.indices)  # noqa: E741 - Miller indices
     whole = [[int(value) for value in _listed(part)] for part in steps.nearest]
     for place in range(count):
@@ -145,6 +147,7 @@ def _trace_steps(experiment: Experiment, scene: Scene, steps: Steps) -> Iterator
             cell_amplitude=cell[place],
             lattice_amplitude=lattice[place],
             radius=radius[place],
+            diffuse=diffuse[place],
         )
 
 

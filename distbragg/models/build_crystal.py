@@ -10,6 +10,7 @@ from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
 from distbragg.models.block import squared, unit_cells
 from distbragg.models.build_beam import beam_size_m
+from distbragg.models.build_diffuse import build_diffuse
 from distbragg.models.build_mosaic import (
     cap_rotations,
     mosaic_covariance,
@@ -124,6 +125,7 @@ def build_crystal(
         mosaic_axes=axes,
         scale=illuminated_blocks(spec.crystal, spec.beam, cells, _volume(real)),
         cells_beside=tuple(cells[3:]),
+        diffuse=build_diffuse(spec),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from distbragg.models.block import unit_cells
+from distbragg.models.diffuse import Diffuse
 from distbragg.models.identity import WHERE_GIVEN
 from distbragg.models.vectors import Float64Array, frozen_float64
 from distbragg.notes import Notes
@@ -46,6 +47,7 @@ class Crystal:
     middle of `oscillation` turned back to phi = 0."""
     cells_beside: tuple[float, ...] = field(default=(), metadata=WHERE_GIVEN)
     """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`models.block`); empty where it has none."""
+    diffuse: Diffuse | None = field(default=None, metadata=WHERE_GIVEN)
 
     @property
     def unit_cells(self) -> float:

@@ -122,6 +122,9 @@ def _obstacles(
     if interpolated:
         field = "structure_factors.interpolate"
         yield _Obstacle(field, "|F| is interpolated between reflections", f"set {field}: false")
+    if crystal.diffuse is not None:
+        problem = "diffuse scattering has no closed form"
+        yield _Obstacle("crystal.diffuse", problem, "leave crystal.diffuse out")
     spread = math.degrees(crystal.mosaic_spread)
     if spread > _WIDEST_SPREAD_DEG * (1.0 + _ROUNDING):
         problem = f"a mosaic spread of {spread:.6g} degrees is more than {_WIDEST_SPREAD_DEG:g}"

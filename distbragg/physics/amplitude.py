@@ -29,17 +29,18 @@ def cell_amplitude(table: AmplitudeTable, indices: Triple, nearest: Triple) -> A
     A float, the default amplitude, where there is no table. The derivative of the nearest point's
     is 0.
     """
-    if 0 in table.shape:
-        return float(table.values[-1])
-    value = _nearest(table, nearest)
-    if table.interpolate:
+    value = nearest_amplitude(table, nearest)
+    if table.interpolate and 0 not in table.shape:
         inside = _support_inside(table, indices)
         if bool(inside.any()):
             value = module_of(value).where(inside, _tricubic(table, indices, inside), value)
     return value
 
 
-def _nearest(table: AmplitudeTable, nearest: Triple) -> Array:
+def nearest_amplitude(table: AmplitudeTable, nearest: Triple) -> Array:
+    """Return |F|, electrons, of whole h, k, l; a float, the default, where there is no table."""
+    if 0 in table.shape:
+        return float(table.values[-1])
     module = module_of(table.values)
     (h, k, l), (low_h, low_k, low_l) = nearest, table.origin  # noqa: E741 - Miller indices
     size_h, size_k, size_l = table.shape

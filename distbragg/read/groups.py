@@ -152,6 +152,20 @@ def warn_of_origin(group: Group | None, symbol: str, file: Reading) -> None:
         )
 
 
+def laue_rotations(group: Group) -> list[list[list[int]]]:
+    """Return the rotations of a group's Laue class, as matrices that act on columns h, k, l.
+
+    An operator that turns hands stands for its product with the inversion.
+    """
+    found = set()
+    for operator in operations_of(group).sym_ops:
+        sign = 1 if operator.det_rot() > 0 else -1
+        rows = (tuple(sign * part // operator.DEN for part in row) for row in operator.rot)
+        # h' = h R: the matrix of columns is the transposed one.
+        found.add(tuple(zip(*rows, strict=True)))
+    return [[list(row) for row in matrix] for matrix in sorted(found, reverse=True)]
+
+
 def _agree(spelling: str, group: Group, other: Group) -> bool:
     """Whether two groups are one; a number names no setting, a symbol often no origin."""
     if (

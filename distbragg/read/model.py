@@ -127,6 +127,11 @@ def model_cell(path: str, _asked: Asked) -> CellSix:
     return cell_six(load_model(path).content.cell, Reading(path))
 
 
+def model_group(path: str, _asked: Asked) -> gemmi.SpaceGroup:
+    """Return the space group of a model."""
+    return load_model(path).group
+
+
 def _sphere(cell: gemmi.UnitCell, asked: _Request) -> NDArray[np.int64]:
     """All Miller indices (n, 3) to a resolution, (0, 0, 0) included."""
     axes = [np.arange(-limit, limit + 1) for limit in _check_box_of(cell, asked)]

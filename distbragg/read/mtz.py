@@ -76,15 +76,25 @@ def read_mtz(path: str, asked: Asked) -> MillerTable:
     with np.errstate(invalid="ignore"):
         data = np.array(mtz, copy=True, dtype=np.float64)
     values, mates = amplitudes(chosen, partial(_values_of, mtz, data), file)
-    # Operators (SYMM) come before the name or number (SYMINF).
+    group = groups.overruled(asked.group, partial(_group_of, mtz, operators), file)
+    indices = whole_indices(data[:, :3], file)
+    return listed_amplitudes(indices, values, group, file, cell=cell, dmin=asked.dmin, mates=mates)
+
+
+def _group_of(mtz: gemmi.Mtz, operators: list[str], file: Reading) -> groups.Group | None:
+    """Symmetry of a file: operators (SYMM) come before the name or number (SYMINF)."""
     candidates: list[tuple[str, groups.Group | None]] = [
         ("the operators (SYMM)", groups.listed_operations(operators, file)),
         ("the name (SYMINF)", groups.named_group(mtz.spacegroup_name, mtz.cell)),
         ("number", groups.numbered_group(str(mtz.spacegroup_number), mtz.cell)),
     ]
-    group = groups.overruled(asked.group, partial(groups.chosen_group, candidates), file)
-    indices = whole_indices(data[:, :3], file)
-    return listed_amplitudes(indices, values, group, file, cell=cell, dmin=asked.dmin, mates=mates)
+    return groups.chosen_group(candidates, file)
+
+
+def mtz_group(path: str, _asked: Asked) -> groups.Group | None:
+    """Return the space group that an MTZ names."""
+    file = Reading(path)
+    return _group_of(*_open(file), file)
 
 
 def mtz_cell(path: str, asked: Asked) -> CellSix:

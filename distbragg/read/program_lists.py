@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.read.amplitudes import is_amplitude, is_intensity, refused_intensities, roots
-from distbragg.read.groups import numbered_group, overruled, point_group, symbol_of
+from distbragg.read.groups import Group, numbered_group, overruled, point_group, symbol_of
 from distbragg.read.hkl import read_reflections
 from distbragg.read.miller import Asked, IntensityRule, MillerTable, check_box, repeated
 from distbragg.read.symmetry import CellSix, cell_six, listed_amplitudes
@@ -127,6 +127,12 @@ def xds_ascii_cell(path: str, _asked: Asked) -> CellSix:
     """Return the unit cell (Å, degrees) of a list of XDS."""
     file = Reading(path)
     return cell_six(_xds_cell(_xds_header(read_bytes(path)), file), file)
+
+
+def xds_ascii_group(path: str, _asked: Asked) -> Group | None:
+    """Return the space group that a list of XDS names."""
+    header = _xds_header(read_bytes(path))
+    return numbered_group(header.get("SPACE_GROUP_NUMBER", ""), _xds_cell(header, Reading(path)))
 
 
 def _xds_header(content: bytes) -> dict[str, str]:

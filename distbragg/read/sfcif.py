@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import gemmi
@@ -64,19 +65,26 @@ def read_sfcif(path: str, asked: Asked) -> MillerTable:
     cell = _first_cell(order)
     cell_six(cell, file)
 
-    def first_group(file: Reading) -> Group | None:
-        groups = (block_group(b.block, block_cell(b.block), file) for b in order)
-        return next((group for group in groups if group is not None), None)
-
     return listed_amplitudes(
         indices[keep],
         amplitude[keep],
-        overruled(asked.group, first_group, file),
+        overruled(asked.group, partial(_first_group, order), file),
         file,
         cell=cell,
         dmin=asked.dmin,
         mates=None if mates is None else mates[keep],
     )
+
+
+def _first_group(blocks: Sequence[_Block], file: Reading) -> Group | None:
+    groups = (block_group(b.block, block_cell(b.block), file) for b in blocks)
+    return next((group for group in groups if group is not None), None)
+
+
+def sfcif_group(path: str, _asked: Asked) -> Group | None:
+    """Return the space group that a CIF of reflections names."""
+    file = Reading(path)
+    return _first_group(_blocks(file), file)
 
 
 def sfcif_cell(path: str, _asked: Asked) -> CellSix:

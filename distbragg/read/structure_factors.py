@@ -15,18 +15,19 @@ if TYPE_CHECKING:
     from distbragg.read.groups import Group
     from distbragg.read.symmetry import CellSix
 
-__all__ = ["detect_format", "file_cell", "read_structure_factors"]
+__all__ = ["detect_format", "file_cell", "file_group", "read_structure_factors"]
 
 Format = Literal["auto"] | Kind
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A format: its reader, that of its cell, if any, and what it has a use for."""
+    """A format: its reader, those of its cell and symmetry, if any, and what it has a use for."""
 
     module: str
     reader: str
     cell: str = ""
+    symmetry: str = ""
     takes: tuple[str, ...] = ("space_group",)
 
     def call(self, name: str, path: str, asked: Asked) -> Any:  # noqa: ANN401
@@ -43,10 +44,10 @@ _FORMATS: Final[dict[str, _Row]] = {
     "hklf4": _Row("program_lists", "read_hklf4"),
     "hklf3": _Row("program_lists", "read_hklf3"),
     "crystfel": _Row("program_lists", "read_crystfel_list"),
-    "xds": _Row("program_lists", "read_xds_ascii", "xds_ascii_cell"),
-    "mtz": _Row("mtz", "read_mtz", "mtz_cell", _TAGGED),
-    "sf-mmcif": _Row("sfcif", "read_sfcif", "sfcif_cell", _TAGGED),
-    "model": _Row("model", "read_model", "model_cell", ()),
+    "xds": _Row("program_lists", "read_xds_ascii", "xds_ascii_cell", "xds_ascii_group"),
+    "mtz": _Row("mtz", "read_mtz", "mtz_cell", "mtz_group", _TAGGED),
+    "sf-mmcif": _Row("sfcif", "read_sfcif", "sfcif_cell", "sfcif_group", _TAGGED),
+    "model": _Row("model", "read_model", "model_cell", "model_group", ()),
 }
 WITHOUT_CELL: Final = tuple(name for name, row in _FORMATS.items() if not row.cell)
 """Formats that name no unit cell."""
@@ -124,3 +125,11 @@ def file_cell(path: str, format: Format = "auto", column: str | None = None) -> 
         return None
     found: CellSix = row.call(row.cell, path, Asked(column))
     return found
+
+
+@remembered(32)
+def file_group(path: str, format: Format = "auto", column: str | None = None) -> Group | None:
+    """Return the space group that a file names, or None."""
+    kind = detect_format(path) if format == "auto" else format
+    row = _FORMATS[kind]
+    return row.call(row.symmetry, path, Asked(column)) if row.symmetry else None

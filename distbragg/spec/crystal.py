@@ -24,6 +24,7 @@ from distbragg.spec.base import (
     refusal,
 )
 from distbragg.spec.block import CellCounts
+from distbragg.spec.diffuse import DiffuseSpec
 from distbragg.spec.lattices import MOST_LATTICES, DrawnLatticesSpec
 
 _NAMES_OF_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
@@ -275,6 +276,7 @@ class CrystalSpec(OrientedSpec):
     shape: SpotShape = "square"
     fudge: Positive = 1.0
     mosaic: MosaicSpec = MosaicSpec()
+    diffuse: DiffuseSpec | None = None
     lattices: tuple[LatticeSpec, ...] | None = Field(default=None, max_length=MOST_LATTICES)
     drawn_lattices: DrawnLatticesSpec | None = None
     present: bool = True

@@ -11,6 +11,7 @@ import torch
 
 from distbragg.fit import Parameters, parameters_of, render_tensor
 from distbragg.models.detector import Detector
+from distbragg.models.diffuse import Diffuse
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import frozen_float64
 from tests.tolerances import GRADIENT_EPSILON, GRADIENT_OF_MAXIMUM, GRADIENT_RELATIVE
@@ -70,7 +71,8 @@ def check(function: Function, values: list[torch.Tensor]) -> None:
 
 def test_the_list_of_parameters_is_complete():
     closed = {"mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad"}
-    assert set(NAMES) | closed == set(Parameters.__dataclass_fields__)
+    diffuse = {"diffuse_gamma_angstrom", "diffuse_sigma_angstrom"}
+    assert set(NAMES) | closed | diffuse == set(Parameters.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("interpolate", [False, True], ids=["nearest", "tricubic"])
@@ -114,6 +116,25 @@ def test_gradient_of_each_sources_wavelength():
     height = float(render_tensor(experiment).max())
     lines = torch.tensor([1.01, 1.06, 0.97], dtype=torch.float64, requires_grad=True)
     check(lambda x: render_tensor(experiment, Parameters(wavelength_angstrom=x)) / height, [lines])
+
+
+@pytest.mark.spec("DIF-7")
+@pytest.mark.parametrize("stencil", [0, 1])
+def test_every_parameter_of_a_diffuse_crystal(stencil):
+    plain = make_experiment(shape="gauss", box=(61, 71, 75), pixels=(3, 4), pixel_size=9e-3)
+    diffuse = Diffuse(
+        gamma=frozen_float64([30.0, 20.0, 40.0]),
+        sigma=frozen_float64([0.3, 0.5, 0.2]),
+        axes=frozen_float64([[0.6, 0.0, 0.8], [0.0, 1.0, 0.0], [-0.8, 0.0, 0.6]]),
+        operations=frozen_float64([np.eye(3), np.diag([-1.0, 1.0, -1.0])]),
+        stencil=stencil,
+    )
+    experiment = replace(plain, crystal=replace(plain.crystal, diffuse=diffuse))
+    names = "diffuse_gamma_angstrom", "diffuse_sigma_angstrom", "cell", "misset_deg", "cells"
+    image, values = image_of(experiment, names)
+    for gradient in torch.autograd.grad(image(*values).sum(), values):
+        assert (gradient != 0.0).all()
+    check(image, values)
 
 
 def saved_bytes(function: Callable[[], torch.Tensor]) -> int:

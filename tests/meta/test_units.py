@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from distbragg import constants, units
 from distbragg.models.build import build_experiment
+from distbragg.models.identity import WHERE_GIVEN
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.load import parse_spec
 
@@ -38,6 +39,7 @@ DIMENSIONLESS = {
     "beam.polarization.axis",
     "beam.spectrum.weights",
     "crystal.cell",
+    "crystal.diffuse.axes",
     "crystal.quaternion_xyzw",
     "crystal.u_matrix",
     "crystal.cells",
@@ -110,7 +112,10 @@ def test_resolved_models_are_decided_read_only_float64():
 def leaves(value: object, path: str):
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
-            yield from leaves(getattr(value, field.name), f"{path}.{field.name}")
+            part = getattr(value, field.name)
+            if part is None and field.metadata == WHERE_GIVEN:
+                continue  # a feature that is not used
+            yield from leaves(part, f"{path}.{field.name}")
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
             yield from leaves(item, f"{path}[{index}]")

@@ -12,6 +12,13 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 import distbragg as db
+from distbragg.kernel.options import resolve_options
+from distbragg.models.block import unit_cells
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment
+from distbragg.rendering.frame import render_frame
+from distbragg.run.prepare import prepare
+from tools.simtbx.diffuse import with_diffuse
 from tools.simtbx.optics import (
     Array,
     Json,
@@ -61,7 +68,12 @@ class Case:
         self.beam: Json = self.scene["beam"]
         self.panels: list[Json] = self.scene["panels"]
         # M1 makes the matrices, which the case lists.
-        self.formula: str = case["formula"].removesuffix("+M1")
+        self.formula: str = case["formula"].removesuffix("+M1").removesuffix("+D2")
+        self.at_centre = bool(case.get("omega_at_centre"))
+        crystal: Json = self.scene["crystal"]
+        self.cells: list[float] = crystal["N"]
+        self.threads = 1
+        self.broken = crystal["shape"] == "square" and any(n != round(n) for n in self.cells)
         self.sub: int = self.scene["oversample"]
         self.polarized = not self.scene.get("nopolar", False)
         self.point = bool(self.scene.get("point_pixel", False))
@@ -82,15 +94,24 @@ class Case:
         chosen = self.case.get("source", -1)
         return sources if chosen < 0 else [{**sources[chosen], "weight": float(len(sources))}]
 
-    def render(self) -> Array:
+    def render(self, threads: int = 1) -> Array:
         """Return the photons of the case's image, ([panels,] slow, fast), by distbragg.
+
+        `threads`: of the kernel, which changes no bit.
 
         Raises
         ------
         DistbraggError, ValueError
             The specification was refused.
         """
+        self.threads = threads
         return self.weight() * self._by_formula()
+
+    def experiment(self) -> Experiment:
+        """Return the experiment of the case without polarisation, to be differentiated."""
+        found = build_experiment(db.ExperimentSpec.model_validate(self._unpolarized()))
+        given = self.case.get("diffuse")
+        return with_diffuse(found, given) if given else found
 
     def weight(self) -> float:
         """Return how many times the photons of its fluence the case's image holds.
@@ -101,23 +122,72 @@ class Case:
         total = math.fsum(item["weight"] for item in self.sources)
         return total / (len(self.sources) * self.layers if self.formula == "D1" else 1)
 
-    def bare(self) -> Json:
-        """Return the specification whose image `dressed` makes the case's, of formula D1."""
-        return self._unpolarized()
-
     def dressed(self, image: Array) -> Array:
-        """Return an image of `bare`, or its derivative, with what else the case's holds."""
+        """Return an image of `experiment`, or its derivative, with what else the case's holds."""
         return self.weight() * image * self._polarization_of_pixel()
 
     def _by_formula(self) -> Array:
         if self.formula == "B1":
             return self._image(self._background(1.0)) - self._image(self._background(-1.0))
-        if self.formula == "S1-nks":
-            return self._of_last_sample() * self._polarization_of_pixel()
+        if self.formula == "S1-nks" or (self.at_centre and self.sub > 1):
+            return self._of_one_sample() * self._polarization_of_pixel()
+        if self.broken:
+            return self._image(self._one_cell()) * self._interference()
         one = len(self.sources) == self.sub == self.layers == 1
         if self.formula == "S1" and one:
             return self._image(self._spots())
-        return self._image(self._unpolarized()) * self._polarization_of_pixel()
+        if self.case.get("diffuse"):
+            return self._with_diffuse() * self._polarization_of_pixel()
+        return self._image(self._unpolarized()) * self._polarization_of_pixel() * self._heights()
+
+    def _heights(self) -> float:
+        """Return 1, or 1/det(N)² where the height of a spot is left out."""
+        if not self.case.get("no_Nabc_scale"):
+            return 1.0
+        return 1.0 / self._unit_cells() ** 2
+
+    def _with_diffuse(self) -> Array:
+        """Return the diffuse part as simtbx scales it, with the spots unless it is alone.
+
+        distbragg's is that of N cells of volume V, and adds up the points of the stencil; simtbx
+        leaves out N/V and takes the mean of the points (defect F8).
+        """
+        given = self.case["diffuse"]
+        spots = self._image(self._unpolarized())
+        both = self._image(self._unpolarized(), diffuse=True)
+        image = (both - spots) * self.diffuse_scale()
+        return image if given.get("only_diffuse") else image + spots
+
+    def diffuse_scale(self) -> float:
+        """Return simtbx's diffuse part over distbragg's, V/(N · points of the stencil)."""
+        vectors = np.array([self.scene["crystal"][f"{axis}_A"] for axis in "abc"])
+        points = (2 * self.case["diffuse"]["stencil"] + 1) ** 3
+        volume = abs(float(np.linalg.det(vectors)))
+        return volume / (self._unit_cells() * float(points))
+
+    def _unit_cells(self) -> float:
+        """Return det N."""
+        return float(unit_cells((*self.cells, *self.case.get("N_def", ()))))
+
+    def _one_cell(self) -> Json:
+        """Specification of a single cell, whose transform is 1 everywhere."""
+        spec = self._spots()
+        spec["crystal"] |= {"cells": [1, 1, 1], "shape": "square"}
+        return spec
+
+    def _interference(self) -> Array:
+        """Product of (sin(pi N h)/sin(pi h))² over the axes, at the middle of each pixel."""
+        factors = []
+        for panel in self.panels:
+            place = positions(panel, (0.0, 0.0), 1)
+            ray = place / np.sqrt((place**2).sum(axis=-1, keepdims=True))
+            source = self.sources[0]
+            beam = np.array(source["sample_to_source"])
+            q = (ray + beam / math.sqrt(float(beam @ beam))) / source["wavelength_A"]
+            index = q @ np.array([self.scene["crystal"][f"{axis}_A"] for axis in "abc"]).T
+            ratio = np.sin(math.pi * index * np.array(self.cells)) / np.sin(math.pi * index)
+            factors.append((ratio**2).prod(axis=-1))
+        return self._stacked(factors)
 
     def _base(self) -> Json:
         """Beam and detector."""
@@ -221,13 +291,20 @@ class Case:
             spindle, own = self.scene["spindle"], np.array(self.case["U"]).reshape(3, 3)
             angle = math.radians(spindle["phi_deg"][0]) * np.array(spindle["axis"])
             turn = own @ Rotation.from_rotvec(angle).as_matrix() @ own.T
+        for single in self.turns():
+            turn = turn @ single
+        return turn
+
+    def turns(self) -> list[Array]:
+        """Return Rx, Ry and Rz of diffBragg, which turn by minus their angles."""
+        turns = []
         for axis, angle in enumerate(self.case.get("rot_rad", ())):
             first, second = (axis + 1) % 3, (axis + 2) % 3
             single = np.eye(3)
             single[first, first] = single[second, second] = math.cos(angle)
             single[first, second], single[second, first] = math.sin(angle), -math.sin(angle)
-            turn = turn @ single
-        return turn
+            turns.append(single)
+        return turns
 
     def _background(self, sign: float) -> Json:
         """Specification of the scattering of F of one sign in the table, without a crystal."""
@@ -252,12 +329,13 @@ class Case:
         }
         return spec
 
-    def _of_last_sample(self) -> Array:
-        """Sum F²L² of all sub-pixels, times the solid angle of the last of each pixel.
+    def _of_one_sample(self) -> Array:
+        """Sum F²L² of all sub-pixels, times the solid angle of one place of each pixel.
 
+        That is the last sub-pixel of S1-nks, and the middle of a pixel of diffBragg.
         Every sub-pixel is rendered as a pixel of its own and freed of its own solid angle.
         """
-        last = (self.sub - 1, self.sub - 1)
+        one = self.sub - 1.0 if self.formula == "S1-nks" else 0.5 * (self.sub - 1.0)
         summed = []
         for panel, image in zip(self.panels, self._sub_pixels(self._unpolarized()), strict=True):
             total = np.zeros((panel["n_slow"], panel["n_fast"]))
@@ -265,7 +343,7 @@ class Case:
                 own = image[row :: self.sub, column :: self.sub]
                 own = own[: panel["n_slow"], : panel["n_fast"]]
                 total += own / self._solid_angle(panel, (row, column))
-            summed.append(total / self.sub**2 * self._solid_angle(panel, last))
+            summed.append(total / self.sub**2 * self._solid_angle(panel, (one, one)))
         return self._stacked(summed)
 
     def _sub_pixels(self, spec: Json) -> Array:
@@ -278,7 +356,7 @@ class Case:
         image = self._image(spec) * (1.0 if self.point else self.sub**2)
         return image.reshape(-1, *image.shape[-2:])
 
-    def _solid_angle(self, panel: Json, sample: tuple[int, int]) -> Array:
+    def _solid_angle(self, panel: Json, sample: tuple[float, float]) -> Array:
         return solid_angle(panel, positions(panel, sample, self.sub), point=self.point)
 
     def _polarization_of_pixel(self) -> Array:
@@ -332,10 +410,17 @@ class Case:
             factors.append(factor)
         return self._stacked(factors)
 
-    def _image(self, spec: Json) -> Array:
+    def _image(self, spec: Json, *, diffuse: bool = False) -> Array:
         """Render; the solid angle, by the distance of the front plane, is that of the case."""
         checked = db.ExperimentSpec.model_validate(spec)
-        image = np.asarray(db.render(checked)["images"].to_numpy(), dtype=np.float64)
+        if diffuse:
+            prepared = prepare(checked)
+            options = resolve_options(checked.compute, self.threads)
+            experiment = with_diffuse(prepared.experiment, self.case["diffuse"])
+            image = render_frame(experiment, prepared.plan.frame, options)
+            image = image[0] if len(self.panels) == 1 else image
+        else:
+            image = np.asarray(db.render(checked)["images"].to_numpy(), dtype=np.float64)
         if self._lift == 0.0 or self.point:
             return image
         planes = np.array([plane_of(panel) for panel in self.panels])

@@ -2,61 +2,79 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from typing import Final
 
 import numpy as np
 import torch
 
-import distbragg as db
 from distbragg.fit import Parameters, parameters_of, render_tensor
-from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from tools.simtbx.case import Case
 from tools.simtbx.optics import Array
 
 _CELLS: Final = {f"d_N{name}": place for place, name in enumerate("abcdef")}
+_TURNS: Final = {f"d_rot{name}": place for place, name in enumerate("XYZ")}
+_DIFFUSE: Final = {
+    f"d_{length}_{name}": (f"diffuse_{length}_angstrom", place)
+    for length in ("gamma", "sigma")
+    for place, name in enumerate("abc")
+}
 
 
 def known(result: str) -> bool:
     """Whether a derivative of this name is rendered."""
-    return result in _CELLS or result == "d_eta"
+    return result in (*_CELLS, *_TURNS, *_DIFFUSE, "d_eta")
 
 
 def derivative(case: Case, result: str) -> Array:
     """Return a derivative image of a case, (slow, fast), in the units of the case."""
-    experiment = build_experiment(db.ExperimentSpec.model_validate(case.bare()))
+    experiment, scale = case.experiment(), 1.0
     if result == "d_eta":
-        return case.dressed(_by_eta(experiment, float(case.case["eta_deg"])))
-    cells = np.zeros(6)
-    cells[_CELLS[result]] = 1.0
-    start = torch.zeros(6, dtype=torch.float64)
-    own = parameters_of(experiment).given()["cells"]
-    start[: len(own)] = own
-    image = _along(
-        lambda value: render_tensor(experiment, Parameters(cells=value)),
-        start,
-        torch.from_numpy(cells),
-    )
-    return case.dressed(image)
+        # An angle that all domains turn in proportion to.
+        name = "mosaic_spread_deg"
+        start = parameters_of(experiment).given()[name]
+        step = start / float(case.case["eta_deg"])
+    elif result in _TURNS:
+        name, start = "misset_deg", torch.zeros(3, dtype=torch.float64)
+        step = torch.from_numpy(_turned_by(case, _TURNS[result]))
+    elif result in _DIFFUSE:
+        name, place = _DIFFUSE[result]
+        start = parameters_of(experiment).given()[name]
+        step, scale = _unit(3, place), case.diffuse_scale()
+    else:
+        name, start = "cells", torch.zeros(6, dtype=torch.float64)
+        own = parameters_of(experiment).given()["cells"]
+        start[: len(own)] = own
+        step = _unit(6, _CELLS[result])
+    return case.dressed(along(experiment, name, start, step) * scale)
 
 
-def _by_eta(experiment: Experiment, eta: float) -> Array:
-    """Return the derivative by an angle that all domains turn in proportion to, per degree."""
-    spread = parameters_of(experiment).given()["mosaic_spread_deg"]
-    return _along(
-        lambda value: render_tensor(experiment, Parameters(mosaic_spread_deg=value)),
-        spread,
-        spread / eta,
-    )
+def _turned_by(case: Case, axis: int) -> Array:
+    """Return the rotation vector, degrees per radian of the angle of Rx, Ry or Rz.
+
+    In Rx Ry Rz the first turns about -x, the second about -y turned by Rx, and so on.
+    """
+    before = np.eye(3)
+    for turn in case.turns()[:axis]:
+        before = before @ turn
+    return np.asarray(-math.degrees(1.0) * before[:, axis])
 
 
-def _along(
-    function: Callable[[torch.Tensor], torch.Tensor], start: torch.Tensor, step: torch.Tensor
+def _unit(count: int, place: int) -> torch.Tensor:
+    return torch.eye(count, dtype=torch.float64)[place]
+
+
+def along(
+    experiment: Experiment, name: str, start: torch.Tensor, step: torch.Tensor, panel: int = 0
 ) -> Array:
-    """Return the derivative of an image along a step: that of a product with it, by a weight."""
+    """Return the derivative of a panel's image along a step of a parameter.
+
+    The gradient of the image's product with a weight is linear in the weight: its own derivative
+    by the weight is an image.
+    """
     value = start.clone().requires_grad_()
-    image = function(value)
+    image = render_tensor(experiment, Parameters(**{name: value}), panel=panel)
     weight = torch.zeros_like(image, requires_grad=True)
     (pulled,) = torch.autograd.grad(image, value, weight, create_graph=True)
     (pushed,) = torch.autograd.grad((pulled * step).sum(), weight)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.counts import LOG_FACTORIALS
+from distbragg.kernel.native.diffuse import diffuse_halos
 from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
@@ -269,11 +270,25 @@ class Call:
         view = self._experiment.detector.panels[self._place[0]]
         scale = block.spot_scale * block.table_scale
         block.reach, block.skip_below = self._limits(prepared, view, scale)
+        block.diffuse_halos = 0
+        if crystal.diffuse is not None:
+            self._diffuse()
         if block.skip_below > 0.0:
             self._bounds(prepared, view, scale)
         if self._experiment.sampling.method == "closed_form":
             self._closed_form()
             self._bounded(view, scale)
+
+    def _diffuse(self) -> None:
+        """Set the diffuse scattering: it lights everything, so that no step is left out."""
+        block = self._block
+        crystal = self._experiment.crystal
+        halos, height, block.diffuse_stencil = diffuse_halos(crystal)
+        block.diffuse_halos = halos.shape[0]
+        if block.spot_scale > 0.0:  # else no block is in the beam
+            block.diffuse_height = height * crystal.scale / block.spot_scale
+        self._doubles("diffuse_halo", halos)
+        block.skip_below, block.furthest = 0.0, math.inf
 
     def _closed_form(self) -> None:
         """Set what the closed form is made of, in place of steps."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector, Panel, SensorLayers
+from distbragg.models.diffuse import Diffuse
 from distbragg.models.experiment import Background, Experiment, Noise, Sampling
 from distbragg.models.vectors import frozen_float64
 from distbragg.plan.frame import SourceChunk, Tile
@@ -52,6 +53,17 @@ def make_crystal(
         mosaic_rotations=frozen_float64(rotations),
         phi=frozen_float64(phi),
         spindle_axis=frozen_float64([0.0, 0.0, 1.0]),
+    )
+
+
+def make_diffuse(stencil):
+    """Displacements that differ by axis, averaged over a twofold axis."""
+    return Diffuse(
+        gamma=frozen_float64([30.0, 20.0, 40.0]),
+        sigma=frozen_float64([0.3, 0.5, 0.2]),
+        axes=frozen_float64(turn(np.eye(3), [0.6, 0.0, 0.8], 0.3)),
+        operations=frozen_float64([np.eye(3), np.diag([-1.0, 1.0, -1.0])]),
+        stencil=stencil,
     )
 
 
@@ -121,6 +133,7 @@ def make_experiment(
     box=(5, 6, 7),
     mask=None,
     seed=1,
+    halo=None,
 ):
     """An experiment with every feature adjustable; defaults use most of them."""
     rng = np.random.default_rng(seed)
@@ -151,8 +164,17 @@ def make_experiment(
             kahn_factor=kahn,
             polarization_axis=frozen_float64([0.0, 0.1, 0.995]),
         ),
-        crystal=make_crystal(
-            rng, shape=shape, cells=cells, domains=domains, phi=phi, fudge=fudge, physics=physics
+        crystal=replace(
+            make_crystal(
+                rng,
+                shape=shape,
+                cells=cells,
+                domains=domains,
+                phi=phi,
+                fudge=fudge,
+                physics=physics,
+            ),
+            diffuse=None if halo is None else make_diffuse(halo),
         ),
         reflections=Reflections(
             amplitude=frozen_float64(amplitude),

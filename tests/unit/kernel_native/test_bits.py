@@ -27,6 +27,8 @@ KINDS = {
     "broad gauss of a family": {"shape": "gauss", "cells": (3, 2, 4), "domains": 7},
     "narrow gauss of a family": {"shape": "gauss", "cells": (14, 16, 13), "domains": 8},
     "tophat of a family": {"shape": "tophat", "cells": (4, 5, 4), "domains": 8, "box": (1, 1, 1)},
+    "halos": {"halo": 1, "oversample": 2},
+    "halos of narrow spots": {"shape": "gauss", "cells": (14, 16, 13), "halo": 0},
     "curved": {"surface": "sphere", "dmin": 8.0},
     "cylinder": {"surface": "cylinder_fast", "layers": 2},
 }
@@ -42,6 +44,7 @@ def _tiles(shape, size):
             yield Tile(slow, min(slow + size[0], shape[0]), fast, min(fast + size[1], shape[1]))
 
 
+@pytest.mark.spec("DIF-5")
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(17, 23), (1, 37), (23, 1), (5, 8)])
@@ -90,6 +93,7 @@ def test_chunks_of_sources_add_up_to_one_unit_in_the_last_float32_place(kind, pr
     assert (np.abs(merged - whole) <= np.spacing(np.abs(whole))).all()
 
 
+@pytest.mark.spec("DIF-5")
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_threads_change_no_bit(kind, precision):

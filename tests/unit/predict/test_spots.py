@@ -208,3 +208,10 @@ def test_spots_of_every_lattice_have_their_own_rows(tmp_path: Path) -> None:
         np.testing.assert_array_equal(own.slow, alone.slow)
     missed = spots_of(plain(tmp_path, REFLECTIONS, crystal={"present": False}))
     assert len(missed) == 0
+
+
+@pytest.mark.spec("DIF-6")
+def test_halos_are_no_part_of_a_spot(tmp_path: Path) -> None:
+    halo = {"gamma_angstrom": 40, "sigma_angstrom": 0.5, "laue_group": "-1"}
+    with_halo = spots_of(plain(tmp_path, REFLECTIONS, crystal={"diffuse": halo}))
+    assert np.array_equal(with_halo.photons, spots_of(plain(tmp_path, REFLECTIONS)).photons)

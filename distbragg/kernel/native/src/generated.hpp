@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "cdf052107d87c908";
+constexpr const char* kTableId = "c8ee0f46650a7047";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -84,6 +84,12 @@ struct Parameters {
   double spindle[3];
   double rotation[2];  // rad, from the middle
   std::int64_t parts;  // of the rotation, each of which has its own spots
+
+  // Diffuse scattering: see native/diffuse.py.
+  std::int64_t diffuse_halos;  // 0: none
+  std::int64_t diffuse_stencil;
+  const double* diffuse_halo;  // (halos, 19)
+  double diffuse_height;  // over spot_scale
 
   // Structure factors: |F|² in a box with one border plane that holds the default.
   double table_scale;  // the tables hold |F|² / table_scale, at most 1

@@ -11,6 +11,7 @@
 #include "approx.hpp"
 #include "bounds.hpp"
 #include "broad.hpp"
+#include "diffuse.hpp"
 #include "generated.hpp"
 #include "geometry.hpp"
 #include "indices.hpp"
@@ -54,10 +55,11 @@ struct DomainSum final : StepSum {
   const StepBound<kShape> step_bound;
   const NarrowFamilies narrow;
   const BroadFamilies broad;
+  const DiffuseSum<Real> diffuse;
 
   DomainSum(const Parameters& p, const std::vector<Source>& sources)
       : parameters(p), domains(p, sources), table(p), lattice(p), step_bound(p), narrow(p),
-        broad(p, kBroad ? ShapeRow<kShape>::kDecay : 0.0) {}
+        broad(p, kBroad ? ShapeRow<kShape>::kDecay : 0.0), diffuse(p) {}
 
   // |F|² F_latt². The table is scaled to at most 1, so that the product stays in the range of
   // float32.
@@ -199,11 +201,11 @@ struct DomainSum final : StepSum {
   void run(Scattering& q) const override {
     switch (q.directions->form) {
       case Form::kRow:
-        return run_all<Form::kRow>(q);
+        return run_with_halos<Form::kRow>(q);
       case Form::kRows:
-        return run_all<Form::kRows>(q);
+        return run_with_halos<Form::kRows>(q);
       default:
-        return run_all<Form::kCurved>(q);
+        return run_with_halos<Form::kCurved>(q);
     }
   }
 
@@ -248,6 +250,15 @@ struct DomainSum final : StepSum {
 
   bool scatters(double h, double k, double l) const override {
     return parameters.interpolate || table.at(h, k, l) != Real(0);
+  }
+
+  template <Form kForm>
+  void run_with_halos(Scattering& q) const {
+    run_all<kForm>(q);
+    if (!diffuse.any()) return;
+    for (std::int64_t d = 0; d < parameters.domains; ++d) {
+      diffuse.template add<kForm>(domain_of<kForm>(d, q), q);
+    }
   }
 
   template <Form kForm>

@@ -1,0 +1,143 @@
+// Diffuse scattering of correlated displacements: the twin of physics/diffuse.py, which derives it.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <vector>
+
+#include "approx.hpp"
+#include "generated.hpp"
+#include "geometry.hpp"
+#include "indices.hpp"
+#include "table.hpp"
+
+namespace distbragg {
+
+template <class Real>
+class DiffuseSum {
+ public:
+  explicit DiffuseSum(const Parameters& p)
+      : table_(p), reach_(static_cast<int>(p.diffuse_stencil)), height_(p.diffuse_height) {
+    for (std::int64_t i = 0; i < p.diffuse_halos; ++i) {
+      const double* row = p.diffuse_halo + kNumbers * i;
+      Halo halo;
+      for (int j = 0; j < 9; ++j) halo.correlation[j] = static_cast<Real>(row[j]);
+      for (int j = 0; j < 9; ++j) halo.displacement[j] = static_cast<Real>(row[9 + j]);
+      halo.weight = static_cast<Real>(row[18]);
+      halos_.push_back(halo);
+    }
+  }
+
+  bool any() const { return !halos_.empty(); }
+
+  // sum += what one domain scatters, of the lanes that are worked on.
+  template <Form kForm>
+  void add(const Domain& domain, Scattering& q) const {
+    const Places at(*q.directions, 0);
+    Strip s(halos_.size());
+    for (int strip = q.first; strip < q.last; strip += kStrip) {
+      locate<kForm>(domain, at, strip, s);
+      alignas(64) Real total[kStrip] = {};
+      for (int h = -reach_; h <= reach_; ++h) {
+        for (int k = -reach_; k <= reach_; ++k) {
+          for (int l = -reach_; l <= reach_; ++l) add_point(h, k, l, s, total);
+        }
+      }
+#pragma omp simd
+      for (int i = 0; i < kStrip; ++i) {
+        q.sum[strip + i] = madd(height_, static_cast<double>(total[i]), q.sum[strip + i]);
+      }
+    }
+  }
+
+ private:
+  static constexpr int kNumbers = 19;  // of a halo, as the host packs it
+
+  struct Halo {
+    Real correlation[9], displacement[9], weight;
+  };
+
+  // What lanes of a strip see of one halo: its strength, and 2π γ W of the way to its middle.
+  struct alignas(64) Seen {
+    Real strength[kStrip], one[kStrip], two[kStrip], three[kStrip];
+  };
+
+  struct Strip {
+    alignas(64) double h[kStrip], k[kStrip], l[kStrip];  // the nearest reflection
+    std::vector<Seen> seen;
+    explicit Strip(std::size_t halos) : seen(halos) {}
+  };
+
+  template <Form kForm>
+  void locate(const Domain& domain, const Places& at, int strip, Strip& s) const {
+    alignas(64) Real away_h[kStrip], away_k[kStrip], away_l[kStrip];
+#pragma omp simd
+    for (int i = 0; i < kStrip; ++i) {
+      const double one = at.one[strip + i], two = at.two[strip + i], three = at.three[strip + i];
+      const double h = index_of<kForm>(domain.h, one, two, three);
+      const double k = index_of<kForm>(domain.k, one, two, three);
+      const double l = index_of<kForm>(domain.l, one, two, three);
+      s.h[i] = nearest(h);
+      s.k[i] = nearest(k);
+      s.l[i] = nearest(l);
+      away_h[i] = static_cast<Real>(h - s.h[i]);
+      away_k[i] = static_cast<Real>(k - s.k[i]);
+      away_l[i] = static_cast<Real>(l - s.l[i]);
+    }
+    for (std::size_t n = 0; n < halos_.size(); ++n) {
+      const Halo halo = halos_[n];
+      Seen& seen = s.seen[n];
+      const Real* c = halo.correlation;
+      const Real* d = halo.displacement;
+#pragma omp simd
+      for (int i = 0; i < kStrip; ++i) {
+        const Real h = static_cast<Real>(s.h[i]), k = static_cast<Real>(s.k[i]);
+        const Real l = static_cast<Real>(s.l[i]);
+        const Real exponent = squared(along(d, h, k, l), along(d + 3, h, k, l), along(d + 6, h, k, l));
+        seen.strength[i] = halo.weight * exponent * exp_poly<true>(-exponent);
+        seen.one[i] = along(c, away_h[i], away_k[i], away_l[i]);
+        seen.two[i] = along(c + 3, away_h[i], away_k[i], away_l[i]);
+        seen.three[i] = along(c + 6, away_h[i], away_k[i], away_l[i]);
+      }
+    }
+  }
+
+  // Adds the halos about one point of the stencil.
+  void add_point(int h, int k, int l, const Strip& s, Real* total) const {
+    alignas(64) Real halo_sum[kStrip] = {};
+    for (std::size_t n = 0; n < halos_.size(); ++n) {
+      const Real* c = halos_[n].correlation;
+      const Seen& seen = s.seen[n];
+      const Real step_h = Real(h), step_k = Real(k), step_l = Real(l);
+      const Real one = along(c, step_h, step_k, step_l);
+      const Real two = along(c + 3, step_h, step_k, step_l);
+      const Real three = along(c + 6, step_h, step_k, step_l);
+#pragma omp simd
+      for (int i = 0; i < kStrip; ++i) {
+        const Real wide =
+            Real(1) + squared(seen.one[i] - one, seen.two[i] - two, seen.three[i] - three);
+        halo_sum[i] += seen.strength[i] / (wide * wide);
+      }
+    }
+    const Table<Real> look = table_;
+#pragma omp simd
+    for (int i = 0; i < kStrip; ++i) {
+      total[i] = madd(look.at(s.h[i] + h, s.k[i] + k, s.l[i] + l), halo_sum[i], total[i]);
+    }
+  }
+
+  static DISTBRAGG_INLINE Real along(const Real* row, Real h, Real k, Real l) {
+    return madd(row[0], h, madd(row[1], k, row[2] * l));
+  }
+
+  static DISTBRAGG_INLINE Real squared(Real x, Real y, Real z) {
+    return madd(x, x, madd(y, y, z * z));
+  }
+
+  const Table<Real> table_;
+  const int reach_;
+  const double height_;
+  std::vector<Halo> halos_;
+};
+
+}  // namespace distbragg
