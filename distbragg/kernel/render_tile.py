@@ -13,7 +13,7 @@ from distbragg.kernel.tile import TileSum, active_positions
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.lattices import Lattice, lattices_of
-from distbragg.plan.frame import SourceChunk, Tile, sums_are_scaled
+from distbragg.plan.frame import SourceChunk, Tile, is_one_sum, sums_are_scaled
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class TilePhotons:
 
 def finishes_in_kernel(experiment: Experiment, options: KernelOptions) -> bool:
     """Whether `native.render_photons` can make the photons, or counts, of a frame."""
-    alone = not experiment.others
-    return alone and sums_are_scaled(experiment) and options.kernel == "native"
+    whole = is_one_sum(experiment) and sums_are_scaled(experiment)
+    return whole and options.kernel == "native"
 
 
 def render_tile(
@@ -70,6 +70,8 @@ def sum_tile(
     out. `in_place` leaves the sum on a GPU where the kernel has made it there: it is then merged
     and finished on the device, and does not leave the process.
     """
+    if options.kernel == "native" and is_one_sum(experiment):
+        return native.render_sum(experiment, panel, tile, chunk, options)
     first, *others = (
         _sum_lattice(lattice, panel, tile, chunk, options, in_place=in_place)
         for lattice in lattices_of(experiment)

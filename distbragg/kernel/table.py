@@ -93,6 +93,8 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(REAL, "spindle[3]"),
             Fields(REAL, "rotation[2]", "rad, from the middle"),
             Fields(INTEGER, "parts", "of the rotation, each of which has its own spots"),
+            Fields(INTEGER, "others", "further lattices, of which the crystal alone is read"),
+            Fields("const Parameters*", "other", "(others,)"),
         ),
     ),
     (

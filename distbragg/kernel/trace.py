@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -23,6 +23,7 @@ from distbragg.physics.factors import (
     solid_angle,
     stol_of,
 )
+from distbragg.physics.lattices import lattices_of
 from distbragg.physics.rays import SampleIndex, cosine_to_normal, sample_indices, sample_positions
 from distbragg.physics.transform import radius_squared
 from distbragg.plan.frame import SourceChunk
@@ -59,12 +60,13 @@ class SampleTrace:
     weight: float
     steps: tuple[StepTrace, ...]
     value: float  # the term of the numerator, without the source's weight
+    lattice: int = 0  # its number in the frame, from 0
 
 
 def trace_pixel(
     experiment: Experiment, panel: int, slow: int, fast: int, chunk: SourceChunk
 ) -> Iterator[SampleTrace]:
-    """Yield every sample of a pixel in the order of the sums: source, layer, sub-pixel.
+    """Yield every sample of a pixel in the order of the sums: lattice, source, layer, sub-pixel.
 
     `slow` and `fast` are global indices. In closed form there are no samples to tell of, which
     `InputError` says.
@@ -75,6 +77,14 @@ def trace_pixel(
             field="sampling.method",
             remedy="trace it with sampling.method: sampled",
         )
+    for lattice in lattices_of(experiment):
+        for trace in _trace_lattice(lattice.experiment, panel, slow, fast, chunk):
+            yield replace(trace, value=trace.value * lattice.share, lattice=lattice.number)
+
+
+def _trace_lattice(
+    experiment: Experiment, panel: int, slow: int, fast: int, chunk: SourceChunk
+) -> Iterator[SampleTrace]:
     scene = make_scene(experiment, panel, slice(chunk.start, chunk.stop), torch.device("cpu"))
     place = (torch.tensor([float(slow)]).double(), torch.tensor([float(fast)]).double())
     samples = list(sample_indices(scene.placement.panel.sensor.count, scene.sampling.oversample))

@@ -169,7 +169,7 @@ class FramePlan:
     needs_torch: bool = False  # whoever renders the frame loads torch
     on_gpu: bool = False
     draws_spots: bool = False  # whole, in closed form: no steps are taken one by one
-    lattices: int = 1
+    adds_sums: bool = False  # those of lattices
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
     spread_terms: int = 0  # shares of point spreads that are added up, over all pixels
 
@@ -231,6 +231,11 @@ class FramePlan:
 def sums_are_scaled(experiment: Experiment) -> bool:
     """Whether a sum times one number is the expected photons of every pixel: no correction."""
     return experiment.physics == "exact"
+
+
+def is_one_sum(experiment: Experiment) -> bool:
+    """Whether the native kernel sums all lattices at once: in closed form."""
+    return not experiment.others or experiment.sampling.method == "closed_form"
 
 
 def held_bytes(dtype: str) -> int:
@@ -299,11 +304,11 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
             and experiment.sampling.method == "closed_form"
             and compute.precision == "mixed"
         ),
-        lattices=len(experiment.lattices),
+        adds_sums=not (native and is_one_sum(experiment)) and len(experiment.lattices) > 1,
         keeps_no_sums=native
         and not on_gpu
         and len(chunks) == 1
-        and not experiment.others
+        and is_one_sum(experiment)
         and sums_are_scaled(experiment),
         spread_terms=sum(
             math.prod(panel.pixels) * panel.point_spread.terms

@@ -118,7 +118,7 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
 def _sums_held(frame: FramePlan) -> int:
     """Partial sums of one tile that its merge tree holds at a time, with one of a lattice."""
     chunks, arity = len(frame.chunks), frame.merge_arity
-    added = int(frame.lattices > 1)
+    added = int(frame.adds_sums)
     if chunks == 1:
         return 1 + added
     return added + min(chunks + 1, 2 + merge_depth(chunks, arity) * (arity - 1))

@@ -25,6 +25,7 @@ from distbragg.kernel.native.prepare import (
 )
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
+from distbragg.physics.lattices import lattices_of
 from distbragg.physics.near_sphere import CUT, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
 
@@ -89,14 +90,35 @@ class Call:
             One filled before with the same options, from which everything is copied that the
             crystal does not change, where it is the same.
         """
-        double = uses_double(experiment.crystal, options.precision)
+        double = any(uses_double(one, options.precision) for one in experiment.lattices)
+        lattice, *others = lattices_of(experiment)
+        call = cls._of_lattice(block, lattice.experiment, place, like, double=double)
+        block.threads = max(1, options.threads)
+        if others:
+            blocks = (Parameters * len(others))()
+            for own, other in zip(blocks, others, strict=True):
+                part = cls._of_lattice(own, other.experiment, place, None, double=double)
+                call._alive.append(part)
+            call._alive.append(blocks)
+            block.others, block.other = len(others), ctypes.addressof(blocks)
+        return call
+
+    @classmethod
+    def _of_lattice(
+        cls,
+        block: Parameters,
+        experiment: Experiment,
+        place: Place,
+        like: Self | None,
+        *,
+        double: bool,
+    ) -> Self:
         if like is not None and like._serves(experiment, place, double=double):
             call = cls(block, experiment, place, double=double, wavelength=like._wavelength)
             call._copy(like)
         else:
             wavelength = float(experiment.beam.sources.wavelength.min())
             call = cls(block, experiment, place, double=double, wavelength=wavelength)
-            block.threads = max(1, options.threads)
             call._everything_but_crystal()
         call._crystal()
         return call
@@ -257,6 +279,7 @@ class Call:
 
     def _crystal(self) -> None:
         """Set the crystal, and what steps are bounded by where a tolerance is set."""
+        self._block.others = 0
         crystal, block = self._experiment.crystal, self._block
         prepared = prepare_crystal(crystal, double=self._double, wavelength=self._wavelength)
         block.shape = SHAPES[crystal.shape].code

@@ -15,7 +15,6 @@ from distbragg.kernel.native.call import Call
 from distbragg.kernel.native.library import library
 from distbragg.kernel.tile import TileSum
 from distbragg.physics.factors import intensity_scale
-from distbragg.physics.lattices import lattices_of
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
@@ -113,8 +112,7 @@ def render_photons(tiles: Sequence[TilePhotons], options: KernelOptions) -> list
     for block, tile in zip(blocks, tiles, strict=True):
         before = calls[-1] if calls else None
         place = tile.panel, tile.tile, tile.chunk
-        (lattice,) = lattices_of(tile.experiment)
-        call = Call.of(block, lattice.experiment, place, options, like=before)
+        call = Call.of(block, tile.experiment, place, options, like=before)
         call.write_photons(tile.out, intensity_scale(tile.experiment), tile.frame)
         calls.append(call)
     _run(blocks)

@@ -101,3 +101,15 @@ def test_the_closed_form_has_no_samples_to_trace() -> None:
     closed = replace(scene, sampling=replace(scene.sampling, method="closed_form"))
     with pytest.raises(InputError, match="no samples that could be traced"):
         next(trace_pixel(closed, 0, 0, 0, SourceChunk(0, 1)))
+
+
+@pytest.mark.spec("LAT-1")
+def test_the_terms_of_all_lattices_add_up_to_the_pixel():
+    alone = make_experiment(phi=(0.1, 0.2), molecules=5.0)
+    other = replace(alone.crystal, phi=alone.crystal.phi[:1], scale=2.5)
+    experiment = replace(alone, others=(other,))
+    chunk = all_sources(experiment)
+    (expected,) = render_tile(experiment, 0, Tile(4, 5, 7, 8), chunk, MODEL)
+    traces = list(trace_pixel(experiment, 0, 4, 7, chunk))
+    assert {trace.lattice for trace in traces} == {0, 1}
+    assert traced(experiment, 4, 7, chunk) == pytest.approx(expected, rel=1e-12)

@@ -20,15 +20,22 @@
 
 namespace distbragg::closed {
 
+// A lattice in one part of the rotation, and the weight of its spots: its share of the rotation,
+// times its scale beside that of the first lattice.
+struct Part {
+  Crystal crystal;
+  double weight;
+};
+
 // The spots on one tile of one source, or of the lines of a spectrum that share a direction.
 class Spots {
  public:
-  Spots(const Parameters& p, const std::vector<Crystal>& parts, std::int64_t first,
+  Spots(const Parameters& p, const std::vector<Part>& parts, std::int64_t first,
         std::int64_t last)
       : p_(p), parts_(parts), in_(incidence(p, first)), projection_(p),
         spectrum_(make_spectrum(first, last)), brush_(p, projection_, in_, spectrum_.get()),
         pieces_(p) {
-    for (const Crystal& part : parts) find(part, 1.0 / static_cast<double>(parts.size()));
+    for (const Part& part : parts) find(part);
     for (std::size_t n = 0; n < spots_.size(); ++n) {
       spots_[n].each_row([&](std::int64_t row, std::int64_t start, std::int64_t stop) {
         pieces_.add(static_cast<std::int32_t>(n), row, start, stop);
@@ -46,21 +53,13 @@ class Spots {
       const int first = lane_of(piece.start, fast, from, to);
       const int last = first < to ? lane_of(piece.stop, fast, first, to) : first;
       if (first >= last) return;
-      brush_.add(spots_[static_cast<std::size_t>(piece.spot)], parts_.front().spindle,
+      brush_.add(spots_[static_cast<std::size_t>(piece.spot)], spindle(),
                  table_.data(), d, first, last, sum);
     });
   }
 
-  // At most this much is left out of any pixel, in the unit of the spots: e^(−½ χ²) of the
-  // brightest there may be, summed over all lattice points that lie χ beyond the cut.
-  double left_out() const {
-    constexpr double kFourPi = 12.5663706143591729539;
-    const Crystal& crystal = parts_.front();
-    const double volume = 1.0 / std::fabs(dot(crystal.a, across(crystal.b, crystal.c)));
-    const double cut = crystal.cut, share = std::exp(-0.5 * cut * cut);
-    const double points = 1.0 + kFourPi * largest_ * volume * (cut + 1.0 / cut);
-    return brightest_ * std::sqrt(determinant(crystal.covariance)) * share * points;
-  }
+  // At most this much is left out of any pixel, in the unit of the spots.
+  double left_out() const { return left_out_; }
 
   // Whether the weights of the sources are in the spots, and in the background.
   bool weighted() const { return spectrum_ != nullptr; }
@@ -72,8 +71,11 @@ class Spots {
   }
 
  private:
-  // Finds the spots of a part of the rotation, which is this share of the whole.
-  void find(const Crystal& part, double share) {
+  // Finds the spots of a lattice in a part of the rotation.
+  void find(const Part& of) {
+    const Crystal& part = of.crystal;
+    const double share = of.weight;
+    double brightest = 0.0, largest = 0.0;  // |F|²/√|Σ| and √|Σ| of what is seen
     const auto places = find_places(part, in_);
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
     for (const Place& place : *places) {
@@ -82,8 +84,8 @@ class Spots {
                                 : static_cast<double>(single_table(place));
       if (!(height > 0.0)) continue;
       stop_if_asked(p_.stop);
-      brightest_ = std::fmax(brightest_, height / place.size);
-      largest_ = std::fmax(largest_, place.size);
+      brightest = std::fmax(brightest, height / place.size);
+      largest = std::fmax(largest, place.size);
       Spot spot;
       Rectangle box;
       if (!projection_.project(place, spot, box)) continue;
@@ -101,7 +103,22 @@ class Spots {
       }
       spots_.push_back(spot);
     }
+    left_out_ += share * left_out(part, brightest, largest);
   }
+
+  // Of one part e^(−½ χ²) of the brightest there may be, summed over all lattice points that lie χ
+  // beyond the cut.
+  static double left_out(const Crystal& crystal, double brightest, double largest) {
+    constexpr double kFourPi = 12.5663706143591729539;
+    const double volume = 1.0 / std::fabs(dot(crystal.a, across(crystal.b, crystal.c)));
+    const double cut = crystal.cut, share = std::exp(-0.5 * cut * cut);
+    const double points = 1.0 + kFourPi * largest * volume * (cut + 1.0 / cut);
+    return brightest * std::sqrt(determinant(crystal.covariance)) * share * points;
+  }
+
+  // All lattices turn alike.
+  const Spindle& spindle() const { return parts_.front().crystal.spindle; }
+  bool rotates() const { return parts_.front().crystal.rotates(); }
 
   // Whether a spot that no polynomial fits may be cut into parts that some do.
   static bool is_large(const Spot& spot, const Rectangle& box) {
@@ -173,7 +190,7 @@ class Spots {
 
   // In mixed precision sources of one direction are taken together, where the crystal stands still.
   std::unique_ptr<const Spectrum> make_spectrum(std::int64_t first, std::int64_t last) {
-    const bool together = p_.double_precision == 0 && !parts_.front().rotates();
+    const bool together = p_.double_precision == 0 && !rotates();
     if (!together || (last - first == 1 && in_.width == 0.0)) return nullptr;
     auto spectrum = std::make_unique<const Spectrum>(p_, first, last);
     in_.wavenumber = spectrum->middle;
@@ -195,8 +212,8 @@ class Spots {
   }
 
   const Parameters& p_;
-  const std::vector<Crystal>& parts_;
-  double brightest_ = 0.0, largest_ = 0.0;  // |F|²/√|Σ| and √|Σ| of what is seen
+  const std::vector<Part>& parts_;
+  double left_out_ = 0.0;
   Amorphous amorphous_;
   Incidence in_;
   const Projection projection_;
@@ -211,7 +228,8 @@ class Spots {
 class SpotSum {
  public:
   explicit SpotSum(const Parameters& p) : p_(p) {
-    for (std::int64_t n = 0; n < std::max<std::int64_t>(1, p.parts); ++n) parts_.emplace_back(p, n);
+    add_lattice(p);
+    for (std::int64_t n = 0; n < p.others; ++n) add_lattice(p.other[n]);
   }
 
   // Prepares sources from `first` on; returns the first that is left. Neighbours of one direction
@@ -222,7 +240,7 @@ class SpotSum {
     while (first < p_.source_stop && (group_.empty() || bytes < kMostBytes)) {
       stop_if_asked(p_.stop);
       std::int64_t last = first + 1;
-      const bool lines = p_.double_precision == 0 && !parts_.front().rotates();
+      const bool lines = p_.double_precision == 0 && !parts_.front().crystal.rotates();
       while (lines && last < p_.source_stop && same_direction(first, last)) ++last;
       group_.push_back({first, std::make_unique<Spots>(p_, parts_, first, last)});
       bytes += group_.back().spots->bytes();
@@ -267,6 +285,12 @@ class SpotSum {
     std::unique_ptr<Spots> spots;
   };
 
+  void add_lattice(const Parameters& own) {
+    const std::int64_t parts = std::max<std::int64_t>(1, own.parts);
+    const double weight = own.spot_scale / p_.spot_scale / static_cast<double>(parts);
+    for (std::int64_t n = 0; n < parts; ++n) parts_.push_back({Crystal(own, n), weight});
+  }
+
   bool same_direction(std::int64_t one, std::int64_t other) const {
     const double* v = p_.source_direction;
     return std::equal(v + 3 * one, v + 3 * one + 3, v + 3 * other);
@@ -275,7 +299,7 @@ class SpotSum {
   static constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 
   const Parameters& p_;
-  std::vector<Crystal> parts_;
+  std::vector<Part> parts_;
   std::vector<Member> group_;
 };
 

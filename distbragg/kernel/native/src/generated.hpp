@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "c8ee0f46650a7047";
+constexpr const char* kTableId = "7ced6b621ae216c0";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -84,6 +84,8 @@ struct Parameters {
   double spindle[3];
   double rotation[2];  // rad, from the middle
   std::int64_t parts;  // of the rotation, each of which has its own spots
+  std::int64_t others;  // further lattices, of which the crystal alone is read
+  const Parameters* other;  // (others,)
 
   // Diffuse scattering: see native/diffuse.py.
   std::int64_t diffuse_halos;  // 0: none
