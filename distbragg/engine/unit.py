@@ -120,8 +120,8 @@ def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage], threads: 
         finish_tile(job.window(panel, index), job.experiment, job.plan, root)
         skipped = max(skipped, skipped_photons(job.experiment, root))
         seconds += root.kernel_seconds
-    record_frame(job.image, job.experiment, job.frame, threads=threads)
-    return FrameFacts(seconds, skipped)
+    overloads = record_frame(job.image, job.experiment, job.frame, threads=threads)
+    return FrameFacts(seconds, skipped, overloads)
 
 
 class _Unit:
@@ -143,7 +143,7 @@ class _Unit:
         """Take a rendered frame."""
         if self._table is not None:
             self._table.add(job.frame, job.experiment)
-        self._writer.add(job.image)
+        self._writer.add(job.image, done.overloads)
         self._times[job.frame] = done.kernel_seconds
         self._skipped.append(done.skipped)
         self._steps += job.plan.steps

@@ -29,7 +29,6 @@ READOUT: Final = 1 * STREAM
 PIXEL_FLICKER: Final = 2 * STREAM
 CALIBRATION: Final = 3 * STREAM
 BAD_PIXELS: Final = 4 * STREAM
-PULSE_ENERGY: Final = 5 * STREAM
 """Streams: of seed and frame, those of the detector itself of its own seed and frame 0."""
 
 RUN: Final = 64

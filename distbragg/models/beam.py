@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from distbragg.models.identity import WHERE_GIVEN
 from distbragg.models.vectors import Float64Array, frozen_float64
 
 WeightRule = Literal["sum", "count", "none"]
@@ -44,6 +45,8 @@ class Beam:
     polarized: bool  # False: the polarisation factor is 1
     kahn_factor: float
     polarization_axis: Float64Array  # (3,), unit, near the E-vector
+    pulse_energy: float = field(default=1.0, metadata=WHERE_GIVEN)
+    """Of the frame's pulse, over the mean that `fluence` is of."""
     divergence: Float64Array = field(default_factory=lambda: frozen_float64([[0.0] * 3] * 2))
     """(2, 3), rad: vectors across `direction` and each other, horizontal and vertical, each as long
     as the standard deviation there of the normal distribution of a source's direction."""

@@ -16,7 +16,7 @@ from distbragg.constants import (
 )
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam
-from distbragg.models.build_beam import beam_size_m, build_beam
+from distbragg.models.build_beam import beam_size_m, build_beam, with_pulse_energy
 from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
 from distbragg.models.build_lattices import Lattice, build_lattices
@@ -30,7 +30,7 @@ from distbragg.models.method import Choice, choose_method
 from distbragg.models.notes import notes_of
 from distbragg.models.setting import Resolved, Setting
 from distbragg.models.vectors import Physics, components, frozen_float64, norm, scale
-from distbragg.notes import distinct
+from distbragg.notes import Notes, distinct
 from distbragg.read.table import read_stol
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, um_to_m
@@ -101,6 +101,7 @@ def resolve(
         detector = with_point_spread(detector, spec.detector)
     else:
         beam, detector = shared.experiment.beam, shared.experiment.detector
+    beam = with_pulse_energy(beam, spec, frame)
     crystal = build_crystal(spec, setting, beam.wavelength, frame, like)
     lattices = [Lattice(spec, crystal), *build_lattices(spec, setting, beam.wavelength, frame)]
     if spec.physics == "exact":
@@ -118,6 +119,11 @@ def resolve(
         background = like.experiment.background
     else:
         background = _build_background(spec)
+    told: Notes = ()
+    if shared is not None and not noted and spec.output is shared.spec.output:
+        response = shared.experiment.response
+    else:
+        response, told = build_response(spec, detector, beam.wavelength)
     experiment = Experiment(
         physics=spec.physics,
         beam=beam,
@@ -127,12 +133,12 @@ def resolve(
         sampling=_build_sampling(spec, beam, (crystal, *others), detector, chosen.method),
         background=background,
         noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
-        response=build_response(spec),
+        response=response,
         others=tuple(others),
     )
     if noted:
         notes = notes_of(spec, experiment, setting)
-        experiment = replace(experiment, notes=distinct(notes, chosen.notes))
+        experiment = replace(experiment, notes=distinct(notes, chosen.notes, told))
     return Resolved(spec, experiment, setting)
 
 

@@ -36,6 +36,7 @@ from distbragg.models.vectors import (
 from distbragg.read.spectrum import Spectrum
 from distbragg.read.table import read_sources
 from distbragg.spec.beam import BeamSpec, DispersionSpec, DivergenceAxisSpec
+from distbragg.spec.experiment import ExperimentSpec
 from distbragg.units import (
     angstrom_to_m,
     energy_ev_to_wavelength_angstrom,
@@ -50,6 +51,7 @@ _ALONG: Final = 1e-9
 _ROUND_CUT: Final = 1.1
 DEFAULT_EXPOSURE_S: Final = 1.0
 DEFAULT_BEAM_SIZE_MM: Final = 0.1
+_PULSE_STREAM: Final = 5  # apart from all else that seed and frame draw
 
 
 def build_beam(
@@ -163,6 +165,15 @@ def resolve_fluence(spec: BeamSpec, physics: Physics) -> float:
     if not math.isfinite(fluence):
         raise InputError("flux·exposure/size² is not finite", field="beam.flux_photons_per_s")
     return fluence
+
+
+def with_pulse_energy(beam: Beam, spec: ExperimentSpec, frame: int) -> Beam:
+    """Return the beam with the energy of a frame's own pulse; the same one where all are equal."""
+    width = spec.beam.pulse_energy_fraction
+    if width == 0.0:
+        return beam
+    deviate = np.random.default_rng((spec.noise.seed, frame, _PULSE_STREAM)).standard_normal()
+    return replace(beam, pulse_energy=max(0.0, 1.0 + width * float(deviate)))
 
 
 def beam_size_m(spec: BeamSpec) -> float:

@@ -114,9 +114,14 @@ def polarization_factor(frame: PolarizationFrame, direction: Triple, kahn_factor
     return (1.0 + square - plane * kahn_factor) * 0.5
 
 
+def pulse_fluence(beam: Beam) -> float:
+    """Return the fluence of the frame's own pulse, photons/m²."""
+    return beam.fluence * beam.pulse_energy
+
+
 def scattered_fluence(beam: Beam, steps: int) -> float:
     """Return r_e² Φ / (n W): photons per electron² and steradian of one of n `steps` of the sum."""
-    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * beam.fluence
+    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * pulse_fluence(beam)
     return fluence / steps / beam.sources.total_weight
 
 
@@ -143,7 +148,7 @@ def background_start(experiment: Experiment) -> float:
     if background.molecules == 0.0 or background.amplitude.shape[0] == 0:
         return 0.0
     amplitude = float(background.amplitude[0])
-    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * experiment.beam.fluence
+    fluence = CLASSICAL_ELECTRON_RADIUS_SQUARED_M2 * pulse_fluence(experiment.beam)
     sources = experiment.beam.sources
     share = 1.0 if sources.rule == "count" else math.fsum(sources.weight.tolist())
     return amplitude * amplitude * fluence * background.molecules * share

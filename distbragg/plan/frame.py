@@ -241,10 +241,10 @@ def is_one_sum(experiment: Experiment) -> bool:
 def held_bytes(dtype: str) -> int:
     """Bytes of a pixel until its frame is stored as `dtype`.
 
-    Frames are rendered as float32, but those of uint32 counts as float64: float32 would round
+    Frames are rendered as float32, but those of 32-bit integers as float64: float32 would round
     counts beyond 2²⁴.
     """
-    return 8 if dtype in {"float64", "uint32"} else 4
+    return 8 if dtype in {"float64", "uint32", "int32"} else 4
 
 
 def frames_at_once(frame_bytes: int) -> int:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise, product
 from typing import Any, Final
 
@@ -43,10 +43,14 @@ TileCallback = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class FrameFacts:
-    """The kernel's time on a frame, and how many photons it left out of any pixel at most."""
+    """The kernel's time on a frame, and how many photons it left out of any pixel at most.
+
+    `overloads` are the pixels beyond what the detector can hold, where its response is asked for.
+    """
 
     kernel_seconds: float
     skipped: float = 0.0
+    overloads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,9 +218,13 @@ def render_jobs(
         facts = _render_finished(jobs, options, on_tile)
     else:
         facts = [_render_and_finish(job, options, on_tile) for job in jobs]
-    for job in jobs:
-        record_frame(job.image, job.experiment, job.frame, threads=options.threads)
-    return facts
+    return [_recorded(job, done, options) for job, done in zip(jobs, facts, strict=True)]
+
+
+def _recorded(job: FrameJob, done: FrameFacts, options: KernelOptions) -> FrameFacts:
+    """Turn the photons of a whole frame into what its detector recorded."""
+    over = record_frame(job.image, job.experiment, job.frame, threads=options.threads)
+    return replace(done, overloads=over) if over else done
 
 
 def _render_finished(

@@ -149,6 +149,10 @@ class BeamSpec(SpecModel):
     divergence grid and stands in place of a dispersion grid; a `source_file` stands in
     place of all three.
 
+    `pulse_energy_fraction` is the standard deviation of the energy of the pulse that makes a frame,
+    a fraction of the mean: a normal deviate for each frame, from `noise.seed`, multiplies all that
+    the frame expects, its labels too.
+
     `bandwidth_percent` is the standard deviation of the wavenumber 1/wavelength of a normal
     spectrum, percent of its mean; `divergence_mrad` that of a normally distributed direction, one
     number or two (horizontal, vertical: the angles of the `divergence` grid). Every source has
@@ -162,6 +166,11 @@ class BeamSpec(SpecModel):
     flux_photons_per_s: NonNegative | None = None
     exposure_s: Positive | None = None
     size_mm: NonNegative | None = None
+    pulse_energy_fraction: NonNegative = Field(
+        default=0.0,
+        description="Standard deviation, as a fraction of the mean, of the energy of the pulse "
+        "that makes a frame; drawn for each frame from noise.seed, never below 0; 0: all equal.",
+    )
     polarization: PolarizationSpec = PolarizationSpec()
     bandwidth_percent: Bandwidth | None = None
     divergence_mrad: NormalDivergence | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -28,20 +29,31 @@ class ComputeSpec(SpecModel):
 
 
 Overflow = Literal["clip", "error"]
+Dtype = Literal["float32", "float64", "int16", "int32", "uint16", "uint32"]
+
+
+def stored_range(dtype: str) -> tuple[float, float]:
+    """Return the least and the largest value of a stored type; the next marks missing frames."""
+    if dtype.startswith("float"):
+        return -math.inf, math.inf
+    bits = int(dtype.removeprefix("u").removeprefix("int"))
+    low = 0 if dtype.startswith("u") else -(2 ** (bits - 1))
+    return float(low), float(low + 2**bits - 2)
 
 
 class OutputSpec(SpecModel):
     """What a stack stores. `compressor: auto` is lz4, of counts after their bits are shuffled.
 
     A pixel beyond the range of `dtype` is held at the largest value that it stores (65,534 of
-    uint16, 4,294,967,294 of uint32: the next marks missing frames) and counted in `overloads` of
+    uint16, 4,294,967,294 of uint32, 32,766 of int16, 2,147,483,646 of int32: the next marks
+    missing frames) and counted in `overloads` of
     its frame; under `overflow: error` its unit is set aside instead.
 
     `labels` keeps a table of predicted spots beside the images: position, hkl, |F|², partiality
     and expected photons of every spot that holds `label_minimum_photons` or more.
     """
 
-    dtype: Literal["float32", "float64", "uint16", "uint32"] = "float32"
+    dtype: Dtype = "float32"
     compressor: Literal["auto", "lz4", "zstd"] = "auto"
     compression_level: int = Field(default=1, ge=0, le=9)
     chunk: TileShape | Auto = "auto"

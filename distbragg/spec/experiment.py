@@ -142,7 +142,8 @@ class ExperimentSpec(SpecModel):
 
     @model_validator(mode="after")
     def _check_output(self) -> Self:
-        if self.output.dtype.startswith("uint") and not self.noise.photon:
+        whole = self.noise.photon or self.detector.response is not None
+        if not self.output.dtype.startswith("float") and not whole:
             raise refusal(
                 f"{self.output.dtype} stores photon counts, but without noise pixels are fractions",
                 field="output.dtype",

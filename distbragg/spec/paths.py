@@ -18,6 +18,8 @@ _SHOWN_DIGITS: Final = 8
 
 _UNITS: Final = {
     "photons": "photons",
+    "adu_per_photon": "ADU photon-1",
+    "adu": "ADU",
     "photons_per_m2": "photons m-2",
     "photons_per_s": "photons s-1",
     "g_per_cm3": "g cm-3",

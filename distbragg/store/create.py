@@ -178,7 +178,8 @@ def group_files(
     # Of CF: the coordinates which no dimension is named after.
     others = [name for name, variable in coordinates.items() if variable.dims != (name,)]
     listed = {"coordinates": " ".join(others)} if others else {}
-    missing = {"_FillValue": fill_value(layout.dtype)} if np.dtype(layout.dtype).kind == "u" else {}
+    counts = np.dtype(layout.dtype).kind != "f"
+    missing = {"_FillValue": fill_value(layout.dtype)} if counts else {}
     group.create_array(
         IMAGES,
         shape=layout.array_shape,

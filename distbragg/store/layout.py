@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from distbragg.errors import DamageError
 from distbragg.plan.frame import balanced
 from distbragg.plan.sweep import MAX_FRAMES, SweepPlan, UnitGrid
+from distbragg.spec.compute import Dtype, stored_range
 
 STATE_DIR = ".distbragg"
 METADATA = "zarr.json"
@@ -47,7 +48,6 @@ MAX_INNER_EDGE = 1024
 MAX_PIXELS = 1 << 34
 MAX_SWEEP_DIMS = 12
 
-Dtype = Literal["float32", "float64", "uint16", "uint32"]
 Compressor = Literal["lz4", "zstd"]
 Shuffle = Literal["byte", "bit"]
 
@@ -168,7 +168,7 @@ def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
     if compressor == "auto":
         compressor = "lz4"
     # The upper bits of counts are nearly all 0, which lz4 makes little of where bytes hold others.
-    counts = plan.frame.photon_noise or np.dtype(dtype).kind == "u"
+    counts = plan.frame.photon_noise or np.dtype(dtype).kind != "f"
     return _LAYOUT.validate_python(
         {
             "dims": plan.dims,
@@ -212,4 +212,4 @@ def fill_value(dtype: str) -> float | int:
 def largest_value(dtype: str) -> float | int:
     """Return the largest value that a stack of this type can hold."""
     kind = np.dtype(dtype)
-    return float(np.finfo(kind).max) if kind.kind == "f" else int(np.iinfo(kind).max) - 1
+    return float(np.finfo(kind).max) if kind.kind == "f" else int(stored_range(dtype)[1])

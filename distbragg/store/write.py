@@ -84,13 +84,16 @@ class UnitWriter:
         dtype = np.dtype(f"f{held_bytes(self._layout.dtype)}")
         return np.empty((self._layout.panels, *self._layout.shape), dtype=dtype)
 
-    def add(self, frame: NDArray[Any]) -> None:
-        """Check, convert and encode the next frame (panels, slow, fast): the writer's now."""
+    def add(self, frame: NDArray[Any], overloads: int = 0) -> None:
+        """Check, convert and encode the next frame (panels, slow, fast): the writer's now.
+
+        `overloads` are pixels that hold the detector's overload value already.
+        """
         with self._timed():
             output = self._run.sweep.experiment.output
-            stored, total, overloads = to_stored(frame, output.dtype, overflow=output.overflow)
+            stored, total, beyond = to_stored(frame, output.dtype, overflow=output.overflow)
             self._sums.append(total)
-            self._overloads.append(overloads)
+            self._overloads.append(overloads + beyond)
             self.largest.append(float(stored.max()))
             tiles = [tile for panel in stored for tile in self._encoder.tiles(panel)]
             if self._pool is None:
@@ -189,7 +192,7 @@ def to_stored(
     """
     target, largest = np.dtype(dtype), largest_value(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
-        if target.kind == "u":
+        if target.kind != "f":
             return _counts(images, target, int(largest), overflow)
         stored = np.ascontiguousarray(images, dtype=target)
         total, overloads = float(stored.sum(dtype=np.float64)), 0
@@ -224,7 +227,7 @@ def _counts(
             bad += int(np.count_nonzero(~np.isfinite(part)))
             kept[...] = part
             changed += int(np.count_nonzero(kept != part))
-        total += int(kept.sum(dtype=np.uint64))
+        total += int(kept.sum(dtype=np.int64))
     _check_pixels(pixels.size, bad, overloads, target, overflow)
     if changed:
         raise InputError(

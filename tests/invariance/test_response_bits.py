@@ -14,6 +14,7 @@ from distbragg.clusters.open import open_client
 from distbragg.engine.context import RunContext
 from distbragg.engine.dask_executor import DaskExecutor
 from distbragg.engine.executor import Executor, SerialExecutor, TaskSettings
+from distbragg.kernel.response import calibration_map
 from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
@@ -22,7 +23,16 @@ from distbragg.store.run_directory import RunDirectory
 from tests.invariance.test_executors_bits import odd_sweep
 from tests.unit.engine.fake_work import PicklingExecutor
 
-RESPONSE: dict[str, Any] = {"pixel_flicker_fraction": 0.1}
+WHOLE: dict[str, Any] = {
+    "seed": 4,
+    "calibration_fraction": 0.02,
+    "gain_adu_per_photon": 1.8,
+    "offset_adu": 40,
+    "readout_adu": 4.1,
+    "saturation_adu": 30_000,
+    "overload_value": 30_001,
+}
+RESPONSE = {**WHOLE, "pixel_flicker_fraction": 0.1, "dead_fraction": 0.1, "masked_value": -1.0}
 
 
 def recording_sweep(response: dict[str, Any] | None = None, **compute: Any) -> SweepSpec:
@@ -78,3 +88,43 @@ def test_a_lazy_tile_is_cut_from_the_finished_frame(monkeypatch: pytest.MonkeyPa
     tiled = db.render(recording_sweep(tile=[4, 5]), lazy=True)
     assert tiled.data.npartitions > sweep.frames
     assert tiled.values.tobytes() == whole.tobytes()
+
+
+@pytest.mark.spec("RSP-5")
+@pytest.mark.cluster
+def test_workers_have_the_same_calibration_map() -> None:
+    here = calibration_map(9, 0.02, 3000)
+    with open_client("local:2") as opened:
+        maps = opened.client.run(calibration_map, 9, 0.02, 3000)
+    assert len(maps) == 2
+    assert all(found.tobytes() == here.tobytes() for found in maps.values())
+
+
+@pytest.mark.spec("RSP-6")
+def test_counts_are_those_of_the_kernel_where_nothing_is_before_them() -> None:
+    plain = odd_sweep(precision="float64").model_dump(mode="json")
+    plain["axes"] = []
+    counts = db.render(parse_sweep(plain).experiment)["images"].values
+    plain["experiment"]["detector"]["response"] = {}
+    behind = db.render(parse_sweep(plain).experiment)["images"].values
+    plain["experiment"]["detector"]["response"] = {"pixel_flicker_fraction": 1e-99}
+    drawn_by_the_hook = db.render(parse_sweep(plain).experiment)["images"].values
+    assert counts.tobytes() == behind.tobytes() == drawn_by_the_hook.tobytes()
+
+
+@pytest.mark.spec("RSP-8")
+@pytest.mark.parametrize("dtype", ["int16", "uint16", "int32", "uint32"])
+def test_integer_stacks_hold_what_was_recorded_and_count_overloads(
+    tmp_path: Path, dtype: str
+) -> None:
+    plain = recording_sweep(WHOLE).model_dump(mode="json")
+    plain["experiment"]["output"] = {"dtype": dtype}
+    run = create(parse_sweep(plain), tmp_path / "s")
+    outcomes = SerialExecutor().run_units(RunContext.of(run), range(run.layout.units))
+    assert all(outcome.status == "done" for outcome in outcomes)
+    with db.open_stack(run.path) as stack:
+        images, overloads = stack["images"].values, stack["overloads"].values
+    assert images.dtype == dtype
+    assert images.max() == 30_001
+    assert ((images == 30_001).sum(axis=(1, 2)) == overloads).all()
+    assert (overloads > 0).all()

@@ -31,7 +31,7 @@ SUFFIXES = (
         "_px",
     ),
     *("_s", "_gb", "_electrons", "_photons", "_photons_per_m2", "_photons_per_s", "_g_per_cm3"),
-    *("_g_per_mol", "_e_per_a3"),
+    *("_g_per_mol", "_e_per_a3", "_adu", "_adu_per_photon", "adu_per_photon", "_fraction"),
 )
 DIMENSIONLESS = {
     "beam.direction",
@@ -45,6 +45,10 @@ DIMENSIONLESS = {
     "crystal.cells",
     "crystal.fudge",
     "crystal.illuminated_blocks",
+    "detector.response.dead_value",
+    "detector.response.hot_value",
+    "detector.response.masked_value",
+    "detector.response.overload_value",
     "detector.axes.fast",
     "detector.panels.fast",
     "detector.panels.slow",

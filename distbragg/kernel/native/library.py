@@ -135,19 +135,20 @@ def _choose(record: BuildRecord, wanted: str) -> CompiledObject:
 def _open(path: Path) -> ctypes.CDLL:
     try:
         opened = ctypes.CDLL(str(path))
+        opened.distbragg_table_id.restype = ctypes.c_char_p
+        opened.distbragg_table_id.argtypes = ()
+        if opened.distbragg_table_id().decode("ascii") != table_id():
+            problem = "it was compiled from another table than this package's: install it again"
+            raise _NotUsable(problem)
         _declare(opened)
     except (OSError, AttributeError) as error:
         text = " ".join(str(error).split())
         raise _NotUsable(f"its object does not load: {text}") from error
-    if opened.distbragg_table_id().decode("ascii") != table_id():
-        raise _NotUsable("it was compiled from another table than this package's: install it again")
     return opened
 
 
 def _declare(opened: ctypes.CDLL) -> None:
     """Tell ctypes the types of the functions."""
-    opened.distbragg_table_id.restype = ctypes.c_char_p
-    opened.distbragg_table_id.argtypes = ()
     opened.distbragg_render.restype = ctypes.c_int
     opened.distbragg_render.argtypes = (ctypes.POINTER(Parameters), ctypes.c_int64)
     reals, integers = ctypes.POINTER(ctypes.c_double), ctypes.POINTER(ctypes.c_int64)
@@ -174,3 +175,8 @@ def _declare(opened: ctypes.CDLL) -> None:
         ctypes.c_int64,
         reals,
     )
+    singles, whole, word = ctypes.POINTER(ctypes.c_float), ctypes.c_int64, ctypes.c_uint64
+    opened.distbragg_normals.restype = None
+    opened.distbragg_normals.argtypes = (whole, whole, word, word, ctypes.c_uint32, reals)
+    opened.distbragg_record.restype = whole
+    opened.distbragg_record.argtypes = (ctypes.c_void_p, whole, whole, singles, singles, reals)

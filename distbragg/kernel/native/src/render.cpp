@@ -17,6 +17,7 @@
 #include "noise.hpp"
 #include "output.hpp"
 #include "point_spread.hpp"
+#include "response.hpp"
 #include "samples.hpp"
 
 namespace distbragg {
@@ -212,6 +213,24 @@ int distbragg_spread(const void* image, int is_double, std::int64_t height, std:
   } catch (const std::bad_alloc&) {
     return 1;
   }
+}
+
+// Normal deviates of `count` pixels from number `first` on.
+void distbragg_normals(std::int64_t first, std::int64_t count, std::uint64_t seed,
+                       std::uint64_t frame, std::uint32_t stream, double* out) {
+  const distbragg::noise::Normals normals(seed, frame, stream);
+  normals.each(first, count, [&](std::int64_t at, int some, const double* drawn) {
+    std::copy_n(drawn, some, out + at);
+  });
+}
+
+// What is recorded of the photons of pixels, in their place; returns how many are overloaded.
+std::int64_t distbragg_record(const distbragg::response::Numbers* numbers, std::int64_t first,
+                              std::int64_t count, const float* factors, float* single,
+                              double* real) {
+  const distbragg::response::Recorder recorder(*numbers);
+  return single != nullptr ? recorder.record(first, count, factors, single)
+                           : recorder.record(first, count, factors, real);
 }
 
 }  // extern "C"
