@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -14,6 +15,7 @@ from distbragg.matrices import norm3
 from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.block import is_positive
 from distbragg.models.build_mosaic import frame_of_mosaic
+from distbragg.models.crystal import Crystal
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, Triad, cell_of, components
@@ -51,6 +53,12 @@ class Parameters:
         axes, Å. The experiment must have diffuse scattering.
     diffuse_sigma_angstrom : (3,) tensor, optional
         Of diffuse scattering: root mean square displacements along its principal axes, Å.
+    other_cell : (lattices − 1, 6) tensor, optional
+        `cell` of every further lattice. What stands above is of the first.
+    other_misset_deg : (lattices − 1, 3) tensor, optional
+        `misset_deg` of every further lattice.
+    other_scale : (lattices − 1,) tensor, optional
+        `scale` of every further lattice.
     distance_mm : scalar tensor, optional
         Distance of the first panel, mm: the whole detector is moved along the beam by what it
         differs from the experiment's `Panel.distance`.
@@ -86,6 +94,9 @@ class Parameters:
     scale: Tensor | None = None
     diffuse_gamma_angstrom: Tensor | None = None
     diffuse_sigma_angstrom: Tensor | None = None
+    other_cell: Tensor | None = None
+    other_misset_deg: Tensor | None = None
+    other_scale: Tensor | None = None
     distance_mm: Tensor | None = None
     beam_centre_mm: Tensor | None = None
     panel_shift_mm: Tensor | None = None
@@ -96,11 +107,25 @@ class Parameters:
     divergence_mrad: Tensor | None = None
     source_weights: Tensor | None = None
 
+    def of_lattice(self, number: int) -> Parameters:
+        """Return what replaces the values of an experiment that has this lattice alone."""
+        if number == 0:
+            return self
+        own = {name: getattr(self, f"other_{name}") for name in _OF_OTHERS}
+        one = {name: None if rows is None else rows[number - 1] for name, rows in own.items()}
+        return replace(self, **{**dict.fromkeys(_OF_CRYSTAL), **one})
+
     def given(self) -> dict[str, Tensor]:
         """Return the parameters that are not None, by name."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
 
+
+_OF_OTHERS: Final = ("cell", "misset_deg", "scale")
+_OF_CRYSTAL: Final = (
+    "mosaic_spread_deg", "mosaic_covariance_deg2", "cells", "diffuse_gamma_angstrom",
+    "diffuse_sigma_angstrom",
+)  # fmt: skip
 
 _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "cell": (6,),
@@ -119,8 +144,8 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "divergence_mrad": (2,),
 }
 _POSITIVE: Final = (
-    "cell", "scale", "diffuse_gamma_angstrom", "wavelength_angstrom", "bandwidth_percent",
-    "point_spread_fwhm_um",
+    "cell", "scale", "other_cell", "other_scale", "diffuse_gamma_angstrom", "wavelength_angstrom",
+    "bandwidth_percent", "point_spread_fwhm_um",
 )  # fmt: skip
 _DIFFUSE: Final = ("diffuse_gamma_angstrom", "diffuse_sigma_angstrom")
 _CLOSED: Final = ("mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad")
@@ -133,6 +158,8 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     allowed["wavelength_angstrom"] = [(), (sources,)]
     allowed["source_weights"] = [(sources,)]
     allowed["cells"] = [(3,), (6,)] if SHAPES[experiment.crystal.shape].has_matrix else [(3,)]
+    for name in _OF_OTHERS:
+        allowed[f"other_{name}"] = [(len(experiment.others), *_SHAPES[name])]
     given = parameters.given()
     for name, value in given.items():
         _check_tensor(name, value, allowed[name])
@@ -226,6 +253,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         scale=tensor(crystal.scale),
         diffuse_gamma_angstrom=None if diffuse is None else tensor(diffuse.gamma.tolist()),
         diffuse_sigma_angstrom=None if diffuse is None else tensor(diffuse.sigma.tolist()),
+        **_of_others(experiment.others, tensor),
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
         panel_shift_mm=tensor([0.0, 0.0, 0.0]),
@@ -247,6 +275,18 @@ def _widths_um(experiment: Experiment) -> list[float]:
             if panel.point_spread is not None and panel.point_spread.kind != "file"
         }
     )
+
+
+def _of_others(
+    crystals: tuple[Crystal, ...], tensor: Callable[[object], Tensor]
+) -> dict[str, Tensor]:
+    if not crystals:
+        return {}
+    return {
+        "other_cell": tensor([cell_of(crystal.real_space) for crystal in crystals]),
+        "other_misset_deg": tensor([[0.0, 0.0, 0.0]] * len(crystals)),
+        "other_scale": tensor([crystal.scale for crystal in crystals]),
+    }
 
 
 def triad(rows: Float64Array) -> Triad:

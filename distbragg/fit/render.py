@@ -30,6 +30,7 @@ from distbragg.models.experiment import Experiment
 from distbragg.physics.arrays import Triple
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_terms
 from distbragg.physics.factors import intensity_scale
+from distbragg.physics.lattices import lattices_of
 from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.transform import Spot
 from distbragg.plan.frame import Tile
@@ -114,19 +115,27 @@ def _expected(
     image = torch.zeros(area.pixels, dtype=torch.float64, device=device)
     if positions.size > 0:
         slow, fast = pixel_coordinates(area, positions)
-        rows, columns = torch.from_numpy(slow).to(device), torch.from_numpy(fast).to(device)
-        real = cell_vectors(experiment, values, device)
-        scene = _make_scene(experiment, values, panel, real)
-        if experiment.sampling.method == "closed_form":
-            shape = shape_of(experiment, values, scene.spot, real)
-            photons = sum_spots(experiment, values, scene, shape, Pixels(rows, columns))
-        else:
-            given = values.given().values()
-            grows = torch.is_grad_enabled() and any(value.requires_grad for value in given)
-            photons = _numerator(scene, rows, columns, differentiated=grows)
-        photons = photons * _scale(experiment, values.source_weights)
+        pixels = Pixels(torch.from_numpy(slow).to(device), torch.from_numpy(fast).to(device))
+        photons = torch.zeros_like(pixels.slow)
+        for lattice in lattices_of(experiment):
+            own = values.of_lattice(lattice.number)
+            photons = photons + _of_lattice(lattice.experiment, own, panel, pixels)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)
     return image.reshape(area.shape)
+
+
+def _of_lattice(experiment: Experiment, values: Parameters, panel: int, pixels: Pixels) -> Tensor:
+    """Return the expected photons of one lattice, (pixels,)."""
+    real = cell_vectors(experiment, values, pixels.slow.device)
+    scene = _make_scene(experiment, values, panel, real)
+    if experiment.sampling.method == "closed_form":
+        shape = shape_of(experiment, values, scene.spot, real)
+        photons = sum_spots(experiment, values, scene, shape, pixels)
+    else:
+        given = values.given().values()
+        grows = torch.is_grad_enabled() and any(value.requires_grad for value in given)
+        photons = _numerator(scene, pixels.slow, pixels.fast, differentiated=grows)
+    return photons * _scale(experiment, values.source_weights)
 
 
 def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real: Tensor) -> Scene:

@@ -27,6 +27,14 @@ LABORATORY = {
     "goniometer": {"phi_deg": 30.0},
 }
 MATRIX = {"crystal": {"cells": [12, 11, 10, 2, -1, 1.5]}}
+LATTICES = {
+    "crystal": {
+        "lattices": [
+            {"turned_deg": [0.3, 0.0, 0.5], "illuminated_blocks": 3},
+            {"turned_deg": [-0.4, 0.6, 0.0], "cell": [41, 50, 60, 80, 95, 105]},
+        ]
+    }
+}
 TURN = {"goniometer": {"phi_deg": 10.0, "oscillation_deg": 1.0}}
 BEAM = {"beam": {"bandwidth_percent": 0.5, "divergence_mrad": [2.0, 1.0]}}
 SENSOR = {"thickness_um": 300, "attenuation_length_um": 200, "layers": 2}
@@ -86,6 +94,7 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
         {"crystal": {"shape": "gauss_star"}},
         MATRIX,
         LABORATORY,
+        LATTICES,
         {"sampling": {"oversample": 2}},
         {"detector": {"sensor": SENSOR}},
         # By points: over an area the kernel follows the plane that touches the surface.
@@ -93,7 +102,7 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
     ],
     ids=[
         *("still", "uneven", "turn", "parts", "beam", "lines", "star", "matrix"),
-        *("laboratory", "oversample", "layers", "curved"),
+        *("laboratory", "lattices", "oversample", "layers", "curved"),
     ],
 )
 def test_equals_the_kernel(changes: dict[str, Any]) -> None:
@@ -105,6 +114,7 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         assert np.abs(found - expected).max() < 5e-5 * expected.max()
 
 
+@pytest.mark.spec("LAT-8")
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -122,6 +132,10 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         ("cells", {"crystal": {"shape": "gauss_star"}}),
         ("cells", MATRIX),
         ("cell", MATRIX),
+        ("other_cell", LATTICES),
+        ("other_misset_deg", LATTICES),
+        ("other_scale", LATTICES),
+        ("misset_deg", LATTICES),
         ("distance_mm", {}),
         ("distance_mm", TURN),
         ("beam_centre_mm", {}),

@@ -36,6 +36,7 @@ EVERYTHING = {
     "pixel_size": 9e-3,
     "box": (61, 71, 75),
 }
+CLEAR = replace(make_experiment().background, molecules=0.0)
 NAMES = tuple(parameters_of(make_experiment(**EVERYTHING)).given())
 
 Function = Callable[..., torch.Tensor]
@@ -72,7 +73,8 @@ def check(function: Function, values: list[torch.Tensor]) -> None:
 def test_the_list_of_parameters_is_complete():
     closed = {"mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad"}
     diffuse = {"diffuse_gamma_angstrom", "diffuse_sigma_angstrom"}
-    assert set(NAMES) | closed | diffuse == set(Parameters.__dataclass_fields__)
+    others = {"other_cell", "other_misset_deg", "other_scale"}
+    assert set(NAMES) | closed | diffuse | others == set(Parameters.__dataclass_fields__)
 
 
 @pytest.mark.parametrize("interpolate", [False, True], ids=["nearest", "tricubic"])
@@ -116,6 +118,28 @@ def test_gradient_of_each_sources_wavelength():
     height = float(render_tensor(experiment).max())
     lines = torch.tensor([1.01, 1.06, 0.97], dtype=torch.float64, requires_grad=True)
     check(lambda x: render_tensor(experiment, Parameters(wavelength_angstrom=x)) / height, [lines])
+
+
+@pytest.mark.spec("LAT-8")
+@pytest.mark.parametrize(
+    "name", ["other_cell", "other_misset_deg", "other_scale", "wavelength_angstrom"]
+)
+def test_gradient_of_further_lattices(name):
+    one = make_experiment(shape="gauss", **EVERYTHING)
+    turned = one.crystal.real_space @ np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    other = replace(
+        one.crystal,
+        real_space=frozen_float64(turned),
+        reciprocal=frozen_float64(np.linalg.inv(turned).T),
+        phi=frozen_float64([0.3]),
+        scale=2.5,
+    )
+    experiment = replace(one, others=(other,))
+    summed = render_tensor(one) + render_tensor(replace(one, crystal=other, background=CLEAR))
+    torch.testing.assert_close(render_tensor(experiment), summed, rtol=1e-12, atol=0.0)
+    image, values = image_of(experiment, (name,))
+    assert (torch.autograd.grad(image(*values).sum(), values[0])[0].abs() > 0.0).any()
+    check(image, values)
 
 
 @pytest.mark.spec("DIF-7")
