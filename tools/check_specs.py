@@ -24,8 +24,8 @@ CLAUSE_MENTION = re.compile(
     r"\b(?:UNI|GEO|CON|CRY|DIF|LAT|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b"
 )
 PHYSICS = frozenset(
-    {"crystal.md", "diffuse.md", "geometry.md", "lattices.md", "mosaicity.md", "sampling.md"}
-    | {"scaling.md"}
+    {"amplitudes.md", "crystal.md", "diffuse.md", "geometry.md", "lattices.md", "mosaicity.md"}
+    | {"sampling.md", "scaling.md"}
 )
 """Files whose clauses say what a rendered pixel is."""
 

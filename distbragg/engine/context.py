@@ -115,8 +115,9 @@ class SweepFrames:
     def _prepare(self, frame: int) -> PreparedFrame:
         """Resolve a frame; what nothing that differs decides is taken from the one before."""
         spec, latest = self.sweep.frame_spec(frame), self._latest
-        if latest is not None and _same_table(spec, latest.spec):
-            reflections = latest.experiment.reflections
+        like = self._like
+        if like is not None and like.table is not None and _same_table(spec, like.spec):
+            reflections = like.table
         else:
             key = reflections_key(spec)
             reflections = self._grids.get(key, lambda: self._read(key, spec))

@@ -197,8 +197,9 @@ def sum_spots(
     window, at = pixels.window()
     for number, source in enumerate(scene.sources):
         incidence = _incidence(experiment.beam, parameters, scene, number)
+        own = replace(scene, table=scene.table.of_source(source.coefficients))
         lists = [
-            Drawing.of(scene, window, _spots_of(experiment, scene, part, incidence, len(parts)))
+            Drawing.of(scene, window, _spots_of(experiment, own, part, incidence, len(parts)))
             for part in parts
         ]
         contribution = torch.zeros_like(total)

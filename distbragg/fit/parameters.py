@@ -84,6 +84,13 @@ class Parameters:
     source_weights : (sources,) tensor, optional
         Weights of the rendered sources in any unit. Under the rules `sum` and `count` the
         image is divided by their sum, under `none` by 1.
+    amplitude_electrons : (nh, nk, nl) tensor, optional
+        |F| in the box of `Experiment.reflections`, as the frame has it: ΔB is in it. Not where
+        |F| follows the energy.
+    delta_b_angstrom2 : scalar tensor, optional
+        ΔB in place of the experiment's own, Å².
+    f_prime_electrons, f_double_prime_electrons : (elements, sources) tensor, optional
+        f′ and f″ of each entry of `structure_factors.anomalous_elements` at each source.
     """
 
     cell: Tensor | None = None
@@ -106,6 +113,10 @@ class Parameters:
     bandwidth_percent: Tensor | None = None
     divergence_mrad: Tensor | None = None
     source_weights: Tensor | None = None
+    amplitude_electrons: Tensor | None = None
+    delta_b_angstrom2: Tensor | None = None
+    f_prime_electrons: Tensor | None = None
+    f_double_prime_electrons: Tensor | None = None
 
     def of_lattice(self, number: int) -> Parameters:
         """Return what replaces the values of an experiment that has this lattice alone."""
@@ -142,6 +153,7 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "point_spread_fwhm_um": (),
     "bandwidth_percent": (),
     "divergence_mrad": (2,),
+    "delta_b_angstrom2": (),
 }
 _POSITIVE: Final = (
     "cell", "scale", "other_cell", "other_scale", "diffuse_gamma_angstrom", "wavelength_angstrom",
@@ -160,6 +172,11 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     allowed["cells"] = [(3,), (6,)] if SHAPES[experiment.crystal.shape].has_matrix else [(3,)]
     for name in _OF_OTHERS:
         allowed[f"other_{name}"] = [(len(experiment.others), *_SHAPES[name])]
+    allowed["amplitude_electrons"] = [experiment.reflections.amplitude.shape]
+    spectral = experiment.reflections.spectral
+    elements = 0 if spectral is None else spectral.scattering.shape[1]
+    for name in ("f_prime_electrons", "f_double_prime_electrons"):
+        allowed[name] = [(elements, sources)]
     given = parameters.given()
     for name, value in given.items():
         _check_tensor(name, value, allowed[name])
@@ -227,13 +244,16 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     spread, and `beam_centre_mm` where the beam runs along the first panel's plane. In closed form
     bandwidth or divergence is None where there is none, and `mosaic_covariance_deg2` stands in
     place of a spread that differs by axis. `point_spread_fwhm_um` is None where panels differ,
-    and lengths of diffuse scattering are None without it.
+    and lengths of diffuse scattering are None without it. |F| itself, as large as its
+    table, is None.
     """
 
     def tensor(values: object) -> Tensor:
         return torch.tensor(values, dtype=torch.float64, device=device)
 
-    crystal, beam = experiment.crystal, experiment.beam
+    crystal, beam, table = experiment.crystal, experiment.beam, experiment.reflections
+    follows = table.spectral is not None and table.spectral.kind == "anomalous"
+    scattering = table.spectral.scattering if table.spectral is not None and follows else None
     diffuse = crystal.diffuse
     panel = experiment.detector.panels[0]
     spread = crystal.mosaic_spread * DEGREES_PER_RADIAN
@@ -263,6 +283,9 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         bandwidth_percent=tensor(width) if width > 0.0 else None,
         divergence_mrad=tensor(sizes.tolist()) if sizes.any() else None,
         source_weights=tensor(beam.sources.weight.tolist()),
+        delta_b_angstrom2=tensor(table.delta_b) if table.default_amplitude == 0.0 else None,
+        f_prime_electrons=None if scattering is None else tensor(scattering[0].tolist()),
+        f_double_prime_electrons=None if scattering is None else tensor(scattering[1].tolist()),
     )
 
 

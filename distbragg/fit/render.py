@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from distbragg.errors import InputError
+from distbragg.fit.amplitudes import table_of, with_scattering
 from distbragg.fit.closed_form import Pixels, shape_of, sum_spots
 from distbragg.fit.orientation import cell_vectors, domain_vectors
 from distbragg.fit.parameters import Parameters, checked
@@ -145,13 +146,15 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
     crystal, closed = experiment.crystal, experiment.sampling.method == "closed_form"
     spread = None if closed else parameters.mosaic_spread_deg
     spot = _spot(experiment, parameters, own.spot, real)
+    sources = _sources(experiment.beam, own.sources, parameters)
     return replace(
         own,
         placement=placed(experiment, parameters, panel, device),
         spot=spot,
         vectors=domain_vectors(crystal, real, spread),
         blocks=own.blocks if parameters.scale is None else parameters.scale,
-        sources=_sources(experiment.beam, own.sources, parameters),
+        table=table_of(experiment, parameters, own.table, real),
+        sources=with_scattering(sources, experiment, parameters),
         diffuse=_diffuse(experiment, parameters, spot, real),
     )
 

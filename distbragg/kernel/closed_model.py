@@ -98,7 +98,8 @@ def render_closed_model(
             torch.from_numpy(part).to(device) for part in pixel_coordinates(tile, positions)
         )
         spots = (
-            spots_of(experiment, source, scene.table) for source in range(chunk.start, chunk.stop)
+            spots_of(experiment, source, scene.table.of_source(lit.coefficients))
+            for source, lit in enumerate(scene.sources, chunk.start)
         )
         numerator[positions] = sum_spots(scene, spots, rows, columns).cpu().numpy()
     return numerator

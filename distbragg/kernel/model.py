@@ -152,7 +152,7 @@ def sample_intensity(scene: Scene, source: Source, sample: Sample, block: int) -
     `block` is how many pixels × orientations are evaluated at once.
     """
     scattering = scattering_vector(sample.rays.direction, source.incident, source.wavelength)
-    value = bragg_sum(scene, scattering, block)
+    value = bragg_sum(scene, source, scattering, block)
     if scene.sampling.dmin > 0.0:
         beyond = beyond_resolution(stol_of(scattering), scene.sampling.dmin)
         value = torch.where(beyond, 0.0, value)
@@ -176,7 +176,7 @@ def with_factors(scene: Scene, source: Source, sample: Sample, value: Tensor) ->
     return product
 
 
-def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
+def bragg_sum(scene: Scene, source: Source, scattering: Triple, block: int) -> Tensor:
     """Return n Σ_φ Σ_mosaic (F_cell² F_latt² + diffuse) at vectors in 1/Å, (pixels,) float64.
 
     n: blocks of the crystal that the beam illuminates.
@@ -184,25 +184,26 @@ def bragg_sum(scene: Scene, scattering: Triple, block: int) -> Tensor:
     total = torch.zeros_like(scattering[0])
     together = max(1, block // max(1, int(total.shape[0])))
     for vectors in torch.split(scene.vectors, together):
-        steps = evaluate_steps(scene, vectors, scattering)
+        steps = evaluate_steps(scene, source, vectors, scattering)
         for row in steps.intensity.unbind(0):
             total = total + row
     product: Tensor = total * scene.blocks
     return product
 
 
-def evaluate_steps(scene: Scene, vectors: Tensor, scattering: Triple) -> Steps:
+def evaluate_steps(scene: Scene, source: Source, vectors: Tensor, scattering: Triple) -> Steps:
     """Evaluate both amplitudes of orientations (n, 9), Å, at scattering vectors in 1/Å."""
     indices = miller_indices(vectors, scattering)
     nearest = nearest_indices(indices)
     h, k, l = (index - whole for index, whole in zip(indices, nearest, strict=True))  # noqa: E741
+    table = scene.table.of_source(source.coefficients)
     return Steps(
         indices,
         nearest,
         (h, k, l),
-        cell_amplitude(scene.table, indices, nearest),
+        cell_amplitude(table, indices, nearest),
         lattice_amplitude(scene.spot, (h, k, l)),
         None
         if scene.diffuse is None
-        else diffuse_intensity(scene.diffuse, scene.table, (h, k, l), nearest),
+        else diffuse_intensity(scene.diffuse, table, (h, k, l), nearest),
     )

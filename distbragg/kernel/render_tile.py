@@ -8,6 +8,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from distbragg.kernel import native
+from distbragg.kernel.energies import channels
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.tile import TileSum, active_positions
 from distbragg.models.experiment import Experiment
@@ -66,7 +67,8 @@ def sum_tile(
 ) -> TileSum:
     """Return what `render_tile` does, with a bound of what was left out within the tolerance.
 
-    Lattices are added one after another, in their order. Only the native kernel leaves anything
+    Lattices are added one after another, in their order; where |F| follows the energy and the
+    kernel knows one table, so are sources of one |F| each. Only the native kernel leaves anything
     out. `in_place` leaves the sum on a GPU where the kernel has made it there: it is then merged
     and finished on the device, and does not leave the process.
     """
@@ -96,6 +98,27 @@ def _sum_lattice(
 
 
 def _sum_alone(
+    experiment: Experiment,
+    panel: int,
+    tile: Tile,
+    chunk: SourceChunk,
+    options: KernelOptions,
+    *,
+    in_place: bool,
+) -> TileSum:
+    """Return the sum of the sources of a chunk."""
+    if options.kernel == "model" or is_one_sum(experiment):
+        return _sum_at_once(experiment, panel, tile, chunk, options, in_place=in_place)
+    first, *others = (
+        _sum_at_once(one, panel, tile, part, options, in_place=in_place)
+        for one, part in channels(experiment, chunk)
+    )
+    for other in others:
+        first = first.plus(other)
+    return first
+
+
+def _sum_at_once(
     experiment: Experiment,
     panel: int,
     tile: Tile,

@@ -25,7 +25,9 @@ from distbragg.physics.rays import Placement, placement_of
 from distbragg.physics.transform import Spot
 
 _KEPT_TABLES: Final = 4
-_tables: OrderedDict[tuple[int, str, float], tuple[weakref.ref[Any], Tensor]] = OrderedDict()
+_tables: OrderedDict[
+    tuple[int, str, float], tuple[weakref.ref[Any], tuple[Tensor, Tensor | None]]
+] = OrderedDict()
 _tables_lock = threading.Lock()
 
 
@@ -37,6 +39,7 @@ class Source:
     wavelength: Array  # Å
     weight: Array
     frame: PolarizationFrame
+    coefficients: Array | None = None  # (tables,), where |F| follows the energy
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch
         blocks=experiment.crystal.scale,
         table=amplitude_table(experiment.reflections, device),
         background=_background(experiment, device) if exact else None,
-        sources=_sources(beam, sources),
+        sources=_sources(beam, sources, experiment.reflections),
         diffuse=diffuse_of(experiment.crystal),
     )
 
@@ -93,8 +96,10 @@ def _background(experiment: Experiment, device: torch.device) -> AmorphousTable 
     return AmorphousTable(background.molecules, stol, amplitude)
 
 
-def _sources(beam: Beam, chosen: slice) -> tuple[Source, ...]:
-    table = beam.sources
+def _sources(beam: Beam, chosen: slice, reflections: Reflections) -> tuple[Source, ...]:
+    table, spectral = beam.sources, reflections.spectral
+    count = len(table.wavelength[chosen])
+    shares = [None] * count if spectral is None else spectral.coefficients[chosen].tolist()
     x, y, z = -table.direction[chosen].T
     frames = polarization_frame((x, y, z), components(beam.polarization_axis))
     rows = [frames.incident, frames.electric, frames.magnetic]
@@ -105,11 +110,13 @@ def _sources(beam: Beam, chosen: slice) -> tuple[Source, ...]:
             wavelength,
             weight,
             PolarizationFrame((*at[3:6],), (*at[6:9],), (*at[9:12],), at[12]),
+            share,
         )
-        for at, wavelength, weight in zip(
+        for at, wavelength, weight, share in zip(
             numbers.T.tolist(),
             table.wavelength[chosen].tolist(),
             table.weight[chosen].tolist(),
+            shares,
             strict=True,
         )
     )
@@ -123,15 +130,24 @@ def amplitude_table(reflections: Reflections, device: torch.device) -> Amplitude
     with _tables_lock:
         kept = _tables.get(key)
     if kept is not None and kept[0]() is amplitude:
-        values = kept[1]
+        values, squares = kept[1]
     else:
         flat = np.append(amplitude.ravel(), reflections.default_amplitude)
-        values = torch.from_numpy(flat).to(device)
+        values, squares = torch.from_numpy(flat).to(device), _squares(reflections, device)
         with _tables_lock:
             for stale in [name for name, (owner, _) in _tables.items() if owner() is None]:
                 del _tables[stale]
-            _tables[key] = (weakref.ref(amplitude), values)
+            _tables[key] = (weakref.ref(amplitude), (values, squares))
             while len(_tables) > _KEPT_TABLES:
                 _tables.popitem(last=False)
     interpolate = reflections.interpolate and amplitude.size > 0
-    return AmplitudeTable(values, shape, reflections.origin, interpolate)
+    return AmplitudeTable(values, shape, reflections.origin, interpolate, squares)
+
+
+def _squares(reflections: Reflections, device: torch.device) -> Tensor | None:
+    """Return the tables of |F|² by energy with the default, which is 0, behind each."""
+    if reflections.spectral is None:
+        return None
+    tables = reflections.spectral.tables
+    flat = tables.reshape(len(tables), -1)
+    return torch.from_numpy(np.pad(flat, ((0, 0), (0, 1)))).to(device)

@@ -107,7 +107,7 @@ def _trace_sample(
     sample = make_sample(scene, *place, index)
     rays = sample.rays
     scattering = scattering_vector(rays.direction, source.incident, source.wavelength)
-    steps = evaluate_steps(scene, scene.vectors, scattering)
+    steps = evaluate_steps(scene, source, scene.vectors, scattering)
     orientations = int(scene.vectors.shape[0])
     stol = stol_of(scattering)
     cosine = cosine_to_normal(scene.placement, rays)

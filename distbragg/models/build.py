@@ -23,6 +23,7 @@ from distbragg.models.build_lattices import Lattice, build_lattices
 from distbragg.models.build_point_spread import with_point_spread
 from distbragg.models.build_reflections import build_reflections, reflections_key
 from distbragg.models.build_response import build_response
+from distbragg.models.build_spectral import in_frame
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
 from distbragg.models.experiment import Background, Experiment, Method, Noise, Sampling
@@ -114,6 +115,7 @@ def resolve(
     crystal, *others = (lattice.by(chosen.method, frame) for lattice in lattices)
     if table.interpolate != interpolate:
         table = replace(table, interpolate=interpolate)
+    reflections = in_frame(table, spec, beam, crystal, like)
     same = like is not None and spec.physics == like.spec.physics and spec.beam is like.spec.beam
     if like is not None and same and spec.background is like.spec.background:
         background = like.experiment.background
@@ -128,7 +130,7 @@ def resolve(
         physics=spec.physics,
         beam=beam,
         crystal=crystal,
-        reflections=table,
+        reflections=reflections,
         detector=detector,
         sampling=_build_sampling(spec, beam, (crystal, *others), detector, chosen.method),
         background=background,
@@ -139,7 +141,7 @@ def resolve(
     if noted:
         notes = notes_of(spec, experiment, setting)
         experiment = replace(experiment, notes=distinct(notes, chosen.notes, told))
-    return Resolved(spec, experiment, setting)
+    return Resolved(spec, experiment, setting, table)
 
 
 def _choice(lattices: Sequence[Lattice], like: Resolved | None, *, interpolated: bool) -> Choice:
@@ -257,7 +259,7 @@ def _resolve_interpolation(
     replaces them, because the program decides there.
     """
     asked = spec.structure_factors.interpolate
-    if reflections.amplitude.size == 0:
+    if reflections.amplitude.size == 0 or reflections.spectral is not None:
         return False
     if isinstance(asked, bool):
         return asked

@@ -135,8 +135,8 @@ def _oriented_lattice(
     crystal, factors = spec.crystal, spec.structure_factors
     given = crystal.cell
     of_file = headers.real_space if given is None else None
-    if given is None and of_file is None and crystal.matrix_file is None and factors.file:
-        given = file_cell(factors.file, factors.format, factors.column)
+    if given is None and of_file is None and crystal.matrix_file is None and factors.first_file:
+        given = file_cell(factors.first_file, factors.format, factors.column)
     cell = None if given is None else cell_parameters(given)
     if crystal.matrix_file is not None:
         # Columns of a MOSFLM matrix, freed of the wavelength it was written with.

@@ -11,15 +11,16 @@ from typing import Final
 import numpy as np
 
 from distbragg.errors import InputError
+from distbragg.models.amplitude_box import empty_reflections, reflections_from_list
 from distbragg.models.build_beam import nominal_wavelength
+from distbragg.models.build_mixture import build_mixture
 from distbragg.models.crystal import Reflections
-from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.notes import Note
 from distbragg.read.miller import MillerTable
 from distbragg.read.structure_factors import WITHOUT_CELL, detect_format, read_structure_factors
 from distbragg.read.text import remembered
-from distbragg.spec.crystal import StructureFactorsSpec
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.structure_factors import StructureFactorsSpec
 
 _AS_IT_STANDS: Final = ("hkl", "hklf4", "hklf3")
 """Text lists, which are of the P1 cell unless a space group is given."""
@@ -33,6 +34,8 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     """
     factors = spec.structure_factors
     default = factors.default_f_electrons
+    if factors.by_energy or factors.models is not None:
+        return build_mixture(factors, _resolution(spec), _anomalous_wavelength(spec))
     if factors.file is None:
         if default is None:
             raise InputError(
@@ -71,7 +74,7 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
 def _anomalous_wavelength(spec: ExperimentSpec) -> float | None:
     """Wavelength that f′ and f″ are taken at, Å; None without anomalous scattering."""
     factors, beam = spec.structure_factors, spec.beam
-    if not factors.anomalous or factors.file is None:
+    if not factors.anomalous or factors.first_file is None:
         return None
     if _kind(factors) != "model":
         raise InputError(
@@ -89,9 +92,9 @@ def _anomalous_wavelength(spec: ExperimentSpec) -> float | None:
 
 
 def _kind(factors: StructureFactorsSpec) -> str:
-    if factors.format != "auto" or factors.file is None:
+    if factors.format != "auto" or factors.first_file is None:
         return factors.format
-    return detect_format(factors.file)
+    return detect_format(factors.first_file)
 
 
 def _check_finite(table: MillerTable, source: str) -> None:
@@ -130,50 +133,19 @@ def _resolution(spec: ExperimentSpec) -> float | None:
     return spec.sampling.dmin_angstrom or None
 
 
-def empty_reflections(default_amplitude: float) -> Reflections:
-    """Return a table without entries: every reflection has the default amplitude."""
-    amplitude = np.zeros((0, 0, 0), dtype=np.float64)
-    amplitude.setflags(write=False)
-    return Reflections(amplitude, (0, 0, 0), default_amplitude, interpolate=False)
-
-
-def reflections_from_list(
-    indices: IntArray, amplitude: Float64Array, default_amplitude: float, *, unique: bool = False
-) -> Reflections:
-    """Put listed reflections into their bounding box; the last of a repeated index counts.
-
-    `indices`: (n, 3) int. `amplitude`: (n,) float, electrons. `default_amplitude`: fills the
-    points that are not listed. `unique`: no index is repeated: nothing is sorted to find out.
-    """
-    if indices.shape[0] == 0:
-        return empty_reflections(default_amplitude)
-    low = indices.min(axis=0)
-    shape = tuple(int(extent) for extent in indices.max(axis=0) - low + 1)
-    flat = np.ravel_multi_index(tuple((indices - low).T), shape)
-    box = np.full(shape, default_amplitude, dtype=np.float64)
-    if unique:
-        box.reshape(-1)[flat] = amplitude
-    else:
-        # The last entry of each value: numpy promises no order of assignment.
-        _, first_reversed = np.unique(flat[::-1], return_index=True)
-        last = flat.shape[0] - 1 - first_reversed
-        box.reshape(-1)[flat[last]] = amplitude[last]
-    box.setflags(write=False)
-    origin = (int(low[0]), int(low[1]), int(low[2]))
-    return Reflections(box, origin, default_amplitude, interpolate=False)
-
-
 def reflections_key(spec: ExperimentSpec) -> str:
     """Name the table: SHA-256 (hex) of the structure-factor fields and of the file's content.
 
-    `interpolate` and the path do not enter: they do not change the table.
+    `interpolate`, the path and what differs from frame to frame do not enter: they do not change
+    the table.
     """
     factors = spec.structure_factors
     dmin, wavelength = _resolution(spec), _anomalous_wavelength(spec)
-    automatic = factors.file is not None and factors.format == "auto"
-    suffixes = Path(factors.file or "").suffixes[-2:] if automatic else []
+    first = factors.first_file
+    automatic = first is not None and factors.format == "auto"
+    suffixes = Path(first or "").suffixes[-2:] if automatic else []
     fields: dict[str, object] = {
-        "format": factors.format if factors.file is not None else "",
+        "format": factors.format if first is not None else "",
         "suffix": "".join(suffixes).lower(),
         "column": factors.column or "",
         "default": float(factors.default_f_electrons or 0.0).hex(),
@@ -191,9 +163,16 @@ def reflections_key(spec: ExperimentSpec) -> str:
         fields["intensities"] = factors.intensities
     if wavelength is not None:
         fields["anomalous"] = wavelength.hex()
+    if factors.anomalous_elements is not None:
+        fields["atoms"] = [[one.element, one.label] for one in factors.anomalous_elements]
+    if factors.models is not None:
+        shares = [float(model.weight).hex() for model in factors.models]
+        fields["models"] = [factors.average, *shares]
+    if factors.channels is not None:
+        fields["channels"] = [float(channel.factor).hex() for channel in factors.channels]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode("ascii"))
-    if factors.file is not None:
-        digest.update(_file_digest(factors.file))
+    for file in factors.files:
+        digest.update(_file_digest(file))
     return digest.hexdigest()
 
 

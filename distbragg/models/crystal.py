@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
 
 from distbragg.models.block import unit_cells
 from distbragg.models.diffuse import Diffuse
@@ -55,6 +58,26 @@ class Crystal:
         return float(unit_cells((*self.cells.tolist(), *self.cells_beside)))
 
 
+SpectralKind = Literal["anomalous", "channels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spectral:
+    """|F|² by energy: Σ_m c_m(source) B_m(h k l), over the box of `Reflections`.
+
+    Of anomalous scatterers B and c are those of `models.scattering`; of channels B is |F|² of each
+    and c says which channel a source belongs to. `coefficients` and `scattering` are of the beam
+    of a frame, and empty in a table that serves a whole sweep.
+    """
+
+    kind: SpectralKind
+    tables: Float64Array  # (tables, nh, nk, nl), electrons²
+    coefficients: Float64Array = field(default_factory=lambda: frozen_float64(np.zeros((0, 0))))
+    """(sources, tables)"""
+    scattering: Float64Array = field(default_factory=lambda: frozen_float64(np.zeros((2, 0, 0))))
+    """(2, elements, sources), electrons: f′ and f″; empty of channels"""
+
+
 @dataclass(frozen=True, slots=True)
 class Reflections:
     """|F| on a box of Miller indices; points the file lacks hold `default_amplitude`."""
@@ -64,3 +87,7 @@ class Reflections:
     default_amplitude: float  # outside the box
     interpolate: bool  # tricubic where the 4×4×4 support lies inside the box, nearest elsewhere
     notes: Notes = field(default=(), metadata={"hashed": False})  # of the file's reader
+    spectral: Spectral | None = field(default=None, metadata=WHERE_GIVEN)
+    """|F|² by source; `amplitude` is then the root of its mean over the sources' weights."""
+    delta_b: float = field(default=0.0, metadata=WHERE_GIVEN)
+    """Å²: what amplitude and tables, of which it is a part, have been attenuated by."""

@@ -299,9 +299,9 @@ def _other_cells(
         others.append(("crystal.cell", crystal.cell))
     if geometry is not None and geometry.real_space is not None:
         others.append((geometry.source, cell_of(geometry.real_space)))
-    if factors.file is not None:
-        of_file = file_cell(factors.file, factors.format, factors.column)
-        others.append((factors.file, of_file))
+    if factors.first_file is not None:
+        of_file = file_cell(factors.first_file, factors.format, factors.column)
+        others.append((factors.first_file, of_file))
     place = "crystal.matrix_file" if crystal.matrix_file is not None else "crystal.cell"
     for source, cell in others:
         if cell is None:

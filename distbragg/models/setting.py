@@ -13,6 +13,7 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.conventions import CONVENTIONS, ConventionRule, convention_of
+from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
 from distbragg.models.sensor import known_material
 from distbragg.models.vectors import Triad, Vector
@@ -103,6 +104,8 @@ class Resolved:
     spec: ExperimentSpec
     experiment: Experiment
     setting: Setting | None = None
+    table: Reflections | None = None
+    """|F| before what the frame makes of it, which further frames may share."""
 
 
 def read_headers(spec: ExperimentSpec) -> tuple[HeaderValues, tuple[HeaderValues, ...]]:

@@ -6,10 +6,10 @@ second the molecules' amplitude at each sample's resolution.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from distbragg.models.experiment import Background
-from distbragg.physics.arrays import Array, Triple, constant, module_of, whole_numbers
+from distbragg.physics.arrays import Array, Triple, constant, module_of, root, whole_numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,13 @@ class AmplitudeTable:
     shape: tuple[int, int, int]
     origin: tuple[int, int, int]  # lowest h, k, l
     interpolate: bool
+    squares: Array | None = None
+    """(tables, nh·nk·nl + 1), electrons², in the place of `values` where |F| follows the energy."""
+    coefficients: Array | None = None  # (tables,), of one source
+
+    def of_source(self, coefficients: Array | None) -> AmplitudeTable:
+        """Return the table of one source; the same for all where |F| does not follow the energy."""
+        return self if self.squares is None else replace(self, coefficients=coefficients)
 
 
 def cell_amplitude(table: AmplitudeTable, indices: Triple, nearest: Triple) -> Array:
@@ -50,8 +57,13 @@ def nearest_amplitude(table: AmplitudeTable, nearest: Triple) -> Array:
     inside = inside & (abs(l - (low_l + (size_l - 1) / 2.0)) <= (size_l - 1) / 2.0)
     place = (h * float(size_k) + k) * float(size_l) + l
     place = place - float((low_h * size_k + low_k) * size_l + low_l)
-    place = module.where(inside, place, float(table.values.shape[0] - 1))
-    return module.take(table.values, whole_numbers(place))
+    place = whole_numbers(module.where(inside, place, float(table.values.shape[0] - 1)))
+    if table.squares is None or table.coefficients is None:
+        return module.take(table.values, place)
+    total = 0.0
+    for number in range(table.squares.shape[0]):
+        total = total + table.coefficients[number] * module.take(table.squares[number], place)
+    return root(module.where(total > 0.0, total, 0.0))  # what rounding leaves below 0 is none
 
 
 def _support_inside(table: AmplitudeTable, indices: Triple) -> Array:

@@ -234,8 +234,12 @@ def sums_are_scaled(experiment: Experiment) -> bool:
 
 
 def is_one_sum(experiment: Experiment) -> bool:
-    """Whether the native kernel sums all lattices at once: in closed form."""
-    return not experiment.others or experiment.sampling.method == "closed_form"
+    """Whether the native kernel makes the whole sum in one call.
+
+    All sources have one table of |F|, and there is one lattice, or several in closed form.
+    """
+    alone = not experiment.others or experiment.sampling.method == "closed_form"
+    return alone and experiment.reflections.spectral is None
 
 
 def held_bytes(dtype: str) -> int:

@@ -41,6 +41,7 @@ from distbragg.physics.near_sphere import (
 from distbragg.physics.places import Places
 from distbragg.predict.candidates import largest_stol, span
 from distbragg.predict.disc import integrate
+from distbragg.predict.energies import Energies
 from distbragg.predict.landing import land, meet, near_panel, point_share
 from distbragg.predict.table import Spots, ordered
 
@@ -68,7 +69,7 @@ Moments = dict[str, Float64Array]
 class _Part:
     """What one source lights in one part of the rotation."""
 
-    weight: float  # of the source, times the share of the rotation
+    weight: Float64Array  # (n,), of the source, times the share of the rotation and of |F|²
     crystal: GaussianCrystal
     angle: float  # rad, of that crystal from the middle of the whole rotation
     incidence: Incidence
@@ -116,6 +117,7 @@ def _lit(experiment: Experiment) -> _Frame:
         interpolate=False,
     )
     found, dmin = [], _finest(experiment, crystal)
+    energies = Energies(reflections)
     turned = crystal.parts()
     width = (crystal.spindle.stop - crystal.spindle.start) / len(turned)
     for source, weight in enumerate(experiment.beam.sources.weight.tolist()):
@@ -124,7 +126,8 @@ def _lit(experiment: Experiment) -> _Frame:
             places = near_sphere(one, incidence, cut=_CUT, dmin=dmin)
             places = places[(_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1)]
             angle = (index + 0.5 - 0.5 * len(turned)) * width
-            found.append(_Part(weight / len(turned), one, angle, incidence, places, _NONE))
+            share = weight / len(turned) * energies.of_source(places.hkl, source)
+            found.append(_Part(share, one, angle, incidence, places, _NONE))
     hkl, spot = _distinct(np.concatenate([part.places.hkl for part in found]))
     ends = np.cumsum([len(part.places) for part in found])
     owners = np.split(spot, ends[:-1])
@@ -197,7 +200,7 @@ def _integrals(frame: _Frame, panel: IntArray, about: Float64Array) -> Moments:
                 continue
             chosen = np.flatnonzero(panel[part.spot] == index)
             spot = part.spot[chosen]
-            some = replace(part, places=part.places[chosen], spot=spot)
+            some = replace(part, places=part.places[chosen], spot=spot, weight=part.weight[chosen])
             view = frame.experiment.detector.panels[index]
             own = _integrals_of(frame, some, view, start[:, spot])
             for name, values in own.items():
@@ -214,7 +217,7 @@ def _integrals_of(frame: _Frame, part: _Part, panel: Panel, start: Float64Array)
     def densities(chosen: IntArray, rays: Float64Array) -> Float64Array:
         ray = components_of(rays)
         bare, phi = _seen(part.crystal, incidence, places.relp[chosen], ray)
-        bare = part.weight * bare
+        bare = part.weight[chosen, np.newaxis] * bare
         whole = bare
         if beam.polarized:
             whole = bare * polarization_factor(polarization, ray, beam.kahn_factor)

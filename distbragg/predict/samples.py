@@ -31,6 +31,7 @@ from distbragg.physics.factors import (
 )
 from distbragg.physics.orientation import domain_rotations
 from distbragg.predict.candidates import candidates, indexed
+from distbragg.predict.energies import Energies
 from distbragg.predict.landing import land
 from distbragg.predict.section import Section
 from distbragg.predict.table import ELLIPSE, Spots, ordered
@@ -59,6 +60,7 @@ class _Block:
 
     incident: Float64Array  # (samples, 3), direction of the beam
     wave_number: Float64Array  # (samples,), 1/Å
+    sources: slice  # of which they are, each as often as there are domains
     weight: Float64Array  # (samples,), Å²: of the source times λ²
     phi: Float64Array  # (samples,), rad
     turn: Float64Array  # (samples, 3, 3), from the crystal at rest: spindle, then mosaic domain
@@ -81,6 +83,7 @@ def _blocks(experiment: Experiment) -> Iterator[_Block]:
             yield _Block(
                 incident=incident,
                 wave_number=wave_number,
+                sources=chosen,
                 weight=np.repeat(sources.weight[chosen], domains) / wave_number**2,
                 phi=np.full(wave_number.shape, phi),
                 turn=turn,
@@ -144,6 +147,7 @@ def _find_nearest(experiment: Experiment, point: Float64Array) -> _Nearest:
 def _sum(experiment: Experiment, section: Section, hkl: IntArray) -> _Sums:
     """Add up the samples of some reflections."""
     crystal, count = experiment.crystal, hkl.shape[0]
+    energies, domains = Energies(experiment.reflections), len(crystal.mosaic_rotations)
     point = indexed(hkl, crystal.reciprocal)
     near = _find_nearest(experiment, point)
     turned = apply3(near.turn, point)
@@ -159,6 +163,8 @@ def _sum(experiment: Experiment, section: Section, hkl: IntArray) -> _Sums:
     for block in _blocks(experiment):
         distance = _distances(block, point)
         part = block.weight * section.value(distance, slopes[:, np.newaxis, :])
+        if energies.differ:
+            part *= np.repeat(energies.of_sources(hkl, block.sources), domains, axis=1)
         weights += math.fsum(block.weight.tolist())
         cut += part.sum(axis=1)
         wavelength += (part / block.wave_number).sum(axis=1)

@@ -38,7 +38,7 @@ _Parts = tuple[NDArray[np.complex128], NDArray[np.complex128]]
 """F without and of f″ (n,), each of a real density."""
 
 
-class _Request(Reading):
+class Request(Reading):
     """A model that is read: resolution (Å), flat solvent (e/Å³, Å²) or none, wavelength (Å)."""
 
     def __init__(self, path: str, asked: Asked) -> None:
@@ -84,7 +84,7 @@ def read_model(path: str, asked: Asked) -> MillerTable:
     unknown atoms are left out. A wavelength adds f′ and f″ of every element (Cromer and
     Liberman), which makes the two of a Friedel pair differ.
     """
-    request = _Request(path, asked)
+    request = Request(path, asked)
     model = load_model(path)
     atoms = model.content
     with damage_is_input_error(path, "|F| cannot be computed"):
@@ -92,15 +92,15 @@ def read_model(path: str, asked: Asked) -> MillerTable:
             table = _direct(atoms, request)
         else:
             _check_grid(atoms.cell, request)
-            indices = _sphere(atoms.cell, request)
-            normal, absorbed = _transformed(atoms, indices, request)
+            indices = sphere(atoms.cell, request)
+            normal, absorbed = transformed(atoms, indices, request)
             table = _finite(MillerTable(indices, np.abs(normal + 1j * absorbed)), path)
     return replace(table, notes=(*request.notes, *model.notes))
 
 
 def model_factors(path: str, asked: Asked) -> ModelFactors:
     """Compute complex F with its phase, F(000) included, of what `read_model` takes to |F|."""
-    request = _Request(path, asked)
+    request = Request(path, asked)
     model = load_model(path)
     atoms = model.content
     with damage_is_input_error(path, "F cannot be computed"):
@@ -108,9 +108,9 @@ def model_factors(path: str, asked: Asked) -> ModelFactors:
         listed = gemmi.make_miller_array(atoms.cell, model.group, request.dmin)
         indices = np.array([(0, 0, 0), *listed], dtype=np.int64)
         if isinstance(atoms, gemmi.SmallStructure):
-            normal, absorbed = _summed(atoms, indices, request)
+            normal, absorbed = summed(atoms, indices, request)
         else:
-            normal, absorbed = _transformed(atoms, indices, request)
+            normal, absorbed = transformed(atoms, indices, request)
     _finite(MillerTable(indices, np.abs(normal) + np.abs(absorbed)), path)
     return ModelFactors(
         indices=indices,
@@ -132,14 +132,14 @@ def model_group(path: str, _asked: Asked) -> gemmi.SpaceGroup:
     return load_model(path).group
 
 
-def _sphere(cell: gemmi.UnitCell, asked: _Request) -> NDArray[np.int64]:
+def sphere(cell: gemmi.UnitCell, asked: Request) -> NDArray[np.int64]:
     """All Miller indices (n, 3) to a resolution, (0, 0, 0) included."""
     axes = [np.arange(-limit, limit + 1) for limit in _check_box_of(cell, asked)]
     every = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     return every[inverse_d_squared(every, cell) <= 1.0 / (asked.dmin * asked.dmin)]
 
 
-def _check_box_of(cell: gemmi.UnitCell, asked: _Request) -> list[int]:
+def _check_box_of(cell: gemmi.UnitCell, asked: Request) -> list[int]:
     """Return the largest |h|, |k|, |l| to a resolution; refuse a box too large to hold."""
     limits = [int(limit) for limit in cell.get_hkl_limits(asked.dmin)]
     points = math.prod(2 * limit + 1 for limit in limits)
@@ -148,12 +148,12 @@ def _check_box_of(cell: gemmi.UnitCell, asked: _Request) -> list[int]:
     return limits
 
 
-def _direct(small: gemmi.SmallStructure, asked: _Request) -> MillerTable:
+def _direct(small: gemmi.SmallStructure, asked: Request) -> MillerTable:
     """Direct sum over sites and symmetry on one asymmetric part, then expanded."""
     asu = gemmi.ReciprocalAsu(small.spacegroup)
-    rows = [row for row in _sphere(small.cell, asked).tolist() if asu.is_in(row)]
+    rows = [row for row in sphere(small.cell, asked).tolist() if asu.is_in(row)]
     indices = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    normal, absorbed = _summed(small, indices, asked)
+    normal, absorbed = summed(small, indices, asked)
     mates = None if asked.wavelength is None else _modulus(normal - 1j * absorbed)
     values = _modulus(normal + 1j * absorbed)
     table = expand_to_p1(indices, values, small.spacegroup, asked, mates=mates)
@@ -165,7 +165,7 @@ def _modulus(values: NDArray[np.complex128]) -> NDArray[np.float64]:
     return np.array([abs(value) for value in values.tolist()], dtype=np.float64)
 
 
-def _summed(small: gemmi.SmallStructure, indices: NDArray[np.int64], asked: _Request) -> _Parts:
+def summed(small: gemmi.SmallStructure, indices: NDArray[np.int64], asked: Request) -> _Parts:
     """Sum over sites and their images."""
     images = len(small.spacegroup.operations())
     passes = 1 if asked.wavelength is None else 2
@@ -185,7 +185,7 @@ def _summed(small: gemmi.SmallStructure, indices: NDArray[np.int64], asked: _Req
 def _with_dispersion(
     addends: gemmi.Addends,
     elements: set[int],
-    asked: _Request,
+    asked: Request,
     compute: Callable[[], NDArray[np.complex128]],
 ) -> _Parts:
     """Run `compute` with f′ added, and with f″ added too: their difference is the F of f″.
@@ -210,7 +210,7 @@ def _with_dispersion(
     return normal, compute() - normal
 
 
-def _transformed(structure: gemmi.Structure, indices: NDArray[np.int64], asked: _Request) -> _Parts:
+def transformed(structure: gemmi.Structure, indices: NDArray[np.int64], asked: Request) -> _Parts:
     """Transform density maps."""
     _check_grid(structure.cell, asked)
     structure.setup_cell_images()
@@ -240,7 +240,7 @@ def _transformed(structure: gemmi.Structure, indices: NDArray[np.int64], asked: 
     return values, absorbed
 
 
-def _check_grid(cell: gemmi.UnitCell, asked: _Request) -> None:
+def _check_grid(cell: gemmi.UnitCell, asked: Request) -> None:
     points = float(cell.volume) / (asked.dmin / (2.0 * _SAMPLING_RATE)) ** 3
     if not points <= MAXIMUM_DENSITY_POINTS:
         raise asked.too_fine(f"a density map of {points:.3g} points")
@@ -248,8 +248,8 @@ def _check_grid(cell: gemmi.UnitCell, asked: _Request) -> None:
 
 def _transform_at(grid: gemmi.FloatGrid, indices: NDArray[np.int64]) -> NDArray[np.complex128]:
     """Fourier coefficients of a map at Miller indices (n, 3)."""
-    transformed = gemmi.transform_map_to_f_phi(grid, half_l=False)
-    array = np.array(transformed.array, copy=False)
+    found = gemmi.transform_map_to_f_phi(grid, half_l=False)
+    array = np.array(found.array, copy=False)
     wrapped = indices % np.array(array.shape, dtype=np.int64)
     return np.asarray(array[wrapped[:, 0], wrapped[:, 1], wrapped[:, 2]], dtype=np.complex128)
 

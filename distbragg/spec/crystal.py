@@ -1,4 +1,4 @@
-"""Crystal: cell, orientation, size, spot shape, mosaicity; and its structure factors."""
+"""Crystal: cell, orientation, size, spot shape, mosaicity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from distbragg.matrices import covariance_root3
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
-    Auto,
     FilePath,
     Finite,
     GeneratorSeed,
@@ -292,33 +291,3 @@ class CrystalSpec(OrientedSpec):
                 field = f"lattices.{index}.mosaic.distribution"
                 raise refusal(problem, field=field, remedy="give one distribution to all lattices")
         return self
-
-
-class StructureFactorsSpec(SpecModel):
-    """Where |F| comes from: a list of reflections, or a model (PDB, mmCIF, small-molecule CIF).
-
-    `format` is told by the file's content and name unless it is given; `hklf4` and `hklf3` are
-    the lists of SHELX, which cannot be told apart. `intensities: root` takes |F| as the root of an
-    intensity where a list has no amplitudes; else such a list is refused. `space_group` (symbol or
-    number) is the symmetry of a list, in place of what the file says.
-    `default_f_electrons` stands for every reflection not listed, 0 where it is not given. One of
-    it and `file` is needed; `default_f_electrons: 0` alone is a crystal that scatters nothing,
-    for images of the background. `dmin_angstrom` bounds what is computed from a model; the cut
-    on rendered pixels is `sampling.dmin_angstrom`.
-    `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
-    """
-
-    file: FilePath | None = None
-    format: Literal[
-        "auto", "hkl", "hklf4", "hklf3", "crystfel", "xds", "mtz", "sf-mmcif", "model"
-    ] = "auto"
-    column: str | None = None
-    intensities: Literal["refuse", "root"] = "refuse"
-    space_group: str | None = None
-    default_f_electrons: Finite | None = None
-    interpolate: bool | Auto = "auto"
-    dmin_angstrom: Positive | None = None
-    bulk_solvent: bool = True
-    solvent_k_e_per_a3: NonNegative = 0.35
-    solvent_b_angstrom2: NonNegative = 46.0
-    anomalous: bool = False

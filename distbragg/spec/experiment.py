@@ -24,8 +24,9 @@ from distbragg.spec.base import (
 )
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.compute import ComputeSpec, OutputSpec
-from distbragg.spec.crystal import CrystalSpec, StructureFactorsSpec
+from distbragg.spec.crystal import CrystalSpec
 from distbragg.spec.detector import DetectorSpec
+from distbragg.spec.structure_factors import StructureFactorsSpec
 
 
 class KappaSpec(SpecModel):

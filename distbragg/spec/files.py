@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from pydantic import BaseModel
+
 from distbragg.errors import InputError
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.experiment import ExperimentSpec
@@ -39,10 +41,10 @@ def _files_at(node: object, names: tuple[str, ...], path: str) -> Iterator[tuple
     if isinstance(node, tuple):
         for index, item in enumerate(node):
             yield from _files_at(item, names, f"{path}.{index}")
-    elif node is not None and names:
+    elif isinstance(node, BaseModel) and names:
         below = f"{path}.{names[0]}" if path else names[0]
         yield from _files_at(getattr(node, names[0]), names[1:], below)
-    elif node is not None:
+    elif node is not None and not names:
         yield path, str(node)
 
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 
 from distbragg.errors import DamageError
-from distbragg.models.crystal import Reflections
+from distbragg.models.crystal import Reflections, Spectral, SpectralKind
+from distbragg.models.vectors import Float64Array
 from distbragg.notes import Note
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import GRIDS
@@ -23,8 +24,14 @@ _log = logging.getLogger("distbragg")
 
 
 def save_grid(objects: Objects, key: str, reflections: Reflections) -> None:
-    """Store a grid: a line of JSON, padded, then the amplitudes, float64, C order."""
+    """Store a grid: a line of JSON, padded, then the amplitudes, float64, C order.
+
+    Where |F| follows the energy its tables come behind them.
+    """
     data = np.ascontiguousarray(reflections.amplitude, dtype="<f8").tobytes()
+    spectral = reflections.spectral
+    if spectral is not None:
+        data += np.ascontiguousarray(spectral.tables, dtype="<f8").tobytes()
     head = {
         "shape": list(reflections.amplitude.shape),
         "origin": list(reflections.origin),
@@ -33,6 +40,8 @@ def save_grid(objects: Objects, key: str, reflections: Reflections) -> None:
         "notes": [[note.kind, note.place, note.text] for note in reflections.notes],
         "sha256": sha256_bytes(data),
     }
+    if spectral is not None:
+        head |= {"tables": len(spectral.tables), "kind": spectral.kind}
     line = json.dumps(head, sort_keys=True).encode()
     padded = line.ljust(-(-(len(line) + 1) // 64) * 64 - 1) + b"\n"
     objects.write(f"{GRIDS}{key}{_SUFFIX}", padded, data)
@@ -54,7 +63,8 @@ def load_grid(objects: Objects, key: str) -> Reflections | None:
     except FileNotFoundError:
         return None
     try:
-        head, amplitude = _read(path)
+        head, amplitude, tables = _read(path)
+        kind: SpectralKind = "channels" if head.get("kind") == "channels" else "anomalous"
         h, k, l = (int(index) for index in head["origin"])  # noqa: E741 Miller indices
         return Reflections(
             amplitude=amplitude,
@@ -65,6 +75,7 @@ def load_grid(objects: Objects, key: str) -> Reflections | None:
                 Note("warning" if kind == "warning" else "note", str(place), str(text))
                 for kind, place, text in head["notes"]
             ),
+            spectral=Spectral(kind, tables) if len(tables) else None,
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         _log.warning("%s/%s%s: is damaged (%s); it is made anew", objects.url, GRIDS, key, error)
@@ -81,18 +92,19 @@ def damaged_grids(objects: Objects) -> Iterator[str]:
                 yield entry.key
 
 
-def _read(path: Path) -> tuple[dict[str, Any], np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
-    """Return head and amplitudes of a grid, checked, these mapped read-only."""
+def _read(path: Path) -> tuple[dict[str, Any], Float64Array, Float64Array]:
+    """Return head, amplitudes and tables of a grid, checked, these mapped read-only."""
     with path.open("rb") as handle:
         line = handle.readline(_HEAD_BYTES)
         head = json.loads(line)
     shape = tuple(int(size) for size in head["shape"])
     if 0 in shape:
         # Nothing can be mapped; a crystal without a reflection table has such a grid.
-        amplitude = np.zeros(shape)
+        values = np.zeros((1, *shape))
     else:
-        amplitude = np.memmap(path, dtype="<f8", mode="r", offset=len(line), shape=shape)
-    amplitude.setflags(write=False)
-    if len(shape) != 3 or sha256_bytes(amplitude.data) != head["sha256"]:  # type: ignore[arg-type]
+        whole = (1 + int(head.get("tables", 0)), *shape)
+        values = np.memmap(path, dtype="<f8", mode="r", offset=len(line), shape=whole)
+    values.setflags(write=False)
+    if len(shape) != 3 or sha256_bytes(values.data) != head["sha256"]:  # type: ignore[arg-type]
         raise ValueError("its content does not match its hash")
-    return head, np.asarray(amplitude)
+    return head, np.asarray(values)[0], np.asarray(values)[1:]

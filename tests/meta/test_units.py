@@ -59,6 +59,8 @@ DIMENSIONLESS = {
     "goniometer.kappa.kappa_axis",
     "goniometer.kappa.phi_axis",
     "background.stol_scale",
+    "structure_factors.models.weight",
+    "structure_factors.channels.factor",
 }
 """Fields of real numbers without a unit in the name: directions, ratios, weights, the cell."""
 

@@ -15,6 +15,13 @@ from distbragg.spec.files import file_fields
 from distbragg.spec.paths import field_paths, file_labels, file_paths, names_file
 
 PANEL = {"origin_mm": [50, 5, -10], "fast": [0, 0, 1], "slow": [0, -1, 0]}
+LISTS = {
+    "crystal.lattices": {},
+    "detector.panels": PANEL,
+    "structure_factors.anomalous_elements": {"element": "Fe"},
+    "structure_factors.models": {"file": "first.txt"},
+    "structure_factors.channels": {"file": "first.txt", "sources": [0]},
+}
 FIXED = {("header_files", "path")}
 """Files that no axis can set: a header may change the shape of a frame."""
 
@@ -30,15 +37,20 @@ def plain(names: tuple[str, ...]) -> dict[str, Any]:
     }
     if names == ("detector", "geometry_file"):
         spec["detector"] = {}
-    if names[:2] == ("detector", "panels"):
-        spec["detector"] |= {"panels": [PANEL]}
+    if (first := LISTS.get(".".join(names[:2]))) is not None:
+        spec[names[0]][names[1]] = [dict(first)]
+    if names[0] == "structure_factors" and len(names) > 2:
+        spec["structure_factors"].pop("default_f_electrons")
     if names[:2] == ("beam", "spectrum"):
         spec["beam"] = {"spectrum": {"file": "first.txt"}}
     return spec
 
 
 def path_of(names: tuple[str, ...]) -> str:
-    return ".".join(names).replace("detector.panels.", "detector.panels.0.")
+    path = ".".join(names)
+    for section in LISTS:
+        path = path.replace(f"{section}.", f"{section}.0.")
+    return path
 
 
 def write(folder: Path, document: dict[str, Any]) -> str:
@@ -55,9 +67,10 @@ def test_every_field_that_is_named_like_a_file_is_marked_as_one() -> None:
     assert all(names_file(path) for path in named)
     assert names_file("detector.panels.3.mask_file")
     assert names_file("header_files.0.path")
-    assert {names[-1] for names in file_paths()} == {path.rpartition(".")[2] for path in named} | {
-        "path"
-    }
+    in_lists = {"path", "table_file"}
+    assert {names[-1] for names in file_paths()} == {
+        path.rpartition(".")[2] for path in named
+    } | in_lists
 
 
 @pytest.mark.spec("SEC-7")
