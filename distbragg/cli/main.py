@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "cluster": ("machine", "job scripts and certificates of clusters"),
     "publish": ("finished", "copy a run to an object store"),
     "extend": ("rendering", "append frames to a finished run, and render them"),
+    "noise": ("rendering", "draw a detector's noise again from the expected photons of a run"),
     "card": ("finished", "a run described as a data set, for people and hubs"),
     "export": ("exchange", "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2"),
     "geometry": ("exchange", "what a geometry file of another program was understood to say"),

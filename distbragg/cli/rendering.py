@@ -193,6 +193,33 @@ def extend_command(
     return 0
 
 
+@click.command("noise")
+@options.run_argument
+@options.output_option("OTHER", "The stack to write.")
+@options.set_option
+@options.force_option
+@options.working_options
+def noise_command(
+    run: str, out: str, overrides: tuple[str, ...], force: bool, as_json: bool, **working: Any
+) -> int:
+    """Draw photon noise and the detector's response again, from the expected photons of RUN.
+
+    RUN is a finished run without noise, of float32 or float64. Nothing is rendered: with float64
+    the frames have the bits of a run that renders with that noise and response. --set takes fields
+    of noise, detector.response, detector.point_spread and output.
+
+    \b
+    Examples:
+      distbragg noise clean.zarr -o noisy.zarr
+      distbragg noise clean.zarr -o rayonix.zarr --set detector.response=typical \\
+        --set output.dtype=uint16 --set noise.seed=7
+    """
+    from distbragg.run.noise import begin_noise
+
+    fresh, work = begin_noise(run, out, overrides, force=force)
+    return run_and_report(fresh, as_json=as_json, **working, work=work)
+
+
 @click.command("demo")
 @options.output_option("RUN", "The stack to write.", default="demo.zarr", show_default=True)
 @click.option(

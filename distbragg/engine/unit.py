@@ -59,7 +59,7 @@ def render_unit(run: RunContext, unit: int, attempt: int, settings: TaskSettings
     opened = run.opened
     kernel = opened.kernel(settings)
     with UnitWriter(opened.directory, unit, threads=settings.threads) as writer:
-        made = _Unit(opened, writer, kernel, settings)
+        made = UnitInHand(opened, writer, kernel, settings)
         jobs = (
             FrameJob(writer.blank(), ready.experiment, ready.plan, frame)
             for frame in opened.layout.unit_frames(unit)
@@ -98,7 +98,7 @@ def write_unit(
     started, opened = time.perf_counter(), run.opened
     waiting = {root.keys[0]: root for root in roots}
     with UnitWriter(opened.directory, unit, threads=settings.threads) as writer:
-        made = _Unit(opened, writer, opened.kernel(settings), settings)
+        made = UnitInHand(opened, writer, opened.kernel(settings), settings)
         for frame in opened.layout.unit_frames(unit):
             ready = opened.frame(frame)
             job = FrameJob(writer.blank(), ready.experiment, ready.plan, frame)
@@ -124,7 +124,7 @@ def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage], threads: 
     return FrameFacts(seconds, skipped, overloads)
 
 
-class _Unit:
+class UnitInHand:
     """A unit on its way into the stack, and what its receipt says of its frames."""
 
     def __init__(

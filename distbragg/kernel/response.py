@@ -90,6 +90,29 @@ def record_frame(
     return overloads
 
 
+def record_again(
+    image: NDArray[Any],
+    means: NDArray[Any],
+    experiment: Experiment,
+    frame: int,
+    *,
+    threads: int = 1,
+) -> int:
+    """Write to `image` what a detector records of the expected photons of a frame.
+
+    `means` (panels, slow, fast) float32 or float64 are side by side in memory; for the rest see
+    `record_frame`. Where the kernel draws the counts they are drawn of the means as they are, as
+    it would have.
+    """
+    if experiment.counted_in_kernel:
+        pixels, expected = image.reshape(-1), np.ascontiguousarray(means).reshape(-1)
+        count = partial(_count, pixels, experiment, frame, expected=expected)
+        _in_blocks(count, pixels.size, threads)
+    else:
+        image[...] = means
+    return record_frame(image, experiment, frame, threads=threads)
+
+
 def _in_blocks(work: Callable[[slice], int], size: int, threads: int) -> int:
     """Do the work of all blocks of pixels, by several threads where there are; add up."""
     blocks = [slice(at, min(at + _BLOCK_PIXELS, size)) for at in range(0, size, _BLOCK_PIXELS)]
@@ -99,10 +122,17 @@ def _in_blocks(work: Callable[[slice], int], size: int, threads: int) -> int:
         return sum(pool.map(work, blocks))
 
 
-def _count(pixels: NDArray[Any], experiment: Experiment, frame: int, block: slice) -> int:
-    """Draw the counts of expectations that a stage has changed."""
+def _count(
+    pixels: NDArray[Any],
+    experiment: Experiment,
+    frame: int,
+    block: slice,
+    *,
+    expected: NDArray[Any] | None = None,
+) -> int:
+    """Draw the counts of what is `expected`, by default of the pixels themselves."""
     seed, response = experiment.noise.seed, experiment.response
-    means = pixels[block].astype(np.float64)
+    means = (pixels if expected is None else expected)[block].astype(np.float64)
     if response is not None and response.pixel_flicker > 0.0:
         drawn = draw_normals(block, seed=seed, frame=frame, stream=philox.PIXEL_FLICKER)
         means = varied(means, response.pixel_flicker, drawn)

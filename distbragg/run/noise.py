@@ -1,0 +1,161 @@
+"""Drawing the noise of a detector again, from the expected photons that a run stores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Unpack
+
+import numpy as np
+
+from distbragg.engine.context import RunContext
+from distbragg.engine.unit import UnitInHand
+from distbragg.engine.work import TaskSettings, UnitFunctions
+from distbragg.errors import InputError, RefusedError
+from distbragg.kernel.response import record_again
+from distbragg.rendering.frame import FrameFacts, FrameJob
+from distbragg.run.create import create
+from distbragg.run.result import RunResult
+from distbragg.run.resume import ResumeOptions, resume
+from distbragg.spec.canonical import to_plain
+from distbragg.spec.load import apply_overrides, parse_sweep
+from distbragg.spec.paths import split_path
+from distbragg.spec.sweep import SweepSpec
+from distbragg.store.ledger import completed_units
+from distbragg.store.open import FrameReader
+from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.write import UnitWriter
+
+_SECTIONS: Final = ("noise", "detector.response", "detector.point_spread", "output", "title")
+"""What may differ from the run whose expectations are taken: nothing that they depend on."""
+
+
+def noise(
+    run: RunLike,
+    out: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    force: bool = False,
+    **options: Unpack[ResumeOptions],
+) -> RunResult:
+    """Create a run at `out` whose frames are drawn from the expected photons that `run` stores.
+
+    Nothing is rendered: noise and the detector's response are drawn once the stored frames are
+    read. Where `run` stores float64 the result has the bits of a run that renders with that
+    response; float32 expectations are rounded, which moves one count in some millions.
+
+    Parameters
+    ----------
+    run : RunDirectory or path
+        A finished run without photon noise, response and point spread, of float32 or float64.
+    out : path
+        The new run. One that is there already is continued.
+    overrides : sequence of "dotted.path=value"
+        Fields of `noise`, `detector.response`, `detector.point_spread` and `output`. Photon noise
+        is on unless `noise.photon=false`.
+    force : bool
+        Create the run even if the disk cannot hold its frames uncompressed.
+    **options
+        Those of `resume`.
+
+    Raises
+    ------
+    InputError
+        The run stores no expectations, or an override changes what they depend on.
+    RefusedError
+        Frames of the run are missing.
+    PlanError, DamageError, EnvironmentFailure
+        See `create` and `resume`.
+    """
+    fresh, options["work"] = begin_noise(run, out, overrides, force=force)
+    return resume(fresh, **options)
+
+
+def begin_noise(
+    run: RunLike, out: str | Path, overrides: Sequence[str] = (), *, force: bool = False
+) -> tuple[RunDirectory, UnitFunctions]:
+    """Create the run of `noise`; return it, and the work by which `resume` does it."""
+    source = open_run(run)
+    _check_source(source)
+    fresh = create(_with_noise(source.sweep, overrides), out, force=force)
+    return fresh, UnitFunctions(partial(draw_unit, RunContext.of(source)))
+
+
+def _check_source(run: RunDirectory) -> None:
+    """Refuse a run whose pixels are no expected photons, or are not all there."""
+    first = RunContext.of(run).opened.frame(0).experiment
+    changed = ["noise.photon"] if first.noise.photon else []
+    if first.recorded:
+        changed.append(f"detector.{'point_spread' if first.response is None else 'response'}")
+    if run.layout.dtype not in ("float32", "float64"):
+        changed.append("output.dtype")
+    changed += [axis.target for axis in run.sweep.axes if axis.target.startswith(_SECTIONS)]
+    if changed:
+        raise InputError(
+            "its pixels are no expected photons",
+            source=run.url,
+            field=changed[0],
+            remedy="render a run without it, as float32 or float64, and draw from that",
+        )
+    missing = run.layout.units - len(completed_units(run))
+    if missing:
+        raise RefusedError(
+            f"{run.url}: {missing} of {run.layout.units} units are missing; "
+            f"`distbragg resume {run.url}` finishes the run"
+        )
+
+
+def _with_noise(sweep: SweepSpec, overrides: Sequence[str]) -> SweepSpec:
+    """Return the sweep with photon noise and the overrides; other fields are refused."""
+    for item in overrides:
+        path = item.partition("=")[0].strip().removeprefix("experiment.")
+        if not any(path == name or path.startswith(f"{name}.") for name in _SECTIONS):
+            raise InputError(
+                "the stored expectations depend on it",
+                source="--set",
+                field=path,
+                remedy=f"change fields of {', '.join(_SECTIONS[:-1])} alone, or render again",
+            )
+    plain = to_plain(sweep)
+    plain["experiment"] = apply_overrides(
+        plain["experiment"], ["noise.photon=true", *overrides], split_path
+    )
+    found = parse_sweep(plain)
+    seed = sweep.experiment.noise.seed
+    if sweep.experiment.beam.pulse_energy_fraction and found.experiment.noise.seed != seed:
+        raise InputError(
+            "the energies of the pulses were drawn from it when the expectations were rendered",
+            source="--set",
+            field="noise.seed",
+            remedy=f"keep it at {seed}",
+        )
+    return found
+
+
+def draw_unit(
+    source: RunContext, run: RunContext, unit: int, attempt: int, settings: TaskSettings
+) -> dict[str, Any]:
+    """Draw the frames of a unit, store them as one shard, and return the receipt."""
+    started = time.perf_counter()
+    opened = run.opened
+    kernel = opened.kernel(settings)
+    reader = source.kept(FrameReader, lambda: FrameReader(source.directory))
+    with UnitWriter(opened.directory, unit, threads=settings.threads) as writer:
+        made = UnitInHand(opened, writer, kernel, settings)
+        for frame in opened.layout.unit_frames(unit):
+            began, ready = time.perf_counter(), opened.frame(frame)
+            image = writer.blank()
+            (means,) = reader.read([frame])
+            over = record_again(
+                image,
+                np.asarray(means).reshape(image.shape),
+                ready.experiment,
+                frame,
+                threads=settings.threads,
+            )
+            seconds = time.perf_counter() - began
+            job = FrameJob(image, ready.experiment, ready.plan, frame)
+            made.add(job, FrameFacts(seconds, overloads=over))
+        return made.finish(attempt, time.perf_counter() - started)
