@@ -36,18 +36,20 @@ from tools.simtbx.defects import Folder, finding_of
 from tools.simtbx.derivatives import derivative, known
 from tools.simtbx.optics import Array, Json
 from tools.simtbx.recorded import KINDS, point_spread
+from tools.simtbx.statistics import SIGMAS, of_image, of_levels
 
 TOLERANCES: Final = dict.fromkeys("abcdefg", 1e-6)
 """Largest difference relative to the maximum of the image, by group."""
 
 ABSENT: Final = {
-    "noise": "no noise but photon counting, and no generator of simtbx",
-    "levels": "no noise but photon counting, and no generator of simtbx",
     "channels": "no scales of reflections by channel of the spectrum",
 }
 """What a case may ask for that distbragg does not have, by the key of the case."""
 
 FORMULAS: Final = ("S1", "S1-nks", "B1", "D1", "D1+D2")
+STATISTICS: Final = {"N1": of_image, "N2": of_levels}
+"""Cases of noise, by formula: their statistics are compared, not their pixels."""
+
 SCENE_KEYS: Final = frozenset(
     {"beam", "panels", "sensor", "crystal", "mosaic_matrices", "spindle", "oversample"}
     | {"spot_scale", "point_pixel", "nopolar"}
@@ -141,26 +143,46 @@ def check(case: Json, folder: Path, cases: list[Json]) -> Outcome:
     """Build, render and compare one case; `cases` are all of the folder."""
     name, group = str(case.get("name", "without a name")), str(case.get("group", "-"))
     try:
-        with tempfile.TemporaryDirectory(prefix="check-simtbx-") as scratch:
-            found = finding_of(case, Folder(folder, cases, Path(scratch)))
-            told = "" if found is None else found[1]
-            if found is not None and not case["results"]:
-                verdict: Verdict = "pass" if found[0] <= TOLERANCES.get(group, 1e-6) else "FAIL"
-                return Outcome(name, group, verdict, found[0], told)
-            reason = why_absent(case)
-            if reason:
-                return Outcome(name, group, "absent", None, reason)
-            worst = _worst(case, folder, Path(scratch))
-            if found is not None:
-                worst = max(worst, found[0])
+        if case["formula"] in STATISTICS:
+            return _statistics(case, folder)
+        return _images(case, folder, cases)
     except (DistbraggError, ValueError, OSError) as error:
         return Outcome(name, group, "FAIL", None, f"refused: {error}".splitlines()[0])
     except (KeyError, IndexError) as error:
         return Outcome(name, group, "FAIL", None, f"the case has no {error}")
+
+
+def _images(case: Json, folder: Path, cases: list[Json]) -> Outcome:
+    """Hold images to those of the case."""
+    name, group = str(case.get("name", "without a name")), str(case.get("group", "-"))
+    with tempfile.TemporaryDirectory(prefix="check-simtbx-") as scratch:
+        found = finding_of(case, Folder(folder, cases, Path(scratch)))
+        told = "" if found is None else found[1]
+        if found is not None and not case["results"]:
+            verdict: Verdict = "pass" if found[0] <= TOLERANCES.get(group, 1e-6) else "FAIL"
+            return Outcome(name, group, verdict, found[0], told)
+        reason = why_absent(case)
+        if reason:
+            return Outcome(name, group, "absent", None, reason)
+        worst = _worst(case, folder, Path(scratch))
+        if found is not None:
+            worst = max(worst, found[0])
     if worst <= TOLERANCES.get(group, 1e-6):
         others = _not_compared(case, set() if found is None else {"defective"})
         return Outcome(name, group, "pass", worst, "; ".join(filter(None, (told, others))))
     return Outcome(name, group, "FAIL", worst, _unused(case))
+
+
+def _statistics(case: Json, folder: Path) -> Outcome:
+    """Hold means and variances to their formula, and to simtbx's own, in standard errors."""
+    spread = (case.get("noise") or {}).get("psf_type")
+    if spread:
+        reason = f"no formula for noise that a {spread} has spread"
+        return Outcome(case["name"], case["group"], "absent", None, reason)
+    away = list(STATISTICS[case["formula"]](case, folder))
+    verdict: Verdict = "pass" if max(away) <= SIGMAS else "FAIL"
+    said = f"standard errors at most, of {len(away)} means and variances; {SIGMAS:g} pass"
+    return Outcome(case["name"], case["group"], verdict, max(away), said)
 
 
 def _worst(case: Json, folder: Path, scratch: Path) -> float:

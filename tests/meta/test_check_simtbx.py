@@ -190,3 +190,40 @@ def test_point_spread_is_compared_without_the_defects(tmp_path):
     assert main([str(tmp_path)]) == 0
     np.save(tmp_path / "out.npy", image + 1e-4)
     assert main([str(tmp_path)]) == 1
+
+
+def test_statistics_of_noise_are_held_to_their_formula(tmp_path):
+    # Of 3 photons, gain 2, offset 7, readout 1.5: a mean of 13, a variance of 4·3 + 2.25.
+    random = np.random.default_rng(8)
+    photons = np.full((150, 140), 3.0)
+    image = 2.0 * random.poisson(photons) + 7.0 + 1.5 * random.standard_normal(photons.shape)
+    np.save(tmp_path / "in.npy", photons)
+    np.save(tmp_path / "out.npy", image)
+    noise = {"flicker_pct": 0, "calibration_pct": 0, "readout_adu": 1.5, "gain": 2, "offset_adu": 7}
+    one = {"name": "one", "group": "b", "formula": "N1", "input": "in.npy", "noise": noise}
+    one["results"] = {"image": {"file": "out.npy"}}
+    numbers = {"mean": 13.0, "variance": 14.25, "pixels": 30_000}
+    level = {"expected_photons": 3.0, "mean_by_formula": 13.0, "variance_by_formula": 14.25}
+    none = {"expected_photons": 0.0, "mean_by_formula": 7.0, "variance_by_formula": 2.25}
+    much = {
+        "expected_photons": 9e4,
+        "mean_by_formula": 180_007.0,
+        "variance_by_formula": 360_002.25,
+    }
+    levels = [
+        {**level, **numbers},
+        {**none, **numbers, "mean": 7.0, "variance": 2.25},
+        {**much, **numbers, "mean": 180_007.0, "variance": 360_002.25},
+    ]
+    two = {"name": "two", "group": "b", "formula": "N2", "results": {}, "levels": {"all": levels}}
+    spread = {**one, "name": "spread", "noise": {**noise, "psf_type": "Fiber"}}
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": [one, two, spread]}))
+    assert main([str(tmp_path), "--case", "one", "--case", "two"]) == 0
+    np.save(tmp_path / "out.npy", 1.05 * image)
+    assert main([str(tmp_path), "--case", "one"]) == 1
+    level_of_more = {**levels[0], "variance": 16.0}
+    two["levels"] = {"all": [level_of_more, *levels[1:]]}
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": [two, spread]}))
+    assert main([str(tmp_path), "--json", str(tmp_path / "out.json")]) == 1
+    outcomes = json.loads((tmp_path / "out.json").read_text())["outcomes"]
+    assert [outcome["verdict"] for outcome in outcomes] == ["FAIL", "absent"]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from distbragg.kernel.finalize import draw_counts
 from distbragg.kernel.response import record_frame
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
@@ -48,7 +49,12 @@ def detector_of(shape: tuple[int, int], detector: Json, *, photon: bool = False)
 
 def recorded(photons: Array, experiment: Experiment, frame: int = 0) -> Array:
     """Return what the detector of an experiment records of photons, (slow, fast)."""
-    pixels = photons[np.newaxis].copy()
+    pixels = np.array(photons[np.newaxis], dtype=np.float64)
+    if experiment.counted_in_kernel:
+        numbers = np.arange(pixels.size, dtype=np.int64)
+        seed = experiment.noise.seed
+        counts = draw_counts(pixels.reshape(-1), numbers, seed=seed, frame=frame)
+        pixels = counts.reshape(pixels.shape)
     record_frame(pixels, experiment, frame)
     return np.asarray(pixels[0])
 
