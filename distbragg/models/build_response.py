@@ -31,6 +31,8 @@ def build_response(
     The notes name the source of typical figures.
     """
     given = spec.detector.response
+    if given is None and detector.spreads(counted=True) and spec.output.dtype.startswith("uint"):
+        given = ResponseSpec(stored_as="photons")  # shared light is rounded to be stored
     if given is None:
         return None, ()
     figures, notes = _figures(given, spec.detector.preset)

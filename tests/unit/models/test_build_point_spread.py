@@ -12,6 +12,7 @@ from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.models.point_spread import PointSpread
+from distbragg.spec.canonical import to_plain
 from distbragg.spec.load import parse_spec
 from tests.beams import beam_of
 
@@ -93,6 +94,20 @@ def test_panels_have_point_spreads_of_their_own() -> None:
     assert all(one.edges_lost for one in spreads if one is not None)
     notes = build({"panels": panels}, kind="gauss", fwhm_um=300, radius_px=7).notes
     assert any("detector.point_spread.radius_px = 5" in str(note) for note in notes)
+
+
+@pytest.mark.spec("PSF-9")
+def test_shared_light_is_rounded_where_whole_numbers_are_stored() -> None:
+    plain = to_plain(parse_spec({"noise": {"photon": True}, "output": {"dtype": "uint16"}}))
+    for stage, rounded in (("counted", True), ("expected", False)):
+        detector = {**ONE, "point_spread": {"kind": "gauss", "fwhm_px": 1.0, "stage": stage}}
+        cell = {"cell": [31, 37, 41, 90, 90, 90]}
+        beam = beam_of({"wavelength_angstrom": 1.0})
+        spec = {**plain, "detector": detector, "crystal": cell, "beam": beam}
+        response = build_experiment(
+            parse_spec({**spec, "structure_factors": {"default_f_electrons": 1.0}})
+        ).response
+        assert (response is not None and response.rounded and response.in_photons) is rounded
 
 
 @pytest.mark.spec("PSF-5")
