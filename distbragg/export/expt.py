@@ -12,7 +12,7 @@ import numpy as np
 from distbragg.export.files import write_whole
 from distbragg.export.header import FrameHeader, PanelHeader
 from distbragg.export.scaling import COUNT_CUTOFF
-from distbragg.models.vectors import Vector
+from distbragg.models.vectors import Triad, Vector
 
 _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
@@ -21,13 +21,16 @@ _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 class Truth:
     """What a header does not say of the experiment, in the frame of the header."""
 
-    real_space: tuple[Vector, Vector, Vector]  # Å, cell vectors at spindle angle 0
+    lattices: tuple[Triad, ...]  # Å, cell vectors of each at spindle angle 0; none of a miss
     polarization: Vector  # direction of the E-vector
     kahn_factor: float
 
 
 def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int) -> None:
-    """Write an experiment list of one series of `frames` frames, with the header of its first."""
+    """Write an experiment list of one series of `frames` frames, with the header of its first.
+
+    Each lattice is an experiment with a crystal of its own; a miss is one without a crystal.
+    """
     goniometer = {
         "rotation_axis": list(header.spindle),
         "fixed_rotation": _IDENTITY,
@@ -42,24 +45,27 @@ def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int)
         "valid_image_ranges": {},
     }
     still = header.oscillation == 0.0
-    cell = {
-        f"real_space_{axis}": list(row) for axis, row in zip("abc", truth.real_space, strict=True)
-    }
-    names = ["beam", "detector", "crystal", *([] if still else ["goniometer", "scan"])]
+    names = ["beam", "detector", *([] if still else ["goniometer", "scan"])]
     experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(names, 0)}
+    numbers = range(len(truth.lattices))
     plain = {
         "__id__": "ExperimentList",
-        "experiment": [experiment],
+        "experiment": [{**experiment, "crystal": number} for number in numbers] or [experiment],
         "imageset": [],
         "beam": [_beam(header, truth)],
         "detector": [{"panels": [_panel(panel, header.counts) for panel in header.panels]}],
         "goniometer": [] if still else [goniometer],
         "scan": [] if still else [scan],
-        "crystal": [{"__id__": "crystal", **cell, "space_group_hall_symbol": " P 1"}],
+        "crystal": [_crystal(real_space) for real_space in truth.lattices],
         "profile": [],
         "scaling_model": [],
     }
     write_whole(path, (json.dumps(plain, indent=2) + "\n").encode("ascii"))
+
+
+def _crystal(real_space: Triad) -> dict[str, Any]:
+    cell = {f"real_space_{axis}": list(row) for axis, row in zip("abc", real_space, strict=True)}
+    return {"__id__": "crystal", **cell, "space_group_hall_symbol": " P 1"}
 
 
 def _beam(header: FrameHeader, truth: Truth) -> dict[str, Any]:

@@ -121,4 +121,4 @@ def _relative_scale(drawn: DrawnLatticesSpec, index: int, frame: int) -> float:
 
 def _key(drawn: DrawnLatticesSpec, index: int, frame: int, stream: int) -> list[int]:
     """Name a draw: no other of the sweep changes it."""
-    return [drawn.seed, frame if drawn.per_frame else 0, index, stream]
+    return [drawn.seed or 0, frame if drawn.per_frame else 0, index, stream]

@@ -125,8 +125,11 @@ def _of_crystal(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     if spread > _SPREAD_DEG * (1.0 + _ROUNDING):
         text = f"a spread of {spread:.6g} degrees: mosaic crystals have less than"
         yield "crystal.mosaic.spread_deg", f"{text} {_SPREAD_DEG:g}, more is a powder"
-    steps = spec.goniometer.steps
+    steps, drawn = spec.goniometer.steps, spec.crystal.drawn_lattices
     first, last = experiment.crystal.oscillation
+    if drawn is not None and drawn.count > 1 and drawn.per_frame and first < last:
+        text = "every frame has lattices of its own; through a rotation they are one crystal's:"
+        yield "crystal.drawn_lattices.per_frame", f"{text} set it to false"
     if steps is not None and steps > 1 and first == last:
         yield "goniometer.steps", f"{steps} steps of an oscillation of 0 degrees are one still"
     edge, dmin = max(lengths), spec.sampling.dmin_angstrom

@@ -332,6 +332,9 @@ def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValu
     crystal, goniometer = spec.crystal, spec.goniometer
     if crystal.cells is None and not any(crystal.size_mm or ()):
         yield "crystal.cells", "1 1 1"
+    lattices = crystal.drawn_lattices
+    if lattices is not None and lattices.count > 1 and lattices.seed is None:
+        yield "crystal.drawn_lattices.seed", "0"
     if spec.beam.flux_photons_per_s and crystal.illuminated_blocks is None and not crystal.specimen:
         yield "crystal.illuminated_blocks", "1"
     if experiment.sampling.method == "closed_form":

@@ -119,6 +119,7 @@ def _summary(prepared: Prepared) -> dict[str, Any]:
         "distance_mm": float(panel.distance) * 1e3,
         "pixel_size_mm": float(panel.pixel_size) * 1e3,
         "oversample": experiment.sampling.oversample,
+        "lattices": sum(one.scale > 0.0 for one in experiment.lattices),
         "mosaic_domains": int(crystal.mosaic_rotations.shape[0]),
         "phi_steps": int(crystal.phi.shape[0]),
         "spot_shape": crystal.shape,

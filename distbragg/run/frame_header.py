@@ -18,7 +18,7 @@ from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.setting import geometry_of, sensor_material
-from distbragg.models.vectors import components
+from distbragg.models.vectors import Triad, components
 from distbragg.run.survey import NO_TABLE
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
@@ -86,15 +86,23 @@ def _rotation(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, floa
 
 
 def frame_truth(run: RunContext, frame: int) -> Truth:
-    """Return crystal and polarisation of a frame, in the frame of its header."""
+    """Return lattices and polarisation of a frame, in the frame of its header."""
     experiment = frame_geometry(run, frame)[1]
     turn = header_frame(experiment)
-    a, b, c = (components(apply3(turn, row)) for row in np.asarray(experiment.crystal.real_space))
     return Truth(
-        real_space=(a, b, c),
+        lattices=tuple(
+            _turned(turn, crystal.real_space)
+            for crystal in experiment.lattices
+            if crystal.scale > 0.0
+        ),
         polarization=components(apply3(turn, experiment.beam.polarization_axis)),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )
+
+
+def _turned(turn: NDArray[np.float64], rows: NDArray[np.float64]) -> Triad:
+    a, b, c = (components(apply3(turn, row)) for row in rows)
+    return a, b, c
 
 
 def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:

@@ -20,14 +20,15 @@ class DrawnLatticesSpec(SpecModel):
     `split` ones by a rotation vector whose components about the laboratory axes have the
     standard deviation `split_deg`, as of fragments of one crystal. Each of them has
     `relative_scale` times the illuminated blocks of the first; of two numbers, something
-    between them, drawn evenly. `per_frame: false` draws the same lattices in every frame.
+    between them, drawn evenly. `per_frame: false` draws the same lattices in every frame,
+    as a rotation of one crystal needs. `seed` is 0 where it is not given.
     """
 
     count: Annotated[int, Field(ge=0, le=MOST_LATTICES)] = 1
     orientation: Literal["independent", "split"] = "independent"
     split_deg: NonNegative | None = None
     relative_scale: Positive | tuple[Positive, Positive] = 1.0
-    seed: Seed = 0
+    seed: Seed | None = None
     per_frame: bool = True
 
     @model_validator(mode="after")
