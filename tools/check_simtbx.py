@@ -118,6 +118,11 @@ def _why_scene_absent(case: Json, scene: Json) -> str:
             "square is refused for broken N (defect E2): only its single steps are compared",
         ),
         (
+            case.get("diffuse", {}).get("stencil", 0) > 0
+            and (steps * len(phi) > 1 or any(map(known, case["results"]))),
+            "halos that all have the strength of the nearest reflection's: single steps alone",
+        ),
+        (
             shape == "tophat" and case["formula"] == "S1-nks" and steps > 1,
             "no polarisation of 1 where the last step gave no light (defect E3)",
         ),

@@ -20,4 +20,11 @@ class Diffuse:
     sigma: Float64Array  # (3,), Å: root mean square displacements
     axes: Float64Array  # (3, 3)
     operations: Float64Array  # (operations, 3, 3)
-    stencil: int  # lattice points up to this far from the nearest one scatter, along h, k and l
+    stencil: int
+    """Lattice points up to this far from the nearest one, along h, k and l, scatter too."""
+
+    @property
+    def halos(self) -> int:
+        """Halos that a step sees; rotations make one where lengths are the same along all axes."""
+        one = all(len(set(lengths.tolist())) == 1 for lengths in (self.gamma, self.sigma))
+        return (1 if one else len(self.operations)) * (2 * self.stencil + 1) ** 3

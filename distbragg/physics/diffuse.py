@@ -3,11 +3,11 @@
 Cells are displaced by σ along each principal axis, and the displacements of two cells r apart are
 correlated by exp(−|r/γ|), component by component. A block of N cells of volume V then scatters
 
-    N/V · mean over the Laue group of  e exp(−e) · Σ_o |F(h₀ + o)|² Γ(Δ)
+    N/V · mean over the Laue group of  Σ_h |F(h)|² e exp(−e) Γ
 
-about its nearest reflection h₀, with e = 4π² |σ Q|², Q the place of h₀ along the principal axes,
-and Γ = 8π γ_a γ_b γ_c / (1 + 4π² |γ Δ|²)², the transform of that correlation, whose integral over
-reciprocal space is 1; Δ is the distance from h₀ + o, and o runs over a stencil. So the halo of a
+with e = 4π² |σ Q|², Q the place of h along the principal axes, and Γ = 8π γ_a γ_b γ_c /
+(1 + 4π² |γ Δ|²)², the transform of that correlation, whose integral over reciprocal space is 1; Δ
+is the distance from h, and h runs over a stencil about the nearest reflection. So the halo of a
 reflection holds e exp(−e) times the photons of its Bragg spot, whatever γ is.
 """
 
@@ -37,7 +37,7 @@ class DiffuseTerms:
     principal axes."""
     displacement: tuple[Rows, ...]  # 2π σ W
     height: Array  # 8π γ_a γ_b γ_c N/V over the number of rotations
-    stencil: tuple[tuple[int, int, int], ...]  # o
+    stencil: tuple[tuple[int, int, int], ...]  # h less the nearest reflection
 
     @property
     def per_step(self) -> int:
@@ -128,18 +128,15 @@ def diffuse_intensity(
     Amplitudes are those of the lattice points, where |F| is interpolated too. An odd part of the
     correlation has no place here: each rotation stands for its product with the inversion.
     """
-    strengths = []
-    for rows in terms.displacement:
-        exponent = _square(rows, nearest)
-        strengths.append(exponent * exp(-exponent))
     total: Array = 0.0
     for step in terms.stencil:
-        amplitude = nearest_amplitude(table, _moved(nearest, step, 1.0))
-        away = _moved(offsets, step, -1.0)
+        place, away = _moved(nearest, step, 1.0), _moved(offsets, step, -1.0)
+        amplitude = nearest_amplitude(table, place)
         halos: Array = 0.0
-        for rows, strength in zip(terms.correlation, strengths, strict=True):
-            wide = _square(rows, away) + 1.0
-            halos = halos + strength / (wide * wide)
+        for correlation, displacement in zip(terms.correlation, terms.displacement, strict=True):
+            exponent = _square(displacement, place)
+            wide = _square(correlation, away) + 1.0
+            halos = halos + exponent * exp(-exponent) / (wide * wide)
         total = total + amplitude * amplitude * halos
     return total * terms.height
 

@@ -14,6 +14,7 @@ from distbragg.errors import AccountingError, PlanError
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.plan.cost import (
+    HALO_STEPS,
     NOMINAL_FRAME_S,
     NOMINAL_NOISE_S,
     NOMINAL_PIXEL_S,
@@ -172,6 +173,7 @@ class FramePlan:
     adds_sums: bool = False  # those of lattices
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
     spread_terms: int = 0  # shares of point spreads that are added up, over all pixels
+    halos: int = 0  # of diffuse scattering, that each step sees
 
     @property
     def pixels(self) -> int:
@@ -193,7 +195,11 @@ class FramePlan:
         noisy = self.pixels if self.photon_noise else 0
         after = self.pixels * NOMINAL_PIXEL_S + noisy * NOMINAL_NOISE_S
         after += self.spread_terms * NOMINAL_SPREAD_S
-        return steps / self.nominal_rate + after + NOMINAL_FRAME_S
+        return self.summing_seconds(steps, self.nominal_rate) + after + NOMINAL_FRAME_S
+
+    def summing_seconds(self, steps: int, rate: float) -> float:
+        """Seconds that steps take at a rate of those without diffuse scattering."""
+        return steps * (1.0 + HALO_STEPS * self.halos) / rate
 
     @property
     def nominal_rate(self) -> float:
@@ -264,6 +270,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         raise PlanError("all panels must have one shape", field="detector")
     on_gpu = compute.device != "cpu"
     samples = tuple(_samples(experiment, panel) for panel in range(len(panels)))
+    halos = _halos(experiment)
     sources = experiment.beam.sources
     if experiment.sampling.method == "closed_form":
         size = sources.count  # lines of a spectrum are summed together
@@ -275,7 +282,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     if compute.tile == "auto":
         per_pixel = max(1, max(samples) * chunks[0].count)
         rate = steps_per_second(compute.precision, on_gpu=on_gpu)
-        wished = int(TASK_SECONDS * rate / per_pixel)
+        wished = int(TASK_SECONDS * rate / (per_pixel * (1.0 + HALO_STEPS * halos)))
         largest = MAX_GPU_TILE_PIXELS if on_gpu else MAX_TILE_PIXELS
         tile_shape = automatic_tile(shape, wished, largest)
     else:
@@ -319,9 +326,15 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
             for panel in panels
             if panel.point_spread is not None
         ),
+        halos=halos,
     )
     text = json.dumps(_content(unhashed), sort_keys=True, separators=(",", ":"))
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
+
+
+def _halos(experiment: Experiment) -> int:
+    diffuse = experiment.crystal.diffuse
+    return 0 if diffuse is None else diffuse.halos
 
 
 def shares_plan(experiment: Experiment, other: Experiment) -> bool:
@@ -336,6 +349,7 @@ def shares_plan(experiment: Experiment, other: Experiment) -> bool:
         and experiment.sampling == other.sampling
         and experiment.noise.photon == other.noise.photon
         and _orientations(experiment) == _orientations(other)
+        and _halos(experiment) == _halos(other)
     )
 
 

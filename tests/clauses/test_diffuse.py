@@ -87,7 +87,7 @@ def _written_out(view, edges, box, axes, gamma, sigma, stencil):
             amplitude = box[at] if inside else 2.0
             for operation in ABOUT_C:
                 project = axes @ star @ operation
-                e = 4 * math.pi**2 * np.sum((sigma * (project @ nearest)) ** 2)
+                e = 4 * math.pi**2 * np.sum((sigma * (project @ (nearest + o))) ** 2)
                 wide = 1 + 4 * math.pi**2 * np.sum((gamma * (project @ (index - nearest - o))) ** 2)
                 halo = 8 * math.pi * gamma.prod() / wide**2
                 image[i, j] += amplitude**2 * e * math.exp(-e) * halo
@@ -132,7 +132,7 @@ def test_the_stencil_adds_its_neighbours(kernel) -> None:
     assert near == 0.0
     found = kernel.pixel(displaced(view, (5.0, 7.0, 9.0), (0.2, 0.3, 0.1), stencil=1))
     edges = np.array([2.4, 1.0, 1.0]) / SCATTERING
-    e = 4 * math.pi**2 * np.sum(([0.2, 0.3, 0.1] * np.array([2, 1, 1]) / edges) ** 2)
+    e = 4 * math.pi**2 * np.sum(([0.2, 0.3, 0.1] * np.array([3, 1, 1]) / edges) ** 2)
     wide = 1 + 4 * math.pi**2 * (5.0 * 0.6 / edges[0]) ** 2
     halo = 8 * math.pi * 5 * 7 * 9 / abs(np.prod(edges)) / wide**2
     wanted = 9.0 * e * math.exp(-e) * halo * SOLID_ANGLE

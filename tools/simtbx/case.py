@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Final
@@ -16,9 +17,10 @@ from distbragg.kernel.options import resolve_options
 from distbragg.models.block import unit_cells
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
+from distbragg.plan.frame import plan_frame
 from distbragg.rendering.frame import render_frame
-from distbragg.run.prepare import prepare
-from tools.simtbx.diffuse import with_diffuse
+from distbragg.spec.compute import ComputeSpec
+from tools.simtbx.diffuse import diffuse_parts, with_diffuse
 from tools.simtbx.optics import (
     Array,
     Json,
@@ -29,6 +31,7 @@ from tools.simtbx.optics import (
     polarization,
     positions,
     solid_angle,
+    unit,
 )
 
 GAUSS_FUDGE: Final = 2.0 / (math.pi * 0.63)
@@ -147,19 +150,33 @@ class Case:
         return 1.0 / self._unit_cells() ** 2
 
     def _with_diffuse(self) -> Array:
-        """Return the diffuse part as simtbx scales it, with the spots unless it is alone.
+        """Return the diffuse part as simtbx scales it, with the spots unless it is alone."""
+        given = self.case["diffuse"]
+        image = np.zeros(())
+        for part in diffuse_parts(self.experiment()):
+            image = image + part.share(self) * self._of(part.experiment) * self.diffuse_scale()
+        return image if given.get("only_diffuse") else image + self._image(self._unpolarized())
+
+    def _of(self, experiment: Experiment) -> Array:
+        """Return the diffuse part of an experiment, unscaled."""
+        crystal = replace(experiment.crystal, diffuse=None)
+        both, spots = (
+            self._rendered(each) for each in (experiment, replace(experiment, crystal=crystal))
+        )
+        return both - spots
+
+    def _rendered(self, experiment: Experiment) -> Array:
+        compute = ComputeSpec(precision="float64")
+        plan, options = plan_frame(experiment, compute), resolve_options(compute, self.threads)
+        image = render_frame(experiment, plan, options)
+        return image[0] if len(self.panels) == 1 else image
+
+    def diffuse_scale(self) -> float:
+        """Return simtbx's diffuse part over distbragg's, V/(N · points of the stencil).
 
         distbragg's is that of N cells of volume V, and adds up the points of the stencil; simtbx
         leaves out N/V and takes the mean of the points (defect F8).
         """
-        given = self.case["diffuse"]
-        spots = self._image(self._unpolarized())
-        both = self._image(self._unpolarized(), diffuse=True)
-        image = (both - spots) * self.diffuse_scale()
-        return image if given.get("only_diffuse") else image + spots
-
-    def diffuse_scale(self) -> float:
-        """Return simtbx's diffuse part over distbragg's, V/(N · points of the stencil)."""
         vectors = np.array([self.scene["crystal"][f"{axis}_A"] for axis in "abc"])
         points = (2 * self.case["diffuse"]["stencil"] + 1) ** 3
         volume = abs(float(np.linalg.det(vectors)))
@@ -175,16 +192,19 @@ class Case:
         spec["crystal"] |= {"cells": [1, 1, 1], "shape": "square"}
         return spec
 
+    def indices(self, panel: Json) -> Array:
+        """Return h, k, l at the middle of each pixel, of the first source, (slow, fast, 3)."""
+        place = positions(panel, (0.0, 0.0), 1)
+        ray = place / np.sqrt((place**2).sum(axis=-1, keepdims=True))
+        source = self.sources[0]
+        q = (ray + unit(np.array(source["sample_to_source"]))) / source["wavelength_A"]
+        return np.asarray(q @ np.array([self.scene["crystal"][f"{axis}_A"] for axis in "abc"]).T)
+
     def _interference(self) -> Array:
         """Product of (sin(pi N h)/sin(pi h))² over the axes, at the middle of each pixel."""
         factors = []
         for panel in self.panels:
-            place = positions(panel, (0.0, 0.0), 1)
-            ray = place / np.sqrt((place**2).sum(axis=-1, keepdims=True))
-            source = self.sources[0]
-            beam = np.array(source["sample_to_source"])
-            q = (ray + beam / math.sqrt(float(beam @ beam))) / source["wavelength_A"]
-            index = q @ np.array([self.scene["crystal"][f"{axis}_A"] for axis in "abc"]).T
+            index = self.indices(panel)
             ratio = np.sin(math.pi * index * np.array(self.cells)) / np.sin(math.pi * index)
             factors.append((ratio**2).prod(axis=-1))
         return self._stacked(factors)
@@ -410,17 +430,10 @@ class Case:
             factors.append(factor)
         return self._stacked(factors)
 
-    def _image(self, spec: Json, *, diffuse: bool = False) -> Array:
+    def _image(self, spec: Json) -> Array:
         """Render; the solid angle, by the distance of the front plane, is that of the case."""
         checked = db.ExperimentSpec.model_validate(spec)
-        if diffuse:
-            prepared = prepare(checked)
-            options = resolve_options(checked.compute, self.threads)
-            experiment = with_diffuse(prepared.experiment, self.case["diffuse"])
-            image = render_frame(experiment, prepared.plan.frame, options)
-            image = image[0] if len(self.panels) == 1 else image
-        else:
-            image = np.asarray(db.render(checked)["images"].to_numpy(), dtype=np.float64)
+        image = np.asarray(db.render(checked)["images"].to_numpy(), dtype=np.float64)
         if self._lift == 0.0 or self.point:
             return image
         planes = np.array([plane_of(panel) for panel in self.panels])

@@ -10,6 +10,7 @@ from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import physics_hash
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.sweep import SweepSpec
 from tests.beams import beam_of
 
 GIVEN = {"gamma_angstrom": 30, "sigma_angstrom": 0.4, "laue_group": "-1"}
@@ -114,3 +115,16 @@ def test_the_closed_form_gives_way() -> None:
     assert experiment.sampling.method == "sampled"
     told = [note.text for note in experiment.notes if note.place == "sampling.method"]
     assert told == ["sampled, because diffuse scattering has no closed form"]
+
+
+def test_a_sweep_reaches_every_field() -> None:
+    lengths = {"gamma_angstrom": [[20, 20, 20], [30, 40, 50]], "sigma_angstrom": [0.0, 0.3]}
+    axes = [
+        {"name": name, "path": f"crystal.diffuse.{name}", "values": values}
+        for name, values in (lengths | {"stencil": [0, 2], "laue_group": ["-1", "mmm"]}).items()
+    ]
+    sweep = SweepSpec(experiment=spec_of(), axes=axes)
+    assert sweep.frames == 16
+    last = build_experiment(sweep.frame_spec(15)).crystal.diffuse
+    assert (last.gamma.tolist(), last.sigma.tolist()) == ([30.0, 40.0, 50.0], [0.3] * 3)
+    assert (last.stencil, len(last.operations)) == (2, 4)

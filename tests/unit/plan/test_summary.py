@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from distbragg.models.build import build_experiment
-from distbragg.plan.cost import CLUSTER_START_S, EXPECTED_LABEL_S, PROCESS_START_S
+from distbragg.plan.cost import CLUSTER_START_S, EXPECTED_LABEL_S, HALO_STEPS, PROCESS_START_S
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.summary import count_tasks, expected_frame_seconds, summarize
 from distbragg.plan.sweep import plan_sweep
@@ -87,3 +87,21 @@ def test_spots_drawn_whole_are_not_expected_to_take_a_time_for_each_line():
     assert (closed.draws_spots, sampled.draws_spots) == (True, False)
     assert expected_frame_seconds(closed, 10**12) == expected_frame_seconds(closed, 0)
     assert expected_frame_seconds(sampled, 10**12) > 10**12 / 1e9
+
+
+def test_halos_count_in_what_steps_are_expected_to_take():
+    spec = small_spec()
+    halo = {"gamma_angstrom": 30, "sigma_angstrom": 0.3, "laue_group": "4/mmm"}
+
+    def frame_of(**changes):
+        crystal = spec.crystal.model_dump(exclude_unset=True) | {"diffuse": halo | changes}
+        changed = spec.model_validate(spec.model_dump(exclude_unset=True) | {"crystal": crystal})
+        return plan_frame(build_experiment(changed), changed.compute)
+
+    plain = plan_frame(build_experiment(spec), spec.compute)
+    # The same along all axes, the eight rotations make one halo about each of 27 points.
+    assert [plain.halos, frame_of().halos, frame_of(stencil=0).halos] == [0, 27, 1]
+    assert frame_of(sigma_angstrom=[0.3, 0.3, 0.1], stencil=2).halos == 8 * 125
+    assert frame_of().steps == plain.steps
+    summing = frame_of().summing_seconds(1000, 100.0)
+    assert summing == pytest.approx(10.0 * (1 + 27 * HALO_STEPS))

@@ -57,9 +57,11 @@ class DiffuseSum {
     Real correlation[9], displacement[9], weight;
   };
 
-  // What lanes of a strip see of one halo: its strength, and 2π γ W of the way to its middle.
+  // What lanes of a strip see about the nearest reflection: 2π γ W of the way to it, and 2π σ W of
+  // its place.
   struct alignas(64) Seen {
-    Real strength[kStrip], one[kStrip], two[kStrip], three[kStrip];
+    Real away_one[kStrip], away_two[kStrip], away_three[kStrip];
+    Real place_one[kStrip], place_two[kStrip], place_three[kStrip];
   };
 
   struct Strip {
@@ -93,11 +95,12 @@ class DiffuseSum {
       for (int i = 0; i < kStrip; ++i) {
         const Real h = static_cast<Real>(s.h[i]), k = static_cast<Real>(s.k[i]);
         const Real l = static_cast<Real>(s.l[i]);
-        const Real exponent = squared(along(d, h, k, l), along(d + 3, h, k, l), along(d + 6, h, k, l));
-        seen.strength[i] = halo.weight * exponent * exp_poly<true>(-exponent);
-        seen.one[i] = along(c, away_h[i], away_k[i], away_l[i]);
-        seen.two[i] = along(c + 3, away_h[i], away_k[i], away_l[i]);
-        seen.three[i] = along(c + 6, away_h[i], away_k[i], away_l[i]);
+        seen.away_one[i] = along(c, away_h[i], away_k[i], away_l[i]);
+        seen.away_two[i] = along(c + 3, away_h[i], away_k[i], away_l[i]);
+        seen.away_three[i] = along(c + 6, away_h[i], away_k[i], away_l[i]);
+        seen.place_one[i] = along(d, h, k, l);
+        seen.place_two[i] = along(d + 3, h, k, l);
+        seen.place_three[i] = along(d + 6, h, k, l);
       }
     }
   }
@@ -107,16 +110,22 @@ class DiffuseSum {
     alignas(64) Real halo_sum[kStrip] = {};
     for (std::size_t n = 0; n < halos_.size(); ++n) {
       const Real* c = halos_[n].correlation;
+      const Real* d = halos_[n].displacement;
       const Seen& seen = s.seen[n];
-      const Real step_h = Real(h), step_k = Real(k), step_l = Real(l);
-      const Real one = along(c, step_h, step_k, step_l);
-      const Real two = along(c + 3, step_h, step_k, step_l);
-      const Real three = along(c + 6, step_h, step_k, step_l);
+      const Real step_h = Real(h), step_k = Real(k), step_l = Real(l), weight = halos_[n].weight;
+      const Real c1 = along(c, step_h, step_k, step_l), d1 = along(d, step_h, step_k, step_l);
+      const Real c2 = along(c + 3, step_h, step_k, step_l);
+      const Real d2 = along(d + 3, step_h, step_k, step_l);
+      const Real c3 = along(c + 6, step_h, step_k, step_l);
+      const Real d3 = along(d + 6, step_h, step_k, step_l);
 #pragma omp simd
       for (int i = 0; i < kStrip; ++i) {
-        const Real wide =
-            Real(1) + squared(seen.one[i] - one, seen.two[i] - two, seen.three[i] - three);
-        halo_sum[i] += seen.strength[i] / (wide * wide);
+        const Real exponent =
+            squared(seen.place_one[i] + d1, seen.place_two[i] + d2, seen.place_three[i] + d3);
+        const Real wide = Real(1) + squared(seen.away_one[i] - c1, seen.away_two[i] - c2,
+                                            seen.away_three[i] - c3);
+        const Real strength = weight * exponent * exp_poly<true>(-exponent);
+        halo_sum[i] += strength / (wide * wide);
       }
     }
     const Table<Real> look = table_;
