@@ -196,11 +196,12 @@ def polarization(beam, incident, direction):
 
 
 def background(experiment, stol):
-    """Molecules times F² at sin θ/λ."""
-    table = experiment.background
-    if table.molecules == 0.0 or table.stol.size == 0:
-        return np.zeros(stol.shape)
-    return table.molecules * np.interp(stol, table.stol, table.amplitude) ** 2
+    """Molecules times F² at sin θ/λ, of all materials: SCL-14."""
+    total = np.zeros(stol.shape)
+    for table in (experiment.background, *experiment.background.others):
+        if table.molecules != 0.0 and table.stol.size > 0:
+            total += table.molecules * np.interp(stol, table.stol, table.amplitude) ** 2
+    return total
 
 
 def numerator(experiment, panel=0):

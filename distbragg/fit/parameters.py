@@ -59,6 +59,9 @@ class Parameters:
         `misset_deg` of every further lattice.
     other_scale : (lattices − 1,) tensor, optional
         `scale` of every further lattice.
+    background_scales : (materials,) tensor, optional
+        What the intensity of each material of the background is multiplied by, in the order of
+        the specification, ice rings last: ones are the experiment's own.
     distance_mm : scalar tensor, optional
         Distance of the first panel, mm: the whole detector is moved along the beam by what it
         differs from the experiment's `Panel.distance`.
@@ -104,6 +107,7 @@ class Parameters:
     other_cell: Tensor | None = None
     other_misset_deg: Tensor | None = None
     other_scale: Tensor | None = None
+    background_scales: Tensor | None = None
     distance_mm: Tensor | None = None
     beam_centre_mm: Tensor | None = None
     panel_shift_mm: Tensor | None = None
@@ -177,6 +181,7 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     elements = 0 if spectral is None else spectral.scattering.shape[1]
     for name in ("f_prime_electrons", "f_double_prime_electrons"):
         allowed[name] = [(elements, sources)]
+    allowed["background_scales"] = [(_materials(experiment),)]
     given = parameters.given()
     for name, value in given.items():
         _check_tensor(name, value, allowed[name])
@@ -222,6 +227,12 @@ def _check_features(given: dict[str, Tensor], experiment: Experiment) -> None:
             )
 
 
+def _materials(experiment: Experiment) -> int:
+    """Return how many materials the background has, 0 where there is none."""
+    background = experiment.background
+    return len(background.materials) if background.scatters else 0
+
+
 def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> None:
     field = f"parameters.{name}"
     if tuple(value.shape) not in shapes:
@@ -261,6 +272,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     axes = frame_of_mosaic(crystal)
     about = axes.T @ crystal.mosaic_covariance @ axes * DEGREES_PER_RADIAN**2
     uneven = bool(np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2) and about.any()
+    materials = _materials(experiment)
     width = 100.0 * beam.sources.bandwidth
     sizes = 1e3 * norm3(beam.divergence)
     widths = _widths_um(experiment)
@@ -274,6 +286,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         diffuse_gamma_angstrom=None if diffuse is None else tensor(diffuse.gamma.tolist()),
         diffuse_sigma_angstrom=None if diffuse is None else tensor(diffuse.sigma.tolist()),
         **_of_others(experiment.others, tensor),
+        background_scales=tensor([1.0] * materials) if materials else None,
         distance_mm=tensor(panel.distance * MM_PER_METRE),
         beam_centre_mm=None if centre is None else tensor([part * MM_PER_METRE for part in centre]),
         panel_shift_mm=tensor([0.0, 0.0, 0.0]),

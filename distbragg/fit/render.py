@@ -28,6 +28,7 @@ from distbragg.models.block import unit_cells
 from distbragg.models.build import build_experiment
 from distbragg.models.build_crystal import spot_form
 from distbragg.models.experiment import Experiment
+from distbragg.physics.amorphous import AmorphousTable, SummedTable, material_curves
 from distbragg.physics.arrays import Triple
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_terms
 from distbragg.physics.factors import intensity_scale
@@ -156,7 +157,20 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
         table=table_of(experiment, parameters, own.table, real),
         sources=with_scattering(sources, experiment, parameters),
         diffuse=_diffuse(experiment, parameters, spot, real),
+        background=_background(experiment, parameters, own, device),
     )
+
+
+def _background(
+    experiment: Experiment, parameters: Parameters, own: Scene, device: torch.device
+) -> AmorphousTable | SummedTable | None:
+    """Return the background with the intensity of each material multiplied."""
+    scales = parameters.background_scales
+    if scales is None:
+        return own.background
+    stol, curves = material_curves(experiment.background.materials)
+    curve = (torch.from_numpy(curves).to(device) * scales[:, None, None]).sum(0)
+    return SummedTable(torch.from_numpy(stol).to(device), curve)
 
 
 def _spot(experiment: Experiment, parameters: Parameters, own: Spot, real: Tensor) -> Spot:

@@ -22,7 +22,8 @@ from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
-from distbragg.physics.amplitude import amorphous_intensity, cell_amplitude
+from distbragg.physics.amorphous import amorphous_intensity
+from distbragg.physics.amplitude import cell_amplitude
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.diffuse import diffuse_intensity
 from distbragg.physics.factors import (

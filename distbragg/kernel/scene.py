@@ -12,11 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distbragg.kernel.amorphous import summed_curve
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Sampling
-from distbragg.models.vectors import components
-from distbragg.physics.amplitude import AmorphousTable, AmplitudeTable, is_scattering
+from distbragg.models.vectors import Float64Array, components
+from distbragg.physics.amorphous import AmorphousTable, SummedTable
+from distbragg.physics.amplitude import AmplitudeTable
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_of
 from distbragg.physics.factors import PolarizationFrame, polarization_frame
@@ -53,7 +55,7 @@ class Scene:
     vectors: Tensor  # (orientations, 9), Å: a, b, c of every spindle step and domain
     blocks: Array  # of the crystal that the beam illuminates
     table: AmplitudeTable
-    background: AmorphousTable | None  # None where no background is inside the sum
+    background: AmorphousTable | SummedTable | None  # None where no background is inside the sum
     sources: tuple[Source, ...]
     diffuse: DiffuseTerms | None = None
 
@@ -85,15 +87,22 @@ def spot_of(crystal: Crystal) -> Spot:
     )
 
 
-def _background(experiment: Experiment, device: torch.device) -> AmorphousTable | None:
+def _background(
+    experiment: Experiment, device: torch.device
+) -> AmorphousTable | SummedTable | None:
     background = experiment.background
-    if not is_scattering(background):
+    if not background.scatters:
         return None
-    stol, amplitude = (
-        torch.tensor(values.tolist(), dtype=torch.float64, device=device)
-        for values in (background.stol, background.amplitude)
+
+    def tensor(values: Float64Array) -> Tensor:
+        return torch.tensor(values.tolist(), dtype=torch.float64, device=device)
+
+    if background.others:
+        stol, curve = summed_curve(background)
+        return SummedTable(tensor(stol), tensor(curve))
+    return AmorphousTable(
+        background.molecules, tensor(background.stol), tensor(background.amplitude)
     )
-    return AmorphousTable(background.molecules, stol, amplitude)
 
 
 def _sources(beam: Beam, chosen: slice, reflections: Reflections) -> tuple[Source, ...]:

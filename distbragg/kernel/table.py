@@ -140,7 +140,7 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
         ),
     ),
     (
-        "Background: molecules × steps of the domain loop; 0 turns it off.",
+        "Background: steps of the domain loop, × molecules where there is one material; 0: off.",
         (Fields(REAL, "background_scale"), Fields(INTEGER, "background_entries")),
     ),
     (
@@ -154,6 +154,11 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(REALS_IN, "layer_position layer_front layer_back", "(layers,) m"),
             Fields(REALS_IN, "background_stol", "(entries,) 1/Å"),
             Fields(REALS_IN, "background_amplitude", "(entries,) electrons"),
+            Fields(
+                REALS_IN,
+                "background_curve",
+                "(entries, 3) of several, Σ molecules F² from each point on: level, slope, bend",
+            ),
             Fields(REALS_IN, "amplitude", "(box) |F|, for the tricubic look-up"),
             Fields(SINGLES_IN, "squared_f32", "(box + 1), mixed precision"),
             Fields(REALS_IN, "squared_f64", "(box + 1), float64"),

@@ -13,7 +13,7 @@ from distbragg.kernel.model import Steps, evaluate_steps, make_sample, sample_in
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector
-from distbragg.physics.amplitude import amorphous_intensity
+from distbragg.physics.amorphous import amorphous_intensity
 from distbragg.physics.arrays import Array
 from distbragg.physics.factors import (
     beyond_resolution,

@@ -8,15 +8,10 @@ from typing import Final
 
 import numpy as np
 
-from distbragg.constants import (
-    AVOGADRO_PER_MOL,
-    WATER_DENSITY_G_PER_M3,
-    WATER_MOLAR_MASS_G_PER_MOL,
-    WATER_STRUCTURE_FACTOR_ELECTRONS,
-)
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam
-from distbragg.models.build_beam import beam_size_m, build_beam, with_pulse_energy
+from distbragg.models.build_background import build_background
+from distbragg.models.build_beam import build_beam, with_pulse_energy
 from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
 from distbragg.models.build_lattices import Lattice, build_lattices
@@ -26,23 +21,20 @@ from distbragg.models.build_response import build_response
 from distbragg.models.build_spectral import in_frame
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
-from distbragg.models.experiment import Background, Experiment, Method, Noise, Sampling
+from distbragg.models.experiment import Experiment, Method, Noise, Sampling
 from distbragg.models.method import Choice, choose_method
 from distbragg.models.notes import notes_of
 from distbragg.models.setting import Resolved, Setting
-from distbragg.models.vectors import Physics, components, frozen_float64, norm, scale
+from distbragg.models.vectors import Physics, components, norm, scale
 from distbragg.notes import Notes, distinct
-from distbragg.read.table import read_stol
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, um_to_m
+from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m
 
 __all__ = ["Resolved", "build_experiment", "build_reflections", "reflections_key", "resolve"]
 
 _MAXIMUM_OVERSAMPLE: Final = 100_000
 _LARGEST_INDEX: Final = 1e6  # beyond it float64 no longer holds (h, k, l) to the promised 1e-10
 _INTERPOLATE_UP_TO: Final = 2
-_DEFAULT_DENSITY_G_PER_CM3: Final = 1.0
-_CM3_PER_M3: Final = 1.0e6
 
 
 def build_experiment(
@@ -120,7 +112,7 @@ def resolve(
     if like is not None and same and spec.background is like.spec.background:
         background = like.experiment.background
     else:
-        background = _build_background(spec)
+        background = build_background(spec)
     told: Notes = ()
     if shared is not None and not noted and spec.output is shared.spec.output:
         response = shared.experiment.response
@@ -266,39 +258,3 @@ def _resolve_interpolation(
     if spec.physics == "nanobragg":
         return min(spec.crystal.cells or (1, 1, 1)) <= _INTERPOLATE_UP_TO
     return bool((crystal.cells <= _INTERPOLATE_UP_TO).any())
-
-
-def _build_background(spec: ExperimentSpec) -> Background:
-    """Resolve amorphous scattering.
-
-    Water is a cube of the given edge: edge³·10⁶ g/m³·N_A/18 molecules of F = 2.57 e at every
-    angle. A table of F against sin(theta)/lambda (`stol_file`, its abscissa times
-    `stol_scale`) has beam area × thickness × density × N_A / molar mass molecules, the beam
-    being a square of `beam.size_mm` (0.1 mm where not given); density and molar mass are
-    those of water where not given.
-    """
-    given = spec.background
-    if given.stol_file is None or spec.physics == "nanobragg":  # which reads no table
-        edge = um_to_m(given.water_um)
-        grams = edge * edge * edge * WATER_DENSITY_G_PER_M3
-        return Background(
-            grams * AVOGADRO_PER_MOL / WATER_MOLAR_MASS_G_PER_MOL,
-            frozen_float64([0.0]),
-            frozen_float64([WATER_STRUCTURE_FACTOR_ELECTRONS]),
-        )
-    stol, amplitude = read_stol(given.stol_file)
-    if given.thickness_um is None:
-        raise InputError(
-            "a table of F needs to know how much material there is",
-            field="background.thickness_um",
-            remedy="give background.thickness_um, or background.water_um for a cube of water",
-        )
-    size = beam_size_m(spec.beam)
-    density = given.density_g_per_cm3 or _DEFAULT_DENSITY_G_PER_CM3
-    molar = given.molar_mass_g_per_mol or WATER_MOLAR_MASS_G_PER_MOL
-    grams = size * size * um_to_m(given.thickness_um) * density * _CM3_PER_M3
-    return Background(
-        grams * AVOGADRO_PER_MOL / molar,
-        frozen_float64(stol * given.stol_scale),
-        frozen_float64(amplitude),
-    )

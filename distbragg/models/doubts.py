@@ -138,7 +138,7 @@ def _of_crystal(spec: ExperimentSpec, experiment: Experiment) -> Lines:
         yield "sampling.dmin_angstrom", f"{text} {edge:.6g} Å"
     table = experiment.reflections
     if table.amplitude.size == 0 and table.default_amplitude == 0.0:
-        left = "the background alone" if experiment.background.molecules > 0.0 else "all 0"
+        left = "the background alone" if experiment.background.scatters else "all 0"
         text = f"0 and no file: the crystal scatters nothing, the image is {left}"
         yield "structure_factors.default_f_electrons", text
 

@@ -38,12 +38,32 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
-class Background:
-    """Amorphous scattering; F is interpolated linearly and held beyond the ends of its table."""
+class Material:
+    """Amorphous or powdered matter; F is linear and held beyond the ends of its table."""
 
-    molecules: float  # 0 turns the background off
+    molecules: float  # in the beam
     stol: Float64Array  # (n,), 1/Å: increasing sin(theta)/lambda
     amplitude: Float64Array  # (n,), electrons
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Amorphous scattering: the first material, and others whose intensities add to its own."""
+
+    molecules: float  # 0 turns the material off
+    stol: Float64Array  # (n,), 1/Å: increasing sin(theta)/lambda
+    amplitude: Float64Array  # (n,), electrons
+    others: tuple[Material, ...] = field(default=(), metadata=WHERE_GIVEN)
+
+    @property
+    def materials(self) -> tuple[Material, ...]:
+        """All of them, those that scatter nothing included."""
+        return (Material(self.molecules, self.stol, self.amplitude), *self.others)
+
+    @property
+    def scatters(self) -> bool:
+        """Whether there is a background at all."""
+        return any(one.molecules != 0.0 and one.stol.size > 0 for one in self.materials)
 
 
 @dataclass(frozen=True, slots=True)

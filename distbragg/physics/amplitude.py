@@ -1,14 +1,9 @@
-"""|F| of the unit cell, and the amplitude of amorphous matter.
-
-The first is that of the nearest grid point, or a tricubic polynomial through 4×4×4 points; the
-second the molecules' amplitude at each sample's resolution.
-"""
+"""|F| of the unit cell: that of the nearest grid point, or of a tricubic polynomial."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from distbragg.models.experiment import Background
 from distbragg.physics.arrays import Array, Triple, constant, module_of, root, whole_numbers
 
 
@@ -111,38 +106,3 @@ def _tricubic(table: AmplitudeTable, indices: Triple, inside: Array) -> Array:
             plane = plane + line * weights[1][j]
         total = total + plane * weights[0][i]
     return total
-
-
-@dataclass(frozen=True, slots=True)
-class AmorphousTable:
-    """F against sin(θ)/λ."""
-
-    molecules: float
-    stol: Array  # (n,) 1/Å
-    amplitude: Array  # (n,) electrons
-
-
-def is_scattering(background: Background) -> bool:
-    """Whether there is a background at all."""
-    return background.molecules != 0.0 and background.stol.shape[0] > 0
-
-
-def amorphous_amplitude(table: AmorphousTable, stol: Array) -> Array:
-    """Return F, electrons, at `stol`, 1/Å: linear between the points, constant beyond the ends."""
-    module = module_of(table.stol)
-    count = int(table.stol.shape[0])
-    if count == 1:
-        return table.amplitude + stol * 0.0
-    right = module.searchsorted(table.stol, constant(stol), side="right")
-    right = module.clip(right, 1, count - 1)
-    left = right - 1
-    low, high = module.take(table.stol, left), module.take(table.stol, right)
-    first, last = module.take(table.amplitude, left), module.take(table.amplitude, right)
-    share = module.clip((stol - low) / (high - low), 0.0, 1.0)
-    return first + (last - first) * share
-
-
-def amorphous_intensity(table: AmorphousTable, stol: Array) -> Array:
-    """Return molecules · F(stol)², (...,) float64, electrons²."""
-    amplitude = amorphous_amplitude(table, stol)
-    return amplitude * amplitude * table.molecules

@@ -10,13 +10,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from distbragg.spec.background import BackgroundSpec
 from distbragg.spec.base import (
     Auto,
     Direction,
     FilePath,
     Finite,
     NonNegative,
-    Positive,
     Seed,
     SpecModel,
     Steps,
@@ -85,25 +85,6 @@ class SamplingSpec(SpecModel):
     per_sample_polarization: bool = False
     per_sample_solid_angle: bool = False
     per_sample_capture: bool = False
-
-
-class BackgroundSpec(SpecModel):
-    """Amorphous scattering: a cube of water, or a table of F against sin(theta)/lambda."""
-
-    water_um: NonNegative = 0.0
-    stol_file: FilePath | None = None
-    stol_scale: Positive = 1.0
-    thickness_um: NonNegative | None = None
-    density_g_per_cm3: Positive | None = None
-    molar_mass_g_per_mol: Positive | None = None
-
-    @model_validator(mode="after")
-    def _check_background(self) -> Self:
-        if self.stol_file is not None and self.water_um > 0:
-            raise refusal(
-                "given beside water_um", field="stol_file", remedy="keep one of the two backgrounds"
-            )
-        return self
 
 
 class NoiseSpec(SpecModel):

@@ -14,9 +14,21 @@ import pytest
 from scipy import special
 
 from distbragg.kernel.render_tile import render_tile
+from distbragg.models.experiment import Material
+from distbragg.models.ice import ring_table
 from distbragg.models.vectors import frozen_float64
 from distbragg.plan.frame import SourceChunk, Tile
-from tests.clauses.scene import DIRECTION, SCATTERING, SOLID_ANGLE, beam, panel, scene, sources
+from tests import oracle
+from tests.clauses.scene import (
+    DIRECTION,
+    SCATTERING,
+    SOLID_ANGLE,
+    beam,
+    no_reflections,
+    panel,
+    scene,
+    sources,
+)
 
 CELLS = 40.0
 CRYSTAL = np.diag(SCATTERING**2) / (2.0 * math.pi * CELLS**2)
@@ -164,3 +176,25 @@ def test_blocks_multiply_the_peak_and_not_the_background(kernel) -> None:
     many = replace(view, crystal=replace(view.crystal, scale=4400.0))
     expected = 4400 * CELLS**6 + 7e9 * 2.57**2
     assert kernel.pixel(many) / SOLID_ANGLE == pytest.approx(expected, rel=kernel.relative)
+
+
+@pytest.mark.spec("SCL-14", "SCL-15")
+def test_lines_of_a_spectrum_see_sharp_rings(fast_kernel) -> None:
+    # Three lines whose rings of ice, 0.004 1/Å wide, stand apart; with water.
+    lines = sources(((0, 0, -1), 1.0, 1.0), ((0, 0, -1), 1.03, 0.5), ((0, 0, -1), 1.05, 2.0))
+    stol, amplitude = ring_table(0.004)
+    water = Material(0.1, frozen_float64([0.0, 0.2, 0.5]), frozen_float64([2.0, 7.0, 3.0]))
+    size = 2e-4
+    view = closed(
+        view=panel(origin=(0.028, -0.001, 0.12), pixel_size=size, shape=(4, 130)),
+        beam_of=beam(lines),
+        molecules=1.0,
+        stol=stol,
+        background=amplitude,
+        table=no_reflections(0.0),
+    )
+    view = replace(view, background=replace(view.background, others=(water,)))
+    found, expected = fast_kernel.numerator(view), oracle.numerator(view)
+    assert expected.max() > 5.0 * expected.min()
+    bar = 1e-3 if fast_kernel.options.precision == "mixed" else 1e-9
+    assert np.abs(found - expected).max() <= bar * expected.max()

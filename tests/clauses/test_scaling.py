@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from distbragg.kernel.finalize import finalize_tile
+from distbragg.models.experiment import Material
+from distbragg.models.vectors import frozen_float64
 from distbragg.plan.frame import Tile
 from tests import oracle, tolerances
 from tests.clauses.scene import SOLID_ANGLE, beam, dark, panel, scene, sensor, sources
@@ -126,6 +128,33 @@ def test_background_is_molecules_times_the_squared_amplitude(
     # Each of the two steps carries it, and the scale divides by them.
     found = kernel.pixel(view) / SOLID_ANGLE
     assert found == pytest.approx(2 * 7.0 * squared, rel=max(kernel.relative, 1e-7))
+
+
+OTHERS = (
+    Material(4.0, frozen_float64([0.0]), frozen_float64([2.5])),
+    Material(0.5, frozen_float64([0.15, 0.19, 0.2]), frozen_float64([1.0, 6.0, -2.0])),
+)
+
+
+@pytest.mark.spec("SCL-14")
+def test_materials_add_up(kernel) -> None:
+    # sin θ/λ = 0.196116135: 7 · (1 + 2 · 0.96116135)² + 4 · 2.5² + ½ · (6 − 8 · 0.6116135)² of each
+    # step.
+    view = dark(
+        scene(molecules=7.0, stol=(0.1, 0.2, 0.3), background=(1.0, 3.0, 9.0), phi=(0.0, 0.3))
+    )
+    view = replace(view, background=replace(view.background, others=OTHERS))
+    expected = 7 * 2.9223227**2 + 25 + 0.5 * 1.107092**2
+    found = kernel.pixel(view) / SOLID_ANGLE
+    assert found == pytest.approx(2 * expected, rel=max(kernel.relative, 1e-7))
+
+
+@pytest.mark.spec("SCL-14")
+@pytest.mark.parametrize("shape", ["square", "gauss"])
+def test_images_with_materials_are_the_oracles(fast_kernel, shape: str) -> None:
+    experiment = rough(shape, "exact", "flat")
+    experiment = replace(experiment, background=replace(experiment.background, others=OTHERS))
+    agree(fast_kernel, experiment)
 
 
 @pytest.mark.spec("SCL-12")

@@ -21,6 +21,7 @@ SUFFIXES = (
         "_mm",
         "_um",
         "_um3",
+        "_per_angstrom",
         "_m",
         "_angstrom",
         "_angstrom2",
@@ -59,6 +60,10 @@ DIMENSIONLESS = {
     "goniometer.kappa.kappa_axis",
     "goniometer.kappa.phi_axis",
     "background.stol_scale",
+    "background.materials.stol_scale",
+    "background.materials.scale",
+    "background.ice_rings.scale",
+    "background.image.scale",
     "structure_factors.models.weight",
     "structure_factors.channels.factor",
 }

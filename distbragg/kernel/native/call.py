@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.kernel.amorphous import summed_curve
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.counts import LOG_FACTORIALS
 from distbragg.kernel.native.diffuse import diffuse_halos
@@ -32,7 +33,7 @@ from distbragg.shapes import SHAPES
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
     from distbragg.models.detector import Panel
-    from distbragg.models.experiment import Experiment
+    from distbragg.models.experiment import Background, Experiment
     from distbragg.models.vectors import Float64Array
     from distbragg.plan.frame import SourceChunk, Tile
 
@@ -266,16 +267,25 @@ class Call:
 
     def _samples(self) -> None:
         experiment, block = self._experiment, self._block
-        sampling, background = experiment.sampling, experiment.background
+        sampling = experiment.sampling
         block.oversample, block.dmin = sampling.oversample, sampling.dmin
         block.solid_angle = sampling.per_sample_solid_angle
         block.capture = sampling.per_sample_capture
-        if experiment.physics == "exact" and background.molecules > 0.0 and background.stol.size:
-            steps = experiment.crystal.phi.size * experiment.crystal.mosaic_rotations.shape[0]
-            block.background_scale = steps * background.molecules
-            block.background_entries = background.stol.size
-        self._doubles("background_stol", background.stol)
-        self._doubles("background_amplitude", background.amplitude)
+        if experiment.physics == "exact" and experiment.background.scatters:
+            self._background(experiment.background)
+
+    def _background(self, background: Background) -> None:
+        block, crystal = self._block, self._experiment.crystal
+        stol = background.stol
+        block.background_scale = crystal.phi.size * crystal.mosaic_rotations.shape[0]
+        if background.others:
+            stol, curve = summed_curve(background)
+            self._doubles("background_curve", curve)
+        else:
+            block.background_scale *= background.molecules
+            self._doubles("background_amplitude", background.amplitude)
+        block.background_entries = stol.size
+        self._doubles("background_stol", stol)
 
     def _crystal(self) -> None:
         """Set the crystal, and what steps are bounded by where a tolerance is set."""

@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from distbragg.kernel.amorphous import summed_curve
 from distbragg.kernel.native.furthest import longest_scattering
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
 from distbragg.kernel.table import SURFACES
@@ -26,7 +27,7 @@ from distbragg.matrices import dot3
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
-from distbragg.models.experiment import Experiment
+from distbragg.models.experiment import Background, Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import polarization_frame
 from distbragg.shapes import SHAPES
@@ -122,10 +123,10 @@ def _make(experiment: Experiment, panel: int, precision: str, device: str, *, sp
     _put(reals, layout.BACKGROUND, background / scale)
     if pieces is not None:
         _put(reals, layout.GRID, np.array(pieces.grids))
-    stol = experiment.background
+    stol, amplitude = _background_table(experiment.background)
     arrays: tuple[NDArray[Any], ...] = (
         reals,
-        _wholes(experiment, view, table),
+        _wholes(experiment, view, table, stol.size),
         _source_table(experiment.beam),
         _layer_table(view),
         _padded(prepared.vectors, layout.WIDE_NUMBERS)
@@ -134,14 +135,15 @@ def _make(experiment: Experiment, panel: int, precision: str, device: str, *, sp
         _padded(prepared.vectors.astype(np.float32), layout.NARROW_NUMBERS),
         table.values,
         _scaled_amplitude(experiment.reflections, table.scale).astype(real),
-        _at_least_one(stol.stol),
-        _at_least_one(stol.amplitude),
+        _at_least_one(stol),
+        _at_least_one(amplitude),
     )
     flags = _flags(experiment, view, double=double)
     flags |= {
         "SPLIT": pieces is not None,
         "NARROW": prepared.reach > 0.0,
         "WITH_BACKGROUND": background != 0.0,
+        "CURVED": bool(experiment.background.others),
         "INSIDE": table.inside,
     }
     tensors = tuple(torch.from_numpy(np.array(array)).to(device) for array in arrays)
@@ -241,8 +243,7 @@ def _reals(experiment: Experiment, view: Panel) -> Float64Array:
     return block
 
 
-def _wholes(experiment: Experiment, view: Panel, table: _LookUp) -> NDArray[np.int32]:
-    entries = experiment.background.stol.size
+def _wholes(experiment: Experiment, view: Panel, table: _LookUp, entries: int) -> NDArray[np.int32]:
     block = np.zeros(operator.index(layout.WHOLES), dtype=np.int32)
     _put(block, layout.OVERSAMPLE, experiment.sampling.oversample)
     _put(block, layout.LAYERS, view.sensor.count)
@@ -277,10 +278,17 @@ def _layer_table(view: Panel) -> Float64Array:
 
 def _background_scale(experiment: Experiment) -> float:
     background = experiment.background
-    if experiment.physics != "exact" or not background.stol.size:
+    if experiment.physics != "exact" or not background.scatters:
         return 0.0
     steps = experiment.crystal.phi.size * experiment.crystal.mosaic_rotations.shape[0]
-    return float(steps * background.molecules)
+    return float(steps * (1.0 if background.others else background.molecules))
+
+
+def _background_table(background: Background) -> tuple[Float64Array, Float64Array]:
+    """Points, and F of one material, or the coefficients of several."""
+    return (
+        summed_curve(background) if background.others else (background.stol, background.amplitude)
+    )
 
 
 def _scaled_amplitude(reflections: Reflections, scale: float) -> Float64Array:

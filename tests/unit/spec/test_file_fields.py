@@ -16,6 +16,7 @@ from distbragg.spec.paths import field_paths, file_labels, file_paths, names_fil
 
 PANEL = {"origin_mm": [50, 5, -10], "fast": [0, 0, 1], "slow": [0, -1, 0]}
 LISTS = {
+    "background.materials": {"file": "first.txt", "thickness_um": 1},
     "crystal.lattices": {},
     "detector.panels": PANEL,
     "structure_factors.anomalous_elements": {"element": "Fe"},
@@ -38,7 +39,7 @@ def plain(names: tuple[str, ...]) -> dict[str, Any]:
     if names == ("detector", "geometry_file"):
         spec["detector"] = {}
     if (first := LISTS.get(".".join(names[:2]))) is not None:
-        spec[names[0]][names[1]] = [dict(first)]
+        spec.setdefault(names[0], {})[names[1]] = [dict(first)]
     if names[0] == "structure_factors" and len(names) > 2:
         spec["structure_factors"].pop("default_f_electrons")
     if names[:2] == ("beam", "spectrum"):

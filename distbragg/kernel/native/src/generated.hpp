@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "7ced6b621ae216c0";
+constexpr const char* kTableId = "02b664836cd16b5b";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -115,7 +115,7 @@ struct Parameters {
   double kahn_factor, polarization_axis[3];
   double dmin;  // Å, 0: no cut
 
-  // Background: molecules × steps of the domain loop; 0 turns it off.
+  // Background: steps of the domain loop, × molecules where there is one material; 0: off.
   double background_scale;
   std::int64_t background_entries;
 
@@ -128,6 +128,7 @@ struct Parameters {
   const double* layer_position, *layer_front, *layer_back;  // (layers,) m
   const double* background_stol;  // (entries,) 1/Å
   const double* background_amplitude;  // (entries,) electrons
+  const double* background_curve;  // (entries, 3) of several, Σ molecules F² from each point on: level, slope, bend
   const double* amplitude;  // (box) |F|, for the tricubic look-up
   const float* squared_f32;  // (box + 1), mixed precision
   const double* squared_f64;  // (box + 1), float64

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "amorphous.hpp"
 #include "approx.hpp"
 #include "generated.hpp"
 
@@ -238,8 +239,6 @@ inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std:
   d.form = p.surface != kFlat ? Form::kCurved : (one_row ? Form::kRow : Form::kRows);
 }
 
-struct Amorphous;
-
 // What of one source is common to all pixels.
 struct Source {
   Vector incident;
@@ -360,79 +359,34 @@ inline bool within_furthest(const Parameters& p, Scattering& q) {
   return q.first < q.last;
 }
 
-// F(stol) by linear interpolation, held beyond both ends of the table.
-inline double background_amplitude(const Parameters& p, double stol) {
-  const double* table = p.background_stol;
-  const double* value = p.background_amplitude;
-  const std::int64_t last = p.background_entries - 1;
-  if (stol <= table[0]) return value[0];
-  if (stol >= table[last]) return value[last];
-  std::int64_t low = 0, high = last;
-  while (high - low > 1) {
-    const std::int64_t middle = (low + high) / 2;
-    (table[middle] <= stol ? low : high) = middle;
-  }
-  const double part = (stol - table[low]) / (table[high] - table[low]);
-  return madd(part, value[high] - value[low], value[low]);
-}
-
-// Σ over the lines of a spectrum of w F(½ k |u|)², by |u| = |d − i|: between points of a table that
-// are linear, but for the ends exact where F is the same at every angle.
-struct Amorphous {
-  static constexpr int kPoints = 4096;
-  std::vector<double> value;
-
-  Amorphous() = default;
-  Amorphous(const Parameters& p, std::int64_t first, std::int64_t last)
-      : value(static_cast<std::size_t>(kPoints) + 1, 0.0) {
-    for (int i = 0; i <= kPoints; ++i) {
-      const double u = 2.0 * i / kPoints;
-      double& sum = value[static_cast<std::size_t>(i)];
-      for (std::int64_t s = first; s < last; ++s) {
-        const double amplitude = background_amplitude(p, 0.5 * u / p.source_wavelength[s]);
-        sum = madd(p.source_weight[s], amplitude * amplitude, sum);
-      }
-      if (p.background_entries == 1) {
-        std::fill(value.begin(), value.end(), sum);
-        return;
-      }
-    }
-  }
-
-  static DISTBRAGG_INLINE double at(const double* value, double u) {
-    const double place = u * (0.5 * kPoints), last = kPoints - 1.0;
-    const auto low = static_cast<std::int32_t>(place < last ? place : last);
-    return madd(place - low, value[low + 1] - value[low], value[low]);
-  }
-};
-
 template <int kCount = kLanes>
-inline void add_background(const Parameters& p, Scattering& q) {
+inline void add_background(const Parameters& p, const BackgroundTable& table, Scattering& q) {
   const double scale = p.background_scale / (p.spot_scale * p.table_scale);
   const Directions& d = *q.directions;
   const Amorphous* lines = q.source->amorphous;
-  if (p.background_entries == 1) {  // the same at every angle, as water is
-    const double amplitude = p.background_amplitude[0];
-    const double squared = lines != nullptr ? lines->value[0] : amplitude * amplitude;
+  if (table.even()) {
+    const double squared = lines != nullptr ? lines->values()[0] : table.at(0.0);
 #pragma omp simd
     for (int i = 0; i < kCount; ++i) q.sum[i] = madd(scale, squared, q.sum[i]);
     return;
   }
   if (lines != nullptr) {
     const Vector in = q.source->incident;
-    const double* value = lines->value.data();
+    const double* value = lines->values();
+    const double points = lines->points();
 #pragma omp simd
     for (int i = 0; i < kCount; ++i) {
       const double x = d.x[i] - in.x, y = d.y[i] - in.y, z = d.z[i] - in.z;
       const double u = std::sqrt(madd(x, x, madd(y, y, z * z)));
-      q.sum[i] = madd(scale, Amorphous::at(value, u), q.sum[i]);
+      q.sum[i] = madd(scale, Amorphous::at(value, points, u), q.sum[i]);
     }
     return;
   }
+  const Source source = *q.source;
+#pragma omp simd
   for (int i = 0; i < kCount; ++i) {
-    const double stol = half_length(*q.source, d.x[i], d.y[i], d.z[i]);
-    const double amplitude = background_amplitude(p, stol);
-    q.sum[i] = madd(scale, amplitude * amplitude, q.sum[i]);
+    const double stol = half_length(source, d.x[i], d.y[i], d.z[i]);
+    q.sum[i] = madd(scale, table.at(stol), q.sum[i]);
   }
 }
 

@@ -42,7 +42,7 @@ struct Workspace {
 class SampleSum {
  public:
   explicit SampleSum(const Parameters& p)
-      : p_(p), sources_(make_sources(p)), steps_(make_step_sum(p, sources_)),
+      : p_(p), background_(p), sources_(make_sources(p)), steps_(make_step_sum(p, sources_)),
         samples_(p.layers * p.oversample * p.oversample) {}
 
   const std::vector<Source>& sources() const { return sources_; }
@@ -136,7 +136,7 @@ class SampleSum {
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) q.sum[i] *= q.kept[i];
     }
-    if (background) add_background<kCount>(p_, q);
+    if (background) add_background<kCount>(p_, background_, q);
     if (!p_.polarization) return directions.factor;
     polarize<kCount>(p_, source, directions, q.factor);
     return q.factor;
@@ -149,6 +149,7 @@ class SampleSum {
   }
 
   const Parameters& p_;
+  const BackgroundTable background_;
   const std::vector<Source> sources_;
   const std::unique_ptr<StepSum> steps_;
   const std::int64_t samples_;

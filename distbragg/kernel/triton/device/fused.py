@@ -273,6 +273,7 @@ def render_block(
     POLARIZED: tl.constexpr,
     CUT: tl.constexpr,
     WITH_BACKGROUND: tl.constexpr,
+    CURVED: tl.constexpr,
     ONE_WAY: tl.constexpr,
     INSIDE: tl.constexpr,
     BLOCK: tl.constexpr,
@@ -298,7 +299,7 @@ def render_block(
     table, amplitude : REAL
         |F|² with border planes, and |F|, scaled to at most 1.
     stol_table, stol_amplitude : float64
-        Background.
+        Background; where CURVED the latter is (entries, 3), see `background_squared`.
     ONE_WAY, INSIDE : bool
         All sources come from one direction; the table holds every index that a pixel can reach.
     """
@@ -348,7 +349,7 @@ def render_block(
             if WITH_BACKGROUND:
                 squared = background_squared(
                     stol_table, stol_amplitude, tl.load(wholes + BACKGROUND_ENTRIES),
-                    tl.load(wholes + SEARCH_STEPS), half_length(x, y, z),
+                    tl.load(wholes + SEARCH_STEPS), half_length(x, y, z), CURVED,
                 )  # fmt: skip
                 value = fma(tl.load(reals + BACKGROUND), squared, value)
             contribution = fma(share, scale * value, contribution)

@@ -207,8 +207,13 @@ def half_length(x, y, z):
 
 
 @triton.jit
-def background_squared(stol_table, amplitude_table, entries, search_steps, stol):
-    """F² of the amorphous scatterer, F linear between the table's points and held beyond."""
+def background_squared(
+    stol_table, amplitude_table, entries, search_steps, stol, CURVED: tl.constexpr
+):
+    """F² of the amorphous scatterer, F linear between the table's points and held beyond.
+
+    CURVED: of several, Σ molecules F²; the table then holds three coefficients for each point.
+    """
     low = tl.zeros(stol.shape, tl.int32)
     high = low + (entries - 1)
     for _ in range(search_steps):
@@ -216,8 +221,13 @@ def background_squared(stol_table, amplitude_table, entries, search_steps, stol)
         below = tl.load(stol_table + middle) <= stol
         low, high = tl.where(below, middle, low), tl.where(below, high, middle)
     left, right = tl.load(stol_table + low), tl.load(stol_table + high)
-    first, last = tl.load(amplitude_table + low), tl.load(amplitude_table + high)
     apart = right > left
+    if CURVED:
+        curve = amplitude_table + 3 * low
+        beyond = tl.minimum(tl.maximum(stol - left, constant(0.0, stol)), right - left)
+        slope = fma(beyond, tl.load(curve + 2), tl.load(curve + 1))
+        return fma(beyond, slope, tl.load(curve))
+    first, last = tl.load(amplitude_table + low), tl.load(amplitude_table + high)
     width = tl.where(apart, right - left, constant(1.0, stol))
     part = tl.where(apart, (stol - left) / width, constant(0.0, stol))
     part = tl.minimum(tl.maximum(part, constant(0.0, stol)), constant(1.0, stol))
