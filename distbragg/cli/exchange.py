@@ -47,9 +47,9 @@ SHOWN_PANELS: Final = 16
 @click.option(
     "--adc-offset",
     type=int,
-    default=40,
     metavar="N",
-    help="Added to every count of smv and named in its header; default 40.",
+    help="Added to every count of smv and named in its header; default 40, or 0 where the "
+    "detector's response has an offset of its own.",
 )
 @click.option(
     "--compression",

@@ -45,6 +45,14 @@ def _mark_masked(counts: NDArray[np.int64], masked: NDArray[np.bool_]) -> NDArra
     return np.where(masked, np.where(gaps, NEVER_MEASURED, NO_SIGNAL), counts)
 
 
+def _cutoff(file: FrameFile) -> int:
+    """Largest count that is a measurement."""
+    recording = file.header.recording
+    if recording is None:
+        return COUNT_CUTOFF
+    return int(min(recording.highest * file.scale, COUNT_CUTOFF))
+
+
 def cbf_text(file: FrameFile) -> bytes:
     """Format what stands before the binary section.
 
@@ -64,7 +72,7 @@ def cbf_text(file: FrameFile) -> bytes:
         f"{sensor} sensor, thickness {plate.thickness * 1e-3:.6f} m",
         f"Exposure_time {header.exposure:.7f} s",
         f"Exposure_period {header.exposure:.7f} s",
-        f"Count_cutoff {COUNT_CUTOFF} counts",
+        f"Count_cutoff {_cutoff(file)} counts",
         f"N_excluded_pixels = {plate.masked}",
         f"Wavelength {header.wavelength:.9g} A",
         f"Detector_distance {plate.distance * 1e-3:.9g} m",
@@ -78,6 +86,9 @@ def cbf_text(file: FrameFile) -> bytes:
         "Oscillation_axis X.CW",
         "N_oscillations 1",
     ]
+    if header.recording is not None:
+        gain, offset = header.recording.gain * file.scale, header.recording.offset * file.scale
+        lines.append(f"Photon_gain {gain:.9g} counts, offset {offset:.9g} counts")
     text = [
         "###CBF: VERSION 1.5, distbragg",
         "",

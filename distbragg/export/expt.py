@@ -53,7 +53,7 @@ def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int)
         "experiment": [{**experiment, "crystal": number} for number in numbers] or [experiment],
         "imageset": [],
         "beam": [_beam(header, truth)],
-        "detector": [{"panels": [_panel(panel, header.counts) for panel in header.panels]}],
+        "detector": [{"panels": [_panel(panel, header) for panel in header.panels]}],
         "goniometer": [] if still else [goniometer],
         "scan": [] if still else [scan],
         "crystal": [_crystal(real_space) for real_space in truth.lattices],
@@ -84,7 +84,10 @@ def _beam(header: FrameHeader, truth: Truth) -> dict[str, Any]:
     }
 
 
-def _panel(panel: PanelHeader, counts: bool) -> dict[str, Any]:
+def _panel(panel: PanelHeader, header: FrameHeader) -> dict[str, Any]:
+    own, trusted = header.recording, [-1.0, float(COUNT_CUTOFF if header.counts else 1e30)]
+    if own is not None:
+        trusted = [own.lowest, own.highest]
     absorbs = panel.thickness > 0.0 and panel.mu > 0.0
     strategy = "ParallaxCorrectedPxMmStrategy" if absorbs else "SimplePxMmStrategy"
     return {
@@ -96,13 +99,13 @@ def _panel(panel: PanelHeader, counts: bool) -> dict[str, Any]:
         "raw_image_offset": [0, 0],
         "image_size": [panel.shape[1], panel.shape[0]],
         "pixel_size": [panel.pixel_size, panel.pixel_size],
-        "trusted_range": [-1.0, float(COUNT_CUTOFF if counts else 1e30)],
+        "trusted_range": trusted,
         "thickness": panel.thickness,
         "material": panel.material if absorbs else "",
         "mu": panel.mu,
         "identifier": "",
         "mask": [],
-        "gain": 1.0,
-        "pedestal": 0.0,
+        "gain": 1.0 if own is None else own.gain,
+        "pedestal": 0.0 if own is None else own.offset,
         "px_mm_strategy": {"type": strategy},
     }

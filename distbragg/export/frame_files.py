@@ -17,7 +17,7 @@ from distbragg.errors import InputError
 from distbragg.export.cbf import is_whole_cbf, write_cbf
 from distbragg.export.files import write_npy, write_whole
 from distbragg.export.header import FrameFile
-from distbragg.export.scaling import UINT16_MAXIMUM, whole_counts
+from distbragg.export.scaling import UINT16_MAXIMUM, Recording, whole_counts
 from distbragg.export.smv import smv_header, write_smv
 
 _SHORT, _LONG, _ASCII = 3, 4, 2
@@ -40,8 +40,19 @@ class FrameFormat:
 
 def _smv_head(file: FrameFile) -> bytes:
     date = time.asctime(time.strptime(file.header.date, "%Y-%m-%dT%H:%M:%S"))
-    offset, plate = float(file.adc_offset), file.plate
-    return smv_header(plate.smv, plate.shape, adc_offset=offset, date=date, complete=True)
+    offset, plate, own = float(file.adc_offset), file.plate, file.header.recording
+    if own is not None:
+        own = Recording(
+            gain=own.gain * file.scale,
+            offset=own.offset * file.scale + offset,
+            lowest=0.0,
+            highest=min(own.highest * file.scale + offset, UINT16_MAXIMUM),
+            unit=own.unit,
+        )
+        offset = own.offset
+    return smv_header(
+        plate.smv, plate.shape, adc_offset=offset, date=date, complete=True, recording=own
+    )
 
 
 def _write_smv(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:

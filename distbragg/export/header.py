@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
-from distbragg.export.scaling import DEFAULT_ADC_OFFSET
+from distbragg.export.scaling import DEFAULT_ADC_OFFSET, Recording
 from distbragg.export.smv import SmvGeometry
 from distbragg.matrices import dot3, norm3
 from distbragg.models.vectors import Vector
@@ -52,9 +52,10 @@ class FrameHeader:
     oscillation: float  # degrees, its width; 0 for a still
     spindle: Vector  # unit vector, imgCIF frame
     panels: tuple[PanelHeader, ...]
-    counts: bool  # pixels are whole photon counts
+    counts: bool  # pixels are whole numbers
     exposure: float  # s
     date: str  # when the stack was created, ISO 8601 without zone, UTC
+    recording: Recording | None = None  # where the response of the detector was asked for
 
 
 @dataclass(frozen=True, slots=True, eq=False)

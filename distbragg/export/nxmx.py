@@ -69,12 +69,13 @@ def write_data_file(
     counts: bool,
     compression: Compression,
     identity: str,
+    lowest: int = 0,
 ) -> int:
     """Write a data file, one chunk a frame, or nothing; return how many pixels were out of range.
 
     Each frame is (panels, slow, fast) photons; `shape` is frames, panels · slow, fast. `counts` are
-    stored as int32, held within 0 and `COUNT_CUTOFF`, other pixels as they are. `identity` says
-    what the file was made from, to know it again.
+    stored as int32, held within `lowest` and `COUNT_CUTOFF`, other pixels as they are. `identity`
+    says what the file was made from, to know it again.
     """
     outside = 0
     stored = np.dtype(np.int32) if counts else dtype
@@ -87,7 +88,7 @@ def write_data_file(
         for index, frame in enumerate(frames):
             image = frame.reshape(shape[1:])
             if counts:
-                image, clipped = whole_counts(image)
+                image, clipped = whole_counts(image, minimum=lowest)
                 outside += clipped
             dataset[index] = image.astype(stored, copy=False)
         file.attrs["distbragg_identity"] = identity
@@ -109,7 +110,7 @@ def write_master(
     files: Mapping[str, int],
     header: FrameHeader,
     phi: NDArray[np.float64],
-    mask: NDArray[np.bool_],
+    mask: NDArray[np.uint32],
     *,
     dtype: np.dtype[Any],
     program: str,
@@ -117,8 +118,9 @@ def write_master(
     """Write the master file over data files beside it, name → number of frames, in order.
 
     The header is of the first frame; all share its geometry, and `phi` (frames,) are their start
-    angles in degrees. `mask` (panels · slow, fast) marks pixels without signal, `dtype` is that of
-    the stack, and `program` name and version of what wrote the file.
+    angles in degrees. `mask` (panels · slow, fast) are NXmx's bits of pixels without signal, dead
+    and hot ones; `dtype` is that of the stack, and `program` name and version of what wrote the
+    file.
     """
     with durable_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(default="entry", NX_class="NXroot")
@@ -147,7 +149,7 @@ def _write_sample(entry: h5py.Group, header: FrameHeader, phi: NDArray[np.float6
     _put(group, "deg", omega_end=phi + step, omega_increment_set=np.full(phi.shape, step))
 
 
-def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[np.bool_]) -> None:
+def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[np.uint32]) -> None:
     first = header.panels[0]
     detector = _group(instrument, "detector", "NXdetector")
     _put(
@@ -163,8 +165,15 @@ def _write_detector(instrument: h5py.Group, header: FrameHeader, mask: NDArray[n
     _put(detector, "m", x_pixel_size=pixel, y_pixel_size=pixel)
     _put(detector, "pixel", beam_center_x=first.beam[0], beam_center_y=first.beam[1])
     _put(detector, "s", count_time=header.exposure, frame_time=header.exposure)
-    if header.counts:
+    own = header.recording
+    if own is not None:
+        highest, lowest = min(own.highest, COUNT_CUTOFF), max(own.lowest, -COUNT_CUTOFF)
+        _put(detector, saturation_value=int(highest), underload_value=int(lowest))
+        text = f"{own.gain:.9g} {own.unit} a photon, offset {own.offset:.9g}"
+        _put(detector, gain_setting=text)
+    elif header.counts:
         _put(detector, saturation_value=COUNT_CUTOFF, underload_value=0)
+    if header.counts:
         _put(detector, bit_depth_readout=32, bit_depth_image=32)
     if mask.any():
         detector.create_dataset(

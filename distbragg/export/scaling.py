@@ -98,15 +98,26 @@ def count_image(
 
 
 def whole_counts(
-    image: ArrayLike, *, scale: float = 1.0, maximum: int = COUNT_CUTOFF
+    image: ArrayLike, *, scale: float = 1.0, minimum: int = 0, maximum: int = COUNT_CUTOFF
 ) -> tuple[NDArray[np.int64], int]:
-    """Round photons to whole counts, ⌊image · scale + ½⌋ held within 0 and `maximum`.
+    """Round photons to whole counts, ⌊image · scale + ½⌋ held within `minimum` and `maximum`.
 
     `scale` is in counts per photon. Returned with them is how many pixels lay outside.
     """
     rounded = np.floor(check_image(image) * scale + 0.5)
-    outside = int(np.count_nonzero((rounded < 0.0) | (rounded > maximum)))
-    return np.clip(rounded, 0.0, float(maximum)).astype(np.int64), outside
+    outside = int(np.count_nonzero((rounded < minimum) | (rounded > maximum)))
+    return np.clip(rounded, float(minimum), float(maximum)).astype(np.int64), outside
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """How stored values stand to photons: value = gain · photons + offset, trusted in a range."""
+
+    gain: float
+    offset: float
+    lowest: float
+    highest: float
+    unit: str  # ADU or photons
 
 
 @dataclass(frozen=True, slots=True)

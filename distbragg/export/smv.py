@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.export.files import write_whole
+from distbragg.export.scaling import Recording
 from distbragg.matrices import dot3
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector, components
@@ -120,12 +121,14 @@ def smv_header(
     adc_offset: float,
     date: str = "",
     complete: bool = False,
+    recording: Recording | None = None,
 ) -> bytes:
     """Format the header of an image of `shape` (slow, fast).
 
     It is 512 bytes, and a whole number of such blocks where numbers are so long that they
     need more. The ADC offset, recorded and not added, and the date, as `time.asctime` writes it,
-    are left out where they would need another block, unless `complete`.
+    are left out where they would need another block, unless `complete`. `recording` is of the
+    counts as they stand in the file.
     """
     beam = geometry.beam_fast, geometry.beam_slow
     centres = beam_centres(*beam, geometry.pixel_size, geometry.size_slow)
@@ -156,6 +159,12 @@ def smv_header(
         ("DETECTOR_SN", "000"),
         ("BEAMLINE", "fake"),
     ]
+    if recording is not None:
+        entries += [
+            ("IMAGE_PEDESTAL", round(recording.offset)),
+            ("CCD_IMAGE_SATURATION", round(recording.highest)),
+            ("GAIN", recording.gain),
+        ]
     # What the C program does not write comes last and gives way when the block is full.
     for optional in (("ADC_OFFSET", adc_offset), ("DATE", date)):
         fits = complete or len(_format([*entries, optional])) <= HEADER_BYTES

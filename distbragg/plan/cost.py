@@ -22,6 +22,7 @@ NOMINAL_PIXEL_S: Final = 1.0e-7
 NOMINAL_NOISE_S: Final = 6.0e-8  # seconds per pixel for drawing photon noise
 NOMINAL_SPREAD_S: Final = 1.5e-10  # seconds per pixel and share of a point spread
 HALO_STEPS: Final = 0.8  # steps that a halo of diffuse scattering takes as long as, of each step
+NOMINAL_RESPONSE_S: Final = 2.0e-8  # seconds per pixel for the response of the detector
 NOMINAL_FRAME_S: Final = 0.02  # seconds per frame for resolving its specification
 
 EXPECTED_STEPS_PER_S: Final = {"mixed": 3.0e8, "float64": 2.2e8}
@@ -32,6 +33,7 @@ EXPECTED_EAGER_STEPS_PER_S: Final = 1.0e7
 EXPECTED_PIXEL_S: Final = 3.0e-8
 EXPECTED_NOISE_S: Final = 1.5e-8
 EXPECTED_SPREAD_S: Final = 6.0e-11
+EXPECTED_RESPONSE_S: Final = 5.0e-9
 EXPECTED_FRAME_S: Final = 1.5e-3
 EXPECTED_LABEL_S: Final = 3.5e-7
 """Seconds per reflection of the table for predicting a frame's spots."""

@@ -18,6 +18,7 @@ from distbragg.plan.cost import (
     NOMINAL_FRAME_S,
     NOMINAL_NOISE_S,
     NOMINAL_PIXEL_S,
+    NOMINAL_RESPONSE_S,
     NOMINAL_SPREAD_S,
     TASK_SECONDS,
     steps_per_second,
@@ -172,6 +173,8 @@ class FramePlan:
     draws_spots: bool = False  # whole, in closed form: no steps are taken one by one
     adds_sums: bool = False  # those of lattices
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
+    responds: bool = False  # the response of the detector is recorded
+    calibrates: bool = False  # by a map of the detector, which is kept
     spread_terms: int = 0  # shares of point spreads that are added up, over all pixels
     halos: int = 0  # of diffuse scattering, that each step sees
 
@@ -195,6 +198,7 @@ class FramePlan:
         noisy = self.pixels if self.photon_noise else 0
         after = self.pixels * NOMINAL_PIXEL_S + noisy * NOMINAL_NOISE_S
         after += self.spread_terms * NOMINAL_SPREAD_S
+        after += self.responds * self.pixels * NOMINAL_RESPONSE_S
         return self.summing_seconds(steps, self.nominal_rate) + after + NOMINAL_FRAME_S
 
     def summing_seconds(self, steps: int, rate: float) -> float:
@@ -321,6 +325,8 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         and len(chunks) == 1
         and is_one_sum(experiment)
         and sums_are_scaled(experiment),
+        responds=experiment.response is not None,
+        calibrates=experiment.response is not None and experiment.response.calibration > 0.0,
         spread_terms=sum(
             math.prod(panel.pixels) * panel.point_spread.terms
             for panel in panels
@@ -348,6 +354,7 @@ def shares_plan(experiment: Experiment, other: Experiment) -> bool:
         and experiment.physics == other.physics
         and experiment.sampling == other.sampling
         and experiment.noise.photon == other.noise.photon
+        and experiment.response is other.response
         and _orientations(experiment) == _orientations(other)
         and _halos(experiment) == _halos(other)
     )

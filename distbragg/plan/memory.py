@@ -34,6 +34,7 @@ which are."""
 TORCH_PIXEL_BYTES: Final = 32
 """Bytes per tile pixel beside the sums where torch renders or corrects (measured: 24 to 64)."""
 
+CALIBRATION_PIXEL_BYTES: Final = 8  # of a map of the detector; two are kept
 SPREAD_PIXEL_BYTES: Final = 16
 """Bytes per pixel of a panel whose photons spread: of what two kernels, one after another, make."""
 
@@ -95,12 +96,14 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
     frame = plan.frame
     unit_frames = min(plan.frames_per_unit, plan.frames)
     raw = unit_frames * frame.pixels * plan.bytes_per_pixel
-    share = ENCODED_COUNTS_SHARE if frame.photon_noise else ENCODED_SHARE
+    counts = frame.photon_noise and not frame.responds
+    share = ENCODED_COUNTS_SHARE if counts else ENCODED_SHARE
     per_pixel = 0 if frame.keeps_no_sums and form == "unit" else 8 * _sums_held(frame)
     steps = frame.shape[0] * frame.shape[1] * frame.sources * sum(frame.samples)
     masked = frame.steps != steps
     per_pixel += TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES * masked
     per_frame = int(masked) + (8 if form == "graph" else 0)
+    per_frame += CALIBRATION_PIXEL_BYTES * frame.calibrates
     image = frame.pixels * plan.bytes_held_per_pixel
     spreading = SPREAD_PIXEL_BYTES * frame.shape[0] * frame.shape[1] if frame.spread_terms else 0
     at_work = 1 if form == "graph" else min(unit_frames, frames_at_once(image))

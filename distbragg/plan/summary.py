@@ -15,6 +15,7 @@ from distbragg.plan.cost import (
     EXPECTED_LABEL_S,
     EXPECTED_NOISE_S,
     EXPECTED_PIXEL_S,
+    EXPECTED_RESPONSE_S,
     EXPECTED_SPREAD_S,
     EXPECTED_STEPS_PER_S,
     PROCESS_START_S,
@@ -157,6 +158,7 @@ def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False)
         rate = frame.nominal_rate
     per_pixel = EXPECTED_PIXEL_S + (EXPECTED_NOISE_S if frame.photon_noise else 0.0)
     summing = 0.0 if frame.draws_spots else frame.summing_seconds(steps, rate)
+    per_pixel += EXPECTED_RESPONSE_S * frame.responds
     spreading = frame.spread_terms * EXPECTED_SPREAD_S
     return summing + frame.pixels * per_pixel + spreading + EXPECTED_FRAME_S
 

@@ -21,6 +21,7 @@ from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
+from distbragg.export.scaling import DEFAULT_ADC_OFFSET
 from distbragg.run.export_job import (
     FORMATS,
     ExportFormat,
@@ -29,7 +30,7 @@ from distbragg.run.export_job import (
     finish_export,
     zarr2_path,
 )
-from distbragg.run.frame_header import frame_header
+from distbragg.run.frame_header import frame_geometry, frame_header
 from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.progress import Progress, shown_progress
@@ -72,7 +73,7 @@ def export_run(
     frames: str = "",
     prefix: str = "",
     scale: float = 1.0,
-    adc_offset: int = 40,
+    adc_offset: int | None = None,
     compression: Compression = "auto",
     cluster: ClusterLike | None = None,
     client: ClientLike | None = None,
@@ -94,8 +95,9 @@ def export_run(
         What file names begin with; default: the run's name.
     scale : float
         Counts per photon of SMV and CBF.
-    adc_offset : int
-        Added to every count of SMV.
+    adc_offset : int, optional
+        Added to every count of SMV; default 40, or 0 where the detector's response has an offset
+        of its own.
     compression : {"auto", "bitshuffle", "gzip", "none"}
         Of NXmx; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.
     cluster, client, workers, on_event, progress
@@ -115,6 +117,12 @@ def export_run(
     stem = directory.path.name.removesuffix(".zarr")
     # In a run's name, what must not begin a file name becomes `_`.
     name = prefix or re.sub(r"[^!-.0-\[\]-~]", "_", stem) or "frame"
+    rendered = _rendered(directory, frames)
+    if adc_offset is None:
+        first = parse_frames(rendered, directory.layout.frames)[0]
+        response = frame_geometry(RunContext.of(directory), first)[1].response
+        has_offset = response is not None and response.offset > 0.0
+        adc_offset = 0 if has_offset else int(DEFAULT_ADC_OFFSET)
     _check(format, scale, adc_offset, name)
     if compression == "auto":
         from distbragg.export.nxmx import best_compression
@@ -126,7 +134,7 @@ def export_run(
         format=format,
         prefix=name,
         asked=frames,
-        frames=_rendered(directory, frames),
+        frames=rendered,
         scale=scale,
         adc_offset=adc_offset,
         compression=compression,

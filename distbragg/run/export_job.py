@@ -22,11 +22,10 @@ from distbragg.engine.context import RunContext
 from distbragg.engine.work import TaskSettings
 from distbragg.export.files import write_whole
 from distbragg.run.frame_header import (
+    blind_pixels,
     frame_geometry,
     frame_header,
     frame_truth,
-    inactive_pixels,
-    masked_pixels,
 )
 from distbragg.run.frames import parse_frames, series_of, stem
 from distbragg.spec.axis import axis_labels
@@ -186,28 +185,32 @@ def _export_files(job: ExportJob, frame: int) -> dict[str, int]:
     todo = [file for file in files if not form.is_whole(file)]
     outside = 0
     if todo:
-        (image,), plates = _images(job, frame), frame_geometry(job.run, frame)[1].detector.panels
+        (image,), blind = _images(job, frame), blind_pixels(frame_geometry(job.run, frame)[1]) != 0
         for file in todo:
             slow, fast = file.plate.shape
             own = np.ascontiguousarray(image[file.panel, :slow, :fast])
-            outside += form.write(file, own, masked_pixels(plates[file.panel]))
+            outside += form.write(file, own, blind[file.panel, :slow, :fast])
     return {"written": len(todo), "skipped": len(files) - len(todo), "outside": outside}
 
 
 def _export_block(job: ExportJob, unit: int) -> dict[str, int]:
     from distbragg.export.nxmx import is_whole_data_file, write_data_file
+    from distbragg.export.scaling import COUNT_CUTOFF
 
     layout, block = job.run.directory.layout, job.contents.blocks[unit]
     shape = (len(block.frames), layout.panels * layout.shape[0], layout.shape[1])
     path, identity = data_path(job, block), job.fingerprint(block.frames)
     if is_whole_data_file(path, shape, identity):
         return {"skipped": 1}
+    header = frame_header(job.run, block.frames[0])
+    own = header.recording
     outside = write_data_file(
         path,
         (image for frame in block.frames for image in _images(job, frame)),
         shape,
         np.dtype(layout.dtype),
-        counts=frame_header(job.run, block.frames[0]).counts,
+        counts=header.counts,
+        lowest=0 if own is None else int(max(own.lowest, -COUNT_CUTOFF)),
         compression=job.compression,
         identity=identity,
     )
@@ -268,7 +271,7 @@ def _write_master(job: ExportJob, number: int, path: Path) -> None:
         files,
         frame_header(job.run, members[0]),
         np.array([frame_header(job.run, frame).phi for frame in members]),
-        inactive_pixels(frame_geometry(job.run, members[0])[1]),
+        np.concatenate(blind_pixels(frame_geometry(job.run, members[0])[1])),
         dtype=np.dtype(job.run.directory.layout.dtype),
         program=f"distbragg {__version__}",
     )

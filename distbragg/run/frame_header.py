@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from distbragg.engine.context import RunContext, SweepFrames
 from distbragg.export.expt import Truth
 from distbragg.export.header import FrameHeader, PanelHeader, imgcif_frame
+from distbragg.export.scaling import Recording
 from distbragg.export.smv import smv_geometry
+from distbragg.kernel.response import bad_pixels
 from distbragg.matrices import apply3, dot3
 from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.response import Response
 from distbragg.models.setting import geometry_of, sensor_material
 from distbragg.models.vectors import Triad, components
 from distbragg.run.survey import NO_TABLE
@@ -24,6 +27,9 @@ from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 
 _MM_PER_M = 1e3
+_NO_LIMIT: Final = 1e30
+_FAR_SIGMA: Final = 100.0
+"""Readout noise, in standard deviations, that no pixel of a float type falls below."""
 _SMV_CONVENTION: Final = "adxv"
 """Of BEAM_CENTER_X/Y: what adxv draws and DIALS reads from images of `BEAMLINE=fake`."""
 
@@ -52,6 +58,7 @@ def frame_header(run: RunContext, frame: int) -> FrameHeader:
     spec, experiment = frame_geometry(run, frame)
     rotation, turn = _rotation(spec, experiment), header_frame(experiment)
     exposure = spec.beam.exposure_s
+    whole = experiment.noise.photon and not experiment.recorded
     return FrameHeader(
         title=spec.title,
         wavelength=float(experiment.beam.wavelength),
@@ -62,10 +69,23 @@ def frame_header(run: RunContext, frame: int) -> FrameHeader:
             _panel(spec, experiment, index, turn, rotation)
             for index in range(len(experiment.detector.panels))
         ),
-        counts=experiment.noise.photon or np.dtype(run.directory.layout.dtype).kind == "u",
+        counts=np.dtype(run.directory.layout.dtype).kind != "f" or whole,
         exposure=DEFAULT_EXPOSURE_S if exposure is None else float(exposure),
         date=_date(run.directory),
+        recording=_recording(experiment.response),
     )
+
+
+def _recording(response: Response | None) -> Recording | None:
+    """Return how stored values stand to photons, where a response was asked for."""
+    if response is None:
+        return None
+    low = response.lowest
+    if math.isinf(low):
+        widest = max(zone.readout / abs(zone.gain) for zone in response.zones)
+        low = response.offset - _FAR_SIGMA * max(widest * abs(response.gain), 1.0)
+    highest = min(response.brightest, _NO_LIMIT)
+    return Recording(response.gain, response.offset, low, highest, response.unit)
 
 
 def _rotation(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, float]:
@@ -105,9 +125,17 @@ def _turned(turn: NDArray[np.float64], rows: NDArray[np.float64]) -> Triad:
     return a, b, c
 
 
-def inactive_pixels(experiment: Experiment) -> NDArray[np.bool_]:
-    """Pixels without signal, padding too: (panels · slow, fast) bool."""
-    return np.concatenate([~np.asarray(panel.active) for panel in experiment.detector.panels])
+def blind_pixels(experiment: Experiment) -> NDArray[np.uint32]:
+    """Bits of pixels that measure nothing, as NXmx has them: (panels, slow, fast).
+
+    1: no signal, padding too; 2: dead; 8: hot.
+    """
+    flags = np.stack([~np.asarray(panel.active) for panel in experiment.detector.panels])
+    bits = flags.astype(np.uint32)
+    if experiment.response is not None:
+        for numbers, bit in zip(bad_pixels(experiment.response, bits.size), (2, 8), strict=True):
+            bits.reshape(-1)[numbers] |= np.uint32(bit)
+    return bits
 
 
 def masked_pixels(panel: Panel) -> NDArray[np.bool_]:

@@ -154,11 +154,15 @@ def _render(
     image = np.empty((plan.panels, *plan.shape), dtype=np.float64 if precise else np.float32)
     with shown_tiles(progress, on_tile) as told:
         facts = render_into(image, prepared.experiment, plan, options, frame=0, on_tile=told)
-    return prepared, options, _as_a_run(prepared, image), facts
+    return prepared, options, _as_a_run(prepared, image, facts.overloads), facts
 
 
-def _as_a_run(prepared: Prepared, image: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+def _as_a_run(
+    prepared: Prepared, image: NDArray[np.floating[Any]], overloads: int = 0
+) -> NDArray[np.floating[Any]]:
     """Refuse pixels that are no numbers and clip those beyond the type, as a run does.
+
+    `overloads` are pixels that hold the detector's overload value.
 
     Under `physics: nanobragg` the former are told of: the C program writes them too.
     """
@@ -167,11 +171,13 @@ def _as_a_run(prepared: Prepared, image: NDArray[np.floating[Any]]) -> NDArray[n
         _log.warning("%d of %d pixels are no numbers", bad, image.size)
         return image
     overflow = prepared.sweep.experiment.output.overflow
-    stored, _, overloads = to_stored(image, image.dtype.name, overflow=overflow)
+    stored, _, beyond = to_stored(image, image.dtype.name, overflow=overflow)
     if overloads:
+        _log.warning("%d of %d pixels are overloaded", overloads, image.size)
+    if beyond:
         _log.warning(
             "%d of %d pixels are beyond %s and hold its largest value",
-            *(overloads, image.size, image.dtype),
+            *(beyond, image.size, image.dtype),
         )
     return stored
 

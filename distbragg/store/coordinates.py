@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -102,8 +103,7 @@ def image_attrs(experiment: Experiment) -> dict[str, Any]:
     """Return attributes of the `images` variable: CF names, units, base geometry."""
     panels = [_panel_geometry(panel) for panel in experiment.detector.panels]
     return {
-        "long_name": "scattered photons per pixel",
-        "units": "photons",
+        **_recorded_attrs(experiment),
         "physics": experiment.physics,
         "wavelength_angstrom": float(experiment.beam.wavelength),
         "fluence_photons_per_m2": float(experiment.beam.fluence),
@@ -111,6 +111,21 @@ def image_attrs(experiment: Experiment) -> dict[str, Any]:
         "detector_geometry": json.dumps(panels),
         "photon_noise": int(experiment.noise.photon),
     }
+
+
+def _recorded_attrs(experiment: Experiment) -> dict[str, Any]:
+    """Return what a pixel counts, and how that stands to photons where a detector recorded it."""
+    response = experiment.response
+    if response is None:
+        return {"long_name": "scattered photons per pixel", "units": "photons"}
+    attrs = {
+        "long_name": f"recorded {response.unit} per pixel",
+        "units": response.unit,
+        "adu_per_photon" if response.unit == "ADU" else "gain": response.gain,
+        "offset": response.offset,
+    }
+    bounds = {"largest_value": response.brightest, "overload_value": response.overload}
+    return attrs | {name: value for name, value in bounds.items() if math.isfinite(value)}
 
 
 def label_images(

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 TOLD: Final[Mapping[str, tuple[float, Mapping[str, str]]]] = {
     SKIPPED: (np.nan, {"long_name": "at most left out of any pixel", "units": "photons"}),
-    OVERLOADS: (0, {"long_name": "pixels held at the largest value of the type", "units": "1"}),
+    OVERLOADS: (
+        0,
+        {"long_name": "pixels beyond the range of the detector or the type", "units": "1"},
+    ),
 }
 """What receipts may tell of frames: value of frames that are not done, attributes."""
 

@@ -1,0 +1,93 @@
+"""Files of other programs know gain, offset, saturation and bad pixels; read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fabio
+import h5py
+import numpy as np
+import pytest
+
+import distbragg as db
+from distbragg.spec.load import parse_sweep
+from tests.invariance.test_executors_bits import odd_sweep
+
+RESPONSE = {
+    "gain_adu_per_photon": 1.8,
+    "offset_adu": 40,
+    "readout_adu": 4.1,
+    "saturation_adu": 5000,
+    "dead_pixels": [[2, 3]],
+    "hot_pixels": [[4, 5]],
+}
+
+
+@pytest.fixture(scope="module", params=["uint16", "int32", "float32"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    plain = odd_sweep().model_dump(mode="json")
+    plain["experiment"]["beam"]["fluence_photons_per_m2"] = 3e24
+    plain["experiment"]["detector"]["response"] = RESPONSE
+    plain["experiment"]["output"] = {"dtype": request.param}
+    path = tmp_path_factory.mktemp("run") / f"{request.param}.zarr"
+    db.sweep(parse_sweep(plain), path, cluster="serial")
+    return path
+
+
+def first_frame(run: Path) -> np.ndarray:
+    with db.open_stack(run) as stack:
+        assert stack["images"].attrs["units"] == "ADU"
+        assert stack["images"].attrs["adu_per_photon"] == 1.8
+        assert stack["images"].attrs["largest_value"] == 5000
+        return np.asarray(stack["images"].values[0])
+
+
+def exported(run: Path, form: Any, folder: Path) -> Path:
+    return db.export_run(run, form, out=folder, frames="0").opens
+
+
+@pytest.mark.spec("RSP-15")
+def test_smv_holds_the_stored_values_and_names_pedestal_and_saturation(
+    run: Path, tmp_path: Path
+) -> None:
+    image = fabio.open(str(exported(run, "smv", tmp_path)))
+    assert float(image.header["IMAGE_PEDESTAL"]) == 40
+    assert float(image.header["CCD_IMAGE_SATURATION"]) == 5000
+    assert float(image.header["GAIN"]) == 1.8
+    stored, seen = np.floor(first_frame(run) + 0.5), image.data > 0
+    assert (image.data[seen] == stored[seen]).all()
+    assert (image.data[2, 3], image.data[4, 5]) == (0, 0)
+
+
+@pytest.mark.spec("RSP-15")
+def test_cbf_cuts_counts_off_at_the_saturation_and_marks_bad_pixels(
+    run: Path, tmp_path: Path
+) -> None:
+    image = fabio.open(str(exported(run, "cbf", tmp_path)))
+    contents = image.header["_array_data.header_contents"]
+    assert "Count_cutoff 5000 counts" in contents
+    assert "Photon_gain 1.8 counts, offset 40 counts" in contents
+    assert (image.data[2, 3], image.data[4, 5], image.data[10, 0]) == (-1, -1, -1)
+
+
+@pytest.mark.spec("RSP-15")
+def test_nxmx_states_the_range_and_the_bits_of_bad_pixels(run: Path, tmp_path: Path) -> None:
+    with h5py.File(exported(run, "nxmx", tmp_path)) as file:
+        detector = file["/entry/instrument/detector"]
+        assert detector["saturation_value"][()] == 5000
+        assert detector["gain_setting"][()] == b"1.8 ADU a photon, offset 40"
+        mask = detector["pixel_mask"][()]
+        assert (mask[2, 3], mask[4, 5], mask[10, 0], mask[5, 5]) == (2, 8, 1, 0)
+        stored = first_frame(run)
+        assert (file["/entry/data/data"][0] == stored).all()
+
+
+@pytest.mark.spec("RSP-15")
+def test_experiment_lists_have_gain_pedestal_and_trusted_range(run: Path, tmp_path: Path) -> None:
+    (panel,) = json.loads(exported(run, "expt", tmp_path).read_text())["detector"][0]["panels"]
+    assert (panel["gain"], panel["pedestal"]) == (1.8, 40.0)
+    low, high = panel["trusted_range"]
+    assert high == 5000.0
+    assert low == 0.0 if run.name.startswith("uint16") else low < 40.0 - 20 * 4.1
