@@ -72,13 +72,13 @@ def maths_digest() -> str:
     unit = steps % 1.0
     for found in (
         *(np.sin(steps), np.cos(steps), np.log(steps), np.sqrt(steps)),
-        *(np.arccos(unit), np.exp(unit), np.hypot(steps, unit)),
+        *(np.arccos(unit), np.arctan(steps), np.exp(unit), np.hypot(steps, unit)),
     ):
         digest.update(found.tobytes())
     pairs = list(zip(steps.tolist(), unit.tolist(), strict=True))
     for number in (
         [f(a) for a, _ in pairs for f in (math.sin, math.cos, math.log, math.tan)],
-        [f(b) for _, b in pairs for f in (math.acos, math.exp, math.cbrt)],
+        [f(b) for _, b in pairs for f in (math.acos, math.exp, math.erf, math.cbrt)],
         [f(a, b) for a, b in pairs for f in (math.atan2, math.hypot, math.pow)],
     ):
         digest.update(np.array(number).tobytes())
