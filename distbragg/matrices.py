@@ -106,18 +106,19 @@ def cholesky3(matrix: Float64Array) -> Float64Array:
     return lower
 
 
-def covariance_root3(matrix: Float64Array) -> Float64Array:
+def covariance_root(matrix: Float64Array) -> Float64Array:
     """Return the lower triangle L of one symmetric positive semi-definite matrix, L Lᵀ = matrix.
 
     `cholesky3`, but that a column whose variance is taken up by those before it is 0. ValueError
-    where no L gives the matrix.
+    where no L gives the matrix, which may have any number of rows.
     """
-    lower = np.zeros((3, 3), dtype=np.float64)
-    for column in range(3):
+    size = len(matrix)
+    lower = np.zeros((size, size), dtype=np.float64)
+    for column in range(size):
         rest = matrix[:, column] - sum(lower[:, j] * lower[column, j] for j in range(column))
         if rest[column] > _VANISHING * matrix[column, column]:
             lower[column:, column] = rest[column:] / np.sqrt(rest[column])
-    missed = np.abs(matmul3(lower, transposed(lower)) - matrix)
+    missed = np.abs((lower[:, None, :] * lower[None, :, :]).sum(-1) - matrix)
     scale = np.sqrt(np.abs(np.diagonal(matrix)))
     if not (missed <= _FORGIVEN * scale[:, None] * scale).all():
         raise ValueError("the matrix is not positive semi-definite")

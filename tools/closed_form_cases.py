@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from distbragg.physics.arrays import Triple
 from distbragg.physics.closed_form import Incidence, Relps, mean_transform
 from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
+from distbragg.physics.strain import edge_changes, rows_of, strains_of
 from distbragg.physics.symmetric import Symmetric
 from tools.gaussian_crystal import WIDER, Floats, Scene, Turn, mean_by_sampling
 from tools.gaussian_crystal import mean_over_rotation as rotated_by_sampling
@@ -45,6 +46,7 @@ class Row:
     log2_points: int = 13
     wider: float = WIDER  # than the posterior the points are drawn
     bars: tuple[float, float] = (3e-3, 1e-3)
+    cells: float = 0.0  # standard deviation of a, b, c, of themselves, and of the angles in rad
 
     @property
     def name(self) -> str:
@@ -54,6 +56,8 @@ class Row:
             parts.append(f"bandwidth {100.0 * self.bandwidth:g} %")
         if self.divergence:
             parts.append(f"divergence {1e3 * self.divergence:g} mrad")
+        if self.cells:
+            parts.append(f"cells {100.0 * self.cells:g} %")
         if self.rotation_deg:
             parts.append(f"rotation {self.rotation_deg:g}°")
         return ", ".join(parts)
@@ -61,7 +65,11 @@ class Row:
     def scene(self, seed: int) -> Scene:
         """Return one of its reflections."""
         return scene_of(
-            seed, spread=self.spread_deg, bandwidth=self.bandwidth, divergence=self.divergence
+            seed,
+            spread=self.spread_deg,
+            bandwidth=self.bandwidth,
+            divergence=self.divergence,
+            cells=self.cells,
         )
 
 
@@ -70,6 +78,9 @@ ROWS: Final = (
     Row(0.05, bandwidth=0.01),
     Row(0.05, divergence=1e-3),
     Row(0.5, 0.01, 1e-3),
+    Row(0.02, cells=0.003, log2_points=14),
+    Row(0.1, cells=0.01, log2_points=14),
+    Row(0.5, 0.005, 5e-4, cells=0.01, log2_points=14),
     Row(0.3, 0.005, 7e-4, rotation_deg=1.0, reflections=48, log2_points=12),
     Row(1.5, 0.01, 1e-3, reflections=24, log2_points=17, wider=2.0, bars=(1.5e-2, 3e-3)),
 )
@@ -120,7 +131,8 @@ def rotated(scene: Scene, rays: Floats, turn: Turn) -> Floats:
 
 def arguments(scene: Scene, rays: Floats) -> tuple[Relps, Incidence, Triple]:
     """Return a scene as the closed form takes it."""
-    relps = Relps(triple(scene.place), symmetric(scene.crystal), symmetric(scene.mosaic))
+    crystal, mosaic = symmetric(scene.crystal), symmetric(scene.mosaic)
+    relps = Relps(triple(scene.place), crystal, mosaic, rows_of(scene.strains))
     one, two = (triple(column) for column in (scene.across * scene.divergence).T)
     incidence = Incidence(triple(scene.beam), (one, two), scene.wavenumber, scene.width)
     return relps, incidence, triple(rays)
@@ -137,32 +149,47 @@ def triple(vector: Floats) -> Triple:
     return vector[..., 0], vector[..., 1], vector[..., 2]
 
 
-def scene_of(seed: int, *, spread: float, bandwidth: float, divergence: float) -> Scene:
+def scene_of(
+    seed: int, *, spread: float, bandwidth: float, divergence: float, cells: float = 0.0
+) -> Scene:
     """Make a reflection between 1.2 and 20 Å of a cell of 30 to 300 Å, near the Ewald sphere.
 
-    The spread, in degrees, is isotropic where the seed is even.
+    The spread, in degrees, is isotropic where the seed is even. `cells` is the spread of a, b and
+    c, of themselves, and a third of it that of each angle, rad.
     """
     rng = np.random.default_rng(seed)
     spacing = np.exp(rng.uniform(np.log(1.2), np.log(20.0)))
     edges = np.exp(rng.uniform(np.log(30.0), np.log(300.0), 3))
-    cells = np.clip(rng.uniform(300.0, 3000.0, 3) / edges, 3.0, 60.0)
+    counts = np.clip(rng.uniform(300.0, 3000.0, 3) / edges, 3.0, 60.0)
     beam, across = np.array([1.0, 0.0, 0.0]), np.eye(3)[:, 1:]
     opening, azimuth = 2.0 * np.arcsin(0.5 / spacing), rng.uniform(0.0, 2.0 * np.pi)
     ray = np.array([0.0, np.cos(azimuth), np.sin(azimuth)]) * np.sin(opening)
     ray[0] = np.cos(opening)
     turn = Rotation.random(random_state=seed).as_matrix()
     # exp(−2π Σ (δN)²) in index space is a covariance of 1/(4π N²).
-    crystal = turn @ np.diag(1.0 / (4.0 * np.pi * (edges * cells) ** 2)) @ turn.T
+    crystal = turn @ np.diag(1.0 / (4.0 * np.pi * (edges * counts) ** 2)) @ turn.T
     axes = Rotation.random(random_state=seed + 1).as_matrix()
     widths = np.array([1.0, 1.0, 1.0] if seed % 2 == 0 else [1.0, 0.5, 0.25]) * spread * DEGREE
     mosaic = axes @ np.diag(widths**2) @ axes.T
     place = ray - beam
+    strains = _strains(turn, edges, cells)
     image = np.cross(np.eye(3), place)
     total = crystal + image @ mosaic @ image.T + divergence**2 * across @ across.T
     total += bandwidth**2 * np.outer(place, place)
+    total += (strains @ place).T @ (strains @ place)
     place = place + 0.7 * np.linalg.cholesky(total) @ rng.normal(size=3)
     width = np.array([divergence, 0.6 * divergence])
-    return Scene(place, crystal, mosaic, beam, across, width, 1.0, bandwidth)
+    return Scene(place, crystal, mosaic, beam, across, width, 1.0, bandwidth, strains)
+
+
+def _strains(turn: Floats, edges: Floats, cells: float) -> Floats:
+    """Return T_k of an orthogonal cell with edges along the columns of `turn`, (k, 3, 3)."""
+    if not cells:
+        return np.zeros((0, 3, 3))
+    real = edges[:, None] * turn.T
+    roots = np.diag([*(cells * edges), *([cells / 3.0] * 3)])
+    changes = edge_changes(real, roots)
+    return np.asarray(strains_of(np.linalg.inv(real).T, changes))
 
 
 def turn_of(seed: int, degrees: float) -> Turn:

@@ -8,7 +8,7 @@ weighted by the ratio of the two densities, so that the sum is right whatever th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Scene:
     divergence: Floats  # (2,): standard deviations along them
     wavenumber: float
     width: float = 0.0  # standard deviation of k
+    strains: Floats = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    """T_k of a spread of cells: a domain sees (1 − Σ z T) q, z standard normal."""
 
     def turned(self, axis: Floats, angle: float) -> Scene:
         """Turn the crystal."""
@@ -48,6 +50,7 @@ class Scene:
             self.divergence,
             self.wavenumber,
             self.width,
+            r @ self.strains @ r.T,
         )
 
 
@@ -55,11 +58,12 @@ def mean_by_sampling(
     scene: Scene, rays: Floats, *, log2_points: int = 12, wider: float = WIDER
 ) -> Floats:
     """Return the mean of exp(−½ Δᵀ C⁻¹ Δ) for each ray, (rays,)."""
-    uniform = qmc.Sobol(5, seed=1).random_base2(log2_points)
+    count = 5 + len(scene.strains)
+    uniform = qmc.Sobol(count, seed=1).random_base2(log2_points)
     drawn = norm.ppf(np.clip(uniform, 1e-12, 1.0 - 1e-12))
     sums = np.array([_mean(scene, ray, drawn, wider) for ray in rays])
     # The same points weighted as for the linearised problem, whose mean is known to be 1.
-    known = wider**5 * np.exp(-0.5 * (wider**2 - 1.0) * (drawn**2).sum(axis=1))
+    known = wider**count * np.exp(-0.5 * (wider**2 - 1.0) * (drawn**2).sum(axis=1))
     return np.asarray(sums / known.mean())
 
 
@@ -84,12 +88,13 @@ def mean_over_rotation(
 
 
 def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
-    prior = np.zeros((5, 5))
+    count = drawn.shape[1]
+    prior = np.eye(count)
     prior[:3, :3] = scene.mosaic
-    prior[3:, 3:] = np.diag(scene.divergence**2)
-    prior += 1e-18 * np.eye(5)
+    prior[3:5, 3:5] = np.diag(scene.divergence**2)
+    prior += 1e-18 * np.eye(count)
     mean, covariance = _posterior(scene, ray, prior)
-    lower = np.linalg.cholesky(covariance * wider**2 + 1e-22 * np.eye(5))
+    lower = np.linalg.cholesky(covariance * wider**2 + 1e-22 * np.eye(count))
     points = mean + drawn @ lower.T
     log_prior = -0.5 * np.einsum("ni,ij,nj->n", points, np.linalg.inv(prior), points)
     log_prior -= 0.5 * np.linalg.slogdet(prior)[1]
@@ -101,8 +106,11 @@ def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
 def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     """Return the logarithm for domains and directions that are drawn; k is integrated."""
     turns = Rotation.from_rotvec(points[:, :3]).as_matrix()
-    beam = scene.beam + points[:, 3:] @ scene.across.T
+    beam = scene.beam + points[:, 3:5] @ scene.across.T
     u = ray - beam / np.linalg.norm(beam, axis=1)[:, None]
+    if len(scene.strains):
+        strain = np.einsum("nk,kij->nij", points[:, 5:], scene.strains)
+        u = u - np.einsum("nij,njk,nlk,nl->ni", turns, strain, turns, u)
     place = turns @ scene.place
     stiff = turns @ np.linalg.inv(scene.crystal) @ turns.transpose(0, 2, 1)
     # −½ (A k² − 2 B k + C)
@@ -118,12 +126,16 @@ def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
 
 def _posterior(scene: Scene, ray: Floats, prior: Floats) -> tuple[Floats, Floats]:
     """Return where points count: mean and covariance of the linearised problem."""
-    mean, covariance = np.zeros(5), prior
+    mean, covariance = np.zeros(len(prior)), prior
     for _ in range(4):
         turn = Rotation.from_rotvec(mean[:3]).as_matrix()
         place = turn @ scene.place
-        u = ray - _unit(scene.beam + scene.across @ mean[3:])
-        jacobian = np.concatenate([_cross(place), -scene.wavenumber * scene.across], axis=1)
+        u = ray - _unit(scene.beam + scene.across @ mean[3:5])
+        moved = [turn @ strain @ turn.T @ (-scene.wavenumber * u) for strain in scene.strains]
+        u = u + np.tensordot(mean[5:], np.reshape(moved, (-1, 3)), 1) / scene.wavenumber
+        jacobian = np.concatenate(
+            [_cross(place), -scene.wavenumber * scene.across, np.reshape(moved, (-1, 3)).T], axis=1
+        )
         width = turn @ scene.crystal @ turn.T + scene.width**2 * np.outer(u, u)
         gain = prior @ jacobian.T @ np.linalg.inv(jacobian @ prior @ jacobian.T + width)
         mean = -gain @ (scene.wavenumber * u - place - jacobian @ mean)

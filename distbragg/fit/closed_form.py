@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distbragg.fit.orientation import cell_changes
 from distbragg.fit.parameters import Parameters
 from distbragg.fit.spot_boxes import Window
 from distbragg.fit.spot_drawing import Drawing
@@ -35,6 +36,7 @@ from distbragg.physics.near_sphere import (
     near_sphere,
 )
 from distbragg.physics.rays import sample_indices
+from distbragg.physics.strain import rows_of, strains_of
 from distbragg.physics.symmetric import Symmetric
 from distbragg.physics.transform import Spot
 from distbragg.shapes import SHAPES
@@ -50,13 +52,15 @@ class Shape:
     mosaic: Tensor  # (3, 3), rad²
     count: Tensor  # det N
     spindle: Spindle
+    strains: Tensor  # (k, 3, 3), of a spread of cells
 
     def numbers(self) -> GaussianCrystal:
         """Return the same without gradients."""
-        reciprocal, covariance, mosaic = (
-            part.detach().cpu().numpy() for part in (self.reciprocal, self.covariance, self.mosaic)
+        reciprocal, covariance, mosaic, strains = (
+            part.detach().cpu().numpy()
+            for part in (self.reciprocal, self.covariance, self.mosaic, self.strains)
         )
-        return GaussianCrystal(reciprocal, covariance, mosaic, self.spindle)
+        return GaussianCrystal(reciprocal, covariance, mosaic, self.spindle, strains)
 
     def parts(self) -> list[Shape]:
         """Return the crystal in the middle of each part of the rotation."""
@@ -74,6 +78,7 @@ class Shape:
             reciprocal=self.reciprocal @ turn.T,
             covariance=turn @ self.covariance @ turn.T,
             mosaic=turn @ self.mosaic @ turn.T,
+            strains=turn @ self.strains @ turn.T,
         )
 
 
@@ -94,6 +99,7 @@ def shape_of(experiment: Experiment, parameters: Parameters, spot: Spot, real: T
         mosaic=_mosaic(experiment, parameters, real, reciprocal),
         count=unit_cells(cells),
         spindle=own.spindle,
+        strains=_strains(experiment, parameters, real, reciprocal),
     )
     middle = 0.5 * (crystal.oscillation[0] + crystal.oscillation[1])
     return still.turned(_tensor(rotation_about(components(crystal.spindle_axis), middle), real))
@@ -101,6 +107,17 @@ def shape_of(experiment: Experiment, parameters: Parameters, spot: Spot, real: T
 
 def _as_tensor(value: Array, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=torch.float64, device=like.device)
+
+
+def _strains(
+    experiment: Experiment, parameters: Parameters, real: Tensor, reciprocal: Tensor
+) -> Tensor:
+    """Return T_k at phi = 0, (k, 3, 3); see `physics.strain`."""
+    changes = cell_changes(experiment.crystal, real, parameters.cell_spread)
+    if changes is None:
+        return torch.zeros((0, 3, 3), dtype=torch.float64, device=real.device)
+    strains: Tensor = strains_of(reciprocal, changes)
+    return strains
 
 
 def _mosaic(
@@ -226,7 +243,8 @@ def _spots_of(
     places = places[lit]
     place = _tensor(places.hkl.astype(np.float64), shape.reciprocal) @ shape.reciprocal
     x, y, z = place.unbind(1)
-    relps = Relps((x, y, z), _symmetric(shape.covariance), _symmetric(shape.mosaic))
+    covariance, mosaic = _symmetric(shape.covariance), _symmetric(shape.mosaic)
+    relps = Relps((x, y, z), covariance, mosaic, rows_of(shape.strains))
     height = (
         own[torch.from_numpy(lit).to(own.device)].to(place.device)
         * shape.count**2

@@ -15,7 +15,8 @@ from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, X, Y, Z, cell_of, turn_about
 from distbragg.physics.arrays import Triple
-from distbragg.physics.orientation import turned_rows
+from distbragg.physics.orientation import turned_cells
+from distbragg.physics.strain import edge_changes
 from distbragg.units import RADIANS_PER_DEGREE
 
 
@@ -92,18 +93,33 @@ def cell_vectors(experiment: Experiment, parameters: Parameters, device: torch.d
     return real
 
 
-def domain_vectors(crystal: Crystal, real: Tensor, mosaic_spread_deg: Tensor | None) -> Tensor:
+def cell_changes(crystal: Crystal, real: Tensor, cell_spread: Tensor | None) -> Tensor | None:
+    """Return `physics.strain.edge_changes` of rows a, b, c, (k, 3, 3) Å; None without a spread."""
+    if crystal.cell_roots is None:
+        return None
+    if cell_spread is None:
+        roots = torch.tensor(crystal.cell_roots, device=real.device)
+    else:
+        units = torch.tensor([1.0] * 3 + [RADIANS_PER_DEGREE] * 3, dtype=torch.float64)
+        roots = cell_spread * units.to(real.device)
+    changes: Tensor = edge_changes(real, roots)
+    return changes
+
+
+def domain_vectors(
+    crystal: Crystal, real: Tensor, mosaic_spread_deg: Tensor | None, changes: Tensor | None = None
+) -> Tensor:
     """Return the cell vectors of every spindle step and domain; see `physics.orientation`.
 
-    `real`: rows a₀, b₀, c₀, Å. Returns (phi steps × domains, 9) in Å: components of a, then b,
-    then c; φ outermost.
+    `real`: rows a₀, b₀, c₀, Å; `changes`: of `cell_changes`. Returns (phi steps × domains, 9) in Å:
+    components of a, then b, then c; φ outermost.
     """
     if mosaic_spread_deg is None:
         domains = torch.tensor(crystal.mosaic_rotations, device=real.device)
     else:
         ratio = mosaic_spread_deg * (RADIANS_PER_DEGREE / crystal.mosaic_spread)
         domains = scaled_rotations(crystal.mosaic_rotations, ratio)
-    vectors: Tensor = turned_rows(crystal, real, domains).reshape(-1, 9)
+    vectors: Tensor = turned_cells(crystal, real, domains, changes).reshape(-1, 9)
     return vectors
 
 

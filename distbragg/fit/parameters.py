@@ -43,6 +43,10 @@ class Parameters:
         In closed form, in place of `mosaic_spread_deg`: the covariance of the domains' rotation
         vectors about the axes of the crystal (x along a, z along c*), or of the laboratory where
         `crystal.mosaic.axes` says so, degrees²; its symmetric part counts.
+    cell_spread : (k, 6) tensor, optional
+        What each of k independent standard normal deviates adds to a, b, c (Å) and α, β, γ
+        (degrees) of a domain's cell: a root of their covariance. The experiment must have a spread
+        of its cells, of as many deviates.
     cells : (3,) or (6,) tensor, optional
         Na, Nb, Nc as real numbers; or, for a crystal that may be given a matrix of cells, Na, Nb,
         Nc, Nd, Ne, Nf of N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]].
@@ -100,6 +104,7 @@ class Parameters:
     misset_deg: Tensor | None = None
     mosaic_spread_deg: Tensor | None = None
     mosaic_covariance_deg2: Tensor | None = None
+    cell_spread: Tensor | None = None
     cells: Tensor | None = None
     scale: Tensor | None = None
     diffuse_gamma_angstrom: Tensor | None = None
@@ -173,6 +178,8 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     allowed = {name: [shape] for name, shape in _SHAPES.items()}
     allowed["wavelength_angstrom"] = [(), (sources,)]
     allowed["source_weights"] = [(sources,)]
+    roots = experiment.crystal.cell_roots
+    allowed["cell_spread"] = [] if roots is None else [roots.shape]
     allowed["cells"] = [(3,), (6,)] if SHAPES[experiment.crystal.shape].has_matrix else [(3,)]
     for name in _OF_OTHERS:
         allowed[f"other_{name}"] = [(len(experiment.others), *_SHAPES[name])]
@@ -235,6 +242,9 @@ def _materials(experiment: Experiment) -> int:
 
 def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> None:
     field = f"parameters.{name}"
+    if not shapes:
+        remedy = "give the experiment a crystal.cell_spread"
+        raise InputError("the experiment has no spread of cells", field=field, remedy=remedy)
     if tuple(value.shape) not in shapes:
         wanted = " or ".join(str(shape) for shape in shapes)
         raise InputError(f"a tensor of shape {tuple(value.shape)}, not {wanted}", field=field)
@@ -281,6 +291,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         misset_deg=tensor([0.0, 0.0, 0.0]),
         mosaic_spread_deg=tensor(spread) if spread > 0.0 and not uneven else None,
         mosaic_covariance_deg2=tensor(about.tolist()) if uneven else None,
+        cell_spread=None if crystal.cell_roots is None else tensor(_in_degrees(crystal.cell_roots)),
         cells=tensor([*crystal.cells.tolist(), *crystal.cells_beside]),
         scale=tensor(crystal.scale),
         diffuse_gamma_angstrom=None if diffuse is None else tensor(diffuse.gamma.tolist()),
@@ -323,6 +334,11 @@ def _of_others(
         "other_misset_deg": tensor([[0.0, 0.0, 0.0]] * len(crystals)),
         "other_scale": tensor([crystal.scale for crystal in crystals]),
     }
+
+
+def _in_degrees(roots: Float64Array) -> list[list[float]]:
+    units = [1.0, 1.0, 1.0, *([DEGREES_PER_RADIAN] * 3)]
+    return [list(row) for row in (roots * units).tolist()]
 
 
 def triad(rows: Float64Array) -> Triad:

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from distbragg.errors import InputError
 from distbragg.fit.amplitudes import table_of, with_scattering
 from distbragg.fit.closed_form import Pixels, shape_of, sum_spots
-from distbragg.fit.orientation import cell_vectors, domain_vectors
+from distbragg.fit.orientation import cell_changes, cell_vectors, domain_vectors
 from distbragg.fit.parameters import Parameters, checked
 from distbragg.fit.placement import placed
 from distbragg.fit.point_spread import spread_tensor
@@ -152,7 +152,9 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
         own,
         placement=placed(experiment, parameters, panel, device),
         spot=spot,
-        vectors=domain_vectors(crystal, real, spread),
+        vectors=domain_vectors(
+            crystal, real, spread, cell_changes(crystal, real, parameters.cell_spread)
+        ),
         blocks=own.blocks if parameters.scale is None else parameters.scale,
         table=table_of(experiment, parameters, own.table, real),
         sources=with_scattering(sources, experiment, parameters),

@@ -114,7 +114,8 @@ def _numbers(spots: SpotList, nodes: int) -> tuple[Any, ...]:
     incidence, relps = spots.incidence, spots.relps
     one, two = incidence.spread
     shared = *relps.crystal.parts, *relps.mosaic.parts, *incidence.direction, *one, *two
-    return spots.spindle, nodes, incidence.wavenumber, incidence.width, *shared
+    strains = tuple(part for strain in relps.strains for row in strain for part in row)
+    return spots.spindle, nodes, incidence.wavenumber, incidence.width, *shared, *strains
 
 
 def _evaluated(
@@ -128,7 +129,9 @@ def _evaluated(
     *shared, rays, x, y, z = numbers
     crystal, mosaic = Symmetric((*shared[:6],)), Symmetric((*shared[6:12],))
     direction, one, two = ((*shared[at : at + 3],) for at in (12, 15, 18))
-    relps = Relps((x, y, z), crystal, mosaic)
+    rows = [(*shared[at : at + 3],) for at in range(21, len(shared), 3)]
+    strains = tuple(zip(rows[::3], rows[1::3], rows[2::3], strict=True))
+    relps = Relps((x, y, z), crystal, mosaic, strains)
     incidence = Incidence(direction, (one, two), wavenumber, width, nodes)
     x, y, z = rays.unbind(-1)
     if spindle.stop > spindle.start:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -74,7 +74,7 @@ class SpotList:
     def transform(self, chosen: Tensor, ray: Triple) -> Tensor:
         """Return the mean transform times the height of chosen spots, each at its own ray."""
         x, y, z = (part[chosen] for part in self.relps.place)
-        relps = Relps((x, y, z), self.relps.crystal, self.relps.mosaic)
+        relps = replace(self.relps, place=(x, y, z))
         if self.spindle.stop > self.spindle.start:
             mean = mean_over_rotation(relps, self.incidence, ray, self.spindle)
         else:
@@ -125,7 +125,7 @@ def _spots_of(
     places = places[lit]
     own = crystal.relps(places.relp)
     x, y, z = (torch.from_numpy(np.ascontiguousarray(part)).to(height) for part in own.place)
-    relps = Relps((x, y, z), own.crystal, own.mosaic)
+    relps = replace(own, place=(x, y, z))
     return SpotList(places, relps, incidence, crystal.spindle, height[torch.from_numpy(lit)])
 
 

@@ -92,6 +92,8 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(REAL, "bandwidth", "standard deviation of the wavenumber, of its mean"),
             Fields(REAL, "spindle[3]"),
             Fields(REAL, "rotation[2]", "rad, from the middle"),
+            Fields(INTEGER, "strains", "of a spread of cells, at most 6; 0: all cells are alike"),
+            Fields(REAL, "strain[54]", "T of each by rows, see physics/strain.py"),
             Fields(INTEGER, "parts", "of the rotation, each of which has its own spots"),
             Fields(INTEGER, "others", "further lattices, of which the crystal alone is read"),
             Fields("const Parameters*", "other", "(others,)"),

@@ -151,6 +151,7 @@ def _choice(lattices: Sequence[Lattice], like: Resolved | None, *, interpolated:
         and spec.crystal.mosaic is like.spec.crystal.mosaic
         and spec.crystal.lattices is like.spec.crystal.lattices
         and (crystal.diffuse is None) == (like.experiment.crystal.diffuse is None)
+        and spec.crystal.cell_spread is like.spec.crystal.cell_spread
         and spec.goniometer is like.spec.goniometer
         and crystal.shape == like.experiment.crystal.shape
         and interpolated == like.experiment.reflections.interpolate

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
 from distbragg.models.block import squared, unit_cells
 from distbragg.models.build_beam import beam_size_m
+from distbragg.models.build_cells import cell_roots
 from distbragg.models.build_diffuse import build_diffuse
 from distbragg.models.build_mosaic import (
     cap_rotations,
@@ -97,6 +99,8 @@ def build_crystal(
     same = like is not None and physics == like.spec.physics and mosaic is like.spec.crystal.mosaic
     if like is not None and like.experiment.crystal.scale == 0.0:
         same = False  # a miss has no domains
+    if like is not None and like.experiment.crystal.cell_deviates is not None:
+        same = False  # it has domains for its cells
     if like is not None and same and mosaic.distribution == "cap" and not mosaic.per_frame:
         known = like.experiment.crystal
         spread, domains = known.mosaic_spread, known.mosaic_rotations
@@ -108,7 +112,7 @@ def build_crystal(
         domains = cap_rotations(mosaic, spread, frame, generator)
     cells = _cells(spec.crystal, spec.beam, real, physics)
     form = spot_form(shape, physics, fudge, cells, reciprocal)
-    return Crystal(
+    crystal = Crystal(
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
         cell=frozen_float64(measured_cell(real)),
@@ -127,6 +131,7 @@ def build_crystal(
         cells_beside=tuple(cells[3:]),
         diffuse=build_diffuse(spec),
     )
+    return replace(crystal, cell_roots=cell_roots(spec, crystal))
 
 
 def _oriented_lattice(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distbragg.models.build_cells import with_cells
 from distbragg.models.build_crystal import build_crystal
 from distbragg.models.build_mosaic import averaged, with_normal_domains
 from distbragg.models.crystal import Crystal
@@ -39,7 +40,8 @@ class Lattice(NamedTuple):
             return replace(averaged(self.crystal), scale=0.0)
         if method == "closed_form":
             return averaged(self.crystal)
-        return with_normal_domains(self.crystal, spec.mosaic, frame)
+        turned = with_normal_domains(self.crystal, spec.mosaic, frame)
+        return with_cells(turned, spec.mosaic, frame)
 
 
 def _is_missed(spec: CrystalSpec) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
-from distbragg.matrices import covariance_root3, matmul3, norm3, singular_values3, transposed
+from distbragg.matrices import covariance_root, matmul3, norm3, singular_values3, transposed
 from distbragg.models.crystal import Crystal
 from distbragg.models.rotations import Ran1, cap_domains, fold_seed, gaussian_domains
 from distbragg.models.steps import exact_count, resolve_domains
@@ -125,7 +125,7 @@ def crystal_axes(real: Triad, reciprocal: Triad) -> Float64Array:
 def _root(spec: MosaicSpec) -> Float64Array:
     """Return L of ω = L z about the axes that it is given about, (3, 3) rad: Mc = L Lᵀ."""
     given = np.array(spec.spread_deg, dtype=np.float64)
-    return deg_to_rad(1.0) * (np.diag(given) if given.ndim == 1 else covariance_root3(given))
+    return deg_to_rad(1.0) * (np.diag(given) if given.ndim == 1 else covariance_root(given))
 
 
 def cap_rotations(spec: MosaicSpec, spread: float, frame: int, generator: Ran1) -> Float64Array:
@@ -138,7 +138,7 @@ def cap_rotations(spec: MosaicSpec, spread: float, frame: int, generator: Ran1) 
     if spread == 0.0 or spec.distribution != "cap":
         return _ALIGNED
     _, count = resolve_domains(spread, spec.domains)
-    seed = _seed(spec, frame)
+    seed = mosaic_seed(spec, frame)
     if seed >= 0:
         return _cap(spread, count, seed)
     # A negative seed goes on with the generator's table, as in the program.
@@ -160,7 +160,7 @@ def with_normal_domains(crystal: Crystal, spec: MosaicSpec, frame: int) -> Cryst
         if angle := middle(crystal):
             root = matmul3(rotation_about(components(crystal.spindle_axis), angle), root)
         width = tuple(root.ravel().tolist())
-    drawn = _normal(width, count, fold_seed(_seed(spec, frame), 0))
+    drawn = _normal(width, count, fold_seed(mosaic_seed(spec, frame), 0))
     return replace(crystal, mosaic_rotations=drawn)
 
 
@@ -179,7 +179,13 @@ def _triad(rows: Float64Array) -> Triad:
     return first, second, third
 
 
-def _seed(spec: MosaicSpec, frame: int) -> int:
+def domain_count(spec: MosaicSpec) -> int:
+    """Return how many domains are drawn."""
+    return resolve_domains(1.0, spec.domains)[1]
+
+
+def mosaic_seed(spec: MosaicSpec, frame: int) -> int:
+    """Return the seed of the domains of one frame."""
     seed = -DEFAULT_MOSAIC_SEED if spec.seed is None else spec.seed
     return fold_seed(seed, frame) if spec.per_frame else seed
 

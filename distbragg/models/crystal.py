@@ -48,6 +48,11 @@ class Crystal:
     mosaic_axes: str = field(default="crystal", metadata=WHERE_GIVEN)
     """Whether `mosaic_covariance` turns with the crystal, or is the `laboratory`'s: that of the
     middle of `oscillation` turned back to phi = 0."""
+    cell_roots: Float64Array | None = field(default=None, metadata=WHERE_GIVEN)
+    """(k, 6): what each of k independent standard normal deviates adds to a, b, c (Å) and α, β, γ
+    (rad) of a domain; None where all cells are alike. `physics.strain` has the law."""
+    cell_deviates: Float64Array | None = field(default=None, metadata=WHERE_GIVEN)
+    """(domains, k): the deviates of every sampled domain; None in closed form."""
     cells_beside: tuple[float, ...] = field(default=(), metadata=WHERE_GIVEN)
     """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`models.block`); empty where it has none."""
     diffuse: Diffuse | None = field(default=None, metadata=WHERE_GIVEN)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from distbragg.errors import InputError
+from distbragg.models.build_cells import largest_spread
 from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Method
 from distbragg.notes import Note, Notes
@@ -22,6 +23,9 @@ _WIDEST_SPREAD_DEG: Final = 3.0
 
 _LONGEST_OSCILLATION_DEG: Final = 30.0
 """A frame of more is no measurement, and would be cut into many parts."""
+
+_WIDEST_CELLS: Final = 0.02
+"""Standard deviation of an edge, of itself, or of an angle, rad: as far as it is known to hold."""
 
 _WIDEST_BANDWIDTH_PERCENT: Final = 5.0
 """Beyond it a spot is a long streak that its ellipse, to first order, does not cover."""
@@ -68,7 +72,8 @@ def choose_method(spec: ExperimentSpec, crystal: Crystal, *, interpolated: bool)
         if widths:
             raise _needed(widths[0], _Obstacle(_FIELD, f"{_FIELD} is sampled", "set it to auto"))
         return Choice("sampled")
-    wanted = bool(widths) or spec.crystal.mosaic.distribution == "gaussian"
+    normal = spec.crystal.mosaic.distribution == "gaussian"
+    wanted = bool(widths) or normal or crystal.cell_roots is not None
     if asked == "auto" and not wanted:
         return Choice("sampled")
     obstacle = next(_obstacles(spec, crystal, interpolated=interpolated), None)
@@ -112,23 +117,13 @@ def _obstacles(
         names = [row.name for row in SHAPES.values() if row.transform == "gaussian"]
         problem = f"the transform of crystal.shape: {crystal.shape} is no Gaussian"
         yield _Obstacle("crystal.shape", problem, f"set crystal.shape: {' or '.join(names)}")
-    if spec.crystal.mosaic.matrices_file is not None:
-        field = "crystal.mosaic.matrices_file"
-        remedy = "leave it out and give a spread_deg of crystal.mosaic.distribution: gaussian"
-        yield _Obstacle(field, "mosaic domains are given one by one", remedy)
-    elif spec.crystal.mosaic.distribution != "gaussian" and crystal.mosaic_spread > 0.0:
-        field = "crystal.mosaic.distribution"
-        yield _Obstacle(field, "mosaic domains fill a cap", f"set {field}: gaussian")
+    yield from _obstacles_of_spreads(spec, crystal)
     if interpolated:
         field = "structure_factors.interpolate"
         yield _Obstacle(field, "|F| is interpolated between reflections", f"set {field}: false")
     if crystal.diffuse is not None:
         problem = "diffuse scattering has no closed form"
         yield _Obstacle("crystal.diffuse", problem, "leave crystal.diffuse out")
-    spread = math.degrees(crystal.mosaic_spread)
-    if spread > _WIDEST_SPREAD_DEG * (1.0 + _ROUNDING):
-        problem = f"a mosaic spread of {spread:.6g} degrees is more than {_WIDEST_SPREAD_DEG:g}"
-        yield _Obstacle("crystal.mosaic.spread_deg", problem, "give a smaller spread")
     bandwidth = spec.beam.bandwidth_percent or 0.0
     if bandwidth > _WIDEST_BANDWIDTH_PERCENT:
         problem = f"a bandwidth of {bandwidth:.6g} % is more than {_WIDEST_BANDWIDTH_PERCENT:g}"
@@ -140,11 +135,31 @@ def _obstacles(
         yield _Obstacle("goniometer.oscillation_deg", problem, "cut it into several frames")
 
 
+def _obstacles_of_spreads(spec: ExperimentSpec, crystal: Crystal) -> Iterator[_Obstacle]:
+    """Yield what of the domains' orientations and cells is no normal spread, or too wide."""
+    if spec.crystal.mosaic.matrices_file is not None:
+        field = "crystal.mosaic.matrices_file"
+        remedy = "leave it out and give a spread_deg of crystal.mosaic.distribution: gaussian"
+        yield _Obstacle(field, "mosaic domains are given one by one", remedy)
+    elif spec.crystal.mosaic.distribution != "gaussian" and crystal.mosaic_spread > 0.0:
+        field = "crystal.mosaic.distribution"
+        yield _Obstacle(field, "mosaic domains fill a cap", f"set {field}: gaussian")
+    spread = math.degrees(crystal.mosaic_spread)
+    if spread > _WIDEST_SPREAD_DEG * (1.0 + _ROUNDING):
+        problem = f"a mosaic spread of {spread:.6g} degrees is more than {_WIDEST_SPREAD_DEG:g}"
+        yield _Obstacle("crystal.mosaic.spread_deg", problem, "give a smaller spread")
+    cells = largest_spread(crystal)
+    if cells > _WIDEST_CELLS * (1.0 + _ROUNDING):
+        problem = f"a spread of cells of {100.0 * cells:.6g} % is more than {100 * _WIDEST_CELLS:g}"
+        yield _Obstacle("crystal.cell_spread", problem, "give a smaller spread")
+
+
 def _told(spec: ExperimentSpec, crystal: Crystal, widths: list[str]) -> Iterator[Note]:
     """Yield what is integrated, and what was given and has no effect on that."""
     first, last = crystal.oscillation
     over = {
         "mosaicity": crystal.mosaic_spread > 0.0,
+        "cells": crystal.cell_roots is not None,
         "bandwidth": "beam.bandwidth_percent" in widths,
         "divergence": "beam.divergence_mrad" in widths,
         "rotation": last > first,

@@ -155,7 +155,8 @@ def _unused(spec: ExperimentSpec, experiment: Experiment, setting: Setting) -> L
     """Yield what was given and has no effect, or another one than it says."""
     yield from _unused_of_panels(spec.detector, experiment, setting.geometry)
     mosaic, beam = spec.crystal.mosaic, spec.beam.size_mm
-    if (mosaic.domains or 0) > 1 and experiment.crystal.mosaic_spread == 0.0:
+    alike = experiment.crystal.mosaic_spread == 0.0 and experiment.crystal.cell_roots is None
+    if (mosaic.domains or 0) > 1 and alike:
         text = f"{mosaic.domains} domains without a spread are one aligned domain"
         yield "crystal.mosaic.domains", text
     if beam is None and spec.physics == "nanobragg":
@@ -339,8 +340,8 @@ def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValu
         yield "crystal.illuminated_blocks", "1"
     if experiment.sampling.method == "closed_form":
         return  # which takes neither domains nor steps
-    drawn = experiment.crystal.mosaic_spread > 0.0 and crystal.mosaic.matrices_file is None
-    if drawn and crystal.mosaic.domains is None:
+    spread = experiment.crystal.mosaic_spread > 0.0 or experiment.crystal.cell_roots is not None
+    if spread and crystal.mosaic.matrices_file is None and crystal.mosaic.domains is None:
         yield "crystal.mosaic.domains", f"{experiment.crystal.mosaic_rotations.shape[0]}"
     width = goniometer.oscillation_deg
     turns = headers.oscillation if width is None else width

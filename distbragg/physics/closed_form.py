@@ -18,6 +18,8 @@ Three things bend that picture, and at low angles they matter:
   added as the mean of the logarithm's change, with the covariances that a product of three
   normal variables asks for.
 - The incident direction is a unit vector: δ²/2 of it is lost along s₀.
+- A spread of cells moves a lattice point by Σ z_k T_k q (`strain`), which makes C wider by what
+  grows with q: C is taken at g, and its growth as a change of the logarithm.
 
 The spectrum and the rotation are integrated at the end, each about its own posterior: lines are
 summed as they are, a normal spectrum by Gauss-Hermite nodes.
@@ -44,6 +46,7 @@ from distbragg.physics.arrays import (
     root,
     unit,
 )
+from distbragg.physics.strain import Strain, growing_of
 from distbragg.physics.symmetric import Symmetric, outer
 
 _SAGITTA_STEPS: Final = 4
@@ -77,11 +80,14 @@ class Relps:
         C, of the transform of the intensity exp(−½ Δᵀ C⁻¹ Δ).
     mosaic : Symmetric, rad²
         M, of the domains' rotation vectors.
+    strains : matrices
+        T_k of a spread of cells (`strain`); none where all domains have one cell.
     """
 
     place: Triple
     crystal: Symmetric
     mosaic: Symmetric
+    strains: tuple[Strain, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +134,7 @@ class Frame:
     turned: Symmetric
     twist: Triple
     curved: Array
+    growing: tuple[Symmetric, ...] = ()  # of C with q along each axis: a spread of cells is in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +224,19 @@ def frame_of(relps: Relps) -> Frame:
     length, forward = _length_of(relps.place)
     axes = (forward, *_tangents(forward))
     crystal, mosaic = relps.crystal.within(axes), relps.mosaic.within(axes)
+    volume = whole = crystal.determinant()
+    growing: tuple[Symmetric, ...] = ()
+    if relps.strains:
+        spread, growing = growing_of(relps.strains, axes, length)
+        crystal = crystal + spread
+        whole = crystal.determinant()
     turned = crystal.turning(0)
     twice = turned.turning(0)
     square = length * length
     zero = 0.0 * square
     half = 0.5 * mosaic[0, 0]
-    volume = crystal.determinant()
     # At least so thin is the crystal's transform in its thinnest direction.
-    thin = root(volume) * 2.0 / crystal.trace()
+    thin = root(whole) * 2.0 / crystal.trace()
     curved = floats(constant(mosaic.trace() * length) > constant(2.0 * _FLAT * thin))
     return Frame(
         axes=axes,
@@ -237,6 +249,7 @@ def frame_of(relps: Relps) -> Frame:
         turned=turned,
         twist=(zero, length * mosaic[0, 2], -length * mosaic[0, 1]),
         curved=curved,
+        growing=growing,
     )
 
 
@@ -305,6 +318,10 @@ def _log_mean(frame: Frame, sight: Sight, wavenumber: Array) -> Array:
     # Far from the spot, where nothing is seen, a cubic may not outgrow the square.
     most = _MOST_BEND * (1.0 + steep) * frame.curved
     bend = module.clip(bend, -most, most)
+    if frame.growing:
+        grown = _grown(frame.growing, frame.crystal.scaled(1.0, scale), y, inverse)
+        most = _MOST_BEND * (1.0 + steep)
+        bend = bend + module.clip(grown, -most, most)
     return 0.5 * module.log(frame.volume * scale**4 / total.determinant()) - 0.5 * steep + bend
 
 
@@ -368,6 +385,24 @@ def _turned(angle: Triple, change: Symmetric, y: Triple, inverse: Symmetric) -> 
     mean = dot(angle, y)
     even = change.between(y, y) - change.trace_with(inverse)
     return 0.5 * mean * even - change.between(y, inverse.times(angle))
+
+
+def _grown(
+    growing: tuple[Symmetric, ...], crystal: Symmetric, y: Triple, inverse: Symmetric
+) -> Array:
+    """Return the mean of ½ Σ_l f_l (wᵀ N_l w − tr F⁻¹ N_l), as F grows by N_l with f along l.
+
+    f is the part of the displacement that belongs to the crystal, of covariance F, and w = F⁻¹ f
+    has the mean y and, given the displacement, the covariance F⁻¹ − Σ⁻¹.
+    """
+    f = crystal.times(y)
+    total = 0.0
+    for way, change in enumerate(growing):
+        pull = change.times(y)
+        lost = inverse.times(crystal.row(way))
+        total = total + 0.5 * f[way] * (dot(y, pull) - change.trace_with(inverse))
+        total = total + pull[way] - dot(pull, lost)
+    return total
 
 
 def _twisted(frame: Frame, y: Triple, inverse: Symmetric) -> Array:

@@ -8,6 +8,7 @@ functions. A rotation of several degrees is to be cut into parts.
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -122,7 +123,10 @@ def seen_in_rotation(
 def _parabola_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> _Parabola:
     """Return the logarithm near the angle at which reflections pass the rays."""
     frame, axis = frame_of(relps), spindle.axis
-    with without_gradient(frame.length):
+    # With a spread of cells the logarithm is no parabola to the last digits: where it is taken as
+    # one counts.
+    kept = nullcontext() if frame.growing else without_gradient(frame.length)
+    with kept:
         angle, step = _angle_of(frame, relps.place, incidence, ray, spindle)
     before, here, after = (
         log_over_spectrum(frame, *_seen_from_crystal(incidence, ray, axis, angle + off))

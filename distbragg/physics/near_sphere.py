@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Final
 
 import numpy as np
@@ -24,6 +24,7 @@ from distbragg.models.vectors import Float64Array, IntArray, components, rotatio
 from distbragg.physics.closed_form import Incidence, Relps
 from distbragg.physics.closed_rotation import Spindle
 from distbragg.physics.places import Places
+from distbragg.physics.strain import crystal_strains, rows_of, strain_covariance
 from distbragg.physics.symmetric import Symmetric
 from distbragg.shapes import SHAPES
 
@@ -59,6 +60,8 @@ class GaussianCrystal:
     covariance: Float64Array  # (3, 3), 1/Å²: C of a lattice point
     mosaic: Float64Array  # (3, 3), rad²: M
     spindle: Spindle  # from the middle
+    strains: Float64Array = field(default_factory=lambda: np.zeros((0, 3, 3)))
+    """(k, 3, 3): T_k of a spread of cells, see `strain`."""
 
     @property
     def rotates(self) -> bool:
@@ -92,12 +95,14 @@ class GaussianCrystal:
             reciprocal=matmul3(self.reciprocal, back),
             covariance=matmul3(matmul3(turn, self.covariance), back),
             mosaic=matmul3(matmul3(turn, self.mosaic), back),
+            strains=matmul3(matmul3(turn, self.strains), back),
         )
 
     def relps(self, places: Float64Array) -> Relps:
         """Return lattice points g, (n, 3) 1/Å, as the closed form takes them."""
         x, y, z = np.asarray(places).T
-        return Relps((x, y, z), symmetric(self.covariance), symmetric(self.mosaic))
+        covariance, mosaic = symmetric(self.covariance), symmetric(self.mosaic)
+        return Relps((x, y, z), covariance, mosaic, rows_of(self.strains))
 
 
 def symmetric(matrix: Float64Array) -> Symmetric:
@@ -122,6 +127,7 @@ def gaussian_crystal(crystal: Crystal) -> GaussianCrystal:
         covariance=matmul3(matmul3(transposed(reciprocal), index), reciprocal),
         mosaic=matmul3(matmul3(turn, crystal.mosaic_covariance), transposed(turn)),
         spindle=Spindle(components(crystal.spindle_axis), -half, half),
+        strains=matmul3(matmul3(turn, crystal_strains(crystal)), transposed(turn)),
     )
 
 
@@ -386,7 +392,8 @@ def _thickness(
     k, half = incidence.wavenumber, crystal.spindle.stop
     spread: Float64Array = np.array(incidence.spread, dtype=np.float64)
     variance = np.trace(crystal.covariance) + k * k * (spread * spread).sum()
-    variance = variance + length * length * np.trace(crystal.mosaic)
+    strain = float((crystal.strains * crystal.strains).sum())
+    variance = variance + length * length * (np.trace(crystal.mosaic) + strain)
     variance = variance + 4.0 * incidence.width * incidence.width
     return np.asarray(cut * np.sqrt(variance) + length * half * (1.0 + half))
 
@@ -401,6 +408,8 @@ def _covariance(
     spread: Float64Array = np.array(incidence.spread, dtype=np.float64)
     total = crystal.covariance + (k * k) * (spread[:, :, np.newaxis] * spread[:, np.newaxis]).sum(0)
     wide = incidence.width * u
+    if len(crystal.strains):
+        total = total + strain_covariance(crystal.strains, g)
     return np.asarray(total + rotated + wide[:, :, np.newaxis] * wide[:, np.newaxis, :])
 
 

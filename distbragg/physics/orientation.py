@@ -4,24 +4,56 @@ from __future__ import annotations
 
 import numpy as np
 
+from distbragg.matrices import inverse3, matmul3
 from distbragg.models.crystal import Crystal
 from distbragg.models.vectors import Float64Array, components, rotate_about
 from distbragg.physics.arrays import Array, Triple, constant, module_of
+from distbragg.physics.strain import edge_changes
 
 
 def domain_vectors(crystal: Crystal) -> Float64Array:
     """Return a, b, c = U_mosaic · R_spindle(φ) · (a₀, b₀, c₀) of every step and domain, Å.
 
-    The shape is (phi steps × domains, 9), components of a, then b, then c; φ outermost.
+    The shape is (phi steps × domains, 9), components of a, then b, then c; φ outermost. Where cells
+    have a spread, a₀, b₀, c₀ are the domain's own (`strain`).
     """
-    rows = turned_rows(crystal, crystal.real_space, crystal.mosaic_rotations)
-    return np.asarray(rows.reshape(-1, 9))
+    return np.asarray(domain_cells(crystal).reshape(-1, 9))
 
 
-def domain_rotations(crystal: Crystal) -> Float64Array:
-    """Return U_mosaic · R_spindle(φ) of every step and domain, (phi steps, domains, 3, 3)."""
-    rows = turned_rows(crystal, np.eye(3), crystal.mosaic_rotations)
-    return np.asarray(rows.swapaxes(-1, -2))
+def domain_cells(crystal: Crystal) -> Float64Array:
+    """Return a, b, c of every step and domain, (phi steps, domains, 3, 3), rows, Å."""
+    changes = None
+    if crystal.cell_roots is not None:
+        changes = edge_changes(crystal.real_space, crystal.cell_roots)
+    rows = turned_cells(crystal, crystal.real_space, crystal.mosaic_rotations, changes)
+    return np.asarray(rows)
+
+
+def turned_cells(crystal: Crystal, real: Array, rotations: Array, changes: Array | None) -> Array:
+    """Return `domain_cells` of rows a₀, b₀, c₀ and `edge_changes`, of numpy or of torch."""
+    if changes is None or crystal.cell_deviates is None:
+        return turned_rows(crystal, real, rotations)
+    # Edges are linear in the deviates, and so is a turn: both are turned, and added.
+    module = module_of(real)
+    every = module.concatenate([real[None], changes]).reshape(-1, 3)
+    turned = turned_rows(crystal, every, rotations)
+    turned = turned.reshape(*turned.shape[:2], len(changes) + 1, 3, 3)
+    cells = turned[:, :, 0]
+    for place, column in enumerate(crystal.cell_deviates.T):
+        weight = column if module is np else module.from_numpy(np.array(column)).to(real.device)
+        cells = cells + weight[None, :, None, None] * turned[:, :, place + 1]
+    return cells
+
+
+def domain_turns(crystal: Crystal) -> Float64Array:
+    """Return what takes a lattice point of the crystal at rest to that of every step and domain.
+
+    (phi steps, domains, 3, 3): U_mosaic · R_spindle(φ), with the strain of a cell of its own.
+    """
+    if crystal.cell_deviates is None:
+        rows = turned_rows(crystal, np.eye(3), crystal.mosaic_rotations)
+        return np.asarray(rows.swapaxes(-1, -2))
+    return matmul3(inverse3(domain_cells(crystal)), np.asarray(crystal.real_space))
 
 
 def turned_rows(crystal: Crystal, rows: Array, rotations: Array) -> Array:

@@ -11,8 +11,10 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.matrices import apply3, dot3, matmul3, norm3, transposed
+from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray, components, rotation_about
+from distbragg.physics.strain import crystal_strains
 from distbragg.predict.section import Section
 
 _FRINGES: Final = 8.0
@@ -34,7 +36,7 @@ class Span:
     wave_number: float  # 1/Å, middle of the range of 1/λ
     wave_numbers: float  # half of that range
     divergence: float  # rad, largest angle from the mean beam
-    mosaic: float  # rad, largest angle of a domain
+    mosaic: float  # rad, largest angle of a domain, and by what share lattice points are strained
     turn: float  # rad, half of the rotation
     reciprocal: Float64Array  # (3, 3), 1/Å: rows a*, b*, c* at the middle of the rotation
 
@@ -56,10 +58,18 @@ def span(experiment: Experiment) -> Span:
         wave_number=0.5 * (low + high),
         wave_numbers=0.5 * (high - low),
         divergence=float(np.arccos(cosines).max()),
-        mosaic=float(angles.max()),
+        mosaic=float(angles.max()) + _strain(crystal),
         turn=min(0.5 * (last - first), math.pi),
         reciprocal=matmul3(crystal.reciprocal, transposed(middle)),
     )
+
+
+def _strain(crystal: Crystal) -> float:
+    """Return by what share of |g| the cells of domains move a lattice point, at most."""
+    if crystal.cell_deviates is None:
+        return 0.0
+    sizes = np.sqrt((crystal_strains(crystal) ** 2).sum(axis=(1, 2)))
+    return float((np.abs(crystal.cell_deviates) * sizes).sum(axis=1).max())
 
 
 def candidates(experiment: Experiment, section: Section) -> tuple[IntArray, Float64Array]:

@@ -22,7 +22,7 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray, components
 from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
 from distbragg.physics.arrays import Triple
-from distbragg.physics.closed_form import Incidence, Relps, mean_transform
+from distbragg.physics.closed_form import Incidence, mean_transform
 from distbragg.physics.closed_rotation import seen_in_rotation
 from distbragg.physics.factors import (
     capture_fraction,
@@ -36,7 +36,6 @@ from distbragg.physics.near_sphere import (
     gaussian_crystal,
     incidence_of,
     near_sphere,
-    symmetric,
 )
 from distbragg.physics.places import Places
 from distbragg.predict.candidates import largest_stol, span
@@ -239,8 +238,7 @@ def _seen(
     crystal: GaussianCrystal, incidence: Incidence, relp: Float64Array, ray: Triple
 ) -> tuple[Float64Array, Float64Array]:
     """Return the mean transform of lattice points (n, 3) along rays (n, m), and the mean angle."""
-    place = components_of(relp[:, np.newaxis])
-    relps = Relps(place, symmetric(crystal.covariance), symmetric(crystal.mosaic))
+    relps = replace(crystal.relps(relp), place=components_of(relp[:, np.newaxis]))
     if not crystal.rotates:
         mean = mean_transform(relps, incidence, ray)
         return mean, np.zeros_like(mean)

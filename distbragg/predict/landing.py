@@ -67,7 +67,7 @@ def meet(
     Pixels along slow and fast, and the distance from the crystal, m: negative, or none, where a
     ray goes away from the plane.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         length = (float((panel.origin * panel.normal).sum()) + depth) / dot3(
             direction, panel.normal
         )

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from distbragg.matrices import apply3, dot3, norm3
+from distbragg.matrices import apply3, dot3, matmul3, norm3, transposed
 from distbragg.models.beam import Beam
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray, components
@@ -29,7 +29,7 @@ from distbragg.physics.factors import (
     polarization_frame,
     scattered_fluence,
 )
-from distbragg.physics.orientation import domain_rotations
+from distbragg.physics.orientation import domain_turns
 from distbragg.predict.candidates import candidates, indexed
 from distbragg.predict.energies import Energies
 from distbragg.predict.landing import land
@@ -63,8 +63,10 @@ class _Block:
     sources: slice  # of which they are, each as often as there are domains
     weight: Float64Array  # (samples,), Å²: of the source times λ²
     phi: Float64Array  # (samples,), rad
-    turn: Float64Array  # (samples, 3, 3), from the crystal at rest: spindle, then mosaic domain
+    turn: Float64Array
+    """(samples, 3, 3), from the crystal at rest: strain, spindle, then mosaic domain."""
     seen: Float64Array  # (samples, 3), 1/Å: wave vector as the crystal at rest would see it
+    metric: Float64Array | None  # (samples, 3, 3), TᵀT of the turns; None where it is 1
 
 
 def _blocks(experiment: Experiment) -> Iterator[_Block]:
@@ -72,7 +74,8 @@ def _blocks(experiment: Experiment) -> Iterator[_Block]:
     sources, crystal = experiment.beam.sources, experiment.crystal
     domains = int(crystal.mosaic_rotations.shape[0])
     step = max(1, _SAMPLES // domains)
-    for phi, turns in zip(crystal.phi.tolist(), domain_rotations(crystal), strict=True):
+    alike = crystal.cell_deviates is None
+    for phi, turns in zip(crystal.phi.tolist(), domain_turns(crystal), strict=True):
         for start in range(0, sources.count, step):
             chosen = slice(start, min(start + step, sources.count))
             count = chosen.stop - start
@@ -88,6 +91,7 @@ def _blocks(experiment: Experiment) -> Iterator[_Block]:
                 phi=np.full(wave_number.shape, phi),
                 turn=turn,
                 seen=(turn * beam[:, :, np.newaxis]).sum(axis=1),
+                metric=None if alike else matmul3(transposed(turn), turn),
             )
 
 
@@ -121,9 +125,17 @@ def _distances(block: _Block, point: Float64Array) -> Float64Array:
 
     |k + R p|² is k² + p² + 2 (Rᵀ k)·p: nothing is rotated.
     """
-    square = dot3(point, point)[:, np.newaxis] + block.wave_number**2
+    square = _squares(block, point) + block.wave_number**2
     cross = dot3(point[:, np.newaxis, :], block.seen[np.newaxis, :, :])
     return np.asarray(np.sqrt(np.maximum(square + 2.0 * cross, 0.0)) - block.wave_number)
+
+
+def _squares(block: _Block, point: Float64Array) -> Float64Array:
+    """|R p|² of every reflection in every sample, (n, samples), or (n, 1) where it is |p|²."""
+    if block.metric is None:
+        return dot3(point, point)[:, np.newaxis]
+    outer = (point[:, :, np.newaxis] * point[:, np.newaxis, :]).reshape(-1, 9)
+    return np.asarray(np.einsum("nc,sc->ns", outer, block.metric.reshape(-1, 9)))
 
 
 def _find_nearest(experiment: Experiment, point: Float64Array) -> _Nearest:

@@ -59,6 +59,12 @@ def named_group(name: str, cell: gemmi.UnitCell | None = None) -> gemmi.SpaceGro
     return of_hall if isinstance(of_hall, gemmi.SpaceGroup) else None
 
 
+def crystal_system(name: str) -> str | None:
+    """Return the crystal system of a space group by its name or number; None of an unknown one."""
+    found = named_group(name)
+    return None if found is None else str(found.crystal_system_str())
+
+
 def _spellings(text: str) -> list[str]:
     """Ways to write a symbol, as it stands first: P2(1)/c, P 2_1/c, R -3 m HR, F d -3 m Z."""
     plain = re.sub(r"\((\d)\)", r"\1", text).replace("_", "")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from distbragg.matrices import covariance_root3
+from distbragg.matrices import covariance_root
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
     FilePath,
@@ -23,6 +23,7 @@ from distbragg.spec.base import (
     refusal,
 )
 from distbragg.spec.block import CellCounts
+from distbragg.spec.cell_spread import CellSpreadSpec
 from distbragg.spec.diffuse import DiffuseSpec
 from distbragg.spec.lattices import MOST_LATTICES, DrawnLatticesSpec
 
@@ -120,7 +121,7 @@ def _check_covariance(rows: Covariance) -> Covariance:
     if float(np.abs(matrix - even).max()) > _ROUNDED * float(np.abs(matrix).max()):
         raise refusal("the covariance is not symmetric", remedy="rows and columns are x, y, z")
     try:
-        covariance_root3(even)
+        covariance_root(even)
     except ValueError:
         problem = "no distribution has this covariance: it is not positive semi-definite"
         remedy = "variances, in deg², are on the diagonal"
@@ -279,6 +280,7 @@ class CrystalSpec(OrientedSpec):
     lattices: tuple[LatticeSpec, ...] | None = Field(default=None, max_length=MOST_LATTICES)
     drawn_lattices: DrawnLatticesSpec | None = None
     present: bool = True
+    cell_spread: CellSpreadSpec = CellSpreadSpec()
 
     @model_validator(mode="after")
     def _check_crystal(self) -> Self:

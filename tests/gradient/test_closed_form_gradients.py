@@ -26,6 +26,7 @@ LABORATORY = {
     "crystal": {"mosaic": {**NORMAL, "spread_deg": [0.5, 0.2, 0.3], "axes": "laboratory"}},
     "goniometer": {"phi_deg": 30.0},
 }
+SPREAD = {"crystal": {"cell_spread": {"lengths_percent": 0.5, "angles_deg": 0.2}}}
 MATRIX = {"crystal": {"cells": [12, 11, 10, 2, -1, 1.5]}}
 LATTICES = {
     "crystal": {
@@ -95,6 +96,8 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
         MATRIX,
         LABORATORY,
         LATTICES,
+        SPREAD,
+        SPREAD | TURN,
         {"sampling": {"oversample": 2}},
         {"detector": {"sensor": SENSOR}},
         # By points: over an area the kernel follows the plane that touches the surface.
@@ -102,7 +105,7 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
     ],
     ids=[
         *("still", "uneven", "turn", "parts", "beam", "lines", "star", "matrix"),
-        *("laboratory", "lattices", "oversample", "layers", "curved"),
+        *("laboratory", "lattices", "spread", "spread-turn", "oversample", "layers", "curved"),
     ],
 )
 def test_equals_the_kernel(changes: dict[str, Any]) -> None:
@@ -131,6 +134,10 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         ("cells", {}),
         ("cells", {"crystal": {"shape": "gauss_star"}}),
         ("cells", MATRIX),
+        ("cell_spread", SPREAD),
+        # As wide as the polynomials of a turning spot follow to the last digits.
+        ("cell_spread", {"crystal": {"cell_spread": {"lengths_percent": 0.2}}, **TURN}),
+        ("cell", SPREAD),
         ("cell", MATRIX),
         ("other_cell", LATTICES),
         ("other_misset_deg", LATTICES),

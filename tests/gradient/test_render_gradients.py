@@ -73,7 +73,7 @@ def check(function: Function, values: list[torch.Tensor]) -> None:
 def test_the_list_of_parameters_is_complete():
     closed = {"mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad"}
     diffuse = {"diffuse_gamma_angstrom", "diffuse_sigma_angstrom"}
-    others = {"other_cell", "other_misset_deg", "other_scale"}
+    others = {"other_cell", "other_misset_deg", "other_scale", "cell_spread"}
     of_amplitudes = {"amplitude_electrons", "delta_b_angstrom2"}
     of_amplitudes |= {"f_prime_electrons", "f_double_prime_electrons"}
     assert set(NAMES) | closed | diffuse | others | of_amplitudes == set(
@@ -90,6 +90,18 @@ def test_gradient_of_each_parameter(name, shape, interpolate):
     gradient = torch.autograd.grad(image(*values).sum(), values[0])[0]
     assert (gradient.abs() > 0.0).any()
     check(image, values)
+
+
+@pytest.mark.parametrize("name", ["cell_spread", "cell", "misset_deg"])
+def test_gradient_of_a_spread_of_cells(name):
+    experiment = make_experiment(shape="gauss", **EVERYTHING)
+    generator = np.random.default_rng(1)
+    crystal = replace(
+        experiment.crystal,
+        cell_roots=frozen_float64(generator.normal(size=(2, 6)) * 0.01),
+        cell_deviates=frozen_float64(generator.normal(size=(EVERYTHING["domains"], 2))),
+    )
+    check(*image_of(replace(experiment, crystal=crystal), (name,)))
 
 
 @pytest.mark.parametrize("shape", ["round", "gauss"])

@@ -8,7 +8,7 @@ import pytest
 from distbragg.matrices import (
     apply3,
     cholesky3,
-    covariance_root3,
+    covariance_root,
     determinant3,
     dot3,
     inverse3,
@@ -69,7 +69,7 @@ def test_a_covariance_of_any_rank_is_the_square_of_its_root(rank) -> None:
     for seed in range(200):
         half = np.random.default_rng(seed).normal(size=(3, rank))
         covariance = half @ half.T
-        root = covariance_root3(covariance)
+        root = covariance_root(covariance)
         assert not np.triu(root, 1).any()
         np.testing.assert_allclose(matmul3(root, transposed(root)), covariance, atol=1e-9)
 
@@ -80,7 +80,7 @@ def test_a_covariance_with_a_negative_direction_has_no_root() -> None:
         turn, _ = np.linalg.qr(half)
         for negative in (-1.0, -1e-3):
             with pytest.raises(ValueError, match="not positive semi-definite"):
-                covariance_root3(turn @ np.diag([1.0, 0.5, negative]) @ turn.T)
+                covariance_root(turn @ np.diag([1.0, 0.5, negative]) @ turn.T)
 
 
 def test_singular_values_are_the_librarys_even_far_apart() -> None:

@@ -341,6 +341,8 @@ class Call:
         self._fixed("spindle", crystal.spindle.axis)
         self._fixed("rotation", (crystal.spindle.start, crystal.spindle.stop))
         block.parts = crystal.part_count
+        block.strains = len(crystal.strains)
+        block.strain[: crystal.strains.size] = crystal.strains.ravel().tolist()
 
     def _limits(self, prepared: PreparedCrystal, panel: Panel, scale: float) -> tuple[float, float]:
         """Return the reach of a spot and the bound below which steps are left out, or 0 and 0."""

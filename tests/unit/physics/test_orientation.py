@@ -12,7 +12,7 @@ import torch
 from distbragg.models.crystal import Crystal
 from distbragg.models.vectors import frozen_float64, rotation_about
 from distbragg.physics.orientation import (
-    domain_rotations,
+    domain_turns,
     domain_vectors,
     miller_indices,
     nearest_indices,
@@ -47,7 +47,7 @@ def test_spindle_first_then_domain_by_hand() -> None:
 
 def test_rotations_turn_the_vectors_at_rest() -> None:
     chosen = make_experiment(domains=4, phi=(0.0, 0.3, -1.2)).crystal
-    turned = np.einsum("pdij,vj->pdvi", domain_rotations(chosen), chosen.real_space)
+    turned = np.einsum("pdij,vj->pdvi", domain_turns(chosen), chosen.real_space)
     np.testing.assert_allclose(
         turned.reshape(-1, 9), domain_vectors(chosen), rtol=1e-13, atol=1e-13
     )

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -67,7 +68,7 @@ class Spots {
   double weight() const { return spectrum_->weight; }
 
   std::size_t bytes() const {
-    return spots_.size() * sizeof(Spot) + pieces_.bytes() + table_.size() * sizeof(float);
+    return spots_.size() * sizeof(Spot) + growing_.size() * sizeof(Growing) + pieces_.bytes() + table_.size() * sizeof(float);
   }
 
  private:
@@ -90,7 +91,8 @@ class Spots {
       Rectangle box;
       if (!projection_.project(place, spot, box)) continue;
       spot.height = height * share * (weighted() ? weight() : 1.0);
-      spot.relp = Relp(place.relp, part.covariance, part.mosaic);
+      Growing* growing = part.strains.count > 0 ? &growing_.emplace_back() : nullptr;
+      spot.relp = Relp(place.relp, part.covariance, part.mosaic, part.strains, growing);
       spot.kind = Kind::kDirect;
       if (p_.double_precision == 0) {
         if (!fitter.fit(spot, part.spindle, table_)) continue;
@@ -220,6 +222,7 @@ class Spots {
   const std::unique_ptr<const Spectrum> spectrum_;  // none: one source, as it is
   const SpotBrush brush_;
   std::vector<Spot> spots_;
+  std::deque<Growing> growing_;  // of a spread of cells, spot by spot; they stay where they are
   std::vector<float> table_;  // sums over the lines, spot by spot
   Pieces pieces_;
 };

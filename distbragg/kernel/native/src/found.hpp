@@ -29,6 +29,11 @@ class Wanted {
                               crystal.shortest, in.wavenumber, in.width, in.low, in.high}) {
       add(part);
     }
+    for (int n = 0; n < crystal.strains.count; ++n) {
+      for (const Vector& row : crystal.strains.rows[n]) {
+        for (const double part : {row.x, row.y, row.z}) add(part);
+      }
+    }
   }
 
   bool operator==(const Wanted& other) const { return numbers_ == other.numbers_; }
@@ -36,7 +41,7 @@ class Wanted {
  private:
   void add(double number) { numbers_[count_++] = number; }
 
-  std::array<double, 41> numbers_ = {};
+  std::array<double, 41 + 9 * Strains::kMost> numbers_ = {};
   std::size_t count_ = 0;
 };
 

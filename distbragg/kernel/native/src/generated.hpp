@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "02b664836cd16b5b";
+constexpr const char* kTableId = "6c461473941d5898";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -83,6 +83,8 @@ struct Parameters {
   double bandwidth;  // standard deviation of the wavenumber, of its mean
   double spindle[3];
   double rotation[2];  // rad, from the middle
+  std::int64_t strains;  // of a spread of cells, at most 6; 0: all cells are alike
+  double strain[54];  // T of each by rows, see physics/strain.py
   std::int64_t parts;  // of the rotation, each of which has its own spots
   std::int64_t others;  // further lattices, of which the crystal alone is read
   const Parameters* other;  // (others,)

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <cmath>
+#include <type_traits>
 
 #include "geometry.hpp"
 #include "relp.hpp"
 
 namespace distbragg::closed {
 
-template <bool kDivergent, bool kSpectrum, bool kRotates>
+template <int kDivergent, bool kSpectrum, bool kRotates>
 struct Mean {
   static constexpr bool rotates = kRotates;
 
@@ -124,17 +125,19 @@ struct Mean {
   }
 };
 
-// Calls work(Mean<divergent, spectrum, rotates>()) for a source.
+// Calls work(Mean<held, spectrum, rotates>()) for a source; what has a spread of cells is taken for
+// divergent as well.
 template <class Work>
-void choose_mean(const Incidence& in, bool rotates, Work work) {
-  const bool d = in.divergent, s = in.width > 0.0;
-  if (rotates) {
-    if (d) s ? work(Mean<true, true, true>()) : work(Mean<true, false, true>());
-    else s ? work(Mean<false, true, true>()) : work(Mean<false, false, true>());
-  } else {
-    if (d) s ? work(Mean<true, true, false>()) : work(Mean<true, false, false>());
-    else s ? work(Mean<false, true, false>()) : work(Mean<false, false, false>());
-  }
+void choose_mean(const Incidence& in, bool cells, bool rotates, Work work) {
+  const bool s = in.width > 0.0;
+  const auto with = [&](auto held) {
+    constexpr int kHeld = decltype(held)::value;
+    if (rotates) s ? work(Mean<kHeld, true, true>()) : work(Mean<kHeld, false, true>());
+    else s ? work(Mean<kHeld, true, false>()) : work(Mean<kHeld, false, false>());
+  };
+  if (cells) with(std::integral_constant<int, kCells>());
+  else if (in.divergent) with(std::integral_constant<int, kDivergence>());
+  else with(std::integral_constant<int, kParallel>());
 }
 
 }  // namespace distbragg::closed

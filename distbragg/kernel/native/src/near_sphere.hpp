@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "relp.hpp"
+#include "strain.hpp"
 
 namespace distbragg::closed {
 
@@ -21,13 +22,14 @@ struct Crystal {
   Spindle spindle;
   double cut;       // standard deviations
   double shortest;  // Å, spacing; 0: no limit
+  Strains strains;  // of a spread of cells
 
   // Part number `part` of the rotation, whose parts are as long as one another.
   Crystal(const Parameters& p, std::int64_t part)
       : a(load(p.reciprocal)), b(load(p.reciprocal + 3)), c(load(p.reciprocal + 6)),
         covariance(symmetric(p.relp_covariance)), mosaic(symmetric(p.mosaic_covariance)),
         spindle{load(p.spindle), p.rotation[0], p.rotation[1]}, cut(p.cut),
-        shortest(p.shortest_spacing) {
+        shortest(p.shortest_spacing), strains(p) {
     if (p.parts <= 1) return;
     const double width = (p.rotation[1] - p.rotation[0]) / static_cast<double>(p.parts);
     const double middle = madd(static_cast<double>(part) + 0.5, width, p.rotation[0]);
@@ -40,6 +42,7 @@ struct Crystal {
     const Vector z = turn({0.0, 0.0, 1.0}, spindle.axis, -sine, cosine);
     covariance = within(covariance, x, y, z);
     mosaic = within(mosaic, x, y, z);
+    strains.turn(x, y, z);
   }
 
   bool rotates() const { return spindle.stop > spindle.start; }
@@ -69,7 +72,8 @@ class NearSphere {
     const double half = 0.5 * (crystal.spindle.stop - crystal.spindle.start);
     const double bent = farthest_ * half * (1.0 + half);
     const double variance = trace(crystal.covariance) + k * k * trace(spread_) +
-                            farthest_ * farthest_ * trace(crystal.mosaic) +
+                            farthest_ * farthest_ *
+                                (trace(crystal.mosaic) + crystal.strains.square()) +
                             4.0 * in.width * in.width;
     thickness_ = crystal.cut * std::sqrt(variance) + bent + 2.0 * std::max(in.high, -in.low);
   }
@@ -164,6 +168,7 @@ class NearSphere {
     const Vector u = ray - in_.direction, lever = across(g, ray);
     const double k = in_.wavenumber, radial = in_.width * dot(u, ray);
     const double along = between(crystal_.covariance, ray, ray) +
+                         crystal_.strains.variance(g, ray) +
                          between(crystal_.mosaic, lever, lever) +
                          k * k * between(spread_, ray, ray) + radial * radial;
     const Vector speed = crystal_.rotates() ? across(crystal_.spindle.axis, g) : -1.0 * u;
@@ -251,7 +256,9 @@ class NearSphere {
                  c2 = across(g, {r0.z, r1.z, r2.z});
     const Symmetric rotated = {c0.x, c1.x, c2.x, c1.y, c2.y, c2.z};
     const double k = in_.wavenumber;
-    return crystal_.covariance + rotated + scaled(spread_, k, k) + outer(in_.width * u);
+    const Symmetric total =
+        crystal_.covariance + rotated + scaled(spread_, k, k) + outer(in_.width * u);
+    return crystal_.strains.count == 0 ? total : total + crystal_.strains.covariance(g);
   }
 
   template <class Found>

@@ -121,6 +121,14 @@ inline void tangents(const Vector& forward, Vector& first, Vector& second) {
   second = across(forward, first);
 }
 
+// How a spread of cells makes the crystal's covariance grow with q along each axis.
+struct Growing {
+  Symmetric along[3];
+};
+
+// What the mean transform holds beside mosaicity: no divergence, or one, and a spread of cells too.
+enum Held : int { kParallel, kDivergence, kCells };
+
 // A reciprocal lattice point, in the frame (ĝ, t₁, t₂); see `_Frame` of the model.
 struct Relp {
   Vector forward, first, second;
@@ -128,23 +136,36 @@ struct Relp {
   Symmetric crystal, rotated, turned;
   Vector twist;
   double curved;  // 1, or 0 where flat coordinates are the better ones
+  const Growing* growing = nullptr;  // held by who made it; none where all cells are alike
 
   Relp() = default;
-  Relp(Vector place, const Symmetric& covariance, const Symmetric& mosaic) {
+  // `strains` have a spread of cells, whose `growing` is written; none where there is no spread.
+  template <class Strains>
+  Relp(Vector place, const Symmetric& covariance, const Symmetric& mosaic, const Strains& strains,
+       Growing* grown) {
     constexpr double kNoLength = 1e-12, kFlat = 1e-5;
     if (dot(place, place) == 0.0) place.x = kNoLength;
     forward = unit(place);
     length = std::sqrt(dot(place, place));
     tangents(forward, first, second);
-    const Symmetric c = within(covariance, forward, first, second);
+    Symmetric c = within(covariance, forward, first, second);
+    volume = determinant(c);
+    double whole = volume;
+    if (grown != nullptr) {
+      const Vector axes[3] = {forward, first, second};
+      Symmetric spread;
+      strains.grow(axes, length, spread, *grown);
+      c = c + spread;
+      whole = determinant(c);
+      growing = grown;
+    }
     const Symmetric m = within(mosaic, forward, first, second);
     turned = turning_first(c);
     const Symmetric twice = turning_first(turned);
     const double square = length * length, half = 0.5 * m.xx;
     crystal = c + Symmetric{twice.xx * half, twice.xy * half, twice.xz * half,
                             twice.yy * half, twice.yz * half, twice.zz * half};
-    volume = determinant(c);
-    const double thin = std::sqrt(volume) * 2.0 / (c.xx + c.yy + c.zz);
+    const double thin = std::sqrt(whole) * 2.0 / (c.xx + c.yy + c.zz);
     curved = (m.xx + m.yy + m.zz) * length > 2.0 * kFlat * thin ? 1.0 : 0.0;
     rotated = {0.0, 0.0, 0.0, square * m.zz, -square * m.yz, square * m.yy};
     twist = {0.0, length * m.xz, -length * m.xy};
@@ -224,13 +245,30 @@ DISTBRAGG_INLINE double twisted_term(const Relp& relp, const Vector& y, const Sy
                 (y.z * turn_pull.y - y.y * turn_pull.z) - (pull.z * turn.y - pull.y * turn.z));
 }
 
+DISTBRAGG_INLINE double grown_term(const Growing& growing, const Symmetric& crystal,
+                                   const Vector& y, const Symmetric& inverse) {
+  const Vector f = times(crystal, y);
+  const Vector row0 = {crystal.xx, crystal.xy, crystal.xz};
+  const Vector row1 = {crystal.xy, crystal.yy, crystal.yz};
+  const Vector row2 = {crystal.xz, crystal.yz, crystal.zz};
+  const Symmetric &a = growing.along[0], &b = growing.along[1], &c = growing.along[2];
+  const Vector pull0 = times(a, y), pull1 = times(b, y), pull2 = times(c, y);
+  const double even0 = dot(y, pull0) - trace_with(a, inverse);
+  const double even1 = dot(y, pull1) - trace_with(b, inverse);
+  const double even2 = dot(y, pull2) - trace_with(c, inverse);
+  return 0.5 * (f.x * even0 + f.y * even1 + f.z * even2) +
+         (pull0.x - dot(pull0, times(inverse, row0))) +
+         (pull1.y - dot(pull1, times(inverse, row1))) +
+         (pull2.z - dot(pull2, times(inverse, row2)));
+}
+
 // ln of the mean over mosaicity and divergence for one wavenumber.
-template <bool kDivergent>
+template <int kDivergent>
 DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k) {
   constexpr double kMostBend = 0.2;
   const double length = relp.length, scale = scale_of(relp, sight, k);
   Symmetric flat = scaled(relp.crystal, 1.0, scale);
-  if constexpr (kDivergent) flat = flat + scaled(sight.spread, k, k * scale);
+  if constexpr (kDivergent > 0) flat = flat + scaled(sight.spread, k, k * scale);
   const Symmetric total = flat + relp.rotated;
   const double size = determinant(total);
   const Symmetric inv = inverse(total, size);
@@ -239,7 +277,7 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
       flat.yy - between(inv, flat1, flat1) + (flat.zz - between(inv, flat2, flat2));
   const double square = k * k, bent = relp.curved / (2.0 * length * scale);
   double unsure = 0.0;
-  if constexpr (kDivergent) {
+  if constexpr (kDivergent > 0) {
     const Symmetric& s = sight.spread;
     const Vector r0 = {s.xx, s.xy * scale, s.xz * scale}, r1 = {s.xy, s.yy * scale, s.yz * scale};
     const Vector r2 = {s.xz, s.yz * scale, s.zz * scale};
@@ -254,7 +292,7 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
     const double one = dot(flat1, y), two = dot(flat2, y);
     const double sagitta = (madd(one, one, two * two) + loose) * bent;
     d.x = seen.x - sagitta;
-    if constexpr (kDivergent) {
+    if constexpr (kDivergent > 0) {
       const Vector mean = times(sight.spread, {y.x, y.y * scale, y.z * scale});
       const double lost = 0.5 * k * madd(square, dot(mean, mean), unsure);
       d.x = madd(lost, sight.forward.x, d.x);
@@ -264,7 +302,7 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
   }
   const Vector y = times(inv, d);
   double bend = turned_term(relp.twist, relp.turned, y, inv) + twisted_term(relp, y, inv);
-  if constexpr (kDivergent) {
+  if constexpr (kDivergent > 0) {
     const double per = 1.0 / length;
     const Symmetric& r = relp.rotated;
     const Vector about1 = {r.xz * per, r.yz * per, r.zz * per};
@@ -276,6 +314,11 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
   bend -= madd(dot(flat1, y), dot(along, flat1), dot(flat2, y) * dot(along, flat2)) / length;
   const double steep = dot(y, d), most = kMostBend * (1.0 + steep) * relp.curved;
   bend = bend < -most ? -most : (bend > most ? most : bend);
+  if constexpr (kDivergent == kCells) {
+    const double grown = grown_term(*relp.growing, scaled(relp.crystal, 1.0, scale), y, inv);
+    const double limit = kMostBend * (1.0 + steep);
+    bend += grown < -limit ? -limit : (grown > limit ? limit : grown);
+  }
   const double fourth = (scale * scale) * (scale * scale);
   return madd(0.5, log_poly(relp.volume * fourth / size), madd(-0.5, steep, bend));
 }
@@ -309,7 +352,7 @@ DISTBRAGG_INLINE Falling falling_of(const Relp& relp, const Sight& sight, double
 }
 
 // ln of the mean over a normal spectrum too.
-template <bool kDivergent>
+template <int kDivergent>
 DISTBRAGG_INLINE double log_over_spectrum(const Relp& relp, const Sight& sight, double k,
                                           double width) {
   const Falling seen = falling_of(relp, sight, k);
@@ -351,7 +394,7 @@ DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, 
   return {0.5 * (from + to), smaller(half, 0.3 * k), stiff};
 }
 
-template <bool kDivergent, bool kSpectrum>
+template <int kDivergent, bool kSpectrum>
 DISTBRAGG_INLINE double log_of(const Relp& relp, const Sight& sight, double k, double width) {
   if constexpr (kSpectrum) {
     return log_over_spectrum<kDivergent>(relp, sight, k, width);
@@ -375,19 +418,19 @@ struct Passage {
   double here, pull, stiff, start, stop;
 };
 
-template <bool kDivergent>
+template <int kDivergent>
 DISTBRAGG_INLINE Sight seen_from(const Relp& relp, const Incidence& in, const Vector& axis,
                                  double angle, const Vector& ray) {
   double sine, cosine;
   sine_cosine(-angle, sine, cosine);
   const Vector none = {0.0, 0.0, 0.0};
   return sight_of(relp, turn(in.direction, axis, sine, cosine),
-                  kDivergent ? turn(in.one, axis, sine, cosine) : none,
-                  kDivergent ? turn(in.two, axis, sine, cosine) : none,
+                  kDivergent > 0 ? turn(in.one, axis, sine, cosine) : none,
+                  kDivergent > 0 ? turn(in.two, axis, sine, cosine) : none,
                   turn(ray, axis, sine, cosine));
 }
 
-template <bool kDivergent, bool kSpectrum>
+template <int kDivergent, bool kSpectrum>
 DISTBRAGG_INLINE Passage passage_of(const Relp& relp, const Incidence& in, const Spindle& spindle,
                                     const Vector& ray) {
   constexpr double kStill = 1e-6;

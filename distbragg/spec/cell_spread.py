@@ -1,0 +1,85 @@
+"""How much the unit cells of a crystal's mosaic domains differ."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+import numpy as np
+from pydantic import AfterValidator, Field, model_validator
+
+from distbragg.matrices import covariance_root
+from distbragg.spec.base import Finite, NonNegative, SpecModel, refusal
+
+_Three = tuple[NonNegative, NonNegative, NonNegative]
+_Six = tuple[Finite, Finite, Finite, Finite, Finite, Finite]
+_Rows = tuple[_Six, _Six, _Six, _Six, _Six, _Six]
+
+System = Literal[
+    "auto",
+    "triclinic",
+    "monoclinic",
+    "orthorhombic",
+    "tetragonal",
+    "trigonal",
+    "rhombohedral",
+    "hexagonal",
+    "cubic",
+]
+
+
+def _check_covariance(rows: _Rows) -> _Rows:
+    """Refuse a matrix that is no covariance."""
+    matrix = np.array(rows)
+    if float(np.abs(matrix - matrix.T).max()) > 1e-6 * float(np.abs(matrix).max()):
+        remedy = "rows and columns are a, b, c, alpha, beta, gamma"
+        raise refusal("the covariance is not symmetric", remedy=remedy)
+    try:
+        covariance_root(0.5 * (matrix + matrix.T))
+    except ValueError:
+        problem = "no distribution has this covariance: it is not positive semi-definite"
+        raise refusal(problem, remedy="variances are on the diagonal") from None
+    return rows
+
+
+class CellSpreadSpec(SpecModel):
+    """Normal spread of the cells of mosaic domains about the crystal's; all are alike without.
+
+    Give standard deviations, or the covariance of all six numbers. They must be in keeping with
+    the crystal system: lengths that are one number by symmetry vary together, and angles that
+    symmetry fixes have no spread. `system: auto` is that of `structure_factors.space_group`, or of
+    the numbers of the cell.
+    """
+
+    lengths_percent: NonNegative | _Three | None = Field(
+        default=None,
+        description="Standard deviation of the edges, in percent of each: one number, or those "
+        "of a, b, c; 0 unless given",
+    )
+    angles_deg: NonNegative | _Three | None = Field(
+        default=None,
+        description="Standard deviation of the angles, degrees: one number for all that the "
+        "system leaves free, or those of alpha, beta, gamma; 0 unless given",
+    )
+    covariance_percent_deg: Annotated[_Rows, AfterValidator(_check_covariance)] | None = Field(
+        default=None,
+        description="In place of both: covariance of a, b, c, in percent of each, and alpha, "
+        "beta, gamma, degrees; six rows of six",
+    )
+    system: System = Field(
+        default="auto", description="Crystal system, whose equal edges and fixed angles stay so"
+    )
+
+    @model_validator(mode="after")
+    def _check_spread(self) -> Self:
+        self.keep_one("covariance_percent_deg", "lengths_percent", "angles_deg")
+        return self
+
+    @property
+    def given(self) -> bool:
+        """Whether any number is not 0."""
+        numbers: list[float] = []
+        for value in (self.lengths_percent, self.angles_deg):
+            numbers += value if isinstance(value, tuple) else (value or 0.0,)
+        for row in self.covariance_percent_deg or ():
+            numbers += row
+        return any(numbers)
