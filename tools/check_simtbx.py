@@ -31,11 +31,12 @@ if not __package__:  # run as a file, which finds only what lies beside it
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from distbragg.errors import DistbraggError
-from tools.simtbx.case import SHAPES, Case
+from tools.simtbx.case import Case
 from tools.simtbx.defects import Folder, finding_of
 from tools.simtbx.derivatives import derivative, known
 from tools.simtbx.optics import Array, Json
 from tools.simtbx.recorded import KINDS, point_spread
+from tools.simtbx.specification import SHAPES
 from tools.simtbx.statistics import SIGMAS, of_image, of_levels
 
 TOLERANCES: Final = dict.fromkeys("abcdefg", 1e-6)

@@ -227,3 +227,63 @@ def test_statistics_of_noise_are_held_to_their_formula(tmp_path):
     assert main([str(tmp_path), "--json", str(tmp_path / "out.json")]) == 1
     outcomes = json.loads((tmp_path / "out.json").read_text())["outcomes"]
     assert [outcome["verdict"] for outcome in outcomes] == ["FAIL", "absent"]
+
+
+HALO: dict[str, Any] = {
+    "gamma_A": [30.0, 50.0, 70.0],
+    "sigma_A": [0.3, 0.4, 0.5],
+    "laue_number": 5,
+    "laue_group": "P m m m",
+    "stencil": 1,
+    "only_diffuse": True,
+    "principal_axes": [0.7, -0.7, 0.0, 0.7, 0.7, 0.0, 0.0, 0.0, 1.0],
+}
+
+
+def halos_of(scene: dict[str, Any]) -> np.ndarray:
+    """Formula D2 of one amplitude: every halo has the strength of the nearest reflection's."""
+    panel, crystal = scene["panels"][0], scene["crystal"]
+    i, j = np.mgrid[: panel["n_slow"], : panel["n_fast"]][..., None] + 0.5
+    step = panel["pixel_mm"] * 1e-3
+    place = np.array(panel["origin_mm"]) * 1e-3
+    place = place + step * (j * np.array(panel["fast"]) + i * np.array(panel["slow"]))
+    length = np.linalg.norm(place, axis=-1)
+    ray, cells = place / length[..., None], np.array([crystal[f"{axis}_A"] for axis in "abc"])
+    index = (ray - [0.0, 0.0, -1.0]) @ cells.T
+    nearest, gamma = np.ceil(index - 0.5), np.array(HALO["gamma_A"])
+    principal = np.array(HALO["principal_axes"]).reshape(3, 3)
+    signs = [(1, 1, 1), (1, -1, -1), (-1, 1, -1), (-1, -1, 1)]
+    total = np.zeros(length.shape)
+    for rotation in signs:
+        project = (np.linalg.inv(cells) @ np.diag(rotation) @ principal).T
+        e = ((2 * np.pi * (nearest @ project) * HALO["sigma_A"]) ** 2).sum(axis=-1)
+        for o in np.ndindex(3, 3, 3):
+            away = (index - nearest - np.array(o) + 1.0) @ project
+            wide = 1.0 + ((2 * np.pi * away * gamma) ** 2).sum(axis=-1)
+            total += e * np.exp(-e) / wide**2
+    total *= 8 * np.pi * gamma.prod() * crystal["default_F"] ** 2 / (4 * 27)
+    omega = step**2 * 0.06 / length**3
+    scale = 7.94079248018965e-30 * scene["beam"]["fluence_photons_per_m2"]
+    return scale * total * omega * polarization(ray, np.array([0.0, 0.0, -1.0]))
+
+
+def test_halos_and_what_a_case_says_of_a_defect(tmp_path, capsys):
+    rows = (f"{h} {k} {m} 7" for h, k, m in np.ndindex(31, 31, 31))
+    moved = (" ".join(str(int(n) - 15) for n in row.split()[:3]) + " 7" for row in rows)
+    (tmp_path / "p1.hkl").write_text("\n".join(moved) + "\n", encoding="utf-8")
+    scene = copy.deepcopy(SCENE)
+    scene["panels"][0]["origin_mm"] = [9.0, 5.0, -60.0]  # 000, which has no |F|, is far
+    np.save(tmp_path / "halo.npy", halos_of(scene))
+    results = {"image": {"file": "halo.npy"}}
+    halo = {"name": "halo", "group": "f", "formula": "D1+D2", "scene": scene, "diffuse": HALO}
+    said = {"group": "f", "formula": "none", "results": {}}
+    cases = [
+        halo | {"results": results},
+        said | {"name": "gamma", "defect": "F3"},
+        said | {"name": "orientation", "defect": "F4"},
+        said | {"name": "other", "defect": "Z9"},
+    ]
+    (tmp_path / "cases.json").write_text(json.dumps({"cases": cases}), encoding="utf-8")
+    assert main([str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:-1]] == ["pass", "pass", "pass", "absent"]
