@@ -78,9 +78,8 @@ ROWS: Final = (
     Row(0.05, bandwidth=0.01),
     Row(0.05, divergence=1e-3),
     Row(0.5, 0.01, 1e-3),
-    Row(0.02, cells=0.003, log2_points=14),
-    Row(0.1, cells=0.01, log2_points=14),
-    Row(0.5, 0.005, 5e-4, cells=0.01, log2_points=14),
+    Row(0.1, cells=0.01, reflections=24),
+    Row(0.5, 0.005, 5e-4, cells=0.01, reflections=12, log2_points=15),
     Row(0.3, 0.005, 7e-4, rotation_deg=1.0, reflections=48, log2_points=12),
     Row(1.5, 0.01, 1e-3, reflections=24, log2_points=17, wider=2.0, bars=(1.5e-2, 3e-3)),
 )
