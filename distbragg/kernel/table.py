@@ -115,6 +115,9 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(INTEGER, "interpolate"),
             Fields(INTEGER, "box[3]", "without the border"),
             Fields(INTEGER, "origin[3]", "lowest h, k, l"),
+            Fields(INTEGER, "tables", "of |F|² by energy, in the place of one; 0: it is the same"),
+            Fields(REALS_IN, "by_energy", "(box + 1, tables) B, in units of the scale"),
+            Fields(REALS_IN, "coefficients", "(sources, tables) c: |F|² is Σ c B"),
             Fields(
                 REAL, "furthest", "longer q look up nothing but 0, 1/Å; infinite: none is known"
             ),

@@ -246,10 +246,10 @@ def sums_are_scaled(experiment: Experiment) -> bool:
 def is_one_sum(experiment: Experiment) -> bool:
     """Whether the native kernel makes the whole sum in one call.
 
-    All sources have one table of |F|, and there is one lattice, or several in closed form.
+    Sampled, all sources have one table of |F|, and there is one lattice.
     """
-    alone = not experiment.others or experiment.sampling.method == "closed_form"
-    return alone and experiment.reflections.spectral is None
+    alone = not experiment.others and experiment.reflections.spectral is None
+    return alone or experiment.sampling.method == "closed_form"
 
 
 def held_bytes(dtype: str) -> int:

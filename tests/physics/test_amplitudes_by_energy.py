@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
+from distbragg.models.vectors import frozen_float64
 from distbragg.physics.factors import intensity_scale
 from distbragg.plan.frame import SourceChunk, Tile
 from distbragg.predict.spots import predict_spots
@@ -80,6 +82,30 @@ def test_kernels_agree_where_every_source_has_its_own_amplitude(
     mixed = rendered(experiment, "native", "mixed")
     assert np.abs(exact - expected).max() < 1e-12 * expected.max()
     assert np.abs(mixed - expected).max() < (1e-6 if method == "sampled" else 1e-3) * expected.max()
+
+
+@pytest.mark.spec("AMP-1")
+@pytest.mark.parametrize("spread", [0.05, 0.5])
+def test_lines_that_differ_from_their_neighbours_are_each_themselves(
+    spread: float, tmp_path: Path
+) -> None:
+    """Forty lines, every other one three times as strong: no smooth function of the energy."""
+    lines = "".join(f"{7000 + 5 * n} 1\n" for n in range(40))
+    experiment = experiment_of(
+        tmp_path,
+        "closed_form",
+        crystal={"mosaic": {"distribution": "gaussian", "spread_deg": spread}},
+        beam={"spectrum": {"file": write(tmp_path, "many.txt", lines)}},
+        sampling={"oversample": "auto"},
+    )
+    spectral = experiment.reflections.spectral
+    assert spectral is not None
+    strength = np.where(np.arange(40) % 2, 3.0, 1.0)[:, np.newaxis]
+    uneven = replace(spectral, coefficients=frozen_float64(spectral.coefficients * strength))
+    experiment = replace(experiment, reflections=replace(experiment.reflections, spectral=uneven))
+    expected = rendered(experiment, "native", "float64")
+    found = rendered(experiment, "native", "mixed")
+    assert np.abs(found - expected).max() < 2e-3 * expected.max()
 
 
 @pytest.mark.spec("AMP-1")

@@ -22,6 +22,7 @@ from distbragg.kernel.native.prepare import (
     samples_per_source,
     skip_limit,
     squared_table,
+    tables_by_energy,
     uses_double,
 )
 from distbragg.kernel.table import SURFACES
@@ -235,6 +236,11 @@ class Call:
         self._fixed("origin", reflections.origin)
         block.interpolate = interpolate
         self._doubles("amplitude", reflections.amplitude)
+        spectral = reflections.spectral
+        if spectral is not None:
+            block.tables = len(spectral.tables)
+            self._point("by_energy", tables_by_energy(spectral, table.scale))
+            self._doubles("coefficients", spectral.coefficients)
 
     def _panel(self, panel: Panel, tile: Tile) -> None:
         block, sensor = self._block, panel.sensor

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from distbragg.kernel.native.bounds import StepBounds, step_bounds, unit_extent
 from distbragg.kernel.table import PAIRS
 from distbragg.matrices import cholesky3, dot3, transposed
-from distbragg.models.crystal import Crystal, Reflections
+from distbragg.models.crystal import Crystal, Reflections, Spectral
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
@@ -102,6 +102,34 @@ def _make_squared_table(reflections: Reflections, *, double: bool) -> SquaredTab
             row[...] = (plane / unit) ** 2
     # A product: its overflow is an infinity, refused with the pixels, where a power would raise.
     return SquaredTable(values, unit * unit, (largest / unit) ** 2)
+
+
+_by_energy: OrderedDict[tuple[int, float], tuple[weakref.ref[Any], Float64Array]] = OrderedDict()
+
+
+def tables_by_energy(spectral: Spectral, scale: float) -> Float64Array:
+    """Return the tables of |F|² / scale as the kernel looks them up, (nh+1, nk+1, nl+1, tables).
+
+    One border plane above each axis holds 0. Kept for the last few by identity.
+    """
+    tables = spectral.tables
+    key = (id(tables), scale)
+    with _tables_lock:
+        kept = _by_energy.get(key)
+        if kept is not None and kept[0]() is tables:
+            _by_energy.move_to_end(key)
+            return kept[1]
+    count, nh, nk, nl = tables.shape
+    values = np.zeros((nh + 1, nk + 1, nl + 1, count))
+    for number, table in enumerate(tables):
+        np.divide(table, scale, out=values[:nh, :nk, :nl, number])
+    with _tables_lock:
+        for stale in [k for k, (owner, _) in _by_energy.items() if owner() is None]:
+            del _by_energy[stale]
+        _by_energy[key] = (weakref.ref(tables), values)
+        while len(_by_energy) > _KEPT_TABLES:
+            _by_energy.popitem(last=False)
+    return values
 
 
 @dataclass(frozen=True, slots=True)

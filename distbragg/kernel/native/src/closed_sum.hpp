@@ -11,6 +11,7 @@
 
 #include "crew.hpp"
 #include "draw_spot.hpp"
+#include "energies.hpp"
 #include "fit_spot.hpp"
 #include "found.hpp"
 #include "pieces.hpp"
@@ -33,7 +34,8 @@ class Spots {
  public:
   Spots(const Parameters& p, const std::vector<Part>& parts, std::int64_t first,
         std::int64_t last)
-      : p_(p), parts_(parts), in_(incidence(p, first)), projection_(p),
+      : p_(p), parts_(parts), energies_(p, first, last), in_(incidence(p, first)),
+        projection_(p),
         spectrum_(make_spectrum(first, last)), brush_(p, projection_, in_, spectrum_.get()),
         pieces_(p) {
     for (const Part& part : parts) find(part);
@@ -55,7 +57,7 @@ class Spots {
       const int last = first < to ? lane_of(piece.stop, fast, first, to) : first;
       if (first >= last) return;
       brush_.add(spots_[static_cast<std::size_t>(piece.spot)], spindle(),
-                 table_.data(), d, first, last, sum);
+                 {table_.data(), shares_.data()}, d, first, last, sum);
     });
   }
 
@@ -68,7 +70,8 @@ class Spots {
   double weight() const { return spectrum_->weight; }
 
   std::size_t bytes() const {
-    return spots_.size() * sizeof(Spot) + growing_.size() * sizeof(Growing) + pieces_.bytes() + table_.size() * sizeof(float);
+    return spots_.size() * sizeof(Spot) + growing_.size() * sizeof(Growing) + pieces_.bytes() +
+           (table_.size() + shares_.size()) * sizeof(float);
   }
 
  private:
@@ -80,22 +83,28 @@ class Spots {
     const auto places = find_places(part, in_);
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
     for (const Place& place : *places) {
-      const double height = p_.double_precision != 0
-                                ? double_table(place)
-                                : static_cast<double>(single_table(place));
-      if (!(height > 0.0)) continue;
+      const std::size_t shares = shares_.size();
+      const double height = squared(place);
+      if (!(height > 0.0)) {
+        shares_.resize(shares);
+        continue;
+      }
       stop_if_asked(p_.stop);
       brightest = std::fmax(brightest, height / place.size);
       largest = std::fmax(largest, place.size);
       Spot spot;
       Rectangle box;
-      if (!projection_.project(place, spot, box)) continue;
+      if (!projection_.project(place, spot, box)) {
+        shares_.resize(shares);
+        continue;
+      }
+      spot.shares = static_cast<std::int64_t>(shares);
       spot.height = height * share * (weighted() ? weight() : 1.0);
       Growing* growing = part.strains.count > 0 ? &growing_.emplace_back() : nullptr;
       spot.relp = Relp(place.relp, part.covariance, part.mosaic, part.strains, growing);
       spot.kind = Kind::kDirect;
       if (p_.double_precision == 0) {
-        if (!fitter.fit(spot, part.spindle, table_)) continue;
+        if (!fitter.fit(spot, part.spindle, shares_.data() + shares, table_)) continue;
         if (spot.kind == Kind::kDirect && is_large(spot, box)) {
           box = {std::floor(box.left), std::ceil(box.right), std::floor(box.top),
                  std::ceil(box.bottom)};
@@ -150,7 +159,7 @@ class Spots {
       spot.step[1] = spot.step[2] = spot.arc = 0.0;
       spot.flat = true;
       spot.oval = false;
-      if (!fitter.fit(spot, spindle, table_)) return;
+      if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) return;
       if (spot.kind != Kind::kDirect) {
         spots_.push_back(spot);
         return;
@@ -185,10 +194,16 @@ class Spots {
     return in;
   }
 
-  double double_table(const Place& at) const {
-    return Table<double>(p_).at(at.h, at.k, at.l);
+  // |F|², or its mean over the sources, whose parts are then appended to `shares_`.
+  double squared(const Place& at) {
+    if (energies_.follow()) {
+      const double mean = energies_.mean(at, of_mean_);
+      if (weighted()) spectrum_->shares(of_mean_, shares_);
+      return mean;
+    }
+    if (p_.double_precision != 0) return Table<double>(p_).at(at.h, at.k, at.l);
+    return static_cast<double>(Table<float>(p_).at(at.h, at.k, at.l));
   }
-  float single_table(const Place& at) const { return Table<float>(p_).at(at.h, at.k, at.l); }
 
   // In mixed precision sources of one direction are taken together, where the crystal stands still.
   std::unique_ptr<const Spectrum> make_spectrum(std::int64_t first, std::int64_t last) {
@@ -217,13 +232,16 @@ class Spots {
   const std::vector<Part>& parts_;
   double left_out_ = 0.0;
   Amorphous amorphous_;
+  const Energies energies_;
   Incidence in_;
   const Projection projection_;
   const std::unique_ptr<const Spectrum> spectrum_;  // none: one source, as it is
   const SpotBrush brush_;
   std::vector<Spot> spots_;
   std::deque<Growing> growing_;  // of a spread of cells, spot by spot; they stay where they are
-  std::vector<float> table_;  // sums over the lines, spot by spot
+  std::vector<float> table_;   // sums over the lines, spot by spot
+  std::vector<float> shares_;  // of terms of |F| by energy, likewise
+  std::vector<double> of_mean_;
   Pieces pieces_;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include "geometry.hpp"
 #include "landing.hpp"
@@ -12,6 +13,12 @@
 #include "spot.hpp"
 
 namespace distbragg::closed {
+
+// What the spots of a spectrum share: sums over its lines, and what each table of |F| by energy is
+// of its mean.
+struct Sums {
+  const float *table, *shares;
+};
 
 constexpr int kPoints = 2;  // of Gauss and Legendre along each axis of a sub-pixel
 constexpr double kPoint[kPoints] = {-0.28867513459481288, 0.28867513459481288};
@@ -24,12 +31,14 @@ class SpotBrush {
       : p_(p), projection_(projection), in_(in), spectrum_(spectrum),
         per_pixel_(1.0 / p.pixel_size) {}
 
-  // Adds a spot to lanes that lie in one row. `table` holds the sums over lines.
-  void add(const Spot& spot, const Spindle& spindle, const float* table, const Directions& d,
+  // Adds a spot to lanes that lie in one row.
+  void add(const Spot& spot, const Spindle& spindle, const Sums& sums, const Directions& d,
            int from, int to, double* sum) const {
+    const float* table = sums.table;
     const Row row(p_, projection_.depth_of(d.layer), spot, d.slow[from] * per_pixel_);
     switch (spot.kind) {
-      case Kind::kDirect: return add_direct(spot, spindle, d, row, from, to, sum);
+      case Kind::kDirect:
+        return add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
       case Kind::kSmooth: return add_fitted<Kind::kSmooth>(spot, table, d, row, from, to, sum);
       case Kind::kLines: return add_fitted<Kind::kLines>(spot, table, d, row, from, to, sum);
       case Kind::kPassage: return add_fitted<Kind::kPassage>(spot, table, d, row, from, to, sum);
@@ -232,24 +241,24 @@ class SpotBrush {
   }
 
   // Evaluates the model itself.
-  void add_direct(const Spot& spot, const Spindle& spindle, const Directions& d, const Row& row,
-                  int from, int to, double* sum) const {
+  void add_direct(const Spot& spot, const Spindle& spindle, const float* shares,
+                  const Directions& d, const Row& row, int from, int to, double* sum) const {
     if (p_.integrate == 0) {
-      return add_points(spot, spindle, d.x + from, d.y + from, d.z + from, spot.height, to - from,
-                        sum + from);
+      return add_points(spot, spindle, shares, d.x + from, d.y + from, d.z + from, spot.height,
+                        to - from, sum + from);
     }
     if (!is_narrow(spot) || !spot.oval) {
-      return add_window(spot, spindle, d, all_of(spot), from, to, sum);
+      return add_window(spot, spindle, shares, d, all_of(spot), from, to, sum);
     }
     for (int lane = from; lane < to; ++lane) {
       const Window in = covered(spot, row.fast(d.fast[lane]), row.slow);
-      add_window(spot, spindle, d, in, lane, lane + 1, sum);
+      add_window(spot, spindle, shares, d, in, lane, lane + 1, sum);
     }
   }
 
   // By two points along each axis of each interval.
-  void add_window(const Spot& spot, const Spindle& spindle, const Directions& d, const Window& in,
-                  int from, int to, double* sum) const {
+  void add_window(const Spot& spot, const Spindle& spindle, const float* shares,
+                  const Directions& d, const Window& in, int from, int to, double* sum) const {
     const int fast = spot.sub.fast, slow = spot.sub.slow, count = to - from;
     const double size = p_.pixel_size / static_cast<double>(p_.oversample);
     const double share = spot.height / (4.0 * fast * slow);
@@ -267,7 +276,7 @@ class SpotBrush {
           y[lane] = ray.y * over;
           z[lane] = ray.z * over;
         }
-        add_points(spot, spindle, x, y, z, share, count, sum + from);
+        add_points(spot, spindle, shares, x, y, z, share, count, sum + from);
       }
     }
   }
@@ -276,8 +285,8 @@ class SpotBrush {
     return (point / kPoints + 0.5 + kPoint[point % kPoints]) / intervals - 0.5;
   }
 
-  void add_points(const Spot& spot, const Spindle& spindle, const double* x, const double* y,
-                  const double* z, double height, int count, double* sum) const {
+  void add_points(const Spot& spot, const Spindle& spindle, const float* shares, const double* x,
+                  const double* y, const double* z, double height, int count, double* sum) const {
     alignas(64) double square[kLanes];
     const Vector centre = spot.centre, first = spot.first, second = spot.second;
     const double bow = spot.bow;
@@ -297,20 +306,23 @@ class SpotBrush {
       if (spectrum_ == nullptr) {
         Mean::add(spot.relp, in_, spindle, x, y, z, square, height, count, sum);
       } else if constexpr (!Mean::rotates) {
-        add_lines<Mean>(spot, x, y, z, square, height, count, sum);
+        add_lines<Mean>(spot, shares, x, y, z, square, height, count, sum);
       }
     });
   }
 
   // The lines of a spectrum by the parabola of each ray's logarithm.
   template <class Mean>
-  void add_lines(const Spot& spot, const double* x, const double* y, const double* z,
-                 const double* square, double height, int count, double* sum) const {
+  void add_lines(const Spot& spot, const float* shares, const double* x, const double* y,
+                 const double* z, const double* square, double height, int count,
+                 double* sum) const {
+    std::vector<double> own;
+    const double* weights = spectrum_->weights(shares, own);
     alignas(64) double top[kLanes], at[kLanes], width[kLanes];
     Mean::crests(spot.relp, in_, x, y, z, count, top, at, width);
     for (int i = 0; i < count; ++i) {
       if (square[i] > 1.0) continue;
-      const double log = top[i] + spectrum_->log_of_sum(at[i] - spectrum_->middle, width[i]);
+      const double log = top[i] + spectrum_->log_of_sum(at[i] - spectrum_->middle, width[i], weights);
       sum[i] = madd(height, exp_poly<true>(smaller(log, 0.0)), sum[i]);
     }
   }

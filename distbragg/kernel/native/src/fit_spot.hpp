@@ -22,10 +22,11 @@ class SpotFitter {
 
   // Fits a spot over its disc: its logarithm, or what the sum over lines is made of, whose sums are
   // appended to a table. What neither holds for is evaluated at every pixel. False where the disc
-  // sees no line.
-  bool fit(Spot& spot, const Spindle& spindle, std::vector<float>& table) {
+  // sees no line. `shares` says what each table of |F| by energy is of its mean.
+  bool fit(Spot& spot, const Spindle& spindle, const float* shares, std::vector<float>& table) {
     spot.kind = Kind::kDirect;
     if (!spot.flat) return true;
+    shares_ = shares;
     const SubPixels before = spot.sub;
     aim(spot);
     const bool rotates = spindle.stop > spindle.start;
@@ -79,8 +80,9 @@ class SpotFitter {
     for (int m = 0; m < kNodes; ++m) at[m] -= spectrum_->middle;
     if (spectrum_->high - spectrum_->low <= kFewWidths * width[0]) {
       alignas(64) double log[kNodes];
+      const double* weights = spectrum_->weights(shares_, weights_);
       for (int m = 0; m < kNodes; ++m) {
-        log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m]);
+        log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m], weights);
       }
       fit_smooth(log, spot);
       if (spot.kind == Kind::kSmooth) return true;
@@ -129,7 +131,7 @@ class SpotFitter {
     const std::int64_t to = static_cast<std::int64_t>(std::ceil(high * per)) + 2;
     spot.table = static_cast<std::int64_t>(table.size());
     spot.table_end = static_cast<float>(to - from - 2);
-    if (!sums.append(from, to, middle, slope, table)) return false;
+    if (!sums.append(from, to, middle, slope, shares_, table)) return false;
     alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes];
     double most = spot.most, worst = 0.0;
     for (int m = 0; m < kNodes; ++m) {
@@ -354,6 +356,8 @@ class SpotFitter {
   const Spectrum* spectrum_;  // none: one source, as it is
   const double depth_;
   const Fit& nodes_ = Fit::get();
+  const float* shares_ = nullptr;  // of the spot that is fitted
+  std::vector<double> weights_;    // of the lines, for it
   PixelNumbers pixels_;
   Directions rays_;
 };

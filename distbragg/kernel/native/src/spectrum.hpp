@@ -29,24 +29,35 @@ class SmoothedLines {
   static constexpr double kFinest = 36.0; // entries a width: straight between them to 1e-4
   static constexpr int kMostStride = 64;
 
-  // Rows of 2^octave 2^(n/kRows), n from −1 to kRows + 1.
-  SmoothedLines(const std::vector<Line>& lines, int octave) : octave_(octave) {
+  // Rows of 2^octave 2^(n/kRows), n from −1 to kRows + 1. Where |F| follows the energy there is one
+  // for each term of it, the weight of a line being one of `by_term`, (lines, terms).
+  SmoothedLines(const std::vector<Line>& lines, const std::vector<double>& by_term, int octave)
+      : octave_(octave), terms_(by_term.size() / lines.size()) {
     const double least = std::ldexp(1.0, octave), most = 2.4 * least, step = least / kFinest;
     first_ = static_cast<std::int64_t>(
         std::floor((lines.front().at - kReach * most) / (step * kMostStride))) * kMostStride;
     const double last = (lines.back().at + kReach * most) / step;
     const std::int64_t count = static_cast<std::int64_t>(std::ceil(last)) - first_ + kMostStride;
-    std::vector<float> fine[kRows + 3];
+    std::vector<std::vector<float>> fine[kRows + 3];
     stride_ = kMostStride;
-    for (int row = 0; row < kRows + 3; ++row) {
-      fine[row] = summed(lines, least * std::exp2((row - 1.0) / kRows), step, count);
-      while (stride_ > 1 && bend(fine[row], stride_) > kMostBend) stride_ /= 2;
+    std::vector<Line> own = lines;
+    for (std::size_t m = 0; m < std::max<std::size_t>(1, terms_); ++m) {
+      for (std::size_t n = 0; n < lines.size() && terms_ > 0; ++n) {
+        own[n].weight = by_term[n * terms_ + m];
+      }
+      for (int row = 0; row < kRows + 3; ++row) {
+        fine[row].push_back(summed(own, least * std::exp2((row - 1.0) / kRows), step, count));
+        const double most_bend = m == 0 ? kMostBend : kMostBendBeside;
+        while (stride_ > 1 && bend(fine[row].back(), stride_) > most_bend) stride_ /= 2;
+      }
     }
     step_ = step * stride_;
     first_ /= stride_;
     for (int row = 0; row < kRows + 3; ++row) {
-      for (std::size_t n = 0; n < fine[row].size(); n += static_cast<std::size_t>(stride_)) {
-        rows_[row].push_back(fine[row][n]);
+      for (const std::vector<float>& table : fine[row]) {
+        for (std::size_t n = 0; n < table.size(); n += static_cast<std::size_t>(stride_)) {
+          rows_[row].push_back(table[n]);
+        }
       }
     }
   }
@@ -54,13 +65,15 @@ class SmoothedLines {
   double step() const { return step_; }
 
   // Appends the sums at entries [from, to) of the grid of whole steps to a table, the logarithm of
-  // the width being middle + slope · k. False where the width leaves the rows.
+  // the width being middle + slope · k. False where the width leaves the rows. Where there are
+  // several tables, Σ share · sum over them.
   bool append(std::int64_t from, std::int64_t to, double middle, double slope,
-              std::vector<float>& table) const {
+              const float* shares, std::vector<float>& table) const {
     const double per = kRows / 0.69314718055994530942;
     const double low = (middle + slope * step_ * static_cast<double>(from)) * per;
     const double base = low - static_cast<double>(octave_) * kRows, change = slope * step_ * per;
-    const std::int64_t entries = static_cast<std::int64_t>(rows_[0].size());
+    const std::int64_t entries = this->entries();
+    alignas(64) float mixed[4][kChunk];
     const std::size_t start = table.size();
     table.resize(start + static_cast<std::size_t>(to - from), 0.0f);
     for (std::int64_t n = from; n < to; n += kChunk) {
@@ -78,6 +91,10 @@ class SmoothedLines {
       const float *r2 = rows_[row + 2].data() + at, *r3 = rows_[row + 3].data() + at;
       const float skipped = static_cast<float>(inside - n);
       const int count = static_cast<int>(after - inside);
+      if (terms_ > 0) {
+        for (int r = 0; r < 4; ++r) mix(rows_[row + r].data() + at, shares, count, mixed[r]);
+        r0 = mixed[0], r1 = mixed[1], r2 = mixed[2], r3 = mixed[3];
+      }
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
         // Four-point Lagrange at −1, 0, 1, 2.
@@ -93,7 +110,25 @@ class SmoothedLines {
 
  private:
   static constexpr double kMostBend = 1e-4;  // of the greatest, between entries
+  static constexpr double kMostBendBeside = 1e-3;  // of terms by which |F|² changes with the energy
   static constexpr std::int64_t kChunk = 256;
+
+  std::int64_t entries() const {
+    return static_cast<std::int64_t>(rows_[0].size() / std::max<std::size_t>(1, terms_));
+  }
+
+  // Σ share · entry over the tables; of nothing below 0, where rounding is all there is.
+  void mix(const float* row, const float* shares, int count, float* sum) const {
+    std::fill(sum, sum + count, 0.0f);
+    for (std::size_t m = 0; m < terms_; ++m, row += entries()) {
+      const float share = shares[m];
+      const float* own = row;
+#pragma omp simd
+      for (int i = 0; i < count; ++i) sum[i] = madd(share, own[i], sum[i]);
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) sum[i] = sum[i] > 0.0f ? sum[i] : 0.0f;
+  }
 
   std::vector<float> summed(const std::vector<Line>& lines, double width, double step,
                             std::int64_t count) const {
@@ -124,15 +159,16 @@ class SmoothedLines {
     const std::size_t far = static_cast<std::size_t>(stride);
     for (std::size_t n = far; n + far < row.size(); ++n) {
       worst = std::max(worst, std::fabs(row[n - far] - 2.0f * row[n] + row[n + far]));
-      most = std::max(most, row[n]);
+      most = std::max(most, std::fabs(row[n]));
     }
     return most > 0.0f ? 0.125 * static_cast<double>(worst / most) : 0.0;
   }
 
   int octave_, stride_ = 1;
+  std::size_t terms_;  // of |F| by energy; 0: it is the same for all lines
   double step_ = 0.0;
   std::int64_t first_ = 0;  // entry of the grid of whole steps
-  std::vector<float> rows_[kRows + 3];
+  std::vector<float> rows_[kRows + 3];  // table by table
 };
 
 // The sources that share a direction.
@@ -148,20 +184,25 @@ class Spectrum {
     middle = 0.5 * (least + most);
     low = least - middle;
     high = most - middle;
-    for (std::int64_t s = first; s < last; ++s) {
-      lines_.push_back({1.0 / p.source_wavelength[s] - middle, p.source_weight[s] / weight});
-    }
-    std::stable_sort(lines_.begin(), lines_.end(),
-                     [](const Line& a, const Line& b) { return a.at < b.at; });
-    std::size_t count = 0;
-    for (const Line& line : lines_) {
-      if (count > 0 && lines_[count - 1].at == line.at) {
-        lines_[count - 1].weight += line.weight;
-      } else {
-        lines_[count++] = line;
+    std::vector<std::int64_t> order;
+    for (std::int64_t s = first; s < last; ++s) order.push_back(s);
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return 1.0 / p.source_wavelength[a] - middle < 1.0 / p.source_wavelength[b] - middle;
+    });
+    const std::size_t tables = static_cast<std::size_t>(p.tables);
+    for (const std::int64_t s : order) {
+      const Line line = {1.0 / p.source_wavelength[s] - middle, p.source_weight[s] / weight};
+      if (lines_.empty() || lines_.back().at != line.at) {
+        lines_.push_back({line.at, 0.0});
+        by_term_.resize(by_term_.size() + tables, 0.0);
+      }
+      lines_.back().weight += line.weight;
+      for (std::size_t m = 0; m < tables; ++m) {
+        by_term_[by_term_.size() - tables + m] +=
+            line.weight * p.coefficients[static_cast<std::size_t>(s) * tables + m];
       }
     }
-    lines_.resize(count);
+    if (tables > 0) find_terms(tables);
     for (const Line& line : lines_) {
       at_.push_back(line.at);
       weight_.push_back(line.weight);
@@ -177,8 +218,35 @@ class Spectrum {
 
   const std::vector<Line>& lines() const { return lines_; }
 
+  // Appends the share of each term for a reflection, of whose mean |F|² each table is such a part.
+  void shares(const std::vector<double>& parts, std::vector<float>& out) const {
+    for (std::size_t t = 0; t < terms_; ++t) {
+      double sum = 0.0;
+      for (std::size_t m = 0; m < parts.size(); ++m) {
+        sum = madd(of_tables_[t * parts.size() + m], parts[m], sum);
+      }
+      out.push_back(static_cast<float>(sum));
+    }
+  }
+
+  // The weights of the lines for a reflection of such shares; their own where |F| does not follow
+  // the energy.
+  const double* weights(const float* shares, std::vector<double>& own) const {
+    if (by_term_.empty()) return weight_.data();
+    const std::size_t tables = terms_;
+    own.resize(lines_.size());
+    for (std::size_t n = 0; n < lines_.size(); ++n) {
+      double sum = 0.0;
+      for (std::size_t m = 0; m < tables; ++m) {
+        sum = madd(static_cast<double>(shares[m]), by_term_[n * tables + m], sum);
+      }
+      own[n] = larger(sum, 0.0);
+    }
+    return own.data();
+  }
+
   // ln Σ w exp(−½ ((line − at)/width)²).
-  double log_of_sum(double at, double width) const {
+  double log_of_sum(double at, double width, const double* weights) const {
     const auto after = std::lower_bound(at_.begin(), at_.end(), at);
     double nearest = after == at_.end() ? HUGE_VAL : *after - at;
     if (after != at_.begin()) nearest = smaller(nearest, at - *(after - 1));
@@ -187,7 +255,7 @@ class Spectrum {
     double sums[kSums] = {};
     for (std::size_t from = 0; from < at_.size(); from += kSums) {
       const std::size_t count = std::min(kSums, at_.size() - from);
-      const double *line = at_.data() + from, *share = weight_.data() + from;
+      const double *line = at_.data() + from, *share = weights + from;
 #pragma omp simd
       for (std::size_t i = 0; i < count; ++i) {
         const double off = (line[i] - at) * per;
@@ -203,33 +271,82 @@ class Spectrum {
   // The sums for widths from 2^octave on; kept from before where the lines are the same.
   const SmoothedLines& smoothed(int octave) const {
     auto& own = octaves_[octave];
-    if (own == nullptr) own = shared(lines_, octave);
+    if (own == nullptr) own = shared(lines_, by_term_, octave);
     return *own;
   }
 
  private:
-  static std::shared_ptr<const SmoothedLines> shared(const std::vector<Line>& lines, int octave) {
+  // Finds the terms that the weights of all tables are sums of, to kApart of each: at few lines, or
+  // far from an edge, they are fewer than the tables. By Gram and Schmidt.
+  void find_terms(std::size_t tables) {
+    constexpr double kApart = 1e-6;
+    const std::size_t count = lines_.size();
+    std::vector<std::vector<double>> rest(tables, std::vector<double>(count)), terms;
+    std::vector<double> size(tables);
+    for (std::size_t m = 0; m < tables; ++m) {
+      for (std::size_t n = 0; n < count; ++n) rest[m][n] = by_term_[n * tables + m];
+      size[m] = std::sqrt(product(rest[m], rest[m]));
+    }
+    for (;;) {
+      std::size_t chosen = tables;
+      double most = kApart;
+      for (std::size_t m = 0; m < tables; ++m) {
+        const double left = std::sqrt(product(rest[m], rest[m]));
+        if (left > most * size[m]) most = left / size[m], chosen = m;
+      }
+      if (chosen == tables) break;
+      std::vector<double> term = rest[chosen];
+      const double over = 1.0 / std::sqrt(product(term, term));
+      for (double& part : term) part *= over;
+      for (std::size_t m = 0; m < tables; ++m) {
+        const double share = product(rest[m], term);
+        of_tables_.push_back(share);
+        for (std::size_t n = 0; n < count; ++n) rest[m][n] = madd(-share, term[n], rest[m][n]);
+      }
+      std::fill(rest[chosen].begin(), rest[chosen].end(), 0.0);
+      terms.push_back(term);
+    }
+    terms_ = terms.size();
+    by_term_.assign(count * terms_, 0.0);
+    for (std::size_t t = 0; t < terms_; ++t) {
+      for (std::size_t n = 0; n < count; ++n) by_term_[n * terms_ + t] = terms[t][n];
+    }
+  }
+
+  static double product(const std::vector<double>& one, const std::vector<double>& other) {
+    double sum = 0.0;
+    for (std::size_t n = 0; n < one.size(); ++n) sum = madd(one[n], other[n], sum);
+    return sum;
+  }
+
+  static std::shared_ptr<const SmoothedLines> shared(const std::vector<Line>& lines,
+                                                     const std::vector<double>& by_term,
+                                                     int octave) {
     struct Latest {
       std::vector<Line> lines;
+      std::vector<double> by_term;
       std::map<int, std::shared_ptr<const SmoothedLines>> octaves;
     };
     static std::mutex mutex;
     static Latest latest;
     {
       const std::lock_guard<std::mutex> lock(mutex);
-      if (latest.lines == lines) {
+      if (latest.lines == lines && latest.by_term == by_term) {
         const auto found = latest.octaves.find(octave);
         if (found != latest.octaves.end()) return found->second;
       }
     }
-    const auto made = std::make_shared<const SmoothedLines>(lines, octave);
+    const auto made = std::make_shared<const SmoothedLines>(lines, by_term, octave);
     const std::lock_guard<std::mutex> lock(mutex);
-    if (!(latest.lines == lines)) latest = {lines, {}};
+    if (!(latest.lines == lines && latest.by_term == by_term)) latest = {lines, by_term, {}};
     latest.octaves[octave] = made;
     return made;
   }
 
   std::vector<Line> lines_;  // by their wavenumbers; one of each
+  std::vector<double> by_term_;  // (lines, terms), where |F| follows the energy
+  std::vector<double> of_tables_;  // (terms, tables): what terms the tables' weights are made of
+  std::size_t terms_ = 0;
   std::vector<double> at_, weight_;
   mutable std::map<int, std::shared_ptr<const SmoothedLines>> octaves_;
 };

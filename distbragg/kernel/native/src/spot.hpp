@@ -56,6 +56,7 @@ struct Spot {
   Polynomial<float> log, at;   // `at` of lines: the place in the table of their sums
   Polynomial<float> from, to;  // of a passage: the arguments of its error functions
   std::int64_t table;          // where that begins
+  std::int64_t shares = 0;     // of tables of |F| by energy, where those begin
   float table_end;             // and its last place
 
   // How far it reaches on the panel, pixels.
