@@ -15,7 +15,7 @@ from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.models.response import GainZone, Response
 from distbragg.physics.factors import intensity_scale
 from distbragg.read.typical_response import typical_response
-from distbragg.spec.load import parse_spec
+from distbragg.spec.load import parse_spec, parse_sweep
 
 ENERGY_KEV = 12.39842  # of 1 Å
 
@@ -164,3 +164,25 @@ def test_the_energy_of_the_pulse_is_drawn_for_each_frame_and_scales_it() -> None
     assert build_experiment(spec, frame=7).beam.pulse_energy == drawn[7]
     still = build_experiment(parse_spec({**plain, "beam": {"wavelength_angstrom": 1.0}}))
     assert intensity_scale(frames[3]) == pytest.approx(intensity_scale(still) * drawn[3], rel=1e-15)
+
+
+@pytest.mark.spec("RSP-16")
+def test_sweeps_reach_every_field() -> None:
+    base = {
+        "beam": {"wavelength_angstrom": 1.0},
+        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+        "structure_factors": {"default_f_electrons": 10.0},
+        "detector": {"response": {"zones": [{"adu_per_photon": 1.0}]}},
+    }
+    axes = [
+        {"name": "noise", "path": "detector.response.zones.0.readout_adu", "values": [1.0, 2.0]},
+        {"name": "spread", "path": "detector.response.calibration_fraction", "values": [0.0, 0.1]},
+        {"name": "pulse", "path": "beam.pulse_energy_fraction", "values": [0.0, 0.5]},
+    ]
+    sweep = parse_sweep({"experiment": base, "axes": axes})
+    units = {axis.name: axis.unit for axis in sweep.coordinates()}
+    assert units == {"noise": "ADU", "spread": "1", "pulse": "1"}
+    last = build_experiment(sweep.frame_spec(7), frame=7)
+    assert last.response is not None
+    assert (last.response.zones[0].readout, last.response.calibration) == (2.0, 0.1)
+    assert last.beam.pulse_energy != 1.0
