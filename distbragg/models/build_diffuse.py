@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from distbragg.errors import InputError
@@ -60,3 +62,15 @@ def _rotations(given: DiffuseSpec, spec: ExperimentSpec) -> list[list[list[int]]
             remedy="give a Laue group such as 4/mmm, or a space group such as 'P 43 21 2'",
         )
     return laue_rotations(group)
+
+
+def told_of_diffuse(spec: ExperimentSpec, diffuse: Diffuse | None) -> Iterator[tuple[str, str]]:
+    """Yield what is to be said of the diffuse scattering: field and text."""
+    given = spec.crystal.diffuse
+    if given is None or diffuse is None:
+        return
+    if given.laue_group is None:
+        count = len(diffuse.operations)
+        yield _FIELD, f"{count} rotations, as the structure factors have them"
+    if spec.sampling.tolerance_photons > 0.0:
+        yield "sampling.tolerance_photons", "not used: diffuse scattering lights every step"

@@ -14,6 +14,7 @@ import numpy as np
 
 from distbragg.models.beam_spot import beam_spot
 from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
+from distbragg.models.build_diffuse import told_of_diffuse
 from distbragg.models.build_panels import with_preset
 from distbragg.models.build_point_spread import file_sum, written_spreads
 from distbragg.models.conventions import CONVENTIONS, convention_of
@@ -322,6 +323,7 @@ def _derived(spec: ExperimentSpec, experiment: Experiment) -> Lines:
             "crystal.specimen",
             f"the beam illuminates {experiment.crystal.scale:.4g} blocks of {cells} cells",
         )
+    yield from told_of_diffuse(spec, experiment.crystal.diffuse)
     if spec.beam.flux_photons_per_s:
         yield "beam.flux_photons_per_s", f"{experiment.beam.fluence:.4g} photons/m² at the sample"
 

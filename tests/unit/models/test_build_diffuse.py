@@ -60,8 +60,11 @@ def test_the_group_is_as_given_or_as_the_file_says(tmp_path) -> None:
         encoding="utf-8",
     )
     factors = {"file": str(model), "default_f_electrons": None, "dmin_angstrom": 5}
-    of_file = resolved(lengths, factors=factors)
+    of_file = resolved(lengths, factors=factors, sampling={"tolerance_photons": 1e-3})
     assert len(of_file.crystal.diffuse.operations) == 8
+    told = {note.place: note.text for note in of_file.notes}
+    assert told["crystal.diffuse.laue_group"].startswith("8 rotations")
+    assert told["sampling.tolerance_photons"].startswith("not used")
     plain = tmp_path / "plain.hkl"
     plain.write_text("1 0 0 5\n1 2 3 6\n", encoding="utf-8")
     of_field = resolved(lengths, factors={"file": str(plain), "space_group": "P 21 21 21"})
