@@ -42,9 +42,7 @@ from tools.simtbx.statistics import SIGMAS, of_image, of_levels
 TOLERANCES: Final = dict.fromkeys("abcdefg", 1e-6)
 """Largest difference relative to the maximum of the image, by group."""
 
-ABSENT: Final = {
-    "channels": "no scales of reflections by channel of the spectrum",
-}
+ABSENT: Final[dict[str, str]] = {}
 """What a case may ask for that distbragg does not have, by the key of the case."""
 
 FORMULAS: Final = ("S1", "S1-nks", "B1", "D1", "D1+D2")
@@ -59,6 +57,7 @@ USED_KEYS: Final = frozenset(
     {"name", "group", "formula", "scene", "results", "amorphous", "source", "N_def"}
     | {"omega_at_centre", "lambda_coefficients", "rot_rad", "rotate_before_U", "U", "eta_deg"}
     | {"mosaic_spread_deg", "transform_eta", "dU_deta_file", "input", "psf"}
+    | {"channels", "scales_file"}
 )
 """What a case is built from; where it falls short, its other keys are named."""
 TEXT_KEYS: Final = frozenset(

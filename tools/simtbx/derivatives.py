@@ -22,9 +22,13 @@ _DIFFUSE: Final = {
 }
 
 
+_LINES: Final = ("d_c0", "d_c1", "d_c1_by_finite_differences")
+"""By the offset and the factor of all wavelengths."""
+
+
 def known(result: str) -> bool:
     """Whether a derivative of this name is rendered."""
-    return result in (*_CELLS, *_TURNS, *_DIFFUSE, "d_eta")
+    return result in (*_CELLS, *_TURNS, *_DIFFUSE, *_LINES, "d_eta", "d_F")
 
 
 def derivative(case: Case, result: str) -> Array:
@@ -38,6 +42,18 @@ def derivative(case: Case, result: str) -> Array:
     elif result in _TURNS:
         name, start = "misset_deg", torch.zeros(3, dtype=torch.float64)
         step = torch.from_numpy(_turned_by(case, _TURNS[result]))
+    elif result == "d_F":
+        # Of every reflection together, electrons.
+        name = "amplitude_electrons"
+        start = torch.from_numpy(np.array(experiment.reflections.amplitude))
+        step = torch.ones_like(start)
+    elif result in _LINES:
+        name = "wavelength_angstrom"
+        start = torch.from_numpy(np.array(experiment.beam.sources.wavelength))
+        offset, slope = case.case["lambda_coefficients"]
+        # simtbx takes the changed wavelength for that of the source (defect F2).
+        own = start if result == "d_c1" else (start - offset) / slope
+        step = torch.ones_like(start) if result == "d_c0" else own
     elif result in _DIFFUSE:
         name, place = _DIFFUSE[result]
         start = parameters_of(experiment).given()[name]

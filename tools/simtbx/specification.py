@@ -179,6 +179,8 @@ class Specified:
             "default_f_electrons": crystal["default_F"],
             "interpolate": False,
         }
+        if "channels" in self.case:
+            spec["structure_factors"] = {"channels": self._channels(), "interpolate": False}
         spindle = self.scene["spindle"]
         if spindle is not None and not self.case.get("rotate_before_U"):
             phi = spindle["phi_deg"]
@@ -253,6 +255,24 @@ class Specified:
         rows = [line.split() for line in text.splitlines() if line.strip()]
         yield from (" ".join(row[:4]) for row in rows if any(float(x) for x in row[:3]))
         yield "0 0 0 0"
+
+    def _channels(self) -> list[Json]:
+        """Return the channels: |F|² of each reflection times its scale in each."""
+        scales = np.loadtxt(self.folder / self.case["scales_file"])
+        of = {tuple(row[:3].astype(int).tolist()): row[3:] for row in scales}
+        rows = [
+            (*map(int, (w := line.split())[:3]), float(w[3])) for line in self._reflection_lines()
+        ]
+        found = []
+        for channel in sorted(set(self.case["channels"])):
+            lines = [
+                f"{h} {k} {l} {f * math.sqrt(of[h, k, l][channel] if (h, k, l) in of else 1.0)!r}"
+                for h, k, l, f in rows  # noqa: E741 - Miller indices
+            ]
+            sources = [n for n, own in enumerate(self.case["channels"]) if own == channel]
+            file = self._file(f"channel{channel}.hkl", lines)
+            found.append({"file": file, "sources": sources})
+        return found
 
     def _file(self, name: str, lines: Iterable[str]) -> str:
         path = self.scratch / name
