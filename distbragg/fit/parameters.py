@@ -133,7 +133,7 @@ class Parameters:
             return self
         own = {name: getattr(self, f"other_{name}") for name in _OF_OTHERS}
         one = {name: None if rows is None else rows[number - 1] for name, rows in own.items()}
-        return replace(self, **{**dict.fromkeys(_OF_CRYSTAL), **one})
+        return replace(self, **{**dict.fromkeys(_OF_FIRST), **one})
 
     def given(self) -> dict[str, Tensor]:
         """Return the parameters that are not None, by name."""
@@ -142,10 +142,11 @@ class Parameters:
 
 
 _OF_OTHERS: Final = ("cell", "misset_deg", "scale")
-_OF_CRYSTAL: Final = (
+_OF_FIRST: Final = (
     "mosaic_spread_deg", "mosaic_covariance_deg2", "cells", "diffuse_gamma_angstrom",
-    "diffuse_sigma_angstrom",
+    "diffuse_sigma_angstrom", "background_scales",
 )  # fmt: skip
+"""What replaces nothing of a further lattice, which has no background."""
 
 _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "cell": (6,),

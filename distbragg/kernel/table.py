@@ -66,6 +66,10 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
         ),
     ),
     (
+        "Further lattices, as they were alone; in closed form their crystals alone are read.",
+        (Fields(INTEGER, "others"), Fields("const Parameters*", "other", "(others,)")),
+    ),
+    (
         "Steps that are bounded by this much may be left out, in units of the scaled table;\n"
         "0: none.",
         (
@@ -95,8 +99,6 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(INTEGER, "strains", "of a spread of cells, at most 6; 0: all cells are alike"),
             Fields(REAL, "strain[54]", "T of each by rows, see physics/strain.py"),
             Fields(INTEGER, "parts", "of the rotation, each of which has its own spots"),
-            Fields(INTEGER, "others", "further lattices, of which the crystal alone is read"),
-            Fields("const Parameters*", "other", "(others,)"),
         ),
     ),
     (

@@ -24,6 +24,7 @@ from distbragg.plan.cost import (
     steps_per_second,
 )
 from distbragg.plan.merge import MERGE_ARITY
+from distbragg.shapes import SHAPES
 from distbragg.spec.compute import ComputeSpec
 
 
@@ -246,10 +247,14 @@ def sums_are_scaled(experiment: Experiment) -> bool:
 def is_one_sum(experiment: Experiment) -> bool:
     """Whether the native kernel makes the whole sum in one call.
 
-    Sampled, all sources have one table of |F|, and there is one lattice.
+    Sampled, all sources have one table of |F|, and of several lattices no step is left out.
     """
-    alone = not experiment.others and experiment.reflections.spectral is None
-    return alone or experiment.sampling.method == "closed_form"
+    sampling = experiment.sampling
+    if sampling.method == "closed_form":
+        return True
+    endless = math.isinf(SHAPES[experiment.crystal.shape].zero_radius)
+    together = not experiment.others or (sampling.tolerance <= 0.0 and endless)
+    return together and experiment.reflections.spectral is None
 
 
 def held_bytes(dtype: str) -> int:

@@ -96,6 +96,21 @@ def test_a_frame_is_the_sum_of_its_lattices_alone(kernel, integrate) -> None:
 
 
 @pytest.mark.spec("LAT-3")
+@pytest.mark.parametrize("shape", ["square", "gauss", "tophat"])
+def test_samples_of_a_frame_are_those_of_its_lattices_alone(kernel, shape) -> None:
+    view = panel(shape=(2, 70), pixel_size=3e-4, origin=(0.02, 0.0395, 0.12))
+    common = {"shape": shape, "oversample": 2, "view": view, "phi": (0.0, 0.01)}
+    one = scene(cells=(5.0,) * 3, beam_of=beam_along_z(LINES), **common, **WATER)
+    small = crystal((1.2, 0.9, 1.0), shape=shape, cells=(2.0, 3.0, 4.0), phi=(0.02,))
+    frame = together(one, replace(small, scale=40.0))
+    first, second = lattices_of(frame)
+    assert (first.share, second.share) == (1.0, 2.0)
+    expected = kernel.numerator(first.experiment) + 2.0 * kernel.numerator(second.experiment)
+    found = kernel.numerator(frame)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14 * expected.max())
+
+
+@pytest.mark.spec("LAT-3")
 def test_tiles_and_threads_change_no_bit_of_lattices(kernel) -> None:
     view = closed(spread=2e-3, integrate=True, **WATER, **WIDE)
     view = together(view, spread(2.5, 0.01))

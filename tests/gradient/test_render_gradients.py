@@ -152,7 +152,9 @@ def test_gradient_of_further_lattices(name):
     )
     experiment = replace(one, others=(other,))
     summed = render_tensor(one) + render_tensor(replace(one, crystal=other, background=CLEAR))
-    torch.testing.assert_close(render_tensor(experiment), summed, rtol=1e-12, atol=0.0)
+    for given in (None, parameters_of(experiment)):
+        found = render_tensor(experiment, given)
+        torch.testing.assert_close(found, summed, rtol=1e-12, atol=0.0)
     image, values = image_of(experiment, (name,))
     assert (torch.autograd.grad(image(*values).sum(), values[0])[0].abs() > 0.0).any()
     check(image, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,13 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import FramePlan, plan_frame
-from distbragg.rendering.frame import finish_tile, render_frame, render_whole_tile, tile_places
+from distbragg.rendering.frame import (
+    finish_tile,
+    render_frame,
+    render_into,
+    render_whole_tile,
+    tile_places,
+)
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.load import parse_spec
 
@@ -74,3 +81,23 @@ def test_tiles_threads_and_who_finishes_change_no_count(experiment, precision) -
         options = KernelOptions(precision, threads=threads)
         assert np.array_equal(render_frame(experiment, cut, options, frame=2), expected)
         assert np.array_equal(by_sums(experiment, cut, options), expected)
+
+
+@pytest.mark.spec("LAT-3")
+def test_what_is_left_out_of_all_lattices_is_within_the_tolerance(experiment) -> None:
+    if not native.available():
+        pytest.skip(native.reason())
+    noiseless = replace(experiment, noise=replace(experiment.noise, photon=False))
+    loose = replace(noiseless, sampling=replace(noiseless.sampling, tolerance=5.0))
+    images, left_out = [], []
+    for view in (noiseless, loose):
+        plan = plan_frame(view, ComputeSpec())
+        image = np.empty((plan.panels, *plan.shape))
+        facts = render_into(image, view, plan, KernelOptions("float64"), frame=0)
+        images.append(image)
+        left_out.append(facts.skipped)
+    missing = images[0] - images[1]
+    assert missing.max() <= left_out[1] - left_out[0] + 1e-9 * images[0].max()
+    if experiment.sampling.method == "sampled":
+        assert left_out[0] == 0.0
+        assert 0.0 < missing.max() <= left_out[1] <= 5.0

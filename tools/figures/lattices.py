@@ -21,7 +21,7 @@ PANELS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
 
 
 def specification(reflections: str, crystal: dict[str, Any]) -> dict[str, Any]:
-    """Return a still of 2e4 blocks of a tetragonal protein in closed form, with water."""
+    """Return a still of a tetragonal protein in closed form, off the beam, with water."""
     return {
         "beam": {
             "wavelength_angstrom": 1.0,

@@ -100,6 +100,7 @@ class Call:
             blocks = (Parameters * len(others))()
             for own, other in zip(blocks, others, strict=True):
                 part = cls._of_lattice(own, other.experiment, place, None, double=double)
+                own.spot_scale *= other.share
                 call._alive.append(part)
             call._alive.append(blocks)
             block.others, block.other = len(others), ctypes.addressof(blocks)

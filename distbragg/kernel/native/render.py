@@ -170,6 +170,7 @@ def _is_long(blocks: ctypes.Array[Parameters]) -> bool:
         * block.oversample**2
         * block.layers
         * block.domains
+        * (1 + block.others)
         for block in blocks
     )
     return steps > LONG_STEPS

@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "63a620a61cc9304b";
+constexpr const char* kTableId = "4ddeca1230aaedd4";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -61,6 +61,10 @@ struct Parameters {
   double spot_scale;  // multiplies the sum over domains
   double reach;  // r beyond which a spot is exactly 0, with a margin; 0: none
 
+  // Further lattices, as they were alone; in closed form their crystals alone are read.
+  std::int64_t others;
+  const Parameters* other;  // (others,)
+
   // Steps that are bounded by this much may be left out, in units of the scaled table;
   // 0: none.
   double skip_below;
@@ -86,8 +90,6 @@ struct Parameters {
   std::int64_t strains;  // of a spread of cells, at most 6; 0: all cells are alike
   double strain[54];  // T of each by rows, see physics/strain.py
   std::int64_t parts;  // of the rotation, each of which has its own spots
-  std::int64_t others;  // further lattices, of which the crystal alone is read
-  const Parameters* other;  // (others,)
 
   // Diffuse scattering: see native/diffuse.py.
   std::int64_t diffuse_halos;  // 0: none

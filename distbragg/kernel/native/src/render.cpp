@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -91,19 +92,27 @@ class ActivePixels {
   std::vector<std::int64_t> start_;
 };
 
-// Every pixel and every domain, exact zeros aside: blocks of active pixels, row by row.
+// Every pixel and every domain of every lattice, exact zeros aside: blocks of active pixels, row by row.
 void render_blocks(const Parameters& p, const SampleSum& samples) {
   const Output output(p);
   const ActivePixels pixels(p, output);
   const std::int64_t blocks = (pixels.count() + kLanes - 1) / kLanes;
   auto spaces = samples.workspaces(blocks);
+  std::vector<std::unique_ptr<const SampleSum>> others;
+  for (std::int64_t n = 0; n < p.others; ++n) {
+    others.push_back(std::make_unique<const SampleSum>(p.other[n]));
+  }
+  const auto add = [](const SampleSum& lattice, Workspace& w) {
+    for (const Source& source : lattice.sources()) {
+      lattice.add_source<kLanes>(source, w, [&](Scattering& q) { lattice.steps().run(q); });
+    }
+  };
   share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
     const int count = pixels.list(block * kLanes, w.pixel, w.places);
     samples.aim_all<kLanes>(w);
     std::fill(w.numerator, w.numerator + kLanes, 0.0);
-    for (const Source& source : samples.sources()) {
-      samples.add_source<kLanes>(source, w, [&](Scattering& q) { samples.steps().run(q); });
-    }
+    add(samples, w);
+    for (const auto& other : others) add(*other, w);
     output.put(w.numerator, w.places, count);
   });
 }
@@ -153,7 +162,7 @@ void render(Parameters& p) {
   p.evaluated = -1;
   if (p.closed_form != 0) {
     render_spots(p, samples);
-  } else if (p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
+  } else if (p.others == 0 && p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
     const LeftOut left = Areas(p, samples).render();
     p.skipped = left.skipped;
     p.evaluated = left.evaluated;
