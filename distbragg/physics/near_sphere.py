@@ -1,7 +1,8 @@
 """Which reflections of a Gaussian crystal are seen from one source, and where, to first order.
 
 A reflection's displacement from the Ewald sphere is the sum of normal ones, of covariance
-Σ = C + k² D + [g]ₓ M [g]ₓᵀ + σ_k² u uᵀ with u = s₁ − s₀ (`closed_form` tells of what). Along the
+Σ = C + k² D + [g]ₓ M [g]ₓᵀ + σ_k² u uᵀ with u = s₁ − s₀ (`closed_form` tells of what), and of a
+spread of cells Σ_k (T_k g)(T_k g)ᵀ beside (`strain`). Along the
 outgoing ray its variance is Σ_rr, and the reflection lies ε from the sphere: it is seen where ε
 is at most `cut` standard deviations, somewhere in the rotation. Across the ray the displacement
 has, given ε, the mean −ε Σ_tr/Σ_rr and the covariance Σ_tt − Σ_tr Σ_rt/Σ_rr, which are the spot's

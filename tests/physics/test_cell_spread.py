@@ -41,6 +41,13 @@ def test_the_native_kernel_equals_the_model(changes) -> None:
 
 
 @pytest.mark.spec("MOS-7")
+def test_reflections_found_for_one_spread_are_not_those_of_another() -> None:
+    for changes in ({}, SPREAD, {"crystal": {"cell_spread": {"lengths_percent": 0.1}}}):
+        scene = experiment(changes)
+        assert off(image(scene, FLOAT64), image(scene, MODEL)) < 1e-11
+
+
+@pytest.mark.spec("MOS-7")
 def test_tiles_of_a_spread_are_parts_of_the_whole() -> None:
     scene = experiment(SPREAD, TURN)
     whole = image(scene, MIXED)

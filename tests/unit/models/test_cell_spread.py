@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.models.build import build_experiment
+from distbragg.models.build import build_experiment, resolve
 from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.models.vectors import cell_of
@@ -128,6 +128,30 @@ def test_no_spread_is_the_crystal_without_one() -> None:
 def sampled(system: str, domains: int, **spread: Any) -> Crystal:
     changes = {"mosaic": {"domains": domains}, "misset_deg": [10, 20, 30]}
     return build(system, spread, crystal=changes, sampling={"method": "sampled"}).crystal
+
+
+@pytest.mark.spec("MOS-5")
+@pytest.mark.parametrize("mosaic", [{}, {"domains": 5, "spread_deg": 0.2}])
+@pytest.mark.parametrize("method", ["sampled", "auto"])
+def test_frames_of_a_sweep_are_those_of_each_alone(mosaic: dict[str, Any], method: str) -> None:
+    crystal = {"cell": CELLS["triclinic"], "shape": "gauss", "cells": 9, "mosaic": mosaic}
+    spec = parse_spec(
+        {
+            "beam": {"wavelength_angstrom": 1.0},
+            "crystal": crystal,
+            "structure_factors": {"default_f_electrons": 10},
+            "detector": {"distance_mm": 100, "pixels_fast": 8, "pixels_slow": 8},
+            "sampling": {"method": method},
+        }
+    )
+    before = None
+    for percent in (0.0, 0.3, 0.5, 0.0):
+        spread = spec.crystal.cell_spread.model_copy(update={"lengths_percent": percent})
+        own = spec.crystal.model_copy(update={"cell_spread": spread})
+        frame = spec.model_copy(update={"crystal": own})
+        found, alone = resolve(frame, like=before), resolve(frame)
+        assert physics_hash(found.experiment) == physics_hash(alone.experiment)
+        before = found
 
 
 @pytest.mark.spec("MOS-5")
