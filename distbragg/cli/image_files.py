@@ -62,11 +62,19 @@ def write_image(
         write_pgm(path, *grey_image(image))
     elif suffix == ".img":
         from distbragg.export.smv import smv_header, write_smv
+        from distbragg.run.frame_header import recording_of
 
-        # Counts as they are where photons were drawn, else scaled to 16 bits.
-        counts = count_image(image) if experiment.noise.photon else integer_image(image)
+        # What a detector recorded, or counts, as they are; expectations are scaled to 16 bits.
+        offset, recording = DEFAULT_ADC_OFFSET, recording_of(experiment.response)
+        if recording is not None:
+            offset = recording.offset
+            counts = count_image(np.floor(image + 0.5), offset=0.0)
+        else:
+            counts = count_image(image) if experiment.noise.photon else integer_image(image)
         geometry, date = header_geometry(spec, experiment), header_date()
-        header = smv_header(geometry, counts.shape, adc_offset=DEFAULT_ADC_OFFSET, date=date)
+        header = smv_header(
+            geometry, counts.shape, adc_offset=offset, date=date, recording=recording
+        )
         write_smv(path, counts, header)
     else:
         from distbragg.export.assemble import assemble

@@ -41,7 +41,8 @@ def render_command(
       .npy   numpy array, photons per pixel
       .bin   raw float32, as nanoBragg's -floatfile
       .img   SMV, 16 bits: scaled to 55,000 at the brightest pixel, plus 40;
-             unscaled where the spec draws photon noise
+             unscaled where the spec draws photon noise; what a detector
+             recorded as it is, where its response is asked for
       .pgm   8 bits, as nanoBragg's -pgmfile
       .png   a picture with axes
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.export.files import write_whole
-from distbragg.export.scaling import Recording
+from distbragg.export.scaling import UINT16_MAXIMUM, Recording
 from distbragg.matrices import dot3
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector, components
@@ -162,7 +162,7 @@ def smv_header(
     if recording is not None:
         entries += [
             ("IMAGE_PEDESTAL", round(recording.offset)),
-            ("CCD_IMAGE_SATURATION", round(recording.highest)),
+            ("CCD_IMAGE_SATURATION", round(min(recording.highest, UINT16_MAXIMUM))),
             ("GAIN", recording.gain),
         ]
     # What the C program does not write comes last and gives way when the block is full.

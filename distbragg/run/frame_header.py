@@ -72,11 +72,11 @@ def frame_header(run: RunContext, frame: int) -> FrameHeader:
         counts=np.dtype(run.directory.layout.dtype).kind != "f" or whole,
         exposure=DEFAULT_EXPOSURE_S if exposure is None else float(exposure),
         date=_date(run.directory),
-        recording=_recording(experiment.response),
+        recording=recording_of(experiment.response),
     )
 
 
-def _recording(response: Response | None) -> Recording | None:
+def recording_of(response: Response | None) -> Recording | None:
     """Return how stored values stand to photons, where a response was asked for."""
     if response is None:
         return None

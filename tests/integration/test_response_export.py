@@ -10,9 +10,11 @@ import fabio
 import h5py
 import numpy as np
 import pytest
+import yaml
 
 import distbragg as db
-from distbragg.spec.load import parse_sweep
+from distbragg.cli.main import main
+from distbragg.spec.load import parse_spec, parse_sweep
 from tests.invariance.test_executors_bits import odd_sweep
 
 RESPONSE = {
@@ -91,3 +93,20 @@ def test_experiment_lists_have_gain_pedestal_and_trusted_range(run: Path, tmp_pa
     low, high = panel["trusted_range"]
     assert high == 5000.0
     assert low == 0.0 if run.name.startswith("uint16") else low < 40.0 - 20 * 4.1
+
+
+@pytest.mark.spec("RSP-15")
+def test_a_rendered_smv_image_holds_what_was_recorded(tmp_path: Path) -> None:
+    plain = odd_sweep().model_dump(mode="json")["experiment"]
+    plain["beam"]["fluence_photons_per_m2"] = 3e24
+    plain["detector"]["response"] = {**RESPONSE, "dead_value": 7}
+    plain["output"] = {"dtype": "uint16"}
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(plain))
+    out = tmp_path / "still.img"
+    assert main(["render", str(spec), "-o", str(out)]) == 0
+    image = fabio.open(str(out))
+    whole = db.render(parse_spec(plain))["images"].values
+    assert (image.data == whole).all()
+    assert image.data[2, 3] == 7
+    assert float(image.header["IMAGE_PEDESTAL"]) == 40
