@@ -20,7 +20,9 @@ from distbragg.fit.orientation import cell_changes, cell_vectors, domain_vectors
 from distbragg.fit.parameters import Parameters, checked
 from distbragg.fit.placement import placed
 from distbragg.fit.point_spread import spread_tensor
+from distbragg.kernel.finalize import overlaid
 from distbragg.kernel.model import make_sample, sample_intensity
+from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.beam import Beam
@@ -122,6 +124,8 @@ def _expected(
         for lattice in lattices_of(experiment):
             own = values.of_lattice(lattice.number)
             photons = photons + _of_lattice(lattice.experiment, own, panel, pixels)
+        if (overlay := overlay_of(experiment, panel)) is not None:
+            photons = overlaid(photons, overlay, pixels.slow, pixels.fast)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)
     return image.reshape(area.shape)
 

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native import counts as native_counts
+from distbragg.kernel.overlay import Overlay, overlay_of
 from distbragg.kernel.tile import DeviceSum, active_positions, frame_pixel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray
-from distbragg.physics.arrays import Array, floats
+from distbragg.physics.arrays import Array, floats, like, whole_numbers
 from distbragg.physics.factors import PixelFactors, background_start, intensity_scale
 from distbragg.plan.frame import Tile, sums_are_scaled
 
@@ -122,7 +123,8 @@ def _finish_block(
 
 
 def _is_only_scaled(experiment: Experiment) -> bool:
-    return sums_are_scaled(experiment) and not experiment.counted_in_kernel
+    plain = experiment.background.image is None and experiment.detector.beam_stop is None
+    return sums_are_scaled(experiment) and not experiment.counted_in_kernel and plain
 
 
 def expected_photons(
@@ -134,9 +136,22 @@ def expected_photons(
     """
     scale = intensity_scale(experiment)
     if sums_are_scaled(experiment):
-        return numerator * scale
-    factors = PixelFactors(experiment, panel, slow, fast).product()
-    return (numerator + background_start(experiment)) * scale * factors
+        photons = numerator * scale
+    else:
+        factors = PixelFactors(experiment, panel, slow, fast).product()
+        photons = (numerator + background_start(experiment)) * scale * factors
+    overlay = overlay_of(experiment, panel)
+    return photons if overlay is None else overlaid(photons, overlay, slow, fast)
+
+
+def overlaid(photons: Array, overlay: Overlay, slow: Array, fast: Array) -> Array:
+    """Add the image, and take away what the beam stop does, at float64 indices on the panel."""
+    places = whole_numbers(slow), whole_numbers(fast)
+    if overlay.added is not None:
+        photons = photons + like(photons, overlay.added)[places] * overlay.scale
+    if overlay.transmission is not None:
+        photons = photons * like(photons, overlay.transmission)[places]
+    return photons
 
 
 def _values(

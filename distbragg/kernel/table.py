@@ -180,6 +180,11 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(SINGLES_OUT, "photons_f32"),
             Fields(REALS_OUT, "photons_f64"),
             Fields(REAL, "photon_scale"),
+            Fields(
+                REALS_IN, "added", "photons, × added_scale, by the places of the output, or null"
+            ),
+            Fields(REALS_IN, "transmission", "share of the photons that arrives, likewise"),
+            Fields(REAL, "added_scale"),
             Fields(INTEGER, "row_stride", "numbers from a row of the tile to the next"),
             Fields(INTEGER, "counted", "Poisson counts are written in place of their means"),
             Fields(INTEGER, "noise_seed noise_frame", "64 bits each, of no sign"),

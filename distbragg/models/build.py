@@ -10,7 +10,7 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam
-from distbragg.models.build_background import build_background
+from distbragg.models.build_background import build_background, with_beam_stop
 from distbragg.models.build_beam import build_beam, with_pulse_energy
 from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
@@ -92,6 +92,7 @@ def resolve(
         beam = build_beam(spec.beam, spec.physics, setting.rule, setting.headers)
         detector = build_detector(spec, setting, components(beam.direction), beam.wavelength)
         detector = with_point_spread(detector, spec.detector)
+        detector = with_beam_stop(detector, spec.detector)
     else:
         beam, detector = shared.experiment.beam, shared.experiment.detector
     beam = with_pulse_energy(beam, spec, frame)
@@ -109,10 +110,11 @@ def resolve(
         table = replace(table, interpolate=interpolate)
     reflections = in_frame(table, spec, beam, crystal, like)
     same = like is not None and spec.physics == like.spec.physics and spec.beam is like.spec.beam
+    same = same and (shared is not None or spec.background.image is None)
     if like is not None and same and spec.background is like.spec.background:
         background = like.experiment.background
     else:
-        background = build_background(spec)
+        background = build_background(spec, detector)
     told: Notes = ()
     if shared is not None and not noted and spec.output is shared.spec.output:
         response = shared.experiment.response

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,15 +17,19 @@ from distbragg.constants import (
     WATER_STRUCTURE_FACTOR_ELECTRONS,
 )
 from distbragg.errors import InputError
+from distbragg.models.beam_stop import BeamStop
 from distbragg.models.build_beam import beam_size_m
-from distbragg.models.experiment import Background, Material
+from distbragg.models.detector import Detector
+from distbragg.models.experiment import Background, Material, PhotonImage
 from distbragg.models.ice import ring_table
 from distbragg.models.vectors import Float64Array, frozen_float64
+from distbragg.read.photons import read_photons
 from distbragg.read.table import read_stol
 from distbragg.spec.background import BackgroundSpec, MaterialSpec
 from distbragg.spec.beam import BeamSpec
+from distbragg.spec.detector import DetectorSpec
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.units import um_to_m
+from distbragg.units import deg_to_rad, mm_to_m, um_to_m
 
 _DEFAULT_DENSITY_G_PER_CM3: Final = 1.0
 _CM3_PER_M3: Final = 1.0e6
@@ -51,7 +56,61 @@ says: CH2 of oil, C22H10N2O5 of a polyimide film. Handbook values; water and air
 have them that their tables are from."""
 
 
-def build_background(spec: ExperimentSpec) -> Background:
+def build_background(spec: ExperimentSpec, detector: Detector) -> Background:
+    """Resolve what scatters beside the crystal, and the image that is added to frames."""
+    background, given = _scattering(spec), spec.background.image
+    if given is None:
+        return background
+    shape = detector.panels[0].shape
+    return replace(
+        background,
+        image=PhotonImage(_photons(given.file, len(detector.panels), shape), given.scale),
+    )
+
+
+def with_beam_stop(detector: Detector, spec: DetectorSpec) -> Detector:
+    """Return the detector with the beam stop before it; the same one where there is none."""
+    given = spec.beam_stop
+    if given is None:
+        return detector
+    corners = tuple((mm_to_m(x), mm_to_m(y)) for x, y in given.polygon_mm or ())
+    x, y = given.centre_mm
+    return replace(
+        detector,
+        beam_stop=BeamStop(
+            radius=mm_to_m(given.radius_mm or 0.0),
+            polygon=corners,
+            centre=(mm_to_m(x), mm_to_m(y)),
+            edge=mm_to_m(given.edge_mm),
+            transmission=given.transmission,
+            arm_width=mm_to_m(given.arm_width_mm),
+            arm_angle=deg_to_rad(given.arm_angle_deg),
+        ),
+    )
+
+
+def _photons(file: str, panels: int, shape: tuple[int, int]) -> Float64Array:
+    """Read an image and cut it into panels, (panels, slow, fast)."""
+    status = Path(file).stat() if Path(file).exists() else None
+    photons = _read_kept(file, None if status is None else (status.st_mtime_ns, status.st_size))
+    if photons.shape != (panels * shape[0], shape[1]):
+        raise InputError(
+            f"the image has {photons.shape[1]} x {photons.shape[0]} pixels, "
+            f"the detector {shape[1]} x {panels * shape[0]}",
+            source=file,
+            field="background.image.file",
+            remedy="give an image of the whole detector, panels one below the other",
+        )
+    return frozen_float64(photons.reshape(panels, *shape))
+
+
+@lru_cache(maxsize=2)
+def _read_kept(file: str, _status: tuple[int, int] | None) -> Float64Array:
+    """Read an image, kept while the file is as it is: frames whose scale differs share it."""
+    return read_photons(file)
+
+
+def _scattering(spec: ExperimentSpec) -> Background:
     """Resolve amorphous scattering.
 
     Water is a cube of the given edge: edge³·10⁶ g/m³·N_A/18 molecules of F = 2.57 e at every

@@ -33,12 +33,11 @@ def with_point_spread(detector: Detector, spec: DetectorSpec) -> Detector:
     ]
     if not any(spreads):
         return detector
-    return Detector(
-        tuple(
-            replace(panel, point_spread=one)
-            for panel, one in zip(detector.panels, spreads, strict=True)
-        )
+    panels = tuple(
+        replace(panel, point_spread=one)
+        for panel, one in zip(detector.panels, spreads, strict=True)
     )
+    return replace(detector, panels=panels)
 
 
 def written_spreads(spec: DetectorSpec, panels: int) -> list[PointSpreadSpec]:

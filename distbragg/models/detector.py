@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from distbragg.models.beam_stop import BeamStop
 from distbragg.models.identity import WHERE_GIVEN
 from distbragg.models.point_spread import PointSpread
 from distbragg.models.vectors import BoolArray, Float64Array
@@ -71,6 +72,7 @@ class Detector:
     """All panels, in the order of the stack's `panel` dimension; all of one shape."""
 
     panels: tuple[Panel, ...]
+    beam_stop: BeamStop | None = field(default=None, metadata=WHERE_GIVEN)
 
     def spreads(self, *, counted: bool) -> bool:
         """Whether photons of some panel spread after they are counted, or before."""

@@ -47,6 +47,14 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
+class PhotonImage:
+    """An image of expected photons that is added to a frame, times a scale."""
+
+    photons: Float64Array  # (panels, slow, fast)
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
 class Background:
     """Amorphous scattering: the first material, and others whose intensities add to its own."""
 
@@ -54,6 +62,7 @@ class Background:
     stol: Float64Array  # (n,), 1/Å: increasing sin(theta)/lambda
     amplitude: Float64Array  # (n,), electrons
     others: tuple[Material, ...] = field(default=(), metadata=WHERE_GIVEN)
+    image: PhotonImage | None = field(default=None, metadata=WHERE_GIVEN)
 
     @property
     def materials(self) -> tuple[Material, ...]:

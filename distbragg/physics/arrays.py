@@ -49,6 +49,14 @@ def whole_numbers(array: Array) -> Array:
     return array.to(module.int64)
 
 
+def like(array: Array, values: Array) -> Array:
+    """Return numpy values as an array of another's kind, on its device."""
+    module = module_of(array)
+    if module is np:
+        return values
+    return module.tensor(values, device=array.device)
+
+
 def floats(array: Array) -> Array:
     """Convert whole numbers or truth values to float64."""
     module = module_of(array)

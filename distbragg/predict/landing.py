@@ -12,6 +12,7 @@ from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
 from distbragg.physics.factors import capture_fraction
+from distbragg.physics.shadow import ray_transmission
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,9 @@ def land(experiment: Experiment, direction: Float64Array) -> Landing:
         nearest[hit], panel_of[hit] = length[hit], index
         slow[hit], fast[hit], response[hit] = along[hit], across[hit], share[hit]
         active[hit] = panel.active[along[hit].astype(np.int64), across[hit].astype(np.int64)]
+    if (stop := experiment.detector.beam_stop) is not None:
+        first = experiment.detector.panels[0]
+        response *= ray_transmission(stop, first, experiment.beam.direction, direction)
     return Landing(panel_of, slow, fast, active, response)
 
 

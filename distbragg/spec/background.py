@@ -51,12 +51,24 @@ class IceRingsSpec(SpecModel):
     scale: NonNegative = 1.0
 
 
+class BackgroundImageSpec(SpecModel):
+    """An image of expected photons for each pixel, that is added to every frame times `scale`.
+
+    `file` is an `.npy` array, or an image (SMV, CBF, TIFF, EDF …); of several panels, one below the
+    other. It is as recorded: it does not follow the fluence.
+    """
+
+    file: FilePath
+    scale: NonNegative = 1.0
+
+
 class BackgroundSpec(SpecModel):
     """Amorphous scattering: a list of materials, a cube of water, or one table.
 
-    `materials` is a list of any length; `ice_rings` come to it. The fields before them are those
-    of the C program and a single table, and stand by themselves: `water_um` is the edge of a cube
-    of water, of F = 2.57 electrons at all angles; `stol_file` holds sin(theta)/lambda and F.
+    `materials` is a list of any length; `ice_rings` come to it, and an `image` to all. The fields
+    before them are those of the C program and a single table, and stand by themselves: `water_um`
+    is the edge of a cube of water, of F = 2.57 electrons at all angles; `stol_file` holds
+    sin(theta)/lambda and F.
     """
 
     water_um: NonNegative = 0.0
@@ -67,6 +79,7 @@ class BackgroundSpec(SpecModel):
     molar_mass_g_per_mol: Positive | None = None
     materials: tuple[MaterialSpec, ...] = ()
     ice_rings: IceRingsSpec | None = None
+    image: BackgroundImageSpec | None = None
 
     @property
     def layered(self) -> bool:

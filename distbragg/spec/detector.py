@@ -81,6 +81,31 @@ class DetectorAxesSpec(SpecModel):
         return tuple(name for name in _AXIS_NAMES if getattr(self, name) is not None)
 
 
+class BeamStopSpec(SpecModel):
+    """A beam stop: the outline of its shadow, a disc (`radius_mm`) or a polygon, and its arm.
+
+    Places are in mm on the plane across the beam at the first panel's distance, from where the beam
+    meets it, along the panel's fast and slow axes; on a flat panel across the beam that is the
+    panel. `centre_mm` is that of the disc, and where the arm begins: `arm_width_mm` wide, it leads
+    away at `arm_angle_deg` from fast towards slow. The shadow ends over `edge_mm`; within it a
+    share `transmission` arrives, of everything.
+    """
+
+    radius_mm: Positive | None = None
+    polygon_mm: tuple[tuple[Finite, Finite], ...] | None = Field(default=None, min_length=3)
+    centre_mm: tuple[Finite, Finite] = (0.0, 0.0)
+    edge_mm: NonNegative = 0.0
+    transmission: Annotated[float, Field(ge=0, le=1)] = 0.0
+    arm_width_mm: NonNegative = 0.0
+    arm_angle_deg: Finite = 0.0
+
+    @model_validator(mode="after")
+    def _check_stop(self) -> Self:
+        if (self.radius_mm is None) == (self.polygon_mm is None):
+            raise refusal("needs a radius_mm or a polygon_mm, one of the two")
+        return self
+
+
 class DetectorSpec(SpecModel):
     """A flat (or curved) panel. Beam-centre fields mean what the convention says they mean.
 
@@ -132,6 +157,7 @@ class DetectorSpec(SpecModel):
     roi: tuple[int, int, int, int] | None = None
     mask_file: FilePath | None = None
     response: ResponseSpec | None = None
+    beam_stop: BeamStopSpec | None = None
 
     @model_validator(mode="after")
     def _check_detector(self) -> Self:

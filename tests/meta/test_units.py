@@ -64,6 +64,7 @@ DIMENSIONLESS = {
     "background.materials.scale",
     "background.ice_rings.scale",
     "background.image.scale",
+    "detector.beam_stop.transmission",
     "structure_factors.models.weight",
     "structure_factors.channels.factor",
 }

@@ -25,6 +25,7 @@ from distbragg.kernel.native.prepare import (
     tables_by_energy,
     uses_double,
 )
+from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
 from distbragg.physics.lattices import lattices_of
@@ -150,9 +151,29 @@ class Call:
         self._block.row_stride = out.strides[0] // size
         self._block.photon_scale = self.photon_scale = scale
         self._point({"f4": "photons_f32", "f8": "photons_f64"}[out.dtype.str[1:]], out)
+        self._overlay()
         self._block.counted = self._experiment.counted_in_kernel
         if self._experiment.counted_in_kernel:
             self._count(frame)
+
+    def _overlay(self) -> None:
+        """Let the kernel add an image and cast a shadow: their rows are as far apart as pixels'."""
+        panel, tile, _ = self._place
+        overlay, stride = overlay_of(self._experiment, panel), int(self._block.row_stride)
+        if overlay is None:
+            return
+        self._block.added_scale = overlay.scale
+        rows = slice(tile.slow_start, tile.slow_stop)
+        for name in ("added", "transmission"):
+            values: Float64Array | None = getattr(overlay, name)
+            if values is None:
+                continue
+            part = values[rows, tile.fast_start : tile.fast_stop]
+            if values.shape[1] != stride or values.strides[1] != values.itemsize:
+                apart = np.zeros((part.shape[0], stride))
+                apart[:, : part.shape[1]] = part
+                part = apart
+            self._point(name, part)
 
     def _count(self, frame: int) -> None:
         """Let counts be drawn: each by the number of its pixel, which follows from its place."""

@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "4ddeca1230aaedd4";
+constexpr const char* kTableId = "e4bc9684c2ecc5d1";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -147,6 +147,9 @@ struct Parameters {
   float* photons_f32;
   double* photons_f64;
   double photon_scale;
+  const double* added;  // photons, × added_scale, by the places of the output, or null
+  const double* transmission;  // share of the photons that arrives, likewise
+  double added_scale;
   std::int64_t row_stride;  // numbers from a row of the tile to the next
   std::int64_t counted;  // Poisson counts are written in place of their means
   std::int64_t noise_seed, noise_frame;  // 64 bits each, of no sign

@@ -16,6 +16,7 @@ class Output {
   explicit Output(const Parameters& p)
       : numerators_(p.numerators), single_(p.photons_f32), double_(p.photons_f64),
         scale_(p.photon_scale), stride_(p.row_stride), width_(p.fast_stop - p.fast_start),
+        added_(p.added), transmission_(p.transmission), added_scale_(p.added_scale),
         counted_(p.counted != 0), first_pixel_(p.first_pixel),
         counts_(static_cast<std::uint64_t>(p.noise_seed),
                 static_cast<std::uint64_t>(p.noise_frame), p.log_factorials) {}
@@ -55,13 +56,24 @@ class Output {
       noise::Block block;
       for (int i = 0; i < count; ++i) {
         block.mean[i] = sums[i] * scale;
+        if (overlaid()) block.mean[i] = overlaid(block.mean[i], place(i));
         block.pixel[i] = first_pixel_ + place(i);
       }
       counts_.draw(block, count);
       store(count, [&](int i) { return block.count[i]; }, place);
+    } else if (overlaid()) {
+      store(count, [&](int i) { return overlaid(sums[i] * scale, place(i)); }, place);
     } else {
       store(count, [=](int i) { return sums[i] * scale; }, place);
     }
+  }
+
+  bool overlaid() const { return added_ != nullptr || transmission_ != nullptr; }
+
+  // Photons with the image added, less what the beam stop takes.
+  DISTBRAGG_INLINE double overlaid(double photons, std::int64_t at) const {
+    if (added_ != nullptr) photons = photons + added_[at] * added_scale_;
+    return transmission_ != nullptr ? photons * transmission_[at] : photons;
   }
 
   template <class Photons, class Place>
@@ -78,6 +90,8 @@ class Output {
   double* double_;
   double scale_;
   std::int64_t stride_, width_;
+  const double *added_, *transmission_;
+  double added_scale_;
   bool counted_;
   std::int64_t first_pixel_;
   noise::Counts counts_;

@@ -1,0 +1,216 @@
+"""Images that are added, and the shadow of a beam stop: numbers by hand, every way of finishing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fabio
+import numpy as np
+import pytest
+import torch
+
+import distbragg as db
+from distbragg.errors import InputError
+from distbragg.kernel import native
+from distbragg.kernel.finalize import finalize_into, finalize_tile
+from distbragg.kernel.native import render_photons
+from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.render_tile import TilePhotons, render_tile
+from distbragg.kernel.tile import DeviceSum
+from distbragg.models.beam_spot import spot_in_plane
+from distbragg.models.beam_stop import BeamStop
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment, physics_hash
+from distbragg.models.vectors import components
+from distbragg.physics.shadow import transmission
+from distbragg.plan.frame import SourceChunk, Tile
+from distbragg.predict.spots import predict_spots
+from distbragg.spec.load import parse_spec
+
+SHAPE = (31, 41)
+STOP = {"radius_mm": 2.0, "edge_mm": 1.0, "arm_width_mm": 1.5, "arm_angle_deg": 90}
+PICTURE = np.arange(math.prod(SHAPE), dtype=np.float64).reshape(SHAPE) / 100.0
+
+
+def spec(noise: bool = False, **changes: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {
+        "beam": {"wavelength_angstrom": 1.0, "flux_photons_per_s": 1e12, "size_mm": 0.01},
+        "crystal": {
+            "cell": [40, 50, 60, 90, 90, 90],
+            "cells": [12, 12, 12],
+            "shape": "gauss",
+            "misset_deg": [10, 20, 30],
+            "mosaic": {"distribution": "gaussian", "spread_deg": 0.6},
+            "illuminated_blocks": 1e3,
+        },
+        "structure_factors": {"default_f_electrons": 60},
+        "detector": {
+            "distance_mm": 60,
+            "pixel_size_mm": 0.5,
+            "pixels_fast": SHAPE[1],
+            "pixels_slow": SHAPE[0],
+        },
+        "background": {"materials": [{"name": "water", "thickness_um": 50}]},
+        "sampling": {"oversample": 1, "dmin_angstrom": 4.0},
+        "noise": {"photon": noise, "seed": 5},
+    }
+    for name, value in changes.items():
+        plain[name] = {**plain[name], **value}
+    return plain
+
+
+def built(noise: bool = False, **changes: Any) -> Experiment:
+    return build_experiment(parse_spec(spec(noise, **changes)))
+
+
+def finished(experiment: Experiment, kernel: str = "native") -> np.ndarray:
+    """Render whole and finish in Python."""
+    tile, chunk = Tile(0, SHAPE[0], 0, SHAPE[1]), SourceChunk(0, 1)
+    options = KernelOptions("float64", kernel, "cpu", 1)
+    numerator = render_tile(experiment, 0, tile, chunk, options)
+    return finalize_tile(experiment, 0, tile, numerator, frame=3).reshape(SHAPE)
+
+
+def in_kernel(experiment: Experiment, *tiles: Tile, threads: int = 1) -> np.ndarray:
+    out = np.full(SHAPE, np.nan)
+    options = KernelOptions("float64", "native", "cpu", threads)
+    jobs = []
+    for tile in tiles or (Tile(0, SHAPE[0], 0, SHAPE[1]),):
+        window = out[tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
+        jobs.append(TilePhotons(experiment, 0, tile, SourceChunk(0, 1), window, 3))
+    render_photons(jobs, options)
+    return out
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "photons.npy"
+    np.save(path, PICTURE)
+    return str(path)
+
+
+def both(picture: str, noise: bool = False) -> Experiment:
+    image = {"image": {"file": picture, "scale": 2.5}}
+    return built(noise, background=image, detector={"beam_stop": STOP})
+
+
+@pytest.mark.spec("SCL-17")
+def test_a_shadow_by_hand() -> None:
+    stop = BeamStop(2.0, (), (1.0, 0.0), 0.5, 0.1, 1.0, math.pi / 2)
+    # Inside; on the outline of the disc; at a quarter of the edge outside; beyond.
+    x = np.array([1.0, 3.0, 3.125, 3.3])
+    shares = transmission(stop, x, np.zeros(4))
+    assert shares.tolist() == pytest.approx([0.1, 0.55, 0.1 + 0.9 * 0.75, 1.0])
+    # The arm leads along y from the centre, ±0.5 wide, and not the other way.
+    assert transmission(stop, np.array([1.4, 1.5, 1.8]), np.full(3, 9.0)).tolist() == pytest.approx(
+        [0.1 + 0.9 * 0.3, 0.55, 1.0]
+    )
+    assert transmission(stop, np.array([1.0]), np.array([-9.0])).tolist() == [1.0]
+
+
+@pytest.mark.spec("SCL-17")
+def test_a_polygon_by_hand() -> None:
+    square = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
+    stop = BeamStop(0.0, square, (0.0, 0.0), 0.4, 0.0, 0.0, 0.0)
+    x, y = np.array([0.0, 0.9, 1.0, 1.1, 1.1, 2.0]), np.array([0.0, 0.0, 0.5, 0.0, 1.1, 2.0])
+    corner = 0.5 + math.hypot(0.1, 0.1) / 0.4
+    expected = [0.0, 0.25, 0.5, 0.75, corner, 1.0]
+    assert transmission(stop, x, y).tolist() == pytest.approx(expected)
+    hard = replace(stop, edge=0.0)
+    assert transmission(hard, x, y).tolist() == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.spec("SCL-17")
+def test_the_shadow_lies_about_the_beam() -> None:
+    experiment = built(detector={"beam_stop": {"radius_mm": 3.0}})
+    image, plain = finished(experiment), finished(built())
+    slow, fast = (np.indices(SHAPE) + 0.5) * 0.5
+    panel, beam = experiment.detector.panels[0], experiment.beam.direction
+    spot = spot_in_plane(panel, panel.pixels, components(beam))
+    assert spot is not None
+    away = np.hypot(slow - 1e3 * spot.slow, fast - 1e3 * spot.fast)
+    assert (image[away < 2.99] == 0.0).all()
+    np.testing.assert_array_equal(image[away > 3.01], plain[away > 3.01])
+
+
+@pytest.mark.spec("SCL-16", "SCL-17")
+def test_photons_are_the_sum_plus_the_image_times_the_share(picture: str) -> None:
+    experiment = both(picture)
+    share = finished(built(detector={"beam_stop": STOP})) / finished(built())
+    expected = (finished(built()) + 2.5 * PICTURE) * share
+    np.testing.assert_allclose(finished(experiment), expected, rtol=1e-12, atol=1e-12)
+    assert share.min() == 0.0
+    assert share.max() == 1.0
+
+
+@pytest.mark.spec("SCL-16", "SCL-17")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("noise", [False, True])
+def test_the_kernel_finishes_as_python_does_in_any_tiles(picture: str, noise: bool) -> None:
+    experiment = both(picture, noise)
+    expected = finished(experiment)
+    tiles = (Tile(0, 17, 0, 23), Tile(0, 17, 23, 41), Tile(17, 31, 0, 23), Tile(17, 31, 23, 41))
+    for image in (
+        in_kernel(experiment),
+        in_kernel(experiment, *tiles),
+        in_kernel(experiment, threads=3),
+    ):
+        np.testing.assert_array_equal(image, expected)
+
+
+@pytest.mark.spec("SCL-16", "SCL-17")
+def test_tensors_are_finished_as_arrays_are(picture: str) -> None:
+    experiment = both(picture)
+    tile = Tile(0, SHAPE[0], 0, SHAPE[1])
+    options = KernelOptions("float64", "model", "cpu", 1)
+    numerator = render_tile(experiment, 0, tile, SourceChunk(0, 1), options)
+    out = np.empty(SHAPE)
+    device = DeviceSum(torch.from_numpy(numerator.copy()))
+    finalize_into(out, experiment, 0, tile, device, frame=3)
+    np.testing.assert_allclose(out, finished(experiment, "model"), rtol=1e-14)
+    found = db.render_tensor(experiment).numpy()
+    np.testing.assert_allclose(found, out, rtol=1e-9, atol=1e-9 * out.max())
+
+
+@pytest.mark.spec("SCL-17", "LAB-2")
+def test_labels_count_what_passes_the_stop() -> None:
+    plain = predict_spots(built())
+    shaded = predict_spots(built(detector={"beam_stop": {"radius_mm": 6.0, "transmission": 0.25}}))
+    np.testing.assert_array_equal((plain.h, plain.k, plain.l), (shaded.h, shaded.k, shaded.l))
+    share = shaded.photons / plain.photons
+    assert share.min() == pytest.approx(0.25)
+    assert share.max() == 1.0
+    gone = predict_spots(built(detector={"beam_stop": {"radius_mm": 6.0}}))
+    assert 0 < len(gone) < len(plain)
+
+
+@pytest.mark.spec("SCL-16")
+def test_an_image_of_another_program_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "photons.tif"
+    fabio.tifimage.TifImage(data=PICTURE.astype(np.float32) - 1.0).write(str(path))
+    experiment = built(background={"image": {"file": str(path)}})
+    image = experiment.background.image
+    assert image is not None
+    np.testing.assert_allclose(
+        image.photons[0], np.maximum(PICTURE.astype(np.float32) - 1.0, 0.0), rtol=1e-6
+    )
+
+
+@pytest.mark.spec("SCL-16", "SCL-17")
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "small.npy"
+    np.save(path, np.ones((3, 4)))
+    with pytest.raises(InputError, match=r"background\.image\.file"):
+        built(background={"image": {"file": str(path)}})
+    with pytest.raises(InputError, match=r"detector\.beam_stop"):
+        built(detector={"beam_stop": {"edge_mm": 1.0}})
+
+
+@pytest.mark.spec("SCL-16", "SCL-17")
+def test_without_them_the_experiment_is_the_old_one(picture: str) -> None:
+    assert physics_hash(both(picture)) != physics_hash(built())
+    nothing = built(background={"image": {"file": picture, "scale": 0.0}})
+    np.testing.assert_array_equal(finished(nothing), finished(built()))
