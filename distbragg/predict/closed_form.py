@@ -41,7 +41,7 @@ from distbragg.physics.places import Places
 from distbragg.predict.candidates import largest_stol, span
 from distbragg.predict.disc import integrate
 from distbragg.predict.energies import Energies
-from distbragg.predict.landing import land, meet, near_panel, point_share
+from distbragg.predict.landing import land, meet, near_panel, passing, point_share
 from distbragg.predict.table import Spots, ordered
 
 _OFF: Final = 1e-3
@@ -328,7 +328,7 @@ def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: f
     total = np.where(moments["all"] > 0.0, moments["all"], 1.0)
     slow, fast = (moments[name] / total for name in ("slow", "fast"))
     places = moments["start"] + np.stack([slow, fast])
-    photons = frame.brightness * moments["all"]
+    photons = frame.brightness * moments["all"] * passing(experiment, _mean_ray(moments))
     found = (panel >= 0) & (photons > 0.0) & (photons >= minimum_photons)
     active = np.zeros(len(panel), dtype=np.bool_)
     for index, view in enumerate(experiment.detector.panels):

@@ -57,10 +57,15 @@ def land(experiment: Experiment, direction: Float64Array) -> Landing:
         nearest[hit], panel_of[hit] = length[hit], index
         slow[hit], fast[hit], response[hit] = along[hit], across[hit], share[hit]
         active[hit] = panel.active[along[hit].astype(np.int64), across[hit].astype(np.int64)]
-    if (stop := experiment.detector.beam_stop) is not None:
-        first = experiment.detector.panels[0]
-        response *= ray_transmission(stop, first, experiment.beam.direction, direction)
     return Landing(panel_of, slow, fast, active, response)
+
+
+def passing(experiment: Experiment, direction: Float64Array) -> Float64Array | float:
+    """Return the share of rays, (rays, 3) unit vectors, that the beam stop lets through."""
+    stop, first = experiment.detector.beam_stop, experiment.detector.panels[0]
+    if stop is None:
+        return 1.0
+    return ray_transmission(stop, first, experiment.beam.direction, direction)
 
 
 def meet(

@@ -32,7 +32,7 @@ from distbragg.physics.factors import (
 from distbragg.physics.orientation import domain_turns
 from distbragg.predict.candidates import candidates, indexed
 from distbragg.predict.energies import Energies
-from distbragg.predict.landing import land
+from distbragg.predict.landing import land, passing
 from distbragg.predict.section import Section
 from distbragg.predict.table import ELLIPSE, Spots, ordered
 
@@ -234,11 +234,13 @@ def _finish(
 ) -> Spots:
     """Scale the sums to photons and follow the mean rays to the detector."""
     length = norm3(sums.direction)
-    landing = land(experiment, sums.direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis])
+    direction = sums.direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis]
+    landing = land(experiment, direction)
     crystal, beam = experiment.crystal, experiment.beam
     # λ² and G are in Å² and Å⁻²: their product is a solid angle.
     scale = scattered_fluence(beam, orientation_count(experiment)) * crystal.scale
     photons = scale * amplitude**2 * sums.polarization * sums.cut * landing.response
+    photons = photons * passing(experiment, direction)
     found = np.flatnonzero(
         (landing.panel >= 0) & (photons > 0.0) & (photons >= minimum_photons) & (length > 0.0)
     )
