@@ -73,7 +73,13 @@ def check(function: Function, values: list[torch.Tensor]) -> None:
 def test_the_list_of_parameters_is_complete():
     closed = {"mosaic_covariance_deg2", "bandwidth_percent", "divergence_mrad"}
     diffuse = {"diffuse_gamma_angstrom", "diffuse_sigma_angstrom"}
-    others = {"other_cell", "other_misset_deg", "other_scale", "cell_spread"}
+    others = {
+        "other_cell",
+        "other_misset_deg",
+        "other_scale",
+        "cell_spread",
+        "point_spread_fwhm_um",
+    }
     of_amplitudes = {"amplitude_electrons", "delta_b_angstrom2"}
     of_amplitudes |= {"f_prime_electrons", "f_double_prime_electrons"}
     assert set(NAMES) | closed | diffuse | others | of_amplitudes == set(
