@@ -212,6 +212,7 @@ def _not_compared(case: Json, besides: set[str]) -> str:
         for key, result in case["results"].items()
         if result["file"] not in compared and not known(key) and key not in besides
     ]
+    others += [key for key in ("gradient",) if key in case]
     return f"not compared: {', '.join(others)}" if others else ""
 
 
