@@ -47,6 +47,7 @@ RAYONIX: Final[dict[str, Any]] = {
         "distance_mm": 220,
         "point_spread": {"kind": "fibre", "fwhm_um": 80, "radius_px": 20},
         "response": "typical",
+        "beam_stop": {"radius_mm": 3.0, "edge_mm": 0.6, "arm_width_mm": 1.2, "arm_angle_deg": 90},
     },
     "background": {
         "materials": [
