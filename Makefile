@@ -85,6 +85,10 @@ bench-closed: $(STAMP) ## Time Gaussian crystals in closed form into reports/clo
 bench-spread: $(STAMP) ## Time the point spread of panels on one core into reports/point-spread
 	$(BIN)/python -m tools.bench point-spread $(BENCH_ARGS)
 
+.PHONY: bench-recorded
+bench-recorded: $(STAMP) ## Time images that a detector would have recorded into reports/recorded
+	$(BIN)/python -m tools.bench recorded $(BENCH_ARGS)
+
 .PHONY: closed-errors
 closed-errors: $(STAMP) ## Measure the closed form's errors anew, into the table of its page (minutes)
 	$(BIN)/python -m tools.closed_form_errors

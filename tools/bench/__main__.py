@@ -1,4 +1,4 @@
-"""`python -m tools.bench report|gpu|closed-form|point-spread`: what is said about speed."""
+"""`python -m tools.bench report|gpu|closed-form|point-spread|recorded`: what is said about speed."""
 
 from __future__ import annotations
 
@@ -133,6 +133,22 @@ def point_spread(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "point-spread")
     found = measure(QUICK if quick else Extent())
     bundle.write_json("point_spread.json", [one.plain() for one in found])
+    bundle.write_text("summary.md", summary(found))
+    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
+    click.echo(bundle.path)
+
+
+@command.command("recorded")
+@_out
+@_quick
+def recorded(out: Path, quick: bool) -> None:
+    """Time images that a detector would have recorded, part by part and whole, on one core."""
+    from tools.bench.recorded import QUICK, Extent, measure_recorded, summary
+    from tools.evidence.bundle import Bundle
+
+    bundle = Bundle.create(out, "recorded")
+    found = measure_recorded(QUICK if quick else Extent(), _say)
+    bundle.write_json("recorded.json", found.plain())
     bundle.write_text("summary.md", summary(found))
     click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
     click.echo(bundle.path)
