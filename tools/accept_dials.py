@@ -1,9 +1,9 @@
 """Let DIALS judge exported frames.
 
 A rotation series as SMV, CBF and NXmx, found, indexed and integrated; the same with gaps between
-modules as CBF; the same in closed form, integrated too; a monoclinic crystal from a real
-structure-factor file on a tilted detector; a detector of two panels from an experiment list; stills
-of random orientation in a pink beam. The truth is read from the stacks. Where DIALS is missing,
+modules as CBF; the same in closed form, integrated too, then as a detector would have recorded it;
+a monoclinic crystal from a real structure-factor file on a tilted detector; a detector of two
+panels from an experiment list; stills of random orientation in a pink beam. The truth is read from the stacks. Where DIALS is missing,
 `--install` fetches Debian's package with apt-get; where that is not possible either, the run is
 skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
 """
@@ -26,8 +26,14 @@ from tools.acceptance.others import judge_monoclinic, judge_stills, judge_two_pa
 from tools.acceptance.outcome import Outcome
 from tools.acceptance.progress import say
 from tools.acceptance.report import table_of, write_report
-from tools.acceptance.series import FORMATS, judge_closed, judge_masked, judge_series
-from tools.acceptance.verdict import CLOSED_CORRELATION, Integration, Result
+from tools.acceptance.series import (
+    FORMATS,
+    judge_closed,
+    judge_masked,
+    judge_recorded,
+    judge_series,
+)
+from tools.acceptance.verdict import CLOSED_CORRELATION, RECORDED_CORRELATION, Integration, Result
 
 CASES: Final = (
     *FORMATS,
@@ -35,6 +41,8 @@ CASES: Final = (
     "integrate",
     "closed",
     "closed-integrate",
+    "recorded",
+    "recorded-integrate",
     "monoclinic",
     "panels",
     "stills",
@@ -81,11 +89,13 @@ def run_case(folder: Path, name: str, real: Path) -> Outcome:
 
 def _judge(folder: Path, name: str, real: Path) -> Result:
     picture = folder / OUTCOMES / f"{name}.png"
-    series, closed = folder / "series", folder / "closed"
+    series, closed, recorded = (folder / part for part in ("series", "closed", "recorded"))
     others: dict[str, Callable[[], Result]] = {
         "integrate": lambda: judge_integration(_indexed(series), series / "series.zarr", picture),
         "closed": lambda: judge_closed(closed, picture),
         "closed-integrate": lambda: _closed_integration(closed, picture),
+        "recorded": lambda: judge_recorded(recorded, picture),
+        "recorded-integrate": lambda: _recorded_integration(recorded, picture),
         "masked": lambda: judge_masked(folder / name, picture),
         "monoclinic": lambda: judge_monoclinic(folder / name, real, picture),
         "panels": lambda: judge_two_panels(folder / name, picture),
@@ -100,6 +110,14 @@ def _closed_integration(folder: Path, picture: Path) -> Integration:
         judge_closed(folder, folder / "closed.png")
     found = judge_integration(folder / "dials", folder / "series.zarr", picture)
     return replace(found, least_summed=CLOSED_CORRELATION)
+
+
+def _recorded_integration(folder: Path, picture: Path) -> Integration:
+    """Integrate the recorded series, which is indexed first where it is not yet."""
+    if not (folder / "dials" / "indexed.refl").exists():
+        judge_recorded(folder, folder / "recorded.png")
+    found = judge_integration(folder / "dials", folder / "series.zarr", picture)
+    return replace(found, least_summed=RECORDED_CORRELATION)
 
 
 def _indexed(series: Path) -> Path:

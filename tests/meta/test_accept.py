@@ -25,7 +25,7 @@ from tools.acceptance.others import (
 )
 from tools.acceptance.outcome import Outcome
 from tools.acceptance.report import write_report
-from tools.acceptance.series import CELL, closed_spec, series_spec
+from tools.acceptance.series import CELL, closed_spec, recorded_spec, series_spec
 from tools.acceptance.truth import cell_of, compare
 from tools.acceptance.verdict import Integration, Stills, Verdict
 
@@ -167,7 +167,14 @@ def test_a_case_without_its_input_is_missed_out_and_said(
 
 
 @pytest.mark.parametrize(
-    "spec", [series_spec(), two_panel_spec(), monoclinic_spec(Path("f.mtz")), stills_spec()]
+    "spec",
+    [
+        series_spec(),
+        recorded_spec(),
+        two_panel_spec(),
+        monoclinic_spec(Path("f.mtz")),
+        stills_spec(),
+    ],
 )
 def test_every_case_is_a_valid_sweep_with_noise(spec: dict[str, Any]) -> None:
     sweep = parse_sweep(spec, source="test")

@@ -15,6 +15,8 @@ from tools.acceptance.verdict import (
     CELL_LENGTH_RELATIVE,
     CLOSED_CORRELATION,
     CLOSED_INDEXED,
+    RECORDED_CORRELATION,
+    RECORDED_INDEXED,
     MINIMUM_CORRELATION,
     MINIMUM_INDEXED,
     MINIMUM_SPOTS,
@@ -31,6 +33,8 @@ WHAT = {
     "integrate": "20° series, integrated, against the labels",
     "closed": "20° series in closed form, SMV",
     "closed-integrate": "20° series in closed form, integrated, against the labels",
+    "recorded": "20° series as recorded (materials, beam stop, point spread, response), SMV",
+    "recorded-integrate": "the same, integrated, against the labels",
     "monoclinic": "5E5Z (P2₁, measured amplitudes), tilted detector with 2θ, NXmx",
     "panels": "20° series, two panels from an experiment list, NXmx",
     "stills": "20 stills of random orientation, 1 % bandwidth, known cell",
@@ -84,6 +88,7 @@ def _page(outcomes: Sequence[Outcome], drawn: Sequence[str], command: str) -> st
         f"within {CELL_LENGTH_RELATIVE:.1%} and angles within {CELL_ANGLE_DEG}°, orientation "
         f"within {ORIENTATION_DEG}°; correlation {MINIMUM_CORRELATION}; in closed form "
         f"{CLOSED_INDEXED:.0%}, and {CLOSED_CORRELATION} of summed intensities; "
+        f"of a recorded series {RECORDED_INDEXED:.0%} and {RECORDED_CORRELATION}; "
         f"{MINIMUM_STILLS} of 20 "
         "stills. The truth is that of the stacks; times are wall times of whatever the machine "
         "did besides.\n\n"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.acceptance.common import export, find_and_index, render
-from tools.acceptance.verdict import CLOSED_INDEXED, Verdict
+from tools.acceptance.verdict import CLOSED_INDEXED, RECORDED_INDEXED, Verdict
 
 CELL: Final = (79.1, 79.1, 38.0)
 INDEX_LIMITS: Final = (40, 40, 20)
@@ -28,6 +28,13 @@ BACKGROUND_UM: Final = 0.25
 """Edge of the cube of water that scatters a background of some ten photons a pixel. Images without
 any, which no detector takes, show every fragment of three photons: discrete mosaic domains then
 come apart into spots of their own, of which indexing keeps one."""
+
+WATER_UM: Final = 5.0
+AIR_UM: Final = 2000.0
+FLUENCE: Final = 1e20
+BLOCKS: Final = 3e6
+"""Of the recorded series: 1e12 photons through 0.1 mm, and blocks that make spots as bright as those
+of the others."""
 
 
 def write_structure_factors(path: Path) -> None:
@@ -103,6 +110,37 @@ def closed_spec() -> dict[str, Any]:
     return spec
 
 
+def recorded_spec() -> dict[str, Any]:
+    """Return the same series as a detector would have recorded it: with all of it on."""
+    spec = closed_spec()
+    experiment = spec["experiment"]
+    detector = {
+        **experiment["detector"],
+        "beam_stop": {"radius_mm": 2.0, "edge_mm": 0.3, "arm_width_mm": 1.0},
+        "point_spread": {"kind": "fibre", "fwhm_um": 100.0, "radius_px": 10},
+        "response": {
+            "seed": 1,
+            "calibration_fraction": 0.03,
+            "gain_adu_per_photon": 0.7,
+            "offset_adu": 10.0,
+            "readout_adu": 1.5,
+        },
+    }
+    materials = [
+        {"name": "water", "thickness_um": WATER_UM},
+        {"name": "air", "thickness_um": AIR_UM},
+    ]
+    experiment |= {
+        "title": "Rotation series as a detector would have recorded it",
+        "beam": {**experiment["beam"], "fluence_photons_per_m2": FLUENCE},
+        "crystal": {**experiment["crystal"], "illuminated_blocks": BLOCKS},
+        "detector": detector,
+        "background": {"materials": materials},
+        "output": {"labels": True, "dtype": "uint16"},
+    }
+    return spec
+
+
 def judge_masked(folder: Path, picture: Path) -> Verdict:
     """Render the series with gaps between modules, and let DIALS judge its CBF.
 
@@ -137,6 +175,17 @@ def judge_closed(folder: Path, picture: Path) -> Verdict:
     source = _SOURCES["smv"].format(export(run, "smv"))
     verdict = find_and_index(folder / "dials", source, run, picture)
     return replace(verdict, least_indexed=CLOSED_INDEXED)
+
+
+def judge_recorded(folder: Path, picture: Path) -> Verdict:
+    """Render the recorded series in `folder`, and let DIALS judge its SMV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "P1.hkl").exists():
+        write_structure_factors(folder / "P1.hkl")
+    run = render(folder, "series", recorded_spec())
+    source = _SOURCES["smv"].format(export(run, "smv"))
+    verdict = find_and_index(folder / "dials", source, run, picture)
+    return replace(verdict, least_indexed=RECORDED_INDEXED)
 
 
 def judge_series(folder: Path, form: str, picture: Path) -> Verdict:

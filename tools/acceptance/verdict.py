@@ -15,6 +15,10 @@ CLOSED_INDEXED: Final = 0.95
 CLOSED_CORRELATION: Final = 0.99
 """Bars of a series in closed form, whose spots are whole."""
 
+RECORDED_INDEXED: Final = 0.95
+RECORDED_CORRELATION: Final = 0.97
+"""Bars of the same with materials, beam stop, point spread, gain and readout noise."""
+
 MINIMUM_STILLS: Final = 15
 STILL_ORIENTATION_DEG: Final = 0.2
 """How far the orientation of a still may be off to count as indexed: a still with a bandwidth of

@@ -1,4 +1,4 @@
-"""`python -m tools.bench report|gpu|closed-form|point-spread|recorded`: what is said about speed."""
+"""`python -m tools.bench report|gpu|closed-form|point-spread|recorded`: how fast it is."""
 
 from __future__ import annotations
 

@@ -84,7 +84,10 @@ def measure_recorded(extent: Extent, say: Callable[[str], None]) -> Recorded:
     """Measure everything on one core."""
     with one_core(), tempfile.TemporaryDirectory(prefix="distbragg-") as name:
         folder = Path(name)
-        reflections, model = write_reflections(folder / "P1.hkl"), write_model(folder / "P43212.pdb")
+        reflections, model = (
+            write_reflections(folder / "P1.hkl"),
+            write_model(folder / "P43212.pdb"),
+        )
         still = protein(reflections)
         counted = with_materials(measured(still), WATER)
         both = with_materials(measured(still), WATER, AIR)

@@ -24,8 +24,10 @@ def test_the_whole_frame_has_every_part(tmp_path: Path) -> None:
     assert full.sampling.method == "closed_form"
     assert full.beam.sources.count == 100
     spectral = full.reflections.spectral
-    assert spectral is not None and len(spectral.coefficients) == 100
-    assert full.response is not None and full.response.calibration == 0.03
+    assert spectral is not None
+    assert len(spectral.coefficients) == 100
+    assert full.response is not None
+    assert full.response.calibration == 0.03
     assert full.detector.panels[0].point_spread is not None
     assert len(full.others) == 1
 
