@@ -3,9 +3,9 @@
 A rotation series as SMV, CBF and NXmx, found, indexed and integrated; the same with gaps between
 modules as CBF; the same in closed form, integrated too, then as a detector would have recorded it;
 a monoclinic crystal from a real structure-factor file on a tilted detector; a detector of two
-panels from an experiment list; stills of random orientation in a pink beam. The truth is read from the stacks. Where DIALS is missing,
-`--install` fetches Debian's package with apt-get; where that is not possible either, the run is
-skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
+panels from an experiment list; stills of random orientation in a pink beam. The truth is read from
+the stacks. Where DIALS is missing, `--install` fetches Debian's package with apt-get; where that is
+not possible either, the run is skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
 """
 
 from __future__ import annotations

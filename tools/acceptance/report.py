@@ -15,13 +15,13 @@ from tools.acceptance.verdict import (
     CELL_LENGTH_RELATIVE,
     CLOSED_CORRELATION,
     CLOSED_INDEXED,
-    RECORDED_CORRELATION,
-    RECORDED_INDEXED,
     MINIMUM_CORRELATION,
     MINIMUM_INDEXED,
     MINIMUM_SPOTS,
     MINIMUM_STILLS,
     ORIENTATION_DEG,
+    RECORDED_CORRELATION,
+    RECORDED_INDEXED,
 )
 from tools.evidence.bundle import Bundle, git_head, markdown_table
 

@@ -33,8 +33,8 @@ WATER_UM: Final = 5.0
 AIR_UM: Final = 2000.0
 FLUENCE: Final = 1e20
 BLOCKS: Final = 3e6
-"""Of the recorded series: 1e12 photons through 0.1 mm, and blocks that make spots as bright as those
-of the others."""
+"""Of the recorded series: 1e12 photons through 0.1 mm, and blocks that make spots as bright as
+those of the others."""
 
 
 def write_structure_factors(path: Path) -> None:
