@@ -5,7 +5,8 @@ modules as CBF; the same in closed form, integrated too, then as a detector woul
 a monoclinic crystal from a real structure-factor file on a tilted detector; a detector of two
 panels from an experiment list; stills of random orientation in a pink beam. The truth is read from
 the stacks. Where DIALS is missing, `--install` fetches Debian's package with apt-get; where that is
-not possible either, the run is skipped and says why. A bundle is written to `<reports>/acceptance/<UTC stamp>`.
+not possible either, the run is skipped and says why. A bundle is written to
+`<reports>/acceptance/<UTC stamp>`.
 """
 
 from __future__ import annotations
