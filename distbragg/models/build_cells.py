@@ -14,7 +14,6 @@ from distbragg.models.build_mosaic import domain_count, mosaic_seed
 from distbragg.models.crystal import Crystal
 from distbragg.models.rotations import fold_seed
 from distbragg.models.vectors import Float64Array, frozen_float64
-from distbragg.read.groups import crystal_system
 from distbragg.spec.cell_spread import CellSpreadSpec
 from distbragg.spec.crystal import MosaicSpec
 from distbragg.spec.experiment import ExperimentSpec
@@ -81,10 +80,16 @@ def crystal_system_of(spec: ExperimentSpec, cell: Float64Array) -> str:
     stated: str = spec.crystal.cell_spread.system
     name = spec.structure_factors.space_group
     if stated == "auto":
-        stated = (crystal_system(name) if name else None) or _by_numbers(cell)
+        stated = (_system_of_group(name) if name else None) or _by_numbers(cell)
     if stated == "trigonal":
         return "rhombohedral" if _fits("rhombohedral", cell) else "hexagonal"
     return stated
+
+
+def _system_of_group(name: str) -> str | None:
+    from distbragg.read.groups import crystal_system  # which loads gemmi
+
+    return crystal_system(name)
 
 
 def largest_spread(crystal: Crystal) -> float:

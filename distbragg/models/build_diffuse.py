@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.diffuse import Diffuse
 from distbragg.models.vectors import frozen_float64
-from distbragg.read.groups import Group, laue_rotations, named_group, point_group
 from distbragg.read.structure_factors import file_group
 from distbragg.spec.diffuse import DiffuseSpec
 from distbragg.spec.experiment import ExperimentSpec
+
+if TYPE_CHECKING:
+    from distbragg.read.groups import Group
 
 _FIELD = "crystal.diffuse.laue_group"
 
@@ -42,6 +45,9 @@ def build_diffuse(spec: ExperimentSpec) -> Diffuse | None:
 
 
 def _rotations(given: DiffuseSpec, spec: ExperimentSpec) -> list[list[list[int]]]:
+    # Loads gemmi, which a frame without diffuse scattering may have no use for.
+    from distbragg.read.groups import laue_rotations, named_group, point_group
+
     factors = spec.structure_factors
     group: Group | None = None
     name = given.laue_group or factors.space_group
