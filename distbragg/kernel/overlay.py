@@ -1,6 +1,8 @@
 """What a frame's photons are finished with: an image that is added, and the beam stop's shadow.
 
 photons = (photons of the sum + scale · image) · transmission
+
+The image follows the energy of the frame's pulse, as the sum does by its fluence.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ def overlay_of(experiment: Experiment, panel: int) -> Overlay | None:
         return None
     return Overlay(
         None if image is None else image.photons[panel],
-        0.0 if image is None else image.scale,
+        0.0 if image is None else image.scale * experiment.beam.pulse_energy,
         None if stop is None else _shadow(experiment, panel, stop),
     )
 

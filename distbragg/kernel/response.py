@@ -66,7 +66,8 @@ def record_frame(
     """
     pixels, response = image.reshape(-1), experiment.response
     spread_frame(image, experiment, counted=False, threads=threads)
-    if experiment.noise.photon and not experiment.counted_in_kernel:
+    flickers = response is not None and response.pixel_flicker > 0.0
+    if flickers or (experiment.noise.photon and not experiment.counted_in_kernel):
         _in_blocks(partial(_count, pixels, experiment, frame), pixels.size, threads)
     factors = None
     if response is not None and response.calibration > 0.0:
@@ -130,7 +131,10 @@ def _count(
     *,
     expected: NDArray[Any] | None = None,
 ) -> int:
-    """Draw the counts of what is `expected`, by default of the pixels themselves."""
+    """Draw the counts of what is `expected`, by default of the pixels themselves.
+
+    Without photon noise it varies by the flicker of pixels alone.
+    """
     seed, response = experiment.noise.seed, experiment.response
     means = (pixels if expected is None else expected)[block].astype(np.float64)
     if response is not None and response.pixel_flicker > 0.0:
@@ -138,7 +142,10 @@ def _count(
         means = varied(means, response.pixel_flicker, drawn)
     numbers = np.arange(block.start, block.stop, dtype=np.int64)
     with np.errstate(over="ignore"):
-        pixels[block] = draw_counts(means, numbers, seed=seed, frame=frame)
+        if experiment.noise.photon:
+            pixels[block] = draw_counts(means, numbers, seed=seed, frame=frame)
+        else:
+            pixels[block] = means.clip(min=0.0)
     return 0
 
 

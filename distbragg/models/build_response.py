@@ -41,7 +41,7 @@ def build_response(
     bits = 0 if in_photons else given.adc_bits or figures.adc_bits
     zones = _zones(given, figures, energy, bits)
     low, high = stored_range(spec.output.dtype)
-    highest = _least(given.saturation_adu, figures.saturation_adu, high)
+    highest = _highest(given, figures, zones, in_photons=in_photons, most=high)
     if bits:
         low, highest = max(low, 0.0), min(highest, 2.0**bits - 1.0)
     dead, hot = _bad_pixels(given, detector)
@@ -123,6 +123,34 @@ def _zones(
             readout=_first(readout, base.readout),
         ),
     )
+
+
+def _highest(
+    given: ResponseSpec,
+    figures: TypicalResponse,
+    zones: tuple[GainZone, ...],
+    *,
+    in_photons: bool,
+    most: float,
+) -> float:
+    """Return the largest value that is recorded, at most the type's; a pixel can be below it."""
+    adu, first = _least(given.saturation_adu, figures.saturation_adu, math.inf), zones[0]
+    if math.isfinite(adu) and in_photons:
+        if len(zones) > 1 or first.gain < 0.0:
+            raise InputError(
+                "which photons saturate is not told by ADU of several gains, or of a negative one",
+                field=f"{_FIELD}.saturation_adu",
+                remedy="give saturation_photons in its place",
+            )
+        adu = (adu - first.offset) / first.gain
+    highest, dark = min(adu, most), 0.0 if in_photons else first.offset
+    if first.gain > 0.0 and highest <= dark:
+        raise InputError(
+            f"a pixel without photons reads {dark:g}, and no more than {highest:g} is recorded",
+            field=f"{_FIELD}.{'saturation_adu' if adu < most else 'offset_adu'}",
+            remedy="give a smaller offset, or a larger saturation_adu or output.dtype",
+        )
+    return highest
 
 
 def _code(code: int, bits: int) -> float:

@@ -55,7 +55,8 @@ class BackgroundImageSpec(SpecModel):
     """An image of expected photons for each pixel, that is added to every frame times `scale`.
 
     `file` is an `.npy` array, or an image (SMV, CBF, TIFF, EDF …); of several panels, one below the
-    other. It is as recorded: it does not follow the fluence.
+    other. It is as recorded: it does not follow the fluence, but the energy of a frame's pulse
+    (`beam.pulse_energy_fraction`), and the beam stop's shadow falls on it.
     """
 
     file: FilePath

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -103,6 +104,16 @@ class BeamStopSpec(SpecModel):
     def _check_stop(self) -> Self:
         if (self.radius_mm is None) == (self.polygon_mm is None):
             raise refusal("needs a radius_mm or a polygon_mm, one of the two")
+        corners = self.polygon_mm or ()
+        if corners and all(
+            (x - corners[0][0]) * (b - corners[0][1]) == (a - corners[0][0]) * (y - corners[0][1])
+            for (x, y), (a, b) in combinations(corners[1:], 2)
+        ):
+            raise refusal(
+                "corners on one line shade nothing",
+                field="polygon_mm",
+                remedy="give the corners in order along the outline",
+            )
         return self
 
 

@@ -66,11 +66,11 @@ class ResponseSpec(SpecModel):
     follows `noise.seed`.
 
     The stages, in order. Expected photons vary by `pixel_flicker_fraction`, pixel by pixel and
-    frame by frame; photons are counted (`noise.photon`); `calibration_fraction` scales every pixel
-    by a factor of its own; ADU = `gain_adu_per_photon` · photons + `offset_adu` + a normal deviate
-    of `readout_adu`. `zones` are gains that change with the photons of a pixel. `stored_as:
-    photons` takes offset and gain out again; `adu` keeps them, with the code of the gain above the
-    `adc_bits` where these are given.
+    frame by frame, with photon noise or without; photons are counted (`noise.photon`);
+    `calibration_fraction` scales every pixel by a factor of its own; ADU = `gain_adu_per_photon` ·
+    photons + `offset_adu` + a normal deviate of `readout_adu`. `zones` are gains that change with
+    the photons of a pixel. `stored_as: photons` takes offset and gain out again; `adu` keeps them,
+    with the code of the gain above the `adc_bits` where these are given.
 
     Values are rounded where `output.dtype` is an integer type. A pixel beyond
     `saturation_photons`, `saturation_adu` or the type's range holds `overload_value` (default: the
@@ -123,7 +123,9 @@ class ResponseSpec(SpecModel):
         default=None, description="Most photons that a pixel can hold; default: no bound."
     )
     saturation_adu: Finite | None = Field(
-        default=None, description="Largest value that is recorded; default: that of the type."
+        default=None,
+        description="Largest ADU that is recorded, before photons are made of it where these are "
+        "stored; default: that of the type.",
     )
     overload_value: Finite | None = Field(
         default=None, description="What a pixel beyond the range holds; default: the largest value."

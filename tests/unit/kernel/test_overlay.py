@@ -146,6 +146,13 @@ def test_photons_are_the_sum_plus_the_image_times_the_share(picture: str) -> Non
     assert share.max() == 1.0
 
 
+@pytest.mark.spec("SCL-16")
+def test_the_image_follows_the_energy_of_the_pulse(picture: str) -> None:
+    given = built(background={"image": {"file": picture, "scale": 2.0}})
+    strong = replace(given, beam=replace(given.beam, pulse_energy=1.5))
+    np.testing.assert_allclose(finished(strong), 1.5 * finished(given), rtol=1e-14)
+
+
 @pytest.mark.spec("SCL-16", "SCL-17")
 @pytest.mark.skipif(not native.available(), reason=native.reason())
 @pytest.mark.parametrize("noise", [False, True])
@@ -207,6 +214,8 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         built(background={"image": {"file": str(path)}})
     with pytest.raises(InputError, match=r"detector\.beam_stop"):
         built(detector={"beam_stop": {"edge_mm": 1.0}})
+    with pytest.raises(InputError, match="corners on one line"):
+        built(detector={"beam_stop": {"polygon_mm": [[0, 0], [1, 1], [2, 2]]}})
 
 
 @pytest.mark.spec("SCL-16", "SCL-17")

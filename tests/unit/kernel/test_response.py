@@ -60,6 +60,16 @@ def test_pixel_flicker_widens_the_counts_by_its_square() -> None:
     assert image.var() == pytest.approx(variance, rel=4.0 * np.sqrt(2.1 / image.size))
 
 
+@pytest.mark.spec("RSP-3")
+def test_pixels_flicker_without_photon_noise_too() -> None:
+    image = level(100.0)
+    record_frame(image, recording(Response(pixel_flicker=0.5), photon=False), frame=1)
+    drawn = philox.normals(0, image.size, seed=11, frame=1, stream=philox.PIXEL_FLICKER)
+    expected = np.maximum(100.0 * (1.0 + 0.5 * drawn), 0.0)
+    np.testing.assert_allclose(image.reshape(-1), expected, rtol=1e-12)
+    assert image.min() == 0.0
+
+
 LEVELS = (0.0, 0.3, 3.0, 30.0, 300.0, 3e4)
 WHOLE = Response(
     seed=5,

@@ -125,6 +125,11 @@ def test_bad_pixels_come_from_lists_and_from_a_file(tmp_path: Path) -> None:
         ({"zones": [{"adu_per_photon": 1, "from_photons": 4}]}, "detector.response.zones"),
         ({"zones": [{"adu_per_photon": 1}], "readout_adu": 2}, "detector.response.readout_adu"),
         ({"dead_fraction": 0.6, "hot_fraction": 0.5}, "detector.response.hot_fraction"),
+        ({"offset_adu": 100, "saturation_adu": 50}, "detector.response.saturation_adu"),
+        (
+            {"typical": "jungfrau", "saturation_adu": 50, "stored_as": "photons"},
+            "detector.response.saturation_adu",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_its_field(response: Any, field: str) -> None:
@@ -133,8 +138,20 @@ def test_what_cannot_be_is_refused_by_its_field(response: Any, field: str) -> No
     assert raised.value.field == field
 
 
+@pytest.mark.spec("RSP-8")
+def test_saturation_in_adu_bounds_the_photons_that_are_made_of_them() -> None:
+    # (40 000 - 100) / 10 photons fill the converter.
+    response = {"gain_adu_per_photon": 10, "offset_adu": 100, "saturation_adu": 40000,
+                "stored_as": "photons"}  # fmt: skip
+    assert response_of(response).highest == 3990.0
+    assert response_of({**response, "saturation_adu": 40005}, "uint16").overload == 3990.0
+
+
 @pytest.mark.spec("RSP-12")
 def test_a_value_that_the_type_does_not_hold_is_refused() -> None:
+    with pytest.raises(InputError) as raised:
+        resolved({"offset_adu": 70000}, "uint16")
+    assert raised.value.field == "detector.response.offset_adu"
     with pytest.raises(InputError, match="-1 is no value that uint16 stores"):
         resolved({"masked_value": -1}, "uint16")
     assert response_of({"masked_value": -1}, "int16").masked_value == -1.0
