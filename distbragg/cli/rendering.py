@@ -207,7 +207,8 @@ def noise_command(
 
     RUN is a finished run without noise, of float32 or float64. Nothing is rendered: with float64
     the frames have the bits of a run that renders with that noise and response. --set takes fields
-    of noise, detector.response, detector.point_spread and output.
+    of noise, detector.response, detector.point_spread and output. Keep a RUN of float32: resume,
+    repair and verify --audit of OTHER draw from it again.
 
     \b
     Examples:

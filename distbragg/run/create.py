@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from distbragg.engine.context import RunContext
@@ -33,6 +34,7 @@ def create(
     *,
     root: str | Path | None = None,
     force: bool = False,
+    provenance: Mapping[str, Any] = MappingProxyType({}),
 ) -> RunDirectory:
     """Create a run at `out`; the same run that is already there is returned as it is.
 
@@ -47,6 +49,8 @@ def create(
         A specification file may name files of this folder alone.
     force : bool
         Create the run even if the disk cannot hold its frames uncompressed.
+    provenance : mapping
+        Recorded in the manifest besides what always is; never compared.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def create(
     options = resolve_options(prepared.sweep.experiment.compute, 1)
     run = create_run(
         out,
-        manifest_of(prepared, stored, numeric_class(options)),
+        manifest_of(prepared, stored, numeric_class(options), provenance),
         coordinates=stored.coordinates(),
         experiment=prepared.experiment,
         inputs=inputs,
@@ -95,7 +99,12 @@ def by_content(sweep: SweepSpec, inputs: Mapping[str, InputFile]) -> SweepSpec:
     return replace_files(sweep, {path: inputs[name].reference for path, name in file_fields(sweep)})
 
 
-def manifest_of(prepared: Prepared, stored: SweepSpec, kernel_class: Mapping[str, str]) -> Manifest:
+def manifest_of(
+    prepared: Prepared,
+    stored: SweepSpec,
+    kernel_class: Mapping[str, str],
+    provenance: Mapping[str, Any] = MappingProxyType({}),
+) -> Manifest:
     """Make the manifest of a sweep that is `stored` with its files named by content."""
     return make_manifest(
         sweep_plain=to_plain(stored),
@@ -103,7 +112,7 @@ def manifest_of(prepared: Prepared, stored: SweepSpec, kernel_class: Mapping[str
         physics_hash=physics_hash(prepared.experiment),
         numeric_class=kernel_class,
         experiment_summary=_summary(prepared),
-        provenance=gather_provenance(),
+        provenance={**gather_provenance(), **provenance},
     )
 
 

@@ -15,6 +15,7 @@ from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.models.tables import load_any, table_rows
 from distbragg.run.create import by_content, collect_inputs, manifest_of
+from distbragg.run.drawn import rounded_source
 from distbragg.run.notes import tell
 from distbragg.run.prepare import check_plan, prepared_of
 from distbragg.run.resume import check_version, finish_extension
@@ -69,7 +70,7 @@ def extend(
     InputError
         The new values do not go with the run.
     RefusedError
-        Frames are missing, or the run is in use or of another version.
+        Frames are missing, or the run is in use, of another version, or drawn from float32.
     PlanError
         Memory or disk cannot hold it.
     EnvironmentFailure
@@ -77,6 +78,11 @@ def extend(
     """
     directory = open_run(run)
     check_version(directory)
+    if rounded_source(directory.manifest):
+        raise RefusedError(
+            f"{directory.url}: was drawn from expected photons of float32, which end with its "
+            "frames; extend the run that holds them, then draw a new one with `distbragg noise`"
+        )
     with Lease(directory.objects):
         directory = finish_extension(directory)
         sweep = _more_of(directory, more, root)

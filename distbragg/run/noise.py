@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, Unpack
-
-import numpy as np
+from typing import Final, Unpack
 
 from distbragg.engine.context import RunContext
-from distbragg.engine.unit import UnitInHand
-from distbragg.engine.work import TaskSettings, UnitFunctions
+from distbragg.engine.work import UnitFunctions
 from distbragg.errors import InputError, RefusedError
-from distbragg.kernel.response import record_again
-from distbragg.rendering.frame import FrameFacts, FrameJob
 from distbragg.run.create import create
+from distbragg.run.drawn import drawing, drawn_record, rounded_source
 from distbragg.run.result import RunResult
 from distbragg.run.resume import ResumeOptions, resume
 from distbragg.spec.canonical import to_plain
@@ -24,9 +18,7 @@ from distbragg.spec.load import apply_overrides, parse_sweep
 from distbragg.spec.paths import split_path
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import completed_units
-from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-from distbragg.store.write import UnitWriter
 
 _SECTIONS: Final = ("noise", "detector.response", "detector.point_spread", "output", "title")
 """What may differ from the run whose expectations are taken: nothing that they depend on."""
@@ -44,7 +36,8 @@ def noise(
 
     Nothing is rendered: noise and the detector's response are drawn once the stored frames are
     read. Where `run` stores float64 the result has the bits of a run that renders with that
-    response; float32 expectations are rounded, which moves one count in some millions.
+    response; float32 expectations are rounded, which moves one count in some millions: `resume`,
+    `repair` and `verify` of such a run draw from `run` again, and refuse where it is gone.
 
     Parameters
     ----------
@@ -79,8 +72,15 @@ def begin_noise(
     """Create the run of `noise`; return it, and the work by which `resume` does it."""
     source = open_run(run)
     _check_source(source)
-    fresh = create(_with_noise(source.sweep, overrides), out, force=force)
-    return fresh, UnitFunctions(partial(draw_unit, RunContext.of(source)))
+    record = drawn_record(source)
+    fresh = create(_with_noise(source.sweep, overrides), out, force=force, provenance=record)
+    # Of float64 a run that renders has the same bits; of float32 frames must not be mixed.
+    ours = source.run_id if source.layout.dtype == "float32" else ""
+    if rounded_source(fresh.manifest) != ours:
+        raise RefusedError(
+            f"{fresh.url}: holds frames that were not drawn from {source.url}; give another path"
+        )
+    return fresh, drawing(RunContext.of(source))
 
 
 def _check_source(run: RunDirectory) -> None:
@@ -132,30 +132,3 @@ def _with_noise(sweep: SweepSpec, overrides: Sequence[str]) -> SweepSpec:
             remedy=f"keep it at {seed}",
         )
     return found
-
-
-def draw_unit(
-    source: RunContext, run: RunContext, unit: int, attempt: int, settings: TaskSettings
-) -> dict[str, Any]:
-    """Draw the frames of a unit, store them as one shard, and return the receipt."""
-    started = time.perf_counter()
-    opened = run.opened
-    kernel = opened.kernel(settings)
-    reader = source.kept(FrameReader, lambda: FrameReader(source.directory))
-    with UnitWriter(opened.directory, unit, threads=settings.threads) as writer:
-        made = UnitInHand(opened, writer, kernel, settings)
-        for frame in opened.layout.unit_frames(unit):
-            began, ready = time.perf_counter(), opened.frame(frame)
-            image = writer.blank()
-            (means,) = reader.read([frame])
-            over = record_again(
-                image,
-                np.asarray(means).reshape(image.shape),
-                ready.experiment,
-                frame,
-                threads=settings.threads,
-            )
-            seconds = time.perf_counter() - began
-            job = FrameJob(image, ready.experiment, ready.plan, frame)
-            made.add(job, FrameFacts(seconds, overloads=over))
-        return made.finish(attempt, time.perf_counter() - started)

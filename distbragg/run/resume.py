@@ -19,6 +19,7 @@ from distbragg.errors import EnvironmentFailure, ExitStatus, InputError, Refused
 from distbragg.models.build import build_reflections, reflections_key
 from distbragg.plan.sweep import Form, SweepPlan, choose_form
 from distbragg.run.create import create
+from distbragg.run.drawn import drawing, source_of
 from distbragg.run.machine import usable_cores
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.prepare import SpecLike, plan_units
@@ -159,7 +160,8 @@ def resume(
     InputError
         `run` is not a run, or its specification cannot be used.
     RefusedError
-        It is in use, or belongs to another version or numeric class.
+        It is in use, belongs to another version or numeric class, or was drawn from a run of
+        float32 that is gone.
     DamageError
         The ledger contradicts itself.
     EnvironmentFailure
@@ -196,6 +198,8 @@ def resume(
             if on_event is not None:
                 on_event(execution.begins(todo, 0.0))
             return execution.result()
+        if work is None and (source := source_of(directory)) is not None:
+            work = drawing(source)
         plan = rebuild_plan(directory)
         chosen = form or choose_form(plan, directory.sweep.experiment.compute)
         layout = directory.layout

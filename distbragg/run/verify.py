@@ -17,6 +17,7 @@ from distbragg.errors import DamageError, RefusedError
 from distbragg.models.build import build_reflections
 from distbragg.plan.frame import held_bytes
 from distbragg.rendering.frame import render_into
+from distbragg.run.drawn import draw_frame, source_of
 from distbragg.run.machine import usable_cores
 from distbragg.run.resume import check_version, finish_extension
 from distbragg.store.lease import Lease, lease_holders
@@ -68,7 +69,8 @@ def verify(
     DamageError
         Its manifest or metadata are damaged beyond what rendering again mends.
     RefusedError
-        `audit`, and this program or machine would give other bits.
+        `audit`, and this program or machine would give other bits, or the run that this one was
+        drawn from is gone.
     """
     directory = open_run(run)
     in_use = any(holder.alive for holder in lease_holders(directory.objects))
@@ -101,9 +103,9 @@ def _audit(
     frames = SweepFrames(
         run.sweep, run.sweep.experiment.compute, lambda _, spec: build_reflections(spec)
     )
-    damaged = []
+    damaged, source = [], source_of(run)
     for unit, expected in stated.items():
-        digest = _rendered_digest(run, frames, kernel, unit)
+        digest = _rendered_digest(run, frames, kernel, unit, source)
         if digest != expected:
             problem = f"rendered again it has digest {digest[:12]}, not {expected[:12]}"
             damaged.append(Damage(unit, problem, "unreproduced"))
@@ -112,15 +114,20 @@ def _audit(
     return damaged
 
 
-def _rendered_digest(run: RunDirectory, frames: SweepFrames, kernel: Kernel, unit: int) -> str:
-    """SHA-256 of the object that rendering a unit gives."""
+def _rendered_digest(
+    run: RunDirectory, frames: SweepFrames, kernel: Kernel, unit: int, source: RunContext | None
+) -> str:
+    """SHA-256 of the object that rendering a unit gives, or drawing it from `source`."""
     layout = run.layout
     encoder, digest = ChunkEncoder(layout), hashlib.sha256()
     lengths = []
     shape, kind = (layout.panels, *layout.shape), f"f{held_bytes(layout.dtype)}"
     for frame in layout.unit_frames(unit):
         ready, image = frames.frame(frame), np.empty(shape, dtype=kind)
-        render_into(image, ready.experiment, ready.plan, kernel.options, frame=frame)
+        if source is None:
+            render_into(image, ready.experiment, ready.plan, kernel.options, frame=frame)
+        else:
+            draw_frame(source, image, ready, frame, kernel.options.threads)
         stored, *_ = to_stored(image, layout.dtype)
         for tile in (tile for panel in stored for tile in encoder.tiles(panel)):
             pieces = encoder.encode(tile)

@@ -32,7 +32,8 @@ from distbragg.store.objects import Objects
 SCHEMA = 1
 MAX_BYTES = 1 << 28
 SHOWN = 4  # differences between two runs that a message names
-PRIVATE = ("host", "user", "command")  # what provenance says of a person or a machine
+DRAWN_FROM, DRAWN_OF = "drawn_from", "drawn_of"  # place and identity of a run of expectations
+PRIVATE = ("host", "user", "command", DRAWN_FROM)  # what tells of a person or a machine
 _SECTIONS = {"identity", "compute", "summary", "provenance", "run_id"}
 _MAPPINGS = ("sweep", "plan", "numeric_class", "compute", "summary", "provenance")
 _IDENTITY = {"schema", "version", "sweep", "layout", "plan", "physics_hash", "numeric_class"}

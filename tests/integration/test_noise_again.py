@@ -14,6 +14,7 @@ from distbragg.errors import InputError, RefusedError
 from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.run_directory import open_run
 from tests.invariance.test_executors_bits import odd_sweep
 
 RESPONSE = {"calibration_fraction": 0.02, "gain_adu_per_photon": 1.8, "offset_adu": 40,
@@ -72,6 +73,45 @@ def test_drawing_is_continued_and_verified(tmp_path: Path, clean: Path) -> None:
     second = db.noise(clean, tmp_path / "n.zarr", cluster="serial")
     assert (first.rendered, second.rendered) == (3, 0)
     assert not db.verify(tmp_path / "n.zarr").findings
+
+
+def drawn_of_rounded(tmp_path: Path) -> tuple[Path, Path]:
+    """Draw from a run that stores expectations as float32, so bright that rounding shows."""
+    plain = swept("float32").model_dump(mode="json")
+    plain["experiment"]["beam"]["fluence_photons_per_m2"] = 3e33
+    source, drawn = tmp_path / "rounded.zarr", tmp_path / "drawn.zarr"
+    db.sweep(parse_sweep(plain), source, cluster="serial")
+    db.noise(source, drawn, ["output.dtype=float64"], cluster="serial")
+    return source, drawn
+
+
+@pytest.mark.spec("RSP-14")
+def test_what_was_drawn_from_float32_is_drawn_again(tmp_path: Path) -> None:
+    _, drawn = drawn_of_rounded(tmp_path)
+    before = images(drawn)
+    rendered = tmp_path / "rendered.zarr"
+    db.sweep(open_run(drawn).sweep, rendered, cluster="serial")
+    assert (images(rendered) != before).any()
+    assert not db.verify(drawn, audit=9).damaged
+    for name in open_run(drawn).layout.object_name(0), open_run(drawn).layout.object_name(1):
+        (drawn / name).unlink()
+    assert db.repair(drawn, cluster="serial").status == 0
+    assert images(drawn).tobytes() == before.tobytes()
+    with pytest.raises(RefusedError, match="not drawn from"):
+        db.noise(tmp_path / "rounded.zarr", rendered, ["output.dtype=float64"])
+
+
+@pytest.mark.spec("RSP-14")
+def test_without_its_source_a_drawn_run_is_neither_mended_nor_extended(tmp_path: Path) -> None:
+    source, drawn = drawn_of_rounded(tmp_path)
+    with pytest.raises(RefusedError, match="drawn from expected photons of float32"):
+        db.extend(drawn, tmp_path / "no.yaml")
+    source.rename(tmp_path / "elsewhere.zarr")
+    (drawn / open_run(drawn).layout.object_name(0)).unlink()
+    with pytest.raises(RefusedError, match="which is not there as it was"):
+        db.verify(drawn, audit=9)
+    with pytest.raises(RefusedError, match="which is not there as it was"):
+        db.repair(drawn, cluster="serial")
 
 
 @pytest.mark.spec("RSP-14")

@@ -1,0 +1,91 @@
+"""Units that are drawn from the expected photons which another run stores.
+
+Expectations of float32 are rounded: what is drawn from them can be drawn again, not rendered. The
+manifest of such a run says what it was drawn from, and whatever makes its units again looks there.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from distbragg.engine.context import PreparedFrame, RunContext
+from distbragg.engine.unit import UnitInHand
+from distbragg.engine.work import TaskSettings, UnitFunctions
+from distbragg.errors import DistbraggError, RefusedError
+from distbragg.kernel.response import record_again
+from distbragg.rendering.frame import FrameFacts, FrameJob
+from distbragg.store.manifest import DRAWN_FROM, DRAWN_OF, Manifest
+from distbragg.store.open import FrameReader
+from distbragg.store.run_directory import RunDirectory, open_run
+from distbragg.store.write import UnitWriter
+
+
+def drawn_record(source: RunDirectory) -> dict[str, Any]:
+    """Return what the manifest of a run says that is drawn from `source`."""
+    stated = {"run_id": source.run_id, "dtype": source.layout.dtype}
+    return {DRAWN_FROM: source.url, DRAWN_OF: stated}
+
+
+def rounded_source(manifest: Manifest) -> str:
+    """Return the id of the run whose rounded expectations a run was drawn from, or nothing."""
+    stated = manifest.provenance.get(DRAWN_OF)
+    if not isinstance(stated, dict) or stated.get("dtype") != "float32":
+        return ""
+    return str(stated.get("run_id", ""))
+
+
+def source_of(run: RunDirectory) -> RunContext | None:
+    """Return the run that units are to be drawn from; None where rendering gives the same bits.
+
+    Refused where it is not what it was.
+    """
+    identity = rounded_source(run.manifest)
+    if not identity:
+        return None
+    place = str(run.manifest.provenance.get(DRAWN_FROM, ""))
+    try:
+        return RunContext.of(open_run(place, identity))
+    except (DistbraggError, OSError) as error:
+        raise RefusedError(
+            f"{run.url}: was drawn from the expected photons of {place or 'another run'}, "
+            "which is not there as it was; bring it back, or draw a new run with `distbragg noise`"
+        ) from error
+
+
+def drawing(source: RunContext) -> UnitFunctions:
+    """Return the work of drawing units from a run."""
+    return UnitFunctions(partial(draw_unit, source))
+
+
+def draw_frame(
+    source: RunContext, image: NDArray[Any], ready: PreparedFrame, frame: int, threads: int
+) -> int:
+    """Write to `image` what a detector records of a stored frame; return its overloads."""
+    reader = source.kept(FrameReader, lambda: FrameReader(source.directory))
+    (means,) = reader.read([frame])
+    stored = np.asarray(means).reshape(image.shape)
+    return record_again(image, stored, ready.experiment, frame, threads=threads)
+
+
+def draw_unit(
+    source: RunContext, run: RunContext, unit: int, attempt: int, settings: TaskSettings
+) -> dict[str, Any]:
+    """Draw the frames of a unit, store them as one shard, and return the receipt."""
+    started = time.perf_counter()
+    opened = run.opened
+    kernel = opened.kernel(settings)
+    with UnitWriter(opened.directory, unit, threads=settings.threads) as writer:
+        made = UnitInHand(opened, writer, kernel, settings)
+        for frame in opened.layout.unit_frames(unit):
+            began, ready = time.perf_counter(), opened.frame(frame)
+            image = writer.blank()
+            over = draw_frame(source, image, ready, frame, settings.threads)
+            seconds = time.perf_counter() - began
+            job = FrameJob(image, ready.experiment, ready.plan, frame)
+            made.add(job, FrameFacts(seconds, overloads=over))
+        return made.finish(attempt, time.perf_counter() - started)
