@@ -98,7 +98,7 @@ class SpotFitter {
       const Derivatives by = derivatives(top), place = derivatives(at);
       divide(top, by, &place, smooth, spot);
       widen(by, place, at, top, width, spot);
-      average(top, spot);
+      if (!average(top, spot)) return true;
     }
     if (tabulate(at, top, width, spot, table)) {
       spot.kind = Kind::kLines;
@@ -186,7 +186,7 @@ class SpotFitter {
     spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
     if (p_.integrate != 0) {
       divide(log, derivatives(log), nullptr, 1.0, spot);
-      average(spread, spot);
+      if (!average(spread, spot)) return;
     }
     for (int m = 0; m < kNodes; ++m) top[m] += spread[m] - log[m];
     const double* values[3] = {top, from, to};
@@ -217,12 +217,12 @@ class SpotFitter {
   void fit_smooth(double* log, Spot& spot) const {
     spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
     if (!fits(log, log, spot.most, kWorstFit, spot.log)) return;
-    spot.kind = Kind::kSmooth;
     if (p_.integrate != 0) {
       divide(log, derivatives(log), nullptr, 1.0, spot);
-      average(log, spot);
+      if (!average(log, spot)) return;
       fits(log, log, spot.most, HUGE_VAL, spot.log);
     }
+    spot.kind = Kind::kSmooth;
   }
 
   Derivatives derivatives(const double* values) const {
@@ -319,13 +319,20 @@ class SpotFitter {
   }
 
   // Turns logarithms at the nodes into those of the mean over a sub-pixel, to second order of its
-  // size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one.
-  void average(double* log, const Spot& spot) const {
+  // size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one. False where
+  // the step is too long for what is faint, steep and far from the middle: no mean is above all.
+  bool average(double* log, const Spot& spot) const {
+    const double most = *std::max_element(log, log + kNodes);
     double first[kNodes], second[kNodes], there[kNodes];
     spreading(log, spot, first);
     for (int m = 0; m < kNodes; ++m) there[m] = log[m] + first[m];
     spreading(there, spot, second);
-    for (int m = 0; m < kNodes; ++m) log[m] += 0.5 * (first[m] + second[m]);
+    bool sound = true;
+    for (int m = 0; m < kNodes; ++m) {
+      log[m] += 0.5 * (first[m] + second[m]);
+      sound = sound && log[m] <= most + kMostRise;
+    }
+    return sound;
   }
 
   // The change of a logarithm L by the variances h²/12 of a sub-pixel: Σ h²/24 (L'' + L'²).
@@ -346,6 +353,7 @@ class SpotFitter {
   static constexpr double kWorstTop = 2.5e-3;  // the same, where lines are summed at the pixels
   static constexpr double kWorstPlace = 2e-4;  // of a wavenumber, in widths
   static constexpr double kWorstWidth = 2e-3, kWorstWidthOfMany = 3e-2;
+  static constexpr double kMostRise = 0.5;  // of the largest logarithm, by a mean over sub-pixels
   static constexpr double kFaint = 6.0;  // of a logarithm, below which its curvature does not count
   static constexpr double kFewWidths = 8.0;     // of a spectrum whose logarithm may be smooth
   static constexpr double kMostWidths = 1024.0;  // of a table
