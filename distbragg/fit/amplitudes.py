@@ -10,19 +10,17 @@ from torch import Tensor
 
 from distbragg.errors import InputError
 from distbragg.fit.parameters import Parameters
-from distbragg.kernel.scene import Source
+from distbragg.kernel.scene import Source, amplitude_table
 from distbragg.models.build_spectral import box_indices
 from distbragg.models.experiment import Experiment
 from distbragg.models.scattering import attenuation, coefficients, stol_squared
 from distbragg.physics.amplitude import AmplitudeTable
 
 
-def table_of(
-    experiment: Experiment, parameters: Parameters, own: AmplitudeTable, real: Tensor
-) -> AmplitudeTable:
+def table_of(experiment: Experiment, parameters: Parameters, real: Tensor) -> AmplitudeTable:
     """Return |F| of the parameters; rows of `real` (3, 3) are a, b, c, Å."""
     reflections = experiment.reflections
-    table = own
+    table = amplitude_table(reflections, real.device)
     if parameters.amplitude_electrons is not None:
         if reflections.spectral is not None:
             raise InputError(
@@ -31,7 +29,7 @@ def table_of(
                 remedy="give f_prime_electrons and f_double_prime_electrons",
             )
         default = real.new_tensor([reflections.default_amplitude])
-        table = replace(own, values=torch.cat([parameters.amplitude_electrons.ravel(), default]))
+        table = replace(table, values=torch.cat([parameters.amplitude_electrons.ravel(), default]))
     given = parameters.delta_b_angstrom2
     if given is None and (reflections.delta_b == 0.0 or parameters.cell is None):
         return table

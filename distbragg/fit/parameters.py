@@ -95,7 +95,8 @@ class Parameters:
         |F| in the box of `Experiment.reflections`, as the frame has it: ΔB is in it. Not where
         |F| follows the energy.
     delta_b_angstrom2 : scalar tensor, optional
-        ΔB in place of the experiment's own, Å².
+        ΔB in place of the experiment's own, Å²; of all lattices, at spacings of the first one's
+        cell.
     f_prime_electrons, f_double_prime_electrons : (elements, sources) tensor, optional
         f′ and f″ of each entry of `structure_factors.anomalous_elements` at each source.
     """
@@ -143,8 +144,8 @@ class Parameters:
 
 _OF_OTHERS: Final = ("cell", "misset_deg", "scale")
 _OF_FIRST: Final = (
-    "mosaic_spread_deg", "mosaic_covariance_deg2", "cells", "diffuse_gamma_angstrom",
-    "diffuse_sigma_angstrom", "background_scales",
+    "mosaic_spread_deg", "mosaic_covariance_deg2", "cell_spread", "cells",
+    "diffuse_gamma_angstrom", "diffuse_sigma_angstrom", "background_scales",
 )  # fmt: skip
 """What replaces nothing of a further lattice, which has no background."""
 
@@ -283,6 +284,7 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     axes = frame_of_mosaic(crystal)
     about = axes.T @ crystal.mosaic_covariance @ axes * DEGREES_PER_RADIAN**2
     uneven = bool(np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2) and about.any()
+    uneven = uneven and experiment.sampling.method == "closed_form"
     materials = _materials(experiment)
     width = 100.0 * beam.sources.bandwidth
     sizes = 1e3 * norm3(beam.divergence)

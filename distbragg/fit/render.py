@@ -31,6 +31,7 @@ from distbragg.models.build import build_experiment
 from distbragg.models.build_crystal import spot_form
 from distbragg.models.experiment import Experiment
 from distbragg.physics.amorphous import AmorphousTable, SummedTable, material_curves
+from distbragg.physics.amplitude import AmplitudeTable
 from distbragg.physics.arrays import Triple
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_terms
 from distbragg.physics.factors import intensity_scale
@@ -121,19 +122,29 @@ def _expected(
         slow, fast = pixel_coordinates(area, positions)
         pixels = Pixels(torch.from_numpy(slow).to(device), torch.from_numpy(fast).to(device))
         photons = torch.zeros_like(pixels.slow)
-        for lattice in lattices_of(experiment):
+        lattices = lattices_of(experiment)
+        # All lattices have one |F|, whose ΔB is that of the first one's cell.
+        first = replace(lattices[0].experiment, crystal=experiment.crystal)
+        amplitudes = table_of(first, values, cell_vectors(first, values, device))
+        for lattice in lattices:
             own = values.of_lattice(lattice.number)
-            photons = photons + _of_lattice(lattice.experiment, own, panel, pixels)
+            photons = photons + _of_lattice(lattice.experiment, own, panel, pixels, amplitudes)
         if (overlay := overlay_of(experiment, panel)) is not None:
             photons = overlaid(photons, overlay, pixels.slow, pixels.fast)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)
     return image.reshape(area.shape)
 
 
-def _of_lattice(experiment: Experiment, values: Parameters, panel: int, pixels: Pixels) -> Tensor:
+def _of_lattice(
+    experiment: Experiment,
+    values: Parameters,
+    panel: int,
+    pixels: Pixels,
+    amplitudes: AmplitudeTable,
+) -> Tensor:
     """Return the expected photons of one lattice, (pixels,)."""
     real = cell_vectors(experiment, values, pixels.slow.device)
-    scene = _make_scene(experiment, values, panel, real)
+    scene = replace(_make_scene(experiment, values, panel, real), table=amplitudes)
     if experiment.sampling.method == "closed_form":
         shape = shape_of(experiment, values, scene.spot, real)
         photons = sum_spots(experiment, values, scene, shape, pixels)
@@ -145,7 +156,7 @@ def _of_lattice(experiment: Experiment, values: Parameters, panel: int, pixels: 
 
 
 def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real: Tensor) -> Scene:
-    """Return the kernel's scene with the parameters in place."""
+    """Return the kernel's scene with the parameters in place but those of |F|."""
     device = real.device
     own = make_scene(experiment, panel, slice(None), device)
     crystal, closed = experiment.crystal, experiment.sampling.method == "closed_form"
@@ -160,7 +171,6 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
             crystal, real, spread, cell_changes(crystal, real, parameters.cell_spread)
         ),
         blocks=own.blocks if parameters.scale is None else parameters.scale,
-        table=table_of(experiment, parameters, own.table, real),
         sources=with_scattering(sources, experiment, parameters),
         diffuse=_diffuse(experiment, parameters, spot, real),
         background=_background(experiment, parameters, own, device),
