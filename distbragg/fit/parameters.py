@@ -283,8 +283,8 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
     centre = beam_centre_m(panel, beam.direction)
     axes = frame_of_mosaic(crystal)
     about = axes.T @ crystal.mosaic_covariance @ axes * DEGREES_PER_RADIAN**2
-    uneven = bool(np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2) and about.any()
-    uneven = uneven and experiment.sampling.method == "closed_form"
+    differs = np.abs(about - spread**2 * np.eye(3)).max() > 1e-9 * spread**2 and about.any()
+    uneven = bool(differs) and experiment.sampling.method == "closed_form"
     materials = _materials(experiment)
     width = 100.0 * beam.sources.bandwidth
     sizes = 1e3 * norm3(beam.divergence)

@@ -36,6 +36,9 @@ _FREE: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
 }
 """Numbers of the cell that vary, those together that symmetry makes one."""
 
+_LARGEST_SPREAD: Final = 0.2
+"""Of an edge, of itself, or of an angle, rad: of more, draws would soon be no cell at all."""
+
 _STREAM: Final = 1
 """Of the seed of mosaicity: rotations have stream 0."""
 
@@ -59,7 +62,15 @@ def cell_roots(spec: ExperimentSpec, crystal: Crystal) -> Float64Array | None:
     rows = root.T @ groups
     rows = rows[(rows != 0.0).any(axis=1)]
     units = np.array([*(0.01 * crystal.cell[:3]), *([deg_to_rad(1.0)] * 3)])
-    return frozen_float64(rows * units)
+    roots = frozen_float64(rows * units)
+    if (largest := largest_spread(replace(crystal, cell_roots=roots))) > _LARGEST_SPREAD:
+        raise InputError(
+            f"a standard deviation of {100.0 * largest:.3g} % of an edge, or of {largest:.3g} rad "
+            "of an angle, is of no crystal",
+            field=_FIELD,
+            remedy=f"give at most {100.0 * _LARGEST_SPREAD:g} %; lengths are in %, angles in deg",
+        )
+    return roots
 
 
 def with_cells(crystal: Crystal, spec: MosaicSpec, frame: int) -> Crystal:

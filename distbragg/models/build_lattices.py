@@ -92,6 +92,8 @@ def _given(lattice: LatticeSpec) -> dict[str, object]:
         given = {**dict.fromkeys(ORIENTATIONS), **given}
     if "cells" in given:
         given["size_mm"] = None
+    if "illuminated_blocks" in given:
+        given["specimen"] = None
     return given
 
 

@@ -21,6 +21,9 @@ from distbragg.spec.structure_factors import AnomalousSpec, ChannelSpec
 _CHANNELS: Final = "structure_factors.channels"
 _ANOMALOUS: Final = "structure_factors.anomalous_elements"
 
+_LARGEST_RISE: Final = 1e100
+"""Of |F| by a negative ΔB: beyond it |F|² is soon no number, and no measurement."""
+
 
 def in_frame(
     table: Reflections,
@@ -54,7 +57,14 @@ def in_frame(
             notes = (*notes, Note("note", "beam.bandwidth_percent", text))
     if delta_b != 0.0:
         places = stol_squared(box_indices(table), crystal.reciprocal)
-        fall = np.exp(attenuation(delta_b, places))
+        with np.errstate(over="ignore"):
+            fall = np.exp(attenuation(delta_b, places))
+        if not float(fall.max(initial=0.0)) <= _LARGEST_RISE:
+            raise InputError(
+                f"ΔB of {delta_b:g} Å² makes |F| grow {fall.max():.3g}-fold within the list",
+                field="structure_factors.delta_b_angstrom2",
+                remedy="check its sign and unit: a positive ΔB is of more disorder",
+            )
         amplitude = _frozen(amplitude * fall)
         if spectral is not None:
             spectral = replace(spectral, tables=_frozen(spectral.tables * (fall * fall)))

@@ -45,6 +45,8 @@ def _in_order(value: Any) -> Any:  # noqa: ANN401
     if not all(map(_is_number, flat)):
         raise refusal("a matrix of what are no numbers", remedy=_WAYS)
     rows = np.array(flat, dtype=np.float64).reshape(3, 3)
+    if not np.isfinite(rows).all():
+        raise refusal("a matrix of what are no finite numbers", remedy=_WAYS)
     if not float(np.abs(rows - rows.T).max()) <= _ROUNDED * float(np.abs(rows).max()):
         raise refusal("the matrix is not symmetric", remedy=_WAYS)
     even = 0.5 * (rows + rows.T)

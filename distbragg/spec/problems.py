@@ -13,6 +13,7 @@ from distbragg.spec.paths import submodel, suggestion
 from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
 
 _LONGEST_VALUE = 40
+_LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 _WORDING = {
     "missing": "is missing",
     "model_type": "needs a mapping of fields",
@@ -90,6 +91,10 @@ def _wording(item: Mapping[str, Any]) -> str:
     known = _WORDING.get(item["type"])
     if known:
         return known
+    if item["type"] in _LENGTHS:
+        bound, name = _LENGTHS[item["type"]]
+        number = item["ctx"][name]
+        return f"must have at {bound} {number} item{'s' if number != 1 else ''}"
     message = str(item["msg"]).removeprefix("Input ").replace("should ", "must ", 1)
     return message[:1].lower() + message[1:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,7 @@ def test_zeros_beside_the_diagonal_are_three_numbers() -> None:
         ({"cells": [9, 8, 7, 9, 0, 0]}, "not positive definite"),
         ({"cells": [[9, 1, 0], [2, 8, 0], [0, 0, 7]]}, "not symmetric"),
         ({"cells": [9, 8]}, "neither a number, nor three"),
+        ({"cells": [[9, math.inf, 0], [math.inf, 8, 0], [0, 0, 7]]}, "no finite numbers"),
         ({"cells": ROWS, "shape": "square"}, "a crystal of shape square has no matrix"),
         ({"cells": ROWS, "shape": "gauss_star"}, "a crystal of shape gauss_star has no matrix"),
         ({"cells": ROWS, "physics": "nanobragg"}, "the C program has no matrix"),

@@ -51,6 +51,17 @@ def angle_deg(turn: np.ndarray) -> float:
 
 
 @pytest.mark.spec("LAT-4")
+def test_blocks_of_a_lattice_stand_in_place_of_the_crystals_size():
+    # A cube of 1 µm holds 1e12 Å³ / 504 / V blocks of 9 x 8 x 7 cells.
+    first, second, third = build(
+        specimen={"volume_um3": 1.0}, lattices=[{"illuminated_blocks": 7}, {"cells": (18, 8, 7)}]
+    ).lattices
+    volume = abs(np.linalg.det(first.real_space))
+    assert first.scale == pytest.approx(1e12 / 504 / volume, rel=1e-12)
+    assert (second.scale, third.scale) == (7.0, pytest.approx(0.5 * first.scale, rel=1e-12))
+
+
+@pytest.mark.spec("LAT-4")
 def test_what_a_lattice_does_not_give_is_the_crystals():
     first, second, third = build(
         illuminated_blocks=5,

@@ -164,3 +164,11 @@ def test_domains_have_cells_of_the_spread() -> None:
     assert cells.std(axis=0) == pytest.approx([0.12, 0.25, 0.6, 0, 0.4, 0], rel=0.04, abs=3e-3)
     # By hand: an edge is its mean and the deviate times its standard deviation, 1 % of 60 Å.
     assert cells[7, 2] == pytest.approx(60.0 + 0.6 * crystal.cell_deviates[7, 2], rel=1e-12)
+
+
+@pytest.mark.spec("MOS-6")
+@pytest.mark.parametrize("given", [{"lengths_percent": 21.0}, {"angles_deg": 12.0}])
+def test_cells_that_spread_too_far_are_refused(given: dict[str, float]) -> None:
+    with pytest.raises(InputError, match="is of no crystal") as caught:
+        sampled("triclinic", 5, **given)
+    assert caught.value.field == "crystal.cell_spread"

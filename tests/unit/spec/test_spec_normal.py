@@ -99,7 +99,10 @@ def test_a_cap_has_one_spread(given):
         ({"bandwidth_percent": [1]}, "beam.bandwidth_percent: must be a number"),
         ({"divergence_mrad": 51}, "beam.divergence_mrad: must be less than or equal to 50"),
         ({"divergence_mrad": [1, -1]}, "beam.divergence_mrad.1: must be greater than or equal"),
-        ({"divergence_mrad": [1, 1, 1]}, "beam.divergence_mrad: tuple must have at most 2"),
+        (
+            {"divergence_mrad": [1, 1, 1]},
+            "beam.divergence_mrad: must have at most 2 items, got [1, 1, 1]",
+        ),
         ({"divergence_mrad": [1, True]}, "beam.divergence_mrad: true/false is no value here"),
         ({"bandwidth": 1}, "did you mean beam.bandwidth_percent?"),
     ],
