@@ -19,6 +19,7 @@ from distbragg.models.vectors import Float64Array
 from distbragg.physics.shadow import panel_transmission
 
 _KEPT: Final = 64  # panels
+_KEPT_BYTES: Final = 1 << 28  # of all but the last one: a sweep may move the stop in every frame
 _shadows: OrderedDict[tuple[int, int, bytes, BeamStop], tuple[Panel, Panel, Float64Array]] = (
     OrderedDict()
 )
@@ -59,6 +60,7 @@ def _shadow(experiment: Experiment, panel: int, stop: BeamStop) -> Float64Array:
     with _lock:
         # The panels are held as well: their identity cannot pass to others meanwhile.
         _shadows[key] = (view, first, found)
-        while len(_shadows) > _KEPT:
-            _shadows.popitem(last=False)
+        held = sum(kept[2].nbytes for kept in _shadows.values())
+        while len(_shadows) > _KEPT or (held > _KEPT_BYTES and len(_shadows) > 1):
+            held -= _shadows.popitem(last=False)[1][2].nbytes
     return found

@@ -92,7 +92,7 @@ def resolve(
         beam = build_beam(spec.beam, spec.physics, setting.rule, setting.headers)
         detector = build_detector(spec, setting, components(beam.direction), beam.wavelength)
         detector = with_point_spread(detector, spec.detector)
-        detector = with_beam_stop(detector, spec.detector)
+        detector = with_beam_stop(detector, spec.detector, beam.direction)
     else:
         beam, detector = shared.experiment.beam, shared.experiment.detector
     beam = with_pulse_energy(beam, spec, frame)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
@@ -17,8 +18,10 @@ from distbragg.constants import (
     WATER_STRUCTURE_FACTOR_ELECTRONS,
 )
 from distbragg.errors import InputError
+from distbragg.matrices import dot3
 from distbragg.models.beam_stop import BeamStop
 from distbragg.models.build_beam import beam_size_m
+from distbragg.models.build_panels import PARALLEL
 from distbragg.models.detector import Detector
 from distbragg.models.experiment import Background, Material, PhotonImage
 from distbragg.models.ice import ring_table
@@ -68,11 +71,18 @@ def build_background(spec: ExperimentSpec, detector: Detector) -> Background:
     )
 
 
-def with_beam_stop(detector: Detector, spec: DetectorSpec) -> Detector:
+def with_beam_stop(detector: Detector, spec: DetectorSpec, beam: Float64Array) -> Detector:
     """Return the detector with the beam stop before it; the same one where there is none."""
     given = spec.beam_stop
     if given is None:
         return detector
+    first = detector.panels[0]
+    if any(abs(float(dot3(axis, beam))) > 1.0 - PARALLEL for axis in (first.fast, first.slow)):
+        raise InputError(
+            "its place is given along the axes of the first panel, one of which is the beam's",
+            field="detector.beam_stop",
+            remedy="leave it out, or let a panel across the beam be the first",
+        )
     corners = tuple((mm_to_m(x), mm_to_m(y)) for x, y in given.polygon_mm or ())
     x, y = given.centre_mm
     return replace(
@@ -190,6 +200,19 @@ def _material(given: MaterialSpec, beam: BeamSpec) -> Material:
         given.molar_mass_g_per_mol or molar,
     )
     return Material(molecules * given.scale, stol, amplitude)
+
+
+def told_of_materials(given: BackgroundSpec) -> Iterator[tuple[str, str]]:
+    """Yield the fields of materials from files that nobody gave, and what stands in for them."""
+    for index, material in enumerate(given.materials):
+        if material.file is None:
+            continue
+        for name, number in (
+            ("density_g_per_cm3", _DEFAULT_DENSITY_G_PER_CM3),
+            ("molar_mass_g_per_mol", WATER_MOLAR_MASS_G_PER_MOL),
+        ):
+            if getattr(material, name) is None:
+                yield f"background.materials.{index}.{name}", f"{number:g} (water)"
 
 
 @lru_cache(maxsize=len(SUBSTANCES))

@@ -208,10 +208,14 @@ def _numbers(pixels: tuple[Pixel, ...], detector: Detector, place: str) -> set[i
     rows, columns = panels[0].shape
     for pixel in pixels:
         panel, slow, fast = pixel if len(pixel) == 3 else (0, *pixel)
-        if panel >= len(panels) or slow >= rows or fast >= columns:
+        if (
+            panel >= len(panels)
+            or slow >= panels[panel].pixels[0]
+            or (fast >= panels[panel].pixels[1])
+        ):
             raise InputError(
                 f"pixel {' '.join(map(str, pixel))} is not on the detector: "
-                f"{len(panels)} panels of {rows} x {columns} pixels (slow, fast)",
+                f"{len(panels)} panels of {rows} x {columns} pixels (slow, fast) at most",
                 field=place,
             )
         numbers.add((panel * rows + slow) * columns + fast)

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from distbragg.models.beam_spot import beam_spot
+from distbragg.models.build_background import told_of_materials
 from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
 from distbragg.models.build_diffuse import told_of_diffuse
 from distbragg.models.build_panels import with_preset
@@ -33,7 +34,6 @@ from distbragg.notes import Note, Notes, distinct
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.structure_factors import file_cell
 from distbragg.read.text import shown
-from distbragg.spec.beam import BeamSpec
 from distbragg.spec.compute import FORMER_KERNELS
 from distbragg.spec.crystal import Cell
 from distbragg.spec.detector import DetectorSpec, SensorSpec
@@ -331,7 +331,7 @@ def _derived(spec: ExperimentSpec, experiment: Experiment) -> Lines:
 def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValues) -> Lines:
     """Yield the fields that nobody gave, and the numbers that stand in for them."""
     yield from _stand_ins_of_detector(spec.detector, experiment, headers)
-    yield from _stand_ins_of_beam(spec.beam, experiment, headers)
+    yield from _stand_ins_of_beam(spec, experiment, headers)
     crystal, goniometer = spec.crystal, spec.goniometer
     if crystal.cells is None and not any(crystal.size_mm or ()):
         yield "crystal.cells", "1 1 1"
@@ -351,13 +351,16 @@ def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValu
         yield "goniometer.steps", f"{len(experiment.crystal.phi)}"
 
 
-def _stand_ins_of_beam(beam: BeamSpec, experiment: Experiment, headers: HeaderValues) -> Lines:
+def _stand_ins_of_beam(
+    spec: ExperimentSpec, experiment: Experiment, headers: HeaderValues
+) -> Lines:
+    beam = spec.beam
     flux, kahn = beam.flux_photons_per_s is not None, beam.polarization.kahn_factor
     if not flux and beam.fluence_photons_per_m2 is None:
         yield "beam.fluence_photons_per_m2", f"{experiment.beam.fluence:.6g}"
     if flux and beam.exposure_s is None:
         yield "beam.exposure_s", f"{DEFAULT_EXPOSURE_S:g}"
-    if flux and beam.size_mm is None:
+    if beam.size_mm is None and (flux or spec.background.of_beam_size):
         yield "beam.size_mm", f"{DEFAULT_BEAM_SIZE_MM:g}"
     if beam.polarization.enabled and kahn is None and headers.kahn_factor is None:
         yield "beam.polarization.kahn_factor", "0 (not polarised)"
@@ -367,6 +370,7 @@ def _stand_ins_of_beam(beam: BeamSpec, experiment: Experiment, headers: HeaderVa
             yield f"beam.divergence.{name}.steps", "2"
     if beam.dispersion.range_percent and beam.dispersion.steps is None:
         yield "beam.dispersion.steps", "2"
+    yield from told_of_materials(spec.background)
 
 
 def _stand_ins_of_detector(

@@ -87,6 +87,11 @@ class BackgroundSpec(SpecModel):
         """Whether materials are listed."""
         return bool(self.materials) or self.ice_rings is not None
 
+    @property
+    def of_beam_size(self) -> bool:
+        """Whether how much of it is in the beam follows from the beam's size."""
+        return self.layered or self.stol_file is not None
+
     @model_validator(mode="after")
     def _check_background(self) -> Self:
         if self.stol_file is not None and self.water_um > 0:

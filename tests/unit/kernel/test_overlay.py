@@ -214,6 +214,10 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
         built(background={"image": {"file": str(path)}})
     with pytest.raises(InputError, match=r"detector\.beam_stop"):
         built(detector={"beam_stop": {"edge_mm": 1.0}})
+    along = [{"origin_mm": [60, -8, -10], "fast": [1, 0, 0], "slow": [0, 0, 1]}]
+    across = {"distance_mm": None, "panels": along, "beam_stop": {"radius_mm": 2.0}}
+    with pytest.raises(InputError, match="one of which is the beam's"):
+        built(detector=across)
     with pytest.raises(InputError, match="corners on one line"):
         built(detector={"beam_stop": {"polygon_mm": [[0, 0], [1, 1], [2, 2]]}})
 

@@ -53,6 +53,17 @@ def test_a_sound_experiment_needs_nothing_said() -> None:
     assert notes_of({}) == ()
 
 
+def test_what_materials_take_for_given_is_said(tmp_path: Path) -> None:
+    (tmp_path / "own.stol").write_text("0 2\n0.5 1\n")
+    own = {"file": str(tmp_path / "own.stol"), "thickness_um": 3, "density_g_per_cm3": 2}
+    (note,) = notes_of({"background": {"materials": [own]}})
+    assert "beam.size_mm = 0.1" in note.text
+    assert "background.materials.0.molar_mass_g_per_mol = 18 (water)" in note.text
+    assert "density" not in note.text
+    water = {"name": "water", "thickness_um": 3}
+    assert notes_of({"background": {"materials": [water]}, "beam": {"size_mm": 0.05}}) == ()
+
+
 DOUBTS: list[tuple[dict[str, Any], str, str]] = [
     ({"beam": {"wavelength_angstrom": None, "energy_ev": 12.4}}, "beam.energy_ev", "12.4 eV"),
     ({"beam": {"wavelength_angstrom": 12400}}, "beam.wavelength_angstrom", "12400 Å"),
