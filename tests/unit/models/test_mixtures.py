@@ -325,7 +325,7 @@ def test_delta_b_by_hand(tmp_path: Path) -> None:
 def test_a_delta_b_that_makes_no_number_of_an_amplitude_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path, "iron.pdb", IRON)
     for number in (-1e4, -1e9):
-        with pytest.raises(InputError, match="makes |F| grow") as caught:
+        with pytest.raises(InputError, match=r"makes \|F\| grow") as caught:
             built(tmp_path, file=file, delta_b_angstrom2=number)
         assert caught.value.field == "structure_factors.delta_b_angstrom2"
     assert built(tmp_path, file=file, delta_b_angstrom2=1e9).reflections.amplitude.max() < 1e9
