@@ -7,6 +7,7 @@ width of the edge, half of it within the outline. Disc or polygon and arm are on
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from distbragg.models.beam_stop import BeamStop
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array, components
 from distbragg.physics.rays import SampleIndex, placement_of, sample_rays
+
+_BLOCK_PIXELS: Final = 1 << 16
+"""Pixels whose rays are followed at once: bounds the temporaries. No bit depends on it."""
 
 
 def panel_transmission(
@@ -24,10 +28,16 @@ def panel_transmission(
     `first`: the panel whose axes and distance the outline is given by. `beam`: its direction.
     """
     rows, columns = (np.arange(size, dtype=np.float64) for size in panel.shape)
-    slow, fast = np.meshgrid(rows, columns, indexing="ij")
-    middle = SampleIndex(0, 0, 0)
-    rays = sample_rays(placement_of(panel, beam), slow, fast, sample=middle, oversample=1)
-    return ray_transmission(stop, first, beam, np.stack(rays.direction, axis=-1))
+    middle, placement = SampleIndex(0, 0, 0), placement_of(panel, beam)
+    shares = np.empty(panel.shape)
+    step = max(1, _BLOCK_PIXELS // panel.shape[1])
+    for start in range(0, panel.shape[0], step):
+        block = slice(start, start + step)
+        slow, fast = np.meshgrid(rows[block], columns, indexing="ij")
+        rays = sample_rays(placement, slow, fast, sample=middle, oversample=1)
+        directions = np.stack(rays.direction, axis=-1)
+        shares[block] = ray_transmission(stop, first, beam, directions)
+    return shares
 
 
 def ray_transmission(
