@@ -176,6 +176,7 @@ class FramePlan:
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
     responds: bool = False  # the response of the detector is recorded
     calibrates: bool = False  # by a map of the detector, which is kept
+    overlays: int = 0  # arrays of a number a pixel: an image that is added, a shadow
     spread_terms: int = 0  # shares of point spreads that are added up, over all pixels
     halos: int = 0  # of diffuse scattering, that each step sees
 
@@ -332,6 +333,8 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         and sums_are_scaled(experiment),
         responds=experiment.response is not None,
         calibrates=experiment.response is not None and experiment.response.calibration > 0.0,
+        overlays=(experiment.background.image is not None)
+        + (experiment.detector.beam_stop is not None),
         spread_terms=sum(
             math.prod(panel.pixels) * panel.point_spread.terms
             for panel in panels

@@ -35,6 +35,7 @@ TORCH_PIXEL_BYTES: Final = 32
 """Bytes per tile pixel beside the sums where torch renders or corrects (measured: 24 to 64)."""
 
 CALIBRATION_PIXEL_BYTES: Final = 8  # of a map of the detector; two are kept
+OVERLAY_PIXEL_BYTES: Final = 16  # of an image or a shadow; those of the last frame are kept
 SPREAD_PIXEL_BYTES: Final = 16
 """Bytes per pixel of a panel whose photons spread: of what two kernels, one after another, make."""
 
@@ -103,7 +104,7 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
     masked = frame.steps != steps
     per_pixel += TORCH_PIXEL_BYTES if frame.needs_torch else TILE_PIXEL_BYTES * masked
     per_frame = int(masked) + (8 if form == "graph" else 0)
-    per_frame += CALIBRATION_PIXEL_BYTES * frame.calibrates
+    per_frame += CALIBRATION_PIXEL_BYTES * frame.calibrates + OVERLAY_PIXEL_BYTES * frame.overlays
     image = frame.pixels * plan.bytes_held_per_pixel
     spreading = SPREAD_PIXEL_BYTES * frame.shape[0] * frame.shape[1] if frame.spread_terms else 0
     at_work = 1 if form == "graph" else min(unit_frames, frames_at_once(image))

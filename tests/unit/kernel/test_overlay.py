@@ -26,8 +26,11 @@ from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.models.vectors import components
 from distbragg.physics.shadow import transmission
-from distbragg.plan.frame import SourceChunk, Tile
+from distbragg.plan.frame import SourceChunk, Tile, plan_frame
+from distbragg.plan.memory import predict_peak_bytes
+from distbragg.plan.sweep import plan_sweep
 from distbragg.predict.spots import predict_spots
+from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.load import parse_spec
 
 SHAPE = (31, 41)
@@ -227,3 +230,16 @@ def test_without_them_the_experiment_is_the_old_one(picture: str) -> None:
     assert physics_hash(both(picture)) != physics_hash(built())
     nothing = built(background={"image": {"file": picture, "scale": 0.0}})
     np.testing.assert_array_equal(finished(nothing), finished(built()))
+
+
+@pytest.mark.spec("SCL-16", "SCL-17")
+def test_the_plan_counts_the_memory_of_image_and_shadow(picture: str) -> None:
+    compute, output = ComputeSpec(), OutputSpec()
+    bare, more = (
+        predict_peak_bytes(
+            plan_sweep([("frame", 1)], plan_frame(experiment, compute), compute, output),
+            grid_points=0,
+        ).frame_sums
+        for experiment in (built(), both(picture))
+    )
+    assert more - bare == 2 * 16 * math.prod(SHAPE)
