@@ -73,7 +73,9 @@ def _f(symbol: str, stol: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([table.calculate_sf(value * value) for value in stol])
 
 
-def liquid(formula: Formula, halos: Sequence[Halo], stol: NDArray[np.float64]) -> NDArray:
+def liquid(
+    formula: Formula, halos: Sequence[Halo], stol: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return F of a substance without order but its halos.
 
     Free atoms, times 1 plus a Gaussian for each halo, times what falls to 0 below the first halo,
@@ -132,7 +134,7 @@ def _ice_atoms() -> Iterator[tuple[str, float, NDArray[np.float64]]]:
                     yield "H", 0.5, one + step * (BOND / apart)
 
 
-def ice(lines: Sequence[tuple[float, float]], width: float) -> tuple[NDArray, NDArray]:
+def ice(lines: Sequence[tuple[float, float]], width: float) -> tuple[NDArray[np.float64], ...]:
     """Return sin(theta)/lambda and F of powdered ice per molecule of water."""
     at, strength = np.array(lines).T
     stol = np.union1d(ring_stol(at, width), np.linspace(0.0, 0.5, 101))

@@ -47,8 +47,9 @@ def main() -> None:
     figure = Figure(figsize=(10.5, 3.6), layout="constrained")
     left, before, behind = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     distance = np.arange(REACH + 1)
-    for kind, name in (("gauss", "gauss"), ("fibre", "fibre")):
-        left.semilogy(distance, profile(kind), "o-", markersize=3, label=name)
+    kinds: tuple[SpreadKind, ...] = ("gauss", "fibre")
+    for kind in kinds:
+        left.semilogy(distance, profile(kind), "o-", markersize=3, label=kind)
     left.set_ylim(1e-8, 1.0)
     left.set_xlabel("pixels from the photon's own")
     left.set_ylabel("share of the photon")

@@ -86,7 +86,8 @@ def _radii(photons: Array, psf: Json) -> Array:
         reach = width * np.sqrt(np.maximum(-np.log(least), 0.0) / math.log(16.0))
     else:
         reach = FIBRE_LENGTH * width / least
-    return np.minimum(1.0 + np.ceil(reach), most)
+    radii: Array = np.minimum(1.0 + np.ceil(reach), most)
+    return radii
 
 
 def _of_radius(photons: Array, psf: Json, radius: int, scratch: Path) -> Array:

@@ -82,8 +82,8 @@ class Noise:
         calibration = max(float(linear) - 1.0, 0.0)
         flicker = max((float(quadratic) - calibration) / (1.0 + calibration), 0.0)
         readout = math.sqrt(max(float(constant), 0.0))
-        fractions = (round(math.sqrt(square), 6) for square in (flicker, calibration))
-        return cls(*fractions, round(readout, 6), gain, offset)
+        one, other = (round(math.sqrt(square), 6) for square in (flicker, calibration))
+        return cls(one, other, round(readout, 6), gain, offset)
 
 
 def of_image(case: Json, folder: Path) -> Iterator[float]:
