@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from distbragg.export.smv import SmvGeometry
     from distbragg.models.experiment import Experiment
     from distbragg.spec.experiment import ExperimentSpec
+
+_log = logging.getLogger("distbragg")
 
 STACK_SUFFIX: Final = ".zarr"
 SUFFIXES: Final = (".npy", ".bin", ".img", ".pgm", ".png")
@@ -67,8 +70,14 @@ def write_image(
         # What a detector recorded, or counts, as they are; expectations are scaled to 16 bits.
         offset, recording = DEFAULT_ADC_OFFSET, recording_of(experiment.response)
         if recording is not None:
-            offset = recording.offset
-            counts = count_image(np.floor(image + 0.5), offset=0.0)
+            offset, whole = recording.offset, np.floor(image + 0.5)
+            counts = count_image(whole, offset=0.0)
+            if outside := int(np.count_nonzero(counts != whole)):
+                _log.warning(
+                    "%d of %d pixels are beyond 16 bits and held at their limits: use .npy",
+                    outside,
+                    counts.size,
+                )
         else:
             counts = count_image(image) if experiment.noise.photon else integer_image(image)
         geometry, date = header_geometry(spec, experiment), header_date()

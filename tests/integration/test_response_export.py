@@ -110,3 +110,16 @@ def test_a_rendered_smv_image_holds_what_was_recorded(tmp_path: Path) -> None:
     assert (image.data == whole).all()
     assert image.data[2, 3] == 7
     assert float(image.header["IMAGE_PEDESTAL"]) == 40
+
+
+@pytest.mark.spec("RSP-15")
+def test_an_smv_image_of_render_tells_what_16_bits_do_not_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = odd_sweep().model_dump(mode="json")["experiment"]
+    plain["detector"]["response"] = {"offset_adu": -5}
+    plain["beam"]["fluence_photons_per_m2"] = 1e3
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(plain))
+    assert main(["render", str(spec), "-o", str(tmp_path / "a.img")]) == 0
+    assert "pixels are beyond 16 bits and held at their limits" in capsys.readouterr().err
