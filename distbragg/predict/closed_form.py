@@ -34,7 +34,6 @@ from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,
     gaussian_crystal,
-    incidence_of,
     near_sphere,
 )
 from distbragg.physics.places import Places
@@ -42,6 +41,7 @@ from distbragg.predict.candidates import largest_stol, span
 from distbragg.predict.disc import integrate
 from distbragg.predict.energies import Energies
 from distbragg.predict.landing import land, meet, near_panel, passing, point_share
+from distbragg.predict.lines import lines_of
 from distbragg.predict.table import Spots, ordered
 
 _OFF: Final = 1e-3
@@ -66,9 +66,9 @@ Moments = dict[str, Float64Array]
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one source lights in one part of the rotation."""
+    """What one line lights in one part of the rotation."""
 
-    weight: Float64Array  # (n,), of the source, times the share of the rotation and of |F|²
+    weight: Float64Array  # (n,), of the line, times the share of the rotation and of |F|²
     crystal: GaussianCrystal
     angle: float  # rad, of that crystal from the middle of the whole rotation
     incidence: Incidence
@@ -119,14 +119,13 @@ def _lit(experiment: Experiment) -> _Frame:
     energies = Energies(reflections)
     turned = crystal.parts()
     width = (crystal.spindle.stop - crystal.spindle.start) / len(turned)
-    for source, weight in enumerate(experiment.beam.sources.weight.tolist()):
-        incidence = incidence_of(experiment.beam, source)
+    for line in lines_of(experiment, crystal, dmin):
         for index, one in enumerate(turned):
-            places = near_sphere(one, incidence, cut=_CUT, dmin=dmin)
+            places = near_sphere(one, line.incidence, cut=_CUT, dmin=dmin)
             places = places[(_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1)]
             angle = (index + 0.5 - 0.5 * len(turned)) * width
-            share = weight / len(turned) * energies.of_source(places.hkl, source)
-            found.append(_Part(share, one, angle, incidence, places, _NONE))
+            share = line.weight / len(turned) * energies.of_source(places.hkl, line.source)
+            found.append(_Part(share, one, angle, line.incidence, places, _NONE))
     hkl, spot = _distinct(np.concatenate([part.places.hkl for part in found]))
     ends = np.cumsum([len(part.places) for part in found])
     owners = np.split(spot, ends[:-1])
