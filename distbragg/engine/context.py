@@ -116,7 +116,16 @@ class SweepFrames:
         """Resolve a frame; what nothing that differs decides is taken from the one before."""
         spec, latest = self.sweep.frame_spec(frame), self._latest
         like = self._like
-        if like is not None and like.table is not None and _same_table(spec, like.spec):
+        # Sections that no axis touches are the very same in all frames.
+        if (
+            like is not None
+            and like.table is not None
+            and spec.structure_factors is like.spec.structure_factors
+            and spec.beam is like.spec.beam
+            and spec.sampling is like.spec.sampling
+            and spec.detector is like.spec.detector
+            and spec.header_files is like.spec.header_files
+        ):
             reflections = like.table
         else:
             key = reflections_key(spec)
@@ -237,14 +246,3 @@ def _compute_here(compute: ComputeSpec, settings: TaskSettings) -> ComputeSpec:
         return compute
     kernel = "auto" if compute.kernel == "triton" else compute.kernel
     return compute.model_copy(update={"device": "cpu", "kernel": kernel})
-
-
-def _same_table(spec: ExperimentSpec, other: ExperimentSpec) -> bool:
-    """Whether all that decides the table of |F| is the very same in both specifications."""
-    return (
-        spec.structure_factors is other.structure_factors
-        and spec.beam is other.beam
-        and spec.sampling is other.sampling
-        and spec.detector is other.detector
-        and spec.header_files is other.header_files
-    )

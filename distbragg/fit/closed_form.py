@@ -21,8 +21,8 @@ from distbragg.kernel.closed_model import SpotList, heights
 from distbragg.kernel.model import make_sample, with_factors
 from distbragg.kernel.scene import Scene
 from distbragg.models.beam import Beam
-from distbragg.models.block import unit_cells
 from distbragg.models.build_mosaic import frame_of_mosaic
+from distbragg.models.crystal import unit_cells
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, components, cross, rotation_about, unit
 from distbragg.physics import arrays

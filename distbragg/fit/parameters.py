@@ -13,9 +13,8 @@ from torch import Tensor
 from distbragg.errors import InputError
 from distbragg.matrices import norm3
 from distbragg.models.beam_spot import spot_in_plane
-from distbragg.models.block import is_positive
 from distbragg.models.build_mosaic import frame_of_mosaic
-from distbragg.models.crystal import Crystal
+from distbragg.models.crystal import Crystal, is_positive
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, Triad, cell_of, components

@@ -26,9 +26,9 @@ from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.scene import Scene, Source, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.beam import Beam
-from distbragg.models.block import unit_cells
 from distbragg.models.build import build_experiment
 from distbragg.models.build_crystal import spot_form
+from distbragg.models.crystal import unit_cells
 from distbragg.models.experiment import Experiment
 from distbragg.physics.amorphous import AmorphousTable, SummedTable, material_curves
 from distbragg.physics.amplitude import AmplitudeTable

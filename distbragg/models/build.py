@@ -21,9 +21,10 @@ from distbragg.models.build_response import build_response
 from distbragg.models.build_spectral import in_frame
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.detector import Detector
-from distbragg.models.experiment import Experiment, Method, Noise, Sampling
+from distbragg.models.experiment import Background, Experiment, Method, Noise, Sampling
 from distbragg.models.method import Choice, choose_method
 from distbragg.models.notes import notes_of
+from distbragg.models.response import Response
 from distbragg.models.setting import Resolved, Setting
 from distbragg.models.vectors import Physics, components, norm, scale
 from distbragg.notes import Notes, distinct
@@ -88,16 +89,13 @@ def resolve(
         raise InputError(f"frame {frame} is negative")
     shared = like if like is not None and _same_geometry(spec, like.spec) else None
     setting = Setting.of(spec) if shared is None or shared.setting is None else shared.setting
-    if shared is None:
-        beam = build_beam(spec.beam, spec.physics, setting.rule, setting.headers)
-        detector = build_detector(spec, setting, components(beam.direction), beam.wavelength)
-        detector = with_point_spread(detector, spec.detector)
-        detector = with_beam_stop(detector, spec.detector, beam.direction)
-    else:
-        beam, detector = shared.experiment.beam, shared.experiment.detector
-    beam = with_pulse_energy(beam, spec, frame)
+    beam, detector = _beam_and_detector(spec, setting, shared)
+    if spec.beam.pulse_energy_fraction:
+        beam = with_pulse_energy(beam, spec, frame)
     crystal = build_crystal(spec, setting, beam.wavelength, frame, like)
-    lattices = [Lattice(spec, crystal), *build_lattices(spec, setting, beam.wavelength, frame)]
+    lattices, alone = [Lattice(spec, crystal)], _is_alone(spec)
+    if not alone:
+        lattices += build_lattices(spec, setting, beam.wavelength, frame)
     if spec.physics == "exact":
         for lattice in lattices:
             _check_indices(lattice.crystal, beam)
@@ -105,21 +103,16 @@ def resolve(
     interpolate = _resolve_interpolation(spec, table, crystal)
     noted = reflections is None if checked is None else checked
     chosen = _choice(lattices, None if noted else like, interpolated=interpolate)
-    crystal, *others = (lattice.by(chosen.method, frame) for lattice in lattices)
+    others: list[Crystal] = []
+    if not (alone and _is_as_it_stands(spec, crystal, chosen.method)):
+        crystal, *others = (lattice.by(chosen.method, frame) for lattice in lattices)
     if table.interpolate != interpolate:
         table = replace(table, interpolate=interpolate)
-    reflections = in_frame(table, spec, beam, crystal, like)
-    same = like is not None and spec.physics == like.spec.physics and spec.beam is like.spec.beam
-    same = same and (shared is not None or spec.background.image is None)
-    if like is not None and same and spec.background is like.spec.background:
-        background = like.experiment.background
-    else:
-        background = build_background(spec, detector)
-    told: Notes = ()
-    if shared is not None and not noted and spec.output is shared.spec.output:
-        response = shared.experiment.response
-    else:
-        response, told = build_response(spec, detector, beam.wavelength)
+    reflections = table
+    if table.spectral is not None or spec.structure_factors.delta_b_angstrom2:
+        reflections = in_frame(table, spec, beam, crystal, like)
+    background = _background(spec, detector, like, shared)
+    response, told = _response(spec, detector, beam, None if noted else shared)
     experiment = Experiment(
         physics=spec.physics,
         beam=beam,
@@ -136,6 +129,54 @@ def resolve(
         notes = notes_of(spec, experiment, setting)
         experiment = replace(experiment, notes=distinct(notes, chosen.notes, told))
     return Resolved(spec, experiment, setting, table)
+
+
+def _beam_and_detector(
+    spec: ExperimentSpec, setting: Setting, shared: Resolved | None
+) -> tuple[Beam, Detector]:
+    """Resolve beam and detector, or take those of a frame that shares them."""
+    if shared is not None:
+        return shared.experiment.beam, shared.experiment.detector
+    beam = build_beam(spec.beam, spec.physics, setting.rule, setting.headers)
+    detector = build_detector(spec, setting, components(beam.direction), beam.wavelength)
+    detector = with_point_spread(detector, spec.detector)
+    return beam, with_beam_stop(detector, spec.detector, beam.direction)
+
+
+def _background(
+    spec: ExperimentSpec, detector: Detector, like: Resolved | None, shared: Resolved | None
+) -> Background:
+    """Resolve the background, or take that of a frame of which nothing that decides it differs."""
+    if (
+        like is not None
+        and spec.physics == like.spec.physics
+        and spec.beam is like.spec.beam
+        and (shared is not None or spec.background.image is None)
+        and spec.background is like.spec.background
+    ):
+        return like.experiment.background
+    return build_background(spec, detector)
+
+
+def _response(
+    spec: ExperimentSpec, detector: Detector, beam: Beam, shared: Resolved | None
+) -> tuple[Response | None, Notes]:
+    """Resolve what the detector makes of photons, or take that of a frame that shares it."""
+    if shared is not None and spec.output is shared.spec.output:
+        return shared.experiment.response, ()
+    return build_response(spec, detector, beam.wavelength)
+
+
+def _is_alone(spec: ExperimentSpec) -> bool:
+    """Whether a frame has the crystal for its only lattice, and has it."""
+    crystal = spec.crystal
+    return crystal.present and crystal.lattices is None and crystal.drawn_lattices is None
+
+
+def _is_as_it_stands(spec: ExperimentSpec, crystal: Crystal, method: Method) -> bool:
+    """Whether a crystal is summed as it was resolved: no domain is drawn or averaged over."""
+    drawn = spec.crystal.mosaic.distribution != "cap" or crystal.cell_roots is not None
+    return method == "sampled" and not drawn
 
 
 def _choice(lattices: Sequence[Lattice], like: Resolved | None, *, interpolated: bool) -> Choice:

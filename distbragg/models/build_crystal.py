@@ -9,7 +9,6 @@ from typing import Final
 
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
-from distbragg.models.block import squared, unit_cells
 from distbragg.models.build_beam import beam_size_m
 from distbragg.models.build_cells import cell_roots
 from distbragg.models.build_diffuse import build_diffuse
@@ -19,7 +18,7 @@ from distbragg.models.build_mosaic import (
     mosaic_frame,
     mosaic_spread,
 )
-from distbragg.models.crystal import Crystal
+from distbragg.models.crystal import Crystal, unit_cells
 from distbragg.models.illuminated import illuminated_blocks
 from distbragg.models.rotations import (
     Ran1,
@@ -54,12 +53,14 @@ from distbragg.read.table import read_matrix
 from distbragg.shapes import SHAPES, SpotShape
 from distbragg.spec.base import MAXIMUM_SEED
 from distbragg.spec.beam import BeamSpec
+from distbragg.spec.cell_spread import CellSpreadSpec
 from distbragg.spec.crystal import CrystalSpec
 from distbragg.spec.experiment import ExperimentSpec, GoniometerSpec
 from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, deg_to_rad, mm_to_m
 
 _PHI_FIELDS: Final = ("goniometer.oscillation_deg", "goniometer.step_deg", "goniometer.steps")
 _ROUNDING_NOISE: Final = 1e-12
+_ALIKE: Final = CellSpreadSpec()  # all cells are
 _PROGRAM_START: Final = Ran1(DEFAULT_MOSAIC_SEED)  # the generator as the C program starts with it
 
 
@@ -93,6 +94,8 @@ def build_crystal(
     if turn is not None:
         real, reciprocal = rotated(turn, real), rotated(turn, reciprocal)
     mosaic = spec.crystal.mosaic
+    cells = _cells(spec.crystal, spec.beam, real, physics)
+    form, scale = spot_form(shape, physics, fudge, cells, reciprocal), _scale(spec, cells, real)
     phi, oscillation = spindle_angles(spec.goniometer, headers, physics)
     # One spread is the same about all axes.
     axes = mosaic.axes if isinstance(mosaic.spread_deg, tuple) else "crystal"
@@ -110,8 +113,6 @@ def build_crystal(
         about = mosaic_frame(axes, (real, reciprocal), spindle, oscillation)
         covariance = frozen_float64(mosaic_covariance(mosaic, about))
         domains = cap_rotations(mosaic, spread, frame, generator)
-    cells = _cells(spec.crystal, spec.beam, real, physics)
-    form = spot_form(shape, physics, fudge, cells, reciprocal)
     crystal = Crystal(
         real_space=frozen_float64(real),
         reciprocal=frozen_float64(reciprocal),
@@ -127,10 +128,12 @@ def build_crystal(
         mosaic_covariance=covariance,
         oscillation=oscillation,
         mosaic_axes=axes,
-        scale=illuminated_blocks(spec.crystal, spec.beam, cells, _volume(real)),
+        scale=scale,
         cells_beside=tuple(cells[3:]),
-        diffuse=build_diffuse(spec),
+        diffuse=None if spec.crystal.diffuse is None else build_diffuse(spec),
     )
+    if spec.crystal.cell_spread == _ALIKE:
+        return crystal
     return replace(crystal, cell_roots=cell_roots(spec, crystal))
 
 
@@ -210,9 +213,13 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
     return [*(max(count, 1.0) for count in counts[:3]), *beside]
 
 
-def _volume(real: Triad) -> float:
+def _scale(spec: ExperimentSpec, cells: list[float], real: Triad) -> float:
+    """Return how many blocks the beam illuminates; 1 where nothing is said of it."""
+    given = spec.crystal
+    if given.specimen is None:
+        return 1.0 if given.illuminated_blocks is None else given.illuminated_blocks
     a, b, c = real
-    return abs(dot(a, cross(b, c)))
+    return illuminated_blocks(given.specimen, spec.beam, cells, abs(dot(a, cross(b, c))))
 
 
 def whole_up(ratio: float, physics: Physics) -> int:
@@ -258,20 +265,32 @@ def spot_form(
     """Return S (3, 3), without unit, as plain sums of floats or of 0-dimensional tensors.
 
     `physics: nanobragg` takes GAUSS and TOPHAT by |Δq*|² (Na Nb Nc)², as the C program does.
-    `cells`: three numbers or six, see `models.block`. `reciprocal`: rows a*, b*, c*, 1/Å, in any
+    `cells`: three numbers or six, see `models.crystal`. `reciprocal`: rows a*, b*, c*, 1/Å, in any
     orientation.
     """
     row = SHAPES[shape]
     # A product over the axes has no use for a radius: `fudge` leaves SQUARE as it is.
     share = 1.0 if row.transform == "interference" else fudge
+    if row.form == "cells" and (physics != "nanobragg" or row.program <= 0.0):
+        return _squared(cells, share)
     count = unit_cells(cells)
     if physics == "nanobragg" and row.program > 0.0:
         return _metric(reciprocal, count * count * (fudge * row.program))
-    if row.form == "star":
-        (a, b, c), (d, e, f), (g, h, i) = reciprocal
-        volume = a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g)
-        return _metric(reciprocal, (count / abs(volume)) ** (2.0 / 3.0) * fudge)
-    return squared(cells, share)
+    (a, b, c), (d, e, f), (g, h, i) = reciprocal
+    volume = a * (e * i - f * h) + b * (f * g - d * i) + c * (d * h - e * g)
+    return _metric(reciprocal, (count / abs(volume)) ** (2.0 / 3.0) * fudge)
+
+
+def _squared(cells: Sequence[Number], share: Number) -> list[list[Number]]:
+    """Return N² times a factor, (3, 3); plain zeros beside the diagonal where N has them."""
+    a, b, c, *beside = cells
+    if not beside:
+        zero = a * 0.0
+        own = (a, b, c)
+        return [[own[i] * own[i] * share if i == j else zero for j in range(3)] for i in range(3)]
+    d, e, f = beside
+    rows = ((a, d, f), (d, b, e), (f, e, c))
+    return [[(x[0] * y[0] + x[1] * y[1] + x[2] * y[2]) * share for y in rows] for x in rows]
 
 
 def _check_shape(shape: SpotShape, physics: Physics, cells: Sequence[float] | None) -> None:

@@ -1,18 +1,40 @@
-"""Resolved crystal: cell vectors in the laboratory, size, shape, mosaic domains, spindle."""
+"""Resolved crystal: cell vectors in the laboratory, size, shape, mosaic domains, spindle.
+
+The block of unit cells that scatters as one has the size N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne,
+Nc]], which takes the distance δ of h, k, l from a lattice point to r = |N δ|. It is given by three
+numbers where it is diagonal, else by six: Na, Nb, Nc, then Nd, Ne, Nf; floats or 0-dimensional
+tensors.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from distbragg.models.block import unit_cells
 from distbragg.models.diffuse import Diffuse
 from distbragg.models.identity import WHERE_GIVEN
-from distbragg.models.vectors import Float64Array, frozen_float64
+from distbragg.models.vectors import Float64Array, Number, frozen_float64
 from distbragg.notes import Notes
 from distbragg.shapes import SpotShape
+
+
+def unit_cells(cells: Sequence[Number]) -> Number:
+    """Return det N: how many unit cells there are, which is the height of a spot's amplitude."""
+    a, b, c, *beside = cells
+    if not beside:
+        return a * b * c
+    d, e, f = beside
+    return a * (b * c - e * e) - d * (d * c - e * f) + f * (d * e - b * f)
+
+
+def is_positive(cells: Sequence[float]) -> bool:
+    """Whether N is positive definite, by the determinants of its leading corners."""
+    a, b, _, *beside = cells
+    corner = a * b - (beside[0] ** 2 if beside else 0.0)
+    return bool(a > 0.0 and corner > 0.0 and unit_cells(cells) > 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +55,9 @@ class Crystal:
     fudge: float
     spot_form: Float64Array  # (3, 3)
     mosaic_spread: float  # rad
-    mosaic_rotations: (
-        Float64Array  # (domains, 3, 3), applied after the spindle; first the identity unless given
-    )
+    mosaic_rotations: Float64Array
+    """(domains, 3, 3), applied after the spindle; the first is the identity unless they are given.
+    """
     phi: Float64Array  # (phi steps,), rad
     spindle_axis: Float64Array  # (3,), unit
     mosaic_covariance: Float64Array = field(default_factory=lambda: frozen_float64([[0.0] * 3] * 3))
@@ -54,7 +76,7 @@ class Crystal:
     cell_deviates: Float64Array | None = field(default=None, metadata=WHERE_GIVEN)
     """(domains, k): the deviates of every sampled domain; None in closed form."""
     cells_beside: tuple[float, ...] = field(default=(), metadata=WHERE_GIVEN)
-    """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`models.block`); empty where it has none."""
+    """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`unit_cells`); empty where it has none."""
     diffuse: Diffuse | None = field(default=None, metadata=WHERE_GIVEN)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
@@ -15,6 +15,8 @@ from distbragg.models.vectors import Float64Array, Physics
 from distbragg.notes import Notes
 
 Method = Literal["sampled", "closed_form"]
+
+_DERIVED: Final = {"hashed": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,17 @@ class Background:
     others: tuple[Material, ...] = field(default=(), metadata=WHERE_GIVEN)
     image: PhotonImage | None = field(default=None, metadata=WHERE_GIVEN)
 
+    scatters: bool = field(init=False, repr=False, compare=False, metadata=_DERIVED)
+    """Whether there is a background at all."""
+
+    def __post_init__(self) -> None:
+        lit = any(one.molecules != 0.0 and one.stol.size > 0 for one in self.materials)
+        object.__setattr__(self, "scatters", lit)
+
     @property
     def materials(self) -> tuple[Material, ...]:
         """All of them, those that scatter nothing included."""
         return (Material(self.molecules, self.stol, self.amplitude), *self.others)
-
-    @property
-    def scatters(self) -> bool:
-        """Whether there is a background at all."""
-        return any(one.molecules != 0.0 and one.stol.size > 0 for one in self.materials)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,26 +104,24 @@ class Experiment:
     others: tuple[Crystal, ...] = field(default=(), metadata=WHERE_GIVEN)
     """Further lattices in the beam, whose intensities add up; all turn about one spindle."""
 
-    @property
-    def lattices(self) -> tuple[Crystal, ...]:
-        """All lattices, in their order; one of scale 0 is a miss: the beam meets no crystal."""
-        return (self.crystal, *self.others)
+    lattices: tuple[Crystal, ...] = field(init=False, repr=False, compare=False, metadata=_DERIVED)
+    """All lattices, in their order; one of scale 0 is a miss: the beam meets no crystal."""
+    counted_in_kernel: bool = field(init=False, repr=False, compare=False, metadata=_DERIVED)
+    """Whether the kernel draws the photon counts: no stage of `kernel.response` is before."""
+    recorded: bool = field(init=False, repr=False, compare=False, metadata=_DERIVED)
+    """Whether a stage of `kernel.response` is left once all pixels of a frame are there."""
 
-    @property
-    def counted_in_kernel(self) -> bool:
-        """Whether the kernel draws the photon counts: no stage of `kernel.response` is before."""
-        return (
-            self.noise.photon
-            and (self.response is None or not self.response.pixel_flicker)
-            and not self.detector.spreads(counted=False)
-        )
-
-    @property
-    def recorded(self) -> bool:
-        """Whether a stage of `kernel.response` is left once all pixels of a frame are there."""
-        return self.response is not None or any(
-            self.detector.spreads(counted=counted) for counted in (False, True)
-        )
+    def __post_init__(self) -> None:
+        spreads = [
+            panel.point_spread.counted
+            for panel in self.detector.panels
+            if panel.point_spread is not None
+        ]
+        flickers = self.response is not None and self.response.pixel_flicker > 0.0
+        counted = self.noise.photon and not flickers and False not in spreads
+        object.__setattr__(self, "lattices", (self.crystal, *self.others))
+        object.__setattr__(self, "counted_in_kernel", counted)
+        object.__setattr__(self, "recorded", self.response is not None or bool(spreads))
 
 
 def physics_hash(experiment: Experiment) -> str:

@@ -7,33 +7,31 @@ from collections.abc import Sequence
 from typing import Final
 
 from distbragg.errors import InputError
-from distbragg.models.block import unit_cells
 from distbragg.models.build_beam import beam_size_m
+from distbragg.models.crystal import unit_cells
 from distbragg.spec.beam import BeamSpec
-from distbragg.spec.crystal import CrystalSpec, SpecimenSpec
+from distbragg.spec.crystal import SpecimenSpec
 from distbragg.units import METRES_PER_ANGSTROM, METRES_PER_UM
 
 _ROUNDING: Final = 1e-9
 
 
 def illuminated_blocks(
-    spec: CrystalSpec, beam: BeamSpec, cells: Sequence[float], cell_angstrom3: float
+    specimen: SpecimenSpec, beam: BeamSpec, cells: Sequence[float], cell_angstrom3: float
 ) -> float:
-    """Return the number of blocks in the beam: as given, or volume by volume; 1 without either.
+    """Return the number of blocks in the beam, volume by volume.
 
     Parameters
     ----------
-    spec : CrystalSpec
+    specimen : SpecimenSpec
     beam : BeamSpec
     cells : (3,) or (6,)
-        Of one block: see `distbragg.models.block`.
+        Of one block: see `distbragg.models.crystal`.
     cell_angstrom3 : float
         Volume of the unit cell.
     """
-    if spec.specimen is None:
-        return 1.0 if spec.illuminated_blocks is None else spec.illuminated_blocks
     block = float(unit_cells(cells)) * cell_angstrom3 * METRES_PER_ANGSTROM**3
-    whole = illuminated_volume(spec.specimen, math.inf)
+    whole = illuminated_volume(specimen, math.inf)
     if block > whole * (1.0 + _ROUNDING):
         raise InputError(
             f"a crystal of {_um3(whole)} µm³ is smaller than one block of "
@@ -41,7 +39,7 @@ def illuminated_blocks(
             field="crystal.specimen",
             remedy="give fewer crystal.cells, which are those of one mosaic block",
         )
-    return illuminated_volume(spec.specimen, beam_width(beam)) / block
+    return illuminated_volume(specimen, beam_width(beam)) / block
 
 
 def beam_width(beam: BeamSpec) -> float:

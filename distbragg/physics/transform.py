@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from distbragg.models.block import unit_cells
+from distbragg.models.crystal import unit_cells
 from distbragg.physics.arrays import Array, Triple, constant, floats, module_of
 from distbragg.physics.elementary import SINE_SERIES, cos_pi, exp, horner, sin_pi
 from distbragg.shapes import SHAPES, SpotShape

@@ -218,7 +218,10 @@ def render_jobs(
         facts = _render_finished(jobs, options, on_tile)
     else:
         facts = [_render_and_finish(job, options, on_tile) for job in jobs]
-    return [_recorded(job, done, options) for job, done in zip(jobs, facts, strict=True)]
+    return [
+        _recorded(job, done, options) if job.experiment.recorded else done
+        for job, done in zip(jobs, facts, strict=True)
+    ]
 
 
 def _recorded(job: FrameJob, done: FrameFacts, options: KernelOptions) -> FrameFacts:

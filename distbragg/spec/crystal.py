@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from distbragg.matrices import covariance_root
+from distbragg.matrices import cholesky3, covariance_root
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
+    MAXIMUM_SEED,
     FilePath,
     Finite,
     GeneratorSeed,
@@ -22,7 +23,6 @@ from distbragg.spec.base import (
     Vector3,
     refusal,
 )
-from distbragg.spec.block import CellCounts
 from distbragg.spec.cell_spread import CellSpreadSpec
 from distbragg.spec.diffuse import DiffuseSpec
 from distbragg.spec.lattices import MOST_LATTICES, DrawnLatticesSpec
@@ -84,6 +84,67 @@ Covariance = tuple[Vector3, Vector3, Vector3]
 _Nine = tuple[Finite, Finite, Finite, Finite, Finite, Finite, Finite, Finite, Finite]
 _ROUNDED = 1e-6
 """Elements of a symmetric matrix are one number where they differ by less of the largest."""
+
+_CellCount = Annotated[float, Field(ge=1, le=MAXIMUM_SEED)]
+_Three = tuple[_CellCount, _CellCount, _CellCount]
+_Six = tuple[_CellCount, _CellCount, _CellCount, Finite, Finite, Finite]
+_Row = tuple[Finite, Finite, Finite]
+
+_WAYS = (
+    "give one number, three (Na, Nb, Nc), six (Na, Nb, Nc, Nd, Ne, Nf), or the symmetric matrix "
+    "[[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]]"
+)
+_BESIDE = ((0, 1), (1, 2), (0, 2))  # Nd, Ne, Nf
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _in_order(value: Any) -> Any:  # noqa: ANN401
+    """Bring one number, nine, or three rows to three numbers, or to six."""
+    if _is_number(value):
+        return (value, value, value)
+    if not isinstance(value, list | tuple) or len(value) == 6:
+        return value
+    flat = list(value)
+    if len(flat) == 3 and all(isinstance(row, list | tuple) and len(row) == 3 for row in flat):
+        flat = [part for row in flat for part in row]
+    if len(flat) == 3 and not any(isinstance(part, list | tuple) for part in flat):
+        return value
+    if len(flat) != 9:
+        raise refusal("is neither a number, nor three, nor six, nor a matrix", remedy=_WAYS)
+    if not all(map(_is_number, flat)):
+        raise refusal("a matrix of what are no numbers", remedy=_WAYS)
+    rows = np.array(flat, dtype=np.float64).reshape(3, 3)
+    if not np.isfinite(rows).all():
+        raise refusal("a matrix of what are no finite numbers", remedy=_WAYS)
+    if not float(np.abs(rows - rows.T).max()) <= _ROUNDED * float(np.abs(rows).max()):
+        raise refusal("the matrix is not symmetric", remedy=_WAYS)
+    even = 0.5 * (rows + rows.T)
+    return (*np.diag(even).tolist(), *(float(even[place]) for place in _BESIDE))
+
+
+def _closed(cells: _Six) -> _Six:
+    """Refuse a matrix that is not positive definite."""
+    a, b, c, d, e, f = cells
+    try:
+        cholesky3(np.array([[a, d, f], [d, b, e], [f, e, c]]))
+    except ValueError:
+        problem = "the matrix is not positive definite: no block of cells has this width"
+        raise refusal(problem, remedy="make Nd, Ne, Nf smaller beside Na, Nb, Nc") from None
+    return cells
+
+
+CellCounts = Annotated[
+    Annotated[_Three, Tag("three")] | Annotated[_Six, AfterValidator(_closed), Tag("six")],
+    Discriminator(
+        lambda value: "six" if isinstance(value, list | tuple) and len(value) == 6 else "three"
+    ),
+    BeforeValidator(
+        _in_order, json_schema_input_type=float | _Three | _Six | _Nine | tuple[_Row, _Row, _Row]
+    ),
+]
 
 _SPREADS = "give one number, three (about x, y, z of the crystal), or a 3 x 3 covariance in deg²"
 
@@ -207,6 +268,7 @@ class SpecimenSpec(SpecModel):
 class OrientedSpec(SpecModel):
     """Cell, orientation and size of one lattice."""
 
+    cells: CellCounts | None = None
     cell: Cell | None = None
     misset_deg: Vector3 | Literal["random"] | None = None
     misset_seed: GeneratorSeed | None = None
@@ -214,15 +276,23 @@ class OrientedSpec(SpecModel):
     euler_deg: Vector3 | None = None
     euler_axes: Annotated[str, Field(pattern=r"^([XYZ]{3}|[xyz]{3})$")] = "ZYZ"
     u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
-    cells: CellCounts | None = None
     illuminated_blocks: Positive | None = None
+
+    _exclusive: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
+        ORIENTATIONS[index:] for index in range(len(ORIENTATIONS) - 1)
+    )
+    """Fields of which the first stands beside none of the others."""
+
+    def _check_own(self) -> None:
+        """Refuse what a kind of lattice refuses besides."""
 
     @model_validator(mode="after")
     def _check_oriented(self) -> Self:
+        self._check_own()
         if self.cell is not None:
             check_cell(self.cell)
-        for index, way in enumerate(ORIENTATIONS):
-            self.keep_one(way, *ORIENTATIONS[index + 1 :])
+        for first, *others in self._exclusive:
+            self.keep_one(first, *others)
         axes = self.euler_axes
         if axes[1] in (axes[0], axes[2]):
             raise refusal(f"{axes} turns about one axis twice in a row", field="euler_axes")
@@ -243,10 +313,7 @@ class LatticeSpec(OrientedSpec):
     turned_deg: Vector3 | None = None
     mosaic: MosaicSpec | None = None
 
-    @model_validator(mode="after")
-    def _check_lattice(self) -> Self:
-        self.keep_one("turned_deg", *ORIENTATIONS)
-        return self
+    _exclusive = (*OrientedSpec._exclusive, ("turned_deg", *ORIENTATIONS))
 
 
 class CrystalSpec(OrientedSpec):
@@ -282,14 +349,16 @@ class CrystalSpec(OrientedSpec):
     present: bool = True
     cell_spread: CellSpreadSpec = CellSpreadSpec()
 
-    @model_validator(mode="after")
-    def _check_crystal(self) -> Self:
-        self.keep_one("illuminated_blocks", "specimen")
-        self.keep_one("lattices", "drawn_lattices")
+    _exclusive = (
+        *OrientedSpec._exclusive,
+        ("illuminated_blocks", "specimen"),
+        ("lattices", "drawn_lattices"),
+    )
+
+    def _check_own(self) -> None:
         for index, lattice in enumerate(self.lattices or ()):
             own = lattice.mosaic
             if own is not None and own.distribution != self.mosaic.distribution:
                 problem = f"{own.distribution}, where the crystal's is {self.mosaic.distribution}"
                 field = f"lattices.{index}.mosaic.distribution"
                 raise refusal(problem, field=field, remedy="give one distribution to all lattices")
-        return self

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from distbragg.models.block import unit_cells
+from distbragg.models.crystal import unit_cells
 from tools.simtbx.optics import (
     Array,
     Json,

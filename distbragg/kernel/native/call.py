@@ -28,7 +28,7 @@ from distbragg.kernel.native.prepare import (
 from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
-from distbragg.physics.lattices import lattices_of
+from distbragg.physics.lattices import Lattice, lattices_of
 from distbragg.physics.near_sphere import CUT, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
 
@@ -94,7 +94,8 @@ class Call:
             crystal does not change, where it is the same.
         """
         double = any(uses_double(one, options.precision) for one in experiment.lattices)
-        lattice, *others = lattices_of(experiment)
+        alone = not experiment.others and experiment.crystal.scale > 0.0
+        lattice, *others = [Lattice(experiment)] if alone else lattices_of(experiment)
         call = cls._of_lattice(block, lattice.experiment, place, like, double=double)
         block.threads = max(1, options.threads)
         if others:
@@ -158,8 +159,11 @@ class Call:
 
     def _overlay(self) -> None:
         """Let the kernel add an image and cast a shadow: their rows are as far apart as pixels'."""
+        experiment = self._experiment
+        if experiment.background.image is None and experiment.detector.beam_stop is None:
+            return
         panel, tile, _ = self._place
-        overlay, stride = overlay_of(self._experiment, panel), int(self._block.row_stride)
+        overlay, stride = overlay_of(experiment, panel), int(self._block.row_stride)
         if overlay is None:
             return
         self._block.added_scale = overlay.scale

@@ -63,8 +63,11 @@ _tables_lock = threading.Lock()
 
 
 def uses_double(crystal: Crystal, precision: str) -> bool:
-    """Whether the kernel runs in float64: on request, or where float32 could overflow."""
-    return precision == "float64" or crystal.unit_cells > _LARGEST_MIXED_CELLS
+    """Whether the kernel runs in float64: on request, or where float32 could overflow.
+
+    No determinant of N is more than the product of its diagonal.
+    """
+    return precision == "float64" or float(np.prod(crystal.cells)) > _LARGEST_MIXED_CELLS
 
 
 def squared_table(reflections: Reflections, *, double: bool) -> SquaredTable:
