@@ -32,9 +32,8 @@ come apart into spots of their own, of which indexing keeps one."""
 WATER_UM: Final = 5.0
 AIR_UM: Final = 2000.0
 FLUENCE: Final = 1e20
-BLOCKS: Final = 3e6
-"""Of the recorded series: 1e12 photons through 0.1 mm, and blocks that make spots as bright as
-those of the others."""
+BLOCKS: Final = 1e7
+"""Of the recorded series: 1e12 photons through 0.1 mm, and the blocks of a crystal of 16 µm."""
 
 
 def write_structure_factors(path: Path) -> None:
