@@ -29,7 +29,7 @@ from tools.bench.summary import table
 BARS: Final = {
     "response": 1.3,
     "second material": 1.3,
-    "|F| by energy": 1.2,
+    "amplitude by energy": 1.2,
     "second lattice": 2.0,
 }
 """Largest ratio of a frame with a part to the same without; of lattices, of their Bragg parts."""
@@ -94,7 +94,7 @@ def measure_recorded(extent: Extent, say: Callable[[str], None]) -> Recorded:
         stored = {
             "response": (responding(counted), counted),
             "second material": (both, counted),
-            "|F| by energy": (by_energy(counted, model), of_one_table(counted, model)),
+            "amplitude by energy": (by_energy(counted, model), of_one_table(counted, model)),
         }
         parts = {}
         for part, (one, other) in stored.items():
