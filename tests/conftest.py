@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,12 @@ def pytest_sessionstart() -> None:
     except BuildError:
         return
     pytest.exit(f"the native kernel cannot be used: {native.reason()}", returncode=4)
+
+
+@pytest.fixture(autouse=True)
+def keep_interrupts() -> Iterator[None]:
+    """Take back what a test changes of Ctrl-C: importing dask_jobqueue makes it a SystemExit."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
