@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from numpy.typing import NDArray
@@ -74,13 +75,14 @@ def sum_tile(
     """
     if options.kernel == "native" and is_one_sum(experiment):
         return native.render_sum(experiment, panel, tile, chunk, options)
-    first, *others = (
-        _sum_lattice(lattice, panel, tile, chunk, options, in_place=in_place)
-        for lattice in lattices_of(experiment)
+    # Each sum is added before the next one is made: there may be as many as lines of a spectrum.
+    return reduce(
+        TileSum.plus,
+        (
+            _sum_lattice(lattice, panel, tile, chunk, options, in_place=in_place)
+            for lattice in lattices_of(experiment)
+        ),
     )
-    for other in others:
-        first = first.plus(other)
-    return first
 
 
 def _sum_lattice(
@@ -109,13 +111,13 @@ def _sum_alone(
     """Return the sum of the sources of a chunk."""
     if options.kernel == "model" or is_one_sum(experiment):
         return _sum_at_once(experiment, panel, tile, chunk, options, in_place=in_place)
-    first, *others = (
-        _sum_at_once(one, panel, tile, part, options, in_place=in_place)
-        for one, part in channels(experiment, chunk)
+    return reduce(
+        TileSum.plus,
+        (
+            _sum_at_once(one, panel, tile, part, options, in_place=in_place)
+            for one, part in channels(experiment, chunk)
+        ),
     )
-    for other in others:
-        first = first.plus(other)
-    return first
 
 
 def _sum_at_once(

@@ -167,24 +167,23 @@ def module_gaps() -> NDArray[np.uint8]:
 
 def judge_closed(folder: Path, picture: Path) -> Verdict:
     """Render the series in closed form in `folder`, and let DIALS judge its SMV."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "P1.hkl").exists():
-        write_structure_factors(folder / "P1.hkl")
-    run = render(folder, "series", closed_spec())
-    source = _SOURCES["smv"].format(export(run, "smv"))
-    verdict = find_and_index(folder / "dials", source, run, picture)
+    verdict = _judge_smv(folder, closed_spec(), picture)
     return replace(verdict, least_indexed=CLOSED_INDEXED)
 
 
 def judge_recorded(folder: Path, picture: Path) -> Verdict:
     """Render the recorded series in `folder`, and let DIALS judge its SMV."""
+    verdict = _judge_smv(folder, recorded_spec(), picture)
+    return replace(verdict, least_indexed=RECORDED_INDEXED)
+
+
+def _judge_smv(folder: Path, spec: dict[str, Any], picture: Path) -> Verdict:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "P1.hkl").exists():
         write_structure_factors(folder / "P1.hkl")
-    run = render(folder, "series", recorded_spec())
+    run = render(folder, "series", spec)
     source = _SOURCES["smv"].format(export(run, "smv"))
-    verdict = find_and_index(folder / "dials", source, run, picture)
-    return replace(verdict, least_indexed=RECORDED_INDEXED)
+    return find_and_index(folder / "dials", source, run, picture)
 
 
 def judge_series(folder: Path, form: str, picture: Path) -> Verdict:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from distbragg.cli.main import main
 from distbragg.cli.options import KERNELS, PRECISIONS
+
+if TYPE_CHECKING:
+    from tools.evidence.bundle import Bundle
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,6 +39,13 @@ _quick = click.option(
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _tell(bundle: Bundle, summary: str) -> None:
+    """Write and show the summary of a bundle, and say where it is."""
+    bundle.write_text("summary.md", summary)
+    click.echo(summary)
+    click.echo(bundle.path)
 
 
 @command.command("report")
@@ -96,10 +107,8 @@ def gpu(out: Path, quick: bool, device: str) -> None:
     table = markdown_table(
         ("what", "measured", "bar", "verdict"), [row.cells for row in rows(measured)]
     )
-    bundle.write_text("summary.md", text(measured, table))
     draw(bundle.path / "gpu.png", measured)
-    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
-    click.echo(bundle.path)
+    _tell(bundle, text(measured, table))
 
 
 @command.command("closed-form")
@@ -117,9 +126,7 @@ def closed_form(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "closed-form")
     found = measure_closed_form(QUICK if quick else Extent(), _say)
     bundle.write_json("closed_form.json", found.plain())
-    bundle.write_text("summary.md", closed_summary(found))
-    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
-    click.echo(bundle.path)
+    _tell(bundle, closed_summary(found))
 
 
 @command.command("point-spread")
@@ -133,9 +140,7 @@ def point_spread(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "point-spread")
     found = measure(QUICK if quick else Extent())
     bundle.write_json("point_spread.json", [one.plain() for one in found])
-    bundle.write_text("summary.md", summary(found))
-    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
-    click.echo(bundle.path)
+    _tell(bundle, summary(found))
 
 
 @command.command("recorded")
@@ -149,9 +154,7 @@ def recorded(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "recorded")
     found = measure_recorded(QUICK if quick else Extent(), _say)
     bundle.write_json("recorded.json", found.plain())
-    bundle.write_text("summary.md", summary(found))
-    click.echo((bundle.path / "summary.md").read_text(encoding="utf-8"))
-    click.echo(bundle.path)
+    _tell(bundle, summary(found))
 
 
 if __name__ == "__main__":
