@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.cli.output import echo
 from distbragg.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +48,18 @@ def check_target(path: str | Path) -> None:
     place = target if target.exists() and not target.is_file() else target.parent
     if not os.access(place, os.W_OK):
         raise InputError("cannot be written", source=str(path), remedy="give another output path")
+
+
+def write_new(path: str, text: str) -> None:
+    """Write a specification to a file that is not there yet, or holds the same."""
+    check_target(path)
+    target = Path(path)
+    if target.exists():
+        if target.read_bytes() == text.encode():
+            return
+        raise InputError("is there already", source=path, remedy="give another name, or move it")
+    target.write_text(text, encoding="utf-8", newline="")
+    echo(f"{path}: written")
 
 
 def write_image(

@@ -13,7 +13,13 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.cli.image_files import check_target, geometry_alone, header_date, header_geometry
+from distbragg.cli.image_files import (
+    check_target,
+    geometry_alone,
+    header_date,
+    header_geometry,
+    write_new,
+)
 from distbragg.cli.output import echo
 from distbragg.errors import ExitStatus, InputError
 
@@ -68,6 +74,12 @@ def nanobragg_command(context: click.Context) -> int:
         from distbragg.clusters.address import parse_cluster
 
         parse_cluster(parsed.own.cluster)  # refused before anything is written
+    if (path := parsed.own.write_spec) is not None:
+        from distbragg.spec.nanobragg_yaml import command_yaml
+
+        write_new(path, command_yaml(parsed, context.args, Path(path).parent))
+        if not parsed.outputs.files and parsed.own.out is None:
+            return ExitStatus.DONE
     return ExitStatus.DONE if simulate(parsed) else ExitStatus.FAILED_FRAMES
 
 
@@ -99,11 +111,11 @@ def _help_of(flag: Flag) -> str:
 
 def check_outputs(parsed: NanobraggCommand) -> None:
     """Refuse a command that names no output, or one that cannot be written."""
-    if not parsed.outputs.files and parsed.own.out is None:
+    if not parsed.outputs.files and parsed.own.out is None and parsed.own.write_spec is None:
         raise InputError(
             "no output is named, and nothing is written that is not named",
             source="nanobragg",
-            remedy="give -floatfile, -intfile, -noisefile, -pgmfile or -o",
+            remedy="give -floatfile, -intfile, -noisefile, -pgmfile, -o or --write-spec",
         )
     for name in parsed.outputs.files:
         check_target(name)

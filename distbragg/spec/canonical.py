@@ -10,13 +10,15 @@ from typing import Any
 from distbragg.spec.base import SpecModel
 
 
-def to_plain(spec: SpecModel) -> dict[str, Any]:
+def to_plain(spec: SpecModel, *, unset: bool = True) -> dict[str, Any]:
     """Return a specification as dicts, lists, text and numbers; fields not given are left out.
+
+    `unset`: whether fields are kept that hold their default because nobody wrote them.
 
     Infinity is written as the text "inf", which reads back as the same number, so that the
     result is JSON as it stands.
     """
-    plain: dict[str, Any] = _plain(spec.model_dump(exclude_none=True))
+    plain: dict[str, Any] = _plain(spec.model_dump(exclude_none=True, exclude_unset=not unset))
     return plain
 
 

@@ -52,7 +52,7 @@ def replace_files(spec: Spec, names: Mapping[str, str]) -> Spec:
     """Return the specification with other names of the files at some of `file_fields`' paths."""
     if not names:
         return spec
-    plain: object = to_plain(spec)
+    plain: object = to_plain(spec, unset=False)
     for path, name in names.items():
         plain = with_value(plain, plain_parts(path), name, path=path)
     return type(spec).model_validate(plain)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +55,7 @@ class OwnOptions:
     cluster: str | None = None
     out: str | None = None
     progress: bool | None = None  # None: where it helps
+    write_spec: str | None = None  # a file for the command line as a specification
     help: bool = False
 
 
@@ -66,6 +67,8 @@ class NanobraggCommand:
     outputs: NanobraggOutputs = NanobraggOutputs()
     own: OwnOptions = OwnOptions()
     warnings: tuple[str, ...] = ()
+    said_by: Mapping[str, str] = field(default_factory=dict)
+    """The flag that set each field, by dotted path."""
 
 
 def parse_nanobragg(argv: Sequence[str], *, base_dir: str | Path | None = None) -> NanobraggCommand:
@@ -86,7 +89,8 @@ def parse_nanobragg(argv: Sequence[str], *, base_dir: str | Path | None = None) 
     outputs = _outputs(_group_of(gathered, "outputs"))
     plain = resolve(gathered)
     spec = absolute_files(_validated(plain, gathered), base_dir or Path.cwd())
-    return NanobraggCommand(spec, outputs, OwnOptions(**own), tuple(gathered.warnings))
+    warnings = tuple(gathered.warnings)
+    return NanobraggCommand(spec, outputs, OwnOptions(**own), warnings, gathered.said_by)
 
 
 @dataclass(slots=True)

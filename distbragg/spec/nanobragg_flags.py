@@ -337,6 +337,8 @@ OWN = (
     _flag("--cluster", "C", "local, a scheduler address, a scheduler file or a cluster file",
           "own.cluster", convert="text"),
     _flag("-o --output", "FILE.zarr", "Zarr stack to write", "own.out", convert="text"),
+    _flag("--write-spec", "FILE.yaml", "the command line as a specification", "own.write_spec",
+          convert="text"),
     _flag("--help -h -help", "", "show this help", "own.help", constant=True),
 )  # fmt: skip
 
