@@ -105,7 +105,7 @@ selftest: $(STAMP) ## Images of the C program rendered anew on this machine, in 
 test: check pytest ## Every check and every test
 
 .PHONY: check
-check: lint types layers spelling specs tree reference ## Every check but pytest
+check: lint types layers spelling specs tree reference site ## Every check but pytest
 
 .PHONY: lint
 lint: $(STAMP) ## ruff: rules and format
@@ -137,8 +137,16 @@ reference: $(STAMP) ## The generated reference pages are up to date
 	$(BIN)/python -m tools.generate_reference --check
 
 .PHONY: docs
-docs: $(STAMP) ## Write the generated reference pages anew
+docs: reference-pages site ## Write the generated pages anew and build the site into build/site
+
+.PHONY: reference-pages
+reference-pages: $(STAMP) ## Write the generated reference pages anew
 	$(BIN)/python -m tools.generate_reference
+
+# Needs no network; a warning, as of a link that leads nowhere, is an error.
+.PHONY: site
+site: $(STAMP) ## Build the site alone, with warnings as errors
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
 
 .PHONY: pytest
 pytest: $(STAMP) native ## The tests alone; PYTEST_ARGS narrows them

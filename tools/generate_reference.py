@@ -289,7 +289,7 @@ def main(arguments: list[str] | None = None) -> int:
     stale = stale_files(root)
     if options.check:
         for name in stale:
-            sys.stderr.write(f"{name} is stale: run `make docs`\n")
+            sys.stderr.write(f"{name} is stale: run `make reference-pages`\n")
         return 1 if stale else 0
     for name in stale:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
