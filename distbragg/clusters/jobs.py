@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -171,13 +172,26 @@ def _cores(spec: QueueClusterSpec) -> dict[str, Any]:
 
 def _factory(spec: QueueClusterSpec) -> Callable[..., SpecCluster]:
     try:
-        import dask_jobqueue
+        with _own_interrupts():
+            import dask_jobqueue
     except ImportError:
         raise EnvironmentFailure(
             f"a {spec.kind} cluster needs dask-jobqueue: pip install 'distbragg[cluster]'"
         ) from None
     factory: Callable[..., SpecCluster] = getattr(dask_jobqueue, f"{spec.kind.upper()}Cluster")
     return factory
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Keep what the process does on Ctrl-C: importing dask_jobqueue makes it a SystemExit."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        # Only the main thread can have changed it, or can change it back.
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

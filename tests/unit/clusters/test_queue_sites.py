@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -141,3 +142,26 @@ def test_an_option_that_the_batch_system_lacks_is_named():
     spec = QueueClusterSpec(kind="pbs", cores=1, memory="1GB", options={"lsf_units": "mb"})
     with pytest.raises(InputError, match=r"cluster file: options: .*lsf_units"):
         job_script(spec)
+
+
+KEPT_INTERRUPTS = """
+import signal, sys
+from pathlib import Path
+from distbragg.clusters.jobs import job_script
+from distbragg.spec.cluster import read_cluster_file
+before = signal.getsignal(signal.SIGINT)
+job_script(read_cluster_file(Path(sys.argv[1])))
+assert "dask_jobqueue.runner" in sys.modules
+assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler
+"""
+
+
+@pytest.mark.spec("CLU-10")
+def test_ctrl_c_stays_what_it_was_where_dask_jobqueue_is_imported() -> None:
+    site = SITES / "slurm" / "site.yaml"
+    done = subprocess.run(
+        [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler)\n"
+         + KEPT_INTERRUPTS, str(site)],
+        capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
