@@ -49,12 +49,16 @@ def source_of(run: RunDirectory) -> RunContext | None:
         return None
     place = str(run.manifest.provenance.get(DRAWN_FROM, ""))
     try:
-        return RunContext.of(open_run(place, identity))
+        source = open_run(place)
+        # A run that was extended since holds the frames that were drawn from, as they were.
+        if identity not in (source.run_id, *(former.run_id for former in source.lineage)):
+            raise RefusedError(f"{place}: holds another run")
     except (DistbraggError, OSError) as error:
         raise RefusedError(
             f"{run.url}: was drawn from the expected photons of {place or 'another run'}, "
             "which is not there as it was; bring it back, or draw a new run with `distbragg noise`"
         ) from error
+    return RunContext.of(source)
 
 
 def drawing(source: RunContext) -> UnitFunctions:

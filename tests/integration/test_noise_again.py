@@ -134,3 +134,22 @@ def test_a_run_with_noise_or_without_all_its_frames_is_refused(tmp_path: Path) -
         db.noise(noisy, tmp_path / "n.zarr")
     with pytest.raises(RefusedError, match="2 of 2 units are missing"):
         db.noise(create(swept("float32"), tmp_path / "empty.zarr"), tmp_path / "n.zarr")
+
+
+@pytest.mark.spec("RSP-14")
+def test_what_was_drawn_is_mended_after_its_source_was_extended(tmp_path: Path) -> None:
+    source, drawn = drawn_of_rounded(tmp_path)
+    before, means = images(drawn), images(source)
+    plain = open_run(source).sweep.model_dump(mode="json")
+    plain["axes"][0]["values"] = [12.0, 13.0, 14.0]
+    for lost in (0, 1):
+        if lost:  # the last unit of the source has grown: it holds old frames and new ones
+            db.resume(db.extend(source, parse_sweep(plain)), cluster="serial")
+            assert images(source)[:3].tobytes() == means.tobytes()
+        (drawn / open_run(drawn).layout.object_name(lost)).unlink()
+        assert db.repair(drawn, cluster="serial").status == 0
+        assert images(drawn).tobytes() == before.tobytes()
+    assert not db.verify(drawn, audit=9).damaged
+    grown = tmp_path / "grown.zarr"
+    db.noise(source, grown, ["output.dtype=float64"], cluster="serial")
+    assert images(grown)[:3].tobytes() == before.tobytes()
