@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("distbragg")
 
 STACK_SUFFIX: Final = ".zarr"
-SUFFIXES: Final = (".npy", ".bin", ".img", ".pgm", ".png")
+EXPORTED: Final = (".cbf", ".tif", ".tiff", ".h5", ".nxs")
+"""Those of files that `run.frame_file` makes."""
+SUFFIXES: Final = (".npy", ".bin", ".img", ".pgm", ".png", *EXPORTED)
 
 
 def check_suffix(path: str) -> None:

@@ -25,7 +25,9 @@ spec_argument = click.argument("spec", metavar="SWEEP.yaml", type=click.Path())
 
 @click.command("render")
 @click.argument("spec", metavar="EXPERIMENT.yaml", type=click.Path())
-@options.output_option("OUT", "out.zarr for a stack; .npy .bin .img .pgm .png for one image.")
+@options.output_option(
+    "OUT", "out.zarr for a stack; .npy .bin .img .pgm .png .cbf .tif .h5 .nxs for an image."
+)
 @options.set_option
 @options.root_option
 @options.threads_option
@@ -45,10 +47,13 @@ def render_command(
              recorded as it is, where its response is asked for
       .pgm   8 bits, as nanoBragg's -pgmfile
       .png   a picture with axes
+      .cbf .tif .h5 .nxs
+             CBF, TIFF and NXmx as `distbragg export` writes them, a file a panel but for NXmx
 
     \b
     Examples:
       distbragg render experiment.yaml -o still.zarr
+      distbragg render experiment.yaml -o still.cbf
       distbragg render experiment.yaml -o still.png --set detector.distance_mm=120
     """
     from distbragg.cli import image_files
@@ -63,6 +68,11 @@ def render_command(
 
     image_files.check_suffix(out)
     image_files.check_target(out)
+    if Path(out).suffix.lower() in image_files.EXPORTED:
+        from distbragg.run.frame_file import render_file
+
+        echo(*(f"{path}: written" for path in render_file(experiment, out, threads=threads)))
+        return 0
     image = render_image(experiment, threads=threads, progress="auto")
     image_files.write_image(out, image, experiment, image_files.geometry_alone(experiment))
     echo(f"{out}: {' x '.join(map(str, image.shape))} pixels (slow x fast)")

@@ -45,6 +45,16 @@ def best_compression() -> Compression:
     return "bitshuffle"
 
 
+def hold_data(master: str | Path) -> None:
+    """Put the pixels of a master's one data file into the master, as they are compressed."""
+    with h5py.File(master, "r+") as file:
+        data = file[str(Path(DATA).parent)]
+        link = data.get("data_000001", getlink=True)
+        del data["data"], data["data_000001"]
+        with h5py.File(Path(master).parent / link.filename) as pixels:
+            pixels.copy(DATA, data, "data")
+
+
 def _filters(compression: Compression) -> Mapping[str, Any]:
     if compression == "none":
         return {}

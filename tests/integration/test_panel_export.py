@@ -145,3 +145,19 @@ def test_files_of_a_panel_hold_its_own_pixels_alone(run: Path):
             np.testing.assert_array_equal(found, own)
     assert not expected[:, 1, 8:].any()
     assert not expected[:, 1, :, 7:].any()
+
+
+@pytest.mark.spec("EXP-11")
+def test_render_writes_a_file_of_each_panel(run: Path, tmp_path: Path):
+    single = yaml.safe_load((run.parent / "sweep.yaml").read_text())["experiment"]
+    single["detector"]["geometry_file"] = str(run.parent / "two.expt")
+    (tmp_path / "still.yaml").write_text(
+        yaml.safe_dump({**single, "goniometer": {"phi_deg": 5.0, "steps": 2}})
+    )
+    assert main(["render", str(tmp_path / "still.yaml"), "-o", str(tmp_path / "out.cbf")]) == 0
+    assert sorted(path.name for path in tmp_path.glob("*cbf")) == ["out_p000.cbf", "out_p001.cbf"]
+    export(run, "cbf")
+    for panel in range(2):
+        (there,) = (run.parent / "cbf").glob(f"*_0001_p{panel:03d}.cbf")
+        ours = fabio.open(str(tmp_path / f"out_p{panel:03d}.cbf")).data
+        assert (ours == fabio.open(str(there)).data).all()

@@ -123,3 +123,48 @@ def test_an_smv_image_of_render_tells_what_16_bits_do_not_hold(
     spec.write_text(yaml.safe_dump(plain))
     assert main(["render", str(spec), "-o", str(tmp_path / "a.img")]) == 0
     assert "pixels are beyond 16 bits and held at their limits" in capsys.readouterr().err
+
+
+@pytest.mark.spec("EXP-11")
+@pytest.mark.parametrize("noise", ["response", "counts"])
+def test_render_writes_what_export_writes(tmp_path: Path, noise: str) -> None:
+    plain = odd_sweep().model_dump(mode="json")["experiment"]
+    plain["beam"]["fluence_photons_per_m2"] = 3e24
+    if noise == "response":
+        plain["detector"]["response"] = RESPONSE
+    spec = tmp_path / "still.yaml"
+    spec.write_text(yaml.safe_dump(plain))
+    db.sweep(parse_sweep({"experiment": plain}), tmp_path / "still.zarr", cluster="serial")
+    made = {".cbf": "cbf", ".tif": "tiff", ".h5": "nxmx", ".nxs": "nxmx"}
+    for suffix, form in made.items():
+        out = tmp_path / f"out{suffix}"
+        assert main(["render", str(spec), "-o", str(out)]) == 0
+        there = db.export_run(tmp_path / "still.zarr", form, out=tmp_path / suffix).opens
+        if form != "nxmx":
+            ours, theirs = (fabio.open(str(path)) for path in (out, there))
+            assert (ours.data == theirs.data).all()
+            assert ours.header.keys() == theirs.header.keys()
+            continue
+        with h5py.File(out) as ours, h5py.File(there) as theirs:
+            data = ours["/entry/data/data"]
+            assert not data.is_virtual
+            assert (data[...] == theirs["/entry/data/data"][...]).all()
+            for name in ("saturation_value", "underload_value", "pixel_mask"):
+                path = f"/entry/instrument/detector/{name}"
+                assert np.array_equal(ours[path][...], theirs[path][...])
+    assert sorted(path.name for path in tmp_path.glob("*out*")) == sorted(map("out{}".format, made))
+
+
+@pytest.mark.spec("EXP-11")
+def test_render_leaves_nothing_where_it_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = odd_sweep().model_dump(mode="json")["experiment"]
+    plain["beam"]["fluence_photons_per_m2"] = 3e29
+    plain["detector"]["response"] = RESPONSE
+    plain["output"] = {"overflow": "error"}
+    spec = tmp_path / "still.yaml"
+    spec.write_text(yaml.safe_dump(plain))
+    assert main(["render", str(spec), "-o", str(tmp_path / "out.cbf")]) == 2
+    assert "pixels are beyond what the detector records" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["still.yaml"]
