@@ -28,6 +28,7 @@ from distbragg.spec.canonical import canonical_json, to_plain
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.inputs import identify_input
+from distbragg.store.write import check_overloads
 
 BLOCK_SECONDS: Final = 1.0
 """Planned cost that the frames of one block stay within: enough that Dask's own cost of a block
@@ -60,6 +61,7 @@ class _OpenSweep:
                 )
         sweep = parse_sweep(json.loads(work.sweep))
         compute = sweep.experiment.compute
+        self.overflow = sweep.experiment.output.overflow
         if work.tile is not None:
             compute = compute.model_copy(update={"tile": work.tile})
         self.options: KernelOptions = resolve_options(compute, work.threads)
@@ -155,8 +157,8 @@ def _frames(opened: _OpenSweep, dtype: str, frames: list[int]) -> NDArray[Any]:
         for frame, image in zip(frames, images, strict=True)
         for ready in [opened.frames.frame(frame)]
     )
-    for _ in render_groups(jobs, opened.options):
-        pass
+    for job, facts in render_groups(jobs, opened.options):
+        check_overloads(facts.overloads, job.image.size, opened.overflow)
     return images
 
 

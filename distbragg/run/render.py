@@ -32,7 +32,7 @@ from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.coordinates import label_images, notes_attrs
 from distbragg.store.layout import SKIPPED
 from distbragg.store.manifest import gather_provenance
-from distbragg.store.write import to_stored
+from distbragg.store.write import check_overloads, to_stored
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -171,6 +171,7 @@ def _as_a_run(
         _log.warning("%d of %d pixels are no numbers", bad, image.size)
         return image
     overflow = prepared.sweep.experiment.output.overflow
+    check_overloads(overloads, image.size, overflow)
     stored, _, beyond = to_stored(image, image.dtype.name, overflow=overflow)
     if overloads:
         _log.warning("%d of %d pixels are overloaded", overloads, image.size)

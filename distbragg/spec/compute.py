@@ -47,8 +47,8 @@ class OutputSpec(SpecModel):
     A pixel beyond the range of `dtype` is held at the largest value that it stores (65,534 of
     uint16, 4,294,967,294 of uint32, 32,766 of int16, 2,147,483,646 of int32: the next marks
     missing frames), one beyond what `detector.response` records at its overload value; both are
-    counted in `overloads` of their frame. Under `overflow: error` a unit with the former is set
-    aside instead; a detector's overloads are part of its image.
+    counted in `overloads` of their frame. Under `overflow: error` a unit with either is set aside
+    instead, with the reason.
 
     `labels` keeps a table of predicted spots beside the images: position, hkl, |F|², partiality
     and expected photons of every spot that holds `label_minimum_photons` or more.

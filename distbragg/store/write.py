@@ -91,6 +91,7 @@ class UnitWriter:
         """
         with self._timed():
             output = self._run.sweep.experiment.output
+            check_overloads(overloads, frame.size, output.overflow)
             stored, total, beyond = to_stored(frame, output.dtype, overflow=output.overflow)
             self._sums.append(total)
             self._overloads.append(overloads + beyond)
@@ -253,6 +254,18 @@ def _check_pixels(
             field="output.dtype",
             remedy="store a wider type, or let `output.overflow: clip` hold them at its largest "
             "value",
+        )
+
+
+def check_overloads(overloads: int, pixels: int, overflow: Overflow) -> None:
+    """Refuse, under "error", pixels that hold the detector's overload value."""
+    if overloads and overflow == "error":
+        raise InputError(
+            f"{overloads} of {pixels} pixels are beyond what the detector records, and "
+            "output.overflow is error",
+            field="detector.response",
+            remedy="lower the fluence, or let `output.overflow: clip` store them at the "
+            "detector's overload value",
         )
 
 

@@ -14,6 +14,7 @@ from distbragg.clusters.open import open_client
 from distbragg.engine.context import RunContext
 from distbragg.engine.dask_executor import DaskExecutor
 from distbragg.engine.executor import Executor, SerialExecutor, TaskSettings
+from distbragg.errors import InputError
 from distbragg.kernel.response import calibration_map
 from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
@@ -128,3 +129,30 @@ def test_integer_stacks_hold_what_was_recorded_and_count_overloads(
     assert images.max() == 30_001
     assert ((images == 30_001).sum(axis=(1, 2)) == overloads).all()
     assert (overloads > 0).all()
+
+
+@pytest.mark.spec("RSP-8", "STK-40")
+@pytest.mark.parametrize("form", ["unit", "graph"])
+def test_overloads_set_a_unit_aside_where_overflow_is_an_error(tmp_path: Path, form: Any) -> None:
+    plain = recording_sweep(WHOLE).model_dump(mode="json")
+    plain["experiment"]["output"] = {"overflow": "error"}
+    plain["axes"][0] = {
+        "name": "dose",
+        "path": "beam.fluence_photons_per_m2",
+        "values": [1e19, 1e20, 1e29],
+    }
+    sweep = parse_sweep(plain)
+    for _ in range(2):
+        result = db.sweep(sweep, tmp_path / "s", cluster="serial", form=form)
+        assert (result.done, list(result.failures), int(result.status)) == (2, [1], 3)
+        assert "pixels are beyond what the detector records" in result.failures[1]
+    with db.open_stack(tmp_path / "s") as stack:
+        assert list(stack.rendered.values) == [True, True, False]
+    bright = sweep.frame_spec(2)
+    for lazily in (lambda: db.render(bright), lambda: db.render(bright, lazy=True).compute()):
+        with pytest.raises(InputError, match="beyond what the detector records"):
+            lazily()
+    clipped = bright.model_copy(
+        update={"output": bright.output.model_copy(update={"overflow": "clip"})}
+    )
+    assert (db.render(clipped)["images"].values == 30_001).any()
