@@ -21,7 +21,7 @@ from pathlib import Path
 
 CLAUSE_HEADING = re.compile(r"^### (?P<id>[A-Z]{3}-\d+) (?P<title>\S.*)$")
 CLAUSE_MENTION = re.compile(
-    r"\b(?:UNI|GEO|CON|CRY|DIF|LAT|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|WAT|CLU)-\d+\b"
+    r"\b(?:UNI|GEO|CON|CRY|DIF|LAT|SRC|SAM|SCL|NOI|STK|CLI|ENG|EXP|FIG|WAT|CLU)-\d+\b"
 )
 PHYSICS = frozenset(
     {"amplitudes.md", "crystal.md", "diffuse.md", "geometry.md", "lattices.md", "mosaicity.md"}

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from distbragg.export.scaling import block_maximum
 from distbragg.models.detector import Panel
+from distbragg.physics.pixels import screen_axes
 
 PICTURE_EDGE: Final = 1200  # points along the longer side of a picture
 _FLAT: Final = 1e-6
-_ALONG: Final = 0.9
 _SAME_SIZE: Final = 1.01
 
 
@@ -40,7 +40,7 @@ def assemble(
     `image` is (panels, slow, fast), `beam` a unit vector. Sides have at most `edge` points; where
     pixels are smaller than a point, the brightest shows.
     """
-    right, up = _screen(panels, beam)
+    right, up = screen_axes(panels, beam)
     flat = [_Flat(panel, right, up) for panel in panels]
     low = np.min([item.corners.min(axis=0) for item in flat], axis=0)
     high = np.max([item.corners.max(axis=0) for item in flat], axis=0)
@@ -53,18 +53,6 @@ def assemble(
         item.draw(canvas, np.asarray(values, dtype=np.float64), low, step)
     (left, bottom), (right_edge, top) = (low * 1e3).tolist(), (high * 1e3).tolist()
     return Assembled(canvas, (left, right_edge, bottom, top))
-
-
-def _screen(
-    panels: Sequence[Panel], beam: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Right and up across the beam: y, or x where the beam runs along y; slow axes run down."""
-    axis = np.array([0.0, 1.0, 0.0]) if abs(beam[1]) < _ALONG else np.array([1.0, 0.0, 0.0])
-    up = axis - (axis @ beam) * beam
-    up = up / np.linalg.norm(up)
-    if sum(float(panel.slow @ up) for panel in panels) > _FLAT:
-        up = -up
-    return np.cross(beam, up), up
 
 
 class _Flat:

@@ -82,6 +82,17 @@ def capture_fraction(sensor: SensorLayers, layer: int, cosine: Array) -> Array:
     return exp(front / cosine) - exp(back / cosine)
 
 
+def layer_shares(experiment: Experiment, sensor: SensorLayers, cosine: Array) -> Array:
+    """Return what each layer of a sensor counts for in an experiment, (layers, *cosine).
+
+    `cosine` is that between ray and panel normal. Without absorption all layers count as 1; under
+    `physics: nanobragg` without capture per sample, as the last one does.
+    """
+    layers = np.stack([capture_fraction(sensor, index, cosine) for index in range(sensor.count)])
+    last_alone = experiment.physics == "nanobragg" and not experiment.sampling.per_sample_capture
+    return np.broadcast_to(layers[-1], layers.shape) if last_alone else layers
+
+
 @dataclass(frozen=True, slots=True)
 class PolarizationFrame:
     """Unit vectors of a source: along its beam (i), its E-vector and B = axis × i."""

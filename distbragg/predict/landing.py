@@ -11,7 +11,7 @@ from distbragg.matrices import dot3
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
-from distbragg.physics.factors import capture_fraction
+from distbragg.physics.factors import layer_shares
 from distbragg.physics.shadow import ray_transmission
 
 
@@ -122,9 +122,7 @@ def capture(
         return np.full(cosine.shape, float(sensor.count)), np.full(cosine.shape, mean)
     # A ray from behind meets no panel; its cosine is of no use and must not overflow.
     facing = np.where(cosine > 0.0, cosine, 1.0)
-    layers = np.stack([capture_fraction(sensor, index, facing) for index in range(sensor.count)])
-    if experiment.physics == "nanobragg" and not experiment.sampling.per_sample_capture:
-        layers = np.broadcast_to(layers[-1], layers.shape)
+    layers = layer_shares(experiment, sensor, facing)
     total = layers.sum(axis=0)
     with np.errstate(divide="ignore", invalid="ignore"):
         depth = (layers * sensor.position[:, np.newaxis]).sum(axis=0) / total
