@@ -92,7 +92,12 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), _NAMES_THERE.get(name, name))
+    try:
+        value = getattr(import_module(home), _NAMES_THERE.get(name, name))
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ImportError(f"distbragg.{name} needs torch: pip install 'distbragg[torch]'") from None
     globals()[name] = value
     return value
 

@@ -9,6 +9,7 @@ import logging
 import platform
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Final, Literal
 
 from distbragg.errors import EnvironmentFailure, InputError
@@ -51,7 +52,7 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
     InputError
         A kernel that does not run on the device.
     EnvironmentFailure
-        The native or triton kernel or a CUDA device is asked for and not there.
+        The native or triton kernel, torch or a CUDA device is asked for and not there.
     """
     device, asked = compute.device, compute.kernel
     on_gpu = device != "cpu"
@@ -67,6 +68,8 @@ def resolve_options(compute: ComputeSpec, threads: int) -> KernelOptions:
         kernel: KernelName = "model"
     else:
         kernel = _compiled_for_gpu(asked, device) if on_gpu else _compiled_for_cpu(asked)
+    if kernel == "model":
+        require_torch("compute.kernel: the model kernel")
     indices = triton.preferred_indices(device) if kernel == "triton" else "wide"
     return KernelOptions(compute.precision, kernel, device, max(1, threads), indices)
 
@@ -112,6 +115,9 @@ def _compiled_for_cpu(asked: str) -> KernelName:
             f"compute.kernel: the native kernel is not available: {native.reason()}; "
             "or take kernel model"
         )
+    require_torch(
+        f"compute.kernel: the native kernel is not available: {native.reason()}; the model kernel"
+    )
     logger.warning(
         "rendering with the slower model kernel; the native one is not available: %s",
         native.reason(),
@@ -119,25 +125,35 @@ def _compiled_for_cpu(asked: str) -> KernelName:
     return "model"
 
 
-def cuda_available() -> bool:
-    """Whether torch sees a CUDA device here."""
-    import torch
+def require_torch(what: str) -> None:
+    """Refuse where torch, an extra of the installation, is missing.
 
-    return bool(torch.cuda.is_available())
+    Raises
+    ------
+    EnvironmentFailure
+        With `what` needs it, and how to install it.
+    """
+    if find_spec("torch") is None:
+        raise EnvironmentFailure(f"{what} needs torch: pip install 'distbragg[torch]'")
+
+
+def cuda_available() -> bool:
+    """Whether torch is installed and sees a CUDA device here."""
+    return cuda_devices() > 0
 
 
 def cuda_devices() -> int:
-    """Count the CUDA devices torch sees here."""
+    """Count the CUDA devices that torch sees here; none where it is not installed."""
+    if find_spec("torch") is None:
+        return 0
     import torch
 
     return int(torch.cuda.device_count())
 
 
 def _require_cuda(device: str) -> None:
-    import torch
-
-    index = int(device.partition(":")[2] or 0)
-    if not torch.cuda.is_available() or index >= torch.cuda.device_count():
+    require_torch(f"compute.device: {device}")
+    if int(device.partition(":")[2] or 0) >= cuda_devices():
         raise EnvironmentFailure(
             f"compute.device: {device} is not there; take device cpu or a machine with this GPU"
         )
