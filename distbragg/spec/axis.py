@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
@@ -106,6 +107,10 @@ def lookalike(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().translate(_LOOKALIKES)
 
 
+_EXACT_WHOLE: Final = 2**53
+_EXACT_POWER: Final = 22
+"""Whole numbers below the first, and powers of ten up to the second, are exact in a float64."""
+
 _KINDS: Final = (
     "values", "linspace", "arange", "random_orientations", "sample", "table", "derived"
 )  # fmt: skip
@@ -122,8 +127,12 @@ class Linspace(SpecModel):
     count: Count
 
     def values(self) -> AxisValues:
-        """All of them, float64."""
-        return AxisValues(np.linspace(self.start, self.stop, self.count, dtype=np.float64))
+        """All of them, float64, each as its decimal number is written."""
+        span = Decimal(repr(self.stop)) - Decimal(repr(self.start))
+        exact = _decimal_steps(self.start, span, self.count, max(self.count - 1, 1))
+        if exact is None:
+            exact = np.linspace(self.start, self.stop, self.count, dtype=np.float64)
+        return AxisValues(exact)
 
 
 class Arange(SpecModel):
@@ -134,14 +143,36 @@ class Arange(SpecModel):
     step: Finite
 
     def values(self) -> AxisValues:
-        """Values start + i·step; a remainder of rounding adds none."""
+        """Values start + i·step, as written in decimals; a remainder of rounding adds none."""
         if self.step == 0:
             raise refusal("must not be 0", field="arange.step")
         span = (self.stop - self.start) / self.step
         if not math.isfinite(span) or span > MAXIMUM_COUNT:
             raise refusal(f"gives more than {MAXIMUM_COUNT} values", field="arange")
-        index = np.arange(max(math.ceil(span - 1e-9), 0), dtype=np.float64)
-        return AxisValues(self.start + index * self.step)
+        count = max(math.ceil(span - 1e-9), 0)
+        exact = _decimal_steps(self.start, Decimal(repr(self.step)), count)
+        if exact is None:
+            exact = self.start + np.arange(count, dtype=np.float64) * self.step
+        return AxisValues(exact)
+
+
+def _decimal_steps(
+    start: float, span: Decimal, count: int, parts: int = 1
+) -> NDArray[np.float64] | None:
+    """Return start + i · span / parts for i < count, as near to the decimal result as can be.
+
+    The third step of 0.1 is 0.3 then, and not a bit more: a quotient of two whole numbers that
+    float64 holds exactly is rounded once. None where the decimals are too long for that.
+    """
+    first = Decimal(repr(start))
+    digits = max(0, *(-int(part.as_tuple().exponent) for part in (first, span)))
+    if digits > _EXACT_POWER:
+        return None
+    low, step = int(first.scaleb(digits)) * parts, int(span.scaleb(digits))
+    divisor = 10**digits * parts
+    if max(abs(low) + abs(step) * count, divisor) >= _EXACT_WHOLE:
+        return None
+    return (low + np.arange(count, dtype=np.float64) * step) / divisor
 
 
 class RandomOrientations(SpecModel):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 
 import numpy as np
 import pytest
@@ -100,6 +101,34 @@ def test_arange_stops_before_its_end_whatever_the_rounding():
     assert values[-1] < 1.95
     down = sweep({**axis, "arange": {"start": 0, "stop": -1, "step": -0.25}})
     assert down.coordinates()[0].values.tolist() == [0, -0.25, -0.5, -0.75]
+
+
+@pytest.mark.spec("SWP-7")
+def test_even_values_are_the_numbers_that_people_write():
+    axis = {"name": "x", "path": "detector.twotheta_deg"}
+
+    def values(**kind):
+        return sweep({**axis, **kind}).coordinates()[0].values
+
+    tenths = [f"{i // 10}.{i % 10}" for i in range(3600)]
+    assert values(arange={"start": 0, "stop": 360, "step": 0.1}).tolist() == [*map(float, tenths)]
+    assert values(linspace={"start": 0, "stop": 359.9, "count": 3600}).tolist() == [
+        *map(float, tenths)
+    ]
+    down = values(arange={"start": 0.3, "stop": -0.05, "step": -0.1})
+    assert down.tolist() == [0.3, 0.2, 0.1, 0.0]
+    assert values(linspace={"start": 7.7, "stop": 9.9, "count": 1}).tolist() == [7.7]
+    thirds = values(linspace={"start": 0, "stop": 1, "count": 4})
+    assert thirds.tolist() == [0, 1 / 3, 2 / 3, 1]
+
+
+@pytest.mark.spec("SWP-7")
+@pytest.mark.parametrize(("start", "step"), [(1e99, 1e98), (1e-30, 1e-31), (math.pi, math.e)])
+def test_decimals_too_long_for_that_are_added_up(start, step):
+    stop = start + 2.5 * step
+    axis = {"name": "x", "path": "beam.fluence_photons_per_m2"}
+    found = sweep({**axis, "arange": {"start": start, "stop": stop, "step": step}}).coordinates()
+    assert found[0].values == pytest.approx([start, start + step, start + 2 * step], rel=1e-15)
 
 
 def test_random_orientations_are_unit_repeatable_and_uniform():
