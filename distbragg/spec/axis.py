@@ -172,7 +172,7 @@ def _decimal_steps(
     divisor = 10**digits * parts
     if max(abs(low) + abs(step) * count, divisor) >= _EXACT_WHOLE:
         return None
-    return (low + np.arange(count, dtype=np.float64) * step) / divisor
+    return np.asarray((low + np.arange(count, dtype=np.float64) * step) / divisor)
 
 
 class RandomOrientations(SpecModel):
