@@ -1,9 +1,9 @@
 """Write the reference pages that are generated from the code, or check that they are true.
 
 `docs/reference/specification.md` and the JSON Schemas of `specs/` come from the pydantic models
-of `distbragg.spec`, `docs/reference/nanobragg-flags.md` from the parser's own table, and
-`docs/reference/command-line.md` from the commands, `docs/reference/nanobragg-mapping.md` from
-the table, the clauses and the tests.
+of `distbragg.spec`, as does `docs/reference/cluster-file.md`,
+`docs/reference/nanobragg-flags.md` from the parser's own table, `docs/reference/command-line.md`
+from the commands, `docs/reference/nanobragg-mapping.md` from the table, the clauses and the tests.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ from pydantic.fields import FieldInfo
 from distbragg.cli.main import COMMANDS, cli
 from distbragg.errors import ExitStatus
 from distbragg.spec.axis import AxisSpec
+from distbragg.spec.base import SpecModel
+from distbragg.spec.cluster import MODELS, TlsFiles
+from distbragg.spec.descriptions import described
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.nanobragg_flags import GROUPS, Flag
 from distbragg.spec.sweep import SweepSpec
@@ -65,21 +69,42 @@ def sweep_schema() -> dict[str, Any]:
 
 
 def specification_page() -> str:
-    """Every field of a specification with its type and default, section by section."""
-    parts = [
-        f"{NOTICE}\n\n# Fields of a specification\n",
-        "A specification is a file in YAML 1.2 with these sections. Every field may be left out. A "
-        "field whose default is `not given` is filled in when the specification is resolved: from "
-        "an image header, from the detector convention, or by the rules of "
-        "[the normative text](../../specs/README.md). Unknown keys are refused.\n",
-        "Lengths of lists are given as `3 × number`. The unit is the ending of the name.\n",
-    ]
-    parts += _sections(ExperimentSpec, "")
-    parts.append(
-        "# Fields of a sweep\n\nA sweep file has `experiment`, one experiment with the fields "
-        "above or the path of its file, and `axes`, a list of:\n"
+    """Every field of a specification: meaning, type, what fills it and an example, by section."""
+    sections = [*_sections(ExperimentSpec, "", {})]
+    names = re.findall(r"^## `(.+)`$", "\n".join(sections), re.MULTILINE)
+    return "\n".join(
+        (
+            f"{NOTICE}\n\n# Fields of a specification\n",
+            "A specification is a file in YAML 1.2 with these sections. Every field may be left "
+            "out; the table says what fills it then: a default, or a rule. `info` and `plan` say "
+            "what was taken where a rule names several. Unknown keys are refused.\n",
+            "An editor with a YAML language server shows the same under the pointer, from "
+            "[specs/experiment.schema.json](../../specs/experiment.schema.json) and "
+            "[specs/sweep.schema.json](../../specs/sweep.schema.json).\n",
+            "Sections: [top level](#top-level), "
+            + ", ".join(f"[`{name}`](#{_anchor(name)})" for name in names)
+            + ", [fields of a sweep](#fields-of-a-sweep).\n",
+            *sections,
+            "# Fields of a sweep\n\nA sweep file has `experiment`, one experiment with the fields "
+            "above or the path of its file, and `axes`, a list of:\n",
+            *_sections(AxisSpec, "axes[]", {}),
+        )
     )
-    parts += _sections(AxisSpec, "axes[]")
+
+
+def cluster_page() -> str:
+    """Every field of a cluster file, kind by kind."""
+    parts = [
+        f"{NOTICE}\n\n# Fields of a cluster file\n",
+        "A cluster file is YAML with a `kind`. Unknown fields, and values that cannot be, are "
+        "refused with one line before anything is written. `distbragg cluster script --site FILE` "
+        "prints what a batch system would be given. Relative paths in `tls` and `scheduler_file` "
+        "are taken from the folder of the cluster file.\n",
+    ]
+    for model in dict.fromkeys(MODELS.values()):
+        kinds = ", ".join(f"`{kind}`" for kind, of_kind in MODELS.items() if of_kind is model)
+        parts += [f"## `kind`: {kinds}\n\n{_summary(model)}\n", _table(model, lambda _: "")]
+    parts += ["## `tls`\n", _summary(TlsFiles) + "\n", _table(TlsFiles, lambda _: "")]
     return "\n".join(parts)
 
 
@@ -159,28 +184,39 @@ def _schema_text(schema: dict[str, object]) -> str:
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
-def _sections(model: type[BaseModel], path: str) -> Iterator[str]:
-    """Yield one section for a model and those of the models inside it."""
-    nested: list[tuple[type[BaseModel], str]] = []
-    rows: list[str] = []
-    described = any(field.description for field in model.model_fields.values())
+def _sections(model: type[BaseModel], path: str, known: dict[type, str]) -> Iterator[str]:
+    """Yield one section for a model and those of the models inside it, each model once."""
+    inside: dict[str, tuple[type[BaseModel], str]] = {}
     for name, field in model.model_fields.items():
-        inner = _model_of(field.annotation)
-        if inner is None:
-            meaning = f" {field.description or ''} |" if described else ""
-            rows.append(f"| `{name}` | {_type(field)} | {_default(field)} |{meaning}")
-        else:
+        if (inner := _model_of(field.annotation)) is not None:
             many = "[]" if typing.get_origin(field.annotation) is tuple else ""
-            nested.append((inner, f"{path}.{name}{many}" if path else f"{name}{many}"))
-    title = f"`{path}`" if path else "Top level"
-    yield f"## {title}\n\n{_summary(model)}\n"
-    if rows:
-        heads = "| Field | Type | Default |", "|---|---|---|"
-        if described:
-            heads = f"{heads[0]} Meaning |", f"{heads[1]}---|"
-        yield "\n".join([*heads, *rows]) + "\n"
-    for inner, inner_path in nested:
-        yield from _sections(inner, inner_path)
+            inside[name] = (inner, f"{path}.{name}{many}" if path else f"{name}{many}")
+    new = [pair for pair in inside.values() if known.setdefault(*pair) == pair[1]]
+    links = {name: known[inner] for name, (inner, _) in inside.items()}
+    yield f"## `{path}`\n" if path else "## Top level\n"
+    yield f"{_summary(model)}\n"
+    yield _table(model, lambda name: links.get(name, ""))
+    for inner, inner_path in new:
+        yield from _sections(inner, inner_path, known)
+
+
+def _table(model: type[BaseModel], section: Callable[[str], str]) -> str:
+    """Write the table of a model's fields; `section` names where those inside a field are."""
+    rows = ["| Field | Meaning | Type | Left out | Example |", "|---|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        said = described(typing.cast("type[SpecModel]", model), name)
+        inner = section(name)
+        kind = f"fields of [`{inner}`](#{_anchor(inner)})" if inner else _type(field)
+        default = said.left_out or ("" if inner else _default(field))
+        example = f"`{said.example}`" if said.example else ""
+        cells = (f"`{name}`", said.meaning, kind, default, example)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor of a heading that is code, as GitHub makes it."""
+    return re.sub(r"[^a-z0-9_-]", "", heading.lower())
 
 
 def _summary(model: type[BaseModel]) -> str:
@@ -214,10 +250,16 @@ def _words(annotation: object) -> str:
     if origin is tuple:
         count = "list of" if parts[-1] is Ellipsis else f"{len(parts)} ×"
         return f"{count} {_words(parts[0])}"
-    if annotation is typing.Any:
-        return "value"
-    names = {float: "number", int: "whole number", bool: "true or false", str: "text"}
-    return names[annotation] if isinstance(annotation, type) else str(annotation)
+    if origin is Mapping or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        return "mapping"
+    names: dict[object, str] = {
+        typing.Any: "value",
+        float: "number",
+        int: "whole number",
+        bool: "true or false",
+        str: "text",
+    }
+    return names.get(annotation) or str(annotation)
 
 
 BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
@@ -252,7 +294,7 @@ def _default(field: FieldInfo) -> str:
         return "required"
     if default is None:
         return "not given"
-    if default in ((), ""):
+    if default in ((), "") or field.default_factory is not None:
         return "empty"
     if isinstance(default, bool):
         return f"`{str(default).lower()}`"
@@ -261,6 +303,7 @@ def _default(field: FieldInfo) -> str:
 
 GENERATED: dict[str, Callable[[], str]] = {
     "docs/reference/specification.md": specification_page,
+    "docs/reference/cluster-file.md": cluster_page,
     "docs/reference/nanobragg-flags.md": flags_page,
     "docs/reference/command-line.md": command_line_page,
     MAPPING_PAGE: lambda: mapping_page(ROOT),

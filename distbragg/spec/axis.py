@@ -120,11 +120,14 @@ _RESERVED: Final = {lookalike(name): name for name in RESERVED_NAMES}
 
 
 class Linspace(SpecModel):
-    """`count` evenly spaced values, both ends included."""
+    """Evenly spaced values, both ends included."""
 
     start: Finite
+    """First value. Example: 0"""
     stop: Finite
+    """Last value. Example: 180"""
     count: Count
+    """Number of values. Example: 181"""
 
     def values(self) -> AxisValues:
         """All of them, float64, each as its decimal number is written."""
@@ -139,8 +142,11 @@ class Arange(SpecModel):
     """Values from `start` in steps of `step`, up to but not including `stop`."""
 
     start: Finite
+    """First value. Example: 0"""
     stop: Finite
+    """Where the values end; it is none of them. Example: 90"""
     step: Finite
+    """From one value to the next; negative steps lead down. Example: 0.1"""
 
     def values(self) -> AxisValues:
         """Values start + i·step, as written in decimals; a remainder of rounding adds none."""
@@ -179,7 +185,9 @@ class RandomOrientations(SpecModel):
     """Orientations uniform on SO(3), the same for the same seed."""
 
     count: Count
+    """Number of orientations. Example: 1000"""
     seed: Seed = 0
+    """Seed of the generator: the same one draws the same orientations. Example: 1"""
 
     def values(self) -> AxisValues:
         """Draw unit quaternions (x, y, z, w): four normal deviates, normalized.
@@ -195,16 +203,22 @@ class Sample(SpecModel):
     """Numbers drawn between `low` and `high`, the same for the same seed.
 
     The sampled axes of one `dim` with the same method, count and seed are drawn together: a
-    Latin hypercube or Sobol sequence fills the space of all of them. `scale: log` draws the
-    logarithm evenly, `integer` whole numbers with both ends.
+    Latin hypercube or Sobol sequence fills the space of all of them.
     """
 
     method: Literal["random", "latin_hypercube", "sobol"] = "random"
+    """How numbers are drawn: each by itself, or spread evenly over the range of all sampled axes.
+    Example: sobol"""
     count: Count
+    """Number of values. Example: 1000"""
     seed: Seed = 0
+    """Seed of the generator: the same one draws the same numbers. Example: 1"""
     low: Finite
+    """Least value. Example: 0.01"""
     high: Finite
+    """Greatest value. Example: 0.3"""
     scale: Literal["linear", "log", "integer"] = "linear"
+    """Whether numbers are drawn evenly, their logarithms are, or they are whole. Example: log"""
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
@@ -250,35 +264,50 @@ class Table(SpecModel):
     """Values from a CSV or Parquet file: one column, or several that make a vector.
 
     A DIALS experiment list (`.expt`) gives the orientation matrices of its crystals, for
-    `crystal.u_matrix`, and needs no columns. Read when the sweep is loaded; the values
-    themselves become part of the sweep.
+    `crystal.u_matrix`. Read when the sweep is loaded; the values themselves become part of it.
     """
 
     file: FilePath
+    """The table: CSV, Parquet, or a DIALS experiment list. Example: shots.csv"""
     column: str | None = None
+    """Column that holds the values. Left out: `columns`, or the matrices of an experiment list.
+    Example: energy"""
     columns: tuple[str, ...] | None = None
+    """Columns that hold the components of a vector. Left out: `column`, or the matrices of an
+    experiment list. Example: [qx, qy, qz, qw]"""
 
 
 class AxisSpec(SpecModel):
     """One axis: a name, the field it sets, and its values.
 
-    `derived` computes the values from other axes of the same `dim`, by name, and `index`.
-
-    `path` is the dotted path of any field outside `compute` and `output` whose change leaves
-    the frame's shape alone; an element of a list is addressed by its index. `dim` is by
-    default the axis's own name.
+    `path` may be any field outside `compute` and `output` whose change leaves the frame's shape
+    alone; an element of a list is addressed by its index.
     """
 
     name: str
+    """Name of the coordinate in the stack. Example: phi"""
     path: str = ""
+    """Dotted path of the field that the axis sets; random orientations need none. Example:
+    goniometer.phi_deg"""
     dim: str = ""
+    """Dimension of the stack that the axis runs along; axes of one dim advance together, and empty
+    is a dimension of its own. Example: shot"""
     values: Annotated[tuple[Any, ...], BeforeValidator(plain_values)] | None = None
+    """The values: numbers, texts, or lists of one length. Left out: another field gives them.
+    Example: [0, 1, 2.5]"""
     linspace: Linspace | None = None
+    """Evenly spaced values by their ends and number. Left out: another field gives them."""
     arange: Arange | None = None
+    """Evenly spaced values by their step. Left out: another field gives them."""
     random_orientations: RandomOrientations | None = None
+    """Orientations drawn evenly over all rotations. Left out: another field gives the values."""
     sample: Sample | None = None
+    """Numbers drawn from a range. Left out: another field gives the values."""
     table: Table | None = None
+    """Values from a file. Left out: another field gives them."""
     derived: str | None = None
+    """Arithmetic of other axes of the same dim, by name, and `index`. Left out: another field gives
+    the values. Example: 0.1 * index"""
 
     _expanded: AxisValues = PrivateAttr()
 

@@ -12,21 +12,26 @@ ShippedMaterial = Literal["water", "air", "ice", "nano_ice", "oil", "polymer_fil
 
 
 class MaterialSpec(SpecModel):
-    """A material in the beam, without order or powdered: its F against sin(theta)/lambda.
-
-    `name` is one of the tables that come along, `file` one of your own (its abscissa is multiplied
-    by `stol_scale`); give one of them. The beam crosses `thickness_um` of it. Density and molar
-    mass are the material's own where `name` is given, else those of water. `scale` multiplies its
-    intensity, in a sweep frame by frame.
-    """
+    """A material in the beam, without order or powdered, of a `name` or from a `file`."""
 
     name: ShippedMaterial | None = None
+    """A material whose table comes along. Left out: `file` gives the table. Example: air"""
     file: FilePath | None = None
+    """Table of sin(θ)/λ, 1/Å, and F, electrons, a line each. Left out: that of `name`. Example:
+    glycerol.stol"""
     stol_scale: Positive = 1.0
+    """What the abscissa of the file is multiplied by to be sin(θ)/λ: 0.25 of 4 sin(θ)/λ, 0.0796 of
+    Q. Example: 0.25"""
     thickness_um: NonNegative
+    """Way of the beam through the material, µm. Example: 50"""
     density_g_per_cm3: Positive | None = None
+    """Density of the material as it is in the beam, g/cm³. Left out: the material's own, of a file
+    that of water, 1. Example: 1.1"""
     molar_mass_g_per_mol: Positive | None = None
+    """Mass of what F is the form factor of, g/mol. Left out: the material's own, of a file that of
+    water, 18. Example: 92.1"""
     scale: NonNegative = 1.0
+    """What its intensity is multiplied by, as in a sweep. Example: 0.5"""
 
     @model_validator(mode="after")
     def _check_material(self) -> Self:
@@ -39,48 +44,58 @@ class MaterialSpec(SpecModel):
 
 
 class IceRingsSpec(SpecModel):
-    """Rings of hexagonal ice, as of frost: the lines alone, with nothing between them.
-
-    `width_per_angstrom` is how wide a ring is: the full width at half maximum of 1/d. As much ice
-    as the beam crosses in `thickness_um` is spread over all orientations. `scale` multiplies its
-    intensity.
-    """
+    """Rings of hexagonal ice, as of frost: the lines alone, with nothing between them."""
 
     thickness_um: NonNegative
+    """Way of the beam through the ice, µm, all of it in crystallites. Example: 2"""
     width_per_angstrom: Positive = 0.004
+    """Full width at half maximum of a ring in 1/d, 1/Å. Example: 0.002"""
     scale: NonNegative = 1.0
+    """What its intensity is multiplied by, as in a sweep. Example: 0.5"""
 
 
 class BackgroundImageSpec(SpecModel):
-    """An image of expected photons for each pixel, that is added to every frame times `scale`.
+    """An image of expected photons that is added to every frame.
 
-    `file` is an `.npy` array, or an image (SMV, CBF, TIFF, EDF …); of several panels, one below the
-    other. It is as recorded: it does not follow the fluence, but the energy of a frame's pulse
+    It is as recorded: it does not follow the fluence, but the energy of a frame's pulse
     (`beam.pulse_energy_fraction`), and the beam stop's shadow falls on it.
     """
 
     file: FilePath
+    """Expected photons of every pixel: an .npy array or an image (SMV, CBF, TIFF, EDF), panels one
+    below the other. Example: air.npy"""
     scale: NonNegative = 1.0
+    """What the image is multiplied by, as in a sweep. Example: 0.5"""
 
 
 class BackgroundSpec(SpecModel):
     """Amorphous scattering: a list of materials, a cube of water, or one table.
 
-    `materials` is a list of any length; `ice_rings` come to it, and an `image` to all. The fields
-    before them are those of the C program and a single table, and stand by themselves: `water_um`
-    is the edge of a cube of water, of F = 2.57 electrons at all angles; `stol_file` holds
-    sin(theta)/lambda and F.
+    `ice_rings` come to the `materials`, and an `image` to all. The fields before them are those of
+    the C program and of a single table, and stand by themselves.
     """
 
     water_um: NonNegative = 0.0
+    """Edge of a cube of water, µm, with F = 2.57 electrons at all angles, as nanoBragg has it; 0 is
+    none. Example: 50"""
     stol_file: FilePath | None = None
+    """Table of sin(θ)/λ, 1/Å, and F, electrons, a line each. Left out: no such material. Example:
+    water.stol"""
     stol_scale: Positive = 1.0
+    """What the abscissa of the table is multiplied by to be sin(θ)/λ. Example: 0.25"""
     thickness_um: NonNegative | None = None
+    """Way of the beam through the material of `stol_file`, µm. Left out: an error beside a
+    `stol_file`. Example: 50"""
     density_g_per_cm3: Positive | None = None
+    """Density of the material of `stol_file`, g/cm³. Left out: that of water, 1. Example: 1.1"""
     molar_mass_g_per_mol: Positive | None = None
+    """Mass of what F is the form factor of, g/mol. Left out: that of water, 18. Example: 18"""
     materials: tuple[MaterialSpec, ...] = ()
+    """Materials in the beam, each with a thickness of its own."""
     ice_rings: IceRingsSpec | None = None
+    """Powder rings of hexagonal ice. Left out: none."""
     image: BackgroundImageSpec | None = None
+    """A recorded or computed image that is added to all frames. Left out: none."""
 
     @property
     def layered(self) -> bool:

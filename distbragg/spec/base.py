@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -14,12 +14,16 @@ from pydantic import (
     ConfigDict,
     Field,
     GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import CoreSchema, no_info_wrap_validator_function
 
 from distbragg.templates import facts_html
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import JsonSchemaValue  # which takes as long to import as pydantic
 
 Auto = Literal["auto"]
 
@@ -129,6 +133,26 @@ class SpecModel(BaseModel):
             return schema  # another model has this one too
         name = checked.pop("ref", None)  # type: ignore[attr-defined]
         return no_info_wrap_validator_function(take, checked, ref=name)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Say in a JSON Schema what fields mean, as editors show it."""
+        from distbragg.spec.descriptions import described  # which reads source, for this alone
+        from distbragg.spec.yaml_text import parse_yaml
+
+        made = handler(schema)
+        for name, part in handler.resolve_ref_schema(made)["properties"].items():
+            said = described(cls, name)
+            filled = f" Left out: {said.left_out}." if said.left_out else ""
+            part["description"] = f"{said.meaning}{filled}"
+            part.pop("title", None)  # the name with blanks
+            if part.get("default") is None or isinstance(part["default"], dict):
+                part.pop("default", None)  # which nobody would write
+            if said.example:
+                part["examples"] = [parse_yaml(said.example)]
+        return made
 
     def rows(self) -> list[tuple[str, str]]:
         """Rows (name, value) that a notebook shows: the fields that differ from their defaults."""

@@ -44,8 +44,13 @@ class DivergenceAxisSpec(SpecModel):
     """
 
     range_mrad: Finite | None = None
+    """Full angular range of the directions, mrad. Left out: `step_mrad` times `steps`, else one
+    direction. Example: 0.5"""
     step_mrad: Finite | None = None
+    """Angle from one direction to the next, mrad. Left out: `range_mrad` divided by `steps`.
+    Example: 0.1"""
     steps: Steps | None = None
+    """Number of directions. Left out: `range_mrad` divided by `step_mrad`, else 2. Example: 5"""
 
     @property
     def asked_for(self) -> bool:
@@ -58,15 +63,22 @@ class DivergenceSpec(SpecModel):
     """Grid of source directions."""
 
     horizontal: DivergenceAxisSpec = DivergenceAxisSpec()
+    """Directions across the polarisation axis."""
     vertical: DivergenceAxisSpec = DivergenceAxisSpec()
+    """Directions along the polarisation axis."""
     shape: Literal["round", "square"] = "round"
+    """Whether a grid of two ranges is cut to their ellipse (round) or kept whole. Example: square
+    """
 
 
 class DispersionSpec(SpecModel):
     """Grid of wavelengths about the nominal one, both ends of the range among them."""
 
     range_percent: Finite | None = None
+    """Full range of wavelengths, percent of the nominal one. Left out: one wavelength. Example: 0.2
+    """
     steps: Steps | None = None
+    """Number of wavelengths, evenly spaced. Left out: 2 where there is a range. Example: 11"""
 
     @property
     def asked_for(self) -> bool:
@@ -75,24 +87,36 @@ class DispersionSpec(SpecModel):
 
 
 class SpectrumSpec(SpecModel):
-    """Weighted wavelengths: inline lists, or a text/CSV table (wavelength or energy, weight).
+    """Weighted wavelengths: inline lists, a table, or the spectrum of one shot of many.
 
-    Without `weights` every line of an inline list weighs 1. An HDF5 or NetCDF-4 file or a Zarr
-    store (a folder `.zarr`, or a ZIP of one, `.zarr.zip`) gives the spectra of many shots:
-    `weights_dataset` (shots × channels), `channels_dataset` (wavelengths or photon energies, one
-    for all shots or one each) in `channels_unit` (its `units` attribute where not given), of which
-    the frame takes the row `shot`. Without these names the file is read as NeXus: its NXbeam gives
-    the spectrum. `shot` alone is that of an NXmx master given as `detector.geometry_file`.
+    A text or CSV table has a wavelength or energy and a weight a line. HDF5 and NetCDF-4 files and
+    Zarr stores (a folder `.zarr`, or a ZIP of one, `.zarr.zip`) hold the spectra of many shots.
+    `shot` alone is that of an NXmx master given as `detector.geometry_file`.
     """
 
     file: FilePath | None = None
+    """Table (text, CSV) of wavelengths or energies and weights, or HDF5, NetCDF-4 or Zarr with the
+    spectra of shots. Left out: the lists beside it. Example: spectra.h5"""
     shot: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Number of the shot, from 0: the row of the file whose spectrum the frame has. Left out: 0.
+    Example: 12"""
     weights_dataset: str | None = None
+    """Path in the file of the spectra, shots × channels. Left out: NXbeam of a NeXus file. Example:
+    /spectra/intensity"""
     channels_dataset: str | None = None
+    """Path in the file of the channels' wavelengths or energies, one list or one a shot. Left out:
+    NXbeam of a NeXus file. Example: /spectra/energy"""
     channels_unit: Literal["angstrom", "nm", "m", "ev", "kev", "j"] | None = None
+    """Unit that the channels' wavelengths or energies are in. Left out: the `units` attribute of
+    their dataset. Example: ev"""
     wavelengths_angstrom: tuple[Positive, ...] | None = None
+    """Wavelengths of the spectral lines, in any order, Å. Left out: `energies_ev`. Example: [0.979,
+    0.980, 0.981]"""
     energies_ev: tuple[Positive, ...] | None = None
+    """Photon energies of the lines, eV. Left out: `wavelengths_angstrom`. Example: [12640, 12650,
+    12660]"""
     weights: tuple[Finite, ...] | None = None
+    """Relative intensities of the lines, one for each. Left out: all alike. Example: [1, 4, 1]"""
 
     @property
     def of_geometry_file(self) -> bool:
@@ -133,52 +157,74 @@ def _check_weights(weights: tuple[float, ...], lines: int) -> None:
 
 
 class PolarizationSpec(SpecModel):
-    """Kahn polarisation; `axis` is the E-vector direction, by default the convention's."""
+    """How the beam is polarised, for Kahn's factor."""
 
     enabled: bool = True
+    """Whether scattering depends on the polarisation; false leaves the factor out. Example: false
+    """
     kahn_factor: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """Kahn's factor (I∥ − I⊥)/(I∥ + I⊥) along `axis`: 0 not polarised, 1 fully; 2f − 1 of a
+    polarisation fraction f. Left out: that of a header, else 0. Example: 0.98"""
     axis: Direction | None = None
+    """Direction of the electric field, three components. Left out: the convention's. Example: [0,
+    1, 0]"""
 
 
 class BeamSpec(SpecModel):
     """The incident beam.
 
-    Give `wavelength_angstrom` or `energy_ev`, unless a spectrum, a source file or a geometry or
-    header file states one: none stands in for it. Give `fluence_photons_per_m2`, or
-    `flux_photons_per_s` with `exposure_s` and `size_mm`. A `spectrum` multiplies a
-    divergence grid and stands in place of a dispersion grid; a `source_file` stands in
-    place of all three.
-
-    `pulse_energy_fraction` is the standard deviation of the energy of the pulse that makes a frame,
-    a fraction of the mean: a normal deviate for each frame, from `noise.seed`, multiplies all that
-    the frame expects, its labels too.
-
-    `bandwidth_percent` is the standard deviation of the wavenumber 1/wavelength of a normal
-    spectrum, percent of its mean; `divergence_mrad` that of a normally distributed direction, one
-    number or two (horizontal, vertical: the angles of the `divergence` grid). Every source has
-    them. Both are integrated, not sampled: they need `sampling.method: closed_form`.
+    A `spectrum` multiplies a divergence grid and stands in place of a dispersion grid; a
+    `source_file` stands in place of all three. `bandwidth_percent` and `divergence_mrad` are those
+    of every source, and need `sampling.method: closed_form`.
     """
 
     wavelength_angstrom: Positive | None = None
+    """Wavelength of the beam, the nominal one of several sources, Å. Left out: that of `energy_ev`,
+    of a header or geometry file, or the mean of the spectrum or source file; none of them is an
+    error. Example: 0.9795"""
     energy_ev: Positive | None = None
+    """Photon energy, eV, in place of the wavelength. Left out: that of the wavelength. Example:
+    12658"""
     direction: Direction | None = None
+    """Direction in which the beam travels, three components. Left out: the convention's. Example:
+    [0, 0, 1]"""
     fluence_photons_per_m2: NonNegative | None = None
+    """Photons that cross the sample during the frame, photons/m². Left out: flux times exposure
+    over the beam's area, else 1.26e29, nanoBragg's own scale. Example: 1e24"""
     flux_photons_per_s: NonNegative | None = None
+    """Photons in the whole beam, photons/s; with `exposure_s` and `size_mm` in place of the
+    fluence. Left out:
+    `fluence_photons_per_m2` counts. Example: 1e12"""
     exposure_s: Positive | None = None
+    """Duration of the frame in seconds, for `flux_photons_per_s`. Left out: 1. Example: 0.1"""
     size_mm: NonNegative | None = None
-    pulse_energy_fraction: NonNegative = Field(
-        default=0.0,
-        description="Standard deviation, as a fraction of the mean, of the energy of the pulse "
-        "that makes a frame; drawn for each frame from noise.seed, never below 0; 0: all equal.",
-    )
+    """Side of the square that the beam fills, mm; it clips the block of cells, and sets how much
+    background material is lit. Left out: 0.1 where flux or background need it. Example: 0.02"""
+    pulse_energy_fraction: NonNegative = 0.0
+    """Standard deviation of the energy of a frame's pulse, as a fraction of the mean: a normal
+    deviate of each frame, from `noise.seed`, multiplies all that the frame expects. Example: 0.15
+    """
     polarization: PolarizationSpec = PolarizationSpec()
+    """Polarisation of the beam."""
     bandwidth_percent: Bandwidth | None = None
+    """Standard deviation of the wavenumber of a normal spectrum, percent of its mean; integrated in
+    closed form. Left out: every source has one wavelength. Example: 0.1"""
     divergence_mrad: NormalDivergence | None = None
+    """Standard deviation of a normally distributed direction, mrad: one number, or two (horizontal,
+    vertical); integrated in closed form. Left out: every source has one direction. Example: 0.2"""
     divergence: DivergenceSpec = DivergenceSpec()
+    """Grid of directions that is summed over."""
     dispersion: DispersionSpec = DispersionSpec()
+    """Grid of wavelengths that is summed over."""
     spectrum: SpectrumSpec | None = None
+    """Weighted wavelengths, in place of the dispersion grid. Left out: that of an NXmx geometry
+    file where the wavelength is not given, else none."""
     source_file: FilePath | None = None
+    """Table of sources, `X Y Z weight wavelength` a line in metres, in place of grids and spectrum.
+    Left out: the grids and the spectrum. Example: sources.txt"""
     weights: Literal["auto", "sum", "count", "none"] = "auto"
+    """What source weights do: sum divides by their sum, count ignores them, none divides by 1; auto
+    is sum, under `physics: nanobragg` count. Example: none"""
 
     @model_validator(mode="after")
     def _check_beam(self) -> Self:

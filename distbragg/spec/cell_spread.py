@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
 from distbragg.matrices import covariance_root
 from distbragg.spec.base import Finite, NonNegative, SpecModel, refusal
@@ -44,30 +44,22 @@ def _check_covariance(rows: _Rows) -> _Rows:
 class CellSpreadSpec(SpecModel):
     """Normal spread of the cells of mosaic domains about the crystal's; all are alike without.
 
-    Give standard deviations, or the covariance of all six numbers. They must be in keeping with
-    the crystal system: lengths that are one number by symmetry vary together, and angles that
-    symmetry fixes have no spread. `system: auto` is that of `structure_factors.space_group`, or of
-    the numbers of the cell.
+    It must be in keeping with the crystal system: lengths that are one number by symmetry vary
+    together, and angles that symmetry fixes have no spread.
     """
 
-    lengths_percent: NonNegative | _Three | None = Field(
-        default=None,
-        description="Standard deviation of the edges, in percent of each: one number, or those "
-        "of a, b, c; 0 unless given",
-    )
-    angles_deg: NonNegative | _Three | None = Field(
-        default=None,
-        description="Standard deviation of the angles, degrees: one number for all that the "
-        "system leaves free, or those of alpha, beta, gamma; 0 unless given",
-    )
-    covariance_percent_deg: Annotated[_Rows, AfterValidator(_check_covariance)] | None = Field(
-        default=None,
-        description="In place of both: covariance of a, b, c, in percent of each, and alpha, "
-        "beta, gamma, degrees; six rows of six",
-    )
-    system: System = Field(
-        default="auto", description="Crystal system, whose equal edges and fixed angles stay so"
-    )
+    lengths_percent: NonNegative | _Three | None = None
+    """Standard deviation of the edges, percent of each: one number, or those of a, b, c. Left out:
+    0. Example: 0.2"""
+    angles_deg: NonNegative | _Three | None = None
+    """Standard deviation of the angles, degrees: one number for all that the system leaves free, or
+    those of alpha, beta, gamma. Left out: 0. Example: 0.1"""
+    covariance_percent_deg: Annotated[_Rows, AfterValidator(_check_covariance)] | None = None
+    """Covariance of a, b, c, in percent of each, and alpha, beta, gamma, in degrees: six rows of
+    six, in place of both. Left out: the deviations are independent."""
+    system: System = "auto"
+    """Crystal system, whose equal edges and fixed angles stay so; auto is that of the space group,
+    else of the numbers of the cell. Example: tetragonal"""
 
     @model_validator(mode="after")
     def _check_spread(self) -> Self:

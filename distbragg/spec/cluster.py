@@ -33,84 +33,120 @@ class TlsFiles(SpecModel):
     """Certificates in PEM files: of the authority, of this side, and its private key."""
 
     ca_file: str
+    """Certificate of the authority that signed the others, PEM. Example: ca.pem"""
     cert_file: str
+    """Certificate of this side, PEM. Example: client.pem"""
     key_file: str
+    """Private key of that certificate, PEM. Example: client.key"""
 
 
 class ClusterSpec(SpecModel):
-    """A cluster to start or to join. `workers` is the number of worker processes; 0: a default."""
+    """A cluster to start or to join."""
 
     kind: str
+    """Kind of site: local, address, scheduler-file, or a batch system. A file may leave it out
+    where `--cluster KIND` says it. Example: slurm"""
     workers: WorkerCount = 0
+    """Worker processes in all, which `--workers` overrides; 0 is a default of the kind. Example: 32
+    """
 
 
 class LocalClusterSpec(ClusterSpec):
-    """Worker processes on this machine, bound to the loopback interface.
-
-    `memory_limit` is that of one worker, such as "4GB"; empty: an equal share of the machine.
-    Without `tls` every user of this machine may run code as this one.
-    """
+    """Worker processes on this machine, bound to the loopback interface."""
 
     kind: Literal["local"] = "local"
+    """Worker processes on this machine."""
     tls: bool = True
+    """Whether certificates are made for the run; without them every user of this machine can run
+    code as you. Example: false"""
     memory_limit: str = Field(default="", pattern=r"^(\d+(\.\d+)?\s?[kKMGT]?i?B)?$")
+    """Memory of one worker; empty is an equal share of the machine. Example: 4GiB"""
 
 
 class JoinedClusterSpec(ClusterSpec):
-    """A scheduler that somebody else runs.
-
-    An address off this machine needs encryption; `allow_plaintext` waives it, for a network in
-    which everybody may run code as this user.
-    """
+    """A scheduler that somebody else runs; one off this machine needs encryption."""
 
     tls: TlsFiles | None = None
+    """Certificates for the scheduler; encryption is then required. Left out: as Dask's
+    configuration says."""
     allow_plaintext: bool = False
+    """Whether to speak to a `tcp://` address off this machine without encryption. Example: true"""
 
 
 class AddressClusterSpec(JoinedClusterSpec):
     """A scheduler by its address, `tls://host:port` or `tcp://host:port`."""
 
     kind: Literal["address"] = "address"
+    """A scheduler by its address."""
     address: str = Field(min_length=1)
+    """Where the scheduler listens. Example: tls://head:8786"""
 
 
 class SchedulerFileClusterSpec(JoinedClusterSpec):
     """A scheduler by the JSON file that it wrote."""
 
     kind: Literal["scheduler-file"] = "scheduler-file"
+    """A scheduler by the file that it wrote."""
     scheduler_file: str = Field(min_length=1)
+    """The file that `dask scheduler --scheduler-file` wrote. Example: scheduler.json"""
 
 
 class QueueClusterSpec(ClusterSpec):
-    """Workers as jobs of a batch system; the scheduler runs in this process.
-
-    `cores`, `processes`, `memory` and `walltime` are those of one job, which is one node or a
-    part of one. `processes` is the number of one-thread workers, by default one per core.
-    """
+    """Workers as jobs of a batch system; the scheduler runs in this process."""
 
     kind: QueueKind
+    """The batch system. Example: slurm"""
     cores: Count
+    """CPU cores of one job. Example: 16"""
     processes: Count | Auto = "auto"
+    """One-thread workers in one job; auto is one for each core. Example: 8"""
     memory: Bytes
+    """Memory of one job, of which each worker may use its share. Example: 64GB"""
     walltime: str = "01:00:00"
+    """Longest life of one job, HH:MM:SS or D-HH:MM:SS; the run may last longer. Example: 04:00:00
+    """
     queue: str = ""
+    """Partition or queue; empty is the site's own choice. Example: short"""
     account: str = ""
+    """Account or project that pays; empty is the site's own choice. Example: mx2345"""
     job_name: str = Field(default="distbragg", pattern=r"^[A-Za-z][\w.-]{0,63}$")
+    """Name of the jobs in the queue. Example: training-set"""
     interface: str = ""
+    """Network by which nodes reach this host; empty is whichever the scheduler's host has. Example:
+    ib0"""
     scheduler_host: str = ""
+    """Address at which the scheduler listens; empty is every one of this host. Example:
+    head.example"""
     scheduler_port: int = Field(default=0, ge=0, le=65535)
+    """Port at which the scheduler listens; 0 is any free one. Example: 8786"""
     python: str = ""
+    """The interpreter on the nodes; empty is this one. Example: ~/env/bin/python"""
     local_directory: str = ""
+    """Folder of workers' temporary files, in which `$TMPDIR` is that of the node; empty is the
+    job's folder. Example: $TMPDIR"""
     log_directory: str = ""
+    """Folder for what jobs write; empty is as the batch system has it. Example: logs"""
     shared_directory: str = ""
+    """Folder by which certificates of the run pass to the nodes; empty is `~/.distbragg`. Example:
+    /shared/me"""
     prologue: tuple[str, ...] = ()
+    """Shell lines that run in the job before the worker starts. Example: [module load python]"""
     directives: tuple[str, ...] = ()
+    """Lines that are added to the header of the job. Example: [--constraint=avx512]"""
     directives_skip: tuple[str, ...] = ()
+    """Lines that are left out of the header of the job. Example: [--mem]"""
     worker_arguments: tuple[str, ...] = ()
+    """Further arguments of `dask worker`. Example: [--resources, GPU=1]"""
     lifetime: Literal["auto", "none"] = "auto"
+    """auto lets workers end in order before their walltime, none lets the batch system kill them.
+    Example: none"""
     tls: TlsFiles | Literal["auto", "none"] = "auto"
+    """auto makes certificates for this run; none needs a `scheduler_host` of this machine; or the
+    three files. Example: none"""
     patience_h: Positive = 72.0
+    """How long to wait while no job runs, hours. Example: 24"""
     options: Mapping[str, Any] = Field(default_factory=dict)
+    """Further arguments of dask-jobqueue's job. Example: {lsf_units: mb}"""
 
     @field_validator("walltime", mode="before")
     @classmethod

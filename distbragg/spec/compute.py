@@ -16,16 +16,29 @@ TileShape = tuple[Count, Count]
 
 
 class ComputeSpec(SpecModel):
-    """Precision, kernel, device, and the shapes of the plan. `tile` is (slow, fast) pixels."""
+    """How the work is cut and computed; it changes no pixel but by rounding."""
 
     precision: Literal["mixed", "float64"] = "mixed"
+    """mixed has indices in float64 and the rest in float32; float64 has all in float64. Example:
+    float64"""
     kernel: Literal["auto", "native", "triton", "model", "eager", "reference"] = "auto"
+    """Program that renders: native (C++) on CPUs, triton on GPUs, model (torch) as the slow
+    standard; auto takes the fastest there is. Example: model"""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
+    """cpu, cuda, or cuda:N for the GPU of that number. Example: cuda:0"""
     tile: TileShape | Auto = "auto"
+    """Pixels of one tile of a frame, [slow, fast]; auto cuts frames that are too much for one task.
+    Example: [256, 256]"""
     source_chunk: Count | Auto = "auto"
+    """Sources that one task sums; auto cuts lists that are too long for one task. Example: 100"""
     frames_per_unit: Count | Auto = "auto"
+    """Frames of one work unit, which is one shard of the stack; auto aims at half a minute a unit.
+    Example: 100"""
     form: Literal["auto", "unit", "graph"] = "auto"
+    """Whether a unit is one task, or a graph of one task for each tile and source chunk; auto takes
+    one task where it fits. Example: graph"""
     memory_limit_gb: Positive | Auto = "auto"
+    """Memory that one task may use, GB; auto is what the machine has. Example: 8"""
 
 
 Overflow = Literal["clip", "error"]
@@ -42,22 +55,31 @@ def stored_range(dtype: str) -> tuple[float, float]:
 
 
 class OutputSpec(SpecModel):
-    """What a stack stores. `compressor: auto` is lz4, of counts after their bits are shuffled.
+    """What a stack stores.
 
-    A pixel beyond the range of `dtype` is held at the largest value that it stores (65,534 of
+    An integer type holds pixels beyond its range at the largest value that it stores (65,534 of
     uint16, 4,294,967,294 of uint32, 32,766 of int16, 2,147,483,646 of int32: the next marks
-    missing frames), one beyond what `detector.response` records at its overload value; both are
-    counted in `overloads` of their frame. Under `overflow: error` a unit with either is set aside
-    instead, with the reason.
-
-    `labels` keeps a table of predicted spots beside the images: position, hkl, |F|², partiality
-    and expected photons of every spot that holds `label_minimum_photons` or more.
+    missing frames), and pixels beyond what `detector.response` records at its overload value; both
+    are counted in `overloads` of their frame. Under `overflow: error` a unit with either is set
+    aside instead, with the reason.
     """
 
     dtype: Dtype = "float32"
+    """Number type of the stored pixels; integers hold counts, which need noise or a response.
+    Example: uint16"""
     compressor: Literal["auto", "lz4", "zstd"] = "auto"
+    """Compression of the pixels; auto is lz4, of counts after their bits are shuffled. Example:
+    zstd"""
     compression_level: int = Field(default=1, ge=0, le=9)
+    """How hard the compressor tries: 0 is fastest, 9 smallest. Example: 5"""
     chunk: TileShape | Auto = "auto"
+    """Pixels of one compressed chunk, [slow, fast], the least that is read; auto is a frame, cut
+    where it is large. Example: [512, 512]"""
     overflow: Overflow = "clip"
+    """What becomes of a pixel beyond the range of type or detector: clip holds it at the end of the
+    range, error sets the unit aside. Example: error"""
     labels: bool = False
+    """Whether a table of the predicted spots of each frame (position, hkl, |F|², partiality,
+    photons) is stored beside the images. Example: true"""
     label_minimum_photons: NonNegative = 1.0
+    """Photons that a spot must expect to be listed. Example: 10"""

@@ -204,26 +204,31 @@ Spread = Annotated[
 class MosaicSpec(SpecModel):
     """Mosaic domains: random rotations about the aligned orientation.
 
-    `distribution: cap` draws them within a cap of `spread_deg`, as the C program does. Of
-    `gaussian` the rotation vectors are normally distributed. `spread_deg` is then the standard
-    deviation about every axis; or three of them, about x (along a), y (completing the others) and z
-    (along c*) of the crystal; or their covariance about these axes, in deg²: three rows of
-    three, or nine numbers. `axes: laboratory` takes them about the laboratory's x, y, z instead, as
-    the crystal stands in the middle of the frame's rotation. `sampling.method` says whether such
-    domains are drawn.
-
-    `matrices_file` gives the domains themselves, none of which is drawn: rotation matrices that
-    act after the spindle, equally weighted, of an `.npy` array (n, 3, 3) or nine numbers a line,
-    rows first.
+    `sampling.method` says whether such domains are drawn. Those of `matrices_file` act after the
+    spindle, equally weighted.
     """
 
     spread_deg: Spread | None = None
+    """Spread of the domains, degrees: of cap the largest angle, of gaussian the standard
+    deviation about every axis (a width at half maximum is 2.355 of these), three of them about x,
+    y, z, or their covariance in deg². Left out: 0, one perfect crystal. Example: 0.1"""
     domains: Steps | None = None
+    """Number of domains that are drawn; a closed form needs none. Left out: 10 where there is a
+    spread. Example: 100"""
     seed: GeneratorSeed | None = None
+    """Seed of the generator that draws the domains. Left out: −12345678, nanoBragg's own. Example:
+    1"""
     distribution: Literal["cap", "gaussian"] = "cap"
+    """cap draws axes and angles within a cap, as nanoBragg does; gaussian draws normal rotation
+    vectors. Example: gaussian"""
     per_frame: bool = False
+    """Whether each frame draws domains of its own. Example: true"""
     axes: Literal["crystal", "laboratory"] = "crystal"
+    """What the three numbers or the covariance of `spread_deg` are about: x along a and z along c*
+    of the crystal, or the laboratory's. Example: laboratory"""
     matrices_file: FilePath | None = None
+    """Rotation matrices of the domains, none of which is drawn: an .npy array (n, 3, 3), or nine
+    numbers a line. Left out: domains are drawn. Example: domains.npy"""
 
     @model_validator(mode="after")
     def _check_mosaic(self) -> Self:
@@ -242,16 +247,22 @@ class MosaicSpec(SpecModel):
 class SpecimenSpec(SpecModel):
     """The whole crystal, of which the beam sees a part: its size, in one of three ways.
 
-    `edges_um` are those of a box: along the beam, then across it along the beam's two sides.
-    `diameter_um` and `length_um` are those of a rod that lies across the beam. `volume_um3` is
-    taken for a cube. The beam is a square of `beam.size_mm`; where a fluence is given and no size,
-    it sees the whole crystal.
+    The beam is a square of `beam.size_mm`; where a fluence is given and no size, it sees the whole
+    crystal.
     """
 
     edges_um: tuple[Positive, Positive, Positive] | None = None
+    """Edges of a box, µm: along the beam, then across it. Left out: the rod or the volume says the
+    size. Example: [50, 40, 40]"""
     diameter_um: Positive | None = None
+    """Diameter of a rod that lies across the beam, µm. Left out: the box or the volume says the
+    size. Example: 5"""
     length_um: Positive | None = None
+    """Length of the rod across the beam, µm. Left out: the box or the volume says the size.
+    Example: 40"""
     volume_um3: Positive | None = None
+    """Volume, µm³, which is taken for a cube. Left out: the box or the rod says the size. Example:
+    1000"""
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
@@ -269,14 +280,34 @@ class OrientedSpec(SpecModel):
     """Cell, orientation and size of one lattice."""
 
     cells: CellCounts | None = None
+    """Unit cells along a, b and c of one mosaic block (nanoBragg's N, simtbx's Ncells_abc), which
+    set the width of spots: one number, three, or the symmetric matrix as six, nine or three rows.
+    Left out: what `size_mm` holds, else 1. Example: [30, 30, 20]"""
     cell: Cell | None = None
+    """Unit cell a, b, c in Å and alpha, beta, gamma in degrees: six numbers, or a mapping of these
+    names. Left out: that of `matrix_file`, of the geometry file or of the structure factors' file.
+    Example: [78, 78, 38, 90, 90, 90]"""
     misset_deg: Vector3 | Literal["random"] | None = None
+    """Rotations about the laboratory x, y and z axes in turn, degrees; or random, drawn from
+    `misset_seed`. Left out: another field orients the crystal, else a* lies along x and c along z.
+    Example: [10, 20, 30]"""
     misset_seed: GeneratorSeed | None = None
+    """Seed of `misset_deg: random`. Left out: 0. Example: 5"""
     quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
+    """Rotation as a quaternion x, y, z, w, scalar last, as scipy has it; any length. Left out:
+    another field orients the crystal. Example: [0, 0, 0.7071, 0.7071]"""
     euler_deg: Vector3 | None = None
+    """Rotation by three angles about `euler_axes`, degrees. Left out: another field orients the
+    crystal. Example: [10, 20, 30]"""
     euler_axes: Annotated[str, Field(pattern=r"^([XYZ]{3}|[xyz]{3})$")] = "ZYZ"
+    """Axes of `euler_deg` as scipy names them: upper case turn with the crystal, lower case stay.
+    Example: zxz"""
     u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
+    """Rotation matrix, nine numbers, rows first. Left out: another field orients the crystal.
+    Example: [0, -1, 0, 1, 0, 0, 0, 0, 1]"""
     illuminated_blocks: Positive | None = None
+    """Mosaic blocks in the beam, whose intensities add up: the scale of the spots. Left out: what
+    `specimen` holds, else 1. Example: 1e6"""
 
     _exclusive: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
         ORIENTATIONS[index:] for index in range(len(ORIENTATIONS) - 1)
@@ -303,51 +334,54 @@ class OrientedSpec(SpecModel):
 
 
 class LatticeSpec(OrientedSpec):
-    """A further lattice in the beam. What is not given is that of the crystal.
-
-    `misset_deg`, `quaternion_xyzw`, `euler_deg` and `u_matrix` stand in place of the crystal's
-    orientation. `turned_deg` turns the lattice out of that, about the laboratory x, y and z axes in
-    turn, as the fragments of a crystal are turned against each other.
-    """
+    """A further lattice in the beam. What is not given is that of the crystal."""
 
     turned_deg: Vector3 | None = None
+    """Rotations out of the crystal's orientation about the laboratory x, y and z axes in turn,
+    degrees. Left out: none, or an orientation of its own. Example: [0.5, 0, 0]"""
     mosaic: MosaicSpec | None = None
+    """Mosaicity of this lattice. Left out: the crystal's."""
 
     _exclusive = (*OrientedSpec._exclusive, ("turned_deg", *ORIENTATIONS))
 
 
 class CrystalSpec(OrientedSpec):
-    """The crystal. Give `cell` or `matrix_file` (MOSFLM A matrix), or both.
+    """The crystal: a mosaic of blocks, each of some unit cells, whose intensities add up.
 
-    A cell is six numbers in a row, or a mapping of a, b, c, alpha, beta, gamma.
-    `misset_deg` (rotations about lab x, y, z in turn), `quaternion_xyzw` (scipy order),
-    `euler_deg` about `euler_axes` (scipy's names: upper case intrinsic, lower case extrinsic)
-    and `u_matrix` (nine numbers, rows first) turn the standard orientation; give one of them.
-    `misset_deg: random` draws from `misset_seed`. Where `size_mm` is positive along an axis it
-    sets the number of cells there, whatever `cells` says. Numbers of cells are whole for
-    `shape: square`, and real for the others. Those cells are one mosaic block: the beam
-    illuminates `illuminated_blocks` of them, whose intensities add up; or as many as make up the
-    part of the `specimen`, the whole crystal, that the beam sees. Without either it is one block.
-
-    `cells` is one number for all axes, three (Na, Nb, Nc), or the symmetric matrix N = [[Na, Nd,
-    Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]] as three rows, nine numbers or six (Na, Nb, Nc, Nd, Ne, Nf),
-    for shapes of r = |N (h − h0)|: round, gauss, tophat.
-
-    Further `lattices` in the beam are listed, or `drawn_lattices` says how many are drawn.
-    `present: false` is a miss: the beam meets no crystal, and the frame has its background alone.
+    `misset_deg`, `quaternion_xyzw`, `euler_deg` and `u_matrix` turn the standard orientation; give
+    one of them. Numbers of cells are whole for `shape: square`, and real for the others. A matrix
+    N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]] of cells, as six numbers Na, Nb, Nc, Nd, Ne, Nf,
+    as nine or in rows, is for shapes of r = |N (h − h0)|: round, gauss, tophat.
     """
 
     matrix_file: FilePath | None = None
+    """MOSFLM A matrix, made with the wavelength of the beam. Left out: `cell` and the fields of
+    orientation. Example: auto.mat"""
     size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
+    """Size of the mosaic block along a, b and c, mm, in place of `cells` where positive; along b
+    and c the beam clips it. Left out: `cells` says it. Example: [0.001, 0.001, 0.001]"""
     specimen: SpecimenSpec | None = None
+    """Size of the whole crystal, which says how many blocks the beam illuminates. Left out:
+    `illuminated_blocks` says it."""
     shape: SpotShape = "square"
+    """Form of the block, hence of the spots: square has interference fringes, round weak ones,
+    gauss and gauss_star none, tophat flat spots. Example: gauss"""
     fudge: Positive = 1.0
+    """What the squared distance from a reflection is multiplied by in all shapes but square: above
+    1 spots are narrower. Example: 1.2"""
     mosaic: MosaicSpec = MosaicSpec()
+    """Spread of orientations within the crystal."""
     diffuse: DiffuseSpec | None = None
+    """Diffuse scattering about the spots, of displaced cells. Left out: none."""
     lattices: tuple[LatticeSpec, ...] | None = Field(default=None, max_length=MOST_LATTICES)
+    """Further lattices in the beam. Left out: none."""
     drawn_lattices: DrawnLatticesSpec | None = None
+    """How many lattices are drawn for each frame. Left out: the crystal alone."""
     present: bool = True
+    """Whether the beam meets a crystal; false is a miss, a frame of background alone. Example:
+    false"""
     cell_spread: CellSpreadSpec = CellSpreadSpec()
+    """Spread of the unit cells of mosaic domains."""
 
     _exclusive = (
         *OrientedSpec._exclusive,

@@ -36,45 +36,66 @@ _SIZES = ("pixels_fast", "pixels_slow", "pixel_size_mm")
 
 
 class SensorSpec(SpecModel):
-    """Absorbing sensor: thickness, attenuation depth, and how many layers to sample.
-
-    `material` gives the attenuation length at the wavelength where none is given.
-    """
+    """Absorbing sensor, which is sampled in layers."""
 
     thickness_um: NonNegative | None = None
+    """Thickness of the sensor, µm, in which photons are absorbed. Left out: that of the preset or
+    geometry file, else 0, which counts all photons at the surface. Example: 450"""
     material: Material | None = None
+    """Material, whose attenuation length at the wavelength counts. Left out: that of the preset or
+    geometry file. Example: CdTe"""
     attenuation_length_um: (
         Annotated[float, Field(ge=0, allow_inf_nan=True), AfterValidator(within_reach)] | None
     ) = None
+    """Depth at which 1/e of the photons are left, µm; 0 or infinity turns absorption off. Left out:
+    that of `material`, else of the geometry file, else the thickness. Example: 234"""
     layers: Steps | None = None
+    """Number of layers that the thickness is cut into. Left out: 2. Example: 5"""
 
 
 class PanelSpec(SpecModel):
-    """One panel of several: outer corner of its first pixel, and the way its pixels run.
-
-    What is left out is that of the detector: `pixels_fast`, `pixels_slow`, `pixel_size_mm`,
-    each field of `sensor` and `point_spread`.
-    """
+    """One panel of several: outer corner of its first pixel, and the way its pixels run."""
 
     name: str | None = None
+    """Name of the panel in files and messages. Left out: its number. Example: p0"""
     origin_mm: Vector3
+    """Outer corner of the first pixel from the sample, laboratory x, y, z in mm. Example: [-50,
+    -40, 100]"""
     fast: Direction
+    """Direction along which the fast pixel index grows, three components. Example: [1, 0, 0]"""
     slow: Direction
+    """Direction along which the slow pixel index grows, three components. Example: [0, 1, 0]"""
     pixels_fast: Count | None = None
+    """Number of pixels along the fast axis, one row of the image. Left out: the detector's.
+    Example: 512"""
     pixels_slow: Count | None = None
+    """Number of pixels along the slow axis, the rows of the image. Left out: the detector's.
+    Example: 1024"""
     pixel_size_mm: Positive | None = None
+    """Edge of a square pixel, mm. Left out: the detector's. Example: 0.075"""
     sensor: SensorSpec = SensorSpec()
+    """What of the sensor is not as that of the detector."""
     point_spread: PointSpreadSpec = PointSpreadSpec()
+    """What of the point spread is not as that of the detector."""
     mask_file: FilePath | None = None
+    """Image of the panel (.npy, SMV): pixels of value 0 are left out, all others are rendered. Left
+    out: all are. Example: p0.npy"""
 
 
 class DetectorAxesSpec(SpecModel):
     """Explicit directions; giving any of them selects the `custom` convention."""
 
     fast: Direction | None = None
+    """Direction along which the fast pixel index grows, three components. Left out: the
+    convention's. Example: [0, 0, 1]"""
     slow: Direction | None = None
+    """Direction along which the slow pixel index grows, three components. Left out: the
+    convention's. Example: [0, -1, 0]"""
     normal: Direction | None = None
+    """Direction from the sample to the panel, across it, three components. Left out: fast × slow,
+    whichever way looks along the beam. Example: [1, 0, 0]"""
     twotheta: Direction | None = None
+    """Axis of `twotheta_deg`, three components. Left out: the convention's. Example: [0, 0, 1]"""
 
     @property
     def given(self) -> tuple[str, ...]:
@@ -87,18 +108,25 @@ class BeamStopSpec(SpecModel):
 
     Places are in mm on the plane across the beam at the first panel's distance, from where the beam
     meets it, along the panel's fast and slow axes; on a flat panel across the beam that is the
-    panel. `centre_mm` is that of the disc, and where the arm begins: `arm_width_mm` wide, it leads
-    away at `arm_angle_deg` from fast towards slow. The shadow ends over `edge_mm`; within it a
-    share `transmission` arrives, of everything.
+    panel. The shadow is of everything.
     """
 
     radius_mm: Positive | None = None
+    """Radius of a round shadow, mm. Left out: `polygon_mm` gives the outline. Example: 2"""
     polygon_mm: tuple[tuple[Finite, Finite], ...] | None = Field(default=None, min_length=3)
+    """Corners of the shadow in order, [fast, slow] in mm from the beam. Left out: a disc of
+    `radius_mm`. Example: [[-2, -2], [2, -2], [0, 3]]"""
     centre_mm: tuple[Finite, Finite] = (0.0, 0.0)
+    """Centre of the disc and start of the arm, [fast, slow] in mm from the beam. Example: [0.5, 0]
+    """
     edge_mm: NonNegative = 0.0
+    """Width over which the shadow ends, mm. Example: 0.3"""
     transmission: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the photons that passes within the shadow. Example: 0.001"""
     arm_width_mm: NonNegative = 0.0
+    """Width of the arm that holds the stop, mm; 0 is no arm. Example: 1"""
     arm_angle_deg: Finite = 0.0
+    """Direction in which the arm leads away, degrees from fast towards slow. Example: 90"""
 
     @model_validator(mode="after")
     def _check_stop(self) -> Self:
@@ -118,57 +146,105 @@ class BeamStopSpec(SpecModel):
 
 
 class DetectorSpec(SpecModel):
-    """A flat (or curved) panel. Beam-centre fields mean what the convention says they mean.
+    """A flat (or curved) panel, or several of them.
 
-    `preset` names a common detector, which gives pixels, size and sensor; its gaps are masked,
-    or with `gaps: panels` its modules are panels of their own.
-
-    `panels` (in the laboratory frame of the convention) or `geometry_file` (in the file's own
-    frame; of several experiments the one numbered `geometry_experiment`) stand in place of what
-    places and sizes a single panel. Beside them `distance_mm` moves all panels along the beam,
-    `xbeam_mm` and `ybeam_mm` across it, `rotation_deg` and `twotheta_deg` turn them, and `sensor`
-    replaces the file's, field by field.
-
-    `roi` is first fast, last fast, first slow, last slow pixel, both ends included.
-
-    `curved` bends the panel about the sample: true is `sphere`; the axis of `cylinder_slow`
-    runs along slow, that of `cylinder_fast` along fast.
+    `panels` or `geometry_file` stand in place of what places and sizes a single panel. Beside them
+    `distance_mm` moves all panels along the beam, `xbeam_mm` and `ybeam_mm` across it,
+    `rotation_deg` and `twotheta_deg` turn them, and `sensor` replaces the file's, field by field.
     """
 
     preset: str | None = None
+    """Name of a common detector (`distbragg presets`), which gives pixels, size and sensor. Left
+    out: the fields below. Example: eiger2_16m"""
     gaps: Literal["mask", "panels"] | None = None
+    """Whether the gaps of a preset are masked, or its modules are panels of their own. Left out:
+    mask. Example: panels"""
     geometry_file: FilePath | None = None
+    """Geometry of another program (DIALS, XDS, CrystFEL, NXmx, CBF, SMV), in the file's own frame.
+    Left out: the fields below place one panel. Example: imported.expt"""
     geometry_format: GeometryFormat = "auto"
+    """Format of that file; auto tells it by content. Example: crystfel"""
     geometry_experiment: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    """Number, from 0, of the experiment of a DIALS list. Left out: the only one. Example: 2"""
     panels: tuple[PanelSpec, ...] | None = None
+    """Panels in the laboratory frame of the convention. Left out: a single panel."""
 
     convention: Convention | None = None
+    """Whose laboratory axes and beam centre the fields follow. Left out: mosflm, custom where
+    directions or panels are given. Example: dials"""
     distance_mm: Positive | None = None
+    """Sample to panel along the beam, mm. Left out: `close_distance_mm`, else that of a header,
+    else 100. Example: 200"""
     close_distance_mm: Finite | None = None
+    """Sample to panel along its normal, mm; negative is behind it. Left out: that of `distance_mm`.
+    Example: 195"""
     pixel_size_mm: Positive | None = None
+    """Edge of a square pixel, mm. Left out: that of preset, header or file, else 0.1. Example:
+    0.172"""
     pixels_fast: Count | None = None
+    """Number of pixels along the fast axis, one row of the image. Left out: `size_fast_mm` over the
+    pixel size, else those of preset or header, else 102.4 mm of them. Example: 2463"""
     pixels_slow: Count | None = None
+    """Number of pixels along the slow axis, the rows of the image. Left out: `size_slow_mm` over
+    the pixel size, else those of preset or header, else 102.4 mm of them. Example: 2527"""
     size_fast_mm: Positive | None = None
+    """Side of the panel along fast, mm, in place of pixels. Left out: pixels times their size.
+    Example: 423.6"""
     size_slow_mm: Positive | None = None
+    """Side of the panel along slow, mm, in place of pixels. Left out: pixels times their size.
+    Example: 434.6"""
     xbeam_mm: Finite | None = None
+    """Direct beam on the panel, mm, as the convention's program writes X: of mosflm and denzo along
+    slow, else along fast. Left out: that of a header, else the middle. Example: 212.5"""
     ybeam_mm: Finite | None = None
+    """Direct beam on the panel, mm, as the convention's program writes Y: of mosflm and denzo along
+    fast, else along slow, of adxv from the far end. Left out: that of a header, else the middle.
+    Example: 219.9"""
     xclose_mm: Finite | None = None
+    """Point nearest to the sample, mm along fast from the corner. Left out: that of `orgx_px`, else
+    of the beam centre. Example: 212.5"""
     yclose_mm: Finite | None = None
+    """Point nearest to the sample, mm along slow from the corner. Left out: that of `orgy_px`, else
+    of the beam centre. Example: 219.9"""
     orgx_px: Finite | None = None
+    """Point nearest to the sample along fast, pixels as XDS counts: the first pixel's middle is 1.
+    Left out: that of a header, else of `xclose_mm`. Example: 1235.8"""
     orgy_px: Finite | None = None
+    """Point nearest to the sample along slow, pixels as XDS counts: the first pixel's middle is 1.
+    Left out: that of a header, else of `yclose_mm`. Example: 1278.6"""
     pivot: Literal["beam", "sample"] | None = None
+    """What stays in place as the panel turns: where the beam meets it, or the sample. Left out: the
+    convention's. Example: sample"""
     rotation_deg: Vector3 = (0.0, 0.0, 0.0)
+    """Rotations of the panel about the laboratory x, y and z axes in turn, degrees. Example: [0, 0,
+    1.5]"""
     twotheta_deg: Finite | None = None
+    """Swing about the `axes.twotheta`, degrees. Left out: that of a header, else 0. Example: 15"""
     axes: DetectorAxesSpec = DetectorAxesSpec()
+    """Directions of the panel in the laboratory, in place of the convention's."""
     pix0_m: Vector3 | None = None
+    """Outer corner of the first pixel from the sample, laboratory x, y, z in metres. Left out: it
+    follows from distance and beam centre. Example: [0.1, -0.05, 0.05]"""
     curved: bool | Curve = False
+    """How the panel is bent about the sample: true is sphere; cylinder_slow has its axis along
+    slow, cylinder_fast along fast. Example: cylinder_slow"""
     point_pixel: bool = False
+    """Whether the solid angle of a pixel is 1/R² instead of its own. Example: true"""
     sensor: SensorSpec = SensorSpec()
+    """Thickness and material of the sensor, which absorbs within it."""
     point_spread: PointSpreadSpec = PointSpreadSpec()
+    """How one photon is recorded by the pixels about it."""
     roi: tuple[int, int, int, int] | None = None
+    """The only pixels that are rendered: first fast, last fast, first slow, last slow, both ends
+    included, from 0. Left out: all. Example: [0, 511, 0, 255]"""
     mask_file: FilePath | None = None
+    """Image (.npy, SMV): pixels of value 0 are left out, all others are rendered; masks of NeXus
+    and pyFAI mean the opposite. Left out: all are rendered. Example: mask.npy"""
     response: ResponseSpec | None = None
+    """What the electronics make of photons: gain, noise, saturation, bad pixels. Left out: pixels
+    hold photons."""
     beam_stop: BeamStopSpec | None = None
+    """Shadow that the beam stop and its arm throw on the detector. Left out: none."""
 
     @model_validator(mode="after")
     def _check_detector(self) -> Self:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag
 from distbragg.spec.base import Finite, NonNegative, Positive, SpecModel, refusal
 
 _ROUNDED: Final = 1e-6
+_ALONG_THE_CRYSTAL: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
 def _how_many(value: Any) -> str:  # noqa: ANN401
@@ -45,27 +46,18 @@ class DiffuseSpec(SpecModel):
     e = (2 pi sigma/d)². Labels leave it out: their photons are those of the spots.
     """
 
-    gamma_angstrom: Lengths = Field(
-        description="Length over which the correlation falls to 1/e, Å: one number, or three "
-        "along the principal axes."
-    )
-    sigma_angstrom: Displacements = Field(
-        description="Root mean square displacement, Å: one number, or three along the principal "
-        "axes. 0 scatters nothing."
-    )
-    axes: Annotated[_Nine, AfterValidator(_at_right_angles)] = Field(
-        default=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0),
-        description="Principal axes, each three components along x (along a), y and z (along c*) "
-        "of the crystal; x, y and z themselves where not given.",
-    )
-    laue_group: str | None = Field(
-        default=None,
-        description="Laue, point or space group over whose rotations the scattering is averaged, "
-        "such as -1, 4/mmm, 'P 43 21 2'. Not given: that of structure_factors.space_group or of "
-        "the file of structure factors.",
-    )
-    stencil: Literal[0, 1, 2] = Field(
-        default=1,
-        description="Lattice points up to this far from the nearest one along h, k and l scatter "
-        "too: 1, 27 or 125 halos a step. 0 leaves a seam between halos that overlap.",
-    )
+    gamma_angstrom: Lengths
+    """Distance over which the correlation of displacements falls to 1/e, Å: one number, or three
+    along the principal axes. Example: 50"""
+    sigma_angstrom: Displacements
+    """Root mean square displacement, Å: one number, or three along the principal axes; 0 scatters
+    nothing. Example: 0.3"""
+    axes: Annotated[_Nine, AfterValidator(_at_right_angles)] = _ALONG_THE_CRYSTAL
+    """Principal axes as nine numbers, rows first, each three components along x (along a), y and z
+    (along c*) of the crystal. Example: [0.6, 0.8, 0, -0.8, 0.6, 0, 0, 0, 1]"""
+    laue_group: str | None = None
+    """Laue, point or space group over whose rotations the scattering is averaged. Left out: that of
+    `structure_factors.space_group` or of the file. Example: 4/mmm"""
+    stencil: Literal[0, 1, 2] = 1
+    """Lattice points up to this far along h, k and l scatter too: 1, 27 or 125 halos a step; 0
+    leaves a seam between halos that overlap. Example: 2"""

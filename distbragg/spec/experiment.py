@@ -30,19 +30,23 @@ from distbragg.spec.structure_factors import StructureFactorsSpec
 
 
 class KappaSpec(SpecModel):
-    """A kappa goniometer: ω carries κ, κ carries φ, φ the crystal; all axes at their zero.
-
-    `scan` names the axis that the goniometer's `phi_deg` and `oscillation_deg` turn, `fixed_deg`
-    is the angle of the other one. The ω axis is `spindle_axis`, that of φ the same unless given;
-    that of κ is the ω axis turned by `alpha_deg` about the beam unless given.
-    """
+    """A kappa goniometer: ω carries κ, κ carries φ, φ the crystal; ω's axis is `spindle_axis`."""
 
     kappa_deg: Finite = 0.0
+    """Angle of the κ axis, degrees. Example: 30"""
     fixed_deg: Finite = 0.0
+    """Angle of the axis that does not turn during the frame (φ where `scan` is omega, else ω),
+    degrees. Example: 90"""
     scan: Literal["omega", "phi"] = "omega"
+    """The axis that `phi_deg` and `oscillation_deg` of the goniometer turn. Example: phi"""
     alpha_deg: Finite = 50.0
+    """Angle between the κ and the ω axis, degrees. Example: 54.7"""
     kappa_axis: Direction | None = None
+    """Direction of the κ axis at zero, three components. Left out: the ω axis turned by `alpha_deg`
+    about the beam. Example: [0.64, 0.77, 0]"""
     phi_axis: Direction | None = None
+    """Direction of the φ axis at zero, three components. Left out: the ω axis. Example: [1, 0, 0]
+    """
 
 
 class GoniometerSpec(SpecModel):
@@ -53,11 +57,23 @@ class GoniometerSpec(SpecModel):
     """
 
     phi_deg: Finite | None = None
+    """Spindle angle at the start of the frame, degrees. Left out: that of a header or geometry
+    file, else 0. Example: 30"""
     oscillation_deg: Finite | None = None
+    """Rotation during the frame, degrees; negative turns backwards, 0 is a still. Left out:
+    `step_deg` times `steps`, else that of a header or geometry file, else 0. Example: 0.1"""
     step_deg: Finite | None = None
+    """Rotation of one step of the sum, degrees. Left out: `oscillation_deg` divided by `steps`.
+    Example: 0.01"""
     steps: Steps | None = None
+    """Number of steps that the rotation is summed in; a closed form needs none. Left out:
+    `oscillation_deg` divided by `step_deg`, else 2. Example: 20"""
     spindle_axis: Direction | None = None
+    """Direction of the rotation axis in the laboratory, three components; φ grows right-handed
+    about it. Left out: that of the geometry file, else of the convention. Example: [1, 0, 0]"""
     kappa: KappaSpec | None = None
+    """A kappa goniometer, whose other angles are fixed during the frame. Left out: a single
+    spindle."""
 
 
 class SamplingSpec(SpecModel):
@@ -69,58 +85,85 @@ class SamplingSpec(SpecModel):
     mosaicity but `distribution: gaussian` of at most 3 degrees, and at most 30 degrees of rotation.
     `auto` takes it where all of that holds and the mosaicity is gaussian or the beam has a
     `bandwidth_percent` or `divergence_mrad`, and is sampled otherwise; a note tells which it is.
-
-    `tolerance_photons` lets the kernel leave out steps that it can prove to add up to no more
-    than this in any pixel, before photon noise; 0 leaves out only what is exactly 0.
-
-    The three `per_sample_*` switches matter under `physics: nanobragg` alone, where they
-    are nanoBragg's -oversample_polar, -oversample_omega and -oversample_thick; under
-    `physics: exact` every correction is per sample.
     """
 
     method: Literal["auto", "closed_form", "sampled"] = "auto"
+    """Whether the Bragg spots are integrated (closed_form) or added up sample by sample; auto
+    integrates where it can and the spread asks for it. Example: closed_form"""
     oversample: Annotated[int, Field(ge=1, le=10_000)] | Auto = "auto"
+    """Sub-pixels along each side of a pixel; auto resolves the narrowest spot with three. Example:
+    2"""
     dmin_angstrom: NonNegative = 0.0
+    """Resolution of the smallest spacing d that is rendered, Å; finer pixels hold background alone,
+    and 0 cuts nothing. Example: 1.8"""
     tolerance_photons: NonNegative = 0.0
+    """Photons of a pixel that may be left out where that saves time; 0 leaves out only exact zeros.
+    Example: 0.01"""
     per_sample_polarization: bool = False
+    """Whether each sample has its own polarisation factor (`-oversample_polar`); matters under
+    `physics: nanobragg` alone."""
     per_sample_solid_angle: bool = False
+    """Whether each sample has its own solid angle (`-oversample_omega`); matters under `physics:
+    nanobragg` alone."""
     per_sample_capture: bool = False
+    """Whether each sensor layer has its own captured fraction (`-oversample_thick`); matters under
+    `physics: nanobragg` alone."""
 
 
 class NoiseSpec(SpecModel):
     """Photon counting noise, drawn from a counter-based generator keyed by seed, frame, pixel."""
 
     photon: bool = False
+    """Whether pixels hold counts drawn from a Poisson distribution instead of the expected photons.
+    Example: true"""
     seed: Seed = 0
+    """Seed of everything that differs at random from frame to frame: photon and readout noise,
+    pulse energies. Example: 1"""
 
 
 class HeaderFile(SpecModel):
     """An SMV image whose header fills in geometry that was not given otherwise."""
 
     path: FilePath
+    """The SMV image. Example: lyso_0001.img"""
     role: Literal["mask", "image"]
+    """What it is: a mask's header counts its beam centre along slow from the other end than an
+    image's. Example: image"""
 
 
 class ExperimentSpec(SpecModel):
     """One experiment, as written. File paths are absolute or relative to the spec file.
 
-    `header_files` are ingested in order before anything else, so that a later file wins
-    over an earlier one and every explicit field wins over both.
+    Of `header_files` a later file wins over an earlier one, and every explicit field over both.
     """
 
     title: str = ""
+    """A line of your own, which the stack keeps. Example: lysozyme, 1.8 Å"""
     physics: Literal["exact", "nanobragg"] = "exact"
+    """exact corrects every sample and weights sources; nanobragg reproduces the numbers of
+    nanoBragg.c. Example: nanobragg"""
     beam: BeamSpec = BeamSpec()
+    """The incident beam: wavelength, intensity, polarisation, and the sources that make it up."""
     crystal: CrystalSpec = CrystalSpec()
+    """Unit cell, orientation, size and mosaicity of the crystal."""
     structure_factors: StructureFactorsSpec = StructureFactorsSpec()
+    """The file that |F| comes from, and what becomes of it."""
     detector: DetectorSpec = DetectorSpec()
+    """Size, place, sensor and electronics of the detector."""
     goniometer: GoniometerSpec = GoniometerSpec()
+    """Rotation of the crystal during one frame."""
     sampling: SamplingSpec = SamplingSpec()
+    """How each pixel is summed or integrated."""
     background: BackgroundSpec = BackgroundSpec()
+    """What scatters beside the crystal: water, air, ice."""
     noise: NoiseSpec = NoiseSpec()
+    """Counting noise, and the seed of everything random in a frame."""
     compute: ComputeSpec = ComputeSpec()
+    """Device, precision and tiling: nothing that changes what is rendered."""
     output: OutputSpec = OutputSpec()
+    """Number type, compression and spot labels of the stack."""
     header_files: tuple[HeaderFile, ...] = Field(default=())
+    """SMV images whose headers fill in the geometry that is not given, in order of reading."""
 
     @model_validator(mode="after")
     def _check_output(self) -> Self:

@@ -14,22 +14,25 @@ MOST_LATTICES = 1000
 class DrawnLatticesSpec(SpecModel):
     """Lattices of one frame, drawn from `seed`: the same whatever else the sweep holds.
 
-    `count` is how many there are in all: of 1 there is the crystal alone, of 0 none, which is a
-    miss. The first is the crystal as it is described. The others have its cell, size and
-    mosaicity, and are turned against it: `independent` ones anyhow, all orientations alike;
-    `split` ones by a rotation vector whose components about the laboratory axes have the
-    standard deviation `split_deg`, as of fragments of one crystal. Each of them has
-    `relative_scale` times the illuminated blocks of the first; of two numbers, something
-    between them, drawn evenly. `per_frame: false` draws the same lattices in every frame,
-    as a rotation of one crystal needs. `seed` is 0 where it is not given.
+    The first is the crystal as it is described; the others have its cell, block and mosaicity.
     """
 
     count: Annotated[int, Field(ge=0, le=MOST_LATTICES)] = 1
+    """Lattices of a frame in all: 1 is the crystal alone, 0 a miss. Example: 3"""
     orientation: Literal["independent", "split"] = "independent"
+    """How the further lattices lie: independent of the first, or split off it by small angles.
+    Example: split"""
     split_deg: NonNegative | None = None
+    """Standard deviation, degrees, of the rotation that splits a lattice off, about each laboratory
+    axis. Left out: only where orientation is independent. Example: 0.5"""
     relative_scale: Positive | tuple[Positive, Positive] = 1.0
+    """Illuminated blocks of each further lattice as a share of the first's; of two numbers, drawn
+    evenly between them. Example: [0.2, 0.8]"""
     seed: Seed | None = None
+    """Seed of the lattices that are drawn. Left out: 0. Example: 1"""
     per_frame: bool = True
+    """Whether each frame has lattices of its own; false keeps them through a rotation. Example:
+    false"""
 
     @model_validator(mode="after")
     def _check_drawn(self) -> Self:

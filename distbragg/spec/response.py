@@ -38,112 +38,89 @@ StoredAs = Literal["adu", "photons"]
 
 
 class GainZoneSpec(SpecModel):
-    """One gain of a detector that changes it: in force from `from_photons` in a pixel on.
+    """One gain of a detector that changes it.
 
-    ADU = adu_per_photon · photons + offset_adu + readout_adu · normal deviate. `gain_code` is what
-    the bits above those of `adc_bits` say of it.
+    ADU = adu_per_photon · photons + offset_adu + readout_adu · normal deviate.
     """
 
-    from_photons: NonNegative = Field(
-        default=0.0, description="Photons in a pixel from which on this gain is in force."
-    )
-    adu_per_photon: Gain = Field(description="ADU that one photon adds; negative where they fall.")
-    readout_adu: NonNegative = Field(
-        default=0.0, description="Standard deviation of the readout noise, ADU."
-    )
-    offset_adu: Finite = Field(default=0.0, description="What a pixel without photons reads, ADU.")
-    gain_code: Annotated[int, Field(ge=0, lt=256)] = Field(
-        default=0, description="Value of the gain bits above those of adc_bits."
-    )
+    from_photons: NonNegative = 0.0
+    """Photons in a pixel from which on this gain is in force. Example: 30"""
+    adu_per_photon: Gain
+    """What one photon adds, ADU; negative where values fall. Example: -1.3"""
+    readout_adu: NonNegative = 0.0
+    """Standard deviation of the readout noise, ADU. Example: 10"""
+    offset_adu: Finite = 0.0
+    """What a pixel without photons reads, ADU. Example: 14000"""
+    gain_code: Annotated[int, Field(ge=0, lt=256)] = 0
+    """Value of the gain bits, which stand above those of `adc_bits`. Example: 1"""
 
 
 class ResponseSpec(SpecModel):
     """What the detector makes of the photons that reach it. Left out, pixels hold photons.
 
-    `response: typical` takes what is not given from the figures of the preset's family,
-    `typical: jungfrau` those of the family named. `seed` is the detector's own: its calibration
-    map, its dead and hot pixels are the same in every frame; what differs from frame to frame
-    follows `noise.seed`.
+    `response: typical` is short for `typical: preset`.
 
-    The stages, in order. Expected photons vary by `pixel_flicker_fraction`, pixel by pixel and
-    frame by frame, with photon noise or without; photons are counted (`noise.photon`);
-    `calibration_fraction` scales every pixel by a factor of its own; ADU = `gain_adu_per_photon` ·
-    photons + `offset_adu` + a normal deviate of `readout_adu`. `zones` are gains that change with
-    the photons of a pixel. `stored_as: photons` takes offset and gain out again; `adu` keeps them,
-    with the code of the gain above the `adc_bits` where these are given.
-
-    Values are rounded where `output.dtype` is an integer type. A pixel beyond
-    `saturation_photons`, `saturation_adu` or the type's range holds `overload_value` (default: the
-    largest value there is) and is counted in `overloads` of its frame.
-
-    `dead_pixels` and `hot_pixels` list [slow, fast], or [panel, slow, fast]; `bad_pixel_file` has
-    lines `panel slow fast dead` or `… hot`; `dead_fraction` and `hot_fraction` draw more of them.
-    They hold `dead_value` and `hot_value` (default: the overload value), masked pixels
-    `masked_value`.
+    The stages, in order. Expected photons vary by `pixel_flicker_fraction`, with photon noise or
+    without; photons are counted (`noise.photon`); `calibration_fraction` scales every pixel by a
+    factor of its own; ADU = `gain_adu_per_photon` · photons + `offset_adu` + a normal deviate of
+    `readout_adu`. Values are rounded where `output.dtype` is an integer type. A pixel beyond
+    `saturation_photons`, `saturation_adu` or the type's range is counted in `overloads`.
     """
 
     typical: Literal[
         "preset", "agipd", "eiger", "epix10ka", "jungfrau", "pilatus", "rayonix", None
-    ] = Field(
-        default=None, description="Whose figures stand in for what is not given; none by default."
-    )
-    seed: Seed = Field(default=0, description="Seed of the detector's own map and bad pixels.")
-    pixel_flicker_fraction: NonNegative = Field(
-        default=0.0,
-        description="Standard deviation, as a fraction, by which the expected photons of every "
-        "pixel of every frame vary on their own, before photons are counted; 0: not at all.",
-    )
-    calibration_fraction: NonNegative | None = Field(
-        default=None,
-        description="Standard deviation, as a fraction, of the factors that pixels differ by, the "
-        "same in every frame; default 0.",
-    )
-    gain_adu_per_photon: Gain | None = Field(
-        default=None, description="ADU that one photon adds; default 1."
-    )
-    offset_adu: Finite | None = Field(
-        default=None, description="What a pixel without photons reads, ADU; default 0."
-    )
-    readout_adu: NonNegative | None = Field(
-        default=None,
-        description="Standard deviation of the readout noise of a pixel, ADU; default 0.",
-    )
-    zones: tuple[GainZoneSpec, ...] | None = Field(
-        default=None,
-        max_length=8,
-        description="Gains that change with the photons of a pixel, by increasing photons.",
-    )
-    stored_as: StoredAs | None = Field(
-        default=None, description="Whether pixels hold ADU (default) or photons again."
-    )
-    adc_bits: Annotated[int, Field(ge=1, le=24)] | None = Field(
-        default=None, description="Bits of an ADU; the gain's code stands above them."
-    )
-    saturation_photons: Positive | None = Field(
-        default=None, description="Most photons that a pixel can hold; default: no bound."
-    )
-    saturation_adu: Finite | None = Field(
-        default=None,
-        description="Largest ADU that is recorded, before photons are made of it where these are "
-        "stored; default: that of the type.",
-    )
-    overload_value: Finite | None = Field(
-        default=None, description="What a pixel beyond the range holds; default: the largest value."
-    )
-    dead_pixels: tuple[Pixel, ...] = Field(default=(), description="Pixels that see nothing.")
-    hot_pixels: tuple[Pixel, ...] = Field(default=(), description="Pixels that are always bright.")
-    bad_pixel_file: FilePath | None = Field(
-        default=None, description="Text file of dead and hot pixels, one a line."
-    )
-    dead_fraction: Fraction = Field(default=0.0, description="Share of pixels drawn to be dead.")
-    hot_fraction: Fraction = Field(default=0.0, description="Share of pixels drawn to be hot.")
-    dead_value: Finite = Field(default=0.0, description="What a dead pixel holds.")
-    hot_value: Finite | None = Field(
-        default=None, description="What a hot pixel holds; default: the overload value."
-    )
-    masked_value: Finite = Field(
-        default=0.0, description="What a pixel of a mask, a gap or outside the region holds."
-    )
+    ] = None
+    """Family whose figures fill in what is not given; preset is that of `detector.preset`. Left
+    out: nothing is filled in. Example: jungfrau"""
+    seed: Seed = 0
+    """Seed of the calibration map and of the dead and hot pixels, the same in every frame. Example:
+    7"""
+    pixel_flicker_fraction: NonNegative = 0.0
+    """Standard deviation, as a fraction, by which the expected photons of every pixel of every
+    frame vary before they are counted. Example: 0.01"""
+    calibration_fraction: NonNegative | None = None
+    """Standard deviation, as a fraction, of the factors that pixels differ by in all frames alike.
+    Left out: 0. Example: 0.02"""
+    gain_adu_per_photon: Gain | None = None
+    """What one photon adds, ADU. Left out: 1. Example: 41"""
+    offset_adu: Finite | None = None
+    """What a pixel without photons reads, ADU. Left out: 0. Example: 40"""
+    readout_adu: NonNegative | None = None
+    """Standard deviation of the readout noise of a pixel, ADU. Left out: 0. Example: 3"""
+    zones: tuple[GainZoneSpec, ...] | None = Field(default=None, max_length=8)
+    """Gains that change with the photons of a pixel, by increasing photons. Left out: one gain."""
+    stored_as: StoredAs | None = None
+    """Whether pixels hold ADU, or photons again after offset and gain are taken out. Left out: adu.
+    Example: photons"""
+    adc_bits: Annotated[int, Field(ge=1, le=24)] | None = None
+    """Bits of an ADU, above which the gain's code stands. Left out: no code is stored. Example: 14
+    """
+    saturation_photons: Positive | None = None
+    """Most photons that a pixel can hold. Left out: no bound. Example: 1e6"""
+    saturation_adu: Finite | None = None
+    """Largest value that is recorded, ADU, before photons are made of it. Left out: that of the
+    type. Example: 65535"""
+    overload_value: Finite | None = None
+    """What a pixel beyond the range holds. Left out: the largest value there is. Example: -2"""
+    dead_pixels: tuple[Pixel, ...] = ()
+    """Pixels that see nothing, [slow, fast] or [panel, slow, fast] each. Example: [[10, 12], [3,
+    7]]"""
+    hot_pixels: tuple[Pixel, ...] = ()
+    """Pixels that are always bright, [slow, fast] or [panel, slow, fast] each. Example: [[0, 100,
+    200]]"""
+    bad_pixel_file: FilePath | None = None
+    """Text of dead and hot pixels, `panel slow fast dead` or `… hot` a line. Left out: none beside
+    the lists. Example: bad.txt"""
+    dead_fraction: Fraction = 0.0
+    """Share of all pixels that is drawn to be dead. Example: 1e-4"""
+    hot_fraction: Fraction = 0.0
+    """Share of all pixels that is drawn to be hot. Example: 1e-5"""
+    dead_value: Finite = 0.0
+    """What a dead pixel holds. Example: -1"""
+    hot_value: Finite | None = None
+    """What a hot pixel holds. Left out: the overload value. Example: 65535"""
+    masked_value: Finite = 0.0
+    """What a pixel of a mask, a gap or outside of the region holds. Example: -1"""
 
     @model_validator(mode="before")
     @classmethod

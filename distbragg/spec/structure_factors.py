@@ -20,38 +20,40 @@ _Number = Annotated[int, Field(ge=0)]
 
 
 class AnomalousSpec(SpecModel):
-    """Atoms of a model whose f′ and f″ follow the energy of each source.
-
-    All atoms of `element`, or those of them that `label` names: the name of an atom (FE1; of a
-    small-molecule CIF its label), or chain, residue number and name (A/64/FE). An atom that a
-    label names does not count for its element. `table_file` holds energy in eV, f′ and f″ in
-    electrons, line by line; without it gemmi computes them after Cromer and Liberman, for an
-    atom by itself.
-    """
+    """Atoms of a model whose f′ and f″ follow the energy of each source."""
 
     element: Annotated[str, Field(pattern=r"^[A-Za-z]{1,2}$")]
+    """Chemical symbol of the atoms. Example: Se"""
     label: Annotated[str, Field(min_length=1)] | None = None
+    """Name of an atom (FE1), or chain, residue number and name (A/64/FE). Left out: all atoms of
+    the element that no other entry names. Example: A/64/FE"""
     table_file: FilePath | None = None
+    """Table of energy in eV, f′ and f″ in electrons, a line each. Left out: Cromer and Liberman's
+    values for an atom by itself. Example: se.txt"""
 
 
 class ModelSpec(SpecModel):
     """One model of an ensemble, and its share in any unit."""
 
     file: FilePath
+    """The model: PDB, mmCIF or small-molecule CIF. Example: open.pdb"""
     weight: Positive = 1.0
+    """Its share in the mean, in any unit. Example: 0.3"""
 
 
 class ChannelSpec(SpecModel):
-    """|F| of some of the sources: a list or model of their own.
-
-    `energy_ev` says of which sources, by the least and the greatest energy; or `sources` by their
-    numbers in the order of the table, from 0. `factor` multiplies |F|².
-    """
+    """|F| of some of the sources, which `energy_ev` or `sources` names."""
 
     file: FilePath
+    """List or model that |F| of these sources comes from. Example: peak.mtz"""
     energy_ev: tuple[Positive, Positive] | None = None
+    """Least and greatest energy of the sources, eV. Left out: `sources` says which. Example:
+    [12600, 12700]"""
     sources: tuple[_Number, ...] | None = Field(default=None, min_length=1)
+    """Numbers of the sources in the order of the table, from 0. Left out: `energy_ev` says which.
+    Example: [0, 1]"""
     factor: NonNegative = 1.0
+    """What |F|² is multiplied by. Example: 0.5"""
 
     @model_validator(mode="after")
     def _check_channel(self) -> Self:
@@ -67,46 +69,61 @@ class ChannelSpec(SpecModel):
 class StructureFactorsSpec(SpecModel):
     """Where |F| comes from: a list of reflections, or a model (PDB, mmCIF, small-molecule CIF).
 
-    `format` is told by the file's content and name unless it is given; `hklf4` and `hklf3` are
-    the lists of SHELX, which cannot be told apart. `intensities: root` takes |F| as the root of an
-    intensity where a list has no amplitudes; else such a list is refused. `space_group` (symbol or
-    number) is the symmetry of a list, in place of what the file says.
-    `default_f_electrons` stands for every reflection not listed, 0 where it is not given. One of
-    it and `file` is needed; `default_f_electrons: 0` alone is a crystal that scatters nothing,
-    for images of the background. `dmin_angstrom` bounds what is computed from a model; the cut
-    on rendered pixels is `sampling.dmin_angstrom`.
-    `anomalous` adds f′ and f″ at the beam's nominal wavelength to the atoms of a model.
-    `anomalous_elements`, in its place, makes |F| follow the energy of each source; atoms that it
-    does not name have no f′ and f″.
-    `models` is an ensemble in place of `file`. Of `average: amplitudes` F is the weighted mean of
-    the models' F, as of molecules that differ at random from cell to cell; of `intensities` |F|²
-    is the weighted mean of |F|², as of crystals of several kinds.
-    `channels`, in place of `file`, gives groups of sources their own |F|.
-    `delta_b_angstrom2` multiplies |F|² by e^(−2 ΔB (sin θ/λ)²) at each reflection, Å²: a crystal
-    more disordered than its model, or less where it is negative.
+    One of `file`, `models`, `channels` and `default_f_electrons` is needed;
+    `default_f_electrons: 0` alone is a crystal that scatters nothing, for images of the background.
+    `dmin_angstrom` bounds what is computed from a model; the cut on rendered pixels is
+    `sampling.dmin_angstrom`. Atoms that `anomalous_elements` does not name have no f′ and f″.
     """
 
     file: FilePath | None = None
+    """List of reflections (hkl, MTZ, mmCIF, CrystFEL, XDS, SHELX) or model (PDB, mmCIF,
+    small-molecule CIF). Left out: `models`, `channels` or `default_f_electrons` give |F|. Example:
+    1lyz.pdb"""
     format: Literal[
         "auto", "hkl", "hklf4", "hklf3", "crystfel", "xds", "mtz", "sf-mmcif", "model"
     ] = "auto"
+    """Format of the file; auto tells it by content and name, but for SHELX's hklf4 (intensities)
+    and hklf3 (amplitudes). Example: hklf4"""
     column: str | None = None
+    """Column of an MTZ or mmCIF file that holds |F|. Left out: the most complete amplitudes of the
+    file, which a note names. Example: F-model"""
     intensities: Literal["refuse", "root"] = "refuse"
+    """Whether a list of intensities alone is refused, or |F| is their root. Example: root"""
     space_group: str | None = None
+    """Symbol or number of the space group of a list. Left out: what the file says, else P1.
+    Example: P 43 21 2"""
     default_f_electrons: Finite | None = None
+    """|F| of every reflection that is not listed, electrons; alone, of all of them. Left out: 0
+    beside a file. Example: 100"""
     interpolate: bool | Auto = "auto"
+    """Whether |F| between reflections is interpolated; auto does so for blocks of at most two cells
+    along an axis. Example: false"""
     dmin_angstrom: Positive | None = None
+    """Finest spacing d to which |F| of a model is computed, Å. Left out: `sampling.dmin_angstrom`,
+    else 2. Example: 1.5"""
     bulk_solvent: bool = True
+    """Whether the solvent between a model's molecules scatters. Example: false"""
     solvent_k_e_per_a3: NonNegative = 0.35
+    """Mean density of the solvent, electrons/Å³. Example: 0.4"""
     solvent_b_angstrom2: NonNegative = 46.0
+    """B factor of the solvent, Å²: how soon it fades with resolution. Example: 50"""
     anomalous: bool = False
+    """Whether a model's atoms have f′ and f″, those of the nominal wavelength. Example: true"""
     anomalous_elements: tuple[AnomalousSpec, ...] | None = Field(
         default=None, min_length=1, max_length=8
     )
+    """Atoms whose f′ and f″ follow the energy of each source. Left out: |F| is the same for all
+    sources."""
     models: tuple[ModelSpec, ...] | None = Field(default=None, min_length=1)
+    """Models of an ensemble with their shares, in place of `file`. Left out: one file."""
     average: Literal["amplitudes", "intensities"] = "amplitudes"
+    """What is averaged over an ensemble: amplitudes of molecules mixed within a crystal,
+    intensities of crystals of several kinds. Example: intensities"""
     channels: tuple[ChannelSpec, ...] | None = Field(default=None, min_length=1)
+    """Lists or models for groups of sources, in place of `file`. Left out: one for all."""
     delta_b_angstrom2: Finite = 0.0
+    """B factor that is added to all reflections, Å²: |F|² times exp(−2 ΔB (sin θ/λ)²). Example: 5
+    """
 
     @model_validator(mode="after")
     def _check_factors(self) -> Self:

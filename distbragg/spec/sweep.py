@@ -56,7 +56,10 @@ class SweepSpec(SpecModel):
     """An experiment and the axes of its sweep; without axes, a sweep of one frame."""
 
     experiment: ExperimentSpec = ExperimentSpec()
+    """The experiment of all frames, but for what the axes set; in a file also the path of its file.
+    """
     axes: tuple[AxisSpec, ...] = ()
+    """What varies from frame to frame; without axes there is one frame."""
 
     @model_validator(mode="after")
     def _check_sweep(self) -> Self:

@@ -45,6 +45,7 @@ OURS = (
     "distbragg.read.model",
     "distbragg.read.zarr_array",
     "distbragg.spec.cluster",
+    "distbragg.spec.descriptions",
     "distbragg.spec.nanobragg",
 )
 
