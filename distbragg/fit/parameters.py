@@ -49,6 +49,9 @@ class Parameters:
     cells : (3,) or (6,) tensor, optional
         Na, Nb, Nc as real numbers; or, for a crystal that may be given a matrix of cells, Na, Nb,
         Nc, Nd, Ne, Nf of N = [[Na, Nd, Nf], [Nd, Nb, Ne], [Nf, Ne, Nc]].
+    size_spread : scalar tensor, optional
+        Standard deviation of the logarithm of the blocks' size. The experiment must have a spread
+        of sizes, and blocks that need no whole numbers of cells.
     scale : scalar tensor, optional
         Blocks of det N cells that the beam illuminates: multiplies all but the background.
     diffuse_gamma_angstrom : (3,) tensor, optional
@@ -106,6 +109,7 @@ class Parameters:
     mosaic_covariance_deg2: Tensor | None = None
     cell_spread: Tensor | None = None
     cells: Tensor | None = None
+    size_spread: Tensor | None = None
     scale: Tensor | None = None
     diffuse_gamma_angstrom: Tensor | None = None
     diffuse_sigma_angstrom: Tensor | None = None
@@ -135,6 +139,23 @@ class Parameters:
         one = {name: None if rows is None else rows[number - 1] for name, rows in own.items()}
         return replace(self, **{**dict.fromkeys(_OF_FIRST), **one})
 
+    def of_block(self, mean: Crystal, block: Crystal) -> Parameters:
+        """Return what replaces the values of blocks of one size; see `models.build_sizes`."""
+        if mean.size_spread == 0.0 or not {"cells", "size_spread", "scale"} & self.given().keys():
+            return self
+        grown: Tensor | float = 1.0
+        if self.size_spread is not None:
+            grown = torch.exp((self.size_spread - mean.size_spread) * block.size_deviate)
+        cells, scale = self.cells, mean.scale if self.scale is None else self.scale
+        if cells is None:
+            cells = torch.tensor([*mean.cells.tolist(), *mean.cells_beside], dtype=torch.float64)
+        ratios = (block.cells / mean.cells).tolist()
+        ratio = torch.tensor([*ratios, *([ratios[0]] * 3)][: len(cells)], dtype=torch.float64)
+        blocks = scale * (block.scale / mean.scale) / grown**3
+        return replace(
+            self, cells=cells * ratio.to(cells.device) * grown, scale=torch.as_tensor(blocks)
+        )
+
     def given(self) -> dict[str, Tensor]:
         """Return the parameters that are not None, by name."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -153,6 +174,7 @@ _SHAPES: Final[dict[str, tuple[int, ...]]] = {
     "misset_deg": (3,),
     "mosaic_spread_deg": (),
     "mosaic_covariance_deg2": (3, 3),
+    "size_spread": (),
     "scale": (),
     "diffuse_gamma_angstrom": (3,),
     "diffuse_sigma_angstrom": (3,),
@@ -226,6 +248,14 @@ def _check_features(given: dict[str, Tensor], experiment: Experiment) -> None:
             field="parameters.point_spread_fwhm_um",
             remedy="give the experiment a detector.point_spread of gauss or fibre",
         )
+    if "size_spread" in given and (
+        not experiment.crystal.blocks or experiment.crystal.shape == "square"
+    ):
+        raise InputError(
+            "the experiment has no spread of sizes that varies smoothly",
+            field="parameters.size_spread",
+            remedy="give it a crystal.size_spread_fraction, of another shape than square",
+        )
     if experiment.crystal.diffuse is None:
         for other in (name for name in _DIFFUSE if name in given):
             raise InputError(
@@ -295,6 +325,9 @@ def parameters_of(experiment: Experiment, *, device: str = "cpu") -> Parameters:
         mosaic_covariance_deg2=tensor(about.tolist()) if uneven else None,
         cell_spread=None if crystal.cell_roots is None else tensor(_in_degrees(crystal.cell_roots)),
         cells=tensor([*crystal.cells.tolist(), *crystal.cells_beside]),
+        size_spread=tensor(crystal.size_spread)
+        if crystal.blocks and crystal.shape != "square"
+        else None,
         scale=tensor(crystal.scale),
         diffuse_gamma_angstrom=None if diffuse is None else tensor(diffuse.gamma.tolist()),
         diffuse_sigma_angstrom=None if diffuse is None else tensor(diffuse.sigma.tolist()),

@@ -127,7 +127,8 @@ def _expected(
         first = replace(lattices[0].experiment, crystal=experiment.crystal)
         amplitudes = table_of(first, values, cell_vectors(first, values, device))
         for lattice in lattices:
-            own = values.of_lattice(lattice.number)
+            own, block = values.of_lattice(lattice.number), lattice.experiment.crystal
+            own = own.of_block(experiment.lattices[lattice.number], block)
             photons = photons + _of_lattice(lattice.experiment, own, panel, pixels, amplitudes)
         if (overlay := overlay_of(experiment, panel)) is not None:
             photons = overlaid(photons, overlay, pixels.slow, pixels.fast)

@@ -155,6 +155,6 @@ def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChu
     view = experiment.detector.panels[panel]
     active = tile.pixels if view.fully_active else int(active_positions(view, tile).size)
     sources = len(experiment.beam.sources.wavelength[chunk.start : chunk.stop])
-    orientations = sum(len(one.phi) * len(one.mosaic_rotations) for one in experiment.lattices)
+    orientations = sum(len(one.phi) * len(one.mosaic_rotations) for one in experiment.summed)
     samples = experiment.sampling.oversample**2 * len(view.sensor.position)
     return active * sources * orientations * samples

@@ -176,7 +176,7 @@ def _is_alone(spec: ExperimentSpec) -> bool:
 def _is_as_it_stands(spec: ExperimentSpec, crystal: Crystal, method: Method) -> bool:
     """Whether a crystal is summed as it was resolved: no domain is drawn or averaged over."""
     drawn = spec.crystal.mosaic.distribution != "cap" or crystal.cell_roots is not None
-    return method == "sampled" and not drawn
+    return method == "sampled" and not drawn and spec.crystal.size_spread_fraction == 0.0
 
 
 def _choice(lattices: Sequence[Lattice], like: Resolved | None, *, interpolated: bool) -> Choice:
@@ -274,7 +274,8 @@ def _automatic_oversample(
     widths = [
         norm(scale(components(row), METRES_PER_ANGSTROM)) * float(count)
         for crystal in crystals
-        for row, count in zip(crystal.real_space, crystal.cells, strict=True)
+        for block in crystal.blocks or (crystal,)
+        for row, count in zip(block.real_space, block.cells, strict=True)
     ]
     ratio = 3.0 * max(widths) / resolved
     if ratio < _MAXIMUM_OVERSAMPLE and (number := whole_up(ratio, physics)) < _MAXIMUM_OVERSAMPLE:

@@ -18,6 +18,7 @@ from distbragg.models.build_mosaic import (
     mosaic_frame,
     mosaic_spread,
 )
+from distbragg.models.build_sizes import check_sizes
 from distbragg.models.crystal import Crystal, unit_cells
 from distbragg.models.illuminated import illuminated_blocks
 from distbragg.models.rotations import (
@@ -84,6 +85,7 @@ def build_crystal(
     rule, headers = setting.rule, setting.headers
     _check_shape(shape, physics, spec.crystal.cells)
     _check_matrix(spec.crystal, physics)
+    check_sizes(spec.crystal.size_spread_fraction, physics)
     generator = _PROGRAM_START.fork()
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")

@@ -13,6 +13,7 @@ import numpy as np
 from distbragg.models.build_cells import with_cells
 from distbragg.models.build_crystal import build_crystal
 from distbragg.models.build_mosaic import averaged, with_normal_domains
+from distbragg.models.build_sizes import with_sizes
 from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Method
 from distbragg.models.rotations import uniform_rotation
@@ -39,9 +40,9 @@ class Lattice(NamedTuple):
         if _is_missed(spec):
             return replace(averaged(self.crystal), scale=0.0)
         if method == "closed_form":
-            return averaged(self.crystal)
+            return with_sizes(averaged(self.crystal), spec.size_spread_fraction)
         turned = with_normal_domains(self.crystal, spec.mosaic, frame)
-        return with_cells(turned, spec.mosaic, frame)
+        return with_sizes(with_cells(turned, spec.mosaic, frame), spec.size_spread_fraction)
 
 
 def _is_missed(spec: CrystalSpec) -> bool:

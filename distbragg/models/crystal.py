@@ -78,6 +78,12 @@ class Crystal:
     cells_beside: tuple[float, ...] = field(default=(), metadata=WHERE_GIVEN)
     """Nd, Ne, Nf beside the diagonal Na, Nb, Nc of N (`unit_cells`); empty where it has none."""
     diffuse: Diffuse | None = field(default=None, metadata=WHERE_GIVEN)
+    size_spread: float = field(default=0.0, metadata=WHERE_GIVEN)
+    """Standard deviation of the logarithm of the blocks' size."""
+    size_deviate: float = field(default=0.0, metadata=WHERE_GIVEN)
+    """Of one of `blocks`: its logarithm's deviation, in standard deviations."""
+    blocks: tuple[Crystal, ...] = field(default=(), metadata=WHERE_GIVEN)
+    """Where sizes are spread: what is summed in place of the crystal, a crystal for each size."""
 
     @property
     def unit_cells(self) -> float:

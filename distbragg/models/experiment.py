@@ -106,6 +106,8 @@ class Experiment:
 
     lattices: tuple[Crystal, ...] = field(init=False, repr=False, compare=False, metadata=_DERIVED)
     """All lattices, in their order; one of scale 0 is a miss: the beam meets no crystal."""
+    summed: tuple[Crystal, ...] = field(init=False, repr=False, compare=False, metadata=_DERIVED)
+    """What the kernel adds up: the lattices, or their blocks of several sizes."""
     counted_in_kernel: bool = field(init=False, repr=False, compare=False, metadata=_DERIVED)
     """Whether the kernel draws the photon counts: no stage of `kernel.response` is before."""
     recorded: bool = field(init=False, repr=False, compare=False, metadata=_DERIVED)
@@ -120,6 +122,10 @@ class Experiment:
         flickers = self.response is not None and self.response.pixel_flicker > 0.0
         counted = self.noise.photon and not flickers and False not in spreads
         object.__setattr__(self, "lattices", (self.crystal, *self.others))
+        summed = (self.crystal, *self.others)
+        if self.crystal.blocks:  # as many as every other lattice has
+            summed = tuple(block for lattice in summed for block in lattice.blocks)
+        object.__setattr__(self, "summed", summed)
         object.__setattr__(self, "counted_in_kernel", counted)
         object.__setattr__(self, "recorded", self.response is not None or bool(spreads))
 

@@ -160,6 +160,7 @@ def _told(spec: ExperimentSpec, crystal: Crystal, widths: list[str]) -> Iterator
     over = {
         "mosaicity": crystal.mosaic_spread > 0.0,
         "cells": crystal.cell_roots is not None,
+        "sizes": spec.crystal.size_spread_fraction > 0.0,
         "bandwidth": "beam.bandwidth_percent" in widths,
         "divergence": "beam.divergence_mrad" in widths,
         "rotation": last > first,

@@ -30,13 +30,18 @@ class Lattice:
 
 
 def lattices_of(experiment: Experiment) -> list[Lattice]:
-    """Return the lattices of a frame that scatter, one at least.
+    """Return the lattices of a frame that scatter, one at least; one for each size of its blocks.
 
     The background is that of the first. A miss is a crystal that scatters nothing.
     """
-    if not experiment.others and experiment.crystal.scale > 0.0:
+    if len(experiment.summed) == 1 and experiment.crystal.scale > 0.0:
         return [Lattice(experiment)]
-    lit = [pair for pair in enumerate(experiment.lattices) if pair[1].scale > 0.0]
+    lit = [
+        (number, block)
+        for number, crystal in enumerate(experiment.lattices)
+        if crystal.scale > 0.0
+        for block in crystal.blocks or (crystal,)
+    ]
     if not lit:
         dark = replace(experiment.crystal, scale=1.0)
         return [Lattice(replace(experiment, crystal=dark, others=(), reflections=_DARK))]

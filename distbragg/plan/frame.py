@@ -254,7 +254,7 @@ def is_one_sum(experiment: Experiment) -> bool:
     if sampling.method == "closed_form":
         return True
     endless = math.isinf(SHAPES[experiment.crystal.shape].zero_radius)
-    together = not experiment.others or (sampling.tolerance <= 0.0 and endless)
+    together = len(experiment.summed) == 1 or (sampling.tolerance <= 0.0 and endless)
     return together and experiment.reflections.spectral is None
 
 
@@ -325,7 +325,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
             and experiment.sampling.method == "closed_form"
             and compute.precision == "mixed"
         ),
-        adds_sums=not (native and is_one_sum(experiment)) and len(experiment.lattices) > 1,
+        adds_sums=not (native and is_one_sum(experiment)) and len(experiment.summed) > 1,
         keeps_no_sums=native
         and not on_gpu
         and len(chunks) == 1
@@ -372,7 +372,7 @@ def _orientations(experiment: Experiment) -> tuple[int, ...]:
     """Spindle steps times domains of each lattice."""
     return tuple(
         int(crystal.phi.shape[0]) * int(crystal.mosaic_rotations.shape[0])
-        for crystal in experiment.lattices
+        for crystal in experiment.summed
     )
 
 

@@ -11,20 +11,24 @@ from distbragg.physics.lattices import lattices_of
 from distbragg.predict.closed_form import predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
-from distbragg.predict.table import Spots, ordered
+from distbragg.predict.table import Spots, ordered, together
 
 
 def predict_spots(experiment: Experiment, minimum_photons: float = 0.0) -> Spots:
     """Predict the spots of one frame; those below `minimum_photons` are left out.
 
-    Spots of two lattices that overlap are told apart, each with its own photons.
+    Spots of two lattices that overlap are told apart, each with its own photons; those of blocks of
+    several sizes are not.
     """
     check_flat(experiment.detector)
     closed = experiment.sampling.method == "closed_form"
     predict = predict_closed if closed else predict_sampled
+    # Blocks of several sizes make one spot.
+    sized = bool(experiment.crystal.blocks)
     parts = []
     for lattice in lattices_of(experiment):
-        spots = predict(lattice.experiment, minimum_photons)
+        spots = predict(lattice.experiment, 0.0 if sized else minimum_photons)
         number = np.full(len(spots), lattice.number, dtype=np.int32)
         parts.append(replace(spots, lattice=number))
-    return ordered(parts)
+    found = ordered(parts)
+    return together(found, minimum_photons) if sized else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -58,3 +58,35 @@ def ordered(parts: list[Spots]) -> Spots:
         for item in fields(Spots)
     }
     return Spots(**columns).only(np.argsort(columns["panel"], kind="stable"))
+
+
+def together(spots: Spots, minimum_photons: float) -> Spots:
+    """Join the rows of one reflection on one panel, blocks of several sizes, by their photons."""
+    keys = np.stack([spots.panel, spots.lattice, spots.h, spots.k, spots.l], axis=1)
+    _, first, own = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    own = own.reshape(-1)
+
+    def total(values: Float64Array) -> Float64Array:
+        return np.bincount(own, values, len(first)).astype(np.float64)
+
+    photons = total(spots.photons)
+
+    def mean(values: Float64Array) -> Float64Array:
+        return np.asarray(total(spots.photons * values) / photons)
+
+    slow, fast = mean(spots.slow), mean(spots.fast)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        whole = total(np.where(spots.photons > 0.0, spots.photons / spots.partiality, 0.0))
+    joined = replace(
+        spots.only(first),
+        slow=slow,
+        fast=fast,
+        variance_slow=mean(spots.variance_slow + spots.slow**2) - slow**2,
+        variance_fast=mean(spots.variance_fast + spots.fast**2) - fast**2,
+        covariance=mean(spots.covariance + spots.slow * spots.fast) - slow * fast,
+        partiality=photons / whole,
+        photons=photons,
+        wavelength=mean(spots.wavelength),
+        phi=mean(spots.phi),
+    )
+    return joined.only(np.flatnonzero((photons > 0.0) & (photons >= minimum_photons)))

@@ -382,6 +382,10 @@ class CrystalSpec(OrientedSpec):
     false"""
     cell_spread: CellSpreadSpec = CellSpreadSpec()
     """Spread of the unit cells of mosaic domains."""
+    size_spread_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """Spread of the sizes of mosaic blocks: standard deviation of the logarithm of the number of
+    cells along an axis, all axes together, about `cells`, in the crystal's volume. Blocks keep
+    their form, and the crystal its photons. Example: 0.2"""
 
     _exclusive = (
         *OrientedSpec._exclusive,

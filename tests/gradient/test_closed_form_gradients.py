@@ -27,6 +27,7 @@ LABORATORY = {
     "goniometer": {"phi_deg": 30.0},
 }
 SPREAD = {"crystal": {"cell_spread": {"lengths_percent": 0.5, "angles_deg": 0.2}}}
+SIZES = {"crystal": {"size_spread_fraction": 0.2}}
 MATRIX = {"crystal": {"cells": [12, 11, 10, 2, -1, 1.5]}}
 LATTICES = {
     "crystal": {
@@ -98,6 +99,7 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
         LATTICES,
         SPREAD,
         SPREAD | TURN,
+        SIZES,
         {"sampling": {"oversample": 2}},
         {"detector": {"sensor": SENSOR}},
         # By points: over an area the kernel follows the plane that touches the surface.
@@ -105,7 +107,16 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
     ],
     ids=[
         *("still", "uneven", "turn", "parts", "beam", "lines", "star", "matrix"),
-        *("laboratory", "lattices", "spread", "spread-turn", "oversample", "layers", "curved"),
+        *(
+            "laboratory",
+            "lattices",
+            "spread",
+            "spread-turn",
+            "sizes",
+            "oversample",
+            "layers",
+            "curved",
+        ),
     ],
 )
 def test_equals_the_kernel(changes: dict[str, Any]) -> None:
@@ -138,6 +149,9 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         # As wide as the polynomials of a turning spot follow to the last digits.
         ("cell_spread", {"crystal": {"cell_spread": {"lengths_percent": 0.2}}, **TURN}),
         ("cell", SPREAD),
+        ("size_spread", SIZES),
+        ("cells", SIZES),
+        ("scale", SIZES),
         ("cell", MATRIX),
         ("other_cell", LATTICES),
         ("other_misset_deg", LATTICES),

@@ -78,6 +78,7 @@ def test_the_list_of_parameters_is_complete():
         "other_misset_deg",
         "other_scale",
         "cell_spread",
+        "size_spread",
         "point_spread_fwhm_um",
     }
     of_amplitudes = {"amplitude_electrons", "delta_b_angstrom2"}

@@ -23,6 +23,14 @@ PANELS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
         "N a matrix",
         {"mosaic": {**_NORMAL, "spread_deg": 0.02}, "cells": [12, 12, 24, 10.5, 0, 0]},
     ),
+    (
+        "sizes, 50 %",
+        {
+            "mosaic": {**_NORMAL, "spread_deg": 0.02},
+            "cells": [14, 14, 28],
+            "size_spread_fraction": 0.5,
+        },
+    ),
 )
 
 _MIDDLE: Final = (30.16, 30.05)

@@ -93,8 +93,8 @@ class Call:
             One filled before with the same options, from which everything is copied that the
             crystal does not change, where it is the same.
         """
-        double = any(uses_double(one, options.precision) for one in experiment.lattices)
-        alone = not experiment.others and experiment.crystal.scale > 0.0
+        double = any(uses_double(one, options.precision) for one in experiment.summed)
+        alone = len(experiment.summed) == 1 and experiment.crystal.scale > 0.0
         lattice, *others = [Lattice(experiment)] if alone else lattices_of(experiment)
         call = cls._of_lattice(block, lattice.experiment, place, like, double=double)
         block.threads = max(1, options.threads)
