@@ -85,7 +85,8 @@ def build_crystal(
     rule, headers = setting.rule, setting.headers
     _check_shape(shape, physics, spec.crystal.cells)
     _check_matrix(spec.crystal, physics)
-    check_sizes(spec.crystal.size_spread_fraction, physics)
+    if spec.crystal.size_spread_fraction > 0.0:
+        check_sizes(physics)
     generator = _PROGRAM_START.fork()
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")

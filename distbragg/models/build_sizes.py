@@ -27,9 +27,9 @@ _FAINT: Final = 1e-6
 """Share of a spot's height below which a size is left out."""
 
 
-def check_sizes(spread: float, physics: Physics) -> None:
+def check_sizes(physics: Physics) -> None:
     """Refuse a spread of sizes where there is none."""
-    if spread > 0.0 and physics != "exact":
+    if physics != "exact":
         raise InputError(
             "the C program's blocks have one size",
             field="crystal.size_spread_fraction",
