@@ -155,8 +155,9 @@ class OpenRun:
     def __init__(self, directory: RunDirectory) -> None:
         self.directory, self.layout = directory, directory.layout
         self.labelled = has_labels(directory)
-        self._compute = directory.sweep.experiment.compute
-        self._frames = SweepFrames(directory.sweep, self._compute, self._reflections)
+        self.compute = directory.sweep.experiment.compute
+        self.output = directory.sweep.experiment.output
+        self._frames = SweepFrames(directory.sweep, self.compute, self._reflections)
         self._kernels: ProcessCache[TaskSettings, Kernel] = ProcessCache(4)
         self.kept: ProcessCache[Hashable, Any] = ProcessCache(VALUES_KEPT)
 
@@ -176,7 +177,7 @@ class OpenRun:
         """Choose this process's kernel, and check that it may render for the run."""
 
         def choose() -> Kernel:
-            options = resolve_options(_compute_here(self._compute, settings), settings.threads)
+            options = resolve_options(_compute_here(self.compute, settings), settings.threads)
             ours = numeric_class(options)
             check_class(self.directory.manifest.numeric_class, ours, settings.allow_mixed)
             return Kernel(options, ours, class_id(ours))

@@ -31,6 +31,7 @@ from distbragg.rendering.frame import (
     skipped_photons,
     tile_places,
 )
+from distbragg.rendering.maps import MapMaker
 from distbragg.store.layout import SKIPPED
 from distbragg.store.spots import SpotTable
 from distbragg.store.write import UnitWriter
@@ -133,6 +134,8 @@ class UnitInHand:
         self._layout, self._writer = run.layout, writer
         self._kernel, self._settings = kernel, settings
         self._table = SpotTable(run.directory) if run.labelled else None
+        output, compute = run.output, run.compute
+        self._maps = MapMaker(output, compute, kernel.options) if output.maps else None
         # Numbers alone: the experiments of many frames would fill memory.
         self._times: dict[int, float] = {}
         self._skipped: list[float] = []
@@ -144,6 +147,8 @@ class UnitInHand:
         if self._table is not None:
             self._table.add(job.frame, job.experiment)
         self._writer.add(job.image, done.overloads)
+        if self._maps is not None:
+            self._writer.add_maps(self._maps.maps(job.experiment, job.frame))
         self._times[job.frame] = done.kernel_seconds
         self._skipped.append(done.skipped)
         self._steps += job.plan.steps

@@ -13,7 +13,7 @@ from distbragg.models.vectors import frozen_float64
 from distbragg.physics.factors import orientation_count
 
 _DARK: Final = Reflections(frozen_float64(np.zeros((0, 0, 0))), (0, 0, 0), 0.0, False)
-_CLEAR: Final = Background(0.0, frozen_float64([0.0]), frozen_float64([0.0]))
+CLEAR: Final = Background(0.0, frozen_float64([0.0]), frozen_float64([0.0]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,6 @@ def lattices_of(experiment: Experiment) -> list[Lattice]:
     for number, crystal in lit:
         own = replace(experiment, crystal=crystal, others=(), sampling=sampling)
         if found:
-            own = replace(own, background=_CLEAR)
+            own = replace(own, background=CLEAR)
         found.append(Lattice(own, number, steps / orientation_count(own)))
     return found

@@ -111,7 +111,7 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
-        unit_images=image * at_work + spreading,
+        unit_images=image * at_work + spreading + frame.pixels * plan.map_held_bytes,
         shard_assembly=int(share * raw),
         frame_sums=frame.pixels * per_frame,
         tile_sums=frame.largest_tile * per_pixel + BLOCK_BYTES,

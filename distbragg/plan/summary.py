@@ -118,6 +118,7 @@ def summarize(
     points = experiment.reflections.amplitude.size
     eager = compute.kernel not in {"auto", "native"}
     seconds = expected_frame_seconds(frame, plan.mean_frame_steps, eager=eager)
+    seconds *= 1 + plan.map_passes
     seconds += points * EXPECTED_LABEL_S if spec.output.labels else 0.0
     # The longest-working one decides: units are not cut.
     busy = seconds * min(plan.frames, math.ceil(plan.units / workers) * plan.frames_per_unit)

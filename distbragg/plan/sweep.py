@@ -12,6 +12,7 @@ import numpy as np
 
 from distbragg.plan.cost import GRAPH_FORM_SECONDS, UNIT_BYTES, UNIT_SECONDS
 from distbragg.plan.frame import FramePlan, balanced, held_bytes
+from distbragg.plan.maps import HELD_PIXEL_BYTES, map_passes, map_pixel_bytes
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 
 MAX_OBJECTS: Final = 100_000  # stored objects above which file systems and listings suffer
@@ -60,6 +61,8 @@ class SweepPlan(UnitGrid):
     frame: FramePlan  # of the heaviest frame
     bytes_per_pixel: int  # as stored
     bytes_held_per_pixel: int = 4  # until then; see `held_bytes`
+    map_passes: int = 0  # times that a crystal is rendered again for maps
+    map_held_bytes: int = 0  # per pixel, while a frame's maps are made
     mean_share: float = 1.0  # estimate: average steps of a frame over those of the heaviest
 
     @property
@@ -80,7 +83,7 @@ class SweepPlan(UnitGrid):
     @property
     def mean_frame_seconds(self) -> float:
         """Planned cost of a frame on average, on one core, s."""
-        return self.frame.seconds_of(self.mean_frame_steps)
+        return self.frame.seconds_of(self.mean_frame_steps) * (1 + self.map_passes)
 
 
 def plan_sweep(
@@ -98,9 +101,12 @@ def plan_sweep(
     `WISHED_UNITS` units, at least one. `frame_plan` is that of the heaviest frame.
     """
     sizes = tuple(int(size) for _, size in dims)
-    pixel_bytes = np.dtype(output.dtype).itemsize
+    pixel_bytes, passes = (
+        np.dtype(output.dtype).itemsize + map_pixel_bytes(output),
+        map_passes(output),
+    )
     if compute.frames_per_unit == "auto":
-        by_cost = int(UNIT_SECONDS / frame_plan.nominal_seconds)
+        by_cost = int(UNIT_SECONDS / (frame_plan.nominal_seconds * (1 + passes)))
         by_bytes = UNIT_BYTES // (frame_plan.pixels * pixel_bytes)
         wished = min(by_cost, by_bytes, math.prod(sizes) // WISHED_UNITS)
     else:
@@ -111,6 +117,8 @@ def plan_sweep(
         unit_shape=block_shape(sizes, wished),
         bytes_per_pixel=pixel_bytes,
         bytes_held_per_pixel=held_bytes(output.dtype),
+        map_passes=passes,
+        map_held_bytes=HELD_PIXEL_BYTES if output.maps else 0,
         mean_share=mean_share,
     )
     if plan.units > MAX_OBJECTS:

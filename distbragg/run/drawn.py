@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,33 @@ from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.errors import DistbraggError, RefusedError
 from distbragg.kernel.response import record_again
 from distbragg.rendering.frame import FrameFacts, FrameJob
+from distbragg.spec.compute import PARTS
+from distbragg.store.layout import IMAGES
 from distbragg.store.manifest import DRAWN_FROM, DRAWN_OF, Manifest
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.write import UnitWriter
 
+RECORDING: Final = ("noise", "detector.response", "detector.point_spread", "output", "title")
+"""What may differ from the run whose expectations are taken: nothing that they depend on."""
+
+
+def expected_in(run: RunDirectory) -> tuple[str, ...]:
+    """Return the arrays of a run whose sum is its expected photons; none where it keeps none."""
+    first = RunContext.of(run).opened.frame(0).experiment
+    swept = any(axis.target.startswith(RECORDING) for axis in run.sweep.axes)
+    if run.layout.dtype in ("float32", "float64") and not (
+        first.noise.photon or first.recorded or swept
+    ):
+        return (IMAGES,)
+    kept = run.sweep.experiment.output.maps or ()
+    return PARTS if set(PARTS) <= set(kept) else ()
+
 
 def drawn_record(source: RunDirectory) -> dict[str, Any]:
     """Return what the manifest of a run says that is drawn from `source`."""
-    stated = {"run_id": source.run_id, "dtype": source.layout.dtype}
+    dtype = source.layout.dtype if expected_in(source) == (IMAGES,) else "float32"
+    stated = {"run_id": source.run_id, "dtype": dtype}
     return {DRAWN_FROM: source.url, DRAWN_OF: stated}
 
 
@@ -70,9 +88,15 @@ def draw_frame(
     source: RunContext, image: NDArray[Any], ready: PreparedFrame, frame: int, threads: int
 ) -> int:
     """Write to `image` what a detector records of a stored frame; return its overloads."""
-    reader = source.kept(FrameReader, lambda: FrameReader(source.directory))
-    (means,) = reader.read([frame])
-    stored = np.asarray(means).reshape(image.shape)
+
+    def readers() -> list[FrameReader]:
+        run = source.directory
+        return [FrameReader(run, name) for name in expected_in(run)]
+
+    means = [reader.read([frame])[0] for reader in source.kept(FrameReader, readers)]
+    # Parts are of float32, and their sum is that of float64.
+    stored = means[0] if len(means) == 1 else means[0].astype(np.float64) + means[1]
+    stored = stored.reshape(image.shape)
     return record_again(image, stored, ready.experiment, frame, threads=threads)
 
 

@@ -35,7 +35,7 @@ from distbragg.store.generations import (
     parent_of,
 )
 from distbragg.store.inputs import copy_inputs
-from distbragg.store.layout import IMAGES, MANIFEST, METADATA
+from distbragg.store.layout import MANIFEST, METADATA
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import object_digests
 from distbragg.store.manifest import Manifest
@@ -186,6 +186,8 @@ def _put_extension(
         image_attrs(experiment),
         group_attrs(manifest),
         chunks=_kept_chunks(run, variables),
+        # The folder of tables is there already.
+        output=stored.experiment.output.model_copy(update={"labels": False}),
     )
     files = {**files, **_with_users_own(run, files)}
     kept = kept_files(run.manifest, digests)
@@ -212,13 +214,16 @@ def _with_users_own(run: RunDirectory, files: Mapping[str, bytes]) -> dict[str, 
                 f"{run.url}: the variable {name!r}, which was added to the run, runs along "
                 f"{grown!r}, which grows; move it out of the run, extend, and add it again"
             )
-    bodies = {key: json.loads(files[key]) for key in (METADATA, f"{IMAGES}/{METADATA}")}
+    arrays = [one.array for one in (run.layout, *run.maps)]
+    keys = (METADATA, *(f"{name}/{METADATA}" for name in arrays))
+    bodies = {key: json.loads(files[key]) for key in keys}
     for key, body in bodies.items():
         body["attributes"] = {**load_metadata(run, key).get("attributes", {}), **body["attributes"]}
-    group, images = bodies.values()
+    group, *own = bodies.values()
     consolidated = group["consolidated_metadata"]["metadata"]
     consolidated.update(added)
-    consolidated[IMAGES]["attributes"] = images["attributes"]
+    for name, body in zip(arrays, own, strict=True):
+        consolidated[name]["attributes"] = body["attributes"]
     return {key: json.dumps(body, indent=2).encode() for key, body in bodies.items()}
 
 

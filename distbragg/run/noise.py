@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Unpack
+from typing import NoReturn, Unpack
 
 from distbragg.engine.context import RunContext
 from distbragg.engine.work import UnitFunctions
 from distbragg.errors import InputError, RefusedError
 from distbragg.run.create import create
-from distbragg.run.drawn import drawing, drawn_record, rounded_source
+from distbragg.run.drawn import RECORDING, drawing, drawn_record, expected_in, rounded_source
 from distbragg.run.result import RunResult
 from distbragg.run.resume import ResumeOptions, resume
 from distbragg.spec.canonical import to_plain
@@ -19,9 +19,6 @@ from distbragg.spec.paths import split_path
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import completed_units
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-
-_SECTIONS: Final = ("noise", "detector.response", "detector.point_spread", "output", "title")
-"""What may differ from the run whose expectations are taken: nothing that they depend on."""
 
 
 def noise(
@@ -42,7 +39,8 @@ def noise(
     Parameters
     ----------
     run : RunDirectory or path
-        A finished run without photon noise, response and point spread, of float32 or float64.
+        A finished run without photon noise, response and point spread, of float32 or float64; or
+        any that keeps its parts, `output.maps: [bragg, background]`.
     out : path
         The new run. One that is there already is continued.
     overrides : sequence of "dotted.path=value"
@@ -85,20 +83,8 @@ def begin_noise(
 
 def _check_source(run: RunDirectory) -> None:
     """Refuse a run whose pixels are no expected photons, or are not all there."""
-    first = RunContext.of(run).opened.frame(0).experiment
-    changed = ["noise.photon"] if first.noise.photon else []
-    if first.recorded:
-        changed.append(f"detector.{'point_spread' if first.response is None else 'response'}")
-    if run.layout.dtype not in ("float32", "float64"):
-        changed.append("output.dtype")
-    changed += [axis.target for axis in run.sweep.axes if axis.target.startswith(_SECTIONS)]
-    if changed:
-        raise InputError(
-            "its pixels are no expected photons",
-            source=run.url,
-            field=changed[0],
-            remedy="render a run without it, as float32 or float64, and draw from that",
-        )
+    if not expected_in(run):
+        _refuse(run)
     missing = run.layout.units - len(completed_units(run))
     if missing:
         raise RefusedError(
@@ -107,22 +93,49 @@ def _check_source(run: RunDirectory) -> None:
         )
 
 
+def _refuse(run: RunDirectory) -> NoReturn:
+    """Say why the pixels of a run are no expected photons."""
+    first = RunContext.of(run).opened.frame(0).experiment
+    changed = ["noise.photon"] if first.noise.photon else []
+    if first.recorded:
+        changed.append(f"detector.{'point_spread' if first.response is None else 'response'}")
+    if run.layout.dtype not in ("float32", "float64"):
+        changed.append("output.dtype")
+    changed += [axis.target for axis in run.sweep.axes if axis.target.startswith(RECORDING)]
+    raise InputError(
+        "its pixels are no expected photons, and it keeps no parts",
+        source=run.url,
+        field=changed[0],
+        remedy="render a run without it, as float32 or float64, or with output.maps: [bragg, "
+        "background], and draw from that",
+    )
+
+
 def _with_noise(sweep: SweepSpec, overrides: Sequence[str]) -> SweepSpec:
     """Return the sweep with photon noise and the overrides; other fields are refused."""
     for item in overrides:
         path = item.partition("=")[0].strip().removeprefix("experiment.")
-        if not any(path == name or path.startswith(f"{name}.") for name in _SECTIONS):
+        if not any(path == name or path.startswith(f"{name}.") for name in RECORDING):
             raise InputError(
                 "the stored expectations depend on it",
                 source="--set",
                 field=path,
-                remedy=f"change fields of {', '.join(_SECTIONS[:-1])} alone, or render again",
+                remedy=f"change fields of {', '.join(RECORDING[:-1])} alone, or render again",
             )
     plain = to_plain(sweep)
+    # Maps stay with the expectations.
+    plain["experiment"]["output"].pop("maps", None)
     plain["experiment"] = apply_overrides(
         plain["experiment"], ["noise.photon=true", *overrides], split_path
     )
     found = parse_sweep(plain)
+    if found.experiment.output.maps:
+        raise InputError(
+            "a run that is drawn has no maps",
+            source="--set",
+            field="output.maps",
+            remedy="leave it out: those of the run that is drawn from hold",
+        )
     seed = sweep.experiment.noise.seed
     if sweep.experiment.beam.pulse_energy_fraction and found.experiment.noise.seed != seed:
         raise InputError(

@@ -123,6 +123,13 @@ def prepare(
     """Resolve the base frame and plan the sweep; sizes beyond this machine are refused first."""
     sweep = as_sweep(spec, overrides, root=root)
     experiment = _first_frame(sweep)
+    named = {name for axis in sweep.coordinates() for name in (axis.name, axis.dim)}
+    for name in named.intersection(sweep.experiment.output.maps or ()):
+        raise InputError(
+            f"an axis has the name of the map {name!r}",
+            field="axes",
+            remedy="give the axis another name",
+        )
     if sweep.experiment.output.labels:
         from distbragg.predict.landing import check_flat  # few runs keep tables
 

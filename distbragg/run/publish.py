@@ -11,7 +11,6 @@ from distbragg.store.files import sha256_bytes
 from distbragg.store.generations import GENERATIONS, is_extending
 from distbragg.store.layout import (
     FAILURES_DIR,
-    IMAGES,
     INPUTS,
     LABELS,
     MANIFEST,
@@ -27,7 +26,6 @@ from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.seal import read_seal, write_seal
 from distbragg.store.spots import has_labels, labels_key
 
-_CHUNKS = f"{IMAGES}/c/"
 _RECEIPTS = f"{STATE_DIR}/{RECEIPTS_DIR}/published"
 _PER_OBJECT = 10_000
 
@@ -75,6 +73,10 @@ def _copy(run: RunDirectory, target: Objects, *, provenance: bool) -> tuple[int,
     for unit, receipt in done.items():
         key = run.layout.object_name(unit)
         copied += _copy_stated(run, target, there, key, receipt)
+        for one in run.maps:
+            if receipt.maps:
+                stated = receipt.maps[one.array]
+                _copy_stated(run, target, there, one.object_name(unit), stated)
         if has_labels(run) and receipt.labels:
             _copy_stated(run, target, there, labels_key(unit), receipt.labels)
     _put_receipts(target, done.values(), provenance=provenance)
@@ -121,6 +123,7 @@ def _copy_rest(
     run: RunDirectory, target: Objects, there: Mapping[str, int], *, provenance: bool
 ) -> None:
     """Copy metadata, coordinates, what a user added, and of the state what a reader needs."""
+    chunks = tuple(f"{one.array}/c/" for one in (run.layout, *run.maps))
     state = [INPUTS, f"{GENERATIONS}/", f"{STATE_DIR}/zarr.json"]
     if provenance:
         state += [f"{STATE_DIR}/{folder}/" for folder in (FAILURES_DIR, REPAIRS_DIR)]
@@ -130,7 +133,7 @@ def _copy_rest(
             wanted = key.startswith(tuple(state))
         else:
             table = key.startswith(f"{LABELS}/") and not key.endswith("zarr.json")
-            wanted = not key.startswith(_CHUNKS) and not table
+            wanted = not key.startswith(chunks) and not table
         if wanted and not (
             there.get(key) == entry.size and target.digest(key) == run.objects.digest(key)
         ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from distbragg.errors import RefusedError
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
-from distbragg.models.experiment import physics_hash
+from distbragg.models.build import build_experiment
+from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.rendering.frame import FrameFacts, TileCallback, render_into
+from distbragg.rendering.maps import MapMaker, Maps
 from distbragg.run.create import collect_inputs
 from distbragg.run.machine import usable_cores
 from distbragg.run.notes import tell
@@ -30,8 +32,9 @@ from distbragg.spec.canonical import canonical_json
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.coordinates import label_images, notes_attrs
-from distbragg.store.layout import SKIPPED
+from distbragg.store.layout import IMAGES, SKIPPED
 from distbragg.store.manifest import gather_provenance
+from distbragg.store.maps import map_attrs
 from distbragg.store.write import check_overloads, to_stored
 
 if TYPE_CHECKING:
@@ -98,9 +101,10 @@ def render(
     -------
     xr.Dataset
         With `images`, dims ([panel,] slow, fast), photons per pixel; float64 under
-        `compute.precision: float64`, else float32. Where `lazy`, the `images` alone, as an
-        xr.DataArray with the sweep's dimensions in front. Values that are vectors, such as
-        orientations, cannot be coordinates of an array: `SweepSpec.coordinates()` has them.
+        `compute.precision: float64`, else float32; and the maps of `output.maps`. Where `lazy`,
+        the `images` alone, as an xr.DataArray with the sweep's dimensions in front. Values that
+        are vectors, such as orientations, cannot be coordinates of an array:
+        `SweepSpec.coordinates()` has them.
 
     Raises
     ------
@@ -122,7 +126,9 @@ def render(
     attrs = frame_attrs(prepared) | {"distbragg_numeric_class": kernel_class}
     if prepared.experiment.sampling.tolerance > 0.0:
         attrs[SKIPPED] = facts.skipped
-    return label_images(image, prepared.experiment, attrs=attrs)
+    stack = label_images(image, prepared.experiment, attrs=attrs)
+    base = prepared.sweep.experiment
+    return _with_maps(stack, prepared, lambda: _maps_of(prepared.experiment, base, options))
 
 
 def render_image(
@@ -242,10 +248,31 @@ def _render_there(spec: ExperimentSpec, threads: int, client: ClientLike) -> xr.
         connected: Any = opened.client
         image = connected.compute(_lazy_frames(prepared, threads)).result()
         classes = set(connected.run(_class_here, spec.compute).values())
+        maps = connected.submit(_maps_there, spec, threads).result() if spec.output.maps else {}
     if len(classes) > 1:
         raise RefusedError("the workers are of several numeric classes: their pixels may differ")
     attrs = frame_attrs(prepared) | {"distbragg_numeric_class": "".join(classes)}
-    return label_images(_as_a_run(prepared, image), prepared.experiment, attrs=attrs)
+    stack = label_images(_as_a_run(prepared, image), prepared.experiment, attrs=attrs)
+    return _with_maps(stack, prepared, lambda: maps)
+
+
+def _maps_there(spec: ExperimentSpec, threads: int) -> Maps:
+    return _maps_of(build_experiment(spec), spec, resolve_options(spec.compute, threads))
+
+
+def _maps_of(experiment: Experiment, spec: ExperimentSpec, options: KernelOptions) -> Maps:
+    return MapMaker(spec.output, spec.compute, options).maps(experiment, 0)
+
+
+def _with_maps(stack: xr.Dataset, prepared: Prepared, make: Callable[[], Maps]) -> xr.Dataset:
+    """Add the maps that the specification asks for, as a stack on disk has them."""
+    output = prepared.sweep.experiment.output
+    if not output.maps:
+        return stack
+    dims, shape, attrs = stack[IMAGES].dims, stack[IMAGES].shape, map_attrs(output)
+    added = {name: (dims, one.reshape(shape), attrs[name]) for name, one in make().items()}
+    whole: xr.Dataset = stack.assign(added)
+    return whole
 
 
 def _class_here(compute: ComputeSpec) -> str:

@@ -189,8 +189,9 @@ def resume(
         left = states.done | states.disputed if units is None else states.done
         todo = [unit for unit in wanted if redo or unit not in left]
         # Other parts of the run may be at work.
-        key_of = directory.layout.object_name
-        keys = (key for unit in wanted for key in (key_of(unit), labels_key(unit)))
+        arrays = (directory.layout, *directory.maps)
+        names = (labels_key, *(one.object_name for one in arrays))
+        keys = (name(unit) for unit in wanted for name in names)
         ours = None if part is None else frozenset(keys)
         directory.objects.sweep_partial(ours)
         execution = _Execution(directory, wanted, started)
@@ -294,7 +295,7 @@ class _Execution:
 
 def default_timeout(plan: SweepPlan) -> float:
     """Longest time of one attempt at a unit, s: far beyond what the slowest kernel needs."""
-    planned = plan.frame.nominal_seconds * plan.frames_per_unit
+    planned = plan.frame.nominal_seconds * (1 + plan.map_passes) * plan.frames_per_unit
     return max(SHORTEST_TIMEOUT_S, SLOWEST_MACHINE * planned)
 
 

@@ -17,15 +17,17 @@ from distbragg.errors import DamageError, RefusedError
 from distbragg.models.build import build_reflections
 from distbragg.plan.frame import held_bytes
 from distbragg.rendering.frame import render_into
+from distbragg.rendering.maps import MapMaker
 from distbragg.run.drawn import draw_frame, source_of
 from distbragg.run.machine import usable_cores
 from distbragg.run.resume import check_version, finish_extension
 from distbragg.store.lease import Lease, lease_holders
 from distbragg.store.ledger import fold_receipts
+from distbragg.store.maps import content_digest
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.seal import Seal, is_sealed, read_seal, write_seal
 from distbragg.store.verify import Damage, Level, VerifyReport, verify_run
-from distbragg.store.write import ChunkEncoder, shard_index, to_stored
+from distbragg.store.write import EncodedShard, to_stored
 
 SHOWN: Final = 5  # damaged units and files that a refusal to seal names
 
@@ -81,7 +83,7 @@ def verify(
     damaged_units = {item.unit for item in report.findings}
     # Of sound units, and of the run's own class: others come with `--allow-mixed`.
     stated = {
-        unit: receipt.digest
+        unit: receipt.content
         for unit, receipts in fold_receipts(directory).items()
         for receipt in receipts
         if receipt.numeric_class == directory.manifest.class_id and unit not in damaged_units
@@ -117,25 +119,29 @@ def _audit(
 def _rendered_digest(
     run: RunDirectory, frames: SweepFrames, kernel: Kernel, unit: int, source: RunContext | None
 ) -> str:
-    """SHA-256 of the object that rendering a unit gives, or drawing it from `source`."""
-    layout = run.layout
-    encoder, digest = ChunkEncoder(layout), hashlib.sha256()
-    lengths = []
+    """Digest of the objects that rendering a unit gives, or drawing it from `source`."""
+    layout, options = run.layout, kernel.options
+    shards = {one.array: EncodedShard(one, unit) for one in (layout, *run.maps)}
+    digests = {name: hashlib.sha256() for name in shards}
     shape, kind = (layout.panels, *layout.shape), f"f{held_bytes(layout.dtype)}"
+    experiment = run.sweep.experiment
+    maker = MapMaker(experiment.output, experiment.compute, options) if run.maps else None
     for frame in layout.unit_frames(unit):
         ready, image = frames.frame(frame), np.empty(shape, dtype=kind)
         if source is None:
-            render_into(image, ready.experiment, ready.plan, kernel.options, frame=frame)
+            render_into(image, ready.experiment, ready.plan, options, frame=frame)
         else:
-            draw_frame(source, image, ready, frame, kernel.options.threads)
+            draw_frame(source, image, ready, frame, options.threads)
         stored, *_ = to_stored(image, layout.dtype)
-        for tile in (tile for panel in stored for tile in encoder.tiles(panel)):
-            pieces = encoder.encode(tile)
-            lengths.append(sum(map(len, pieces)))
-            for piece in pieces:
-                digest.update(piece)
-    digest.update(shard_index(layout, unit, lengths))
-    return digest.hexdigest()
+        maps = {} if maker is None else maker.maps(ready.experiment, frame)
+        for name, pixels in {layout.array: stored, **maps}.items():
+            for piece in shards[name].pieces(pixels):
+                digests[name].update(piece)
+    for name, shard in shards.items():
+        digests[name].update(shard.index())
+    image_digest, *others = (digest.hexdigest() for digest in digests.values())
+    names = [one.array for one in run.maps]
+    return content_digest(image_digest, dict(zip(names, others, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

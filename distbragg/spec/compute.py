@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from distbragg.spec.base import Auto, Count, NonNegative, Positive, SpecModel
+from distbragg.spec.base import Auto, Count, NonNegative, Positive, SpecModel, refusal
 
 FORMER_KERNELS: Final = ("eager", "reference")
 """Kernels of earlier releases: what they computed the model computes."""
@@ -42,6 +42,10 @@ class ComputeSpec(SpecModel):
 
 
 Overflow = Literal["clip", "error"]
+MapName = Literal["bragg", "background", "mean_wavelength", "bragg_share", "spot_mask"]
+PARTS: Final[tuple[MapName, ...]] = ("bragg", "background")
+"""Maps that add up to the expected photons of a frame."""
+
 Dtype = Literal["float32", "float64", "int16", "int32", "uint16", "uint32"]
 
 
@@ -83,3 +87,20 @@ class OutputSpec(SpecModel):
     photons) is stored beside the images. Example: true"""
     label_minimum_photons: NonNegative = 1.0
     """Photons that a spot must expect to be listed. Example: 10"""
+    maps: tuple[MapName, ...] | None = None
+    """Arrays beside the images that tell what the expected photons of each pixel are made of,
+    before point spread, noise and response: bragg and background photons, which noise can be drawn
+    of again, mean_wavelength of the Bragg photons, bragg_share of all photons, spot_mask. Example:
+    [bragg_share, spot_mask]"""
+    mask_minimum_photons: NonNegative | None = None
+    """Bragg photons from which on a pixel is in the spot_mask; 1 where not given. Example: 3"""
+    mask_minimum_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of Bragg photons in all from which on a pixel is in the spot_mask; 0 where not given.
+    Example: 0.1"""
+
+    @field_validator("maps")
+    @classmethod
+    def _each_once(cls, maps: tuple[MapName, ...] | None) -> tuple[MapName, ...] | None:
+        if maps and len(set(maps)) < len(maps):
+            raise refusal("names an array twice", remedy="name each once")
+        return maps or None

@@ -17,6 +17,7 @@ from distbragg.errors import InputError, RefusedError
 from distbragg.models.experiment import Experiment
 from distbragg.plan.sweep import SweepPlan
 from distbragg.spec.canonical import canonical_json
+from distbragg.spec.compute import OutputSpec
 from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.coordinates import (
     CONVENTIONS,
@@ -28,7 +29,6 @@ from distbragg.store.coordinates import (
 )
 from distbragg.store.inputs import InputFile, copy_inputs
 from distbragg.store.layout import (
-    IMAGES,
     LABELS,
     MANIFEST,
     STATE_DIR,
@@ -38,6 +38,7 @@ from distbragg.store.layout import (
 )
 from distbragg.store.local_files import refusals
 from distbragg.store.manifest import Manifest, describe_difference, load_manifest
+from distbragg.store.maps import layouts_beside, map_attrs
 from distbragg.store.objects import Objects, objects_at
 from distbragg.store.run_directory import RunDirectory, open_run
 
@@ -67,7 +68,7 @@ def create_run(
                 {**axis_variables(coordinates), **pixel_variables(experiment.detector)},
                 image_attrs(experiment),
                 group_attrs(manifest),
-                labels=bool(manifest.sweep["experiment"].get("output", {}).get("labels")),
+                output=OutputSpec.model_validate(manifest.sweep["experiment"].get("output", {})),
             )
             with objects.made_whole() as fresh:
                 # Sorted, the state comes first: by it a creation that was cut short is known.
@@ -165,41 +166,23 @@ def group_files(
     group_attrs: Mapping[str, Any],
     *,
     chunks: Mapping[str, tuple[int, ...]] | None = None,
-    labels: bool = False,
+    output: OutputSpec | None = None,
 ) -> dict[str, bytes]:
     """Return all files of a new group by key: metadata and coordinates, no pixels.
 
-    `chunks` are those of coordinates that lie in several; `labels` adds the tables' folder.
+    `chunks` are those of coordinates that lie in several; `output` tells what is kept beside the
+    images: maps, and the folder of tables.
     """
     files: dict[str, Buffer] = {}
     store = MemoryStore(files)
     group = zarr.create_group(store, zarr_format=3, attributes=dict(group_attrs))
-    itemsize = np.dtype(layout.dtype).itemsize
     # Of CF: the coordinates which no dimension is named after.
     others = [name for name, variable in coordinates.items() if variable.dims != (name,)]
     listed = {"coordinates": " ".join(others)} if others else {}
-    counts = np.dtype(layout.dtype).kind != "f"
-    missing = {"_FillValue": fill_value(layout.dtype)} if counts else {}
-    group.create_array(
-        IMAGES,
-        shape=layout.array_shape,
-        dtype=layout.dtype,
-        chunks=layout.chunk_shape,
-        shards=layout.shard_shape,
-        serializer=BytesCodec(endian="little" if itemsize > 1 else None),
-        compressors=[
-            BloscCodec(
-                cname=layout.compressor,
-                clevel=layout.compression_level,
-                shuffle="bitshuffle" if layout.shuffle == "bit" else "shuffle",
-                typesize=itemsize,
-            ),
-            Crc32cCodec(),
-        ],
-        fill_value=fill_value(layout.dtype),
-        dimension_names=layout.dimension_names,
-        attributes={**image_attrs, **listed, **missing},
-    )
+    output = output or OutputSpec()
+    _create_pixels(group, layout, {**image_attrs, **listed})
+    for beside in layouts_beside(layout, output):
+        _create_pixels(group, beside, {**map_attrs(output)[beside.array], **listed})
     for name, variable in coordinates.items():
         whole = tuple(max(1, size) for size in variable.values.shape)
         _create_coordinate(group, name, variable, (chunks or {}).get(name, whole))
@@ -210,9 +193,35 @@ def group_files(
         zarr.consolidate_metadata(store, zarr_format=3)
     # A reader that lists the directory instead meets `.distbragg`; as an empty group it is skipped
     # quietly, as a plain directory zarr would warn about it.
-    for name in (STATE_DIR, LABELS) if labels else (STATE_DIR,):
+    for name in (STATE_DIR, LABELS) if output.labels else (STATE_DIR,):
         zarr.create_group(store, path=name, zarr_format=3)
     return {key: data.to_bytes() for key, data in files.items()}
+
+
+def _create_pixels(group: zarr.Group, layout: StackLayout, attrs: Mapping[str, Any]) -> None:
+    """Create the array of images, or one beside it that is cut alike."""
+    kind = np.dtype(layout.dtype)
+    missing = {"_FillValue": fill_value(layout.dtype)} if kind.kind != "f" else {}
+    group.create_array(
+        layout.array,
+        shape=layout.array_shape,
+        dtype=layout.dtype,
+        chunks=layout.chunk_shape,
+        shards=layout.shard_shape,
+        serializer=BytesCodec(endian="little" if kind.itemsize > 1 else None),
+        compressors=[
+            BloscCodec(
+                cname=layout.compressor,
+                clevel=layout.compression_level,
+                shuffle="bitshuffle" if layout.shuffle == "bit" else "shuffle",
+                typesize=kind.itemsize,
+            ),
+            Crc32cCodec(),
+        ],
+        fill_value=fill_value(layout.dtype),
+        dimension_names=layout.dimension_names,
+        attributes={**attrs, **missing},
+    )
 
 
 def _create_coordinate(

@@ -32,6 +32,7 @@ from distbragg.store.layout import (
     StackLayout,
 )
 from distbragg.store.manifest import Manifest, parse_manifest
+from distbragg.store.maps import content_digest
 
 if TYPE_CHECKING:
     from distbragg.store.objects import Objects
@@ -141,7 +142,11 @@ def _is_left_short(run: RunDirectory, unit: int) -> bool:
     if unit >= len(last.digests) or last.settles(unit, run.layout):
         return False
     try:
-        return run.objects.digest(run.layout.object_name(unit))[0] == last.digests[unit]
+        image, *maps = (
+            run.objects.digest(one.object_name(unit))[0] for one in (run.layout, *run.maps)
+        )
+        names = [one.array for one in run.maps]
+        return content_digest(image, dict(zip(names, maps, strict=True))) == last.digests[unit]
     except OSError:
         return False
 

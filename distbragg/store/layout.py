@@ -57,34 +57,42 @@ class StackLayout(UnitGrid):
     """Shape of the stored array and its cutting into units, each of them a shard.
 
     `shape` (slow, fast) is that of one panel and `inner` that of an inner chunk, pixels. What of a
-    pixel `shuffle` brings together with its like before a chunk is compressed.
+    pixel `shuffle` brings together with its like before a chunk is compressed. `array` is the
+    name of the stored array, and `components` how many numbers it has of each pixel, if several.
     """
 
     panels: int
     shape: tuple[int, int]
     inner: tuple[int, int]
-    dtype: Dtype
+    dtype: Dtype | Literal["uint8"]
     compressor: Compressor
     compression_level: int
     shuffle: Shuffle = "byte"
+    array: str = IMAGES
+    components: int = 0
+
+    @property
+    def _trailing(self) -> tuple[int, ...]:
+        return (self.components,) if self.components else ()
 
     @property
     def dimension_names(self) -> tuple[str, ...]:
         """Names of the stored dimensions; `panel` stands only where there are several."""
         panel = ("panel",) if self.panels > 1 else ()
-        return (*(name for name, _ in self.dims), *panel, "slow", "fast")
+        components = (f"{self.array}_component",) if self.components else ()
+        return (*(name for name, _ in self.dims), *panel, "slow", "fast", *components)
 
     @property
     def array_shape(self) -> tuple[int, ...]:
         """Shape of the stored array."""
         panel = (self.panels,) if self.panels > 1 else ()
-        return (*(size for _, size in self.dims), *panel, *self.shape)
+        return (*(size for _, size in self.dims), *panel, *self.shape, *self._trailing)
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
         """Inner chunk: one frame of one panel, or a tile of it."""
         panel = (1,) if self.panels > 1 else ()
-        return (*(1 for _ in self.dims), *panel, *self.inner)
+        return (*(1 for _ in self.dims), *panel, *self.inner, *self._trailing)
 
     @property
     def shard_shape(self) -> tuple[int, ...]:
@@ -93,7 +101,7 @@ class StackLayout(UnitGrid):
         pixels = tuple(
             math.ceil(size / edge) * edge for size, edge in zip(self.shape, self.inner, strict=True)
         )
-        return (*self.unit_shape, *panel, *pixels)
+        return (*self.unit_shape, *panel, *pixels, *self._trailing)
 
     def unit_index(self, unit: int) -> tuple[int, ...]:
         """Position of `unit` in the unit grid, C order."""
@@ -131,7 +139,7 @@ class StackLayout(UnitGrid):
         """Path of the unit's object below the run directory."""
         trailing = len(self.array_shape) - len(self.dims)
         parts = (*self.unit_index(unit), *(0 for _ in range(trailing)))
-        return "/".join((IMAGES, "c", *map(str, parts)))
+        return "/".join((self.array, "c", *map(str, parts)))
 
     @property
     def object_grid(self) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from distbragg.errors import DamageError
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR, REPAIRS_DIR
+from distbragg.store.maps import content_digest
 from distbragg.store.records import (
     Count,
     Digest,
@@ -37,7 +38,7 @@ DISPUTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TableReceipt:
-    """What a receipt states of the unit's table of spots."""
+    """What a receipt states of the unit's table of spots, or of its object of a map."""
 
     digest: Digest
     size: Count
@@ -73,11 +74,18 @@ class Receipt:
     spots: Count = 0
     label_seconds: Number = 0.0
     labels: TableReceipt | None = None
+    maps: Mapping[str, TableReceipt] | None = None
 
     @property
     def process(self) -> str:
         """Host and process that wrote it."""
         return f"{self.host} pid {self.pid}"
+
+    @property
+    def content(self) -> str:
+        """Digest of all that the unit stores of its pixels."""
+        stated = self.maps or {}
+        return content_digest(self.digest, {name: one.digest for name, one in stated.items()})
 
     @property
     def id(self) -> str:
@@ -166,7 +174,7 @@ def fold_receipts(run: RunDirectory) -> dict[int, tuple[Receipt, ...]]:
     folded: dict[int, dict[tuple[str, str], Receipt]] = {}
     for receipt in all_receipts(run):
         known = folded.setdefault(receipt.unit, {})
-        known.setdefault((receipt.numeric_class, receipt.digest), receipt)
+        known.setdefault((receipt.numeric_class, receipt.content), receipt)
     return {unit: tuple(receipts.values()) for unit, receipts in folded.items()}
 
 
@@ -195,7 +203,7 @@ def unit_states(run: RunDirectory) -> UnitStates:
     digests: dict[tuple[int, str], bytes] = {}
     done, disputed = set(), set()
     for receipt in all_receipts(run):
-        digest = bytes.fromhex(receipt.digest)
+        digest = bytes.fromhex(receipt.content)
         if digests.setdefault((receipt.unit, receipt.numeric_class), digest) != digest:
             disputed.add(receipt.unit)
         elif fits(receipt):
@@ -241,8 +249,8 @@ def repairs(run: RunDirectory) -> tuple[Repair, ...]:
 
 
 def object_digests(run: RunDirectory) -> dict[int, str]:
-    """Digest of the stored bytes of every completed unit, from its receipt."""
-    return {unit: receipt.digest for unit, receipt in sorted(completed_units(run).items())}
+    """Digest of the stored bytes of every completed unit, maps included, from its receipt."""
+    return {unit: receipt.content for unit, receipt in sorted(completed_units(run).items())}
 
 
 def all_receipts(run: RunDirectory) -> Iterator[Receipt]:
@@ -274,10 +282,15 @@ def _fits(run: RunDirectory) -> Callable[[Receipt], bool]:
     """Return what says whether that which a receipt states is stored, by its size."""
     sizes = run.stored_sizes()
     tables = scan_labels(run) if has_labels(run) else None
+    beside = {one.array: run.stored_sizes(one.array) for one in run.maps}
 
     def fits(receipt: Receipt) -> bool:
         if sizes.get(receipt.unit) != receipt.size:
             return False
+        for name, known in beside.items():
+            of_map = (receipt.maps or {}).get(name)
+            if of_map is None or known.get(receipt.unit) != of_map.size:
+                return False
         stated = receipt.labels.size if receipt.labels else -1
         return tables is None or tables.get(receipt.unit) == stated
 

@@ -71,7 +71,8 @@ def open_stack(
         integer type, so that frames that are missing hold the fill value. Where anything was left
         out, within a tolerance or beyond the cut of the closed form, `skipped_photons` says how
         much of any pixel at most; where pixels were beyond the range of the type, `overloads`
-        says how many of each frame are held at its largest value.
+        says how many of each frame are held at its largest value. The maps of `output.maps` are
+        variables beside `images`, of the same dimensions.
 
     Raises
     ------
@@ -90,18 +91,19 @@ def open_stack(
     import xarray as xr
 
     run = open_run(path, storage_options=storage_options)
+    own = [one.array for one in (run.layout, *run.maps)]
     stack = xr.open_dataset(
         reading_store(run),  # type: ignore[arg-type]
         engine="zarr",
         chunks=None if chunks == "shards" else chunks,
         cache=None if chunks is None else False,
-        mask_and_scale={IMAGES: False},
+        mask_and_scale=dict.fromkeys(own, False),
     )
-    images = stack[IMAGES]
-    if "_FillValue" in images.attrs:
-        images.encoding["_FillValue"] = images.attrs.pop("_FillValue")
+    for array in (stack[name] for name in own):
+        if "_FillValue" in array.attrs:
+            array.encoding["_FillValue"] = array.attrs.pop("_FillValue")
     if chunks == "shards":
-        stack = _chunked(stack, run.layout)
+        stack = _chunked(stack, (run.layout, *run.maps))
     if run.layout.dims:
         # An extension that is being put in place may have lengthened the arrays already.
         name, size = run.layout.dims[0]
@@ -130,11 +132,11 @@ def reading_store(run: RunDirectory) -> GuardedStore:
     return GuardedStore(run.objects, check_own_arrays(run))
 
 
-def open_images(run: RunDirectory) -> zarr.Array[Any]:
-    """Open the array of images, read-only."""
+def open_images(run: RunDirectory, array: str = IMAGES) -> zarr.Array[Any]:
+    """Open the array of images, or a map, read-only."""
     import zarr
 
-    return zarr.open_array(reading_store(run), path=IMAGES, mode="r", zarr_format=3)
+    return zarr.open_array(reading_store(run), path=array, mode="r", zarr_format=3)
 
 
 def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any, Any]:
@@ -162,32 +164,34 @@ def told_of_frames(
     return found
 
 
-def _chunked(stack: xr.Dataset, layout: StackLayout) -> xr.Dataset:
-    """Let Dask read `images` shard by shard, and other variables as they are stored."""
-    shard = dict(zip(layout.dimension_names, layout.shard_shape, strict=True))
+def _chunked(stack: xr.Dataset, layouts: Iterable[StackLayout]) -> xr.Dataset:
+    """Let Dask read images and maps shard by shard, and other variables as they are stored."""
+    shards = {
+        one.array: dict(zip(one.dimension_names, one.shard_shape, strict=True)) for one in layouts
+    }
     for name, variable in stack.data_vars.items():
-        sizes = shard if name == IMAGES else variable.encoding.get("preferred_chunks", {})
+        sizes = shards.get(str(name)) or variable.encoding.get("preferred_chunks", {})
         stack[name] = variable.chunk(sizes)
     return stack
 
 
 class FrameReader:
-    """Reads frames by their flat number.
+    """Reads frames by their flat number, of images or of a map.
 
     It travels between processes as a path: after a fork or in another process the array is
     opened anew.
     """
 
-    def __init__(self, run: RunLike) -> None:
-        self.run = open_run(run)
+    def __init__(self, run: RunLike, array: str = IMAGES) -> None:
+        self.run, self._array = open_run(run), array
         self._opened: tuple[int, zarr.Array[Any]] | None = None
         check_own_arrays(self.run)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.run.url}
+        return {"path": self.run.url, "array": self._array}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.run = open_run(state["path"])
+        self.run, self._array = open_run(state["path"]), state["array"]
         self._opened = None
 
     def read(self, frames: Sequence[int]) -> list[NDArray[Any]]:
@@ -221,7 +225,7 @@ class FrameReader:
 
     def _get(self, region: tuple[Any, ...]) -> NDArray[Any]:
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), open_images(self.run))
+            self._opened = (os.getpid(), open_images(self.run, self._array))
         try:
             return np.asarray(self._opened[1][region])
         except (ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Guarding the arrays that a run wrote itself: `images` and its coordinates.
+"""Guarding the arrays that a run wrote itself: `images`, its maps and its coordinates.
 
 Whatever else a user keeps beside them is that user's, and zarr's to judge. A stack may come from
 elsewhere: a codec may be any code that is installed, and compressed data state their decoded size
@@ -21,7 +21,7 @@ from zarr.storage import WrapperStore
 
 from distbragg.errors import DamageError
 from distbragg.read.bounds import SLACK_BYTES, decoded_bytes
-from distbragg.store.layout import IMAGES, METADATA
+from distbragg.store.layout import METADATA, StackLayout
 from distbragg.store.objects import Objects
 from distbragg.store.run_directory import RunDirectory
 
@@ -67,12 +67,16 @@ def check_own_arrays(run: RunDirectory) -> dict[str, ChunkBound]:
     each array's chunks may decode to is returned by its name; `DamageError` is raised before zarr
     opens anything.
     """
-    bounds = {IMAGES: _check_images(load_metadata(run, f"{IMAGES}/{METADATA}"), run, IMAGES)}
+    layouts = {one.array: one for one in (run.layout, *run.maps)}
+    bounds = {
+        name: _check_images(load_metadata(run, f"{name}/{METADATA}"), run, layout, name)
+        for name, layout in layouts.items()
+    }
     for name, body in own_coordinates(run).items():
         bounds[name] = _check_coordinate(body, run, name)
     for name, body in consolidated_metadata(run).items():
-        if name == IMAGES:
-            _check_images(body, run, f"{METADATA}: {name}")
+        if name in layouts:
+            _check_images(body, run, layouts[name], f"{METADATA}: {name}")
         elif name in bounds:
             _check_coordinate(body, run, f"{METADATA}: {name}")
     return bounds
@@ -166,8 +170,14 @@ def own_coordinates(run: RunDirectory) -> dict[str, dict[str, Any]]:
     return {name: body for name, body in found.items() if body is not None}
 
 
-def _check_images(body: Any, run: RunDirectory, name: str) -> ChunkBound:  # noqa: ANN401 JSON
-    layout, place = run.layout, f"{run.url}/{name}"
+def _check_images(
+    body: Any,  # noqa: ANN401 JSON
+    run: RunDirectory,
+    layout: StackLayout,
+    name: str,
+) -> ChunkBound:
+    """Compare the metadata of images, or of a map, with the manifest."""
+    place = f"{run.url}/{name}"
     stated = layout.array_shape
     try:
         sharding, grid, keys = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from distbragg.store.generations import Generation, load_lineage
 from distbragg.store.inputs import input_names, resolve_inputs
 from distbragg.store.layout import IMAGES, INPUTS, MANIFEST, STATE_DIR, StackLayout
 from distbragg.store.manifest import Manifest, load_manifest
+from distbragg.store.maps import layouts_beside
 from distbragg.store.objects import Objects, objects_at
 
 
@@ -52,6 +53,11 @@ class RunDirectory:
         """Shape and cutting of the stored array."""
         return self.manifest.layout
 
+    @cached_property
+    def maps(self) -> tuple[StackLayout, ...]:
+        """Layouts of the maps beside the images, in the order of their names."""
+        return layouts_beside(self.layout, self.sweep.experiment.output)
+
     @property
     def state(self) -> Path:
         """The `.distbragg` directory."""
@@ -61,9 +67,9 @@ class RunDirectory:
         """Path of the stored object of `unit`."""
         return self.path / self.layout.object_name(unit)
 
-    def stored_sizes(self) -> dict[int, int]:
-        """Size in bytes of every unit's object that is stored, by unit."""
-        return self.objects.grid_sizes(f"{IMAGES}/c/", self.layout.object_grid)
+    def stored_sizes(self, array: str = IMAGES) -> dict[int, int]:
+        """Size in bytes of every unit's object that is stored of an array, by unit."""
+        return self.objects.grid_sizes(f"{array}/c/", self.layout.object_grid)
 
     def settled(self, unit: int) -> str | None:
         """Return the digest of a unit that an earlier generation finished; None for any other."""

@@ -44,7 +44,8 @@ def metadata_digests(run: RunDirectory) -> dict[str, str]:
     attributes, which repeat the manifest and which xarray replaces when it adds a variable.
     """
     found, coordinates = {}, own_coordinates(run)
-    groups = {name: find_metadata(run, f"{name}/{METADATA}") for name in (IMAGES, LABELS)}
+    arrays = (IMAGES, LABELS, *(one.array for one in run.maps))
+    groups = {name: find_metadata(run, f"{name}/{METADATA}") for name in arrays}
     for name, body in {**groups, **coordinates}.items():
         if body is not None:
             key = f"{name}/{METADATA}"

@@ -19,6 +19,7 @@ from distbragg.store.grids import damaged_grids
 from distbragg.store.inputs import input_names
 from distbragg.store.layout import IMAGES, INPUTS
 from distbragg.store.ledger import Receipt, fold_receipts, is_disputed
+from distbragg.store.maps import content_digest
 from distbragg.store.objects import flat_index
 from distbragg.store.open import open_images, reading_store
 from distbragg.store.own_arrays import check_own_arrays
@@ -31,13 +32,13 @@ FileKind = Literal["foreign", "link", "input", "coordinate", "metadata"]
 Kind = Literal[
     "missing", "empty", "truncated", "oversized", "swapped", "changed", "unreadable",
     "unreceipted", "disputed", "unsealed", "undecodable", "not-finite", "wrong-sum",
-    "unreproduced", "labels",
+    "unreproduced", "labels", "map",
 ]  # fmt: skip
 """`missing`: a receipt (or the seal) and no object; `unreceipted`: an object and no receipt;
 `unreadable`: the file system gives an error; `swapped`: the bytes of another unit; `changed`: a
 flipped bit or an object of another run; `disputed`: it was rendered twice, to different bytes;
 `unsealed`: not what was sealed; `unreproduced`: rendered again it comes out otherwise; `labels`:
-its table of spots is not the receipted one."""
+its table of spots is not the receipted one; `map`: the object of a map is not."""
 
 RECEIPT_KINDS = frozenset(
     {"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed", "disputed"}
@@ -137,7 +138,8 @@ def verify_run(
         if on_unit is not None:
             on_unit(unit)
     known = {item.unit for item in damaged} | receipts.keys() | set(left_short(run, receipts))
-    orphans = () if in_use else sorted(listing.objects.keys() - known)
+    stored = listing.objects.keys() | {unit for sizes in listing.maps.values() for unit in sizes}
+    orphans = () if in_use else sorted(stored - known)
     return VerifyReport(
         path=run.url,
         level=level,
@@ -159,24 +161,28 @@ class _Listing:
     """Sizes of objects and of tables of spots by unit, and what should not be there."""
 
     objects: dict[int, int] = field(default_factory=dict)
+    maps: dict[str, dict[int, int]] = field(default_factory=dict)
     tables: dict[int, int] = field(default_factory=dict)
     strays: list[FileDamage] = field(default_factory=list)
 
 
 def _listing(run: RunDirectory) -> _Listing:
     """List the run once."""
-    prefix, grid = f"{IMAGES}/c/", run.layout.object_grid
+    grid, found = run.layout.object_grid, _Listing(maps={one.array: {} for one in run.maps})
+    arrays = {IMAGES: found.objects, **found.maps}
     odd = "is a link, a pipe or a device, which is not followed; remove it"
-    found, labelled = _Listing(), has_labels(run)
+    labelled = has_labels(run)
     for key, entry in run.objects.names():
         if entry is None:
             found.strays.append(FileDamage(key, odd, "link"))
-        elif key.startswith(prefix):
-            unit = flat_index(key.removeprefix(prefix), grid)
+            continue
+        name, chunk, index = key.partition("/c/")
+        if chunk and name in arrays:
+            unit = flat_index(index, grid)
             if unit is None:
                 found.strays.append(FileDamage(key, "is no object of this run", "foreign"))
             else:
-                found.objects[unit] = entry.size
+                arrays[name][unit] = entry.size
         elif labelled and is_beside_labels(key):
             unit = labelled_unit(run, key)
             if unit is None:
@@ -220,6 +226,7 @@ class _Checker:
         fits = any(receipt.size == size for receipt in receipts)
         if self.level == "quick" or not size:
             found = None if fits else _wrong_size(unit, size, receipts)
+            found = found or self._check_maps(unit, receipts, {})
         else:
             found = self._check_bytes(unit, receipts)
         if found is None and has_labels(self.run):
@@ -228,6 +235,29 @@ class _Checker:
                 self.digests.pop(unit, None)
                 return Damage(unit, problem, "labels")
         return found
+
+    def _check_maps(
+        self, unit: int, receipts: tuple[Receipt, ...], digests: dict[str, str]
+    ) -> Damage | None:
+        """Return what is wrong with a unit's maps; their `digests` are taken but at `quick`."""
+        for one in self.run.maps:
+            key, name = one.object_name(unit), one.array
+            try:
+                size = self._size(self.listing.maps[name], unit, key)
+                if size is not None and self.level != "quick":
+                    digests[name], size = self.run.objects.digest(key)
+            except (OSError, DamageError) as error:
+                reason = getattr(error, "strerror", None) or error
+                return Damage(unit, f"its object of {name} cannot be read ({reason})", "map")
+            if size is None:
+                return Damage(unit, f"its object of {name} is gone", "map")
+            stated = [item.maps[name] for item in receipts if item.maps and name in item.maps]
+            found = digests.get(name)
+            if all(x.size != size or found not in (None, x.digest) for x in stated):
+                told = f"digest {found[:12]}" if found else f"{size} bytes"
+                problem = f"its object of {name} has {told}, which no receipt states"
+                return Damage(unit, problem, "map")
+        return None
 
     def _size(self, listed: Mapping[int, int], unit: int, key: str) -> int | None:
         """Size of an object, which may have come since all were listed."""
@@ -268,7 +298,11 @@ class _Checker:
             return Damage(unit, f"its object cannot be read ({error.strerror})", "unreadable")
         if all(receipt.digest != digest for receipt in receipts):
             return self._wrong_bytes(unit, size, digest, receipts)
-        settled = self.run.settled(unit)
+        maps: dict[str, str] = {}
+        wrong = self._check_maps(unit, receipts, maps)
+        if wrong is not None:
+            return wrong
+        digest, settled = content_digest(digest, maps), self.run.settled(unit)
         sealed = settled if self.seal is None else self.seal.digests[unit]
         if sealed not in (None, digest):
             by = "generation" if self.seal is None else "seal"

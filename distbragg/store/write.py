@@ -67,6 +67,7 @@ class UnitWriter:
         self._sums: list[float] = []
         self._overloads: list[int] = []
         self.largest: list[float] = []
+        self._maps = {one.array: _MapShard(run, one, unit) for one in run.maps}
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -76,6 +77,8 @@ class UnitWriter:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._spool.close()
+        for shard in self._maps.values():
+            shard.close()
 
     def blank(self) -> NDArray[Any]:
         """Return an array (panels, slow, fast), content undefined, to be filled for `add`."""
@@ -105,6 +108,12 @@ class UnitWriter:
                 self._pending = [self._pool.submit(self._encoder.encode, tile) for tile in tiles]
                 self._encoding = [frame]
 
+    def add_maps(self, maps: Mapping[str, NDArray[Any]]) -> None:
+        """Encode the maps of the frame that was added last, each (panels, slow, fast)."""
+        with self._timed():
+            for name, shard in self._maps.items():
+                shard.add(maps[name])
+
     def finish(self, info: Mapping[str, Any], labels: bytes | None = None) -> dict[str, Any]:
         """Store the shard and the table of spots, append the receipt, and return that.
 
@@ -124,14 +133,18 @@ class UnitWriter:
             self._settle()
             index = shard_index(layout, unit, self._lengths)
         encode_seconds, started = self.seconds, time.perf_counter()
+        maps = {name: shard.finish() for name, shard in self._maps.items()}
         self._spool.add([index])
         done = self._spool.finish()
-        table = {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
+        table: dict[str, Any] = (
+            {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
+        )
         stored = time.perf_counter()
         self.seconds += stored - started
         receipt = (
             self._receipt(info)
             | table
+            | ({"maps": maps} if maps else {})
             | {
                 "digest": done.digest,
                 "size": done.size,
@@ -181,6 +194,45 @@ class UnitWriter:
             yield
         finally:
             self.seconds += time.perf_counter() - started
+
+
+class EncodedShard:
+    """The bytes of a unit's object, made frame by frame."""
+
+    def __init__(self, layout: StackLayout, unit: int) -> None:
+        self._layout, self._unit = layout, unit
+        self._encoder, self._lengths = ChunkEncoder(layout), list[int]()
+
+    def pieces(self, frame: NDArray[Any]) -> Iterator[bytes]:
+        """Yield the bytes of the next frame, (panels, slow, fast) of the stored type."""
+        for tile in (tile for panel in frame for tile in self._encoder.tiles(panel)):
+            pieces = self._encoder.encode(tile)
+            self._lengths.append(sum(map(len, pieces)))
+            yield from pieces
+
+    def index(self) -> bytes:
+        """Return what ends it."""
+        return shard_index(self._layout, self._unit, self._lengths)
+
+
+class _MapShard:
+    """The object that a map has of a unit, on its way into the stack."""
+
+    def __init__(self, run: RunDirectory, layout: StackLayout, unit: int) -> None:
+        self._encoded = EncodedShard(layout, unit)
+        self._spool = run.objects.writer(layout.object_name(unit))
+
+    def add(self, frame: NDArray[Any]) -> None:
+        self._spool.add(list(self._encoded.pieces(frame)))
+
+    def finish(self) -> dict[str, Any]:
+        """Store it, and return what the receipt says of it."""
+        self._spool.add([self._encoded.index()])
+        done = self._spool.finish()
+        return {"digest": done.digest, "size": done.size}
+
+    def close(self) -> None:
+        self._spool.close()
 
 
 def to_stored(
@@ -273,7 +325,7 @@ class ChunkEncoder:
     """Encodes inner chunks: bytes, Blosc, CRC-32C, as in the array's metadata."""
 
     def __init__(self, layout: StackLayout) -> None:
-        self._edges = layout.inner
+        self._edges, self._shape = layout.inner, layout.chunk_shape[-2 - bool(layout.components) :]
         self._fill = fill_value(layout.dtype)
         self._dtype = np.dtype(layout.dtype).newbyteorder("<")
         self._blosc = Blosc(
@@ -292,8 +344,8 @@ class ChunkEncoder:
 
     def encode(self, tile: NDArray[Any]) -> tuple[bytes, bytes]:
         """Return the stored bytes of an inner chunk and its checksum; a small tile is filled up."""
-        if tile.shape != self._edges:
-            whole = np.full(self._edges, self._fill, dtype=self._dtype)
+        if tile.shape != self._shape:
+            whole = np.full(self._shape, self._fill, dtype=self._dtype)
             whole[: tile.shape[0], : tile.shape[1]] = tile
             tile = whole
         with _single_threaded_blosc():

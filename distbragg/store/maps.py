@@ -1,0 +1,57 @@
+"""Maps: arrays beside the images that tell of each pixel what no detector records.
+
+Each is cut like `images`: one object a unit, of which the unit's receipt states size and digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from distbragg.plan.maps import MAP_TYPES, mask_bounds
+from distbragg.spec.compute import OutputSpec
+from distbragg.store.files import sha256_bytes
+from distbragg.store.layout import StackLayout
+
+_SAID: Final[Mapping[str, Mapping[str, Any]]] = {
+    "bragg": {"long_name": "photons expected of the crystal", "units": "photons"},
+    "background": {"long_name": "photons expected of all else", "units": "photons"},
+    "mean_wavelength": {
+        "long_name": "wavelength of the Bragg photons, mean; no number where there are none",
+        "units": "angstrom",
+    },
+    "bragg_share": {"long_name": "Bragg photons over all that are expected", "units": "1"},
+    "spot_mask": {
+        "long_name": "pixel belongs to a spot",
+        "units": "1",
+        "flag_values": [0, 1],
+        "flag_meanings": "beside_spots in_a_spot",
+    },
+}
+
+
+def layouts_beside(layout: StackLayout, output: OutputSpec) -> tuple[StackLayout, ...]:
+    """Return the layouts of the maps that `output` asks for beside `images`."""
+    return tuple(
+        replace(layout, array=name, dtype=MAP_TYPES[name], shuffle="byte")
+        for name in sorted(output.maps or ())
+    )
+
+
+def map_attrs(output: OutputSpec) -> dict[str, dict[str, Any]]:
+    """Return the attributes of each map that `output` asks for."""
+    said: dict[str, dict[str, Any]] = {
+        name: dict(_SAID[name]) for name in sorted(output.maps or ())
+    }
+    if "spot_mask" in said:
+        photons, share = mask_bounds(output)
+        said["spot_mask"] |= {"minimum_photons": photons, "minimum_fraction": share}
+    return said
+
+
+def content_digest(image: str, maps: Mapping[str, str]) -> str:
+    """Return the digest of all that is stored of a unit's pixels: that of `images` if alone."""
+    if not maps:
+        return image
+    return sha256_bytes("\n".join([image, *(maps[name] for name in sorted(maps))]).encode())
