@@ -10,7 +10,11 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam
-from distbragg.models.build_background import build_background, with_beam_stop
+from distbragg.models.build_background import (
+    build_background,
+    oversample_of_rings,
+    with_beam_stop,
+)
 from distbragg.models.build_beam import build_beam, with_pulse_energy
 from distbragg.models.build_crystal import build_crystal, whole_up
 from distbragg.models.build_detector import build_detector
@@ -243,11 +247,16 @@ def _build_sampling(
 ) -> Sampling:
     """Resolve oversampling and which corrections are per sample."""
     asked, exact = spec.sampling, spec.physics == "exact"
-    oversample, integrate = asked.oversample, False
-    if oversample == "auto" and method == "closed_form":
-        oversample, integrate = 1, True
-    elif oversample == "auto":
+    oversample, integrate = 1, False
+    if asked.oversample != "auto":
+        oversample = asked.oversample
+    elif method == "closed_form":
+        integrate = True
+    else:
         oversample = _automatic_oversample(spec.physics, beam, crystals, detector)
+    if spec.background.ice_rings is not None and asked.oversample == "auto":
+        finest = oversample_of_rings(spec.background.ice_rings, beam, detector)
+        oversample = max(oversample, finest)
     return Sampling(
         oversample=oversample,
         dmin=asked.dmin_angstrom,

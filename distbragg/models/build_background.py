@@ -19,16 +19,22 @@ from distbragg.constants import (
 )
 from distbragg.errors import InputError
 from distbragg.matrices import dot3
+from distbragg.models.beam import Beam
 from distbragg.models.beam_stop import BeamStop
 from distbragg.models.build_beam import beam_size_m
 from distbragg.models.build_panels import PARALLEL
 from distbragg.models.detector import Detector
 from distbragg.models.experiment import Background, Material, PhotonImage
-from distbragg.models.ice import ring_table
+from distbragg.models.ice import parts_of_pixel, ring_table
 from distbragg.models.vectors import Float64Array, frozen_float64
-from distbragg.read.photons import read_photons
+from distbragg.read.photons import Photons, read_photons
 from distbragg.read.table import read_stol
-from distbragg.spec.background import BackgroundSpec, MaterialSpec
+from distbragg.spec.background import (
+    BackgroundImageSpec,
+    BackgroundSpec,
+    IceRingsSpec,
+    MaterialSpec,
+)
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.detector import DetectorSpec
 from distbragg.spec.experiment import ExperimentSpec
@@ -36,6 +42,8 @@ from distbragg.units import deg_to_rad, mm_to_m, um_to_m
 
 _DEFAULT_DENSITY_G_PER_CM3: Final = 1.0
 _CM3_PER_M3: Final = 1.0e6
+_MOST_PARTS: Final = 40
+"""Sub-pixels a side that rings are integrated by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +75,7 @@ def build_background(spec: ExperimentSpec, detector: Detector) -> Background:
     shape = detector.panels[0].shape
     return replace(
         background,
-        image=PhotonImage(_photons(given.file, len(detector.panels), shape), given.scale),
+        image=PhotonImage(_photons(given, len(detector.panels), shape), given.scale),
     )
 
 
@@ -99,10 +107,12 @@ def with_beam_stop(detector: Detector, spec: DetectorSpec, beam: Float64Array) -
     )
 
 
-def _photons(file: str, panels: int, shape: tuple[int, int]) -> Float64Array:
+def _photons(given: BackgroundImageSpec, panels: int, shape: tuple[int, int]) -> Float64Array:
     """Read an image and cut it into panels, (panels, slow, fast)."""
+    file = given.file
     status = Path(file).stat() if Path(file).exists() else None
-    photons = _read_kept(file, None if status is None else (status.st_mtime_ns, status.st_size))
+    stamp = None if status is None else (status.st_mtime_ns, status.st_size)
+    photons = _read_kept(Photons(file, given.frame, given.dataset, panels), stamp)
     if photons.shape != (panels * shape[0], shape[1]):
         raise InputError(
             f"the image has {photons.shape[1]} x {photons.shape[0]} pixels, "
@@ -115,9 +125,9 @@ def _photons(file: str, panels: int, shape: tuple[int, int]) -> Float64Array:
 
 
 @lru_cache(maxsize=2)
-def _read_kept(file: str, _status: tuple[int, int] | None) -> Float64Array:
+def _read_kept(asked: Photons, _status: tuple[int, int] | None) -> Float64Array:
     """Read an image, kept while the file is as it is: frames whose scale differs share it."""
-    return read_photons(file)
+    return read_photons(asked)
 
 
 def _scattering(spec: ExperimentSpec) -> Background:
@@ -182,6 +192,26 @@ def _layered(given: BackgroundSpec, beam: BeamSpec, physics: str) -> Background:
         )
     first, *others = materials
     return Background(first.molecules, first.stol, first.amplitude, tuple(others))
+
+
+def oversample_of_rings(given: IceRingsSpec, beam: Beam, detector: Detector) -> int:
+    """Return how many sub-pixels a side integrate rings over pixels that span more of them.
+
+    A pixel spans most of 1/d where it is nearest to the sample.
+    """
+    if given.thickness_um * given.scale == 0.0:
+        return 1
+    pixel = max(panel.pixel_size / abs(panel.close_distance) for panel in detector.panels)
+    pixel /= float(beam.sources.wavelength.min())
+    parts = parts_of_pixel(given.width_per_angstrom, pixel)
+    if parts > _MOST_PARTS:
+        raise InputError(
+            f"a pixel spans {pixel / given.width_per_angstrom:.3g} widths of a ring, which would "
+            f"take {parts} sub-pixels a side",
+            field="background.ice_rings.width_per_angstrom",
+            remedy="give a wider ring, or sampling.oversample",
+        )
+    return parts
 
 
 def _material(given: MaterialSpec, beam: BeamSpec) -> Material:

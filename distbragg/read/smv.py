@@ -142,21 +142,22 @@ def read_mask(path: str) -> NDArray[np.bool_]:
     return np.asarray(pixels != 0)
 
 
-def mapped_npy(path: str, what: str) -> NDArray[Any]:
+def mapped_npy(path: str, what: str, *, several: bool = False) -> NDArray[Any]:
     """Open a two-dimensional array mapped: a header that promises a huge one allocates nothing.
 
-    `what` it is to be, for messages.
+    `what` it is to be, for messages. One of more dimensions may hold `several`.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError) as error:
         raise InputError(f"not a readable .npy array ({error})", source=path) from error
-    if array.ndim != 2 or array.dtype.kind not in "biuf" or array.size == 0:
+    known = array.ndim >= 2 if several else array.ndim == 2
+    if not known or array.dtype.kind not in "biuf" or array.size == 0:
         raise InputError(
             f"an array of shape {array.shape} and type {array.dtype}",
             source=path,
             remedy=f"{what} is a two-dimensional array of numbers",
         )
-    if array.size > MAXIMUM_PIXELS:
+    if math.prod(array.shape[-2:]) > MAXIMUM_PIXELS:
         raise InputError(f"the array has {array.size} pixels", source=path)
     return array

@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 import os
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import zarr
+from numpy.typing import NDArray
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from distbragg.errors import InputError
 from distbragg.read.bounds import CODERS, MAXIMUM_CHUNK_BYTES, SLACK_BYTES, decoded_bytes
+from distbragg.read.hdf5 import DAMAGE
 
 _MAXIMUM_METADATA_BYTES: Final = 1 << 20
 _METADATA: Final = ("zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")
@@ -66,23 +69,48 @@ class _Objects(dict[str, Buffer]):
         return open(place, "rb")
 
 
-def open_zarr_array(path: str, name: str) -> zarr.Array[Any]:
+def zarr_images(
+    path: str, name: str, read: Callable[[zarr.Array[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    """Return what `read` takes of an array of images, which may lie in shards.
+
+    It is the array `name`, or the one that the store itself is.
+    """
+    try:
+        root = zarr.open(MemoryStore(_Objects(path), read_only=True), mode="r")
+        alone = isinstance(root, zarr.Array)
+        return read(open_zarr_array(path, "" if alone else name, images=True))
+    except DAMAGE as error:
+        text = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot be read as Zarr ({text})", source=path) from None
+
+
+def open_zarr_array(path: str, name: str, *, images: bool = False) -> zarr.Array[Any]:
     """Open an array of one or two dimensions, of Zarr 2 or 3, compressed or not.
 
     One that is not of numbers, has large chunks, or is encoded by what is not on the list, such
-    as pickles, which run code, is refused.
+    as pickles, which run code, is refused. Of `images` it has two dimensions or more, may be in
+    shards, and an empty name is that of an array which is the store.
     """
     objects = _Objects(path)
     found = name.strip("/")
-    if any(part in ("", ".", "..") for part in found.split("/")) or "\\" in found:
+    wrong = any(part in ("", ".", "..") for part in found.split("/")) or "\\" in found
+    if wrong and (found or not images):
         raise InputError(f"{name[:60]!r} is no name of an array", source=path)
     try:
         array = zarr.open_array(MemoryStore(objects, read_only=True), path=found, mode="r")
     except FileNotFoundError:
         raise InputError(f"there is no dataset {name!r}", source=path) from None
-    if array.dtype.kind not in "fiu" or array.ndim not in (1, 2) or 0 in array.shape:
-        raise InputError(f"{name!r} is no array of numbers in one or two dimensions", source=path)
+    known = array.ndim >= 2 if images else array.ndim in (1, 2)
+    if array.dtype.kind not in "fiu" or not known or 0 in array.shape:
+        wanted = "images" if images else "numbers in one or two dimensions"
+        raise InputError(f"{name!r} is no array of {wanted}", source=path)
     codecs = _codecs(array)
+    sharded = images and "sharding_indexed" in codecs
+    if sharded:
+        metadata: Any = array.metadata
+        inner = metadata.codecs[codecs.index("sharding_indexed")].codecs
+        codecs = [str(codec.to_dict()["name"]) for codec in inner]
     coders = [codec for codec in codecs if codec in _COMPRESSORS]
     if len(coders) > 1 or any(codec not in (*_COMPRESSORS, *_HARMLESS) for codec in codecs):
         raise InputError(
@@ -97,7 +125,10 @@ def open_zarr_array(path: str, name: str) -> zarr.Array[Any]:
             f"{name!r} has chunks of {size} bytes; at most {MAXIMUM_CHUNK_BYTES} are read",
             source=path,
         )
-    objects.coder = coders[0] if coders else ""
+    if sharded and array.shards is not None:
+        # A shard is read as a whole, and its chunks are decoded one by one.
+        size = math.prod(array.shards) * array.dtype.itemsize
+    objects.coder = coders[0] if coders and not sharded else ""
     objects.room = size + size // 64 + SLACK_BYTES
     return array
 

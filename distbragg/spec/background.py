@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from distbragg.spec.base import FilePath, NonNegative, Positive, SpecModel, refusal
 
@@ -62,8 +62,12 @@ class BackgroundImageSpec(SpecModel):
     """
 
     file: FilePath
-    """Expected photons of every pixel: an .npy array or an image (SMV, CBF, TIFF, EDF), panels one
-    below the other. Example: air.npy"""
+    """Expected photons of every pixel: an .npy array, an image (SMV, CBF, TIFF, EDF) or a Zarr
+    store (.zarr, a stack of distbragg too), panels one below the other. Example: air.npy"""
+    frame: Annotated[int, Field(ge=0)] = 0
+    """Which image of an .npy or Zarr array that holds several, from 0, as in a sweep. Example: 7"""
+    dataset: str = "images"
+    """Name of the array in a Zarr store; one that is stored by itself has none. Example: water"""
     scale: NonNegative = 1.0
     """What the image is multiplied by, as in a sweep. Example: 0.5"""
 

@@ -11,6 +11,7 @@ import fabio
 import numpy as np
 import pytest
 import torch
+import zarr
 
 import distbragg as db
 from distbragg.errors import InputError
@@ -31,7 +32,7 @@ from distbragg.plan.memory import predict_peak_bytes
 from distbragg.plan.sweep import plan_sweep
 from distbragg.predict.spots import predict_spots
 from distbragg.spec.compute import ComputeSpec, OutputSpec
-from distbragg.spec.load import parse_spec
+from distbragg.spec.load import parse_spec, parse_sweep
 
 SHAPE = (31, 41)
 STOP = {"radius_mm": 2.0, "edge_mm": 1.0, "arm_width_mm": 1.5, "arm_angle_deg": 90}
@@ -243,3 +244,49 @@ def test_the_plan_counts_the_memory_of_image_and_shadow(picture: str) -> None:
         for experiment in (built(), both(picture))
     )
     assert more - bare == 2 * 16 * math.prod(SHAPE)
+
+
+@pytest.mark.spec("SCL-16")
+@pytest.mark.parametrize("shards", [None, (4, *SHAPE)], ids=["chunks", "shards"])
+def test_one_image_of_a_zarr_store_or_array_is_read(tmp_path: Path, shards: Any) -> None:
+    several = np.arange(6.0).reshape(2, 3, 1, 1) * 10.0 + PICTURE
+    store = zarr.open_group(tmp_path / "several.zarr", mode="w")
+    flat = several.reshape(6, *SHAPE)
+    store.create_array("water", data=flat, chunks=(1, *SHAPE), shards=shards)
+    zarr.save_array(tmp_path / "alone.zarr", PICTURE)
+    np.save(tmp_path / "several.npy", several)
+    for name, frame, dataset in (
+        ("several.zarr", 4, "water"),
+        ("several.npy", 4, "images"),
+        ("alone.zarr", 0, "images"),
+    ):
+        given = {"file": str(tmp_path / name), "frame": frame, "dataset": dataset}
+        image = built(background={"image": given}).background.image
+        assert image is not None
+        np.testing.assert_array_equal(image.photons[0], flat[frame])
+        for wrong in ({"frame": 6}, {"frame": 1} if name == "alone.zarr" else {"frame": 9}):
+            with pytest.raises(InputError, match=r"background\.image\.frame: there is no image"):
+                built(background={"image": given | wrong})
+    with pytest.raises(InputError, match="there is no dataset 'images'"):
+        built(background={"image": {"file": str(tmp_path / "several.zarr")}})
+
+
+@pytest.mark.spec("SCL-16")
+def test_frames_of_a_sweep_take_images_of_another_run(tmp_path: Path) -> None:
+    dark = spec(crystal={"present": False}) | {"output": {"dtype": "float64"}}
+    axis = {"name": "flux", "path": "beam.flux_photons_per_s", "values": [1e12, 2e12, 4e12]}
+    db.sweep(parse_sweep({"experiment": dark, "axes": [axis]}), tmp_path / "w", cluster="serial")
+    (tmp_path / "w").rename(tmp_path / "water.zarr")
+    with db.open_stack(tmp_path / "water.zarr") as stack:
+        pictures = stack["images"].values
+    lit = spec(background={"image": {"file": str(tmp_path / "water.zarr")}})
+    lit["output"] = {"dtype": "float64"}
+    axis = {"name": "picture", "path": "background.image.frame", "values": [2, 0, 1]}
+    db.sweep(parse_sweep({"experiment": lit, "axes": [axis]}), tmp_path / "s", cluster="serial")
+    plain = spec()
+    plain["output"] = {"dtype": "float64"}
+    db.sweep(parse_sweep({"experiment": plain}), tmp_path / "p", cluster="serial")
+    with db.open_stack(tmp_path / "s") as stack, db.open_stack(tmp_path / "p") as bare:
+        expected = bare["images"].values + pictures[[2, 0, 1]]
+        np.testing.assert_allclose(stack["images"].values, expected, rtol=1e-6)
+        assert stack["picture"].values.tolist() == [2, 0, 1]

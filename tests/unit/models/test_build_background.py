@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,3 +162,38 @@ def test_a_sweep_varies_the_scale_of_one_material() -> None:
     )
     np.testing.assert_allclose(three - none, 3.0 * (one - none), rtol=2e-4)
     assert (one > none).all()
+
+
+@pytest.mark.spec("SCL-15")
+@pytest.mark.parametrize("method", ["sampled", "closed_form"])
+def test_rings_that_are_narrower_than_a_pixel_are_integrated(method: str) -> None:
+    """A pixel of 1 mm at 60 mm and 1 Å spans 1/60 1/Å, of a ring 0.004: 11 parts of 0.4 widths."""
+    crystal = {"shape": "gauss", "mosaic": {"distribution": "gaussian", "spread_deg": 0.3}}
+    given: dict[str, Any] = {
+        "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
+        "crystal": {"cell": [40, 40, 40, 90, 90, 90], "cells": 10, **crystal},
+        "structure_factors": {"default_f_electrons": 0.0},
+        "detector": {"distance_mm": 60, "pixel_size_mm": 1.0, "pixels_fast": 61, "pixels_slow": 61},
+        "background": {"ice_rings": {"thickness_um": 10}},
+        "sampling": {"method": method},
+        "compute": {"precision": "float64"},
+    }
+    given["crystal"] |= {} if method == "closed_form" else {"mosaic": {}, "cells": 1}
+    assert build_experiment(parse_spec(given)).sampling.oversample == 11
+    found = db.render(parse_spec(given))["images"].values
+    one, many = (
+        db.render(parse_spec({**given, "sampling": {"method": method, "oversample": count}}))
+        for count in (1, 30)
+    )
+    expected = many["images"].values
+    assert np.abs(found - expected).max() < 6e-3 * expected.max()
+    assert found.sum() == pytest.approx(expected.sum(), rel=1e-3)
+    assert np.abs(one["images"].values - expected).max() > 0.3 * expected.max()
+    # Nothing changes where a pixel is narrower than the rings.
+    given["detector"] = {**given["detector"], "pixel_size_mm": 0.1, "distance_mm": 100}
+    given["crystal"] = {**given["crystal"], "cells": 1}
+    assert build_experiment(parse_spec(given)).sampling.oversample == 1
+    given["background"] = {"ice_rings": {"thickness_um": 10, "width_per_angstrom": 1e-5}}
+    with pytest.raises(InputError) as caught:
+        build_experiment(parse_spec(given))
+    assert caught.value.field == "background.ice_rings.width_per_angstrom"
