@@ -101,15 +101,14 @@ def write_image(
         )
         write_smv(path, counts, header)
     else:
-        from distbragg.export.assemble import assemble
-        from distbragg.export.picture import write_assembled, write_picture
+        from distbragg.export.files import write_whole
+        from distbragg.figures.frame import FrameImage, draw_frame
+        from distbragg.figures.style import Look, encoded, new_figure
 
-        if image.ndim == 2:
-            write_picture(path, image, title=spec.title)
-        else:
-            beam = np.asarray(experiment.beam.direction)
-            picture = assemble(image, experiment.detector.panels, beam)
-            write_assembled(path, picture, title=spec.title)
+        pixels = image.reshape(-1, *image.shape[-2:])
+        figure = new_figure()
+        draw_frame(figure, FrameImage(pixels, experiment), Look(), rings=(), title=spec.title)
+        write_whole(path, encoded(figure))
 
 
 def header_geometry(spec: ExperimentSpec, experiment: Experiment) -> SmvGeometry:
@@ -134,7 +133,7 @@ def header_geometry(spec: ExperimentSpec, experiment: Experiment) -> SmvGeometry
 def geometry_alone(spec: ExperimentSpec) -> Experiment:
     """Resolve everything but |F|, which neither headers nor pictures need."""
     from distbragg.models.build import build_experiment
-    from distbragg.run.survey import NO_TABLE
+    from distbragg.models.crystal import NO_TABLE
 
     return build_experiment(spec, reflections=NO_TABLE)
 

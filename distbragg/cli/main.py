@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "extend": ("rendering", "append frames to a finished run, and render them"),
     "noise": ("rendering", "draw a detector's noise again from the expected photons of a run"),
     "card": ("finished", "a run described as a data set, for people and hubs"),
+    "plot": ("plotting", "pictures of a run or of one experiment, as PNG, PDF or SVG"),
     "export": ("exchange", "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2"),
     "geometry": ("exchange", "what a geometry file of another program was understood to say"),
     "presets": ("exchange", "the detectors that detector.preset may name"),

@@ -256,16 +256,16 @@ def demo_command(out: str, picture: str | None, workers: int, overrides: tuple[s
       distbragg demo --workers 8 -o /tmp/demo.zarr
     """
     from distbragg.cli.image_files import check_target
-    from distbragg.export.picture import dataset_contact_sheet
+    from distbragg.cli.plotting import write_figure
     from distbragg.run.create import create
-    from distbragg.store.open import open_stack
+    from distbragg.run.plot import PlotOptions, plot_run
 
     sheet = Path(out).with_suffix(".png") if picture is None else Path(picture)
     with as_file(files("distbragg.data")) as folder:
         run = create(folder / "demo.yaml", out, overrides)
     check_target(sheet)
     result = continue_run(run, cluster=f"local:{workers}")
-    dataset_contact_sheet(open_stack(run.path), sheet)
+    write_figure(sheet, plot_run(run, "sheet", PlotOptions()))
     echo(f"{sheet}: contact sheet")
     return report(result)
 

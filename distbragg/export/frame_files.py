@@ -122,11 +122,11 @@ def _is_whole_npy(file: FrameFile) -> bool:
     return file.begins(buffer.getvalue(), file.dtype.itemsize)
 
 
-def _write_png(file: FrameFile, image: NDArray[Any], _: NDArray[np.bool_]) -> int:
+def _write_png(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:
     # matplotlib is slow to load, and only pictures need it.
-    from distbragg.export.picture import write_picture
+    from distbragg.figures.frame import panel_picture
 
-    write_picture(file.path, image, title=file.header.title)
+    write_whole(file.path, panel_picture(image, ~masked, file.header.title))
     return 0
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from distbragg.errors import InputError
+from distbragg.figures.shrink import shrunk
 
 DEFAULT_ADC_OFFSET: Final = 40.0
 """Counts added to every pixel of an integer image (nanoBragg's default `-adc`)."""
@@ -44,20 +45,6 @@ def check_image(image: ArrayLike) -> NDArray[np.float64]:
     if not np.isfinite(array).all():
         raise InputError("the image holds NaN or infinite pixels", remedy="render the frame anew")
     return array
-
-
-def block_maximum(image: NDArray[Any], step: int) -> NDArray[Any]:
-    """Give each block of `step` × `step` pixels its brightest one: spots survive shrinking."""
-    if step <= 1:
-        return image
-    slow, fast = (np.arange(0, size, step) for size in image.shape)
-    rows = np.maximum.reduceat(image, slow, axis=0)
-    return np.asarray(np.maximum.reduceat(rows, fast, axis=1))
-
-
-def shrunk(image: NDArray[Any], edge: int) -> NDArray[Any]:
-    """Shrink an image to at most `edge` pixels a side by block maxima."""
-    return block_maximum(image, math.ceil(max(image.shape) / edge))
 
 
 def automatic_scale(image: ArrayLike) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 
@@ -124,3 +124,12 @@ class Reflections:
     """|F|² by source; `amplitude` is then the root of its mean over the sources' weights."""
     delta_b: float = field(default=0.0, metadata=WHERE_GIVEN)
     """Å²: what amplitude and tables, of which it is a part, have been attenuated by."""
+
+
+NO_TABLE: Final = Reflections(
+    amplitude=frozen_float64(np.zeros((0, 0, 0))),
+    origin=(0, 0, 0),
+    default_amplitude=1.0,
+    interpolate=False,
+)
+"""Stands for |F| where nothing depends on it: counts of steps, headers, geometry."""

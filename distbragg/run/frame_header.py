@@ -17,12 +17,12 @@ from distbragg.export.smv import smv_geometry
 from distbragg.kernel.response import bad_pixels
 from distbragg.matrices import apply3, dot3
 from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
+from distbragg.models.crystal import NO_TABLE
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.response import Response
 from distbragg.models.setting import geometry_of, sensor_material
 from distbragg.models.vectors import Triad, components
-from distbragg.run.survey import NO_TABLE
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 

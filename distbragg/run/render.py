@@ -144,6 +144,18 @@ def render_image(
     return image[0] if image.shape[0] == 1 else image
 
 
+def render_experiment(
+    spec: SpecLike,
+    overrides: Sequence[str] = (),
+    *,
+    threads: int | None = None,
+    progress: Progress = "auto",
+) -> tuple[Experiment, NDArray[np.floating[Any]]]:
+    """Return an experiment and the pixels of its frame, (panels, slow, fast); see `render`."""
+    prepared, _, image, _ = _render(spec, overrides, threads, None, progress)
+    return prepared.experiment, image
+
+
 def _render(
     spec: SpecLike,
     overrides: Sequence[str],

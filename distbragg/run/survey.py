@@ -12,9 +12,9 @@ import numpy as np
 from distbragg.engine.context import RunContext
 from distbragg.errors import DistbraggError
 from distbragg.models.build import Resolved, build_experiment
-from distbragg.models.crystal import Reflections
+from distbragg.models.crystal import NO_TABLE
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import Float64Array, frozen_float64
+from distbragg.models.vectors import Float64Array
 from distbragg.plan.frame import FramePlan, plan_frame
 from distbragg.plan.memory import precheck_spec
 from distbragg.run.machine import memory_bytes
@@ -24,14 +24,6 @@ from distbragg.store.run_directory import RunDirectory
 
 MAX_SAMPLES: Final = 16
 """Values of one axis that are looked at; of longer axes, evenly spread ones and both ends."""
-
-NO_TABLE: Final = Reflections(
-    amplitude=frozen_float64(np.zeros((0, 0, 0))),
-    origin=(0, 0, 0),
-    default_amplitude=1.0,
-    interpolate=False,
-)
-"""Stands for |F| where nothing depends on it: counts of steps, headers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,8 @@ def label_images(
     # Loaded here: creating a run writes the same labels without xarray.
     import xarray as xr
 
+    import distbragg.store.accessor  # noqa: F401 registers `.bragg`
+
     sweep_dims = tuple(dims)
     variables = axis_variables(coordinates) | pixel_variables(experiment.detector)
     names = [name for name, _ in sweep_dims]

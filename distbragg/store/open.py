@@ -35,6 +35,10 @@ TOLD: Final[Mapping[str, tuple[float, Mapping[str, str]]]] = {
 }
 """What receipts may tell of frames: value of frames that are not done, attributes."""
 
+RUN_ID: Final = "distbragg_run_id"
+OPENED: Final[dict[str, RunDirectory]] = {}
+"""Runs whose stacks this process opened, by identity: what `.bragg` finds its images by."""
+
 _WHOLE_SHARE: Final = 0.5  # share of a unit's frames from which on the unit is read in one piece
 
 
@@ -90,7 +94,10 @@ def open_stack(
     # Loaded here: checking a stored array, as `verify` does, needs no xarray.
     import xarray as xr
 
+    import distbragg.store.accessor  # noqa: F401 registers `.bragg`
+
     run = open_run(path, storage_options=storage_options)
+    OPENED[run.run_id] = run
     own = [one.array for one in (run.layout, *run.maps)]
     stack = xr.open_dataset(
         reading_store(run),  # type: ignore[arg-type]
@@ -99,6 +106,7 @@ def open_stack(
         cache=None if chunks is None else False,
         mask_and_scale=dict.fromkeys(own, False),
     )
+    stack[IMAGES].attrs[RUN_ID] = run.run_id
     for array in (stack[name] for name in own):
         if "_FillValue" in array.attrs:
             array.encoding["_FillValue"] = array.attrs.pop("_FillValue")

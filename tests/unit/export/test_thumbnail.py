@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distbragg.export.scaling import THUMBNAIL_EDGE, THUMBNAIL_LEVELS, shrunk, thumbnail
+from distbragg.export.scaling import THUMBNAIL_EDGE, THUMBNAIL_LEVELS, thumbnail
+from distbragg.figures.shrink import shrunk
 
 
 def levels_of(picture):

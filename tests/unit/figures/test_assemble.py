@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from distbragg.cli.main import main
-from distbragg.export.assemble import assemble
+from distbragg.figures.assemble import assemble
 from distbragg.models.build import build_experiment
 from distbragg.spec.load import parse_spec
 
@@ -74,4 +74,4 @@ detector:
     )
     assert main(["render", str(tmp_path / "x.yaml"), "-o", str(tmp_path / "x.png")]) == 0
     with Image.open(tmp_path / "x.png") as picture:
-        assert min(picture.size) > 400
+        assert min(picture.size) > 250

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.export.scaling import block_maximum
+from distbragg.figures.shrink import block_maximum
 from distbragg.models.detector import Panel
 from distbragg.physics.pixels import screen_axes
 
@@ -41,7 +41,7 @@ def assemble(
     pixels are smaller than a point, the brightest shows.
     """
     right, up = screen_axes(panels, beam)
-    flat = [_Flat(panel, right, up) for panel in panels]
+    flat = [PlacedPanel(panel, right, up) for panel in panels]
     low = np.min([item.corners.min(axis=0) for item in flat], axis=0)
     high = np.max([item.corners.max(axis=0) for item in flat], axis=0)
     pixel = min(panel.pixel_size for panel in panels)
@@ -55,7 +55,7 @@ def assemble(
     return Assembled(canvas, (left, right_edge, bottom, top))
 
 
-class _Flat:
+class PlacedPanel:
     """A panel projected on the screen."""
 
     def __init__(self, panel: Panel, right: NDArray[np.float64], up: NDArray[np.float64]) -> None:
@@ -66,6 +66,16 @@ class _Flat:
         slow, fast = panel.pixels
         ends = np.array([[0, 0], [fast, 0], [0, slow], [fast, slow]], dtype=np.float64)
         self.corners = self.origin + ends @ self.axes.T
+
+    def at(
+        self, slow: NDArray[np.float64], fast: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return where places lie, counted in pixels from the outer corner: mm right, and up."""
+        x, y = (
+            1e3 * (start + fast * axes[0] + slow * axes[1])
+            for start, axes in zip(self.origin, self.axes, strict=True)
+        )
+        return x, y
 
     def draw(
         self,

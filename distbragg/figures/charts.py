@@ -1,0 +1,180 @@
+"""Charts: radial profiles, histograms of axes, and maps of a reduction over a sweep."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from distbragg.figures.frame import FrameImage
+from distbragg.models.vectors import BoolArray, Float64Array
+from distbragg.physics.pixels import coordinates_of_detector, radial_profile
+
+_TEXTS: Final = 20  # bars of an axis of texts: those of most frames
+_NAMED: Final = 10  # profiles that the legend names
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Values of an axis: numbers (n,) or (n, components), or texts (n,), and their title."""
+
+    title: str
+    values: NDArray[Any]
+
+    @property
+    def are_texts(self) -> bool:
+        """Whether the values are names, which have no order."""
+        return self.values.dtype.kind in "UTOb"
+
+
+def profiles_of(
+    frames: Iterable[tuple[str, FrameImage]], bins: int
+) -> tuple[Float64Array, list[tuple[str, Float64Array]]]:
+    """Return the middles of bins of q, 1/Å, and for each name the mean of its frame's pixels.
+
+    Bins are even from 0 to the largest q of the first frame; NaN where a frame has no pixel.
+    """
+    found: list[tuple[str, Float64Array]] = []
+    edges, latest, q = np.zeros(bins + 1), None, np.zeros(0)
+    for name, frame in frames:
+        experiment = frame.experiment
+        if (
+            latest is None
+            or experiment.detector is not latest.detector
+            or (experiment.beam is not latest.beam)
+        ):
+            latest, q = experiment, coordinates_of_detector(experiment).q
+        if not found:
+            edges = np.linspace(0.0, float(q.max()), bins + 1)
+        pixels = frame.masked()
+        profile = radial_profile(pixels, q, edges)  # masked pixels are no finite numbers
+        found.append((name, profile.mean))
+    return 0.5 * (edges[1:] + edges[:-1]), found
+
+
+def draw_profiles(
+    figure: Figure, q: Float64Array, profiles: Sequence[tuple[str, Float64Array]], label: str
+) -> Axes:
+    """Draw the mean of the pixels in bins of q, 1/Å; the resolution stands above."""
+    axes: Axes = figure.subplots()
+    colors = [f"C{index}" for index in range(10)] if len(profiles) <= _NAMED else ["0.35"]
+    for place, (name, mean) in enumerate(profiles):
+        axes.plot(q, mean, lw=1.0, color=colors[place % len(colors)], label=name,
+                  alpha=1.0 if len(profiles) <= _NAMED else 0.4)  # fmt: skip
+    everything = np.concatenate([mean for _, mean in profiles]) if profiles else np.zeros(0)
+    positive = everything[everything > 0.0]
+    if positive.size and not (everything < 0.0).any():
+        axes.set_yscale("log")  # zeros leave gaps
+        axes.set_ylim(bottom=max(float(positive.min()), 1e-7 * float(positive.max())) / 1.5)
+    axes.set_xlabel("q = 2π/d (1/Å)")
+    axes.set_ylabel(label)
+    axes.set_xlim(0.0, float(q[-1]) if q.size else 1.0)
+    above = axes.secondary_xaxis("top", functions=(_inverse, _inverse))
+    above.set_xlabel("resolution (Å)")
+    ticks = [d for d in (20, 10, 5, 4, 3, 2.5, 2, 1.8, 1.5, 1.2, 1, 0.8, 0.6, 0.5)
+             if _inverse(np.array(d)) <= axes.get_xlim()[1]]  # fmt: skip
+    above.set_xticks(ticks, [f"{tick:g}" for tick in ticks], fontsize=8)
+    if 1 <= len(profiles) <= _NAMED and any(name for name, _ in profiles):
+        axes.legend(fontsize=8)
+    return axes
+
+
+def _inverse(value: Any) -> NDArray[np.float64]:  # noqa: ANN401 what matplotlib gives
+    with np.errstate(divide="ignore"):
+        return np.asarray(2.0 * math.pi / np.maximum(np.asarray(value, dtype=np.float64), 1e-9))
+
+
+def draw_histograms(
+    figure: Figure, axes_values: Sequence[Values], rendered: BoolArray, bins: int
+) -> None:
+    """Draw how the values of each axis are spread over all frames, and over those rendered."""
+    columns = min(3, max(1, len(axes_values)))
+    rows = math.ceil(len(axes_values) / columns)
+    figure.set_size_inches(0.6 + 3.2 * columns, 0.4 + 2.5 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(axes_values) :]:
+        axes.set_axis_off()
+    for axes, item in zip(grid.flat, axes_values, strict=False):
+        axes.set_xlabel(item.title)
+        axes.set_ylabel("frames")
+        if item.are_texts:
+            _draw_texts(axes, item.values.astype(str), rendered)
+        else:
+            _draw_numbers(axes, item.values, rendered, bins)
+    if not rendered.all():
+        grid.flat[0].legend(fontsize=8)
+
+
+def _draw_texts(axes: Axes, values: NDArray[Any], rendered: BoolArray) -> None:
+    every, done = Counter(values.tolist()), Counter(values[rendered].tolist())
+    names = [name for name, _ in every.most_common(_TEXTS)]
+    places = np.arange(len(names))
+    axes.bar(places, [every[name] for name in names], color="0.82", label="all frames")
+    axes.bar(places, [done[name] for name in names], color="C0", label="rendered")
+    axes.set_xticks(places, [name[-14:] for name in names], rotation=60, fontsize=7, ha="right")
+
+
+def _draw_numbers(axes: Axes, values: NDArray[Any], rendered: BoolArray, bins: int) -> None:
+    numbers = values.astype(np.float64)
+    finite = numbers[np.isfinite(numbers)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    edges = np.linspace(low, high, bins + 1).tolist()
+    if numbers.ndim == 2:
+        for component, part in enumerate(numbers.T):
+            axes.hist(
+                part, edges, histtype="step", color=f"C{component % 10}", label=f"{component}"
+            )
+        if numbers.shape[1] <= _NAMED:
+            axes.legend(fontsize=6, title="component", title_fontsize=6)
+        return
+    axes.hist(numbers, edges, color="0.82", label="all frames")
+    axes.hist(numbers[rendered], edges, color="C0", label="rendered")
+
+
+def draw_map(figure: Figure, x: Values, y: Values | None, values: Float64Array, label: str) -> Axes:
+    """Draw a number of each frame against one axis or two.
+
+    Against one axis (n,) as points. Against two of a grid, `values` (y, x), as coloured fields;
+    against two that advance together, (n,), as coloured points. NaN: nothing is drawn.
+    """
+    axes: Axes = figure.subplots()
+    across = _positions(axes, x, vertical=False)
+    if y is None:
+        axes.plot(across, values, ".-" if not x.are_texts else ".", lw=0.8)
+        axes.set_ylabel(label)
+        return axes
+    down = _positions(axes, y, vertical=True)
+    if values.ndim == 1:
+        drawn: ScalarMappable = axes.scatter(across, down, c=values, cmap="viridis", s=18)
+    else:
+        order, other = np.argsort(across), np.argsort(down)
+        fields = np.ma.masked_invalid(values[np.ix_(other, order)])
+        axes.set_facecolor("0.72")
+        drawn = axes.pcolormesh(
+            across[order], down[other], fields, cmap="viridis", shading="nearest"
+        )
+    figure.colorbar(drawn, ax=axes, label=label)
+    return axes
+
+
+def _positions(axes: Axes, item: Values, *, vertical: bool) -> Float64Array:
+    """Label an axis; return where its values stand: texts one beside the other."""
+    (axes.set_ylabel if vertical else axes.set_xlabel)(item.title)
+    if not item.are_texts:
+        return item.values.astype(np.float64)
+    names, places = np.unique(item.values.astype(str), return_inverse=True)
+    set_ticks = axes.set_yticks if vertical else axes.set_xticks
+    if len(names) <= _TEXTS:
+        labels = [name[-18:] for name in names]
+        set_ticks(np.arange(len(names)), labels, fontsize=7, rotation=0 if vertical else 60)
+    return places.astype(np.float64)

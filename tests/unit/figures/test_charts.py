@@ -1,0 +1,73 @@
+"""Charts: the numbers that their artists hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distbragg.figures.charts import (
+    Values,
+    draw_histograms,
+    draw_map,
+    draw_profiles,
+    profiles_of,
+)
+from distbragg.figures.frame import FrameImage
+from distbragg.figures.style import new_figure
+from distbragg.physics.pixels import coordinates_of_detector
+from tests.unit.figures.test_frame import experiment
+
+
+@pytest.mark.spec("FIG-6")
+def test_a_profile_is_drawn_over_q_with_the_resolution_above() -> None:
+    made = experiment()
+    q = coordinates_of_detector(made).q
+    active = np.ones(q.shape, dtype=bool)
+    active[0, :30] = False
+    image = np.where(active, 5.0 * np.exp(-q), 1e6)
+    middles, profiles = profiles_of([("a", FrameImage(image, made, active))], 40)
+    ((name, mean),) = profiles
+    there = np.isfinite(mean)
+    assert name == "a"
+    assert middles[-1] == pytest.approx(q.max() * (1 - 0.5 / 40))
+    assert mean[there] == pytest.approx(5.0 * np.exp(-middles[there]), rel=0.06)
+    axes = draw_profiles(new_figure(), middles, profiles, "mean")
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), mean)
+    assert axes.get_yscale() == "log"
+    above = axes.child_axes[0]
+    assert "2" in [tick.get_text() for tick in above.get_xticklabels()]
+    assert above.get_xlabel() == "resolution (Å)"
+
+
+@pytest.mark.spec("FIG-6")
+def test_histograms_count_frames_and_those_rendered() -> None:
+    figure = new_figure()
+    rendered = np.array([True, True, False, True, False])
+    shown = [
+        Values("phi (degree)", np.array([0.0, 0.1, 0.9, 1.0, 1.0])),
+        Values("file", np.array(["a", "b", "a", "a", "b"])),
+        Values("u", np.ones((5, 3))),
+    ]
+    draw_histograms(figure, shown, rendered, 2)
+    numbers, texts, vectors = figure.axes
+    heights = [patch.get_height() for patch in numbers.patches]
+    assert heights == [2, 3, 2, 1]
+    assert [patch.get_height() for patch in texts.patches] == [3, 2, 2, 1]
+    assert len(vectors.patches) == 3
+    assert [axes.get_xlabel() for axes in figure.axes] == ["phi (degree)", "file", "u"]
+
+
+@pytest.mark.spec("FIG-6")
+def test_a_map_has_its_values_at_the_places_of_its_axes() -> None:
+    x, y = Values("phi", np.array([2.0, 0.0, 1.0])), Values("file", np.array(["b", "a"]))
+    values = np.array([[1.0, 2.0, 3.0], [4.0, np.nan, 6.0]])
+    axes = draw_map(new_figure(), x, y, values, "sum")
+    (mesh,) = axes.collections
+    # Sorted both ways: phi 0, 1, 2 and files a, b.
+    assert mesh.get_array().tolist() == [[None, 6.0, 4.0], [2.0, 3.0, 1.0]]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
+    line = draw_map(new_figure(), x, None, values[0], "sum").lines[0]
+    assert line.get_xydata().tolist() == [[2, 1], [0, 2], [1, 3]]
+    points = draw_map(new_figure(), x, Values("e", np.arange(3.0)), values[0], "sum").collections[0]
+    assert points.get_offsets().tolist() == [[2, 0], [0, 1], [1, 2]]
+    assert points.get_array().tolist() == [1, 2, 3]
