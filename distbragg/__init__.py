@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distbragg.fit.render import render_tensor
     from distbragg.models.tables import load_sweep
     from distbragg.run.create import create
+    from distbragg.run.explain import explain
     from distbragg.run.export import export_run
     from distbragg.run.extend import extend
     from distbragg.run.prepare import plan as dry_run
@@ -46,6 +47,7 @@ _HOMES = {
     "SweepSpec": "distbragg.spec.sweep",
     "create": "distbragg.run.create",
     "dry_run": "distbragg.run.prepare",
+    "explain": "distbragg.run.explain",
     "export_run": "distbragg.run.export",
     "extend": "distbragg.run.extend",
     "load_spec": "distbragg.spec.load",
@@ -71,6 +73,7 @@ __all__ = [
     "__version__",
     "create",
     "dry_run",
+    "explain",
     "export_run",
     "extend",
     "load_spec",

@@ -14,12 +14,10 @@ import click
 
 from distbragg.cli import options
 from distbragg.cli.output import echo, print_facts, table_of
-from distbragg.errors import DistbraggError, InputError
-from distbragg.notes import Note
+from distbragg.errors import InputError
 
 if TYPE_CHECKING:
     from distbragg.run.status import RunStatus
-    from distbragg.spec.sweep import SweepSpec
 
 FOLLOW_S: Final = 2.0  # seconds between two looks at a run that is followed, at least
 _COLUMN: Final = 12  # least width of a column of the table of frames
@@ -108,81 +106,26 @@ def _line(cells: Iterable[object], widths: Sequence[int]) -> str:
 @options.set_option
 @options.json_option
 def info_command(path: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Describe a run (how far it is, what failed, how it was made) or a spec file.
+    """Describe a run (how far it is, what failed, how it was made), or explain a spec file.
 
-    For a run everything is read from its directory: no scheduler needs to be alive.
+    For a run everything is read from its directory: no scheduler needs to be alive. Of a spec it
+    is `distbragg explain`.
     """
     from distbragg.store.objects import is_url
 
-    if is_url(path) or Path(path).is_dir():
-        from distbragg.run.status import info
+    if not (is_url(path) or Path(path).is_dir()):
+        from distbragg.cli.explaining import print_explanation
+        from distbragg.run.explain import explain
 
-        if overrides:
-            raise click.UsageError("--set changes a spec, not a run")
-        facts, rows = info(path), _run_rows
-    else:
-        facts, rows = _spec_facts(path, overrides), _spec_rows
-    print_facts(path, facts, lambda: rows(facts), as_json=as_json)
+        told = explain(path, overrides)
+        print_explanation(told, everything=False, as_json=as_json)
+        return
+    from distbragg.run.status import info
 
-
-def _spec_facts(path: str, overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Frames, axes, input files, fields that differ from the defaults, and the whole spec."""
-    from distbragg.models.tables import load_any
-    from distbragg.spec.canonical import changed_fields, to_plain
-    from distbragg.spec.files import file_fields
-
-    sweep = load_any(path, overrides)
-    return {
-        "path": path,
-        "title": sweep.experiment.title,
-        "physics": sweep.experiment.physics,
-        "frames": sweep.frames,
-        "dims": dict(sweep.dims),
-        "axes": [
-            {"name": axis.name, "dim": axis.dim, "path": axis.path, "unit": axis.unit}
-            for axis in sweep.coordinates()
-            if axis.path
-        ],
-        "files": dict(file_fields(sweep)),
-        "fields": changed_fields(sweep.experiment),
-        "spec": to_plain(sweep),
-        **_notes(sweep),
-    }
-
-
-def _notes(sweep: SweepSpec) -> dict[str, Any]:
-    """Collect the notes of the frames, or say why a sweep, perhaps unfinished, has none."""
-    from distbragg.run.notes import tell
-    from distbragg.run.prepare import said_of
-
-    try:
-        said = said_of(sweep)
-    except DistbraggError as error:
-        notes: tuple[Note, ...] = (Note("warning", "cannot be rendered", str(error)),)
-        frames = 0
-    else:
-        notes, frames = said.notes, said.frames
-    tell(notes)
-    return {"notes": [note.to_plain() for note in notes], "frames_checked": frames}
-
-
-def _spec_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Rows of a spec's table."""
-    rows = [
-        ("title", facts["title"]),
-        ("physics", facts["physics"]),
-        ("frames", f"{facts['frames']:,}"),
-        ("dimensions", _product(facts["dims"])),
-    ]
-    for axis in facts["axes"]:
-        unit = "" if axis["unit"] in ("", "1") else f"({axis['unit']})"
-        rows.append((f"axis {axis['name']}", f"{axis['path']} {unit}"))
-    shown = {"title", "physics", *(field.removeprefix("experiment.") for field in facts["files"])}
-    rows += [(f"file {field}", name) for field, name in facts["files"].items()]
-    rows += [(name, text) for name, text in facts["fields"].items() if name not in shown]
-    if facts["frames"] > facts["frames_checked"] > 0:
-        rows.append(("frames checked", f"{facts['frames_checked']:,}, at the ends of the axes"))
-    return rows
+    if overrides:
+        raise click.UsageError("--set changes a spec, not a run")
+    facts = info(path)
+    print_facts(path, facts, lambda: _run_rows(facts), as_json=as_json)
 
 
 def _run_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

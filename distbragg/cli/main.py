@@ -21,11 +21,12 @@ from distbragg.notes import LOGGED
 COMMANDS: Final = {
     "render": ("rendering", "one experiment file to images"),
     "sweep": ("rendering", "many frames to one stack, on local or cluster workers"),
+    "explain": ("explaining", "every number of a spec, where it comes from, what follows"),
     "plan": ("describing", "what a sweep would cost, without doing it"),
     "create": ("rendering", "the metadata of a run, nothing rendered"),
     "resume": ("rendering", "render what a run still lacks"),
     "run": ("rendering", "one part of a run, for job arrays"),
-    "info": ("describing", "what a spec or a run says"),
+    "info": ("describing", "what a run says; of a spec, what explain says"),
     "status": ("describing", "how far a run is, from its files alone"),
     "verify": ("finished", "is what is stored what was rendered"),
     "repair": ("finished", "render what is damaged again, nothing else"),

@@ -28,6 +28,8 @@ from distbragg.models.detector import Detector
 from distbragg.models.experiment import Background, Experiment, Method, Noise, Sampling
 from distbragg.models.method import Choice, choose_method
 from distbragg.models.notes import notes_of
+from distbragg.models.origins import Kind, tell
+from distbragg.models.origins import asked as asked_for
 from distbragg.models.response import Response
 from distbragg.models.setting import Resolved, Setting
 from distbragg.models.vectors import Physics, components, norm, scale
@@ -248,6 +250,14 @@ def _build_sampling(
     """Resolve oversampling and which corrections are per sample."""
     asked, exact = spec.sampling, spec.physics == "exact"
     oversample, integrate = 1, False
+    if asked_for() is not None:
+        how = "3 · block width / (λ · distance / pixel)"
+        if method == "closed_form":
+            how = "closed form: integrated over the pixel"
+        if spec.background.ice_rings is not None:
+            how += ", and as ice rings need"
+        tell("sampling.oversample", *(("rule", how) if asked.oversample == "auto" else ("given",)))
+        tell("sampling.method", "given" if asked.method != "auto" else "rule")
     if asked.oversample != "auto":
         oversample = asked.oversample
     elif method == "closed_form":
@@ -305,6 +315,9 @@ def _resolve_interpolation(
     replaces them, because the program decides there.
     """
     asked = spec.structure_factors.interpolate
+    if asked_for() is not None:
+        told: Kind = "rule" if asked == "auto" else "given"
+        tell("structure_factors.interpolate", told, "of at most 2 cells" if asked == "auto" else "")
     if reflections.amplitude.size == 0 or reflections.spectral is not None:
         return False
     if isinstance(asked, bool):

@@ -12,6 +12,7 @@ from distbragg.constants import DEFAULT_FLUENCE_PHOTONS_PER_M2
 from distbragg.errors import InputError
 from distbragg.models.beam import Beam, Sources, WeightRule
 from distbragg.models.conventions import ConventionRule
+from distbragg.models.origins import first, tell
 from distbragg.models.setting import HeaderValues, resolve_spectrum, spectrum_of
 from distbragg.models.steps import (
     NOMINAL_ANGLE,
@@ -58,10 +59,15 @@ def build_beam(
     spec: BeamSpec, physics: Physics, rule: ConventionRule, headers: HeaderValues
 ) -> Beam:
     """Resolve the beam; `rule` and `headers` give what the spec leaves out."""
-    direction = direction_of(spec.direction or rule.beam, "beam.direction")
-    kahn_factor = spec.polarization.kahn_factor
-    if kahn_factor is None:
-        kahn_factor = 0.0 if headers.kahn_factor is None else headers.kahn_factor
+    field = "beam.direction"
+    along = first(field, (spec.direction, "given", ""), (rule.beam, "convention", "beam"))
+    direction = direction_of(along, field)
+    kahn_factor = first(
+        "beam.polarization.kahn_factor",
+        (spec.polarization.kahn_factor, "given", ""),
+        (headers.kahn_factor, "header", "kahn_factor"),
+        (0.0, "default", "not polarised"),
+    )
     axis = _polarization_axis(spec, rule, direction, kahn_factor)
     wavelength = nominal_wavelength(spec, headers.wavelength, source=headers.source)
     sources = _build_sources(spec, physics, direction, axis, wavelength, of_file=headers.spectrum)
@@ -96,18 +102,20 @@ def _polarization_axis(
 
     The last happens where a given beam direction lies along the convention's axis.
     """
-    given = spec.polarization.axis
-    axis = direction_of(given or rule.polarization, "beam.polarization.axis")
+    given, field = spec.polarization.axis, "beam.polarization.axis"
+    axis = direction_of(given or rule.polarization, field)
     if norm(cross(beam, axis)) > _ALONG:
+        first(field, (given, "given", ""), (axis, "convention", "polarization"))
         return axis
     if given is not None or (spec.polarization.enabled and kahn_factor != 0.0):
         raise InputError(
             "the polarisation axis lies along the beam"
             if given is not None
             else "the convention's polarisation axis lies along the given beam",
-            field="beam.polarization.axis",
+            field=field,
             remedy="give the direction of the E-vector, across the beam",
         )
+    tell(field, "rule", "across the beam")
     smallest = min(range(3), key=lambda index: abs(beam[index]))
     basis: Vector = (float(smallest == 0), float(smallest == 1), float(smallest == 2))
     return unit(cross(cross(beam, basis), beam))
@@ -121,14 +129,19 @@ def nominal_wavelength(
     The nominal wavelength of a spectrum or source file is its weighted mean. `source` is the
     header or geometry file that was read and states none, for the message.
     """
+    field = "beam.wavelength_angstrom"
     if spec.wavelength_angstrom is not None:
+        tell(field, "given")
         return spec.wavelength_angstrom
     if spec.energy_ev is not None:
+        tell(field, "given", "beam.energy_ev")
         return energy_ev_to_wavelength_angstrom(spec.energy_ev)
     if header_wavelength is not None:
+        tell(field, "header", "wavelength")
         return header_wavelength
     if spec.source_file is not None:
         # Without a nominal wavelength every line states its own.
+        tell(field, "rule", "weighted mean of beam.source_file")
         table = read_sources(spec.source_file, beam_direction=(0.0, 0.0, 1.0), wavelength_m=None)
         return _mean([metres_to_angstrom(value) for value in table[:, 4].tolist()], table[:, 3])
     if spec.spectrum is not None:
@@ -136,11 +149,12 @@ def nominal_wavelength(
         if found is None:
             problem = "the geometry file states no wavelength of its shots"
             raise InputError(problem, field="beam.spectrum.shot")
+        tell(field, "rule", "weighted mean of beam.spectrum")
         return _mean(found.wavelength.tolist(), found.weight)
     raise InputError(
         "the file does not state the wavelength" if source else "no wavelength is given",
         source=source,
-        field="beam.wavelength_angstrom",
+        field=field,
         remedy="give beam.wavelength_angstrom, beam.energy_ev or beam.spectrum",
     )
 
@@ -157,10 +171,16 @@ def resolve_fluence(spec: BeamSpec, physics: Physics) -> float:
     """Return the fluence, photons/m²: as given, or flux·exposure/size²."""
     flux = spec.flux_photons_per_s
     if flux is None or (flux == 0.0 and physics == "nanobragg"):
-        given = spec.fluence_photons_per_m2
-        return DEFAULT_FLUENCE_PHOTONS_PER_M2 if given is None else given
+        return first(
+            "beam.fluence_photons_per_m2",
+            (spec.fluence_photons_per_m2, "given", ""),
+            (DEFAULT_FLUENCE_PHOTONS_PER_M2, "default", "nanoBragg's own scale, no real beam"),
+        )
     size = beam_size_m(spec)
-    exposure = DEFAULT_EXPOSURE_S if spec.exposure_s is None else spec.exposure_s
+    exposure = first(
+        "beam.exposure_s", (spec.exposure_s, "given", ""), (DEFAULT_EXPOSURE_S, "default", "")
+    )
+    tell("beam.fluence_photons_per_m2", "rule", "flux · exposure / size²")
     fluence = flux * exposure / size / size
     if not math.isfinite(fluence):
         raise InputError("flux·exposure/size² is not finite", field="beam.flux_photons_per_s")
@@ -178,7 +198,9 @@ def with_pulse_energy(beam: Beam, spec: ExperimentSpec, frame: int) -> Beam:
 
 def beam_size_m(spec: BeamSpec) -> float:
     """Return the beam size, m (0.1 mm where not given)."""
-    return mm_to_m(DEFAULT_BEAM_SIZE_MM if spec.size_mm is None else spec.size_mm)
+    return mm_to_m(
+        first("beam.size_mm", (spec.size_mm, "given", ""), (DEFAULT_BEAM_SIZE_MM, "default", ""))
+    )
 
 
 def _build_sources(
@@ -191,7 +213,9 @@ def _build_sources(
     of_file: Spectrum | None,
 ) -> Sources:
     weights = weight_rule(spec.weights, physics)
+    field = "beam.sources"
     if spec.source_file is not None:
+        tell(field, "given", "beam.source_file")
         table = read_sources(
             spec.source_file, beam_direction=direction, wavelength_m=angstrom_to_m(wavelength)
         )
@@ -207,9 +231,13 @@ def _build_sources(
     )
     spectrum = spectrum_of(spec, of_file)
     if spectrum is not None:
+        of_header = spec.spectrum is None or spec.spectrum.of_geometry_file
+        tell(field, *(("header", "spectrum") if of_header else ("given", "beam.spectrum")))
         lambdas, line_weights = spectrum.wavelength, spectrum.weight
     else:
         lambdas = _dispersed(spec.dispersion, physics, wavelength)
+        alone = directions.shape[0] * lambdas.shape[0] == 1
+        tell(field, *(("default",) if alone else ("rule", "grid of divergence and dispersion")))
         line_weights = np.ones(lambdas.shape[0], dtype=np.float64)
     # Every direction with every wavelength, the wavelength innermost.
     points, lines = directions.shape[0], lambdas.shape[0]
@@ -332,6 +360,7 @@ def weight_rule(asked: WeightRule | Literal["auto"], physics: Physics) -> Weight
     """Resolve `weights: auto`: sum under `physics: exact`, count under `physics: nanobragg`."""
     if asked != "auto":
         return asked
+    tell("beam.weights", "rule", f"automatic under physics: {physics}")
     return "sum" if physics == "exact" else "count"
 
 

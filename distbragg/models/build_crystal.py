@@ -21,6 +21,7 @@ from distbragg.models.build_mosaic import (
 from distbragg.models.build_sizes import check_sizes
 from distbragg.models.crystal import Crystal, unit_cells
 from distbragg.models.illuminated import illuminated_blocks
+from distbragg.models.origins import Kind, asked, tell
 from distbragg.models.rotations import (
     Ran1,
     given_orientation,
@@ -55,7 +56,7 @@ from distbragg.shapes import SHAPES, SpotShape
 from distbragg.spec.base import MAXIMUM_SEED
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.cell_spread import CellSpreadSpec
-from distbragg.spec.crystal import CrystalSpec
+from distbragg.spec.crystal import ORIENTATIONS, CrystalSpec
 from distbragg.spec.experiment import ExperimentSpec, GoniometerSpec
 from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, deg_to_rad, mm_to_m
 
@@ -88,6 +89,9 @@ def build_crystal(
     if spec.crystal.size_spread_fraction > 0.0:
         check_sizes(physics)
     generator = _PROGRAM_START.fork()
+    if asked() is not None:
+        own = spec.goniometer.spindle_axis is not None
+        tell("goniometer.spindle_axis", "given" if own else "convention", "" if own else "spindle")
     spindle = direction_of(spec.goniometer.spindle_axis or rule.spindle, "goniometer.spindle_axis")
     beam = direction_of(spec.beam.direction or rule.beam, "beam.direction")
     real, reciprocal = _oriented_lattice(spec, headers, wavelength, generator)
@@ -147,6 +151,7 @@ def _oriented_lattice(
     given = crystal.cell
     of_file = headers.real_space if given is None else None
     if given is None and of_file is None and crystal.matrix_file is None and factors.first_file:
+        tell("crystal.cell", "header", factors.first_file)
         given = file_cell(factors.first_file, factors.format, factors.column)
     cell = None if given is None else cell_parameters(given)
     if crystal.matrix_file is not None:
@@ -168,6 +173,8 @@ def _oriented_lattice(
             field="crystal.cell",
             remedy="give crystal.cell, crystal.matrix_file, or structure factors that name one",
         )
+    if asked() is not None:
+        tell("crystal.cell", *(("header", "real_space") if of_file else ("given", field)))
     turned = _turn(reciprocal, crystal, spec.physics, generator)
     return lattice(turned, cell, spec.physics, field)
 
@@ -175,6 +182,8 @@ def _oriented_lattice(
 def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran1) -> Triad:
     """Apply the orientation of the spec to the reciprocal vectors."""
     matrix, angles = given_orientation(spec), (0.0, 0.0, 0.0)
+    if asked() is not None:
+        tell("crystal.orientation", *_told_orientation(spec))
     if spec.misset_deg == "random":
         seed = spec.misset_seed or 0
         if physics == "nanobragg":
@@ -190,6 +199,14 @@ def _turn(reciprocal: Triad, spec: CrystalSpec, physics: Physics, generator: Ran
     return a_star, b_star, c_star
 
 
+def _told_orientation(spec: CrystalSpec) -> tuple[Kind, str]:
+    """Say which field turns the crystal; of none it stands as its cell or matrix has it."""
+    fields = [name for name in ORIENTATIONS if getattr(spec, name) is not None]
+    if spec.misset_deg == "random":
+        return "rule", f"drawn from crystal.misset_seed {spec.misset_seed or 0}"
+    return ("given", f"crystal.{fields[0]}") if fields else ("default", "as the cell stands")
+
+
 def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> list[float]:
     """Cells along a, b, c, and what N has beside: as given, or the size rounded up to whole cells.
 
@@ -198,6 +215,9 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
     """
     counts = [float(value) for value in (spec.cells or (1, 1, 1))]
     beside = counts[3:] if any(counts[3:]) else []
+    if asked() is not None:
+        told: Kind = "default" if spec.cells is None else "given"
+        tell("crystal.cells", *(("rule", "size / edge") if any(spec.size_mm or ()) else (told,)))
     sizes = [] if spec.size_mm is None else [mm_to_m(value) for value in spec.size_mm]
     if sizes and (physics == "nanobragg" or beam.size_mm is not None):
         beam_size = beam_size_m(beam)
@@ -219,6 +239,10 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
 def _scale(spec: ExperimentSpec, cells: list[float], real: Triad) -> float:
     """Return how many blocks the beam illuminates; 1 where nothing is said of it."""
     given = spec.crystal
+    if asked() is not None:
+        by_hand: Kind = "default" if given.illuminated_blocks is None else "given"
+        by_volume = ("rule", "illuminated volume / volume of a block")
+        tell("crystal.illuminated_blocks", *(by_volume if given.specimen else (by_hand,)))
     if given.specimen is None:
         return 1.0 if given.illuminated_blocks is None else given.illuminated_blocks
     a, b, c = real
@@ -243,6 +267,15 @@ def spindle_angles(
     without an oscillation.
     """
     start, extent = headers.phi or 0.0, headers.oscillation
+    if asked() is not None:
+        for name, own, of_file in (
+            ("phi", spec.phi_deg, headers.phi),
+            ("oscillation", spec.oscillation_deg, extent),
+        ):
+            stated = ("default",) if of_file is None else ("header", name)
+            tell(f"goniometer.{name}_deg", *(("given",) if own is not None else stated))
+        by_step = ("rule", "oscillation / step") if spec.step_deg is not None else ("default",)
+        tell("goniometer.steps", *(by_step if spec.steps is None else ("given",)))
     if spec.phi_deg is not None:
         start = deg_to_rad(spec.phi_deg)
     if spec.oscillation_deg is not None:

@@ -24,6 +24,7 @@ from distbragg.models.conventions import (
     convention_of,
 )
 from distbragg.models.detector import Detector, Panel, Surface
+from distbragg.models.origins import Kind, first, tell
 from distbragg.models.sensor import build_sensor
 from distbragg.models.setting import DEFAULT_PIXEL_MM, DEFAULT_SIZE_MM, HeaderValues, Setting
 from distbragg.models.vectors import (
@@ -74,6 +75,8 @@ def build_detector(
     swing, shape = frame.swing, frame.shape
     if detector.pix0_m is not None and physics == "exact":
         origin = detector.pix0_m
+        for name in ("detector.distance_mm", "beam.x", "beam.y", "nearest.x", "nearest.y"):
+            tell(name, "given", "detector.pix0_m")
     else:
         origin = _computed_origin(spec, setting, frame, beam)
     normal = swing.turn(frame.normal)
@@ -114,10 +117,14 @@ def _frame(spec: ExperimentSpec, setting: Setting, beam: Vector) -> _Frame:
     if spec.physics == "exact" and dot(beam, across) < 0.0:
         across = scale(across, -1.0)
     normal = _normal(given, across, rule, spec.physics)
-    twotheta = if_given(deg_to_rad, detector.twotheta_deg)
-    if twotheta is None and spec.physics == "exact":
-        twotheta = setting.headers.twotheta
-    swing = swing_of(detector, rule, twotheta or 0.0)
+    of_header = setting.headers.twotheta if spec.physics == "exact" else None
+    twotheta = first(
+        "detector.twotheta_deg",
+        (if_given(deg_to_rad, detector.twotheta_deg), "given", ""),
+        (of_header, "header", "twotheta"),
+        (0.0, "default", ""),
+    )
+    swing = swing_of(detector, rule, twotheta)
     ratio = dot(beam, rotate_xyz(normal, swing.angles))
     size = _panel_size(detector, setting.headers, spec.physics)
     return _Frame(*size, fast, slow, normal, swing, ratio)
@@ -204,14 +211,21 @@ def _nanobragg_centre(
     centre from Xbeam/Ybeam by the convention.
     """
     beam, close, org = side.given(detector, centre)
-    nearest = side.of_org(getattr(headers, f"org{side.name}") if org is None else org)
-    if nearest is None:
-        nearest = side.size / 2.0
-    if beam is None:
-        beam = getattr(headers, centre.field)
-    if beam is None and centre.from_close:
-        beam = nearest if close is None else close
-    if beam is None:
+    nearest = first(
+        f"nearest.{side.name}",
+        (side.of_org(org), "given", f"detector.org{side.name}_px"),
+        (side.of_org(getattr(headers, f"org{side.name}")), "header", f"org{side.name}"),
+        (side.size / 2.0, "convention", "the middle"),
+    )
+    of_close = nearest if close is None else close
+    beam = first(
+        f"beam.{side.name}",
+        (beam, "given", f"detector.{centre.field}_mm"),
+        (getattr(headers, centre.field), "header", centre.field),
+        (of_close if centre.from_close else None, "rule", "the nearest point"),
+        (math.nan, "convention", "the middle"),
+    )
+    if math.isnan(beam):
         return side.default(centre), nearest
     return centre.position(beam, side.size, side.pixel), nearest
 
@@ -227,12 +241,25 @@ def _exact_centre(
             field=f"detector.org{side.name}_px",
             remedy="keep one of the two",
         )
+    of_beam, of_nearest = f"{centre.field}_mm", f"org{side.name}_px"
+    kind: Kind = "given"
+    if close is not None:
+        of_nearest = f"{side.name}close_mm"
     if beam is None and close is None and org is None:
         beam, org = getattr(headers, centre.field), getattr(headers, f"org{side.name}")
+        of_beam, of_nearest, kind = centre.field, f"org{side.name}", "header"
     nearest = side.of_org(org) if close is None else close
+    by_beam, by_nearest = (
+        (kind, name if kind == "header" else f"detector.{name}") for name in (of_beam, of_nearest)
+    )
     if beam is not None:
+        tell(f"beam.{side.name}", *by_beam)
+        tell(f"nearest.{side.name}", *(by_beam if nearest is None else by_nearest))
         place = centre.position(beam, side.size, side.pixel)
         return place, place - side.offset if nearest is None else nearest
+    by_nearest = ("convention", "the middle") if nearest is None else by_nearest
+    for point in ("beam", "nearest"):
+        tell(f"{point}.{side.name}", *by_nearest)
     if nearest is None and not centre.from_close:
         return side.default(centre), side.size / 2.0
     if nearest is None:
@@ -244,11 +271,13 @@ def pivot_of(spec: ExperimentSpec) -> Pivot:
     """Return the point that the detector turns about."""
     detector, convention = spec.detector, convention_of(spec)
     if convention != "custom":
-        own = CONVENTIONS[convention].pivot
-        return own if spec.physics == "nanobragg" else detector.pivot or own
+        own, field = CONVENTIONS[convention].pivot, "detector.pivot"
+        given = None if spec.physics == "nanobragg" else detector.pivot
+        return first(field, (given, "given", ""), (own, "convention", "pivot"))
     near = ("xclose_mm", "yclose_mm", "orgx_px", "orgy_px", "close_distance_mm", "twotheta_deg")
     about_sample = any(getattr(detector, field) is not None for field in near)
-    return detector.pivot or ("sample" if about_sample else "beam")
+    rule: Pivot = "sample" if about_sample else "beam"
+    return first("detector.pivot", (detector.pivot, "given", ""), (rule, "rule", "what is given"))
 
 
 def _panel_size(
@@ -260,8 +289,11 @@ def _panel_size(
     gives 102.4 mm. A header's number of pixels gives way to an explicit length, except under
     `physics: nanobragg`.
     """
-    pixel = _first(
-        if_given(mm_to_m, spec.pixel_size_mm), headers.pixel_size, mm_to_m(DEFAULT_PIXEL_MM)
+    pixel = first(
+        "detector.pixel_size_mm",
+        (if_given(mm_to_m, spec.pixel_size_mm), "given", ""),
+        (headers.pixel_size, "header", "pixel_size"),
+        (mm_to_m(DEFAULT_PIXEL_MM), "default", ""),
     )
     header = headers.shape or (None, None)
     slow, slow_length = _one_side(spec, "slow", header[0], pixel, physics)
@@ -280,10 +312,14 @@ def _one_side(
 ) -> tuple[int, float]:
     """Return the pixels of a side and its length, m."""
     count, size_mm = getattr(spec, f"pixels_{name}"), getattr(spec, f"size_{name}_mm")
-    if count is None and (size_mm is None or physics == "nanobragg"):
+    field = f"detector.pixels_{name}"
+    if count is None and header is not None and (size_mm is None or physics == "nanobragg"):
         count = header
+        tell(field, "header", "shape")
     if count is not None:
+        tell(field, "given")
         return count, pixel * count
+    tell(field, *(("default",) if size_mm is None else ("rule", f"size_{name}_mm / pixel size")))
     length = mm_to_m(DEFAULT_SIZE_MM if size_mm is None else size_mm)
     exact = length / pixel - 0.5
     if not exact <= _MAXIMUM_PIXELS:
@@ -305,16 +341,24 @@ def _close_distance(
     spec: DetectorSpec, headers: HeaderValues, physics: Physics, ratio: float
 ) -> float:
     """Distance from the sample to the plane along its normal, before 2θ, m."""
-    close = if_given(mm_to_m, spec.close_distance_mm)
+    close, field = if_given(mm_to_m, spec.close_distance_mm), "detector.distance_mm"
     distance = if_given(mm_to_m, spec.distance_mm)
-    if close is None and (distance is None or physics == "nanobragg"):
+    if close is not None:
+        tell(field, "given", "detector.close_distance_mm")
+    elif headers.close_distance is not None and (distance is None or physics == "nanobragg"):
         close = headers.close_distance
+        tell(field, "header", "close_distance")
     if close is None:
-        along = _first(distance, headers.distance, mm_to_m(_DEFAULT_DISTANCE_MM))
+        along = first(
+            field,
+            (distance, "given", ""),
+            (headers.distance, "header", "distance"),
+            (mm_to_m(_DEFAULT_DISTANCE_MM), "default", ""),
+        )
         if along <= 0.0:
             raise InputError(
                 f"a distance of {along * 1e3:g} mm",
-                field="detector.distance_mm",
+                field=field,
                 remedy="distances are positive; turn the detector with detector.rotation_deg",
             )
         close = abs(ratio * along)
@@ -341,7 +385,3 @@ def _surface(spec: DetectorSpec, physics: Physics) -> Surface:
             remedy="use physics: exact, or curved: true",
         )
     return "nanobragg"
-
-
-def _first(*values: float | None) -> float:
-    return next(value for value in values if value is not None)

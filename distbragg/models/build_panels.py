@@ -12,6 +12,7 @@ from distbragg.errors import InputError
 from distbragg.models.beam_spot import beam_spot
 from distbragg.models.conventions import ConventionRule
 from distbragg.models.detector import Detector, Panel, SensorLayers
+from distbragg.models.origins import Kind, first, tell
 from distbragg.models.sensor import build_sensor, known_material, merged_sensor
 from distbragg.models.setting import Setting, is_wavelength_of
 from distbragg.models.vectors import (
@@ -71,6 +72,14 @@ def build_panels(
 ) -> Detector:
     """Resolve all panels, padded to the shape of the largest; the spec moves, turns, masks them."""
     spec = experiment.detector
+    of_file: tuple[Kind, str] = ("header", "panels")
+    if spec.panels is not None:
+        of_file = "given", "detector.panels"
+    given = {"distance_mm": "detector.distance_mm", "xbeam_mm": "beam.x", "ybeam_mm": "beam.y"}
+    for name, field in given.items():
+        first(field, (getattr(spec, name), "given", f"detector.{name}"), (name, *of_file))
+    for field in ("pixels_slow", "pixels_fast", "pixel_size_mm"):
+        tell(f"detector.{field}", *of_file)
     swing = swing_of(spec, setting.rule, deg_to_rad(spec.twotheta_deg or 0.0))
     placed = _turned(spec, swing, beam, _moved(spec, beam, geometry.panels))
     shape = (max(p.shape[0] for p in placed), max(p.shape[1] for p in placed))
@@ -193,6 +202,10 @@ def with_preset(spec: DetectorSpec) -> tuple[DetectorSpec, Preset | None]:
     if preset.segments:
         # A mask shows the segments; the panel around them has none.
         filled["mask_file"] = None
+    for field in ("pixels_slow", "pixels_fast", "pixel_size_mm"):
+        tell(f"detector.{field}", "given", "detector.preset")
+    for field in sensor.keys() - own.keys():
+        tell(f"detector.sensor.{field}", "given", "detector.preset")
     return spec.model_copy(update=filled), preset
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from distbragg.models.origins import tell
 from distbragg.models.vectors import Vector, X, Y, Z
 from distbragg.spec.experiment import ExperimentSpec
 
@@ -81,8 +82,9 @@ def convention_of(spec: ExperimentSpec) -> str:
     polarisation or spindle axis is one too; under `physics: exact` those two merely replace the
     convention's own.
     """
-    detector = spec.detector
+    detector, field = spec.detector, "detector.convention"
     if detector.convention is not None:
+        tell(field, "given")
         return detector.convention
     directions: list[object] = [
         detector.panels,
@@ -93,4 +95,8 @@ def convention_of(spec: ExperimentSpec) -> str:
     ]
     if spec.physics == "nanobragg":
         directions += [spec.beam.polarization.axis, spec.goniometer.spindle_axis]
-    return "custom" if any(direction is not None for direction in directions) else "mosflm"
+    if any(direction is not None for direction in directions):
+        tell(field, "rule", "directions are given")
+        return "custom"
+    tell(field, "default")
+    return "mosflm"

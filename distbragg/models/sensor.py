@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.models.detector import SensorLayers
+from distbragg.models.origins import tell
 from distbragg.models.steps import exact_count
 from distbragg.models.vectors import Physics, frozen_float64
 from distbragg.read.geometry.model import PanelGeometry
@@ -44,7 +45,11 @@ def build_sensor(spec: SensorSpec, physics: Physics, wavelength: float) -> Senso
     so that a given count covers N/(N − 1) of the thickness.
     """
     length = spec.attenuation_length_um
-    if length is None and spec.material is not None and spec.thickness_um:
+    field = "detector.sensor.attenuation_length_um"
+    if length is not None:
+        tell(field, "given")
+    elif spec.material is not None and spec.thickness_um:
+        tell(field, "rule", f"of {spec.material} at the wavelength")
         energy = wavelength_angstrom_to_energy_ev(wavelength)
         length = attenuation_length_um(spec.material, energy)
     thickness = 0.0 if spec.thickness_um is None else um_to_m(spec.thickness_um)
@@ -52,10 +57,13 @@ def build_sensor(spec: SensorSpec, physics: Physics, wavelength: float) -> Senso
     if thickness <= 0.0 or transparent:
         surface = frozen_float64([0.0])
         return SensorLayers(False, 0.0, surface, surface, surface)
+    if length is None:
+        tell(field, "default", "the thickness")
     attenuation = 1.0 / thickness if length is None else 1.0 / um_to_m(length)
     if physics == "exact":
         exact_count(spec.layers, "detector.sensor.layers")
     asked = max(spec.layers or 0, 0)
+    tell("detector.sensor.layers", "given" if asked else "default")
     count = asked or _DEFAULT_LAYERS
     step, offset = thickness / count, 0.5
     if physics == "nanobragg":

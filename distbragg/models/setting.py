@@ -15,6 +15,7 @@ from distbragg.errors import InputError
 from distbragg.models.conventions import CONVENTIONS, ConventionRule, convention_of
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
+from distbragg.models.origins import tell
 from distbragg.models.sensor import known_material
 from distbragg.models.vectors import Triad, Vector
 from distbragg.read.geometry.model import FileGeometry, GeometryReading, PanelGeometry
@@ -237,6 +238,10 @@ def _frame_rule(rule: ConventionRule, geometry: FileGeometry | None) -> Conventi
     """
     if geometry is None or geometry.beam is None:
         return rule
+    tell("rule.beam", "header", "beam")
+    for name in ("polarization", "spindle"):
+        stated = getattr(geometry, name) is not None
+        tell(f"rule.{name}", *(("header", name) if stated else ("rule", "across the beam")))
     across: Vector = (0.0, 1.0, 0.0) if abs(geometry.beam[0]) > 0.9 else (1.0, 0.0, 0.0)
     return replace(
         rule,

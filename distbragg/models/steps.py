@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from distbragg.errors import InputError
+from distbragg.models.origins import asked, tell
 from distbragg.units import deg_to_rad
 
 MAXIMUM_STEPS: Final = 10_000_000  # longest list of phi steps, domains, layers or generated sources
@@ -176,6 +177,10 @@ def resolve_domains(spread: float | None, count: int | None) -> tuple[float, int
 
     Domains without a spread become one; a spread without a count gives ten.
     """
+    alone, unsaid = spread is None or spread <= 0.0, count is None or count <= 0
+    if asked() is not None:
+        by_spread = ("rule", "one without a spread") if alone else ("default",)
+        tell("crystal.mosaic.domains", *(by_spread if alone or unsaid else ("given",)))
     if spread is None or spread <= 0.0:
         return 0.0, 1
     if count is None or count <= 0:

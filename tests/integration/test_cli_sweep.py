@@ -129,7 +129,7 @@ def test_info_describes_a_spec(spec: Path, capsys: pytest.CaptureFixture[str]) -
     table = capsys.readouterr().out
     assert "other" in table
     assert "goniometer.phi_deg (degree)" in table
-    assert "crystal.cells" in table
+    assert "cells of a block" in table
     assert "kahn_factor" not in table, "defaults are not repeated"
 
 

@@ -1,0 +1,78 @@
+"""What a specification means, and one to begin with: `explain` and `init`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from distbragg.cli import options
+from distbragg.cli.output import echo, print_json
+
+if TYPE_CHECKING:
+    from distbragg.run.explain import Explanation
+
+_WIDEST: Final = 42  # of a column that others are lined up behind
+
+
+@click.command("explain")
+@click.argument("spec", metavar="SPEC.yaml", type=click.Path())
+@options.set_option
+@options.root_option
+@click.option(
+    "--frame",
+    type=click.IntRange(min=0),
+    metavar="I",
+    help="Of a sweep; by default the first, with what is to be said of all frames.",
+)
+@click.option("--all", "everything", is_flag=True, help="Tell of every field, defaults included.")
+@options.json_option
+def explain_command(
+    *,
+    spec: str,
+    overrides: tuple[str, ...],
+    root: str | None,
+    frame: int | None,
+    everything: bool,
+    as_json: bool,
+) -> None:
+    """Show every number that a specification resolves to, where it comes from and what follows.
+
+    \b
+    Origins:
+      given       the specification says it, --set or the axis that is named
+      header      a file says it: an image header, a geometry file, structure factors
+      convention  the detector's convention has it
+      rule        it is worked out from other numbers, as told
+      default     nobody said anything
+      follows     it is no setting: what the others come to
+
+    Photons of spots are those that are rendered, on active pixels and without background.
+
+    \b
+    Examples:
+      distbragg explain experiment.yaml
+      distbragg explain sweep.yaml --frame 12
+      distbragg explain experiment.yaml --set beam.size_mm=0.02 --all
+    """
+    from distbragg.run.explain import explain
+
+    told = explain(spec, overrides, frame=frame, root=root)
+    print_explanation(told, everything=everything, as_json=as_json)
+
+
+def print_explanation(told: Explanation, *, everything: bool, as_json: bool) -> None:
+    """Print notes to standard error, numbers to standard output, a line each."""
+    from distbragg.run.notes import tell
+
+    tell(told.notes)
+    if as_json:
+        print_json(told.to_plain())
+        return
+    rows = told.table(everything=everything)
+    widths = [min(max(len(row[column]) for row in rows), _WIDEST) for column in (0, 1)]
+    echo(told.sweep.experiment.title or told.path)
+    for name, value, origin in rows:
+        echo("" if not value else f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}".rstrip())
+        if not value:
+            echo(name)
