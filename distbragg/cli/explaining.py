@@ -76,3 +76,50 @@ def print_explanation(told: Explanation, *, everything: bool, as_json: bool) -> 
         echo("" if not value else f"{name:{widths[0]}}  {value:{widths[1]}}  {origin}".rstrip())
         if not value:
             echo(name)
+
+
+@click.command("init")
+@click.argument("kind", type=click.Choice(("still", "rotation", "pink-serial", "saxs")))
+@options.output_option(
+    "FILE.yaml", "The specification to write; default: the kind's name.", required=False
+)
+@click.option(
+    "--pdb",
+    metavar="FILE",
+    type=click.Path(),
+    help="Atoms (PDB or mmCIF; for saxs PDB) that |F| is computed from; default: made-up ones, "
+    "written beside the specification.",
+)
+def init_command(kind: str, out: str | None, pdb: str | None) -> None:
+    """Write a commented specification to begin with, which can be rendered at once.
+
+    \b
+      still        one frame of a 20 µm protein crystal, monochromatic, EIGER2 1M
+      rotation     100 frames of 0.2 degrees: a sweep over the spindle
+      pink-serial  20 microcrystals in random orientations, 0.6 % bandwidth, JUNGFRAU 1M
+      saxs         a protein in solution, 1.5 m from the detector
+
+    Nothing that is there is overwritten.
+
+    \b
+    Examples:
+      distbragg init still
+      distbragg init pink-serial --pdb 4et8.pdb -o serial.yaml
+    """
+    from pathlib import Path
+
+    from distbragg.cli.image_files import check_target
+    from distbragg.errors import InputError
+    from distbragg.run.start import start_files
+
+    target = Path(out or f"{kind}.yaml")
+    check_target(target)
+    files = start_files(kind, target, pdb)
+    for path in files:
+        if path.exists():
+            remedy = "give another name, or move it"
+            raise InputError("is there already", source=str(path), remedy=remedy)
+    for path, text in files.items():
+        path.write_text(text, encoding="utf-8", newline="")
+        echo(f"{path}: written")
+    echo("see what it means with", f"  distbragg explain {target}")

@@ -21,6 +21,7 @@ from distbragg.notes import LOGGED
 COMMANDS: Final = {
     "render": ("rendering", "one experiment file to images"),
     "sweep": ("rendering", "many frames to one stack, on local or cluster workers"),
+    "init": ("explaining", "a commented specification to begin with"),
     "explain": ("explaining", "every number of a spec, where it comes from, what follows"),
     "plan": ("describing", "what a sweep would cost, without doing it"),
     "create": ("rendering", "the metadata of a run, nothing rendered"),

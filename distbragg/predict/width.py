@@ -12,7 +12,9 @@ from typing import Final
 import numpy as np
 
 from distbragg.matrices import determinant3, norm3
+from distbragg.models.detector import SensorLayers
 from distbragg.models.experiment import Experiment
+from distbragg.physics.factors import capture_fraction
 
 FWHM: Final = math.sqrt(8.0 * math.log(2.0))  # of a normal distribution of width 1
 _SHAPES: Final = {"square": 0.886, "round": 1.157, "gauss": 0.939, "gauss_star": 0.939,
@@ -28,12 +30,13 @@ class Width:
     mosaic: tuple[float, float]
     bandwidth: tuple[float, float]
     divergence: tuple[float, float]
+    sensor: tuple[float, float]  # by the depths that photons are captured at
     spread: tuple[float, float]  # of the detector's photons
 
     @property
     def total(self) -> tuple[float, float]:
         """All of them in quadrature."""
-        parts = (self.size, self.mosaic, self.bandwidth, self.divergence, self.spread)
+        parts = (self.size, self.mosaic, self.bandwidth, self.divergence, self.sensor, self.spread)
         radial, tangential = (math.hypot(*side) for side in zip(*parts, strict=True))
         return radial, tangential
 
@@ -73,8 +76,20 @@ def spot_width(experiment: Experiment, two_theta: float) -> Width:
         mosaic=(0.0, tangential * 2.0 * math.sin(half) * mosaic),
         bandwidth=(radial * 2.0 * math.tan(half) * kept, 0.0),
         divergence=(radial * divergence, tangential * divergence),
+        sensor=(FWHM * _depth(panel.sensor, cosine) * math.tan(two_theta) / panel.pixel_size, 0.0),
         spread=(spread, spread),
     )
+
+
+def _depth(sensor: SensorLayers, cosine: float) -> float:
+    """Return the standard deviation of the depth at which photons are captured, m."""
+    if not sensor.absorbs:
+        return 0.0
+    along = np.array([cosine])
+    share = np.array([capture_fraction(sensor, at, along)[0] for at in range(sensor.count)])
+    share = share / share.sum()
+    mean = float((share * sensor.position).sum())
+    return math.sqrt(float((share * (sensor.position - mean) ** 2).sum()))
 
 
 def _mosaic_width(experiment: Experiment) -> float:

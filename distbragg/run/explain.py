@@ -64,7 +64,8 @@ class Explanation:
             if fact.section != section:
                 section = fact.section
                 rows.append((section, "", ""))
-            rows.append((f"  {fact.name}", fact.text, fact.source))
+            meaning = fact.meaning if everything and fact.name in fact.field else ""
+            rows.append((f"  {fact.name}", fact.text, f"{fact.source}  {meaning}".rstrip()))
         return rows
 
     def rows(self) -> list[tuple[str, str]]:

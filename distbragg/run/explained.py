@@ -17,6 +17,7 @@ from distbragg.models.origins import Origin, Origins
 from distbragg.models.setting import Resolved, Setting
 from distbragg.spec.base import SpecModel
 from distbragg.spec.canonical import to_plain
+from distbragg.spec.descriptions import describe
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import plain_parts, unit_of, value_at
 from distbragg.units import MM_PER_METRE, wavelength_angstrom_to_energy_ev
@@ -25,6 +26,9 @@ _DIGITS: Final = 6
 _SYMBOLS: Final = {"angstrom": "Å", "degree": "°", "um": "µm", "1": "", "photons m-2": "photons/m²",
                    "photons s-1": "photons/s", "g cm-3": "g/cm³", "g mol-1": "g/mol",
                    "angstrom2": "Å²", "percent": "%", "photons": "photons"}  # fmt: skip
+
+
+_NO_FIELDS: Final = ("", "beam.sources", "crystal.orientation")  # of which origins are recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Fact:
     how: str = ""  # the field, file, rule or formula
     field: str = ""  # of the specification; empty of what follows
     matters: bool = True
+    meaning: str = ""  # of the field, as its model says
 
     @property
     def text(self) -> str:
@@ -52,14 +57,17 @@ class Fact:
 
 
 def _shown(value: Any) -> str:  # noqa: ANN401
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.{_DIGITS}g}"
     if isinstance(value, int):
         return f"{value:,}"
+    if isinstance(value, Mapping):
+        return " ".join(f"{name} {_shown(item)}" for name, item in value.items())
     if isinstance(value, list | tuple):
-        return " ".join(_shown(item) for item in value)
+        among = "; " if isinstance(next(iter(value), None), Mapping) else " "
+        return among.join(map(_shown, value))
     return str(value)
 
 
@@ -133,7 +141,10 @@ class Told:
     ) -> Fact:
         """Return the fact of a resolved number; `field`: by which its origin was recorded."""
         kind, how = self.origin(field)
-        return Fact(section, name, plain(value), unit, kind, how, field, matters)
+        named = field not in _NO_FIELDS
+        meaning = describe(field).meaning if named else ""
+        return Fact(section, name, plain(value), unit, kind, how, field if named else "", matters,
+                    meaning)  # fmt: skip
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401
@@ -202,10 +213,10 @@ def _of_beam(told: Told) -> Iterator[Fact]:
     yield told.of(name, "fluence at the sample", beam.fluence, "photons/m²", field)
     if flux is not None:
         photons = beam.fluence * _size_m(told) ** 2
-        yield Fact(name, "photons in a pulse", photons, "photons", "follows", "flux · exposure")
+        yield Fact(name, "photons in the beam", photons, "photons", "follows", "flux · exposure")
     if spec.pulse_energy_fraction:
-        field = "beam.pulse_energy_fraction"
-        yield told.of(name, "energy of this pulse over the mean", beam.pulse_energy, "", field)
+        said, how = "energy of this pulse over the mean", "drawn from noise.seed and frame"
+        yield Fact(name, said, beam.pulse_energy, "", "rule", how)
     field = "beam.polarization.kahn_factor"
     kahn = beam.kahn_factor if beam.polarized else "off"
     field = field if beam.polarized else "beam.polarization.enabled"
@@ -368,7 +379,8 @@ def all_fields(told: Told, known: Collection[str]) -> Iterator[Fact]:
         section, _, name = field.partition(".")
         section = section.replace("_", " ")
         shown = _name_of_file(value) if isinstance(value, str) else value
-        yield Fact(section, name or field, shown, unit, kind, how, field, kind == "given")
+        given, meaning = kind == "given", describe(field).meaning
+        yield Fact(section, name or field, shown, unit, kind, how, field, given, meaning)
 
 
 def _name_of_file(text: str) -> str:

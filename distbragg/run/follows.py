@@ -25,6 +25,7 @@ from distbragg.predict.width import FWHM, spot_width
 from distbragg.rendering.frame import render_into
 from distbragg.run.explained import Fact, Told
 from distbragg.run.machine import usable_cores
+from distbragg.spec.compute import ComputeSpec
 from distbragg.units import MM_PER_METRE
 
 _COARSE: Final = 96  # pixels along a side, at least, of the image that the background's level is of
@@ -113,6 +114,10 @@ def _reach(experiment: Experiment, panel: Panel) -> tuple[float, float]:
 
 def _of_spots(told: Told, level: float) -> Iterator[Fact]:
     experiment, name = told.experiment, "spots"
+    if experiment.reflections.interpolate:
+        how = "|F| is interpolated between reflections"
+        yield Fact(name, "photons of a spot", "not predicted", "", "rule", how)
+        return
     try:
         spots = predict_spots(experiment)
     except InputError as error:
@@ -143,11 +148,9 @@ def _of_width(experiment: Experiment, spots: Spots, level: float) -> Iterator[Fa
         spots.wavelength / (2.0 * spots.resolution), 0.0, 1.0))))  # fmt: skip
     width = spot_width(experiment, angle)
     where = f"FWHM at 2θ = {math.degrees(angle):.3g}°, radial and tangential"
-    for part in ("size", "mosaic", "bandwidth", "divergence", "spread"):
+    for part in ("size", "mosaic", "bandwidth", "divergence", "sensor", "spread"):
         value = list(getattr(width, part))
-        label = (
-            "point spread" if part == "spread" else f"{part} of a block" if part == "size" else part
-        )
+        label = {"spread": "point spread", "size": "size of a block"}.get(part, part)
         yield Fact(name, f"width by {label}", value, "pixels", "follows", where,
                    matters=max(value) > _NARROWEST)  # fmt: skip
     total = list(width.total)
@@ -191,9 +194,7 @@ def background_level(experiment: Experiment) -> float:
     active = np.stack([panel.active for panel in experiment.detector.panels])
     added = 0.0
     if image is not None and active.any():
-        added = (
-            float(image.scale) * float(image.photons[active].mean()) * experiment.beam.pulse_energy
-        )
+        added = experiment.beam.pulse_energy * image.scale * float(image.photons[active].mean())
     if not experiment.background.scatters:
         return added
     slow, fast = active.shape[1:]
@@ -210,8 +211,6 @@ def background_level(experiment: Experiment) -> float:
             panels=tuple(_coarse(panel, factor) for panel in experiment.detector.panels),
         ),
     )
-    from distbragg.spec.compute import ComputeSpec
-
     compute = ComputeSpec()
     plan, options = plan_frame(dark, compute), resolve_options(compute, usable_cores())
     level = np.empty((plan.panels, *plan.shape), dtype=np.float64)
@@ -220,7 +219,7 @@ def background_level(experiment: Experiment) -> float:
     seen = active[:, middle, middle][:, : plan.shape[0], : plan.shape[1]]
     if not seen.any():
         return added
-    return added + float(np.mean(level[seen])) / factor**2
+    return float(added + np.mean(level[seen]) / factor**2)
 
 
 def _coarse(panel: Panel, factor: int) -> Panel:

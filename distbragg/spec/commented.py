@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -52,9 +53,12 @@ def _flow(value: object) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_flow, value))}]"
     if isinstance(value, str):
-        plain = value.replace("_", "").replace("/", "").replace(".", "").isalnum()
+        plain = re.sub(r"[ _/.]", "", value).isalnum()
         return value if plain and parse_yaml(value) == value else _quoted(value)
-    return json.dumps(value)
+    text = json.dumps(value)
+    if isinstance(value, float) and "e" in (short := f"{value:g}") and float(short) == value:
+        return short  # 1e+12, not 1000000000000.0
+    return text
 
 
 def _quoted(text: str) -> str:

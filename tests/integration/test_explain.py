@@ -259,7 +259,7 @@ def test_numbers_are_those_of_the_resolved_experiment() -> None:
     assert told.value("sub-pixels along a side") == experiment.sampling.oversample
     assert told.value("pixel size") == panel.pixel_size * 1e3
     assert told.value("distance along the beam") == panel.distance * 1e3
-    assert told.value("photons in a pulse") == pytest.approx(4e10)
+    assert told.value("photons in the beam") == pytest.approx(4e10)
     assert told.value("exposure") == pytest.approx(0.04)
     assert told.value("bytes of a frame") == 700 * 600 * 4
     nearest = 0.5 / (2 * math.sin(0.5 * math.atan(299.0 * 0.1 / 60.0)))
