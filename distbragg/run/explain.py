@@ -9,7 +9,6 @@ from typing import Any
 
 from distbragg.errors import DistbraggError, InputError
 from distbragg.models.build import resolve
-from distbragg.models.notes import NOT_GIVEN
 from distbragg.models.origins import recorded
 from distbragg.notes import Note, Notes
 from distbragg.plan.memory import precheck_spec
@@ -151,8 +150,6 @@ def explain(
     known = {origin.text for origin in told.origins.values() if origin.kind == "given"}
     facts += all_fields(told, known.union(fact.field for fact in facts))
     path = "" if isinstance(spec, SweepSpec) or not isinstance(spec, str | Path) else str(spec)
-    # The origins of the facts say what this note says.
-    notes = tuple(note for note in notes if note.place != NOT_GIVEN)
     return Explanation(path, index, sweep, tuple(_in_order(facts)), notes, checked)
 
 
