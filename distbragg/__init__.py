@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from distbragg.store.split import Split
     from distbragg.store.spots import open_labels
     from distbragg.training.dataset import StackDataset, StackStream
+    from distbragg.viewer.serve import view
 
 # No package may have the name of a public function: its import would replace that (hence dry_run
 # and export_run).
@@ -61,6 +62,7 @@ _HOMES = {
     "resume": "distbragg.run.resume",
     "sweep": "distbragg.run.resume",
     "verify": "distbragg.run.verify",
+    "view": "distbragg.viewer.serve",
 }
 _NAMES_THERE = {"dry_run": "plan"}
 
@@ -87,6 +89,7 @@ __all__ = [
     "resume",
     "sweep",
     "verify",
+    "view",
 ]
 
 

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "create": ("rendering", "the metadata of a run, nothing rendered"),
     "resume": ("rendering", "render what a run still lacks"),
     "run": ("rendering", "one part of a run, for job arrays"),
+    "view": ("viewing", "look at frames in a browser, also while they are rendered"),
     "info": ("describing", "what a run says; of a spec, what explain says"),
     "status": ("describing", "how far a run is, from its files alone"),
     "verify": ("finished", "is what is stored what was rendered"),

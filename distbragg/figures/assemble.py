@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -50,7 +51,8 @@ def assemble(
     canvas = np.full((rows, columns), np.nan)
     step = (high - low) / (columns, rows)
     for item, values in zip(flat, image, strict=True):
-        item.draw(canvas, np.asarray(values, dtype=np.float64), low, step)
+        shown = np.asarray(values, dtype=np.float64)[: item.pixels[0], : item.pixels[1]]
+        item.draw(canvas, partial(block_maximum, shown), low, step)
     (left, bottom), (right_edge, top) = (low * 1e3).tolist(), (high * 1e3).tolist()
     return Assembled(canvas, (left, right_edge, bottom, top))
 
@@ -80,11 +82,15 @@ class PlacedPanel:
     def draw(
         self,
         canvas: NDArray[np.float64],
-        values: NDArray[np.float64],
+        pooled: Callable[[int], NDArray[Any]],
         low: NDArray[np.float64],
         step: NDArray[np.float64],
     ) -> None:
-        """Put the panel's pixels on the canvas, whose first row is the highest."""
+        """Put the panel's pixels on the canvas, whose first row is the highest.
+
+        The canvas has points of size `step`, (2,), and its lower left corner at `low`, (2,);
+        `pooled(n)` gives the pixels in blocks of n × n.
+        """
         size = float(np.linalg.norm(self.axes, axis=0).max())
         if abs(np.linalg.det(self.axes)) < _FLAT * size * size:
             return
@@ -100,7 +106,7 @@ class PlacedPanel:
         inside = (fast >= 0) & (fast < self.pixels[1]) & (slow >= 0) & (slow < self.pixels[0])
         share = float(step.max()) / size
         block = 1 if share < _SAME_SIZE else math.ceil(share)
-        bright = block_maximum(values[: self.pixels[0], : self.pixels[1]], block)
+        bright = pooled(block)
         rows = canvas.shape[0] - 1 - heights
         window = canvas[rows[:, np.newaxis], columns[np.newaxis, :]]
         window[inside] = bright[

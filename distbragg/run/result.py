@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from distbragg.engine.events import WorkerLeftOut
 from distbragg.errors import ExitStatus
 from distbragg.quantities import duration
 from distbragg.templates import facts_html
+
+if TYPE_CHECKING:
+    from distbragg.viewer.serve import Viewer
 
 SHOWN_CAUSES: Final = 10
 _NAMED: Final = 3  # units that are named of those that failed for one cause
@@ -79,6 +82,12 @@ class RunResult:
         rows += [("left out", str(worker)) for worker in self.left_out]
         rows += failure_rows(self.failures)
         return facts_html(str(self.path), rows)
+
+    def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes
+        """Show the frames in a browser, or at the end of a notebook's cell: `distbragg.view`."""
+        import distbragg  # the viewer is made of what is made of this
+
+        return distbragg.view(self, **how)
 
     @property
     def nothing_to_do(self) -> bool:

@@ -6,7 +6,7 @@ here.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,9 @@ from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.crystal import CrystalSpec
 from distbragg.spec.detector import DetectorSpec
 from distbragg.spec.structure_factors import StructureFactorsSpec
+
+if TYPE_CHECKING:
+    from distbragg.viewer.serve import Viewer
 
 
 class KappaSpec(SpecModel):
@@ -175,3 +178,9 @@ class ExperimentSpec(SpecModel):
                 remedy="set noise.photon: true or keep float32",
             )
         return self
+
+    def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes
+        """Show the frame in a browser, or at the end of a notebook's cell: `distbragg.view`."""
+        import distbragg  # the viewer is made of what is made of this
+
+        return distbragg.view(self, **how)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from distbragg.spec.canonical import canonical_json, to_plain
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import ends_at_group, split_path, unit_of, value_at, with_value
 from distbragg.spec.problems import input_error
+
+if TYPE_CHECKING:
+    from distbragg.viewer.serve import Viewer
 
 _FIXED = {
     "compute": "the plan is one for the whole stack",
@@ -138,6 +141,12 @@ class SweepSpec(SpecModel):
     def frames(self) -> int:
         """Number of frames: the product of the dimension sizes."""
         return math.prod(size for _, size in self.dims)
+
+    def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes
+        """Show the frames in a browser, or at the end of a notebook's cell: `distbragg.view`."""
+        import distbragg  # the viewer is made of what is made of this
+
+        return distbragg.view(self, **how)
 
     def rows(self) -> list[tuple[str, str]]:
         """Rows (name, value) that a notebook shows: frames, axes, and the experiment's own."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distbragg.errors import DamageError, InputError, RefusedError
 from distbragg.spec.files import file_fields
@@ -19,6 +19,9 @@ from distbragg.store.layout import IMAGES, INPUTS, MANIFEST, STATE_DIR, StackLay
 from distbragg.store.manifest import Manifest, load_manifest
 from distbragg.store.maps import layouts_beside
 from distbragg.store.objects import Objects, objects_at
+
+if TYPE_CHECKING:
+    from distbragg.viewer.serve import Viewer
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,12 @@ class RunDirectory:
     def stored_sizes(self, array: str = IMAGES) -> dict[int, int]:
         """Size in bytes of every unit's object that is stored of an array, by unit."""
         return self.objects.grid_sizes(f"{array}/c/", self.layout.object_grid)
+
+    def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes
+        """Show the frames in a browser, or at the end of a notebook's cell: `distbragg.view`."""
+        import distbragg  # the viewer is made of what is made of this
+
+        return distbragg.view(self, **how)
 
     def settled(self, unit: int) -> str | None:
         """Return the digest of a unit that an earlier generation finished; None for any other."""
