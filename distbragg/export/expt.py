@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,22 @@ class Truth:
     """What a header does not say of the experiment, in the frame of the header."""
 
     lattices: tuple[Triad, ...]  # Å, cell vectors of each at spindle angle 0; none of a miss
+    numbers: tuple[int, ...]  # of the lattices, as labels have them
     polarization: Vector  # direction of the E-vector
     kahn_factor: float
 
 
-def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int) -> None:
+def experiment_names(truths: Sequence[Truth]) -> dict[tuple[int, int], str]:
+    """Return the identifier of every experiment by place of its frame and lattice, in order."""
+    pairs = [(place, number) for place, truth in enumerate(truths) for number in truth.numbers]
+    return {pair: "frame {}, lattice {}".format(*pair) for pair in pairs}
+
+
+def write_expt(path: str | Path, header: FrameHeader, truths: Sequence[Truth], frames: int) -> None:
     """Write an experiment list of one series of `frames` frames, with the header of its first.
 
-    Each lattice is an experiment with a crystal of its own; a miss is one without a crystal.
+    Each lattice is an experiment with a crystal of its own: of a rotation those of `truths[0]`, of
+    stills those of each frame. Where nothing diffracts there is one experiment without a crystal.
     """
     goniometer = {
         "rotation_axis": list(header.spindle),
@@ -45,18 +54,22 @@ def write_expt(path: str | Path, header: FrameHeader, truth: Truth, frames: int)
         "valid_image_ranges": {},
     }
     still = header.oscillation == 0.0
-    names = ["beam", "detector", *([] if still else ["goniometer", "scan"])]
-    experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(names, 0)}
-    numbers = range(len(truth.lattices))
+    parts = ["beam", "detector", *([] if still else ["goniometer", "scan"])]
+    experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(parts, 0)}
+    names = experiment_names(truths).values()
     plain = {
         "__id__": "ExperimentList",
-        "experiment": [{**experiment, "crystal": number} for number in numbers] or [experiment],
+        "experiment": [
+            {**experiment, "identifier": name, "crystal": number}
+            for number, name in enumerate(names)
+        ]
+        or [experiment],
         "imageset": [],
-        "beam": [_beam(header, truth)],
+        "beam": [_beam(header, truths[0])],
         "detector": [{"panels": [_panel(panel, header) for panel in header.panels]}],
         "goniometer": [] if still else [goniometer],
         "scan": [] if still else [scan],
-        "crystal": [_crystal(real_space) for real_space in truth.lattices],
+        "crystal": [_crystal(lattice) for truth in truths for lattice in truth.lattices],
         "profile": [],
         "scaling_model": [],
     }

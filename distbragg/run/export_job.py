@@ -12,7 +12,7 @@ import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,10 @@ from distbragg.spec.axis import axis_labels
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.layout import OVERLOADS
 from distbragg.store.open import FrameReader, open_stack
+from distbragg.store.spots import has_labels, labels_of
+
+if TYPE_CHECKING:
+    from distbragg.export.spots import TrueSpots
 
 ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"]
 FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
@@ -250,11 +254,32 @@ def finish_export(job: ExportJob, *, complete: bool) -> Path:
 
 
 def _write_expt(job: ExportJob, number: int, path: Path) -> None:
-    from distbragg.export.expt import write_expt
+    """Write a list of experiments, and the true spots beside it where the run keeps labels."""
+    from distbragg.export.expt import experiment_names, write_expt
 
     members = job.contents.series[number]
-    header, truth = frame_header(job.run, members[0]), frame_truth(job.run, members[0])
-    write_expt(path, header, truth, len(members))
+    header = frame_header(job.run, members[0])
+    of_crystals = members[:1] if header.oscillation != 0.0 else members
+    truths = [frame_truth(job.run, frame) for frame in of_crystals]
+    write_expt(path, header, truths, len(members))
+    if has_labels(job.run.directory):
+        from distbragg.export.refl import write_refl
+
+        names = experiment_names(truths)
+        ids = {pair: number for number, pair in enumerate(names)}
+        write_refl(path.with_suffix(".refl"), series_spots(job, number), list(names.values()), ids)
+
+
+def series_spots(job: ExportJob, number: int) -> TrueSpots:
+    """Return the true spots of a series of a run that keeps labels."""
+    from distbragg.export.spots import true_spots
+
+    members = job.contents.series[number]
+    header = frame_header(job.run, members[0])
+    labels = labels_of(job.run.directory, members)
+    place = {frame: position for position, frame in enumerate(members)}
+    places = np.array([place[frame] for frame in labels["frame"].tolist()], dtype=np.int64)
+    return true_spots(labels, places, phi=header.phi, oscillation=header.oscillation)
 
 
 def _write_master(job: ExportJob, number: int, path: Path) -> None:

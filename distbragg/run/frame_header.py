@@ -109,12 +109,10 @@ def frame_truth(run: RunContext, frame: int) -> Truth:
     """Return lattices and polarisation of a frame, in the frame of its header."""
     experiment = frame_geometry(run, frame)[1]
     turn = header_frame(experiment)
+    lit = [pair for pair in enumerate(experiment.lattices) if pair[1].scale > 0.0]
     return Truth(
-        lattices=tuple(
-            _turned(turn, crystal.real_space)
-            for crystal in experiment.lattices
-            if crystal.scale > 0.0
-        ),
+        lattices=tuple(_turned(turn, crystal.real_space) for _, crystal in lit),
+        numbers=tuple(number for number, _ in lit),
         polarization=components(apply3(turn, experiment.beam.polarization_axis)),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )

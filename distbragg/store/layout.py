@@ -146,6 +146,16 @@ class StackLayout(UnitGrid):
         """Objects along each stored dimension."""
         return (*self.unit_grid, *(1 for _ in self.array_shape[len(self.dims) :]))
 
+    def position(self, frame: int) -> tuple[int, ...]:
+        """Index of a frame along each sweep dimension."""
+        sizes = tuple(size for _, size in self.dims)
+        return tuple(int(i) for i in np.unravel_index(frame, sizes)) if sizes else ()
+
+    def unit_of(self, frame: int) -> int:
+        """Return the unit that holds a frame."""
+        inside = zip(self.position(frame), self.unit_shape, strict=True)
+        return self.unit_of_index(tuple(i // block for i, block in inside))
+
     def unit_of_index(self, index: tuple[int, ...]) -> int:
         """Find the unit at a position of the unit grid: the inverse of `unit_index`."""
         return int(np.ravel_multi_index(index, self.unit_grid)) if index else 0

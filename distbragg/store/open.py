@@ -207,29 +207,19 @@ class FrameReader:
         layout = self.run.layout
         by_unit: dict[int, list[int]] = {}
         for frame in dict.fromkeys(frames):
-            by_unit.setdefault(self.unit_of(frame), []).append(frame)
+            by_unit.setdefault(layout.unit_of(frame), []).append(frame)
         found: dict[int, NDArray[Any]] = {}
         for unit, members in by_unit.items():
             start = tuple(part.start for part in layout.unit_region(unit))
             whole = len(members) >= _WHOLE_SHARE * layout.frame_count(unit)
             block = self._get(layout.unit_region(unit)) if whole else None
             for frame in members:
-                index = self.position(frame)
+                index = layout.position(frame)
                 if block is None:
                     found[frame] = self._get(index)
                 else:
                     found[frame] = block[tuple(np.subtract(index, start))]
         return [found[frame] for frame in frames]
-
-    def position(self, frame: int) -> tuple[int, ...]:
-        """Index of a frame along each sweep dimension."""
-        sizes = tuple(size for _, size in self.run.layout.dims)
-        return tuple(int(i) for i in np.unravel_index(frame, sizes)) if sizes else ()
-
-    def unit_of(self, frame: int) -> int:
-        """Return the unit that holds a frame."""
-        inside = zip(self.position(frame), self.run.layout.unit_shape, strict=True)
-        return self.run.layout.unit_of_index(tuple(i // block for i, block in inside))
 
     def _get(self, region: tuple[Any, ...]) -> NDArray[Any]:
         if self._opened is None or self._opened[0] != os.getpid():

@@ -184,3 +184,13 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
     # Units of an earlier release have fewer columns.
     shared = [name for name in parts[0] if all(name in part for part in parts)]
     return {name: np.concatenate([part[name] for part in parts]) for name in shared}
+
+
+def labels_of(run: RunDirectory, frames: Sequence[int]) -> dict[str, Column]:
+    """Return the predicted spots of some rendered frames; columns as of `open_labels`."""
+    units = sorted({run.layout.unit_of(frame) for frame in frames})
+    parts = [read_table(str(run.objects.local(labels_key(unit))), ours=True) for unit in units]
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    table = {name: np.concatenate([part[name] for part in parts]) for name in shared}
+    chosen = np.isin(table["frame"], np.asarray(frames))
+    return {name: values[chosen] for name, values in table.items()}

@@ -71,7 +71,7 @@ class _Selection:
         return [self._item(frame, image) for frame, image in zip(frames, images, strict=True)]
 
     def _item(self, frame: int, image: NDArray[Any]) -> Item:
-        position = self._reader.position(frame)
+        position = self._reader.run.layout.position(frame)
         # A copy: a frame may be a view of a whole unit, which would stay in memory.
         pixels = torch.from_numpy(np.array(image, dtype=np.float32))
         labels = {name: _label(at[position[dim]]) for name, (dim, at) in self._labels.items()}
@@ -210,7 +210,7 @@ class StackStream(_Selection, IterableDataset[Item]):
 
     def _units(self) -> list[list[int]]:
         """Frames by unit; units in the order of this epoch, the same in every process."""
-        units = np.array([self._reader.unit_of(frame) for frame in self._frames.tolist()])
+        units = np.array([self._reader.run.layout.unit_of(frame) for frame in self._frames.tolist()])
         cuts = np.flatnonzero(np.diff(units)) + 1
         groups = [part.tolist() for part in np.split(self._frames, cuts)]
         if self._shuffle:

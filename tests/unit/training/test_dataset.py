@@ -127,7 +127,7 @@ def test_stream_reads_each_shard_once_and_mixes_them(
     stream = StackStream(run, shuffle=True, seed=5, mix=3)
     first = [item["frame"] for item in stream]
     assert len(regions) == run.layout.units - 1
-    units = [stream._reader.unit_of(frame) for frame in first]
+    units = [stream._reader.run.layout.unit_of(frame) for frame in first]
     assert sum(a != b for a, b in pairwise(units)) > run.layout.units
     assert first == [item["frame"] for item in stream]
     stream.set_epoch(1)
