@@ -18,6 +18,9 @@ AVOGADRO_PER_MOL: Final = 6.02214179e23
 ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM: Final = 12398.42
 """h·c in eV·Å as nanoBragg.c rounds it (CODATA 2018: 12398.419843…)."""
 
+JOULES_PER_EV: Final = 1.602176634e-19
+"""The elementary charge in coulombs, by definition (SI, 2019)."""
+
 DEFAULT_FLUENCE_PHOTONS_PER_M2: Final = 125932015286227086360700780544.0
 """Default fluence, photons/m²: 1/r_e², so that an image is |F|² per steradian."""
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from distbragg.run.export_job import ExportFormat
     from distbragg.spec.cluster import ClusterSpec
 
-FORMATS: Final = ("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt")
+FORMATS: Final = ("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi")
 SHOWN_PANELS: Final = 16
 
 
@@ -55,7 +55,7 @@ SHOWN_PANELS: Final = 16
     "--compression",
     type=click.Choice(("auto", "bitshuffle", "gzip", "none")),
     default="auto",
-    help="Of nxmx; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.",
+    help="Of nxmx and cxi; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.",
 )
 @options.cluster_options
 def export_command(
@@ -71,7 +71,10 @@ def export_command(
       png    .png    pictures with axes
       npy    .npy    numpy
       zarr2  .zarr   Zarr format 2 without shards, for older readers
-      expt   .expt   DIALS experiment lists: geometry and true crystal, no images
+      expt   .expt   DIALS experiment lists: geometry and true crystals, no images;
+                     .refl beside them where the run keeps labels: the true spots
+      cxi    .cxi    CrystFEL: modules unassembled, .geom and .lst beside them, and
+                     a .stream of true crystals and spots where the run keeps labels
 
     Files already there and whole are kept; frames.csv says which frame is where.
 

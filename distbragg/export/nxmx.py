@@ -55,7 +55,14 @@ def hold_data(master: str | Path) -> None:
             pixels.copy(DATA, data, "data")
 
 
-def _filters(compression: Compression) -> Mapping[str, Any]:
+def filters(compression: Compression) -> Mapping[str, Any]:
+    """Return what h5py takes for a compression.
+
+    Raises
+    ------
+    EnvironmentFailure
+        hdf5plugin is asked for and missing.
+    """
     if compression == "none":
         return {}
     if compression == "gzip":
@@ -93,7 +100,7 @@ def write_data_file(
         entry = _group(file, "entry", "NXentry")
         data = _group(entry, "data", "NXdata", signal="data")
         dataset = data.create_dataset(
-            "data", shape=shape, dtype=stored, chunks=(1, *shape[1:]), **_filters(compression)
+            "data", shape=shape, dtype=stored, chunks=(1, *shape[1:]), **filters(compression)
         )
         for index, frame in enumerate(frames):
             image = frame.reshape(shape[1:])

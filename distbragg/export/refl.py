@@ -63,7 +63,7 @@ def write_refl(
     where = np.stack([columns["fast"], columns["slow"], columns["z"]], axis=1)
     numbers = [ids[pair] for pair in zip(*spots.experiments, strict=True)]
     photons = columns["photons"]
-    table = {
+    table: dict[str, NDArray[Any]] = {
         "id": np.array(numbers, dtype=np.int32),
         "panel": columns["panel"].astype(np.uint64),
         "miller_index": np.stack([columns[name] for name in "hkl"], axis=1).astype(np.int32),

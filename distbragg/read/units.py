@@ -12,6 +12,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.constants import JOULES_PER_EV
 from distbragg.units import energy_ev_to_wavelength_angstrom, metres_to_angstrom
 
 _PREFIXES: Final = {
@@ -24,8 +25,7 @@ _PREFIXES: Final = {
     "pico": ("p", -12),
     "femto": ("f", -15),
 }
-_EV_PER_JOULE: Final = 1.0 / 1.602176634e-19
-"""The elementary charge is 1.602176634e-19 C by definition (SI, 2019)."""
+_EV_PER_JOULE: Final = 1.0 / JOULES_PER_EV
 
 _PREFIXED = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*\*?\s*(\D.*)")
 

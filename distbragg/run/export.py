@@ -23,7 +23,9 @@ from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
 from distbragg.export.scaling import DEFAULT_ADC_OFFSET
 from distbragg.run.export_job import (
+    BY_SERIES,
     FORMATS,
+    IN_BLOCKS,
     ExportFormat,
     ExportJob,
     export_unit,
@@ -86,7 +88,7 @@ def export_run(
     Parameters
     ----------
     run : RunDirectory or path
-    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"}
+    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi"}
     out : path, optional
         The folder of the files; default: the run's name and the format, in this folder.
     frames : str
@@ -99,7 +101,7 @@ def export_run(
         Added to every count of SMV; default 40, or 0 where the detector's response has an offset
         of its own.
     compression : {"auto", "bitshuffle", "gzip", "none"}
-        Of NXmx; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.
+        Of NXmx and CXI; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.
     cluster, client, workers, on_event, progress
         As for `resume`.
 
@@ -127,7 +129,7 @@ def export_run(
     if compression == "auto":
         from distbragg.export.nxmx import best_compression
 
-        compression = best_compression() if format == "nxmx" else "none"
+        compression = best_compression() if format in IN_BLOCKS else "none"
     job = ExportJob(
         run=RunContext.of(directory),
         out=str(Path(out or f"{name}_{format}").absolute()),
@@ -143,7 +145,8 @@ def export_run(
     _warn_about_geometry(job)
     _open_folder(job)
     # Experiment lists are written at the end, with no pixels.
-    units = {"expt": (), "nxmx": range(len(contents.blocks))}.get(format, contents.frames)
+    blocks = range(len(contents.blocks))
+    units = {"expt": (), "nxmx": blocks, "cxi": blocks}.get(format, contents.frames)
     if format == "zarr2":
         from distbragg.export.zarr2 import create_zarr2
 
@@ -251,7 +254,7 @@ def _warn_about_geometry(job: ExportJob) -> None:
     swept = any(axis.target == "detector.curved" for axis in run.sweep.axes)
     looked = frames if swept else frames[:1]
     curved = any(run.sweep.frame_spec(frame).detector.curved for frame in looked)
-    if curved and job.format in ("smv", "cbf", "nxmx", "expt"):
+    if curved and job.format in ("smv", "cbf", *BY_SERIES):
         _log.warning(
             "detector.curved: %s describes flat panels alone, and readers will take this one for "
             "flat, touching it where the sample is nearest",

@@ -1,7 +1,7 @@
 """What one export is, as plain data, the work of one of its units, and what comes last.
 
-A unit of NXmx is one data file, of every other format one frame. Doing a unit twice writes the
-same files twice, each time whole.
+A unit of NXmx and CXI is one data file, of every other format one frame. Doing a unit twice
+writes the same files twice, each time whole.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from distbragg.engine.work import TaskSettings
 from distbragg.export.files import write_whole
 from distbragg.run.frame_header import (
     blind_pixels,
+    frame_crystals,
     frame_geometry,
     frame_header,
     frame_truth,
@@ -30,17 +31,19 @@ from distbragg.run.frame_header import (
 from distbragg.run.frames import parse_frames, series_of, stem
 from distbragg.spec.axis import axis_labels
 from distbragg.spec.canonical import canonical_json
+from distbragg.store.files import durable_path
 from distbragg.store.layout import OVERLOADS
 from distbragg.store.open import FrameReader, open_stack
 from distbragg.store.spots import has_labels, labels_of
 
 if TYPE_CHECKING:
-    from distbragg.export.spots import TrueSpots
+    from distbragg.export.spots import Columns, TrueSpots
 
-ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt"]
+ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi"]
 FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 
-BY_SERIES: Final = ("nxmx", "expt")  # formats whose files are of a series rather than of a frame
+BY_SERIES: Final = ("nxmx", "expt", "cxi")  # files are of a series rather than of a frame
+IN_BLOCKS: Final = ("nxmx", "cxi")  # formats that keep many frames in a data file
 FRAMES_PER_FILE: Final = 100
 DATA_FILE_BYTES: Final = 1 << 28  # most bytes of pixels in one NXmx data file, before compression
 TABLE: Final = "frames.csv"
@@ -87,7 +90,7 @@ class ExportJob:
 
 
 class Block(NamedTuple):
-    """A data file of NXmx: its series, its number in that, from 1, and its frames."""
+    """A data file of many frames: its series, its number in that, from 1, and its frames."""
 
     series: int
     number: int
@@ -102,7 +105,7 @@ class Contents:
     missing: int  # asked for and not in the stack
     series: tuple[tuple[int, ...], ...]
     place: dict[int, tuple[int, int]]  # series of each frame and position there, both from 0
-    blocks: tuple[Block, ...]  # the data files of NXmx; of other formats none
+    blocks: tuple[Block, ...]  # the data files of many frames; of other formats none
 
     def frames_of(self, unit: int) -> int:
         """Count the frames of a unit."""
@@ -117,12 +120,16 @@ def _contents(job: ExportJob) -> Contents:
     run, layout = job.run.directory, job.run.directory.layout
     asked = parse_frames(job.asked, layout.frames)
     frames = parse_frames(job.frames, layout.frames)
-    series = series_of(run.sweep, frames if job.format in BY_SERIES else range(layout.frames))
+    series = series_of(
+        run.sweep,
+        frames if job.format in BY_SERIES else range(layout.frames),
+        one_beam=job.format != "cxi",
+    )
     frame_bytes = layout.panels * math.prod(layout.shape) * np.dtype(layout.dtype).itemsize
     size = max(1, min(FRAMES_PER_FILE, DATA_FILE_BYTES // frame_bytes))
     blocks = (
         Block(number, 1 + start // size, members[start : start + size])
-        for number, members in enumerate(series if job.format == "nxmx" else ())
+        for number, members in enumerate(series if job.format in IN_BLOCKS else ())
         for start in range(0, len(members), size)
     )
     place = {
@@ -149,8 +156,9 @@ def series_path(job: ExportJob, number: int, suffix: str) -> Path:
 
 
 def data_path(job: ExportJob, block: Block) -> Path:
-    """Path of a data file of NXmx."""
-    return series_path(job, block.series, f"_{block.number:06d}.h5")
+    """Path of a data file of many frames."""
+    suffix = ".cxi" if job.format == "cxi" else ".h5"
+    return series_path(job, block.series, f"_{block.number:06d}{suffix}")
 
 
 def zarr2_path(job: ExportJob) -> Path:
@@ -163,8 +171,8 @@ def export_unit(
 ) -> dict[str, Any]:
     """Write one unit unless it is whole; count files `written`, `skipped`, pixels `outside`."""
     del run, attempt, settings
-    form = {"nxmx": _export_block, "zarr2": _export_zarr2}.get(job.format, _export_files)
-    return form(job, unit)
+    forms = {"nxmx": _export_block, "cxi": _export_cxi, "zarr2": _export_zarr2}
+    return forms.get(job.format, _export_files)(job, unit)
 
 
 def _images(job: ExportJob, *frames: int) -> list[NDArray[Any]]:
@@ -221,6 +229,30 @@ def _export_block(job: ExportJob, unit: int) -> dict[str, int]:
     return {"written": 1, "outside": outside}
 
 
+def _export_cxi(job: ExportJob, unit: int) -> dict[str, int]:
+    from distbragg.export.cxi import is_whole_cxi, write_cxi
+    from distbragg.export.nxmx import filters
+
+    block = job.contents.blocks[unit]
+    path, identity = data_path(job, block), job.fingerprint(block.frames)
+    if is_whole_cxi(path, identity):
+        return {"skipped": 1}
+    headers = [frame_header(job.run, frame) for frame in block.frames]
+    mask = np.concatenate(blind_pixels(frame_geometry(job.run, block.frames[0])[1]))
+    spots = frame_spots(job, block.frames)
+    write_cxi(
+        path,
+        (image for frame in block.frames for image in _images(job, frame)),
+        headers,
+        mask,
+        spots,
+        dtype=np.dtype(job.run.directory.layout.dtype),
+        compression=filters(job.compression),
+        identity=identity,
+    )
+    return {"written": 1}
+
+
 def _export_zarr2(job: ExportJob, frame: int) -> dict[str, int]:
     from distbragg.export.zarr2 import is_whole_zarr2_frame, write_zarr2_frame
 
@@ -244,9 +276,11 @@ def finish_export(job: ExportJob, *, complete: bool) -> Path:
         from distbragg.export.frame_files import FRAME_FORMATS
 
         return frame_path(job, contents.frames[0], 0, FRAME_FORMATS[job.format].suffix)
-    suffix, write = {"expt": (".expt", _write_expt), "nxmx": ("_master.h5", _write_master)}[
-        job.format
-    ]
+    suffix, write = {
+        "expt": (".expt", _write_expt),
+        "nxmx": ("_master.h5", _write_master),
+        "cxi": (".geom", _write_crystfel),
+    }[job.format]
     if complete:
         for number in range(len(contents.series)):
             write(job, number, series_path(job, number, suffix))
@@ -280,6 +314,49 @@ def series_spots(job: ExportJob, number: int) -> TrueSpots:
     place = {frame: position for position, frame in enumerate(members)}
     places = np.array([place[frame] for frame in labels["frame"].tolist()], dtype=np.int64)
     return true_spots(labels, places, phi=header.phi, oscillation=header.oscillation)
+
+
+def frame_spots(job: ExportJob, frames: tuple[int, ...]) -> list[Columns]:
+    """Return the true spots of each frame; an empty list where the run keeps no labels."""
+    from distbragg.export.spots import true_spots
+
+    if not has_labels(job.run.directory):
+        return []
+    labels = labels_of(job.run.directory, frames)
+    own = (labels["frame"] == frame for frame in frames)
+    rows = ({name: values[chosen] for name, values in labels.items()} for chosen in own)
+    return [true_spots(table, np.zeros(len(table["h"]), np.int64)).columns for table in rows]
+
+
+def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
+    """Write a series's geometry, its list of files, and a stream where the run keeps labels."""
+    from distbragg.export.crystfel import Shot, geometry_text, stream_text
+
+    layout = job.run.directory.layout
+    blocks = [block for block in job.contents.blocks if block.series == number]
+    text = geometry_text(frame_header(job.run, blocks[0].frames[0]), layout.shape[0])
+    write_whole(path, text.encode())
+    names = "".join(f"{data_path(job, block).name}\n" for block in blocks)
+    write_whole(path.with_suffix(".lst"), names.encode())
+    if not has_labels(job.run.directory):
+        return
+    shots = (
+        Shot(
+            data_path(job, block).name,
+            event,
+            frame + 1,
+            frame_header(job.run, frame),
+            frame_crystals(job.run, frame),
+            spots,
+            layout.shape[0],
+        )
+        for block in blocks
+        for event, (frame, spots) in enumerate(
+            zip(block.frames, frame_spots(job, block.frames), strict=True)
+        )
+    )
+    with durable_path(path.with_suffix(".stream")) as temporary, temporary.open("w") as stream:
+        stream.writelines(stream_text(text, shots))
 
 
 def _write_master(job: ExportJob, number: int, path: Path) -> None:

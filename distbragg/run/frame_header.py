@@ -22,7 +22,7 @@ from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.response import Response
 from distbragg.models.setting import geometry_of, sensor_material
-from distbragg.models.vectors import Triad, components
+from distbragg.models.vectors import Triad, components, rotation_about
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 
@@ -116,6 +116,15 @@ def frame_truth(run: RunContext, frame: int) -> Truth:
         polarization=components(apply3(turn, experiment.beam.polarization_axis)),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )
+
+
+def frame_crystals(run: RunContext, frame: int) -> tuple[tuple[int, Triad], ...]:
+    """Return number and cell vectors, Å, of each crystal half way through a frame, header frame."""
+    header, truth = frame_header(run, frame), frame_truth(run, frame)
+    middle = math.radians(header.phi + 0.5 * header.oscillation)
+    turn = rotation_about(header.spindle, middle)
+    rows = (_turned(turn, np.asarray(lattice)) for lattice in truth.lattices)
+    return tuple(zip(truth.numbers, rows, strict=True))
 
 
 def _turned(turn: NDArray[np.float64], rows: NDArray[np.float64]) -> Triad:

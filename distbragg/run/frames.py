@@ -97,12 +97,14 @@ def frame_table(
     return frame_columns(sweep), frame_rows(sweep, parse_frames(frames, sweep.frames))
 
 
-def series_of(sweep: SweepSpec, frames: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+def series_of(
+    sweep: SweepSpec, frames: Sequence[int], *, one_beam: bool = True
+) -> tuple[tuple[int, ...], ...]:
     """Cut frames into series, each of which one program reads as one data set.
 
     Rotations form a series where nothing but the spindle angle changes and each frame begins
-    where the last one ended. Stills form one where beam and detector stay the same. `frames` are
-    flat indices, in the order they are to have.
+    where the last one ended. Stills form one where beam and detector stay the same, or the detector
+    alone unless `one_beam`. `frames` are flat indices, in the order they are to have.
     """
     base = sweep.experiment.goniometer
     groups: dict[str, list[list[int]]] = {}
@@ -114,7 +116,7 @@ def series_of(sweep: SweepSpec, frames: Sequence[int]) -> tuple[tuple[int, ...],
             values = {
                 path: value
                 for path, value in values.items()
-                if path.startswith(_GEOMETRY) and path != PHI
+                if path.startswith(_GEOMETRY if one_beam else _GEOMETRY[1:]) and path != PHI
             }
             key = canonical_json(values)
             groups.setdefault(key, [[]])[0].append(frame)

@@ -210,7 +210,9 @@ class StackStream(_Selection, IterableDataset[Item]):
 
     def _units(self) -> list[list[int]]:
         """Frames by unit; units in the order of this epoch, the same in every process."""
-        units = np.array([self._reader.run.layout.unit_of(frame) for frame in self._frames.tolist()])
+        units = np.array(
+            [self._reader.run.layout.unit_of(frame) for frame in self._frames.tolist()]
+        )
         cuts = np.flatnonzero(np.diff(units)) + 1
         groups = [part.tolist() for part in np.split(self._frames, cuts)]
         if self._shuffle:

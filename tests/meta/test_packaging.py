@@ -13,7 +13,7 @@ import yaml
 from distbragg import __version__
 
 ROOT = Path(__file__).parents[2]
-CONDA_NAMES = {"dask": "dask-core", "matplotlib": "matplotlib-base"}
+CONDA_NAMES = {"dask": "dask-core", "matplotlib": "matplotlib-base", "msgpack": "msgpack-python"}
 """Names of conda packages that hold less than those of the same name as on the package index."""
 
 
