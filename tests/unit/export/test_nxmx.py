@@ -157,4 +157,4 @@ def test_bitshuffle_without_its_library_says_what_to_install(monkeypatch) -> Non
     monkeypatch.setitem(__import__("sys").modules, "hdf5plugin", None)
     assert best_compression() == "gzip"
     with pytest.raises(EnvironmentFailure, match=r"distbragg\[export\]"):
-        nxmx._filters("bitshuffle")
+        nxmx.filters("bitshuffle")
