@@ -33,7 +33,7 @@ if not __package__:  # run as a file, which finds only what lies beside it
 from distbragg.errors import DistbraggError
 from tools.simtbx.case import Case
 from tools.simtbx.defects import Folder, finding_of
-from tools.simtbx.derivatives import derivative, known
+from tools.simtbx.derivatives import derivative, known, scale_gradient
 from tools.simtbx.optics import Array, Json
 from tools.simtbx.recorded import KINDS, point_spread
 from tools.simtbx.specification import SHAPES
@@ -57,7 +57,7 @@ USED_KEYS: Final = frozenset(
     {"name", "group", "formula", "scene", "results", "amorphous", "source", "N_def"}
     | {"omega_at_centre", "lambda_coefficients", "rot_rad", "rotate_before_U", "U", "eta_deg"}
     | {"mosaic_spread_deg", "transform_eta", "dU_deta_file", "input", "psf"}
-    | {"channels", "scales_file"}
+    | {"channels", "scales_file", "gradient"}
 )
 """What a case is built from; where it falls short, its other keys are named."""
 TEXT_KEYS: Final = frozenset(
@@ -201,7 +201,8 @@ def _worst(case: Json, folder: Path, scratch: Path) -> float:
         if known(name)
     )
     image = made.render() if list(_compared(case)) else np.zeros(0)
-    return max([*_differences(case, folder, image), *derivatives])
+    gradients = [scale_gradient(made)] if "gradient" in case else []
+    return max([*_differences(case, folder, image), *derivatives, *gradients])
 
 
 def _not_compared(case: Json, besides: set[str]) -> str:
@@ -212,7 +213,6 @@ def _not_compared(case: Json, besides: set[str]) -> str:
         for key, result in case["results"].items()
         if result["file"] not in compared and not known(key) and key not in besides
     ]
-    others += [key for key in ("gradient",) if key in case]
     return f"not compared: {', '.join(others)}" if others else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Final
 
@@ -64,6 +65,42 @@ def derivative(case: Case, result: str) -> Array:
         start[: len(own)] = own
         step = _unit(6, _CELLS[result])
     return case.dressed(along(experiment, name, start, step) * scale)
+
+
+def scale_gradient(case: Case) -> float:
+    """Compare the gradient of the case's target by the scale of each reflection in each channel.
+
+    simtbx gives a pixel the polarisation of the first source in its image, and in this gradient
+    that of each source (defect F7): so each source is taken alone here. The image is linear in
+    the scales: what a reflection adds to it, the scale apart, is its derivative.
+
+    Returns
+    -------
+    float
+        The largest difference over the largest derivative.
+    """
+    image = case.render()
+    u, v = 0.1 * image + 0.3, image + 1.0
+    coefficient = 0.5 * (1.0 - 2.0 * u - u * u / v) / v
+    found: dict[tuple[int, ...], Array] = {}
+    for source, channel in zip(case.sources, case.case["channels"], strict=True):
+        single = copy.deepcopy({key: x for key, x in case.case.items() if key != "channels"})
+        single["scene"]["beam"]["sources"] = [source]
+        alone = Case(single, case.folder, case.scratch)
+        experiment = alone.experiment()
+        start = torch.tensor(experiment.reflections.amplitude, requires_grad=True)
+        pixels = render_tensor(experiment, Parameters(amplitude_electrons=start))
+        share = alone.dressed(coefficient) / len(case.sources)
+        (slope,) = torch.autograd.grad((pixels * torch.from_numpy(share)).sum(), start)
+        parts = 0.5 * (start.detach() * slope).numpy()
+        for place in np.argwhere(parts):
+            indices = tuple((place + experiment.reflections.origin).tolist())
+            found.setdefault(indices, np.zeros(2))[channel] += parts[tuple(place)]
+    rows = np.loadtxt(case.folder / case.case["gradient"]["file"])
+    wanted = {tuple(row[:3].astype(int).tolist()): row[3:] for row in rows}
+    none = np.zeros(2)
+    off = [np.abs(found.get(key, none) - wanted.get(key, none)).max() for key in {*found, *wanted}]
+    return float(max(off) / np.abs(rows[:, 3:]).max())
 
 
 def _turned_by(case: Case, axis: int) -> Array:
