@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from distbragg.physics.arrays import Triple
 from distbragg.physics.closed_form import Incidence, Relps, mean_transform
 from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
+from distbragg.physics.near_sphere import GaussianCrystal
 from distbragg.physics.strain import edge_changes, rows_of, strains_of
 from distbragg.physics.symmetric import Symmetric
 from tools.gaussian_crystal import WIDER, Floats, Scene, Turn, mean_by_sampling
@@ -124,8 +126,16 @@ def closed(scene: Scene, rays: Floats) -> Floats:
 def rotated(scene: Scene, rays: Floats, turn: Turn) -> Floats:
     """Return the closed form of a rotation at rays (n, 3)."""
     axis, start, stop = turn
-    spindle = Spindle(triple(axis), start, stop)
-    return np.asarray(mean_over_rotation(*arguments(scene, rays), spindle))
+    # Only the rotation and the strains decide about its parts.
+    own = Spindle(triple(axis), start, stop)
+    none = np.zeros((3, 3))
+    count = GaussianCrystal(none, none, none, own, scene.strains).part_count
+    ends = np.linspace(start, stop, count + 1)
+    given = arguments(scene, rays)
+    parts = [
+        np.asarray(mean_over_rotation(*given, Spindle(own.axis, *pair))) for pair in pairwise(ends)
+    ]
+    return np.asarray(np.mean(parts, axis=0))
 
 
 def arguments(scene: Scene, rays: Floats) -> tuple[Relps, Incidence, Triple]:

@@ -36,6 +36,11 @@ that the reflection can be, and 8e-9."""
 _LONGEST_PART: Final = math.radians(2.0)
 """Rotation within which the angle at which a reflection passes is straight enough to be found."""
 
+_PARTS_BY_STRAIN: Final = 8000.0
+"""Further parts of a rotation, for each rad of it and unit of strain: where cells are spread, the
+logarithm of a reflection's passage is no parabola for long. At 1 % a part is a third of a degree.
+"""
+
 _BEYOND: Final = 2.2
 """Times k: no |g| beyond is on the sphere, nor near it."""
 
@@ -73,7 +78,9 @@ class GaussianCrystal:
     def part_count(self) -> int:
         """Into how many equal parts the rotation is cut."""
         turned = self.spindle.stop - self.spindle.start
-        return max(1, math.ceil(turned / _LONGEST_PART - _ROUNDING))
+        strain = math.sqrt(float((self.strains * self.strains).sum()))
+        parts = turned / _LONGEST_PART + turned * strain * _PARTS_BY_STRAIN
+        return max(1, math.ceil(parts - _ROUNDING))
 
     def parts(self) -> list[GaussianCrystal]:
         """Return the crystal in the middle of each part of the rotation."""

@@ -25,7 +25,15 @@ PARTS = {"goniometer": {"oscillation_deg": 5.0}}
 
 
 @pytest.mark.spec("MOS-7")
-@pytest.mark.parametrize("row", [Row(0.02, cells=0.003), Row(0.1, cells=0.01)], ids=str)
+@pytest.mark.parametrize(
+    "row",
+    [
+        Row(0.02, cells=0.003),
+        Row(0.1, cells=0.01),
+        Row(0.1, cells=0.01, rotation_deg=1.0),
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("seed", [0, 3])
 def test_quasi_random_sums_are_reached(row: Row, seed: int) -> None:
     assert error_of(row, seed).within(row.bars)
