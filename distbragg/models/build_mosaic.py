@@ -13,6 +13,7 @@ from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
 from distbragg.matrices import covariance_root, matmul3, norm3, singular_values3, transposed
 from distbragg.models.crystal import Crystal
+from distbragg.models.origins import asked, tell
 from distbragg.models.rotations import Ran1, cap_domains, fold_seed, gaussian_domains
 from distbragg.models.steps import exact_count, resolve_domains
 from distbragg.models.vectors import (
@@ -44,6 +45,9 @@ def mosaic_spread(spec: MosaicSpec, physics: Physics) -> float:
     if physics == "exact":
         exact_count(spec.domains, "crystal.mosaic.domains")
     if spec.matrices_file is not None:
+        if asked() is not None:
+            for field in ("spread_deg", "domains"):
+                tell(f"crystal.mosaic.{field}", "given", "crystal.mosaic.matrices_file")
         return _spread_of(given_domains(spec, physics))
     given = spec.spread_deg or 0.0
     if not isinstance(given, tuple):

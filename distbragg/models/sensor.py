@@ -101,10 +101,14 @@ def merged_sensor(
         material, length = known_material(panel.material), panel.attenuation_length
         if material is not None:
             given["material"] = material
+            tell("detector.sensor.material", "header", "panels")
         if length is not None and (material is None or same_wavelength):
             given["attenuation_length_um"] = length * 1e3
+            tell("detector.sensor.attenuation_length_um", "header", "panels")
     absorbs = given.get("attenuation_length_um") or given.get("material")
     if panel.thickness is not None and panel.thickness >= THINNEST_MM and absorbs:
+        if "thickness_um" not in given:
+            tell("detector.sensor.thickness_um", "header", "panels")
         given.setdefault("thickness_um", panel.thickness * 1e3)
     return SensorSpec(**given)
 

@@ -201,6 +201,7 @@ def test_every_kind_of_origin_is_told(tmp_path: Path) -> None:
 @pytest.mark.spec("CLI-32")
 def test_what_files_state_is_told_with_the_file(tmp_path: Path) -> None:
     panel = expt_panel("p0", [-20.0, 20.0, -90.0], image_size=[300, 280])
+    panel |= {"thickness": 0.45, "mu": 3.9, "material": "Si"}
     (tmp_path / "g.expt").write_text(json.dumps(expt([panel])))
     changes = {
         "beam": {"wavelength_angstrom": None},
@@ -210,7 +211,7 @@ def test_what_files_state_is_told_with_the_file(tmp_path: Path) -> None:
     }  # fmt: skip
     told = explain(spec_of(changes))
     for name in ("wavelength", "pixels, fast", "pixel size", "distance along the beam",
-                 "beam centre, slow", "beam.direction"):  # fmt: skip
+                 "beam centre, slow", "beam.direction", "sensor thickness"):  # fmt: skip
         assert origin(told, name) == ("header", "g.expt"), name
     assert origin(told, "cell") == ("header", "g.expt")
     changes["detector"]["distance_mm"] = 120.0
@@ -250,6 +251,8 @@ def test_an_image_header_a_preset_and_a_convention_are_told(tmp_path: Path) -> N
 def test_numbers_are_those_of_the_resolved_experiment() -> None:
     spec = spec_of({"goniometer": {"phi_deg": 2.0, "oscillation_deg": 0.5}, "crystal": CAP})
     told, experiment = explain(spec), build_experiment(spec)
+    assert origin(told, "steps") == ("default", "")
+    assert origin(told, "mosaic domains") == ("given", "")
     crystal, panel = experiment.crystal, experiment.detector.panels[0]
     assert told.value("fluence at the sample") == experiment.beam.fluence
     assert told.value("cells of a block") == crystal.cells.tolist()
@@ -320,3 +323,13 @@ def test_what_cannot_be_rendered_is_explained_as_far_as_it_goes(
     told = capsys.readouterr()
     assert told.err.startswith("warning: cannot be rendered: beam.wavelength_angstrom")
     assert "distance_mm" in told.out
+
+
+@pytest.mark.spec("CLI-32")
+def test_domains_of_a_file_are_told_with_it(tmp_path: Path) -> None:
+    np.save(tmp_path / "turns.npy", np.broadcast_to(np.eye(3), (4, 3, 3)))
+    mosaic = {"matrices_file": str(tmp_path / "turns.npy"), "spread_deg": None}
+    told = explain(spec_of({"crystal": {"mosaic": {**mosaic, "distribution": None}}}))
+    assert told.value("mosaic domains") == 4
+    for name in ("mosaic domains", "crystal.mosaic.spread_deg"):
+        assert origin(told, name) == ("given", "crystal.mosaic.matrices_file")
