@@ -23,7 +23,7 @@ from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.ledger import completed_units
 from distbragg.store.open import FrameReader, rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-from distbragg.store.spots import frame_labels, has_labels, open_labels
+from distbragg.store.spots import has_labels, labels_of, open_labels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -142,7 +142,7 @@ class RunPictures:
     def spots(self, number: int, least_photons: float) -> dict[str, NDArray[Any]]:
         """Return the spots of a frame, stored beside it or else predicted."""
         if has_labels(self.run) and self.rendered[number]:
-            found = frame_labels(self.run, self._reader.unit_of(number), number)
+            found = labels_of(self.run, [number])
         else:
             found = predict_spots(self._context.opened.frame(number).experiment).columns()
         return strongest(found, least_photons)
@@ -321,7 +321,7 @@ class RunPictures:
             return found
         units: dict[int, list[int]] = {}
         for number in np.flatnonzero(self.rendered).tolist():
-            units.setdefault(self._reader.unit_of(number), []).append(number)
+            units.setdefault(self.run.layout.unit_of(number), []).append(number)
         for members in units.values():
             for number, image in zip(members, self._reader.read(members), strict=True):
                 active = self._active_of(frame_geometry(self._context, number)[1])

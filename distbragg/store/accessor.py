@@ -27,7 +27,7 @@ from distbragg.store.layout import IMAGES
 from distbragg.store.open import OPENED, RUN_ID
 from distbragg.store.pixel_arrays import QUANTITIES, PixelArray
 from distbragg.store.run_directory import RunDirectory, open_run
-from distbragg.store.spots import frame_labels, has_labels
+from distbragg.store.spots import has_labels, labels_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -152,11 +152,7 @@ class BraggAccessor:
         number = self._frame_number(frame)
         run = self._run
         if run is not None and has_labels(run):
-            sizes = tuple(size for _, size in run.layout.dims)
-            place = np.unravel_index(number, sizes) if sizes else ()
-            blocks = zip(place, run.layout.unit_shape, strict=True)
-            unit = run.layout.unit_of_index(tuple(int(i // size) for i, size in blocks))
-            columns = frame_labels(run, unit, number)
+            columns = labels_of(run, [number])
         else:
             from distbragg.predict.spots import predict_spots
 

@@ -130,13 +130,6 @@ def is_beside_labels(key: str) -> bool:
     return key.rpartition("/")[0] == LABELS and key != f"{LABELS}/{METADATA}"
 
 
-def frame_labels(run: RunDirectory, unit: int, frame: int) -> dict[str, Column]:
-    """Return the spots of one frame, read from the table of its unit, which is there."""
-    table = read_table(str(run.objects.local(labels_key(unit))), ours=True)
-    own = table["frame"] == frame
-    return {name: values[own] for name, values in table.items()}
-
-
 def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[str, Column]:
     """Return the predicted spots of every finished frame of a run.
 

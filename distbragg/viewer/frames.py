@@ -22,7 +22,7 @@ from distbragg.models.build import build_reflections
 from distbragg.models.crystal import NO_TABLE, Reflections
 from distbragg.models.experiment import Experiment
 from distbragg.predict.spots import predict_spots
-from distbragg.read.columns import Column, read_table
+from distbragg.read.columns import Column
 from distbragg.run.frame_header import blind_pixels
 from distbragg.run.frames import frame_columns, frame_rows
 from distbragg.run.prepare import as_sweep
@@ -36,7 +36,7 @@ from distbragg.store.ledger import done_units, failures
 from distbragg.store.objects import is_url
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, open_run
-from distbragg.store.spots import has_labels, labels_key
+from distbragg.store.spots import has_labels, labels_key, labels_of
 
 Viewable = RunDirectory | RunResult | SweepSpec | ExperimentSpec | str | Path
 """A run, or its path or URL; or a specification, or the path of its file."""
@@ -174,19 +174,16 @@ class RunSource(Source):
         self._missing = fill_value(run.layout.dtype)
 
     def _values(self, frame: int) -> NDArray[Any] | None:
-        layout, unit = self.run.layout, self._reader.unit_of(frame)
+        layout, unit = self.run.layout, self.run.layout.unit_of(frame)
         if self.run.objects.head(layout.object_name(unit)) is None:
             return None
         return self._reader.read([frame])[0].reshape(self.shape)
 
     def _spots(self, frame: int) -> dict[str, Column] | None:
-        unit = self._reader.unit_of(frame)
-        key = labels_key(unit)
+        key = labels_key(self.run.layout.unit_of(frame))
         if not self.stored_spots or self.run.objects.head(key) is None:
             return super()._spots(frame)
-        table = read_table(str(self.run.objects.local(key)), ours=True)
-        chosen = table["frame"] == frame
-        return {name: column[chosen] for name, column in table.items()}
+        return labels_of(self.run, [frame])
 
     def _reflections(self, key: str, spec: ExperimentSpec) -> Reflections:
         found = load_grid(self.run.objects, key)
@@ -194,7 +191,7 @@ class RunSource(Source):
 
     def why_missing(self, frame: int) -> str:
         """Say why a frame is not there: with the reason where its unit was set aside."""
-        failed = failures(self.run).get(self._reader.unit_of(frame))
+        failed = failures(self.run).get(self.run.layout.unit_of(frame))
         return f"set aside: {failed.reason}" if failed else "not rendered yet"
 
     def news(self) -> bool:
