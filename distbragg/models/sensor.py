@@ -96,7 +96,9 @@ def merged_sensor(
     """
     given = whole.model_dump(exclude_none=True)
     if own is not None:
-        given |= own.model_dump(exclude_none=True)
+        given |= (of_panel := own.model_dump(exclude_none=True))
+        for name in of_panel:
+            tell(f"detector.sensor.{name}", "given", "detector.panels")
     if not {"attenuation_length_um", "material"} & set(given):
         material, length = known_material(panel.material), panel.attenuation_length
         if material is not None:
