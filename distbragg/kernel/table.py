@@ -173,9 +173,12 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
         ),
     ),
     (
-        "Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.\n"
+        "Where the tile goes, all of it: one of the four. Photons are numerators × photon_scale.\n"
         "Where they are counted rows of the tile lie as far apart as those of its panel.",
         (
+            Fields(
+                REALS_OUT, "strongest", "(pixels, 4) lattice, h, k, l, of lit pixels; closed form"
+            ),
             Fields(REALS_OUT, "numerators"),
             Fields(SINGLES_OUT, "photons_f32"),
             Fields(REALS_OUT, "photons_f64"),

@@ -103,7 +103,7 @@ def plan_sweep(
     sizes = tuple(int(size) for _, size in dims)
     pixel_bytes, passes = (
         np.dtype(output.dtype).itemsize + map_pixel_bytes(output),
-        map_passes(output),
+        map_passes(output, spots_drawn=frame_plan.draws_spots),
     )
     if compute.frames_per_unit == "auto":
         by_cost = int(UNIT_SECONDS / (frame_plan.nominal_seconds * (1 + passes)))

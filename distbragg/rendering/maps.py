@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.strongest import find_strongest
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.lattices import CLEAR
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.maps import MAP_TYPES, mask_bounds
-from distbragg.rendering.frame import render_into
+from distbragg.rendering.frame import render_into, tile_places
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 
 _STEP: Final = 0.1
@@ -38,11 +39,16 @@ class MapMaker:
 
     def maps(self, experiment: Experiment, frame: int) -> Maps:
         """Return the maps of a frame by name, each (panels, slow, fast) of its stored type."""
-        wanted = self._output.maps or ()
+        wanted = set(self._output.maps or ())
         clean = _clean(experiment)
         found: dict[str, NDArray[Any]] = {}
+        if wanted & {"hkl", "lattice"}:
+            strongest = self._strongest(replace(clean, background=CLEAR))
+            found |= {"lattice": strongest[..., 0], "hkl": strongest[..., 1:]}
+        if wanted <= found.keys():
+            return {name: found[name] for name in sorted(wanted)}
         bragg = self._bragg(clean, frame)
-        if not set(wanted) <= {"bragg", "mean_wavelength"}:
+        if wanted & {"background", "bragg_share", "spot_mask"}:
             found["background"] = self._background(clean, frame)
             whole = bragg + found["background"]
             share = np.divide(bragg, whole, out=np.zeros_like(whole), where=whole > 0.0)
@@ -53,6 +59,18 @@ class MapMaker:
         if "mean_wavelength" in wanted:
             found["mean_wavelength"] = self._wavelength(clean, bragg, frame)
         return {name: _stored(found[name], MAP_TYPES[name]) for name in sorted(wanted)}
+
+    def _strongest(self, experiment: Experiment) -> NDArray[np.int16]:
+        """Return lattice, h, k and l of the strongest reflection, (panels, slow, fast, 4)."""
+        plan = plan_frame(experiment, self._compute)
+        found = np.empty((plan.panels, *plan.shape, 4), dtype=np.int16)
+        for panel, index in tile_places(plan):
+            tile = plan.tiles[index]
+            rows = slice(tile.slow_start, tile.slow_stop)
+            columns = slice(tile.fast_start, tile.fast_stop)
+            told = find_strongest(experiment, panel, tile, self._options)
+            found[panel, rows, columns] = told.reshape(*tile.shape, 4)
+        return found
 
     def _render(self, experiment: Experiment, frame: int) -> Float64Array:
         plan = plan_frame(experiment, self._compute)

@@ -13,6 +13,7 @@ from distbragg.errors import RefusedError
 from distbragg.kernel.options import KernelOptions, numeric_class, resolve_options
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment, physics_hash
+from distbragg.plan.maps import COMPONENTS
 from distbragg.rendering.frame import FrameFacts, TileCallback, render_into
 from distbragg.rendering.maps import MapMaker, Maps
 from distbragg.run.create import collect_inputs
@@ -282,7 +283,11 @@ def _with_maps(stack: xr.Dataset, prepared: Prepared, make: Callable[[], Maps]) 
     if not output.maps:
         return stack
     dims, shape, attrs = stack[IMAGES].dims, stack[IMAGES].shape, map_attrs(output)
-    added = {name: (dims, one.reshape(shape), attrs[name]) for name, one in make().items()}
+    added = {}
+    for name, one in make().items():
+        several = one.shape[-1:] if name in COMPONENTS else ()
+        more = (f"{name}_component",) * len(several)
+        added[name] = ((*dims, *more), one.reshape(*shape, *several), attrs[name])
     whole: xr.Dataset = stack.assign(added)
     return whole
 

@@ -42,7 +42,9 @@ class ComputeSpec(SpecModel):
 
 
 Overflow = Literal["clip", "error"]
-MapName = Literal["bragg", "background", "mean_wavelength", "bragg_share", "spot_mask"]
+MapName = Literal[
+    "bragg", "background", "mean_wavelength", "bragg_share", "spot_mask", "hkl", "lattice"
+]
 PARTS: Final[tuple[MapName, ...]] = ("bragg", "background")
 """Maps that add up to the expected photons of a frame."""
 
@@ -90,8 +92,8 @@ class OutputSpec(SpecModel):
     maps: tuple[MapName, ...] | None = None
     """Arrays beside the images that tell what the expected photons of each pixel are made of,
     before point spread, noise and response: bragg and background photons, which noise can be drawn
-    of again, mean_wavelength of the Bragg photons, bragg_share of all photons, spot_mask. Example:
-    [bragg_share, spot_mask]"""
+    of again, mean_wavelength of the Bragg photons, bragg_share of all photons, spot_mask, and hkl
+    and lattice of the strongest reflection. Example: [hkl, bragg_share, spot_mask]"""
     mask_minimum_photons: NonNegative | None = None
     """Bragg photons from which on a pixel is in the spot_mask; 1 where not given. Example: 3"""
     mask_minimum_fraction: Annotated[float, Field(ge=0, le=1)] | None = None

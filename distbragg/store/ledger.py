@@ -282,7 +282,7 @@ def _fits(run: RunDirectory) -> Callable[[Receipt], bool]:
     """Return what says whether that which a receipt states is stored, by its size."""
     sizes = run.stored_sizes()
     tables = scan_labels(run) if has_labels(run) else None
-    beside = {one.array: run.stored_sizes(one.array) for one in run.maps}
+    beside = {one.array: run.stored_sizes(one) for one in run.maps}
 
     def fits(receipt: Receipt) -> bool:
         if sizes.get(receipt.unit) != receipt.size:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from distbragg.plan.maps import MAP_TYPES, mask_bounds
+from distbragg.plan.maps import COMPONENTS, MAP_TYPES, NO_LATTICE, NO_REFLECTION, mask_bounds
 from distbragg.spec.compute import OutputSpec
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import StackLayout
@@ -28,13 +28,29 @@ _SAID: Final[Mapping[str, Mapping[str, Any]]] = {
         "flag_values": [0, 1],
         "flag_meanings": "beside_spots in_a_spot",
     },
+    "hkl": {
+        "long_name": "h, k, l of the reflection that gives most photons",
+        "units": "1",
+        "no_reflection": NO_REFLECTION,
+    },
+    "lattice": {
+        "long_name": "number of the lattice of that reflection, from 0",
+        "units": "1",
+        "no_reflection": NO_LATTICE,
+    },
 }
 
 
 def layouts_beside(layout: StackLayout, output: OutputSpec) -> tuple[StackLayout, ...]:
     """Return the layouts of the maps that `output` asks for beside `images`."""
     return tuple(
-        replace(layout, array=name, dtype=MAP_TYPES[name], shuffle="byte")
+        replace(
+            layout,
+            array=name,
+            dtype=MAP_TYPES[name],
+            shuffle="byte",
+            components=COMPONENTS.get(name, 0),
+        )
         for name in sorted(output.maps or ())
     )
 

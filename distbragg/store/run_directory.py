@@ -15,7 +15,7 @@ from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import as_mapping
 from distbragg.store.generations import Generation, load_lineage
 from distbragg.store.inputs import input_names, resolve_inputs
-from distbragg.store.layout import IMAGES, INPUTS, MANIFEST, STATE_DIR, StackLayout
+from distbragg.store.layout import INPUTS, MANIFEST, STATE_DIR, StackLayout
 from distbragg.store.manifest import Manifest, load_manifest
 from distbragg.store.maps import layouts_beside
 from distbragg.store.objects import Objects, objects_at
@@ -70,9 +70,10 @@ class RunDirectory:
         """Path of the stored object of `unit`."""
         return self.path / self.layout.object_name(unit)
 
-    def stored_sizes(self, array: str = IMAGES) -> dict[int, int]:
-        """Size in bytes of every unit's object that is stored of an array, by unit."""
-        return self.objects.grid_sizes(f"{array}/c/", self.layout.object_grid)
+    def stored_sizes(self, layout: StackLayout | None = None) -> dict[int, int]:
+        """Size in bytes of every unit's object that is stored, of images or a map, by unit."""
+        of = layout or self.layout
+        return self.objects.grid_sizes(f"{of.array}/c/", of.object_grid)
 
     def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes
         """Show the frames in a browser, or at the end of a notebook's cell: `distbragg.view`."""

@@ -168,8 +168,9 @@ class _Listing:
 
 def _listing(run: RunDirectory) -> _Listing:
     """List the run once."""
-    grid, found = run.layout.object_grid, _Listing(maps={one.array: {} for one in run.maps})
+    found = _Listing(maps={one.array: {} for one in run.maps})
     arrays = {IMAGES: found.objects, **found.maps}
+    grids = {one.array: one.object_grid for one in (run.layout, *run.maps)}
     odd = "is a link, a pipe or a device, which is not followed; remove it"
     labelled = has_labels(run)
     for key, entry in run.objects.names():
@@ -178,7 +179,7 @@ def _listing(run: RunDirectory) -> _Listing:
             continue
         name, chunk, index = key.partition("/c/")
         if chunk and name in arrays:
-            unit = flat_index(index, grid)
+            unit = flat_index(index, grids[name])
             if unit is None:
                 found.strays.append(FileDamage(key, "is no object of this run", "foreign"))
             else:

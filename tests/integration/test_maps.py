@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,15 @@ from distbragg.store.run_directory import RunDirectory, open_run
 
 from .conftest import tiny_plain
 
-ALL: list[MapName] = ["bragg", "background", "mean_wavelength", "bragg_share", "spot_mask"]
+ALL: list[MapName] = [
+    "bragg",
+    "background",
+    "mean_wavelength",
+    "bragg_share",
+    "spot_mask",
+    "hkl",
+    "lattice",
+]
 LINES = {"wavelengths_angstrom": [1.0, 1.01, 0.99], "weights": [1.0, 0.3, 0.7]}
 
 
@@ -76,10 +84,12 @@ def test_maps_are_variables_of_the_stack_with_units(run: RunDirectory) -> None:
     with db.open_stack(run.path) as stack:
         assert set(stack.data_vars) == {"images", *ALL}
         for name in ALL:
-            assert stack[name].dims == stack["images"].dims
-            assert stack[name].chunks == stack["images"].chunks
+            assert stack[name].dims[:3] == stack["images"].dims
+            assert stack[name].chunks[:3] == stack["images"].chunks
             assert {"units", "long_name"} <= stack[name].attrs.keys()
         assert stack["spot_mask"].dtype == np.uint8
+        assert stack["hkl"].dtype == stack["lattice"].dtype == np.int16
+        assert stack["hkl"].sizes["hkl_component"] == 3
         assert stack["mean_wavelength"].attrs["units"] == "angstrom"
     with xr.open_zarr(run.path) as plain:
         assert set(ALL) <= set(plain.data_vars)
@@ -130,6 +140,8 @@ def test_a_miss_and_a_frame_without_background(tmp_path: Path) -> None:
     for name in ("bragg", "bragg_share", "spot_mask"):
         assert not found[name].any()
     assert np.isnan(found["mean_wavelength"]).all()
+    assert (found["hkl"] == -32768).all()
+    assert (found["lattice"] == -1).all()
     np.testing.assert_array_equal(found["background"], found["images"])
     bare = mapped_sweep(background={"water_um": 0.0}).frame_spec(0)
     found = db.render(bare)
@@ -296,3 +308,125 @@ def test_names_are_given_once_and_taken_by_no_axis(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="an axis has the name of the map"):
         db.create(named, tmp_path / "RUN")
     assert not (tmp_path / "RUN").exists()
+
+
+FEW = list(product((0, 1), (-2, -1, 1, 2), (-2, 0, 1)))
+MANY = {"mosaic": {"spread_deg": 25.0, "domains": 40, "seed": 3}}
+CLOSED = {
+    "shape": "gauss",
+    "cells": [3, 3, 3],
+    "mosaic": {"spread_deg": 1.5, "distribution": "gaussian"},
+}
+
+
+def of_few(folder: Path, listed: list[tuple[int, int, int]], **changes: Any) -> Any:
+    """One frame of reflections that overlap, of some of those listed alone."""
+    amplitude = {hkl: 60.0 + 7.0 * (number % 5) for number, hkl in enumerate(FEW)}
+    path = folder / "few.hkl"
+    lines = (" ".join(map(str, (*hkl, amplitude[hkl]))) for hkl in listed)
+    path.write_text("\n".join(lines) + "\n")
+    sections: dict[str, Any] = {
+        "structure_factors": {"file": str(path), "default_f_electrons": 0.0},
+        "detector": {"pixel_size_mm": 0.45},
+        "sampling": {"oversample": 2},
+        "compute": {"precision": "float64"},
+        "output": {"maps": ["hkl", "lattice"]},
+    }
+    sections = {
+        name: {**sections.get(name, {}), **changes.get(name, {})}
+        for name in sections.keys() | changes.keys()
+    }
+    return mapped_sweep(**sections).frame_spec(0)
+
+
+@pytest.mark.spec("MAP-10")
+@pytest.mark.parametrize("method", ["sampled", "closed_form"])
+def test_strongest_is_the_brightest_of_reflections_rendered_alone(
+    tmp_path: Path, method: str
+) -> None:
+    crystal = {"misset_deg": [5.0, 3.0, 11.0], **(CLOSED if method == "closed_form" else MANY)}
+    changes: dict[str, Any] = {"crystal": crystal, "sampling": {"method": method, "oversample": 2}}
+    found = db.render(of_few(tmp_path, FEW, **changes))
+    alone = []
+    for hkl in FEW:
+        bare = of_few(tmp_path, [hkl], **changes, output={"maps": None})
+        alone.append(render_image(bare.model_copy(update={"background": type(bare.background)()})))
+    images = np.stack(alone)
+    told = np.array(FEW)[images.argmax(axis=0)]
+    lit = images.max(axis=0) > 0.0
+    hkl = found["hkl"].values
+    assert found["hkl"].dims == ("slow", "fast", "hkl_component")
+    np.testing.assert_array_equal(hkl[lit], told[lit])
+    assert (hkl[~lit] == found["hkl"].attrs["no_reflection"]).all()
+    np.testing.assert_array_equal(found["lattice"].values, np.where(lit, 0, -1))
+    assert len(np.unique(told[lit], axis=0)) >= 6
+    second = np.sort(images, axis=0)[-2]
+    assert (second[lit] > 0.2 * images.max(axis=0)[lit]).any()
+
+
+@pytest.mark.spec("MAP-10")
+@pytest.mark.parametrize("method", ["sampled", "closed_form"])
+def test_strongest_says_which_lattice_it_belongs_to(tmp_path: Path, method: str) -> None:
+    others = [
+        {"misset_deg": [40.0, 3.0, 71.0], "illuminated_blocks": blocks} for blocks in (1e-9, 3)
+    ]
+    crystal: dict[str, Any] = {"misset_deg": [5.0, 3.0, 11.0], "illuminated_blocks": 2}
+    crystal |= CLOSED if method == "closed_form" else {}
+    sampling = {"method": method}
+    both = db.render(
+        of_few(tmp_path, FEW, crystal=crystal | {"lattices": others}, sampling=sampling)
+    )
+    images, names = [], []
+    for one in (crystal, crystal | others[1]):
+        maps = {"maps": ["bragg", "hkl"]}
+        alone = db.render(of_few(tmp_path, FEW, crystal=one, sampling=sampling, output=maps))
+        images.append(alone["bragg"].values)
+        names.append(alone["hkl"].values)
+    far = np.abs(images[0] - images[1]) > 0.9 * np.maximum(images[0], images[1])
+    second = images[1] > images[0]
+    np.testing.assert_array_equal(both["lattice"].values[far], np.where(second, 2, 0)[far])
+    wanted = np.where(second[..., None], names[1], names[0])
+    np.testing.assert_array_equal(both["hkl"].values[far], wanted[far])
+    assert 10 < second[far].sum() < far.sum() - 10
+
+
+@pytest.mark.spec("MAP-10")
+@pytest.mark.parametrize("method", ["sampled", "closed_form"])
+def test_strongest_is_the_label_where_a_spot_is(tmp_path: Path, method: str) -> None:
+    crystal: dict[str, Any] = {"misset_deg": [5.0, 3.0, 11.0], "cells": [20, 20, 20]}
+    if method == "closed_form":
+        crystal |= {"shape": "gauss", "mosaic": {"spread_deg": 0.2, "distribution": "gaussian"}}
+    changes = {
+        "crystal": crystal,
+        "detector": {"pixel_size_mm": 1.0},
+        "sampling": {"method": method, "oversample": 4},
+        "output": {"maps": ["hkl", "bragg"], "labels": True, "label_minimum_photons": 1.0},
+    }
+    run = tmp_path / "RUN"
+    assert db.sweep(mapped_sweep(values=(0.0,), **changes), run, cluster="serial").failures == {}
+    spots = db.open_labels(run)
+    with db.open_stack(run) as stack:
+        hkl, bragg = stack["hkl"].values[0], stack["bragg"].values[0]
+    places = list(zip(spots["slow"].astype(int), spots["fast"].astype(int), strict=True))
+    bright = np.flatnonzero(spots["photons"] > 0.05 * spots["photons"].max())
+    assert len(bright) >= 10
+    same = sum(
+        (hkl[places[n]] == [spots["h"][n], spots["k"][n], spots["l"][n]]).all() for n in bright
+    )
+    assert same >= 0.95 * len(bright)
+    assert (bragg[hkl[..., 0] == -32768] == 0.0).all()
+
+
+@pytest.mark.spec("MAP-6")
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+def test_strongest_in_closed_form_depends_on_no_tile_or_thread(
+    tmp_path: Path, precision: str
+) -> None:
+    changes = {"crystal": {"misset_deg": [5.0, 3.0, 11.0], **CLOSED}}
+    one, other = (
+        db.render(of_few(tmp_path, FEW, compute={"precision": precision, "tile": tile}, **changes),
+                  threads=threads)
+        for tile, threads in (([17, 23], 1), ([5, 7], 3))
+    )  # fmt: skip
+    np.testing.assert_array_equal(one["hkl"].values, other["hkl"].values)
+    assert len(np.unique(one["hkl"].values.reshape(-1, 3), axis=0)) > 8

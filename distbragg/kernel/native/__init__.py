@@ -7,11 +7,17 @@
 from __future__ import annotations
 
 from distbragg.kernel.native.library import available, build_id, isa, level_asked, reason
-from distbragg.kernel.native.render import render_numerator, render_photons, render_sum
+from distbragg.kernel.native.render import (
+    find_strongest,
+    render_numerator,
+    render_photons,
+    render_sum,
+)
 
 __all__ = [
     "available",
     "build_id",
+    "find_strongest",
     "isa",
     "level_asked",
     "reason",

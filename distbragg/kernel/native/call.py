@@ -134,6 +134,12 @@ class Call:
         self._block.row_stride = tile.fast_stop - tile.fast_start
         self._point("numerators", out)
 
+    def write_strongest(self, out: Float64Array) -> None:
+        """Let the kernel write which reflection gives most, (tile.pixels, 4) float64."""
+        tile = self._place[1]
+        self._block.row_stride = tile.fast_stop - tile.fast_start
+        self._point("strongest", out)
+
     def write_photons(self, out: NDArray[Any], scale: float, frame: int) -> None:
         """Let the kernel write sums × scale, or counts of that mean where noise is on.
 

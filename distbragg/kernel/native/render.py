@@ -86,6 +86,29 @@ def render_sum(
     return TileSum(out, call.skipped, call.evaluated)
 
 
+def find_strongest(
+    experiment: Experiment,
+    panel: int,
+    tile: Tile,
+    chunk: SourceChunk,
+    options: KernelOptions,
+) -> Float64Array:
+    """Return which reflection gives each pixel most, in closed form without a background.
+
+    Returns
+    -------
+    (tile.pixels, 4) float64
+        Place of the lattice among those that scatter, h, k and l, row-major (slow, fast); a pixel
+        that nothing lights has no numbers.
+    """
+    blocks = (Parameters * 1)()
+    call = Call.of(blocks[0], experiment, (panel, tile, chunk), options)
+    out = np.full((tile.pixels, 4), np.nan)
+    call.write_strongest(out)
+    _run(blocks)
+    return out
+
+
 def render_photons(tiles: Sequence[TilePhotons], options: KernelOptions) -> list[float]:
     """Render tiles over all their sources, noise included, each into its place, in one call.
 

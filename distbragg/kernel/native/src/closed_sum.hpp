@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "crew.hpp"
@@ -27,6 +28,7 @@ namespace distbragg::closed {
 struct Part {
   Crystal crystal;
   double weight;
+  std::int32_t lattice;
 };
 
 // The spots on one tile of one source, or of the lines of a spectrum that share a direction.
@@ -47,18 +49,22 @@ class Spots {
     pieces_.sort();
   }
 
-  // Adds the spots to the lanes of a block that lie in one row of the panel.
-  void add(std::int64_t row, const double* fast, int from, int to, const Directions& d,
-           double* sum) const {
+  // Calls work(spot, first, last) for those that may cover lanes of a block, which lie in one row of
+  // the panel.
+  template <class Work>
+  void each(std::int64_t row, const double* fast, int from, int to, Work work) const {
     const std::int64_t least = static_cast<std::int64_t>(fast[from]);
     const std::int64_t most = static_cast<std::int64_t>(fast[to - 1]);
     pieces_.each(row, least, most, [&](const Piece& piece) {
       const int first = lane_of(piece.start, fast, from, to);
       const int last = first < to ? lane_of(piece.stop, fast, first, to) : first;
-      if (first >= last) return;
-      brush_.add(spots_[static_cast<std::size_t>(piece.spot)], spindle(),
-                 {table_.data(), shares_.data()}, d, first, last, sum);
+      if (first < last) work(spots_[static_cast<std::size_t>(piece.spot)], first, last);
     });
+  }
+
+  // Adds a spot to lanes in one row.
+  void add(const Spot& spot, const Directions& d, int first, int last, double* sum) const {
+    brush_.add(spot, spindle(), {table_.data(), shares_.data()}, d, first, last, sum);
   }
 
   // At most this much is left out of any pixel, in the unit of the spots.
@@ -93,6 +99,7 @@ class Spots {
       brightest = std::fmax(brightest, height / place.size);
       largest = std::fmax(largest, place.size);
       Spot spot;
+      spot.name = {of.lattice, place.h, place.k, place.l};
       Rectangle box;
       if (!projection_.project(place, spot, box)) {
         shares_.resize(shares);
@@ -249,8 +256,10 @@ class Spots {
 class SpotSum {
  public:
   explicit SpotSum(const Parameters& p) : p_(p) {
-    add_lattice(p);
-    for (std::int64_t n = 0; n < p.others; ++n) add_lattice(p.other[n]);
+    add_lattice(p, 0);
+    for (std::int64_t n = 0; n < p.others; ++n) {
+      add_lattice(p.other[n], static_cast<std::int32_t>(n + 1));
+    }
   }
 
   // Prepares sources from `first` on; returns the first that is left. Neighbours of one direction
@@ -290,14 +299,25 @@ class SpotSum {
   // Adds spots to a block, whose lanes go row by row.
   void add(const Spots& spots, const PixelNumbers& pixel, int count, Scattering& q) const {
     std::fill(q.sum, q.sum + kLanes, 0.0);
-    for (int from = 0; from < count;) {
-      const double here = pixel.slow[from];
-      const double* end = std::upper_bound(pixel.slow + from, pixel.slow + count, here);
-      const int to = static_cast<int>(end - pixel.slow);
-      const std::int64_t row = static_cast<std::int64_t>(here);
-      spots.add(row, pixel.fast, from, to, *q.directions, q.sum);
-      from = to;
-    }
+    each_spot(spots, pixel, count, [&](const Spot& spot, int first, int last) {
+      spots.add(spot, *q.directions, first, last, q.sum);
+    });
+  }
+
+  // The same of the spots of one reflection alone.
+  void add_one(const Name& name, const Spots& spots, const PixelNumbers& pixel, int count,
+               Scattering& q) const {
+    std::fill(q.sum, q.sum + kLanes, 0.0);
+    each_spot(spots, pixel, count, [&](const Spot& spot, int first, int last) {
+      if (spot.name == name) spots.add(spot, *q.directions, first, last, q.sum);
+    });
+  }
+
+  // The reflections that may light a block, in order.
+  std::set<Name> names(const Spots& spots, const PixelNumbers& pixel, int count) const {
+    std::set<Name> found;
+    each_spot(spots, pixel, count, [&](const Spot& spot, int, int) { found.insert(spot.name); });
+    return found;
   }
 
  private:
@@ -306,10 +326,21 @@ class SpotSum {
     std::unique_ptr<Spots> spots;
   };
 
-  void add_lattice(const Parameters& own) {
+  template <class Work>
+  static void each_spot(const Spots& spots, const PixelNumbers& pixel, int count, Work work) {
+    for (int from = 0; from < count;) {
+      const double here = pixel.slow[from];
+      const double* end = std::upper_bound(pixel.slow + from, pixel.slow + count, here);
+      const int to = static_cast<int>(end - pixel.slow);
+      spots.each(static_cast<std::int64_t>(here), pixel.fast, from, to, work);
+      from = to;
+    }
+  }
+
+  void add_lattice(const Parameters& own, std::int32_t lattice) {
     const std::int64_t parts = std::max<std::int64_t>(1, own.parts);
     const double weight = own.spot_scale / p_.spot_scale / static_cast<double>(parts);
-    for (std::int64_t n = 0; n < parts; ++n) parts_.push_back({Crystal(own, n), weight});
+    for (std::int64_t n = 0; n < parts; ++n) parts_.push_back({Crystal(own, n), weight, lattice});
   }
 
   bool same_direction(std::int64_t one, std::int64_t other) const {

@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "e4bc9684c2ecc5d1";
+constexpr const char* kTableId = "134559934cd11ac4";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -141,8 +141,9 @@ struct Parameters {
   const double* squared_f64;  // (box + 1), float64
   const std::uint8_t* active;  // (slow, fast) of the tile; null where every pixel is
 
-  // Where the tile goes, all of it: one of the three. Photons are numerators × photon_scale.
+  // Where the tile goes, all of it: one of the four. Photons are numerators × photon_scale.
   // Where they are counted rows of the tile lie as far apart as those of its panel.
+  double* strongest;  // (pixels, 4) lattice, h, k, l, of lit pixels; closed form
   double* numerators;
   float* photons_f32;
   double* photons_f64;

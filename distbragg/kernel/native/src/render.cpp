@@ -5,8 +5,10 @@
 // order of any sum.
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <new>
 #include <vector>
@@ -117,6 +119,66 @@ void render_blocks(const Parameters& p, const SampleSum& samples) {
   });
 }
 
+// The source whose spots are added, or the first of those whose spots are taken together.
+Source source_of(const Parameters& p, const SampleSum& samples, std::int64_t one,
+                 const closed::Spots& lit) {
+  Source from = samples.sources()[static_cast<std::size_t>(one - p.source_start)];
+  if (lit.weighted()) {
+    from.weight = 1.0;  // the spots are weighted themselves
+    from.amorphous = &lit.amorphous();
+  }
+  return from;
+}
+
+// What each reflection gives to the pixels of a block, in order of their names.
+using Rivals = std::map<closed::Name, std::array<double, kLanes>>;
+
+// Writes the name of that which gives most, the first of those that give the same.
+void tell_strongest(const Rivals& rivals, const std::int64_t* places, int count, double* told) {
+  for (int i = 0; i < count; ++i) {
+    double most = 0.0;
+    for (const auto& [name, given] : rivals) {
+      if (!(given[static_cast<std::size_t>(i)] > most)) continue;
+      most = given[static_cast<std::size_t>(i)];
+      std::copy(name.begin(), name.end(), told + 4 * places[i]);
+    }
+  }
+}
+
+// In closed form, which reflection gives each pixel most: the sum over sources and samples of each.
+void find_strongest(Parameters& p, const SampleSum& samples) {
+  const Output output(p);
+  const ActivePixels pixels(p, output);
+  const std::int64_t blocks = (pixels.count() + kLanes - 1) / kLanes;
+  auto spaces = samples.workspaces(blocks);
+  std::vector<Rivals> rivals(static_cast<std::size_t>(blocks));
+  closed::SpotSum spots(p);
+  for (std::int64_t first = p.source_start; first < p.source_stop;) {
+    const std::int64_t stop = spots.prepare(first);
+    share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
+      Rivals& here = rivals[static_cast<std::size_t>(block)];
+      const int count = pixels.list(block * kLanes, w.pixel, w.places);
+      samples.aim_all<kLanes>(w);
+      spots.each([&](std::int64_t one, const closed::Spots& lit) {
+        const Source from = source_of(p, samples, one, lit);
+        for (const closed::Name& name : spots.names(lit, w.pixel, count)) {
+          // Summed as the frame is: a reflection's own sum over sources, one after another.
+          std::array<double, kLanes>& given = here[name];
+          std::copy(given.begin(), given.end(), w.numerator);
+          samples.add_source<kLanes>(from, w, [&](Scattering& q) {
+            spots.add_one(name, lit, w.pixel, count, q);
+          });
+          std::copy(w.numerator, w.numerator + kLanes, given.begin());
+        }
+      });
+      if (stop != p.source_stop) return;
+      tell_strongest(here, w.places, count, p.strongest);
+      Rivals().swap(here);
+    });
+    first = stop;
+  }
+}
+
 // Gaussian crystals in closed form: spots are found for some sources, and added to the blocks.
 void render_spots(Parameters& p, const SampleSum& samples) {
   const Output output(p);
@@ -140,14 +202,9 @@ void render_spots(Parameters& p, const SampleSum& samples) {
         std::copy(before, before + kLanes, w.numerator);
       }
       spots.each([&](std::int64_t one, const closed::Spots& lit) {
-        const auto at = static_cast<std::size_t>(one - p.source_start);
-        Source from = samples.sources()[at];
-        if (lit.weighted()) {
-          from.weight = 1.0;  // the spots are weighted themselves
-          from.amorphous = &lit.amorphous();
-        }
-        samples.add_source<kLanes>(
-            from, w, [&](Scattering& q) { spots.add(lit, w.pixel, count, q); });
+        samples.add_source<kLanes>(source_of(p, samples, one, lit), w, [&](Scattering& q) {
+          spots.add(lit, w.pixel, count, q);
+        });
       });
       if (!whole) std::copy(w.numerator, w.numerator + kLanes, before);
       if (stop == p.source_stop) output.put(w.numerator, w.places, count);
@@ -160,7 +217,9 @@ void render(Parameters& p) {
   const SampleSum samples(p);
   p.skipped = 0.0;
   p.evaluated = -1;
-  if (p.closed_form != 0) {
+  if (p.strongest != nullptr) {
+    find_strongest(p, samples);
+  } else if (p.closed_form != 0) {
     render_spots(p, samples);
   } else if (p.others == 0 && p.skip_below > 0.0 && samples.steps().enough() < HUGE_VALF) {
     const LeftOut left = Areas(p, samples).render();

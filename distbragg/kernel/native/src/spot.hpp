@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -34,7 +35,11 @@ constexpr double kWidest = 0.7, kWidestFitted = 0.85;
 // functions and of what they multiply.
 enum class Kind { kDirect, kSmooth, kLines, kPassage };
 
+// Number of a lattice, and h, k, l.
+using Name = std::array<std::int32_t, 4>;
+
 struct Spot {
+  Name name;
   Relp relp;
   Vector centre, first, second;  // a = first·d / centre·d, b = second·d / centre·d − bow a²
   double bow;                    // lie in the unit disc
