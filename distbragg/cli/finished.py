@@ -174,17 +174,24 @@ def card_command(run: str, out: str | None, license_name: str, **split: Any) -> 
     """Describe a run as a data set: structure, axes, splits, provenance, limits, integrity.
 
     Markdown with a YAML head, as data set hubs read it. Host, user and paths are left out.
+    Beside CARD.md lies a contact sheet, CARD.png, once a frame is rendered.
     """
     from distbragg.run.card import card
+    from distbragg.run.plot import sheet_png
     from distbragg.store.files import write_durable
     from distbragg.store.split import Split
 
-    text = card(run, split=Split(**split), license_name=license_name)
+    about: dict[str, Any] = {"split": Split(**split), "license_name": license_name}
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(card(run, **about), nl=False)
         return
-    write_durable(Path(out).absolute(), text.encode())
-    echo(out)
+    target, drawn = Path(out).absolute(), sheet_png(run)
+    sheet = target.with_suffix(".png")
+    text = card(run, **about, picture=sheet.name if drawn else "")
+    if drawn:
+        write_durable(sheet, drawn)
+    write_durable(target, text.encode())
+    echo(*([sheet] if drawn else []), out)
 
 
 @click.command("publish")

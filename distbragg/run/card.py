@@ -9,6 +9,8 @@ import numpy as np
 
 from distbragg._version import __version__
 from distbragg.quantities import scaled
+from distbragg.run.frames import frame_columns
+from distbragg.run.report import SHOWN_SLOWEST, frame_row, slowest_frames
 from distbragg.run.status import RunRecords, identity_rows, read_records, summary_rows
 from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.manifest import Manifest
@@ -29,11 +31,14 @@ _SIZES: Final = (
 _LONGEST_VALUE: Final = 60
 
 
-def card(run: RunLike, *, split: Split | None = None, license_name: str = "") -> str:
+def card(
+    run: RunLike, *, split: Split | None = None, license_name: str = "", picture: str = ""
+) -> str:
     """Write the card of a run from its provenance: Markdown with a YAML head, as hubs read it.
 
     Host, user, paths and the command of the machine that made the run are left out: a card is
-    published. `split` is the one whose sizes the card states, by default that of `StackDataset`.
+    published. `split` is the one whose sizes the card states, by default that of `StackDataset`;
+    `picture` the name of a contact sheet that lies beside the card.
     """
     records, split = read_records(run), split or Split()
     directory, manifest, done = records.run, records.run.manifest, records.done
@@ -44,6 +49,12 @@ def card(run: RunLike, *, split: Split | None = None, license_name: str = "") ->
         # A folder's path is one machine's, the address of a bucket anybody's.
         name=directory.url if is_url(directory.url) else directory.path.name,
         license_name=license_name,
+        picture=picture,
+        columns=list(frame_columns(sweep)[1:]),
+        slowest=[
+            [*frame_row(directory, frame, unit), f"{seconds:.3g} s"]
+            for seconds, frame, unit, _ in slowest_frames(done.values(), SHOWN_SLOWEST)
+        ],
         size_category=next((name for most, name in _SIZES if layout.frames < most), "n>10M"),
         layout=layout,
         manifest=manifest,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.engine.context import RunContext
-from distbragg.errors import InputError
+from distbragg.errors import DistbraggError, InputError
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array
 from distbragg.predict.spots import predict_spots
@@ -41,6 +41,7 @@ GRID_MOST: Final = 12  # rows and columns of a sheet over two axes; longer axes 
 SHEET_COUNT: Final = 16  # frames of a sheet over one axis, or over more than two
 PROFILES: Final = 8
 PROFILE_BINS: Final = 200
+PAGE_DPI: Final = 90
 MOST_SPOTS: Final = 500  # spots that a picture of a frame shows: the brightest
 _LABELLED: Final = 3  # swept values that the label of a frame names
 
@@ -330,6 +331,23 @@ class RunPictures:
                     pixels.sum(dtype=np.float64) if of == "sum" else pixels.max(initial=0)
                 )
         return found
+
+
+def as_png(figure: Figure) -> bytes:
+    """Return the bytes of a figure's PNG, of moderate size: it stands in a page."""
+    from distbragg.figures.style import encoded
+
+    return encoded(figure, "png", PAGE_DPI)
+
+
+def sheet_png(run: RunLike) -> bytes:
+    """Return the PNG of a run's contact sheet; nothing where no frame can be drawn, and say so."""
+    try:
+        pictures = RunPictures(run)
+        return as_png(pictures.sheet(PlotOptions())) if pictures.rendered.any() else b""
+    except DistbraggError as error:
+        _log.warning("there is no contact sheet: %s", error)
+        return b""
 
 
 def plot_run(run: RunLike, kind: Kind, options: PlotOptions) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import heapq
 import json
 import math
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from distbragg._version import __version__
 from distbragg.engine.progress import KERNEL, PARTS, History, ProcessTime, UnitSpan, unit_numbers
+from distbragg.errors import DistbraggError
 from distbragg.quantities import moment, scaled
 from distbragg.run.frames import frame_columns, frame_rows
 from distbragg.run.result import cause_of
@@ -25,7 +27,7 @@ from distbragg.run.status import (
     work_seconds,
 )
 from distbragg.store.files import write_durable
-from distbragg.store.ledger import repairs
+from distbragg.store.ledger import Receipt, repairs
 from distbragg.store.run_directory import RunDirectory, RunLike
 from distbragg.templates import fill
 from distbragg.templates.charts import BarChart, TimeAxis, bar_chart, time_axis
@@ -33,6 +35,7 @@ from distbragg.templates.charts import BarChart, TimeAxis, bar_chart, time_axis
 SHOWN_FAILURES: Final = 25
 SHOWN_REPAIRS: Final = 100
 SHOWN_WORST: Final = 10
+SHOWN_SLOWEST: Final = 6  # pictures
 MAX_ROWS: Final = 40  # processes that the timeline and the table show: those with most units
 BARS: Final = 80
 _SPENT: Final = {
@@ -61,11 +64,7 @@ def report_html(run: RunLike) -> str:
     spans = [UnitSpan.of(item["unit"], item) for item in plain]
     spans.sort(key=lambda span: span.end)
     by_process = _by_process(spans)
-    slowest = (
-        (seconds, frame, receipt.unit, f"{receipt.host} {receipt.pid}")
-        for receipt in receipts
-        for frame, seconds in receipt.slowest
-    )
+    slowest = slowest_frames(receipts)
     brightest = (
         (photons, frame, receipt.unit)
         for receipt in receipts
@@ -92,11 +91,12 @@ def report_html(run: RunLike) -> str:
         more_failures=max(0, len(now.failures) - SHOWN_FAILURES),
         columns=frame_columns(directory.sweep)[1:],
         slowest=[
-            [*_frame_row(directory, frame, unit), f"{seconds:.3g} s", process]
-            for seconds, frame, unit, process in heapq.nlargest(SHOWN_WORST, slowest)
+            [*frame_row(directory, frame, unit), f"{seconds:.3g} s", process]
+            for seconds, frame, unit, process in slowest
         ],
+        **_pictures(directory, slowest),
         brightest=[
-            [*_frame_row(directory, frame, unit), f"{photons:.6g}"]
+            [*frame_row(directory, frame, unit), f"{photons:.6g}"]
             for photons, frame, unit in heapq.nlargest(SHOWN_WORST, brightest)
         ],
         repairs=[
@@ -106,6 +106,42 @@ def report_html(run: RunLike) -> str:
         provenance=_provenance(directory),
         specification=json.dumps(directory.manifest.sweep_plain, indent=2, sort_keys=True),
     )
+
+
+def slowest_frames(
+    receipts: Iterable[Receipt], count: int = SHOWN_WORST
+) -> list[tuple[float, int, int, str]]:
+    """Return the slowest frames: seconds in the kernel, frame, unit, and host and process."""
+    found = (
+        (seconds, frame, receipt.unit, f"{receipt.host} {receipt.pid}")
+        for receipt in receipts
+        for frame, seconds in receipt.slowest
+    )
+    return heapq.nlargest(count, found)
+
+
+def _pictures(run: RunDirectory, slowest: Sequence[tuple[float, int, int, str]]) -> dict[str, str]:
+    """Draw a contact sheet and the slowest frames, as base64; or say why there is no picture."""
+    from distbragg.run.plot import PlotOptions, RunPictures, as_png
+
+    drawn = {"sheet": b"", "slowest_sheet": b""}
+    refused = ""
+    try:
+        pictures = RunPictures(run)
+        if pictures.rendered.any():
+            drawn["sheet"] = as_png(pictures.sheet(PlotOptions()))
+        shown = [
+            (frame, f"{frame}: {seconds:.3g} s")
+            for seconds, frame, _, _ in slowest[:SHOWN_SLOWEST]
+            if 0 <= frame < pictures.rendered.size and pictures.rendered[frame]
+        ]
+        if shown:
+            frames, titles = zip(*shown, strict=True)
+            drawn["slowest_sheet"] = as_png(pictures.numbered(frames, titles, len(frames)))
+    except (DistbraggError, OSError) as error:  # the page is about how the run went
+        refused = str(error)
+    encoded = {name: base64.b64encode(data).decode("ascii") for name, data in drawn.items()}
+    return {**encoded, "no_picture": refused}
 
 
 def throughput(spans: Sequence[UnitSpan]) -> BarChart | None:
@@ -211,7 +247,7 @@ def _numbers(
     return rows
 
 
-def _frame_row(run: RunDirectory, frame: int, unit: int) -> list[str]:
+def frame_row(run: RunDirectory, frame: int, unit: int) -> list[str]:
     """Name a frame by index and swept values; by those of its unit where a receipt names none."""
     if not 0 <= frame < run.layout.frames:  # a receipt may come from anywhere
         return [_frames(run, unit), *("" for _ in frame_columns(run.sweep)[1:])]

@@ -158,3 +158,15 @@ def test_a_frame_shows_the_spots_beside_it(run: Path) -> None:
     assert sorted(drawn[:, 0]) == pytest.approx(sorted(table["fast"][own] - 0.5))
     bare = plot_run(run, "frame", PlotOptions(frames="5", spots=False, rings=())).axes[0]
     assert not bare.collections
+
+
+@pytest.mark.spec("FIG-9")
+def test_a_card_has_its_sheet_beside_it_and_names_the_slowest_frames(
+    run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "CARD.md"
+    assert main(["card", str(run), "-o", str(out)]) == 0
+    text = out.read_text()
+    assert "![Some of the frames](CARD.png)" in text
+    assert (tmp_path / "CARD.png").read_bytes().startswith(b"\x89PNG")
+    assert "| frame | phi | scale | distance | time in the kernel |" in text

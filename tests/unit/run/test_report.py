@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from html.parser import HTMLParser
 
 import pytest
@@ -10,14 +11,14 @@ import pytest
 import distbragg as db
 from distbragg.cli.main import main
 from distbragg.engine.progress import UnitSpan
-from distbragg.run.report import MAX_ROWS, report_html, throughput, timeline
+from distbragg.run.report import MAX_ROWS, report_html, slowest_frames, throughput, timeline
 from distbragg.run.status import status
 from distbragg.store.layout import RECEIPTS_DIR, STATE_DIR
 from distbragg.store.ledger import append_receipt, completed_units, record_failure, record_repair
 
 from .test_status import make_run
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "img"}
 
 
 class Balance(HTMLParser):
@@ -96,10 +97,38 @@ def test_page_splits_the_time_of_the_run_and_of_each_process(run):
 @pytest.mark.spec("STK-18")
 def test_page_is_well_formed_and_refers_to_nothing_outside(run):
     page = parsed(report_html(run))
-    assert page.links == []
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "script" not in page.tags
     assert page.tags.count("svg") == 2
     assert page.tags.count("rect") >= 3
+
+
+@pytest.mark.spec("FIG-9")
+def test_page_shows_a_contact_sheet_and_the_slowest_frames(run):
+    html = report_html(run)
+    sheet, slowest = (
+        b64decode(link.removeprefix("data:image/png;base64,")) for link in parsed(html).links
+    )
+    assert sheet.startswith(b"\x89PNG")
+    assert slowest.startswith(b"\x89PNG")
+    assert sheet != slowest
+    timed = slowest_frames(completed_units(run).values())
+    done = completed_units(run)
+    assert {frame for _, frame, _, _ in timed} <= {
+        frame for unit in done for frame in run.layout.unit_frames(unit)
+    }
+    assert [seconds for seconds, *_ in timed] == sorted((s for s, *_ in timed), reverse=True)
+    row = next(line for line in html.splitlines() if f"<td>{timed[0][0]:.3g} s</td>" in line)
+    assert f"<td>{timed[0][1]}</td>" in row
+
+
+@pytest.mark.spec("FIG-9")
+def test_page_of_frames_that_cannot_be_read_says_so(run):
+    for unit in completed_units(run):
+        run.object_path(unit).write_bytes(b"x" * run.object_path(unit).stat().st_size)
+    page = parsed(html := report_html(run))
+    assert page.links == []
+    assert "They cannot be drawn" in html
 
 
 def test_run_without_receipts_has_a_report(tmp_path):
