@@ -73,7 +73,8 @@ def draw_profiles(
     positive = everything[everything > 0.0]
     if positive.size and not (everything < 0.0).any():
         axes.set_yscale("log")  # zeros leave gaps
-        axes.set_ylim(bottom=max(float(positive.min()), 1e-7 * float(positive.max())) / 1.5)
+        top = float(positive.max())
+        axes.set_ylim(max(float(positive.min()), 1e-7 * top) / 1.5, 1.5 * top)
     axes.set_xlabel("q = 2π/d (1/Å)")
     axes.set_ylabel(label)
     axes.set_xlim(0.0, float(q[-1]) if q.size else 1.0)

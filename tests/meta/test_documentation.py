@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 import distbragg
+from distbragg.cli.plotting import plot_command
 from distbragg.clusters.address import parse_cluster
 from distbragg.models.tables import load_any
 from distbragg.spec.cluster import MODELS, TlsFiles
@@ -81,6 +83,25 @@ def test_shipped_workers_are_warmed_up_as_they_start():
     loaded = re.findall(r"--preload\s+(?:- )?([\w.]+)", "\n".join(texts))
     assert len(loaded) >= 5
     assert set(loaded) == {"distbragg.clusters.tuning"}
+
+
+def commands_of(program: str) -> list[str]:
+    """Lines of the pages that call one command of distbragg, comments cut off."""
+    lines = [line for path in PAGES for text in blocks(path, "bash") for line in text.splitlines()]
+    return sorted(
+        {
+            line.partition("#")[0].strip()
+            for line in lines
+            if line.startswith(f"distbragg {program} ")
+        }
+    )
+
+
+@pytest.mark.parametrize("line", commands_of("plot"))
+def test_plot_examples_are_understood(line):
+    _, _, *arguments = shlex.split(line)
+    context = plot_command.make_context("plot", arguments)
+    assert context.params["out"].endswith((".png", ".pdf", ".svg"))
 
 
 def test_first_sweep_has_the_frames_its_page_says():
