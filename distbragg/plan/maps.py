@@ -23,7 +23,7 @@ MAP_TYPES: Final[Mapping[MapName, MapType]] = {
 COMPONENTS: Final[Mapping[MapName, int]] = {"hkl": 3}
 """Numbers of a pixel, where it has several."""
 
-_STRONGEST_PASSES: Final = (2, 60)
+_STRONGEST_PASSES: Final = (3, 60)
 """As how many times the crystal telling reflections apart takes: in closed form by the native
 kernel, and step by step by the model."""
 
