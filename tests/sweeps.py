@@ -21,7 +21,7 @@ def small_sweep(
         {
             "experiment": {
                 "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
                 "structure_factors": {"default_f_electrons": 10.0},
                 "detector": {
                     "distance_mm": 60,

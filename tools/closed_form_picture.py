@@ -61,7 +61,7 @@ def experiment(inputs: Path) -> dict[str, Any]:
         "crystal": {
             "cell": [79.1, 79.1, 38.0, 90.0, 90.0, 90.0],
             "shape": "gauss",
-            "cells": [30, 30, 60],
+            "block_cells": [30, 30, 60],
             "misset_deg": [10.0, 20.0, 30.0],
             "mosaic": {"spread_deg": 0.3, "distribution": "gaussian"},
         },

@@ -75,7 +75,7 @@ def make_experiment(
             },
             "crystal": {
                 "cell": cell,
-                "cells": CELLS,
+                "block_cells": CELLS,
                 "illuminated_blocks": 1.1e6,
                 "misset_deg": misset_deg,
             },

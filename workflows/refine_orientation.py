@@ -81,7 +81,7 @@ def make_experiment(
             },
             "crystal": {
                 "cell": CELL,
-                "cells": CELLS,
+                "block_cells": CELLS,
                 "illuminated_blocks": 1e6,
                 "misset_deg": MISSET_DEG,
                 "shape": "gauss",

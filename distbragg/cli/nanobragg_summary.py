@@ -69,7 +69,7 @@ def _geometry_lines(spec: ExperimentSpec, experiment: Experiment) -> Iterator[st
     within = [dot(beam, components(axis)) for axis in (panel.fast, panel.slow, panel.normal)]
     yield f"XDS incident beam: {_plain(within)}"
     if spec.structure_factors.interpolate == "auto":
-        narrow = min(spec.crystal.cells or (1, 1, 1)) <= 2
+        narrow = min(spec.crystal.block_cells or (1, 1, 1)) <= 2
         chosen = "tricubic interpolation of structure factors" if narrow else "no interpolation"
         yield f"auto-selected {chosen}"
 

@@ -323,5 +323,5 @@ def _resolve_interpolation(
     if isinstance(asked, bool):
         return asked
     if spec.physics == "nanobragg":
-        return min(spec.crystal.cells or (1, 1, 1)) <= _INTERPOLATE_UP_TO
+        return min(spec.crystal.block_cells or (1, 1, 1)) <= _INTERPOLATE_UP_TO
     return bool((crystal.cells <= _INTERPOLATE_UP_TO).any())

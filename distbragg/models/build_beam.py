@@ -18,7 +18,6 @@ from distbragg.models.steps import (
     NOMINAL_ANGLE,
     Grid,
     check_count,
-    exact_count,
     exact_grid,
     resolve_grid,
 )
@@ -212,7 +211,7 @@ def _build_sources(
     *,
     of_file: Spectrum | None,
 ) -> Sources:
-    weights = weight_rule(spec.weights, physics)
+    weights = weight_rule(spec.weighting, physics)
     field = "beam.sources"
     if spec.source_file is not None:
         tell(field, "given", "beam.source_file")
@@ -273,15 +272,14 @@ def _dispersed(spec: DispersionSpec, physics: Physics, nominal: float) -> Float6
 
 def _check_dispersion(extent: float | None, steps: int | None) -> None:
     """Refuse a count without a range, and what is no range or count."""
-    count = exact_count(steps, "beam.dispersion.steps")
     if extent is not None and extent < 0.0:
         raise InputError(
             "is negative", field="beam.dispersion.range_percent", remedy="a range is 0 or more"
         )
     problem = ""
-    if extent is None and (count or 1) > 1:
+    if extent is None and (steps or 1) > 1:
         problem = "given without a range"
-    elif extent and count == 1:
+    elif extent and steps == 1:
         problem = "one wavelength has no range; both ends are among the wavelengths"
     if problem:
         raise InputError(
@@ -317,7 +315,7 @@ def make_sources(
             raise InputError(
                 "every source weight is zero",
                 source=file,
-                field="" if file else "beam.weights",
+                field="" if file else "beam.weighting",
                 remedy="give at least one source a positive weight",
             )
         direction, wavelength, weight = direction[keep], wavelength[keep], weight[keep]
@@ -343,7 +341,7 @@ def _check_weights(weight: Float64Array) -> None:
         index = int(bad[0])
         raise InputError(
             f"weight {weight[index]:g} of source {index + 1}",
-            field="beam.weights",
+            field="beam.weighting",
             remedy="weights are finite and not negative",
         )
 
@@ -357,10 +355,10 @@ def _scale_by_power_of_two(weight: Float64Array) -> Float64Array:
 
 
 def weight_rule(asked: WeightRule | Literal["auto"], physics: Physics) -> WeightRule:
-    """Resolve `weights: auto`: sum under `physics: exact`, count under `physics: nanobragg`."""
+    """Resolve `weighting: auto`: sum under `physics: exact`, count under `physics: nanobragg`."""
     if asked != "auto":
         return asked
-    tell("beam.weights", "rule", f"automatic under physics: {physics}")
+    tell("beam.weighting", "rule", f"automatic under physics: {physics}")
     return "sum" if physics == "exact" else "count"
 
 

@@ -84,7 +84,7 @@ def build_crystal(
     """
     physics, shape, fudge = spec.physics, spec.crystal.shape, spec.crystal.fudge
     rule, headers = setting.rule, setting.headers
-    _check_shape(shape, physics, spec.crystal.cells)
+    _check_shape(shape, physics, spec.crystal.block_cells)
     _check_matrix(spec.crystal, physics)
     if spec.crystal.size_spread_fraction > 0.0:
         check_sizes(physics)
@@ -213,12 +213,13 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
     The beam clips the sample along its second and third axes. Under `physics: exact` only a
     beam whose size was given clips.
     """
-    counts = [float(value) for value in (spec.cells or (1, 1, 1))]
+    counts = [float(value) for value in (spec.block_cells or (1, 1, 1))]
     beside = counts[3:] if any(counts[3:]) else []
     if asked() is not None:
-        told: Kind = "default" if spec.cells is None else "given"
-        tell("crystal.cells", *(("rule", "size / edge") if any(spec.size_mm or ()) else (told,)))
-    sizes = [] if spec.size_mm is None else [mm_to_m(value) for value in spec.size_mm]
+        told: Kind = "default" if spec.block_cells is None else "given"
+        by_size = any(spec.block_size_mm or ())
+        tell("crystal.block_cells", *(("rule", "size / edge") if by_size else (told,)))
+    sizes = [] if spec.block_size_mm is None else [mm_to_m(value) for value in spec.block_size_mm]
     if sizes and (physics == "nanobragg" or beam.size_mm is not None):
         beam_size = beam_size_m(beam)
         for index in (1, 2):
@@ -229,7 +230,7 @@ def _cells(spec: CrystalSpec, beam: BeamSpec, real: Triad, physics: Physics) -> 
             if not (cells := size / edge) <= MAXIMUM_SEED:
                 raise InputError(
                     f"{cells:.3g} cells along {'abc'[index]}",
-                    field="crystal.size_mm",
+                    field="crystal.block_size_mm",
                     remedy=f"at most {MAXIMUM_SEED}; sizes are in mm",
                 )
             counts[index] = float(whole_up(cells, physics))
@@ -346,25 +347,25 @@ def _check_shape(shape: SpotShape, physics: Physics, cells: Sequence[float] | No
             raise InputError(
                 f"{count:g} cells along {axis}: a square crystal has whole numbers of cells, "
                 "since sin(πNh)/sin(πh) repeats from one reflection to the next for those only",
-                field="crystal.cells",
+                field="crystal.block_cells",
                 remedy=f"round it, or use one of the shapes {', '.join(others)}",
             )
 
 
 def _check_matrix(spec: CrystalSpec, physics: Physics) -> None:
     """Refuse an N with elements beside its diagonal where nothing would look at them."""
-    if not any((spec.cells or ())[3:]):
+    if not any((spec.block_cells or ())[3:]):
         return
     problem, remedy = "", "give Na, Nb, Nc alone"
     if physics == "nanobragg":
         problem, remedy = "the C program has no matrix of cells", f"set physics: exact, or {remedy}"
-    elif any(spec.size_mm or ()):
-        problem, remedy = "given as a matrix beside crystal.size_mm", "keep one of the two"
+    elif any(spec.block_size_mm or ()):
+        problem, remedy = "given as a matrix beside crystal.block_size_mm", "keep one of the two"
     elif not SHAPES[spec.shape].has_matrix:
         problem = f"a crystal of shape {spec.shape} has no matrix of cells"
         remedy = f"set crystal.shape: gauss, or {remedy}"
     if problem:
-        raise InputError(problem, field="crystal.cells", remedy=remedy)
+        raise InputError(problem, field="crystal.block_cells", remedy=remedy)
 
 
 def _metric(rows: Sequence[Sequence[Number]], factor: Number) -> list[list[Number]]:

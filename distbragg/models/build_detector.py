@@ -73,16 +73,16 @@ def build_detector(
     spec = spec.model_copy(update={"detector": detector})
     frame = _frame(spec, setting, beam)
     swing, shape = frame.swing, frame.shape
-    if detector.pix0_m is not None and physics == "exact":
-        origin = detector.pix0_m
+    if detector.origin_m is not None and physics == "exact":
+        origin = detector.origin_m
         for name in ("detector.distance_mm", "beam.x", "beam.y", "nearest.x", "nearest.y"):
-            tell(name, "given", "detector.pix0_m")
+            tell(name, "given", "detector.origin_mm")
     else:
         origin = _computed_origin(spec, setting, frame, beam)
     normal = swing.turn(frame.normal)
     close = dot(origin, normal)
     if close == 0.0:
-        raise InputError("the detector plane holds the sample", field="detector.pix0_m")
+        raise InputError("the detector plane holds the sample", field="detector.origin_mm")
     distance = close / frame.ratio if abs(frame.ratio) > PARALLEL else close
     if close < 0.0 and physics == "exact":
         # The C program's normal may point at the sample, which makes its images negative.

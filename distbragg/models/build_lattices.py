@@ -91,8 +91,8 @@ def _given(lattice: LatticeSpec) -> dict[str, object]:
     }
     if any(name in given for name in ORIENTATIONS):
         given = {**dict.fromkeys(ORIENTATIONS), **given}
-    if "cells" in given:
-        given["size_mm"] = None
+    if "block_cells" in given:
+        given["block_size_mm"] = None
     if "illuminated_blocks" in given:
         given["specimen"] = None
     return given

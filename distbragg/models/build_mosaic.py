@@ -15,7 +15,7 @@ from distbragg.matrices import covariance_root, matmul3, norm3, singular_values3
 from distbragg.models.crystal import Crystal
 from distbragg.models.origins import asked, tell
 from distbragg.models.rotations import Ran1, cap_domains, fold_seed, gaussian_domains
-from distbragg.models.steps import exact_count, resolve_domains
+from distbragg.models.steps import resolve_domains
 from distbragg.models.vectors import (
     Float64Array,
     Physics,
@@ -42,8 +42,6 @@ _DOMAINS_KEPT: Final = 2
 
 def mosaic_spread(spec: MosaicSpec, physics: Physics) -> float:
     """Return the spread, rad; of a normal distribution the largest standard deviation."""
-    if physics == "exact":
-        exact_count(spec.domains, "crystal.mosaic.domains")
     if spec.matrices_file is not None:
         if asked() is not None:
             for field in ("spread_deg", "domains"):

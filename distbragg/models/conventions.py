@@ -89,7 +89,7 @@ def convention_of(spec: ExperimentSpec) -> str:
     directions: list[object] = [
         detector.panels,
         detector.geometry_file,
-        detector.pix0_m,
+        detector.origin_m,
         spec.beam.direction,
         detector.axes.given or None,
     ]

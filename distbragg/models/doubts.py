@@ -118,9 +118,9 @@ def _of_crystal(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     small = [value for value in angles if value < _ANGLE_DEG]
     if small:
         yield place, f"a cell angle of {small[0]:.6g} degrees; angles are in degrees (rad meant?)"
-    size = max(spec.crystal.size_mm or (0.0,))
+    size = max(spec.crystal.block_size_mm or (0.0,))
     if size > _CRYSTAL_MM:
-        yield "crystal.size_mm", f"a crystal of {size:.6g} mm; sizes are in mm (µm meant?)"
+        yield "crystal.block_size_mm", f"a crystal of {size:.6g} mm; sizes are in mm (µm meant?)"
     spread = math.degrees(experiment.crystal.mosaic_spread)
     if spread > _SPREAD_DEG * (1.0 + _ROUNDING):
         text = f"a spread of {spread:.6g} degrees: mosaic crystals have less than"
@@ -191,7 +191,7 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Lines:
 
     owner = written.geometry_file or "detector"
     pixel = panels[0].pixel_size * MM_PER_METRE
-    placed = given("distance_mm", "close_distance_mm", "pix0_m", "panels")
+    placed = given("distance_mm", "close_distance_mm", "origin_mm", "pix0_m", "panels")
     place = f"detector.{placed[0]}" if placed else owner
     distance = min(abs(panel.distance) for panel in panels) * MM_PER_METRE
     if distance < pixel:

@@ -37,7 +37,7 @@ def illuminated_blocks(
             f"a crystal of {_um3(whole)} µm³ is smaller than one block of "
             f"{unit_cells(cells):g} cells, {_um3(block)} µm³",
             field="crystal.specimen",
-            remedy="give fewer crystal.cells, which are those of one mosaic block",
+            remedy="give fewer crystal.block_cells, which are those of one mosaic block",
         )
     return illuminated_volume(specimen, beam_width(beam)) / block
 

@@ -162,10 +162,10 @@ def _unused(spec: ExperimentSpec, experiment: Experiment, setting: Setting) -> L
         yield "crystal.mosaic.domains", text
     if beam is None and spec.physics == "nanobragg":
         beam = DEFAULT_BEAM_SIZE_MM
-    for axis, size in zip("bc", (spec.crystal.size_mm or ())[1:], strict=False):
+    for axis, size in zip("bc", (spec.crystal.block_size_mm or ())[1:], strict=False):
         if beam is not None and size > beam:
             text = f"clipping the sample along {axis} ({size:g} mm) to the beam ({beam:g} mm)"
-            yield "crystal.size_mm", text
+            yield "crystal.block_size_mm", text
     if spec.physics == "nanobragg":
         yield from _unused_by_program(spec, experiment)
         if setting.geometry is None:
@@ -221,11 +221,11 @@ def _unused_detector(detector: DetectorSpec, convention: str, headers: HeaderVal
     close = given("distance_mm") and not given("close_distance_mm")
     about = {"beam": ("orgx_px", "orgy_px"), "sample": ("xbeam_mm", "ybeam_mm")}[rule.pivot]
     as_there = "as in nanoBragg"
-    if given("pix0_m"):
+    if given("origin_m"):
         text = (
             f"computed from the beam centre and distance, {as_there}; the given vector is not used"
         )
-        yield "detector.pix0_m", text
+        yield "detector.origin_mm", text
     if close and headers.close_distance is not None:
         yield "detector.distance_mm", f"CLOSE_DISTANCE of the image header wins, {as_there}"
     if headers.twotheta and not given("twotheta_deg"):
@@ -333,8 +333,8 @@ def _stand_ins(spec: ExperimentSpec, experiment: Experiment, headers: HeaderValu
     yield from _stand_ins_of_detector(spec.detector, experiment, headers)
     yield from _stand_ins_of_beam(spec, experiment, headers)
     crystal, goniometer = spec.crystal, spec.goniometer
-    if crystal.cells is None and not any(crystal.size_mm or ()):
-        yield "crystal.cells", "1 1 1"
+    if crystal.block_cells is None and not any(crystal.block_size_mm or ()):
+        yield "crystal.block_cells", "1 1 1"
     lattices = crystal.drawn_lattices
     if lattices is not None and lattices.count > 1 and lattices.seed is None:
         yield "crystal.drawn_lattices.seed", "0"
@@ -379,7 +379,7 @@ def _stand_ins_of_detector(
     panel, panels = experiment.detector.panels[0], detector.panels
     if detector.geometry_file is None:
         in_header = headers.distance is not None or headers.close_distance is not None
-        placed = (detector.distance_mm, detector.close_distance_mm, detector.pix0_m, panels)
+        placed = (detector.distance_mm, detector.close_distance_mm, detector.origin_m, panels)
         if not in_header and all(value is None for value in placed):
             yield "detector.distance_mm", f"{panel.distance * MM_PER_METRE:.6g}"
         sized = (detector.preset, detector.pixel_size_mm, headers.pixel_size)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.models.detector import SensorLayers
 from distbragg.models.origins import tell
-from distbragg.models.steps import exact_count
 from distbragg.models.vectors import Physics, frozen_float64
 from distbragg.read.geometry.model import PanelGeometry
 from distbragg.spec.detector import Material, SensorSpec
@@ -60,9 +59,7 @@ def build_sensor(spec: SensorSpec, physics: Physics, wavelength: float) -> Senso
     if length is None:
         tell(field, "default", "the thickness")
     attenuation = 1.0 / thickness if length is None else 1.0 / um_to_m(length)
-    if physics == "exact":
-        exact_count(spec.layers, "detector.sensor.layers")
-    asked = max(spec.layers or 0, 0)
+    asked = spec.layers or 0
     tell("detector.sensor.layers", "given" if asked else "default")
     count = asked or _DEFAULT_LAYERS
     step, offset = thickness / count, 0.5

@@ -48,18 +48,6 @@ _AGREEMENT: Final = 1e-6
 """By what share of the range three numbers may miss one another: they were rounded to be read."""
 
 
-def exact_count(count: int | None, field: str) -> int | None:
-    """Refuse a count below 1, which means "not given" to nanoBragg alone."""
-    if count is not None and count < 1:
-        raise InputError(
-            f"a count of {count}",
-            field=field,
-            remedy="give 1 or more, or leave it out; numbers below 1 mean something under "
-            "physics: nanobragg alone",
-        )
-    return count
-
-
 def exact_steps(
     extent: float | None, step: float | None, count: int | None, fields: tuple[str, str, str]
 ) -> tuple[int, float]:
@@ -70,7 +58,6 @@ def exact_steps(
     for messages.
     """
     of_extent, of_step, of_count = fields
-    count = exact_count(count, of_count)
     if step is not None and step <= 0.0:
         raise InputError("is not positive", field=of_step, remedy="leave it out")
     if extent is None:

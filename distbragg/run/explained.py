@@ -195,7 +195,7 @@ def _of_beam(told: Told) -> Iterator[Fact]:
     if sources.count > 1:
         ends = [float(sources.wavelength.min()), float(sources.wavelength.max())]
         yield Fact(name, "wavelengths from, to", ends, "Å", *told.origin("beam.sources"))
-        yield told.of(name, "weights", sources.rule, "", "beam.weights", matters=False)
+        yield told.of(name, "weights", sources.rule, "", "beam.weighting", matters=False)
     if sources.bandwidth:
         field = "beam.bandwidth_percent"
         yield told.of(name, "bandwidth (σ)", 100.0 * sources.bandwidth, "%", field)
@@ -250,7 +250,7 @@ def _of_crystal(told: Told) -> Iterator[Fact]:
         yield Fact(name, f"{axis} in the laboratory", plain(vector), "Å", "follows",
                    "cell and orientation", matters=False)  # fmt: skip
     yield told.of(name, "spot shape", crystal.shape, "", "crystal.shape")
-    yield told.of(name, "cells of a block", crystal.cells, "", "crystal.cells")
+    yield told.of(name, "cells of a block", crystal.cells, "", "crystal.block_cells")
     sizes = 1e-4 * crystal.cells * crystal.cell[:3]
     yield Fact(name, "size of a block", plain(sizes), "µm", "follows", "cells · edge")
     yield told.of(name, "blocks in the beam", crystal.scale, "", "crystal.illuminated_blocks")

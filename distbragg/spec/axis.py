@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, PrivateAttr, model_validator
+from pydantic import AfterValidator, BeforeValidator, PrivateAttr, model_validator
 from pydantic_core import PydanticCustomError
 
 from distbragg.errors import InputError
 from distbragg.spec.base import MAXIMUM_COUNT, Count, FilePath, Finite, Seed, SpecModel, refusal
 from distbragg.spec.expression import parse_expression
-from distbragg.spec.paths import file_labels, names_file
+from distbragg.spec.paths import file_labels, names_file, path_of_today
 from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
 
 
@@ -286,7 +286,7 @@ class AxisSpec(SpecModel):
 
     name: str
     """Name of the coordinate in the stack. Example: phi"""
-    path: str = ""
+    path: Annotated[str, AfterValidator(path_of_today)] = ""
     """Dotted path of the field that the axis sets; random orientations need none. Example:
     goniometer.phi_deg"""
     dim: str = ""

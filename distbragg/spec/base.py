@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from pydantic_core.core_schema import CoreSchema, no_info_wrap_validator_function
 
+from distbragg.notes import LOGGED
 from distbragg.templates import facts_html
 
 if TYPE_CHECKING:
@@ -77,9 +81,33 @@ error, and every list that long must still fit a worker before the plan can refu
 
 MAXIMUM_SEED = 2**31 - 1  # seeds of nanoBragg's generator are 32-bit integers
 Count = Annotated[int, Field(ge=1, le=MAXIMUM_COUNT)]
-Steps = Annotated[int, Field(ge=-MAXIMUM_COUNT, le=MAXIMUM_COUNT)]
 GeneratorSeed = Annotated[int, Field(ge=-MAXIMUM_SEED, le=MAXIMUM_SEED)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+_KEPT: Final = "the former way is read for the last time in this version"
+_tells: ContextVar[bool] = ContextVar("former names are told", default=True)
+
+
+def tell_former(old: str, new: str) -> None:
+    """Log that a field or value has another name now, once a process."""
+    if _tells.get():
+        _log_once(f"warning: {old} is now written {new}; {_KEPT}")
+
+
+@cache
+def _log_once(text: str) -> None:
+    logging.getLogger("distbragg").warning(text, extra={LOGGED: True})
+
+
+@contextmanager
+def former_names() -> Iterator[None]:
+    """Read former names without a word: of a run that an earlier version stored."""
+    token = _tells.set(False)
+    try:
+        yield
+    finally:
+        _tells.reset(token)
 
 
 def refusal(problem: str, *, field: str = "", remedy: str = "") -> PydanticCustomError:
@@ -169,10 +197,21 @@ class SpecModel(BaseModel):
 
         return type(self).__name__, canonical_json(self)
 
+    former: ClassVar[Mapping[str, str]] = {}
+    """Names that fields had in the version before, by which they may still be given."""
+
     @model_validator(mode="before")
     @classmethod
-    def _no_stray_boolean(cls, data: Any) -> Any:  # noqa: ANN401
-        """Refuse `true`, alone or in a list, for a number: Python takes it for 1."""
+    def _plain_names_and_numbers(cls, data: Any) -> Any:  # noqa: ANN401
+        """Give fields their names of today; refuse `true`, which Python takes for 1, for a number.
+
+        `true` may be alone or in a list.
+        """
+        for old in cls.former.keys() & data.keys() if isinstance(data, Mapping) else ():
+            if (new := cls.former[old]) in data:
+                raise refusal(f"is the former name of {new}", field=old, remedy="keep one of them")
+            tell_former(old, new)
+            data = {(new if name == old else name): value for name, value in data.items()}
         for name, value in data.items() if isinstance(data, Mapping) else ():
             stray = type(value) is bool or (isinstance(value, _LISTS) and bool in map(type, value))
             if stray and not _takes_boolean(cls, name):

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from distbragg.spec.base import (
+    Count,
     Direction,
     FilePath,
     Finite,
     NonNegative,
     Positive,
     SpecModel,
-    Steps,
     not_vanishing,
     refusal,
 )
@@ -49,7 +49,7 @@ class DivergenceAxisSpec(SpecModel):
     step_mrad: Finite | None = None
     """Angle from one direction to the next, mrad. Left out: `range_mrad` divided by `steps`.
     Example: 0.1"""
-    steps: Steps | None = None
+    steps: Count | None = None
     """Number of directions. Left out: `range_mrad` divided by `step_mrad`, else 2. Example: 5"""
 
     @property
@@ -77,7 +77,7 @@ class DispersionSpec(SpecModel):
     range_percent: Finite | None = None
     """Full range of wavelengths, percent of the nominal one. Left out: one wavelength. Example: 0.2
     """
-    steps: Steps | None = None
+    steps: Count | None = None
     """Number of wavelengths, evenly spaced. Left out: 2 where there is a range. Example: 11"""
 
     @property
@@ -222,9 +222,11 @@ class BeamSpec(SpecModel):
     source_file: FilePath | None = None
     """Table of sources, `X Y Z weight wavelength` a line in metres, in place of grids and spectrum.
     Left out: the grids and the spectrum. Example: sources.txt"""
-    weights: Literal["auto", "sum", "count", "none"] = "auto"
+    weighting: Literal["auto", "sum", "count", "none"] = "auto"
     """What source weights do: sum divides by their sum, count ignores them, none divides by 1; auto
     is sum, under `physics: nanobragg` count. Example: none"""
+
+    former = {"weights": "weighting"}  # noqa: RUF012
 
     @model_validator(mode="after")
     def _check_beam(self) -> Self:

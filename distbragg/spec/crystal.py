@@ -13,13 +13,13 @@ from distbragg.matrices import cholesky3, covariance_root
 from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
     MAXIMUM_SEED,
+    Count,
     FilePath,
     Finite,
     GeneratorSeed,
     NonNegative,
     Positive,
     SpecModel,
-    Steps,
     Vector3,
     refusal,
 )
@@ -212,7 +212,7 @@ class MosaicSpec(SpecModel):
     """Spread of the domains, degrees: of cap the largest angle, of gaussian the standard
     deviation about every axis (a width at half maximum is 2.355 of these), three of them about x,
     y, z, or their covariance in deg². Left out: 0, one perfect crystal. Example: 0.1"""
-    domains: Steps | None = None
+    domains: Count | None = None
     """Number of domains that are drawn; a closed form needs none. Left out: 10 where there is a
     spread. Example: 100"""
     seed: GeneratorSeed | None = None
@@ -279,10 +279,10 @@ class SpecimenSpec(SpecModel):
 class OrientedSpec(SpecModel):
     """Cell, orientation and size of one lattice."""
 
-    cells: CellCounts | None = None
+    block_cells: CellCounts | None = None
     """Unit cells along a, b and c of one mosaic block (nanoBragg's N, simtbx's Ncells_abc), which
     set the width of spots: one number, three, or the symmetric matrix as six, nine or three rows.
-    Left out: what `size_mm` holds, else 1. Example: [30, 30, 20]"""
+    Left out: what `block_size_mm` holds, else 1. Example: [30, 30, 20]"""
     cell: Cell | None = None
     """Unit cell a, b, c in Å and alpha, beta, gamma in degrees: six numbers, or a mapping of these
     names. Left out: that of `matrix_file`, of the geometry file or of the structure factors' file.
@@ -309,6 +309,7 @@ class OrientedSpec(SpecModel):
     """Mosaic blocks in the beam, whose intensities add up: the scale of the spots. Left out: what
     `specimen` holds, else 1. Example: 1e6"""
 
+    former = {"cells": "block_cells"}  # noqa: RUF012
     _exclusive: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
         ORIENTATIONS[index:] for index in range(len(ORIENTATIONS) - 1)
     )
@@ -357,9 +358,10 @@ class CrystalSpec(OrientedSpec):
     matrix_file: FilePath | None = None
     """MOSFLM A matrix, made with the wavelength of the beam. Left out: `cell` and the fields of
     orientation. Example: auto.mat"""
-    size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
-    """Size of the mosaic block along a, b and c, mm, in place of `cells` where positive; along b
-    and c the beam clips it. Left out: `cells` says it. Example: [0.001, 0.001, 0.001]"""
+    block_size_mm: tuple[NonNegative, NonNegative, NonNegative] | None = None
+    """Size of the mosaic block along a, b and c, mm, in place of `block_cells` where positive;
+    along b and c the beam clips it. Left out: `block_cells` says it. Example: [0.001, 0.001, 0.001]
+    """
     specimen: SpecimenSpec | None = None
     """Size of the whole crystal, which says how many blocks the beam illuminates. Left out:
     `illuminated_blocks` says it."""
@@ -387,6 +389,7 @@ class CrystalSpec(OrientedSpec):
     cells along an axis, all axes together, about `cells`, in the crystal's volume. Blocks keep
     their form, and the crystal its photons. Example: 0.2"""
 
+    former = {**OrientedSpec.former, "size_mm": "block_size_mm"}  # noqa: RUF012
     _exclusive = (
         *OrientedSpec._exclusive,
         ("illuminated_blocks", "specimen"),

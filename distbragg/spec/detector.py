@@ -15,13 +15,14 @@ from distbragg.spec.base import (
     NonNegative,
     Positive,
     SpecModel,
-    Steps,
     Vector3,
     refusal,
+    tell_former,
     within_reach,
 )
 from distbragg.spec.point_spread import PointSpreadSpec
 from distbragg.spec.response import ResponseSpec
+from distbragg.units import mm_to_m
 
 Convention = Literal["mosflm", "denzo", "adxv", "xds", "dials", "custom"]
 Material = Literal["Si", "CdTe", "GaAs", "Gd2O2S"]
@@ -30,7 +31,7 @@ Curve = Literal["sphere", "cylinder_fast", "cylinder_slow"]
 _AXIS_NAMES = ("fast", "slow", "normal", "twotheta")
 _OF_ONE_PANEL = (
     "close_distance_mm", "size_fast_mm", "size_slow_mm", "xclose_mm", "yclose_mm", "orgx_px",
-    "orgy_px", "pix0_m",
+    "orgy_px", "origin_mm", "pix0_m",
 )  # fmt: skip
 _SIZES = ("pixels_fast", "pixels_slow", "pixel_size_mm")
 
@@ -49,7 +50,7 @@ class SensorSpec(SpecModel):
     ) = None
     """Depth at which 1/e of the photons are left, µm; 0 or infinity turns absorption off. Left out:
     that of `material`, else of the geometry file, else the thickness. Example: 234"""
-    layers: Steps | None = None
+    layers: Count | None = None
     """Number of layers that the thickness is cut into. Left out: 2. Example: 5"""
 
 
@@ -222,9 +223,12 @@ class DetectorSpec(SpecModel):
     """Swing about the `axes.twotheta`, degrees. Left out: that of a header, else 0. Example: 15"""
     axes: DetectorAxesSpec = DetectorAxesSpec()
     """Directions of the panel in the laboratory, in place of the convention's."""
+    origin_mm: Vector3 | None = None
+    """Outer corner of the first pixel from the sample, laboratory x, y, z in mm. Left out: it
+    follows from distance and beam centre. Example: [100, -50, 50]"""
     pix0_m: Vector3 | None = None
-    """Outer corner of the first pixel from the sample, laboratory x, y, z in metres. Left out: it
-    follows from distance and beam centre. Example: [0.1, -0.05, 0.05]"""
+    """The same in metres, as the version before had it; the next will not know it. Left out:
+    `origin_mm` counts. Example: [0.1, -0.05, 0.05]"""
     curved: bool | Curve = False
     """How the panel is bent about the sample: true is sphere; cylinder_slow has its axis along
     slow, cylinder_fast along fast. Example: cylinder_slow"""
@@ -246,8 +250,19 @@ class DetectorSpec(SpecModel):
     beam_stop: BeamStopSpec | None = None
     """Shadow that the beam stop and its arm throw on the detector. Left out: none."""
 
+    @property
+    def origin_m(self) -> Vector3 | None:
+        """Outer corner of the first pixel, m, as it was given in either unit."""
+        if self.pix0_m is not None or self.origin_mm is None:
+            return self.pix0_m
+        x, y, z = map(mm_to_m, self.origin_mm)
+        return x, y, z
+
     @model_validator(mode="after")
     def _check_detector(self) -> Self:
+        self.keep_one("origin_mm", "pix0_m")
+        if self.pix0_m is not None:
+            tell_former("pix0_m, in metres,", "origin_mm, in mm")
         if self.close_distance_mm == 0:
             raise refusal("a detector at distance 0 sits on the sample", field="close_distance_mm")
         self.keep_one("distance_mm", "close_distance_mm")

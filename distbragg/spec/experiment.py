@@ -6,21 +6,23 @@ here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from distbragg.spec.background import BackgroundSpec
 from distbragg.spec.base import (
     Auto,
+    Count,
     Direction,
     FilePath,
     Finite,
     NonNegative,
     Seed,
     SpecModel,
-    Steps,
     refusal,
+    tell_former,
 )
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.compute import ComputeSpec, OutputSpec
@@ -68,7 +70,7 @@ class GoniometerSpec(SpecModel):
     step_deg: Finite | None = None
     """Rotation of one step of the sum, degrees. Left out: `oscillation_deg` divided by `steps`.
     Example: 0.01"""
-    steps: Steps | None = None
+    steps: Count | None = None
     """Number of steps that the rotation is summed in; a closed form needs none. Left out:
     `oscillation_deg` divided by `step_deg`, else 2. Example: 20"""
     spindle_axis: Direction | None = None
@@ -134,6 +136,31 @@ class HeaderFile(SpecModel):
     image's. Example: image"""
 
 
+_COUNTS: Final[Mapping[str, Any]] = {
+    "beam": {
+        "divergence": {"horizontal": {"steps": None}, "vertical": {"steps": None}},
+        "dispersion": {"steps": None},
+    },
+    "crystal": {"mosaic": {"domains": None}},
+    "detector": {"sensor": {"layers": None}},
+    "goniometer": {"steps": 1},
+}
+"""Counts, and what 0 of them stood for; what is negative was not given."""
+
+
+def _without_sentinels(data: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data without numbers that are no counts."""
+    found = dict(data)
+    for name, inner in counts.items():
+        value = data.get(name)
+        if isinstance(value, Mapping):
+            found[name] = _without_sentinels(value, inner)
+        elif type(value) is int and value < 1:
+            found[name] = inner if value == 0 else None
+            tell_former(f"{name}: {value}", f"{name}: {found[name] or 'null'}")
+    return found
+
+
 class ExperimentSpec(SpecModel):
     """One experiment, as written. File paths are absolute or relative to the spec file.
 
@@ -167,6 +194,14 @@ class ExperimentSpec(SpecModel):
     """Number type, compression and spot labels of the stack."""
     header_files: tuple[HeaderFile, ...] = Field(default=())
     """SMV images whose headers fill in the geometry that is not given, in order of reading."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _counts_of_today(cls, data: Any) -> Any:  # noqa: ANN401
+        """Take counts below 1 under `physics: nanobragg`, which the version before took."""
+        if isinstance(data, Mapping) and data.get("physics") == "nanobragg":
+            return _without_sentinels(data, _COUNTS)
+        return data
 
     @model_validator(mode="after")
     def _check_output(self) -> Self:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Final, Literal
 
 from distbragg.errors import InputError
-from distbragg.units import mm_to_m
+from distbragg.units import MM_PER_METRE
 
 Kind = Literal["honoured", "exact only", "ignored"]
 Convert = Literal["float", "int", "text"]
@@ -84,6 +84,11 @@ def _flag(
 _at_least_one: Final = partial(max, 1)
 
 
+def _if_positive(count: int) -> int | None:
+    """Return a count, or None where it is not positive, which is "not given" to nanoBragg."""
+    return count if count > 0 else None
+
+
 def _threads(count: int) -> int:
     if count < 1:
         raise InputError(f"{count} threads cannot work", remedy="give at least 1")
@@ -105,20 +110,20 @@ CRYSTAL = (
     _flag("-misset", "X Y Z", "rotations about x, y, z in turn, or `random`",
           "crystal.misset_deg", unit="degree", special="misset"),
     _flag("-misset_seed", "N", "seed of `-misset random`", "crystal.misset_seed"),
-    _flag("-N", "N", "unit cells along a, b and c", "crystal.cells.0", "crystal.cells.1",
-          "crystal.cells.2", value=_at_least_one),
-    _flag("-Na", "N", "unit cells along a", "crystal.cells.0", value=_at_least_one),
-    _flag("-Nb", "N", "unit cells along b", "crystal.cells.1", value=_at_least_one),
-    _flag("-Nc", "N", "unit cells along c", "crystal.cells.2", value=_at_least_one),
+    _flag("-N", "N", "unit cells along a, b and c", "crystal.block_cells.0",
+          "crystal.block_cells.1", "crystal.block_cells.2", value=_at_least_one),
+    _flag("-Na", "N", "unit cells along a", "crystal.block_cells.0", value=_at_least_one),
+    _flag("-Nb", "N", "unit cells along b", "crystal.block_cells.1", value=_at_least_one),
+    _flag("-Nc", "N", "unit cells along c", "crystal.block_cells.2", value=_at_least_one),
     _flag("-samplesize -sample_size -xtalsize -xtal_size", "MM",
-          "width of the crystal; overrides -N", "crystal.size_mm.0", "crystal.size_mm.1",
-          "crystal.size_mm.2"),
+          "width of the crystal; overrides -N", "crystal.block_size_mm.0",
+          "crystal.block_size_mm.1", "crystal.block_size_mm.2"),
     _flag("-sample_thick -sample_x -xtal_thick -xtal_x", "MM", "crystal size along a",
-          "crystal.size_mm.0"),
+          "crystal.block_size_mm.0"),
     _flag("-sample_width -sample_y -xtal_width -xtal_y -width", "MM",
-          "crystal size along b, clipped to the beam size", "crystal.size_mm.1"),
+          "crystal size along b, clipped to the beam size", "crystal.block_size_mm.1"),
     _flag("-sample_height -sample_heigh -sample_z -xtal_height -xtal_heigh -xtal_z -height -heigh",
-          "MM", "crystal size along c, clipped to the beam size", "crystal.size_mm.2"),
+          "MM", "crystal size along c, clipped to the beam size", "crystal.block_size_mm.2"),
     _flag("-density -sample_den -sample_density", "D", "density of the amorphous background",
           "background.density_g_per_cm3", unit="g/cm³", exact_only=_OVERWRITTEN),
     _flag("-MW -molecular_weight -molec", "M", "molar mass of the amorphous background",
@@ -133,7 +138,7 @@ CRYSTAL = (
     _flag("-mosaic -mosaici -mosaicity -mosaic_spr -mosaic_spread", "DEG", "mosaic spread",
           "crystal.mosaic.spread_deg"),
     _flag("-mosaic_domains -mosaic_dom -mosaic_domain", "N", "number of mosaic domains",
-          "crystal.mosaic.domains"),
+          "crystal.mosaic.domains", value=_if_positive),
     _flag("-mosaic_seed", "N", "seed of the mosaic domains", "crystal.mosaic.seed"),
 )  # fmt: skip
 
@@ -218,10 +223,11 @@ DETECTOR = (
     _flag("-twotheta_axis", "X Y Z", "axis of -twotheta; selects the custom convention",
           "detector.axes.twotheta", convention="custom"),
     _flag("-pix0_vector", "X Y Z",
-          "outer corner of the first pixel; selects the custom convention", "detector.pix0_m",
-          unit="m", convention="custom", exact_only=_CORNER),
-    _flag("-pix0_vector_mm", "X Y Z", "the same in millimetres", "detector.pix0_m", unit="mm",
-          convention="custom", value=lambda xyz: [mm_to_m(x) for x in xyz], exact_only=_CORNER),
+          "outer corner of the first pixel; selects the custom convention", "detector.origin_mm",
+          unit="m", convention="custom", exact_only=_CORNER,
+          value=lambda xyz: [x * MM_PER_METRE for x in xyz]),
+    _flag("-pix0_vector_mm", "X Y Z", "the same in millimetres", "detector.origin_mm", unit="mm",
+          convention="custom", exact_only=_CORNER),
     _flag("-twotheta", "DEG", "detector swing", "detector.twotheta_deg", pivot="sample"),
     _flag("-detector_rotx", "DEG", "detector rotation about x", "detector.rotation_deg.0"),
     _flag("-detector_roty", "DEG", "detector rotation about y", "detector.rotation_deg.1"),
@@ -234,7 +240,8 @@ DETECTOR = (
           "attenuation depth of the sensor; `inf` or 0 turns absorption off",
           "detector.sensor.attenuation_length_um", special="detector_abs"),
     _flag("-detector_thick", "UM", "sensor thickness", "detector.sensor.thickness_um"),
-    _flag("-detector_thicksteps -thicksteps", "N", "sensor layers", "detector.sensor.layers"),
+    _flag("-detector_thicksteps -thicksteps", "N", "sensor layers", "detector.sensor.layers",
+          value=_if_positive),
     _flag("-roi", "X0 X1 Y0 Y1", "pixels to render, ends included", "detector.roi", unit="pixel",
           convert="int"),
     _flag("-mask", "FILE", "SMV image: pixels of value 0 are skipped, its header sets geometry",
@@ -258,7 +265,8 @@ BEAM = (
           also=(("beam.polarization.enabled", True),)),
     _flag("-nopolar", "", "no polarisation factor", "beam.polarization.enabled", constant=False),
     _flag("-dispersion", "PERCENT", "spectral width", "beam.dispersion.range_percent"),
-    _flag("-dispsteps", "N", "wavelengths within -dispersion", "beam.dispersion.steps"),
+    _flag("-dispsteps", "N", "wavelengths within -dispersion", "beam.dispersion.steps",
+          value=_if_positive),
     _flag("-divergence", "MRAD", "angular range, both ways",
           "beam.divergence.horizontal.range_mrad", "beam.divergence.vertical.range_mrad"),
     _flag("-hdivrange", "MRAD", "angular range, horizontal",
@@ -271,10 +279,12 @@ BEAM = (
     _flag("-hdivstep", "MRAD", "angular step, horizontal",
           "beam.divergence.horizontal.step_mrad"),
     _flag("-vdivstep", "MRAD", "angular step, vertical", "beam.divergence.vertical.step_mrad"),
-    _flag("-hdivsteps", "N", "directions, horizontal", "beam.divergence.horizontal.steps"),
-    _flag("-vdivsteps", "N", "directions, vertical", "beam.divergence.vertical.steps"),
+    _flag("-hdivsteps", "N", "directions, horizontal", "beam.divergence.horizontal.steps",
+          value=_if_positive),
+    _flag("-vdivsteps", "N", "directions, vertical", "beam.divergence.vertical.steps",
+          value=_if_positive),
     _flag("-divsteps", "N", "directions, both ways", "beam.divergence.horizontal.steps",
-          "beam.divergence.vertical.steps"),
+          "beam.divergence.vertical.steps", value=_if_positive),
     _flag("-round_div", "", "cut the divergence grid to an ellipse (default)",
           "beam.divergence.shape", constant="round"),
     _flag("-square_div", "", "full divergence grid", "beam.divergence.shape", constant="square"),
@@ -287,7 +297,8 @@ SAMPLING = (
     _flag("-phi", "DEG", "spindle angle", "goniometer.phi_deg"),
     _flag("-osc", "DEG", "oscillation range", "goniometer.oscillation_deg"),
     _flag("-phistep", "DEG", "spindle step", "goniometer.step_deg"),
-    _flag("-phisteps", "N", "spindle steps", "goniometer.steps"),
+    _flag("-phisteps", "N", "spindle steps", "goniometer.steps",
+          value=lambda n: None if n < 0 else max(n, 1)),
     _flag("-oversample", "N", "sub-pixels along each side of a pixel; 0 or less: automatic",
           "sampling.oversample", value=lambda n: n if n > 0 else "auto"),
     _flag("-oversample_thick", "", "capture fraction of every sample",

@@ -29,8 +29,8 @@ _CUSTOM_VECTORS = {
 """Directions the program starts from, which a custom geometry keeps where no flag is given."""
 
 _LIST_DEFAULTS: dict[str, list[Any]] = {
-    "crystal.cells": [1, 1, 1],
-    "crystal.size_mm": [0.0, 0.0, 0.0],
+    "crystal.block_cells": [1, 1, 1],
+    "crystal.block_size_mm": [0.0, 0.0, 0.0],
     "detector.rotation_deg": [0.0, 0.0, 0.0],
 }
 
@@ -152,7 +152,7 @@ def _resolve_geometry(gathered: Gathered, *, program: bool) -> None:
             values["detector.axes.normal"] = np.cross(fast, slow).tolist()
         values["detector.pivot"] = gathered.program_pivot if program else gathered.pivot
         return
-    for path in (*_CUSTOM_VECTORS, "detector.pix0_m"):
+    for path in (*_CUSTOM_VECTORS, "detector.origin_mm"):
         gathered.drop(path, f"{{}} is undone by -{convention}, which was given after it")
     asked_by, asked = gathered.pivot_asked
     own = FLAGS[f"-{convention}"].pivot
@@ -207,7 +207,7 @@ def _resolve_background(gathered: Gathered) -> None:
     if values.get("background.water_um"):
         remedy = "keep one of the two backgrounds"
         raise InputError("given beside a table of F against stol", source="-water", remedy=remedy)
-    thickness = values.get("crystal.size_mm.0", 0.0)
+    thickness = values.get("crystal.block_size_mm.0", 0.0)
     if thickness > 0:
         values["background.thickness_um"] = thickness * 1e3
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, Final, get_origin
 
 from distbragg.errors import InputError
-from distbragg.spec.base import FileField, SpecModel, annotation_parts
+from distbragg.spec.base import FileField, SpecModel, annotation_parts, tell_former
 from distbragg.spec.experiment import ExperimentSpec
 
 _CONTENT: Final = re.compile(r"[0-9a-f]{64}")
@@ -57,7 +57,7 @@ _ELSEWHERE: Final = {
     "symmetry": "did you mean structure_factors.space_group?",
     "unit_cell": "did you mean crystal.cell?",
     "mosaicity": "did you mean crystal.mosaic.spread_deg?",
-    **dict.fromkeys(("ncells", "n_cells", "ncells_abc"), "did you mean crystal.cells?"),
+    **dict.fromkeys(("ncells", "n_cells", "ncells_abc"), "did you mean crystal.block_cells?"),
     **dict.fromkeys(("u", "umat", "orientation"), "did you mean crystal.u_matrix?"),
     **dict.fromkeys(("polarisation", "polarization_fraction"),
                     "did you mean beam.polarization.kahn_factor?"),
@@ -165,6 +165,8 @@ def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
             parts.append(int(part))
             list_open = False
             continue
+        if model is not None and not list_open:
+            part = _today(model, part)
         if model is None or list_open or part not in model.model_fields:
             raise InputError(
                 f"no field {path!r} in an experiment",
@@ -175,6 +177,22 @@ def split_path(path: str, *, source: str = "") -> tuple[str | int, ...]:
         list_open = holds_list(model, part)
         model = submodel(model, part)
     return tuple(parts)
+
+
+def _today(model: type[SpecModel], name: str) -> str:
+    """Return the name that a field has today, and tell of a former one."""
+    if (new := model.former.get(name)) is None:
+        return name
+    tell_former(name, new)
+    return new
+
+
+def path_of_today(path: str) -> str:
+    """Return a dotted path with the names of today; one that leads nowhere as it is."""
+    try:
+        return ".".join(map(str, split_path(path)))
+    except InputError:
+        return path
 
 
 def _remedy(path: str, part: str, model: type[SpecModel] | None) -> str:

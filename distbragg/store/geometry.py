@@ -21,7 +21,7 @@ _MOVING: Final = ("beam", "detector", "physics", "goniometer.spindle_axis")
 _UNMOVED: Final = (
     *("beam.fluence_photons_per_m2", "beam.flux_photons_per_s", "beam.exposure_s", "beam.size_mm"),
     *("beam.pulse_energy_fraction", "beam.bandwidth_percent", "beam.divergence_mrad"),
-    *("beam.divergence", "beam.dispersion", "beam.polarization", "beam.weights"),
+    *("beam.divergence", "beam.dispersion", "beam.polarization", "beam.weighting"),
     *("detector.response", "detector.point_spread", "detector.beam_stop"),
 )
 """What moves nothing, of these sections."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distbragg.errors import DamageError, InputError, RefusedError
+from distbragg.spec.base import former_names
 from distbragg.spec.files import file_fields
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
@@ -139,7 +140,8 @@ def _validated_sweep(manifest: Manifest, objects: Objects) -> SweepSpec:
     plain = manifest.sweep_plain
     paths = {name: _local_input(objects, name) for name in input_names(plain)}
     try:
-        sweep = parse_sweep(as_mapping(resolve_inputs(plain, paths)))
+        with former_names():
+            sweep = parse_sweep(as_mapping(resolve_inputs(plain, paths)))
     except InputError as error:
         raise DamageError(f"{objects.url}: manifest: the sweep cannot be used ({error})") from None
     for path, name in file_fields(sweep):

@@ -108,7 +108,7 @@ SPECIFICATION = b"""experiment:
   crystal:
     cell: [40, 50, 60, 80, 90, 100]
     misset_deg: [1, 2, 3]
-    cells: [5, 6, 7]
+    block_cells: [5, 6, 7]
     mosaic: {spread_deg: 0.2, domains: 3}
   structure_factors: {default_f_electrons: 10}
   detector: {pixels_fast: 17, pixels_slow: 23, pixel_size_mm: 0.1, distance_mm: 100}

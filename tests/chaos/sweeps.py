@@ -21,7 +21,7 @@ def spec_of(units: int, *, edge: int = 61, domains: int = 4, frames: int = 1) ->
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
         "crystal": {
             "cell": [50, 60, 70, 80, 90, 100],
-            "cells": [5, 6, 7],
+            "block_cells": [5, 6, 7],
             "mosaic": {"spread_deg": 0.3, "domains": domains, "seed": 1},
         },
         "structure_factors": {"default_f_electrons": 100.0},

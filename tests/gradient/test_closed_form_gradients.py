@@ -28,7 +28,7 @@ LABORATORY = {
 }
 SPREAD = {"crystal": {"cell_spread": {"lengths_percent": 0.5, "angles_deg": 0.2}}}
 SIZES = {"crystal": {"size_spread_fraction": 0.2}}
-MATRIX = {"crystal": {"cells": [12, 11, 10, 2, -1, 1.5]}}
+MATRIX = {"crystal": {"block_cells": [12, 11, 10, 2, -1, 1.5]}}
 LATTICES = {
     "crystal": {
         "lattices": [
@@ -53,7 +53,7 @@ def experiment_of(pixels: int = 12, **changes: Any) -> Experiment:
         },
         "crystal": {
             "cell": [40, 50, 60, 80, 95, 105],
-            "cells": [12, 11, 10],
+            "block_cells": [12, 11, 10],
             "misset_deg": [10, 20, 30],
             "shape": "gauss",
             "mosaic": {**NORMAL, "spread_deg": 0.4},

@@ -30,7 +30,7 @@ def tiny_plain(**changes: Any) -> dict[str, Any]:
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
         "crystal": {
             "cell": [50, 60, 70, 90, 90, 90],
-            "cells": [5, 5, 5],
+            "block_cells": [5, 5, 5],
             "mosaic": {"spread_deg": 0.1, "domains": 2, "seed": 1},
         },
         "structure_factors": {"default_f_electrons": 100.0},

@@ -29,7 +29,7 @@ def sweep(*axes: dict[str, Any], **detector: Any) -> SweepSpec:
             "experiment": {
                 "title": "small",
                 "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
                 "structure_factors": {"default_f_electrons": 10.0},
                 "detector": {**own, "pixels_fast": 13, "pixels_slow": 11, **detector},
                 "sampling": {"oversample": 1},

@@ -34,7 +34,7 @@ BASE: dict[str, Any] = {
     },
     "crystal": {
         "cell": [11.459, 11.459, 11.459, 90.0, 90.0, 90.0],
-        "cells": [12, 12, 12],
+        "block_cells": [12, 12, 12],
         "shape": "gauss",
         "specimen": {"edges_um": [4.0, 4.0, 4.0]},
         "misset_deg": [10.0, 20.0, 30.0],
@@ -68,10 +68,10 @@ def image_of(spec: ExperimentSpec) -> np.ndarray:
 
 CAP = {"mosaic": {"distribution": "cap", "spread_deg": 0.5, "domains": 60}}
 SPOTS: dict[str, dict[str, Any]] = {
-    "closed form": {"crystal": {"cells": [40, 40, 40], "mosaic": {"spread_deg": 0.4}}},
+    "closed form": {"crystal": {"block_cells": [40, 40, 40], "mosaic": {"spread_deg": 0.4}}},
     "bandwidth": {
         "beam": {"bandwidth_percent": 0.5},
-        "crystal": {"cells": [40, 40, 40], "mosaic": {"spread_deg": 0.4}},
+        "crystal": {"block_cells": [40, 40, 40], "mosaic": {"spread_deg": 0.4}},
     },
     "rotation": {"goniometer": {"oscillation_deg": 0.5}},
     "small blocks": {"crystal": {"mosaic": {"spread_deg": 0.05}}},

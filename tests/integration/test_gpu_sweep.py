@@ -112,7 +112,7 @@ def test_a_device_that_is_not_there_is_one_line_and_leaves_nothing(
     spec = tmp_path / "one.yaml"
     spec.write_text(
         "beam: {wavelength_angstrom: 1.0}\n"
-        "crystal: {cell: [31, 37, 41, 90, 90, 90], cells: [5, 6, 7]}\n"
+        "crystal: {cell: [31, 37, 41, 90, 90, 90], block_cells: [5, 6, 7]}\n"
         "structure_factors: {default_f_electrons: 10.0}\n"
         "detector: {distance_mm: 60, pixel_size_mm: 1.0, pixels_fast: 64, pixels_slow: 60}\n"
     )

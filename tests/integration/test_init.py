@@ -76,7 +76,7 @@ def test_a_solution_scatters_rings_that_fall_with_the_angle() -> None:
 def test_fields_are_told_in_the_words_of_their_models(kind: str) -> None:
     assert main(["init", kind, "-o", "mine.yaml"]) == 0
     text = " ".join(Path("mine.yaml").read_text().replace("#", " ").split())
-    for field in ("beam.wavelength_angstrom", "crystal.cells", "structure_factors.file"):
+    for field in ("beam.wavelength_angstrom", "crystal.block_cells", "structure_factors.file"):
         assert describe(field).meaning in text
     assert as_sweep("mine.yaml").frames == {"rotation": 100, "pink-serial": 20}.get(kind, 1)
 

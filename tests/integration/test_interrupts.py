@@ -26,7 +26,7 @@ def spec_of(folder: Path, oversample: int) -> Path:
             "beam": {"wavelength_angstrom": 1.0},
             "crystal": {
                 "cell": [79.1, 79.1, 38.0, 90, 90, 90],
-                "cells": [8, 8, 8],
+                "block_cells": [8, 8, 8],
                 "mosaic": {"spread_deg": 0.3, "domains": 4},
             },
             "structure_factors": {"default_f_electrons": 100},

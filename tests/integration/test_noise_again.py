@@ -117,7 +117,7 @@ def test_without_its_source_a_drawn_run_is_neither_mended_nor_extended(tmp_path:
 @pytest.mark.spec("RSP-14")
 @pytest.mark.parametrize(
     ("given", "field"),
-    [("crystal.cells=[4,4,4]", "crystal.cells"), ("noises.seed=1", "noises.seed")],
+    [("crystal.block_cells=[4,4,4]", "crystal.block_cells"), ("noises.seed=1", "noises.seed")],
 )
 def test_what_expectations_depend_on_is_refused(
     tmp_path: Path, clean: Path, given: str, field: str

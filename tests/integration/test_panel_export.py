@@ -38,7 +38,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sweep = {
         "experiment": {
             "beam": {"fluence_photons_per_m2": 1e27},
-            "crystal": {"cells": [5, 5, 5]},
+            "crystal": {"block_cells": [5, 5, 5]},
             "structure_factors": {"default_f_electrons": 100.0},
             "detector": {"geometry_file": "two.expt"},
             "goniometer": {"steps": 2},

@@ -48,7 +48,7 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Path:
     count = {"name": "lattices", "path": "crystal.drawn_lattices.count", "values": [2, 0, 1]}
     axes = [{**axis, "dim": "shot"} for axis in (energy, count)]
     path = tmp_path_factory.mktemp("stills") / "stills.zarr"
-    crystal = {"cells": [20, 20, 20], "shape": "gauss", "drawn_lattices": {"seed": 5}}
+    crystal = {"block_cells": [20, 20, 20], "shape": "gauss", "drawn_lattices": {"seed": 5}}
     return render(path, axes, crystal=crystal)
 
 

@@ -20,7 +20,7 @@ INNER = ("<module>", "<genexpr>", "<listcomp>", "<lambda>", "<dictcomp>", "<setc
 SWEEP = """
 experiment:
   beam: {spectrum: {wavelengths_angstrom: [0.99, 1.0], weights: [1, 2]}}
-  crystal: {cell: [79.1, 79.1, 38.0, 90, 90, 90], cells: [5, 5, 5]}
+  crystal: {cell: [79.1, 79.1, 38.0, 90, 90, 90], block_cells: [5, 5, 5]}
   structure_factors: {default_f_electrons: 100}
   detector: {distance_mm: 150, pixel_size_mm: 0.8, pixels_fast: 128, pixels_slow: 128}
   sampling: {oversample: 1}

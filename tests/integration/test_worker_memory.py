@@ -33,7 +33,7 @@ def spec_of(
         "beam": {"wavelength_angstrom": 1.0, **dispersion},
         "crystal": {
             "cell": [60, 70, 80, 90, 90, 90],
-            "cells": [5, 5, 5],
+            "block_cells": [5, 5, 5],
             "mosaic": {"spread_deg": 0.3 if domains > 1 else 0.0, "domains": domains},
         },
         "structure_factors": {"default_f_electrons": 100.0},

@@ -41,7 +41,7 @@ def odd_sweep(**compute: Any) -> SweepSpec:
                 },
                 "crystal": {
                     "cell": [31, 37, 41, 85, 95, 100],
-                    "cells": [5, 6, 7],
+                    "block_cells": [5, 6, 7],
                     "mosaic": {"spread_deg": 0.4, "domains": 3, "seed": -7},
                 },
                 "structure_factors": {"default_f_electrons": 10.0},

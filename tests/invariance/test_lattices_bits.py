@@ -36,7 +36,7 @@ def experiment(request: pytest.FixtureRequest) -> Experiment:
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e26},
         "crystal": {
             "cell": [40, 50, 60, 90, 90, 90],
-            "cells": [15, 15, 15],
+            "block_cells": [15, 15, 15],
             "shape": "gauss",
             "mosaic": METHODS[request.param],
             "drawn_lattices": drawn,

@@ -49,7 +49,7 @@ def _experiment(random: np.random.Generator, **changes: Any) -> dict[str, Any]:
         },
         "crystal": {
             "cell": [40 + random.random(), 50, 60, 80, 95 + random.random(), 105],
-            "cells": [4, 5, 6],
+            "block_cells": [4, 5, 6],
         },
         "structure_factors": {"default_f_electrons": 10.0},
         "sampling": {"oversample": 1},

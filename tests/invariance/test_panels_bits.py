@@ -34,7 +34,7 @@ def plain(detector: dict[str, Any], precision: str = "float64") -> dict[str, Any
         "beam": {"wavelength_angstrom": 1.0, "direction": [1, 0, 0]},
         "crystal": {
             "cell": [31, 37, 41, 85, 95, 100],
-            "cells": [5, 6, 7],
+            "block_cells": [5, 6, 7],
             "mosaic": {"spread_deg": 0.4, "domains": 3, "seed": -7},
         },
         "structure_factors": {"default_f_electrons": 10.0},
@@ -84,7 +84,7 @@ def whole() -> np.ndarray:
         "pixels_slow": SHAPE[0],
         "pixels_fast": SHAPE[1],
         "pixel_size_mm": PIXEL_M * 1e3,
-        "pix0_m": CORNER,
+        "origin_mm": [x * 1e3 for x in CORNER],
     }
     return render_image(parse_spec(plain(one)))
 

@@ -24,7 +24,7 @@ BASE: dict[str, Any] = {
     "beam": {"wavelength_angstrom": 1.0, "polarization": {"enabled": False}},
     "crystal": {
         "cell": [40, 50, 60, 80, 95, 105],
-        "cells": [24, 18, 15],
+        "block_cells": [24, 18, 15],
         "misset_deg": [10, 20, 30],
         "shape": "gauss",
         "mosaic": {"distribution": "gaussian", "spread_deg": 0.3},

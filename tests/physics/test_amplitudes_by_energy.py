@@ -33,7 +33,7 @@ def experiment_of(folder: Path, method: str, **changes) -> Experiment:
             "fluence_photons_per_m2": 1e26,
         },
         "crystal": {
-            "cells": [12, 11, 10],
+            "block_cells": [12, 11, 10],
             "shape": "gauss",
             "misset_deg": [10, 20, 30],
             "mosaic": {"distribution": "gaussian", "spread_deg": 0.5, "domains": 4},

@@ -12,7 +12,7 @@ from tests.physics.closed_scenes import FLOAT64, MIXED, MODEL, experiment, image
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
-MATRIX = {"crystal": {"cells": [[24, 6, -4], [6, 18, 5], [-4, 5, 15]]}}
+MATRIX = {"crystal": {"block_cells": [[24, 6, -4], [6, 18, 5], [-4, 5, 15]]}}
 FINE = {
     "crystal": {**MATRIX["crystal"], "mosaic": {"spread_deg": 0.0}},
     "detector": {"pixel_size_mm": 0.1, "pixels_fast": 900, "pixels_slow": 800},

@@ -44,7 +44,7 @@ def scene(hkl, change, *, edge=5, pixel=0.1, turn=0.0, oversample="auto"):
 
 
 def crystal(cells, spread):
-    return {"crystal": {"cells": [cells] * 3, "mosaic": {"spread_deg": spread}}}
+    return {"crystal": {"block_cells": [cells] * 3, "mosaic": {"spread_deg": spread}}}
 
 
 @pytest.mark.parametrize(("cells", "spread"), [(300, 0.5), (1000, 0.5), (300, 1.0), (100, 1.5)])

@@ -56,7 +56,7 @@ def test_the_area_of_a_pixel_is_that_of_its_surface(surface: str):
 @pytest.mark.spec("SAM-16")
 @pytest.mark.parametrize("surface", ["flat", "sphere", "cylinder_fast", "cylinder_slow"])
 def test_the_model_integrates_as_the_native_kernel_does_in_any_tile(surface: str):
-    wide = {"crystal": {"cell": [30, 28, 26, 90, 90, 90], "cells": [8, 7, 6]}}
+    wide = {"crystal": {"cell": [30, 28, 26, 90, 90, 90], "block_cells": [8, 7, 6]}}
     tile, scene = views(0.6, 14, surface, 1.2, wide)
     model = image(scene("auto"), MODEL, tile=tile)
     assert model.max() > 1.0
@@ -68,7 +68,7 @@ def test_the_model_integrates_as_the_native_kernel_does_in_any_tile(surface: str
 @pytest.mark.spec("SAM-16")
 @pytest.mark.parametrize(("cells", "pixel"), [(60, 0.1), (100, 0.1)])
 def test_photons_of_spots_that_are_narrower_than_a_pixel(cells: int, pixel: float):
-    crystal = {"cells": [cells] * 3, "mosaic": {"spread_deg": 0.02}}
+    crystal = {"block_cells": [cells] * 3, "mosaic": {"spread_deg": 0.02}}
     tile, scene = views(pixel, 200, "flat", 1.2, {"crystal": crystal})
     expected = sampled(scene, tile, 16)
     assert expected.max() > 1.0

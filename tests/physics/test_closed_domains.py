@@ -19,7 +19,7 @@ SPREAD = (0.3, 0.1, 0.2)
 
 SCENE = {
     "detector": {"pixel_size_mm": 0.4, "pixels_fast": 225, "pixels_slow": 200},
-    "crystal": {"cells": [14, 11, 9]},
+    "crystal": {"block_cells": [14, 11, 9]},
     "sampling": {"dmin_angstrom": 0},
 }
 TILE = Tile(60, 110, 120, 170)

@@ -44,7 +44,7 @@ FEATURES = {
     "bandwidth": {"beam": {"bandwidth_percent": 1.0}},
     "divergence": {"beam": {"divergence_mrad": [1.0, 0.3]}},
     "rotation": {"goniometer": {"oscillation_deg": -1.0, "spindle_axis": [0.3, 1, 0.2]}},
-    "star": {"crystal": {"shape": "gauss_star", "cells": [30, 9, 15.5]}},
+    "star": {"crystal": {"shape": "gauss_star", "block_cells": [30, 9, 15.5]}},
     "polarised": {"beam": {"polarization": {"enabled": True}}, "sampling": {"oversample": 2}},
     "thick": {"detector": {"sensor": {"thickness_um": 500, "material": "Si", "layers": 3}}},
     "curved": {"detector": {"curved": "cylinder_slow"}},

@@ -39,7 +39,7 @@ tells of arcs."""
 
 def scene(cells: int, oversample, name: str):
     spread, change = WIDTHS[name]
-    crystal = {"cells": [cells] * 3, "mosaic": {"spread_deg": spread}}
+    crystal = {"block_cells": [cells] * 3, "mosaic": {"spread_deg": spread}}
     sampling = {"oversample": oversample, "dmin_angstrom": 1.2}
     spec = changed(changed(BASE, {"crystal": crystal, "sampling": sampling}), change)
     table = reflections_from_list(np.array([HKL]), np.array([10.0]), 0.0)

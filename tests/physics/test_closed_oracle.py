@@ -25,9 +25,9 @@ EDGE = 5
 """Pixels along a panel's edge, which see some three standard deviations to each side: along the
 spot where their middles are looked at, at least across it where their areas are."""
 
-SMALL = {"cell": [30, 36, 44, 85, 95, 100], "cells": [40, 30, 25]}
-MIDDLE = {"cell": [79, 79, 38, 90, 90, 90], "cells": [15, 18, 40]}
-LARGE = {"cell": [300, 250, 180, 90, 90, 120], "cells": [6, 8, 10], "shape": "gauss_star"}
+SMALL = {"cell": [30, 36, 44, 85, 95, 100], "block_cells": [40, 30, 25]}
+MIDDLE = {"cell": [79, 79, 38, 90, 90, 90], "block_cells": [15, 18, 40]}
+LARGE = {"cell": [300, 250, 180, 90, 90, 120], "block_cells": [6, 8, 10], "shape": "gauss_star"}
 TURN = {"oscillation_deg": 0.3, "phi_deg": 20, "spindle_axis": [0.2, 1, 0.1]}
 LINES = {"wavelengths_angstrom": [0.99, 1.0, 1.012], "weights": [1, 3, 2]}
 

@@ -15,7 +15,7 @@ CORNER = Tile(0, 60, 0, 60)
 
 def turning(start: float, width: float, spread: float, *changes):
     goniometer = {"phi_deg": start, "oscillation_deg": width, "spindle_axis": [0.3, 1, 0.2]}
-    crystal = {"cells": [50, 40, 33], "mosaic": {"spread_deg": spread}}
+    crystal = {"block_cells": [50, 40, 33], "mosaic": {"spread_deg": spread}}
     return experiment({"goniometer": goniometer, "crystal": crystal}, *changes)
 
 

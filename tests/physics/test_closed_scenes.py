@@ -164,7 +164,7 @@ def test_back_scattering_is_the_mean_of_all_that_is_random():
 @pytest.mark.spec("SAM-13")
 @pytest.mark.parametrize("spread", [0.05, 0.5])
 def test_spots_of_a_large_cell_overlap_as_in_the_model(spread: float):
-    large = {"crystal": {"cell": [300, 250, 180, 90, 90, 120], "cells": [5, 6, 8]}}
+    large = {"crystal": {"cell": [300, 250, 180, 90, 90, 120], "block_cells": [5, 6, 8]}}
     wide = {"crystal": {"mosaic": {"spread_deg": spread}}, "sampling": {"dmin_angstrom": 3.0}}
     scene = experiment({"detector": {"pixel_size_mm": 0.3}}, large, wide)
     tile = Tile(3, 17, 5, 30)

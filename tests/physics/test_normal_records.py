@@ -34,7 +34,7 @@ def plain(folder, spread, *, domains, beam=None, **sampling):
         "beam": {"wavelength_angstrom": 1.0, "polarization": polarization, **(beam or {})},
         "crystal": {
             "cell": [40, 50, 60, 80, 95, 105],
-            "cells": [24, 18, 15],
+            "block_cells": [24, 18, 15],
             "misset_deg": [10, 20, 30],
             "shape": "gauss",
             "mosaic": mosaic,

@@ -22,7 +22,11 @@ SPEC = {
         },
         "polarization": {"kahn_factor": 0.8},
     },
-    "crystal": {"cell": [25, 31, 34, 80, 95, 105], "cells": [5, 4, 6], "misset_deg": [4, -7, 11]},
+    "crystal": {
+        "cell": [25, 31, 34, 80, 95, 105],
+        "block_cells": [5, 4, 6],
+        "misset_deg": [4, -7, 11],
+    },
     "structure_factors": {"default_f_electrons": 10},
     "detector": {
         "distance_mm": 80,

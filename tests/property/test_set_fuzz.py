@@ -27,7 +27,7 @@ BASES = {
 }
 SMALL = """\
 beam: {wavelength_angstrom: 1.0}
-crystal: {cell: [79.1, 79.1, 38.0, 90, 90, 90], cells: [3, 3, 3]}
+crystal: {cell: [79.1, 79.1, 38.0, 90, 90, 90], block_cells: [3, 3, 3]}
 structure_factors: {default_f_electrons: 100}
 detector: {distance_mm: 100, pixel_size_mm: 0.4, pixels_fast: 7, pixels_slow: 5}
 sampling: {oversample: 1}
@@ -88,8 +88,8 @@ def test_no_value_of_any_field_ends_in_a_traceback(base):
 @pytest.mark.parametrize(
     ("item", "words"),
     [
-        ("crystal.size_mm=[1e308, 1, 1]", "crystal.size_mm"),
-        ("crystal.size_mm=[1, 1e90, 1]", "cells along b"),
+        ("crystal.block_size_mm=[1e308, 1, 1]", "crystal.block_size_mm"),
+        ("crystal.block_size_mm=[1, 1e90, 1]", "cells along b"),
         ("detector.pixel_size_mm=5e-324", "detector.pixel_size_mm: 4.94066e-324 is nearer to 0"),
         ("compute.memory_limit_gb=1e308", "compute.memory_limit_gb: 1e+308 is beyond 1e+100"),
         ("structure_factors.default_f_electrons=1e308", "default_f_electrons: 1e+308 is beyond"),

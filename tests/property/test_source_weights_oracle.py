@@ -71,7 +71,7 @@ def test_two_thousand_random_channels_are_the_sum_of_single_sources(place):
 def test_the_oracle_holds_from_the_specification_to_the_stored_pixel():
     lines, weights = [0.97, 1.0, 1.03], [0.5, 0.0, 2.0]
     plain = {
-        "crystal": {"cell": [40, 52, 61, 80, 95, 105], "cells": [12, 10, 9]},
+        "crystal": {"cell": [40, 52, 61, 80, 95, 105], "block_cells": [12, 10, 9]},
         "structure_factors": {"default_f_electrons": 100},
         "detector": {"pixels_fast": 13, "pixels_slow": 11, "pixel_size_mm": 6, "distance_mm": 60},
         "sampling": {"oversample": 1},

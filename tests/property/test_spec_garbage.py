@@ -16,7 +16,7 @@ SEED_TEXT = """\
 experiment:
   physics: exact
   beam: {wavelength_angstrom: 1.0, spectrum: {energies_ev: [1e4, 1.1e4], weights: [1, 2]}}
-  crystal: {cell: [40, 50, 60, 80, 90, 100], misset_deg: random, cells: [5, 6, 7]}
+  crystal: {cell: [40, 50, 60, 80, 90, 100], misset_deg: random, block_cells: [5, 6, 7]}
   detector: {pixels_fast: 17, pixels_slow: 23, roi: [0, 5, 1, 4], sensor: {layers: 3}}
   header_files: [{path: a.img, role: mask}]
 axes:

@@ -38,20 +38,20 @@ beams = maybe(
         enabled=st.booleans(), kahn_factor=st.floats(-1, 1, allow_nan=False), axis=direction
     ),
     divergence=maybe(
-        horizontal=maybe(range_mrad=finite, step_mrad=finite, steps=st.integers(-3, 99)),
+        horizontal=maybe(range_mrad=finite, step_mrad=finite, steps=st.integers(1, 99)),
         shape=st.sampled_from(["round", "square"]),
     ),
     spectrum=st.lists(st.tuples(positive, positive), min_size=1, max_size=4).map(
         lambda lines: {"energies_ev": [e for e, _ in lines], "weights": [w for _, w in lines]}
     ),
-    weights=st.sampled_from(["auto", "sum", "count", "none"]),
+    weighting=st.sampled_from(["auto", "sum", "count", "none"]),
 )
 crystals = maybe(
     cell=st.tuples(*[st.floats(1, 500)] * 3, *[st.floats(70, 115)] * 3),
     misset_deg=st.one_of(vector, st.just("random")),
     misset_seed=st.integers(-(2**31) + 1, 2**31 - 1),
-    cells=st.tuples(count, count, count),
-    size_mm=st.tuples(positive, positive, positive),
+    block_cells=st.tuples(count, count, count),
+    block_size_mm=st.tuples(positive, positive, positive),
     shape=st.sampled_from(["square", "round", "gauss", "tophat"]),
     mosaic=maybe(spread_deg=positive, domains=count, per_frame=st.booleans()),
 )
@@ -60,7 +60,7 @@ detectors = maybe(
     pixels_fast=count,
     pixels_slow=count,
     rotation_deg=vector,
-    pix0_m=vector,
+    origin_mm=vector,
     axes=maybe(fast=direction, slow=direction),
     sensor=maybe(attenuation_length_um=st.one_of(positive, st.just(float("inf")))),
     curved=st.sampled_from([False, True, "sphere", "cylinder_fast", "cylinder_slow"]),

@@ -34,7 +34,7 @@ def monoclinic_spec(reflections: Path) -> dict[str, Any]:
             "beam": {"wavelength_angstrom": 0.9, "fluence_photons_per_m2": 3e28},
             "crystal": {
                 "misset_deg": [15.0, 25.0, 35.0],
-                "cells": [14, 14, 8],
+                "block_cells": [14, 14, 8],
                 "shape": "gauss",
                 "mosaic": {"spread_deg": 0.2, "domains": 10},
             },
@@ -131,7 +131,10 @@ def stills_spec() -> dict[str, Any]:
         "fluence_photons_per_m2": 1e27,
         "dispersion": {"range_percent": 1.0, "steps": 15},
     }
-    experiment["crystal"] |= {"cells": [20, 20, 40], "mosaic": {"spread_deg": 0.05, "domains": 5}}
+    experiment["crystal"] |= {
+        "block_cells": [20, 20, 40],
+        "mosaic": {"spread_deg": 0.05, "domains": 5},
+    }
     del experiment["crystal"]["misset_deg"], experiment["goniometer"]
     spec["axes"] = [{"name": "shot", "random_orientations": {"count": SHOTS, "seed": 7}}]
     return spec

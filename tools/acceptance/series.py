@@ -64,7 +64,7 @@ def series_spec() -> dict[str, Any]:
             "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 3e26},
             "crystal": {
                 "cell": [*CELL, 90.0, 90.0, 90.0],
-                "cells": [12, 12, 12],
+                "block_cells": [12, 12, 12],
                 "misset_deg": [10.0, 20.0, 30.0],
                 "mosaic": {"spread_deg": 0.5, "domains": 10},
             },

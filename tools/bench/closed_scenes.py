@@ -83,7 +83,7 @@ def _crystal(spread_deg: float) -> dict[str, Any]:
     return {
         "cell": [*CELL, 90.0, 90.0, 90.0],
         "shape": "gauss",
-        "cells": [20, 20, 20],
+        "block_cells": [20, 20, 20],
         "misset_deg": [10.0, 20.0, 30.0],
         "mosaic": {"distribution": "gaussian", "spread_deg": spread_deg},
     }

@@ -61,7 +61,7 @@ def small_experiment(inputs: Path, *, domains: int = 10) -> dict[str, Any]:
         "beam": {"wavelength_angstrom": 1.0},
         "crystal": {
             "cell": [79.1, 79.1, 38.0, 90.0, 90.0, 90.0],
-            "cells": [20, 20, 20],
+            "block_cells": [20, 20, 20],
             "mosaic": {"spread_deg": 0.3, "domains": domains},
         },
         "structure_factors": {"file": str(inputs / INPUT_FILE)},

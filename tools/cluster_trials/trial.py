@@ -148,7 +148,7 @@ def sweep_of(frames: int, domains: int) -> dict[str, Any]:
             "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
             "crystal": {
                 "cell": [50, 60, 70, 90, 90, 90],
-                "cells": [5, 5, 5],
+                "block_cells": [5, 5, 5],
                 "mosaic": {"spread_deg": 0.3, "domains": domains, "seed": 1},
             },
             "structure_factors": {"default_f_electrons": 100.0},

@@ -25,7 +25,7 @@ def plain_sweep(title: str, *, units: int, domains: int, edge: int) -> SweepSpec
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
         "crystal": {
             "cell": [79.0, 79.0, 38.0, 90.0, 90.0, 90.0],
-            "cells": [20, 20, 20],
+            "block_cells": [20, 20, 20],
             "mosaic": {"spread_deg": 0.5, "domains": domains},
         },
         "structure_factors": {"default_f_electrons": 100.0},

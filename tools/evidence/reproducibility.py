@@ -93,7 +93,7 @@ def experiment_plain(precision: str = "mixed", **compute: object) -> dict[str, A
             },
             "crystal": {
                 "cell": [25.0, 31.0, 35.0, 80.0, 85.0, 75.0],
-                "cells": [9, 7, 8],
+                "block_cells": [9, 7, 8],
                 "misset_deg": [10.0, 20.0, 30.0],
                 "mosaic": {"spread_deg": 0.4, "domains": 5},
             },

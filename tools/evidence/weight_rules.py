@@ -53,8 +53,8 @@ class RuleSet:
     images : tuple of RuleImage
         `sum`, the right one, first.
     rendered_sum, rendered_count : float
-        Largest relative difference of the images rendered under `weights: sum` and
-        `weights: count` from the same rules applied to single-source images.
+        Largest relative difference of the images rendered under `weighting: sum` and
+        `weighting: count` from the same rules applied to single-source images.
     """
 
     images: tuple[RuleImage, ...]
@@ -75,11 +75,11 @@ def rule_set(experiment: Experiment, table: SourceTable, options: KernelOptions)
     right = weighted / total
     first = render_image(with_sources(first_polarization(experiment), table, "sum"), options)
     images = (
-        RuleImage("sum", "Σ w I / Σ w", "distbragg, `weights: sum`", right),
+        RuleImage("sum", "Σ w I / Σ w", "distbragg, `weighting: sum`", right),
         RuleImage(
             "count",
             "Σ I / N",
-            "nanoBragg.c; distbragg, `weights: count`",
+            "nanoBragg.c; distbragg, `weighting: count`",
             alone.sum(axis=0) / count,
         ),
         RuleImage("weights over count", "Σ w I / N", "PyTorch port, 2025-09-30", weighted / count),

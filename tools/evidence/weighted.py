@@ -88,7 +88,7 @@ def pink_beam(pixels: tuple[int, int] = (216, 224)) -> tuple[Experiment, SourceT
     )
     crystal = {
         "cell": [15.0, 19.0, 22.0, 80.0, 95.0, 105.0],
-        "cells": [9, 7, 6],
+        "block_cells": [9, 7, 6],
         "misset_deg": [10.0, 20.0, 30.0],
         "shape": "round",
         "mosaic": {"spread_deg": 0.6, "domains": 12},
@@ -154,7 +154,7 @@ def _scene(pixels: tuple[int, int], changes: Mapping[str, object]) -> Experiment
         },
         "crystal": {
             "cell": [40.0, 52.0, 61.0, 80.0, 95.0, 105.0],
-            "cells": [12, 10, 9],
+            "block_cells": [12, 10, 9],
             "misset_deg": [10.0, 20.0, 30.0],
             "mosaic": {"spread_deg": 0.3, "domains": 4},
         },

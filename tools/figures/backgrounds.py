@@ -38,7 +38,7 @@ def frame_of(background: dict[str, Any], stop: dict[str, Any]) -> np.ndarray:
             },
             "crystal": {
                 "cell": [79.1, 79.1, 37.9, 90, 90, 90],
-                "cells": [30, 30, 30],
+                "block_cells": [30, 30, 30],
                 "misset_deg": [10, 20, 30],
                 "shape": "gauss",
                 "mosaic": {"distribution": "gaussian", "spread_deg": 0.3},

@@ -31,7 +31,7 @@ def experiment_of(family: str, stored_as: str) -> Experiment:
         parse_spec(
             {
                 "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+                "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
                 "structure_factors": {"default_f_electrons": 1.0},
                 "detector": {
                     "pixels_fast": EDGE,

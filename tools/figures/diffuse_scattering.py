@@ -26,7 +26,7 @@ def frame_of(diffuse: dict[str, Any] | None) -> np.ndarray:
     """Render expected photons of a garnet in a beam of 10 µm."""
     crystal: dict[str, Any] = {
         "cell": [11.459, 11.459, 11.459, 90, 90, 90],
-        "cells": [20, 20, 20],
+        "block_cells": [20, 20, 20],
         "misset_deg": [0, 12, 2],
         "shape": "gauss",
         "specimen": {"edges_um": [4, 4, 4]},

@@ -37,7 +37,7 @@ def spec_of(lines: list[float], folder: Path) -> dict[str, Any]:
             "fluence_photons_per_m2": 1e26,
         },
         "crystal": {
-            "cells": [20, 20, 20],
+            "block_cells": [20, 20, 20],
             "misset_deg": [0, 12, 2],
             "shape": "gauss",
             "mosaic": {"spread_deg": 2.5, "distribution": "gaussian"},

@@ -21,13 +21,13 @@ PANELS: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("cells, 0.6 %", {**_ISOTROPIC, "cell_spread": {"lengths_percent": 0.6}}),
     (
         "N a matrix",
-        {"mosaic": {**_NORMAL, "spread_deg": 0.02}, "cells": [12, 12, 24, 10.5, 0, 0]},
+        {"mosaic": {**_NORMAL, "spread_deg": 0.02}, "block_cells": [12, 12, 24, 10.5, 0, 0]},
     ),
     (
         "sizes, 50 %",
         {
             "mosaic": {**_NORMAL, "spread_deg": 0.02},
-            "cells": [14, 14, 28],
+            "block_cells": [14, 14, 28],
             "size_spread_fraction": 0.5,
         },
     ),
@@ -52,7 +52,7 @@ def specification(crystal: dict[str, Any]) -> dict[str, Any]:
         },
         "crystal": {
             "cell": [79.0, 79.0, 38.0, 90.0, 90.0, 90.0],
-            "cells": [30, 30, 60],
+            "block_cells": [30, 30, 60],
             "shape": "gauss",
             "misset_deg": [12.0, 37.0, 61.0],
             "illuminated_blocks": 2e4,

@@ -35,7 +35,7 @@ RAYONIX: Final[dict[str, Any]] = {
     },
     "crystal": {
         "cell": [*CELL, 90, 90, 90],
-        "cells": [60, 60, 120],
+        "block_cells": [60, 60, 120],
         "misset_deg": [23, 41, 67],
         "shape": "gauss",
         "specimen": {"edges_um": [50, 60, 80]},
@@ -70,7 +70,7 @@ JUNGFRAU: Final[dict[str, Any]] = {
     },
     "crystal": {
         "cell": [*CELL, 90, 90, 90],
-        "cells": [30, 30, 60],
+        "block_cells": [30, 30, 60],
         "misset_deg": [133, 41, 17],
         "shape": "gauss",
         "specimen": {"edges_um": [6, 8, 10]},

@@ -31,7 +31,7 @@ def frame_of(crystal: dict[str, Any]) -> np.ndarray:
             },
             "crystal": {
                 "cell": [11.459, 11.459, 11.459, 90, 90, 90],
-                "cells": [8, 8, 8],
+                "block_cells": [8, 8, 8],
                 "misset_deg": [10, 20, 30],
                 "shape": "gauss",
                 "mosaic": {"distribution": "gaussian", "spread_deg": 0.5},

@@ -33,7 +33,7 @@ def detector_of(shape: tuple[int, int], detector: Json, *, photon: bool = False)
     """Build an experiment of one panel (slow, fast) whose crystal does not matter."""
     spec: dict[str, Any] = {
         "beam": {"wavelength_angstrom": 1.0},
-        "crystal": {"cell": [50, 50, 50, 90, 90, 90], "cells": [1, 1, 1]},
+        "crystal": {"cell": [50, 50, 50, 90, 90, 90], "block_cells": [1, 1, 1]},
         "structure_factors": {"default_f_electrons": 0.0},
         "detector": {
             "pixels_slow": shape[0],

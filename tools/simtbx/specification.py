@@ -95,7 +95,7 @@ class Specified:
     def _one_cell(self) -> Json:
         """Specification of a single cell, whose transform is 1 everywhere."""
         spec = self._spots()
-        spec["crystal"] |= {"cells": [1, 1, 1], "shape": "square"}
+        spec["crystal"] |= {"block_cells": [1, 1, 1], "shape": "square"}
         return spec
 
     def indices(self, panel: Json) -> Array:
@@ -167,7 +167,7 @@ class Specified:
         spec["crystal"] = {
             "cell": cell,
             "u_matrix": orientation.ravel().tolist(),
-            "cells": [*(int(n) if whole else n for n in crystal["N"]), *self._beside()],
+            "block_cells": [*(int(n) if whole else n for n in crystal["N"]), *self._beside()],
             "shape": shape,
             "fudge": crystal["fudge"] * fudge,
         }
@@ -237,7 +237,7 @@ class Specified:
             "molar_mass_g_per_mol": matter["molecular_weight_Da"],
         }
         # A crystal must be; its one reflection lies beyond every sample.
-        spec["crystal"] = {"cell": [10, 10, 10, 90, 90, 90], "cells": [1, 1, 1]}
+        spec["crystal"] = {"cell": [10, 10, 10, 90, 90, 90], "block_cells": [1, 1, 1]}
         spec["structure_factors"] = {
             "file": self._file("none.hkl", ["900 900 900 1"]),
             "interpolate": False,

@@ -15,7 +15,11 @@ def test_a_header_states_start_and_width_of_the_rotation(method, turned, start):
     spec = parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},
-            "crystal": {"cell": [40, 50, 60, 80, 95, 105], "cells": [24] * 3, "shape": "gauss"},
+            "crystal": {
+                "cell": [40, 50, 60, 80, 95, 105],
+                "block_cells": [24] * 3,
+                "shape": "gauss",
+            },
             "structure_factors": {"default_f_electrons": 10},
             "goniometer": turned,
             "detector": {"pixels_fast": 9, "pixels_slow": 7},

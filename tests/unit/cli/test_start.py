@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 EXPERIMENT = {
     "beam": {"wavelength_angstrom": 1.0},
-    "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+    "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
     "structure_factors": {"default_f_electrons": 10.0},
     "detector": {"distance_mm": 60, "pixel_size_mm": 2.0, "pixels_fast": 13, "pixels_slow": 11},
 }

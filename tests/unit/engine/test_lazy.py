@@ -31,7 +31,7 @@ def small(**structure_factors: object) -> ExperimentSpec:
     return parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},
-            "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+            "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
             "structure_factors": {"default_f_electrons": 10.0, **structure_factors},
             "detector": {
                 "distance_mm": 60,

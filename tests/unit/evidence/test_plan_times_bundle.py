@@ -12,7 +12,7 @@ from tools.evidence.plan_times import Measured, measure, summary, write_bundle
 
 TINY = """
 experiment:
-  crystal: {cell: [50, 60, 70, 90, 90, 90], cells: [5, 5, 5]}
+  crystal: {cell: [50, 60, 70, 90, 90, 90], block_cells: [5, 5, 5]}
   beam: {wavelength_angstrom: 1.0, fluence_photons_per_m2: 1.0e+20}
   structure_factors: {default_f_electrons: 100}
   detector: {distance_mm: 100, pixel_size_mm: 0.1, pixels_fast: 9, pixels_slow: 7}

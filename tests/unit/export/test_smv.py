@@ -38,7 +38,7 @@ def parse(header: bytes) -> dict[str, str]:
 def experiment(**detector: object) -> Experiment:
     plain = {
         "beam": {"wavelength_angstrom": 1.2},
-        "crystal": {"cell": [30, 40, 50, 90, 90, 90], "cells": [5, 5, 5]},
+        "crystal": {"cell": [30, 40, 50, 90, 90, 90], "block_cells": [5, 5, 5]},
         "structure_factors": {"default_f_electrons": 10},
         "detector": {"distance_mm": 80, "pixel_size_mm": 0.2, "pixels_fast": 60, "pixels_slow": 40}
         | detector,

@@ -59,7 +59,7 @@ def test_a_render_of_panels_as_png_shows_them_all(tmp_path):
 
     (tmp_path / "x.yaml").write_text(
         """
-crystal: {cell: [40, 50, 60, 90, 90, 90], cells: [3, 3, 3]}
+crystal: {cell: [40, 50, 60, 90, 90, 90], block_cells: [3, 3, 3]}
 beam: {wavelength_angstrom: 1.0}
 structure_factors: {default_f_electrons: 10}
 sampling: {oversample: 1}

@@ -23,7 +23,7 @@ def experiment(**detector: Any) -> Experiment:
         parse_spec(
             {
                 "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "cells": [3, 3, 3]},
+                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "block_cells": [3, 3, 3]},
                 "structure_factors": {"default_f_electrons": 1},
                 "detector": {**own, **detector},
                 "sampling": {"oversample": 1},
@@ -109,7 +109,7 @@ def test_panels_and_their_spots_stand_in_place_in_mm() -> None:
         parse_spec(
             {
                 "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "cells": [3, 3, 3]},
+                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "block_cells": [3, 3, 3]},
                 "structure_factors": {"default_f_electrons": 1},
                 "detector": {
                     **{"convention": "xds", "pixels_fast": 20, "pixels_slow": 10},

@@ -143,7 +143,7 @@ def test_a_panel_without_active_pixels_is_zero():
 def spec_with(**changes: object) -> dict[str, object]:
     crystal = {
         "cell": [27.07, 31.25, 33.76, 87.98, 108.0, 112.11],
-        "cells": [5, 4, 3],
+        "block_cells": [5, 4, 3],
         "misset_deg": [10.0, 20.0, 30.0],
         "mosaic": {"spread_deg": 0.7, "domains": 4},
     }

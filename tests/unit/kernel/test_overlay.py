@@ -44,7 +44,7 @@ def spec(noise: bool = False, **changes: Any) -> dict[str, Any]:
         "beam": {"wavelength_angstrom": 1.0, "flux_photons_per_s": 1e12, "size_mm": 0.01},
         "crystal": {
             "cell": [40, 50, 60, 90, 90, 90],
-            "cells": [12, 12, 12],
+            "block_cells": [12, 12, 12],
             "shape": "gauss",
             "misset_deg": [10, 20, 30],
             "mosaic": {"distribution": "gaussian", "spread_deg": 0.6},

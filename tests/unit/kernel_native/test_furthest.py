@@ -69,9 +69,9 @@ def test_many_cells_are_looked_at_without_being_kept_for_ever():
 SHAPES = {
     "square": {},
     "round": {"shape": "round"},
-    "broad gauss": {"shape": "gauss", "cells": (3, 2, 3), "domains": 8},
-    "narrow gauss": {"shape": "gauss", "cells": (14, 16, 13), "domains": 8},
-    "tophat": {"shape": "tophat", "cells": (4, 5, 4), "domains": 8},
+    "broad gauss": {"shape": "gauss", "block_cells": (3, 2, 3), "domains": 8},
+    "narrow gauss": {"shape": "gauss", "block_cells": (14, 16, 13), "domains": 8},
+    "tophat": {"shape": "tophat", "block_cells": (4, 5, 4), "domains": 8},
     "cut": {"dmin": 9.0},
     "layers and sub-pixels": {"layers": 2, "oversample": 2},
     "curved": {"surface": "sphere"},
@@ -101,7 +101,7 @@ def test_what_is_left_out_is_zero_and_changes_no_bit(shape, precision, monkeypat
 @pytest.mark.skipif(not native.available(), reason=native.reason())
 def test_broad_spots_in_closed_form_are_not_cut_off_half_a_cell_away():
     scene = closed_scenes.experiment(
-        {"crystal": {"cells": [1, 1, 1]}, "detector": {"distance_mm": 250}}
+        {"crystal": {"block_cells": [1, 1, 1]}, "detector": {"distance_mm": 250}}
     )
     scene = replace(scene, reflections=reflections(np.full((3, 3, 3), 7.0), (-1, -1, -1)))
     expected = closed_scenes.image(scene, closed_scenes.MODEL)

@@ -13,7 +13,7 @@ def image(precision: str) -> np.ndarray:
     plain = {
         "crystal": {
             "cell": [40, 50, 60, 90, 90, 90],
-            "cells": [10, 10, 10],
+            "block_cells": [10, 10, 10],
             "shape": "gauss",
             "mosaic": {"spread_deg": 0.3, "domains": 200, "distribution": "gaussian"},
         },

@@ -25,7 +25,7 @@ def build(cells: Any, physics: str = "exact", **crystal: Any) -> Experiment:
                 "crystal": {
                     "cell": [40, 50, 60, 90, 95, 105],
                     "shape": "gauss",
-                    "cells": cells,
+                    "block_cells": cells,
                     **crystal,
                 },
                 "structure_factors": {"default_f_electrons": 10},
@@ -62,17 +62,20 @@ def test_zeros_beside_the_diagonal_are_three_numbers() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"cells": [9, 8, 7, 9, 0, 0]}, "not positive definite"),
-        ({"cells": [[9, 1, 0], [2, 8, 0], [0, 0, 7]]}, "not symmetric"),
-        ({"cells": [9, 8]}, "neither a number, nor three"),
-        ({"cells": [[9, math.inf, 0], [math.inf, 8, 0], [0, 0, 7]]}, "no finite numbers"),
-        ({"cells": ROWS, "shape": "square"}, "a crystal of shape square has no matrix"),
-        ({"cells": ROWS, "shape": "gauss_star"}, "a crystal of shape gauss_star has no matrix"),
-        ({"cells": ROWS, "physics": "nanobragg"}, "the C program has no matrix"),
-        ({"cells": ROWS, "size_mm": [0.1, 0.1, 0.1]}, "beside crystal.size_mm"),
+        ({"block_cells": [9, 8, 7, 9, 0, 0]}, "not positive definite"),
+        ({"block_cells": [[9, 1, 0], [2, 8, 0], [0, 0, 7]]}, "not symmetric"),
+        ({"block_cells": [9, 8]}, "neither a number, nor three"),
+        ({"block_cells": [[9, math.inf, 0], [math.inf, 8, 0], [0, 0, 7]]}, "no finite numbers"),
+        ({"block_cells": ROWS, "shape": "square"}, "a crystal of shape square has no matrix"),
+        (
+            {"block_cells": ROWS, "shape": "gauss_star"},
+            "a crystal of shape gauss_star has no matrix",
+        ),
+        ({"block_cells": ROWS, "physics": "nanobragg"}, "the C program has no matrix"),
+        ({"block_cells": ROWS, "block_size_mm": [0.1, 0.1, 0.1]}, "beside crystal.block_size_mm"),
     ],
 )
 def test_a_matrix_that_cannot_be_is_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said) as caught:
         build(**changes)
-    assert "crystal.cells" in str(caught.value)
+    assert "crystal.block_cells" in str(caught.value)

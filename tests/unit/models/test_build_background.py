@@ -26,7 +26,7 @@ def spec(background: object, **others: object) -> ExperimentSpec:
     return parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0, "size_mm": 0.02},
-            "crystal": {"cell": [25, 31, 35, 80, 85, 75], "cells": [6, 6, 6]},
+            "crystal": {"cell": [25, 31, 35, 80, 85, 75], "block_cells": [6, 6, 6]},
             "structure_factors": {"default_f_electrons": 0},
             "detector": {
                 "distance_mm": 100,
@@ -171,14 +171,14 @@ def test_rings_that_are_narrower_than_a_pixel_are_integrated(method: str) -> Non
     crystal = {"shape": "gauss", "mosaic": {"distribution": "gaussian", "spread_deg": 0.3}}
     given: dict[str, Any] = {
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
-        "crystal": {"cell": [40, 40, 40, 90, 90, 90], "cells": 10, **crystal},
+        "crystal": {"cell": [40, 40, 40, 90, 90, 90], "block_cells": 10, **crystal},
         "structure_factors": {"default_f_electrons": 0.0},
         "detector": {"distance_mm": 60, "pixel_size_mm": 1.0, "pixels_fast": 61, "pixels_slow": 61},
         "background": {"ice_rings": {"thickness_um": 10}},
         "sampling": {"method": method},
         "compute": {"precision": "float64"},
     }
-    given["crystal"] |= {} if method == "closed_form" else {"mosaic": {}, "cells": 1}
+    given["crystal"] |= {} if method == "closed_form" else {"mosaic": {}, "block_cells": 1}
     assert build_experiment(parse_spec(given)).sampling.oversample == 11
     found = db.render(parse_spec(given))["images"].values
     one, many = (
@@ -191,7 +191,7 @@ def test_rings_that_are_narrower_than_a_pixel_are_integrated(method: str) -> Non
     assert np.abs(one["images"].values - expected).max() > 0.3 * expected.max()
     # Nothing changes where a pixel is narrower than the rings.
     given["detector"] = {**given["detector"], "pixel_size_mm": 0.1, "distance_mm": 100}
-    given["crystal"] = {**given["crystal"], "cells": 1}
+    given["crystal"] = {**given["crystal"], "block_cells": 1}
     assert build_experiment(parse_spec(given)).sampling.oversample == 1
     given["background"] = {"ice_rings": {"thickness_um": 10, "width_per_angstrom": 1e-5}}
     with pytest.raises(InputError) as caught:

@@ -21,7 +21,7 @@ def spec_of(diffuse=None, *, factors=None, crystal=None, **sections):
         beam=beam_of(sections.pop("beam", None)),
         crystal={
             "cell": (25, 25, 35, 90, 90, 90),
-            "cells": (6, 6, 6),
+            "block_cells": (6, 6, 6),
             "shape": "gauss",
             "diffuse": GIVEN if diffuse is None else diffuse,
             **(crystal or {}),

@@ -20,7 +20,7 @@ CELL = (25, 31, 35, 80, 85, 75)
 
 def spec(physics="exact", **parts):
     base = {
-        "crystal": {"cell": CELL, "cells": (6, 6, 6)},
+        "crystal": {"cell": CELL, "block_cells": (6, 6, 6)},
         "structure_factors": {"default_f_electrons": 10},
         "detector": {"pixels_fast": 9, "pixels_slow": 7},
     }
@@ -52,7 +52,7 @@ def test_nanobragg_cells_have_the_angles_that_the_program_prints():
 @pytest.mark.spec("CRY-4")
 def test_oriented_vectors_are_those_that_the_program_prints():
     crystal = build(
-        "nanobragg", crystal={"cell": CELL, "cells": (6, 6, 6), "misset_deg": (10, 20, 30)}
+        "nanobragg", crystal={"cell": CELL, "block_cells": (6, 6, 6), "misset_deg": (10, 20, 30)}
     ).crystal
     printed = [
         [17.73117902, 16.83339729, -5.21938947],
@@ -115,13 +115,13 @@ def test_a_crystal_without_a_cell_is_refused():
 )  # fmt: skip
 def test_sample_sizes_round_up_to_cells(physics, misset, first):
     # 300 Å hold 12 cells of 25 Å; the program's rounding noise makes them 13 when un-missetted.
-    crystal = {"cell": CELL, "size_mm": (3e-5, 3e-5, 3e-5), "misset_deg": misset}
+    crystal = {"cell": CELL, "block_size_mm": (3e-5, 3e-5, 3e-5), "misset_deg": misset}
     np.testing.assert_array_equal(build(physics, crystal=crystal).crystal.cells, [first, 10, 9])
 
 
 @pytest.mark.spec("CRY-6")
 def test_the_beam_clips_the_second_and_third_size():
-    crystal = {"cell": (100, 100, 100, 90, 90, 90), "size_mm": (1e-2, 1e-2, 1e-2)}
+    crystal = {"cell": (100, 100, 100, 90, 90, 90), "block_size_mm": (1e-2, 1e-2, 1e-2)}
     made = build(crystal=crystal, beam={"size_mm": 1e-3})
     (note,) = [note.text for note in made.notes if "along c" in note.text]
     assert note == "clipping the sample along c (0.01 mm) to the beam (0.001 mm)"
@@ -132,7 +132,7 @@ def test_the_beam_clips_the_second_and_third_size():
 @pytest.mark.parametrize(("cells", "expected"), [((6, 6, 6), 7), ((1, 1, 1), 2)])
 def test_automatic_oversampling(cells, expected):
     sampling = build(
-        crystal={"cell": CELL, "cells": cells},
+        crystal={"cell": CELL, "block_cells": cells},
         detector={"pixels_fast": 9, "pixels_slow": 7, "distance_mm": 10, "pixel_size_mm": 0.1},
     ).sampling
     assert sampling.oversample == expected
@@ -174,12 +174,12 @@ def test_a_list_fills_its_box_and_the_last_of_a_repeated_index_counts():
 @pytest.mark.parametrize(
     ("physics", "crystal", "asked", "expected"),
     [
-        ("exact", {"cells": (6, 2, 6)}, "auto", True),
-        ("exact", {"cells": (6, 3, 6)}, "auto", False),
-        ("exact", {"size_mm": (1e-4, 1e-4, 1e-4)}, "auto", False),
-        ("nanobragg", {"size_mm": (1e-4, 1e-4, 1e-4)}, "auto", True),
-        ("exact", {"cells": (6, 6, 6)}, True, True),
-        ("exact", {"cells": (1, 1, 1)}, False, False),
+        ("exact", {"block_cells": (6, 2, 6)}, "auto", True),
+        ("exact", {"block_cells": (6, 3, 6)}, "auto", False),
+        ("exact", {"block_size_mm": (1e-4, 1e-4, 1e-4)}, "auto", False),
+        ("nanobragg", {"block_size_mm": (1e-4, 1e-4, 1e-4)}, "auto", True),
+        ("exact", {"block_cells": (6, 6, 6)}, True, True),
+        ("exact", {"block_cells": (1, 1, 1)}, False, False),
     ],
 )
 def test_when_structure_factors_are_interpolated(tmp_path, physics, crystal, asked, expected):
@@ -246,7 +246,7 @@ def test_the_hash_sees_every_number_and_no_compute_setting():
 @pytest.mark.spec("ENG-9")
 @pytest.mark.spec("SCL-12")
 def test_one_block_is_the_experiment_without_blocks():
-    crystal = {"cell": CELL, "cells": (6, 6, 6)}
+    crystal = {"cell": CELL, "block_cells": (6, 6, 6)}
     plain, one = build(), build(crystal={**crystal, "illuminated_blocks": 1})
     assert physics_hash(one) == physics_hash(plain)
     many = build(crystal={**crystal, "illuminated_blocks": 4400})
@@ -304,6 +304,6 @@ def test_a_wavelength_in_metres_is_refused_because_float64_cannot_hold_its_indic
 @pytest.mark.parametrize("spread", [361.0, 1e99])
 def test_mosaic_spread_beyond_a_turn_is_refused(spread):
     mosaic = {"spread_deg": spread, "domains": 3}
-    crystal = {"cell": CELL, "cells": (6, 6, 6), "mosaic": mosaic}
+    crystal = {"cell": CELL, "block_cells": (6, 6, 6), "mosaic": mosaic}
     with pytest.raises(InputError, match="more than a whole turn"):
         build(crystal=crystal)

@@ -25,7 +25,7 @@ def _build(physics, beam, detector):
         ExperimentSpec(
             physics=physics,
             beam=beam_of(beam),
-            crystal={"cell": (25, 31, 35, 80, 85, 75), "cells": (6, 6, 6)},
+            crystal={"cell": (25, 31, 35, 80, 85, 75), "block_cells": (6, 6, 6)},
             structure_factors={"default_f_electrons": 100},
             sampling={"oversample": 1},
             detector=detector,
@@ -214,12 +214,12 @@ def test_a_polarisation_axis_selects_custom_under_nanobragg_alone():
 
 @pytest.mark.spec("GEO-6")
 def test_pix0_is_the_origin_under_exact_and_ignored_under_nanobragg():
-    pix0 = (0.09, 0.01, -0.02)
-    exact = panel("exact", pix0_m=pix0)
-    np.testing.assert_array_equal(exact.origin, pix0)
+    pix0 = (90, 10, -20)
+    exact = panel("exact", origin_mm=pix0)
+    np.testing.assert_array_equal(exact.origin, [0.09, 0.01, -0.02])
     assert exact.close_distance == pytest.approx(0.09)
-    assert panel("nanobragg", pix0_m=pix0).origin[0] == pytest.approx(0.1)
-    assert "detector.pix0_m" in places("nanobragg", pix0_m=pix0)
+    assert panel("nanobragg", origin_mm=pix0).origin[0] == pytest.approx(0.1)
+    assert "detector.origin_mm" in places("nanobragg", origin_mm=pix0)
 
 
 @pytest.mark.spec("GEO-3")
@@ -251,7 +251,7 @@ def test_detector_sizes(given, shape):
         ({"pixel_size_mm": 1e-12}, "pixel"),
         ({"rotation_deg": (0, 90, 0)}, r"rotation_deg|close_distance_mm"),
         ({"axes": {"fast": (0, 1, 0), "slow": (0, 2, 0)}}, r"detector\.axes\.slow"),
-        ({"pix0_m": (0.0, 0.1, 0.1)}, r"detector\.pix0_m"),
+        ({"origin_mm": (0, 100, 100)}, r"detector\.origin_mm"),
     ],
 )
 def test_impossible_detectors_are_refused_by_field(given, field):

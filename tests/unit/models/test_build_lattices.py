@@ -24,7 +24,7 @@ PATH = "crystal.drawn_lattices.count"
 
 
 def plain(**crystal: Any) -> dict[str, Any]:
-    base = {"cell": CELL, "cells": (9, 8, 7), "misset_deg": (10, 20, 30)}
+    base = {"cell": CELL, "block_cells": (9, 8, 7), "misset_deg": (10, 20, 30)}
     return {
         "beam": {"wavelength_angstrom": 1.0},
         "crystal": {**base, **crystal},
@@ -54,7 +54,8 @@ def angle_deg(turn: np.ndarray) -> float:
 def test_blocks_of_a_lattice_stand_in_place_of_the_crystals_size():
     # A cube of 1 µm holds 1e12 Å³ / 504 / V blocks of 9 x 8 x 7 cells.
     first, second, third = build(
-        specimen={"volume_um3": 1.0}, lattices=[{"illuminated_blocks": 7}, {"cells": (18, 8, 7)}]
+        specimen={"volume_um3": 1.0},
+        lattices=[{"illuminated_blocks": 7}, {"block_cells": (18, 8, 7)}],
     ).lattices
     volume = abs(np.linalg.det(first.real_space))
     assert first.scale == pytest.approx(1e12 / 504 / volume, rel=1e-12)
@@ -67,7 +68,7 @@ def test_what_a_lattice_does_not_give_is_the_crystals():
         illuminated_blocks=5,
         lattices=[
             {"quaternion_xyzw": (0, 0, 1, 1), "illuminated_blocks": 7},
-            {"cell": (41, 50, 60, 80, 95, 105), "cells": (3, 3, 3), "turned_deg": (0, 0, 90)},
+            {"cell": (41, 50, 60, 80, 95, 105), "block_cells": (3, 3, 3), "turned_deg": (0, 0, 90)},
         ],
     ).lattices
     alone = build(misset_deg=None, quaternion_xyzw=(0, 0, 1, 1))

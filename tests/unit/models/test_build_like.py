@@ -12,7 +12,7 @@ from distbragg.spec.sweep import SweepSpec
 BASE = {
     "crystal": {
         "cell": [70, 80, 90, 90, 100, 90],
-        "cells": [5, 6, 7],
+        "block_cells": [5, 6, 7],
         "mosaic": {"spread_deg": 0.4, "domains": 5},
     },
     "structure_factors": {"default_f_electrons": 100.0},

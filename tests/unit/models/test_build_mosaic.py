@@ -21,7 +21,7 @@ MATRIX = ((0.09, 0.01, -0.02), (0.01, 0.04, 0.0), (-0.02, 0.0, 0.01))
 
 def crystal_of(spread, *, frame=0, goniometer=None, physics="exact", mosaic=None, **changes):
     mosaic = {"spread_deg": spread, "distribution": "gaussian", **(mosaic or {})}
-    crystal = {"cell": CELL, "cells": (6, 6, 6), "mosaic": mosaic, **changes}
+    crystal = {"cell": CELL, "block_cells": (6, 6, 6), "mosaic": mosaic, **changes}
     spec = ExperimentSpec(
         physics=physics,
         beam=beam_of(None),

@@ -172,7 +172,7 @@ def test_a_beam_centre_shifts_the_whole_detector(file):
         {"pixel_size_mm": 0.1},
         {"pixels_fast": 10},
         {"convention": "xds"},
-        {"pix0_m": [0.1, 0, 0]},
+        {"origin_mm": [100, 0, 0]},
         {"axes": {"fast": [1, 0, 0]}},
         {"curved": True},
         {"orgx_px": 3},
@@ -226,7 +226,7 @@ def test_a_files_sensor_absorbs_where_it_says_how_much(tmp_path):
 
 def test_the_finest_sampling_any_panel_needs_serves_all():
     near, far = ({**PANEL, "origin_mm": [x, 0, 0], "pixel_size_mm": 0.5} for x in (50, 500))
-    spec = {"crystal": {"cell": [50, 50, 50, 90, 90, 90], "cells": [40, 40, 40]}}
+    spec = {"crystal": {"cell": [50, 50, 50, 90, 90, 90], "block_cells": [40, 40, 40]}}
     both, alone = (
         build({"panels": panels}, sampling={}, **spec).sampling.oversample
         for panels in ([far, near], [near])

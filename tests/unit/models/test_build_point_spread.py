@@ -25,7 +25,7 @@ def build(detector: dict[str, Any], **spread: Any) -> Experiment:
         parse_spec(
             {
                 "beam": beam_of({"wavelength_angstrom": 1.0}),
-                "crystal": {"cell": [31, 37, 41, 85, 95, 100], "cells": [5, 5, 5]},
+                "crystal": {"cell": [31, 37, 41, 85, 95, 100], "block_cells": [5, 5, 5]},
                 "structure_factors": {"default_f_electrons": 10.0},
                 "sampling": {"oversample": 1},
                 "detector": {**detector, **({"point_spread": spread} if spread else {})},

@@ -23,7 +23,7 @@ ENERGY_KEV = 12.39842  # of 1 Å
 def resolved(response: Any, dtype: str = "float32", **sections: Any) -> Experiment:
     plain: dict[str, Any] = {
         "beam": {"wavelength_angstrom": 1.0},
-        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
         "structure_factors": {"default_f_electrons": 10.0},
         "detector": {"distance_mm": 60, "pixels_fast": 13, "pixels_slow": 11, "pixel_size_mm": 1.0},
         "output": {"dtype": dtype},
@@ -169,7 +169,7 @@ def test_a_bad_line_of_a_bad_pixel_file_is_named(tmp_path: Path) -> None:
 def test_the_energy_of_the_pulse_is_drawn_for_each_frame_and_scales_it() -> None:
     plain = {
         "beam": {"wavelength_angstrom": 1.0, "pulse_energy_fraction": 0.2},
-        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
         "structure_factors": {"default_f_electrons": 10.0},
         "detector": {"distance_mm": 60, "pixels_fast": 3, "pixels_slow": 3, "pixel_size_mm": 1.0},
     }
@@ -187,7 +187,7 @@ def test_the_energy_of_the_pulse_is_drawn_for_each_frame_and_scales_it() -> None
 def test_sweeps_reach_every_field() -> None:
     base = {
         "beam": {"wavelength_angstrom": 1.0},
-        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
         "structure_factors": {"default_f_electrons": 10.0},
         "detector": {"response": {"zones": [{"adu_per_photon": 1.0}]}},
     }

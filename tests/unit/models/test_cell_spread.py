@@ -29,7 +29,12 @@ CELLS = {
 def build(system: str, spread: dict[str, Any], **changes: Any) -> Experiment:
     spec: dict[str, Any] = {
         "beam": {"wavelength_angstrom": 1.0},
-        "crystal": {"cell": CELLS[system], "shape": "gauss", "cells": 9, "cell_spread": spread},
+        "crystal": {
+            "cell": CELLS[system],
+            "shape": "gauss",
+            "block_cells": 9,
+            "cell_spread": spread,
+        },
         "structure_factors": {"default_f_electrons": 10},
         "detector": {"distance_mm": 100, "pixels_fast": 8, "pixels_slow": 8},
     }
@@ -134,7 +139,7 @@ def sampled(system: str, domains: int, **spread: Any) -> Crystal:
 @pytest.mark.parametrize("mosaic", [{}, {"domains": 5, "spread_deg": 0.2}])
 @pytest.mark.parametrize("method", ["sampled", "auto"])
 def test_frames_of_a_sweep_are_those_of_each_alone(mosaic: dict[str, Any], method: str) -> None:
-    crystal = {"cell": CELLS["triclinic"], "shape": "gauss", "cells": 9, "mosaic": mosaic}
+    crystal = {"cell": CELLS["triclinic"], "shape": "gauss", "block_cells": 9, "mosaic": mosaic}
     spec = parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},

@@ -19,7 +19,7 @@ def build(**crystal):
     return build_experiment(
         ExperimentSpec(
             beam=beam_of(None),
-            crystal={"cell": (25, 31, 35, 80, 85, 75), "cells": (6, 6, 6), **crystal},
+            crystal={"cell": (25, 31, 35, 80, 85, 75), "block_cells": (6, 6, 6), **crystal},
             structure_factors={"default_f_electrons": 10},
             detector={"pixels_fast": 9, "pixels_slow": 7},
         )

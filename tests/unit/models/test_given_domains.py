@@ -19,7 +19,12 @@ TURNS = Rotation.from_rotvec(0.01 * np.random.default_rng(5).normal(size=(4, 3))
 
 
 def build(mosaic: dict[str, Any], **changes: Any) -> Experiment:
-    crystal = {"cell": [40, 50, 60, 90, 95, 105], "shape": "gauss", "cells": 9, "mosaic": mosaic}
+    crystal = {
+        "cell": [40, 50, 60, 90, 95, 105],
+        "shape": "gauss",
+        "block_cells": 9,
+        "mosaic": mosaic,
+    }
     spec = {
         "beam": {"wavelength_angstrom": 1.0},
         "crystal": {**crystal, "misset_deg": [10, 20, 30]},

@@ -41,7 +41,7 @@ def build(files, physics="nanobragg", beam=None, goniometer=None, **detector):
         ExperimentSpec(
             physics=physics,
             beam=beam or {},
-            crystal={"cell": (25, 31, 35, 80, 85, 75), "cells": (6, 6, 6)},
+            crystal={"cell": (25, 31, 35, 80, 85, 75), "block_cells": (6, 6, 6)},
             structure_factors={"default_f_electrons": 1},
             goniometer=goniometer or {},
             detector=detector,

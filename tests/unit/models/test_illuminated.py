@@ -28,7 +28,7 @@ def built(specimen: object = None, beam: object = None, **crystal: object) -> Ex
                 "beam": {"wavelength_angstrom": 1.0, **(BEAM if beam is None else beam)},
                 "crystal": {
                     "cell": [52, 52, 52, 90, 90, 90],
-                    "cells": [30, 30, 30],
+                    "block_cells": [30, 30, 30],
                     **crystal,
                     **({} if specimen is None else {"specimen": specimen}),
                 },

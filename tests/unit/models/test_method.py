@@ -20,7 +20,7 @@ NORMAL = {"spread_deg": 0.3, "distribution": "gaussian"}
 
 
 def spec_of(mosaic=None, *, shape="gauss", method="auto", physics="exact", **sections):
-    crystal = {"cell": (25, 31, 35, 80, 85, 75), "cells": (60, 60, 60), "shape": shape}
+    crystal = {"cell": (25, 31, 35, 80, 85, 75), "block_cells": (60, 60, 60), "shape": shape}
     sampling = {"method": method, **sections.pop("sampling", {})}
     return ExperimentSpec(
         physics=physics,
@@ -217,7 +217,7 @@ def test_one_step_stands_for_all(turned):
 
 @pytest.mark.spec("SAM-12")
 def test_a_large_crystal_needs_no_oversampling():
-    size = {"size_mm": (5, 5, 5)}
+    size = {"block_size_mm": (5, 5, 5)}
     spec = spec_of()
     crystal = spec.crystal.model_copy(update=size)
     experiment = build_experiment(spec.model_copy(update={"crystal": crystal}))

@@ -55,7 +55,7 @@ def spec_of(folder: Path, lines: tuple[float, ...] = ENERGIES, **factors: Any):
                 "wavelength_angstrom": 1.74,
                 "spectrum": {"file": write(folder, "lines.txt", rows)},
             },
-            "crystal": {"cells": [5, 5, 5], "shape": "gauss", **cell},
+            "crystal": {"block_cells": [5, 5, 5], "shape": "gauss", **cell},
             "detector": {
                 "distance_mm": 30,
                 "pixels_fast": 12,

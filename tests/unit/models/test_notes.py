@@ -23,7 +23,7 @@ SOUND: dict[str, Any] = {
         "fluence_photons_per_m2": 1e22,
         "polarization": {"kahn_factor": 0.9},
     },
-    "crystal": {"cell": [50, 60, 70, 90, 90, 90], "cells": [5, 5, 5]},
+    "crystal": {"cell": [50, 60, 70, 90, 90, 90], "block_cells": [5, 5, 5]},
     "structure_factors": {"default_f_electrons": 100.0},
     "detector": {
         "distance_mm": 100.0,
@@ -97,7 +97,7 @@ DOUBTS: list[tuple[dict[str, Any], str, str]] = [
         "300 degrees",
     ),
     ({"crystal": {"mosaic": {"domains": 20}}}, "crystal.mosaic.domains", "20 domains"),
-    ({"crystal": {"size_mm": [50, 50, 50]}}, "crystal.size_mm", "50 mm"),
+    ({"crystal": {"block_size_mm": [50, 50, 50]}}, "crystal.block_size_mm", "50 mm"),
     ({"crystal": {"cell": [1.5, 60, 70, 90, 90, 90]}}, "crystal.cell", "1.5 Å"),
     ({"crystal": {"cell": [50, 60, 70, 1.57, 1.57, 1.57]}}, "crystal.cell", "1.57 degrees"),
     ({"beam": {"fluence_photons_per_m2": 1e3}}, "beam.fluence_photons_per_m2", "1000 photons/m²"),
@@ -165,7 +165,7 @@ def test_what_nobody_gave_is_said_in_one_line() -> None:
     (note,) = build_experiment(parse_spec(bare)).notes
     assert (note.kind, note.place) == ("note", "not given, so taken as")
     for said in ("distance_mm = 100,", "pixel_size_mm = 0.1,", "pixels_fast = 1024,",
-                 "fluence_photons_per_m2 = 1.25932e+29,", "kahn_factor = 0", "cells = 1 1 1",
+                 "fluence_photons_per_m2 = 1.25932e+29,", "kahn_factor = 0", "block_cells = 1 1 1",
                  "goniometer.steps = 2"):  # fmt: skip
         assert said in note.text
 

@@ -42,7 +42,7 @@ def spec(**detector):
     return parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},
-            "crystal": {"cell": [31, 37, 41, 85, 95, 100], "cells": [3, 3, 3]},
+            "crystal": {"cell": [31, 37, 41, 85, 95, 100], "block_cells": [3, 3, 3]},
             "structure_factors": {"default_f_electrons": 10.0},
             "sampling": {"oversample": 1},
             "detector": {"distance_mm": 120.0, **detector},

@@ -32,7 +32,7 @@ def experiment(beam: dict[str, Any] | None = None, **detector: Any) -> Experimen
         parse_spec(
             {
                 "beam": {"wavelength_angstrom": 1.0, **(beam or {})},
-                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "cells": [3, 3, 3]},
+                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "block_cells": [3, 3, 3]},
                 "structure_factors": {"default_f_electrons": 1},
                 "detector": {**own, **detector},
                 "sampling": {"oversample": 1},
@@ -144,7 +144,7 @@ def test_every_panel_stands_for_itself() -> None:
         parse_spec(
             {
                 "beam": {"wavelength_angstrom": 1.0},
-                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "cells": [3, 3, 3]},
+                "crystal": {"cell": [30, 40, 50, 90, 90, 90], "block_cells": [3, 3, 3]},
                 "structure_factors": {"default_f_electrons": 1},
                 "detector": {
                     **{"convention": "xds", **size},

@@ -161,7 +161,7 @@ def panel_in(convention: str, curved: str | bool) -> Placement:
     spec = parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},
-            "crystal": {"cell": [50, 50, 50, 90, 90, 90], "cells": [5, 5, 5]},
+            "crystal": {"cell": [50, 50, 50, 90, 90, 90], "block_cells": [5, 5, 5]},
             "structure_factors": {"default_f_electrons": 1.0},
             "detector": {
                 "convention": convention, "distance_mm": 100.0, "pixel_size_mm": 1.0,

@@ -24,7 +24,7 @@ def small_spec(**compute: object):
             },
             "crystal": {
                 "cell": [50, 60, 70, 90, 90, 90],
-                "cells": [3, 4, 5],
+                "block_cells": [3, 4, 5],
                 "mosaic": {"spread_deg": 0.2, "domains": 3},
             },
             "structure_factors": {"default_f_electrons": 10.0},

@@ -97,7 +97,7 @@ def test_full_disk_is_refused_before_anything_is_written():
 def test_absurd_detector_is_refused_without_allocating():
     spec = parse_spec(
         {
-            "crystal": {"cell": [50, 60, 70, 90, 90, 90], "cells": [3, 3, 3]},
+            "crystal": {"cell": [50, 60, 70, 90, 90, 90], "block_cells": [3, 3, 3]},
             "beam": {"wavelength_angstrom": 1.0},
             "detector": {"distance_mm": 100, "pixels_fast": 10**6, "pixels_slow": 10**6},
         }
@@ -112,7 +112,7 @@ def test_absurd_detector_is_refused_without_allocating():
 
 def test_absurd_numbers_of_domains_and_sources_are_refused():
     base = {
-        "crystal": {"cell": [50, 60, 70, 90, 90, 90], "cells": [3, 3, 3]},
+        "crystal": {"cell": [50, 60, 70, 90, 90, 90], "block_cells": [3, 3, 3]},
         "beam": {"wavelength_angstrom": 1.0},
         "detector": {"distance_mm": 100},
     }

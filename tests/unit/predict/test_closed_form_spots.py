@@ -31,8 +31,8 @@ CASES: dict[str, dict[str, Any]] = {
     "divergence": {"beam": {"divergence_mrad": [2.0, 0.5]}},
     "rotation": {"goniometer": TURN, "crystal": {"mosaic": {**NORMAL, "spread_deg": 0.1}}},
     "parts of a rotation": {"goniometer": {"phi_deg": 10.0, "oscillation_deg": 5.0}},
-    "narrow rotation": {"goniometer": TURN, "crystal": {"cells": [100, 90, 80]}},
-    "narrow": {"crystal": {"cells": [100, 90, 80]}},
+    "narrow rotation": {"goniometer": TURN, "crystal": {"block_cells": [100, 90, 80]}},
+    "narrow": {"crystal": {"block_cells": [100, 90, 80]}},
     "layers": {"detector": {"sensor": SENSOR}},
     "sources": {"beam": {"dispersion": {"range_percent": 2.0, "steps": 3}}},
     "all": {
@@ -57,7 +57,7 @@ def experiment_of(
         },
         "crystal": {
             "cell": [40, 50, 60, 80, 95, 105],
-            "cells": [24, 18, 15],
+            "block_cells": [24, 18, 15],
             "misset_deg": [10, 20, 30],
             "shape": "gauss",
         },

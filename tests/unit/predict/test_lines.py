@@ -28,7 +28,7 @@ def experiment_of(spread_deg: float, **changes: Any) -> Experiment:
         "beam": {"fluence_photons_per_m2": 1e27, "spectrum": SPECTRUM},
         "crystal": {
             "cell": [40, 50, 60, 80, 95, 105],
-            "cells": [12, 11, 10],
+            "block_cells": [12, 11, 10],
             "misset_deg": [10, 20, 30],
             "shape": "gauss",
             "mosaic": {"distribution": "gaussian", "spread_deg": spread_deg},

@@ -19,7 +19,7 @@ def crystal_of(shape: str) -> Crystal:
     spec = {
         "crystal": {
             "cell": [40, 50, 60, 80, 95, 105],
-            "cells": [44, 36, 28],
+            "block_cells": [44, 36, 28],
             "misset_deg": [10, 20, 30],
             "shape": shape,
             "fudge": 1.0 if shape == "square" else 1.1,

@@ -31,7 +31,7 @@ def plain(folder: Path, reflections: list[tuple[int, int, int]], **changes: Any)
         },
         "crystal": {
             "cell": [40, 50, 60, 80, 95, 105],
-            "cells": [24, 18, 15],
+            "block_cells": [24, 18, 15],
             "misset_deg": [10, 20, 30],
         },
         "structure_factors": {"file": str(path)},

@@ -67,7 +67,7 @@ def test_notes_of_the_file_reach_the_experiment(tmp_path):
     spec = parse_spec(
         {
             "beam": {"wavelength_angstrom": 1.0},
-            "crystal": {"cells": [3, 3, 3]},
+            "crystal": {"block_cells": [3, 3, 3]},
             "structure_factors": {"file": path},
             "detector": {"distance_mm": 60, "pixels_fast": 4, "pixels_slow": 4},
         }

@@ -22,7 +22,7 @@ def test_specifications_show_axes_and_the_fields_that_were_given(tmp_path: Path)
     page = run.sweep._repr_html_()
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
-    for text in ("SweepSpec", "12", "goniometer.phi_deg (", "crystal.cells", "axis domains"):
+    for text in ("SweepSpec", "12", "goniometer.phi_deg (", "crystal.block_cells", "axis domains"):
         assert text in page, text
     assert "sampling.tolerance_photons" not in page, "it is as by default"
     crystal = run.sweep.experiment.crystal._repr_html_()

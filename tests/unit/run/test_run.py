@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 EXPERIMENT = {
     "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
-    "crystal": {"cell": [50, 60, 70, 90, 90, 90], "cells": [5, 5, 5]},
+    "crystal": {"cell": [50, 60, 70, 90, 90, 90], "block_cells": [5, 5, 5]},
     "structure_factors": {"default_f_electrons": 100.0},
     "detector": {"distance_mm": 100.0, "pixel_size_mm": 0.1, "pixels_fast": 9, "pixels_slow": 5},
     "sampling": {"oversample": 1},

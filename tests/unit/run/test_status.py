@@ -34,7 +34,7 @@ def make_run(path: Path, *, title: str = "tiny") -> RunDirectory:
         "title": title,
         "crystal": {
             "cell": [50, 60, 70, 90, 90, 90],
-            "cells": [5, 5, 5],
+            "block_cells": [5, 5, 5],
             "mosaic": {"spread_deg": 0.1, "domains": 2, "seed": 1},
         },
         "beam": {"wavelength_angstrom": 1.0},
@@ -142,7 +142,7 @@ def test_planned_costs_follow_the_number_of_domains(run):
 def test_costs_are_even_where_the_specification_cannot_be_resolved(tmp_path, monkeypatch):
     plain = {
         "beam": {"source_file": str(tmp_path / "sources.txt")},
-        "crystal": {"cell": [50, 60, 70, 90, 90, 90], "cells": [5, 5, 5]},
+        "crystal": {"cell": [50, 60, 70, 90, 90, 90], "block_cells": [5, 5, 5]},
         "structure_factors": {"default_f_electrons": 100.0},
         "detector": {"pixels_fast": 9, "pixels_slow": 7},
         "compute": {"frames_per_unit": 1},

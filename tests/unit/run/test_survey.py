@@ -13,7 +13,7 @@ from distbragg.run.survey import MAX_SAMPLES, sampled
 from distbragg.spec.load import parse_sweep
 
 BASE = {
-    "crystal": {"cell": [30, 30, 30, 90, 90, 90], "cells": [5, 5, 5]},
+    "crystal": {"cell": [30, 30, 30, 90, 90, 90], "block_cells": [5, 5, 5]},
     "beam": {"wavelength_angstrom": 1.0},
     "structure_factors": {"default_f_electrons": 10},
     "detector": {"pixels_fast": 13, "pixels_slow": 11, "pixel_size_mm": 1.0},

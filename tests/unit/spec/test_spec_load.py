@@ -115,8 +115,8 @@ def test_a_missing_file_a_folder_and_an_overlong_file_are_refused(tmp_path, writ
         ({"beam": {"energy_ev": "abc"}}, "beam.energy_ev", "must be a number"),
         ({"beam": {"energy_ev": True}}, "beam.energy_ev", "true/false is no value here"),
         (
-            {"crystal": {"cells": [1, True, 2]}},
-            "crystal.cells",
+            {"crystal": {"block_cells": [1, True, 2]}},
+            "crystal.block_cells",
             "true/false is no value here",
         ),
         ({"beam": {"energy_ev": float("nan")}}, "beam.energy_ev", "finite"),
@@ -320,7 +320,7 @@ def test_zero_padded_numbers_are_decimal(write):
     """faults/attack/numbers: YAML 1.1 made 104, 16 and 8 of them."""
     spec = load_spec(
         write(
-            "crystal: {cells: [010, 010, 010]}\n"
+            "crystal: {block_cells: [010, 010, 010]}\n"
             "detector: {distance_mm: 0150, pixels_fast: 20, pixels_slow: 0020}"
         ),
         ["beam.wavelength_angstrom=01.50", "noise.seed=0o17"],

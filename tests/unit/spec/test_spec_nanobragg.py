@@ -262,7 +262,7 @@ def test_flags_without_effect_in_the_program_take_effect_under_exact():
     assert (background.stol_file, background.stol_scale) == ("/data/a.stol", 0.25)
     assert (background.density_g_per_cm3, background.molar_mass_g_per_mol) == (1.2, 20)
     assert background.thickness_um == 500
-    assert spec.detector.pix0_m == (0.1, -0.02, 0.03)
+    assert spec.detector.origin_mm == (100, -20, 30)
     assert spec.detector.convention == "custom"
 
 
@@ -430,7 +430,7 @@ def test_flags_that_only_the_readme_of_the_program_names():
     exact = parse(f"{flags} --physics exact")
     assert (exact.spec.detector.size_fast_mm, exact.spec.detector.size_slow_mm) == (3, 4)
     assert exact.spec.beam.divergence.vertical.range_mrad == 6
-    assert exact.spec.detector.pix0_m == (0.001, 0.002, 0.003)
+    assert exact.spec.detector.origin_mm == (1, 2, 3)
     assert exact.warnings == (
         "-xdet_vector is ignored: nanoBragg's README names it, its parser does not: "
         "it reads -fdet_vector",

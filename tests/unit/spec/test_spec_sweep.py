@@ -16,7 +16,7 @@ from distbragg.spec.paths import ends_at_group, field_paths, split_path, unit_of
 from distbragg.spec.sweep import SweepSpec
 
 BASE = {
-    "crystal": {"cell": [40, 50, 60, 80, 90, 100], "cells": [5, 6, 7]},
+    "crystal": {"cell": [40, 50, 60, 80, 90, 100], "block_cells": [5, 6, 7]},
     "beam": {"energy_ev": 9000},
 }
 
@@ -223,7 +223,7 @@ def test_a_sweep_can_be_made_in_python():
         ({"path": "detector.size_slow_mm", "values": [3]}, "one shape"),
         ({"path": "detector.pixel_size_mm", "values": [3]}, "needs the pixel counts"),
         ({"path": "header_files", "values": ["a"]}, "cannot be swept"),
-        ({"path": "crystal.size_mm.0"}, "give the whole list"),
+        ({"path": "crystal.block_size_mm.0"}, "give the whole list"),
         ({"name": "slow"}, "name of the stack"),
         ({"dim": "panel"}, "name of the stack"),
         ({"name": "2x"}, "no identifier"),
@@ -295,11 +295,11 @@ def test_the_pixel_size_can_be_swept_where_the_counts_are_fixed():
         ("beam.exposure_s", "s"),
         ("beam.flux_photons_per_s", "photons s-1"),
         ("beam.fluence_photons_per_m2", "photons m-2"),
-        ("detector.pix0_m", "m"),
+        ("detector.origin_mm", "m"),
         ("detector.orgx_px", "pixel"),
         ("crystal.cell.2", "angstrom"),
         ("crystal.cell.3", "degree"),
-        ("crystal.cells.0", "1"),
+        ("crystal.block_cells.0", "1"),
         ("background.density_g_per_cm3", "g cm-3"),
         ("structure_factors.solvent_b_angstrom2", "angstrom2"),
         ("crystal.fudge", "1"),

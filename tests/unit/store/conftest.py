@@ -113,7 +113,7 @@ def tiny_sweep(**changes: Any) -> SweepSpec:
     plain: dict[str, Any] = {
         "experiment": {
             "title": "tiny",
-            "crystal": {"cell": [50, 50, 50, 90, 90, 90], "cells": [5, 5, 5]},
+            "crystal": {"cell": [50, 50, 50, 90, 90, 90], "block_cells": [5, 5, 5]},
             "compute": {"frames_per_unit": 2, **changes.pop("compute", {})},
             "output": changes.pop("output", {}),
             "noise": changes.pop("noise", {}),

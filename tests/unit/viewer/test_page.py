@@ -30,7 +30,7 @@ def sweep_of(axes: Any = None, **sections: Any) -> SweepSpec:
     plain: dict[str, Any] = {
         "title": EVIL,
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e27},
-        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "cells": [5, 6, 7]},
+        "crystal": {"cell": [31, 37, 41, 90, 90, 90], "block_cells": [5, 6, 7]},
         "structure_factors": {"default_f_electrons": 100.0},
         "detector": {
             "distance_mm": 60.0,
