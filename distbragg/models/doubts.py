@@ -29,6 +29,7 @@ _FLUENCE_PER_M2: Final = (1e8, 1e31)
 _CRYSTAL_MM: Final = 5.0
 _SPREAD_DEG: Final = 10.0
 _ROUNDING: Final = 1e-9
+_KEPT_BY_MASK: Final = 0.5
 _DIVERGENCE_MRAD: Final = 50.0
 _SOURCES_DEG: Final = 80.0
 
@@ -202,6 +203,11 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     if not _PIXEL_MM[0] <= pixel <= _PIXEL_MM[1]:
         sized = "detector.pixel_size_mm" if given("pixel_size_mm") else owner
         yield sized, f"pixels of {pixel:.6g} mm; sizes are in mm (µm or m meant?)"
+    if written.mask_file is not None and written.roi is None:
+        share = sum(float(panel.active.mean()) for panel in panels) / len(panels)
+        if share < _KEPT_BY_MASK:
+            text = f"{100 * share:.3g} % of the pixels are rendered, those that are not 0 in it;"
+            yield "detector.mask_file", f"{text} masks of NeXus and pyFAI mean the opposite"
     if missed := _off_panels(experiment.detector, components(experiment.beam.direction)):
         centres = given("xbeam_mm", "ybeam_mm", "orgx_px", "orgy_px", "xclose_mm", "yclose_mm")
         if centres:

@@ -110,6 +110,19 @@ def former_names() -> Iterator[None]:
         _tells.reset(token)
 
 
+def _without_sentinels(data: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain data without numbers that are no counts."""
+    found = dict(data)
+    for name, inner in counts.items():
+        value = data.get(name)
+        if isinstance(value, Mapping):
+            found[name] = _without_sentinels(value, inner)
+        elif type(value) is int and value < 1:
+            found[name] = inner if value == 0 else None
+            tell_former(f"{name}: {value}", f"{name}: {found[name] or 'null'}")
+    return found
+
+
 def refusal(problem: str, *, field: str = "", remedy: str = "") -> PydanticCustomError:
     """Build the error a validator raises; `field` is relative to the model that raises it."""
     text = "{problem}; {remedy}" if remedy else "{problem}"
@@ -143,7 +156,11 @@ class SpecModel(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        validate_default=True,
+        coerce_numbers_to_str=True,
     )
 
     @classmethod
@@ -200,6 +217,9 @@ class SpecModel(BaseModel):
     former: ClassVar[Mapping[str, str]] = {}
     """Names that fields had in the version before, by which they may still be given."""
 
+    former_counts: ClassVar[Mapping[str, Any]] = {}
+    """Counts that might be below 1 under `physics: nanobragg`, and what 0 of them stood for."""
+
     @model_validator(mode="before")
     @classmethod
     def _plain_names_and_numbers(cls, data: Any) -> Any:  # noqa: ANN401
@@ -212,6 +232,8 @@ class SpecModel(BaseModel):
                 raise refusal(f"is the former name of {new}", field=old, remedy="keep one of them")
             tell_former(old, new)
             data = {(new if name == old else name): value for name, value in data.items()}
+        if cls.former_counts and isinstance(data, Mapping) and data.get("physics") == "nanobragg":
+            data = _without_sentinels(data, cls.former_counts)
         for name, value in data.items() if isinstance(data, Mapping) else ():
             stray = type(value) is bool or (isinstance(value, _LISTS) and bool in map(type, value))
             if stray and not _takes_boolean(cls, name):

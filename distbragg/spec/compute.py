@@ -93,11 +93,11 @@ class OutputSpec(SpecModel):
     """Arrays beside the images that tell what the expected photons of each pixel are made of,
     before point spread, noise and response: bragg and background photons, which noise can be drawn
     of again, mean_wavelength of the Bragg photons, bragg_share of all photons, spot_mask, and hkl
-    and lattice of the strongest reflection. Example: [hkl, bragg_share, spot_mask]"""
+    and lattice of the strongest reflection. Left out: none. Example: [hkl, bragg_share]"""
     mask_minimum_photons: NonNegative | None = None
-    """Bragg photons from which on a pixel is in the spot_mask; 1 where not given. Example: 3"""
+    """Bragg photons from which on a pixel is in the spot_mask. Left out: 1. Example: 3"""
     mask_minimum_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of Bragg photons in all from which on a pixel is in the spot_mask; 0 where not given.
+    """Share of Bragg photons in all from which on a pixel is in the spot_mask. Left out: 0.
     Example: 0.1"""
 
     @field_validator("maps")

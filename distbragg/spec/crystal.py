@@ -32,6 +32,9 @@ _NAMES_OF_CELL = ("a", "b", "c", "alpha", "beta", "gamma")
 
 def _cell_by_name(value: object) -> object:
     """Take a cell that is written as a mapping of a, b, c, alpha, beta, gamma."""
+    if isinstance(value, list | tuple) and len(value) != 6:
+        problem = f"{len(value)} numbers, where a cell has six"
+        raise refusal(problem, remedy="give a, b, c in Å and alpha, beta, gamma in degrees")
     if not isinstance(value, Mapping):
         return value
     problems = [f"{name} is missing" for name in _NAMES_OF_CELL if name not in value]
@@ -385,9 +388,9 @@ class CrystalSpec(OrientedSpec):
     cell_spread: CellSpreadSpec = CellSpreadSpec()
     """Spread of the unit cells of mosaic domains."""
     size_spread_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
-    """Spread of the sizes of mosaic blocks: standard deviation of the logarithm of the number of
-    cells along an axis, all axes together, about `cells`, in the crystal's volume. Blocks keep
-    their form, and the crystal its photons. Example: 0.2"""
+    """Spread of the sizes of mosaic blocks, as a fraction: standard deviation of the logarithm of
+    the number of cells along an axis, all axes together, about `block_cells`, in the crystal's
+    volume. Blocks keep their form, and the crystal its photons. Example: 0.2"""
 
     former = {**OrientedSpec.former, "size_mm": "block_size_mm"}  # noqa: RUF012
     _exclusive = (

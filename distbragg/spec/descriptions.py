@@ -11,6 +11,7 @@ import ast
 import inspect
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -43,8 +44,12 @@ def describe(path: str) -> Description:
     InputError
         There is no such field.
     """
-    names = [part for part in split_path(path) if isinstance(part, str)]
-    model: type[SpecModel] = ExperimentSpec
+    return field_at(ExperimentSpec, [str(part) for part in split_path(path)])
+
+
+def field_at(model: type[SpecModel], path: Sequence[str]) -> Description:
+    """Return the description of the field of a model at the parts of a path, indices among them."""
+    names = [part for part in path if not part.isdecimal()]
     for name in names[:-1]:
         model = submodel(model, name) or model
     return described(model, names[-1])

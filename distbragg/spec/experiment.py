@@ -22,7 +22,6 @@ from distbragg.spec.base import (
     Seed,
     SpecModel,
     refusal,
-    tell_former,
 )
 from distbragg.spec.beam import BeamSpec
 from distbragg.spec.compute import ComputeSpec, OutputSpec
@@ -148,19 +147,6 @@ _COUNTS: Final[Mapping[str, Any]] = {
 """Counts, and what 0 of them stood for; what is negative was not given."""
 
 
-def _without_sentinels(data: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain data without numbers that are no counts."""
-    found = dict(data)
-    for name, inner in counts.items():
-        value = data.get(name)
-        if isinstance(value, Mapping):
-            found[name] = _without_sentinels(value, inner)
-        elif type(value) is int and value < 1:
-            found[name] = inner if value == 0 else None
-            tell_former(f"{name}: {value}", f"{name}: {found[name] or 'null'}")
-    return found
-
-
 class ExperimentSpec(SpecModel):
     """One experiment, as written. File paths are absolute or relative to the spec file.
 
@@ -195,13 +181,7 @@ class ExperimentSpec(SpecModel):
     header_files: tuple[HeaderFile, ...] = Field(default=())
     """SMV images whose headers fill in the geometry that is not given, in order of reading."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _counts_of_today(cls, data: Any) -> Any:  # noqa: ANN401
-        """Take counts below 1 under `physics: nanobragg`, which the version before took."""
-        if isinstance(data, Mapping) and data.get("physics") == "nanobragg":
-            return _without_sentinels(data, _COUNTS)
-        return data
+    former_counts = _COUNTS
 
     @model_validator(mode="after")
     def _check_output(self) -> Self:

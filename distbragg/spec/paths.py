@@ -59,8 +59,8 @@ _ELSEWHERE: Final = {
     "mosaicity": "did you mean crystal.mosaic.spread_deg?",
     **dict.fromkeys(("ncells", "n_cells", "ncells_abc"), "did you mean crystal.block_cells?"),
     **dict.fromkeys(("u", "umat", "orientation"), "did you mean crystal.u_matrix?"),
-    **dict.fromkeys(("polarisation", "polarization_fraction"),
-                    "did you mean beam.polarization.kahn_factor?"),
+    **dict.fromkeys(("polarisation", "polarization_fraction", "fraction"),
+                    "beam.polarization.kahn_factor is 2 f - 1 of a polarisation fraction f"),
 }  # fmt: skip
 """What other programs call it: the remedy by name."""
 
@@ -128,7 +128,10 @@ def suggestion(key: str, model: type[SpecModel], prefix: str = "") -> str:
     scored += [(_likeness(key, name), path) for name, path in known.items()]
     likeness, path = max(scored)
     if likeness >= _LIKE:
-        return f"did you mean {path}?"
+        (stem, _, end), leaf = key.rpartition("_"), path.rpartition(".")[2]
+        other = stem and leaf.startswith(f"{stem}_") and not leaf.endswith(f"_{end}")
+        unit = f" (its unit is {unit_of(path)})" if other and unit_of(path) != "1" else ""
+        return f"did you mean {path}?{unit}"
     return f"known keys are {', '.join(model.model_fields)}"
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from distbragg.errors import InputError
 from distbragg.spec.base import SpecModel
-from distbragg.spec.paths import submodel, suggestion
+from distbragg.spec.paths import submodel, suggestion, unit_of
 from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
 
 _LONGEST_VALUE = 40
+_NUMBER: Final = re.compile(r"\s*[-+]?[\d.]+([eE][-+]?\d+)?\s*(?P<rest>.*)")
 _LENGTHS = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 _WORDING = {
     "missing": "is missing",
@@ -29,6 +32,7 @@ _WORDING = {
     "int_parsing_size": "is too large a number",
     "float_parsing": "must be a number",
     "float_type": "must be a number",
+    "string_pattern_mismatch": "is not written as it must be",
     "recursion_loop": "refers to itself",
 }
 
@@ -38,7 +42,8 @@ def input_error(error: ValidationError, model: type[SpecModel], source: str = ""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for item in error.errors(include_url=False):
         groups.setdefault(_group_of(item, model), []).append(item)
-    first = next(iter(groups.values()))
+    # A key that is missing was perhaps misspelt: what is wrong with the others leads on.
+    first = min(groups.values(), key=lambda items: items[0]["type"] == "missing")
     field, problem, remedy = _describe(first, model)
     others = len(groups) - 1
     if others:
@@ -83,8 +88,31 @@ def _describe(items: list[Mapping[str, Any]], model: type[SpecModel]) -> tuple[s
     problem = " or ".join(wordings)
     if item["type"] != "missing":
         problem = f"{problem}, got {_shown(item['input'])}"
-    looks_like = isinstance(item["input"], str) and old_number(item["input"])
-    return ".".join(path), problem, PLAIN_NUMBERS if looks_like else ""
+    return ".".join(path), problem, _remedy(items, path, model)
+
+
+def _remedy(items: list[Mapping[str, Any]], path: list[str], model: type[SpecModel]) -> str:
+    """Say what to write in place of a text that is no value of a field."""
+    text, kinds = items[0]["input"], {item["type"]: item for item in items}
+    if "string_pattern_mismatch" in kinds:
+        from distbragg.spec.descriptions import field_at  # which reads source, for this alone
+
+        said = field_at(model, path)
+        return f"{said.meaning.rstrip('.')}, such as {said.example}"
+    if not isinstance(text, str):
+        return ""
+    if "literal_error" in kinds:
+        choices = re.findall(r"'([^']+)'", kinds["literal_error"]["ctx"]["expected"])
+        by_case = {choice.lower(): choice for choice in choices}
+        near = difflib.get_close_matches(text.lower(), by_case, n=1, cutoff=0.6)
+        if near:
+            return f"did you mean {by_case[near[0]]}?"
+    number = any(kind.startswith(("float", "int")) for kind in kinds) and _NUMBER.match(text)
+    if old_number(text) or not number:
+        return PLAIN_NUMBERS if old_number(text) else ""
+    unit = unit_of(".".join(path))
+    alone = "write the number alone" + ("" if unit == "1" else f"; its unit is {unit}")
+    return "a decimal fraction has a point" if number["rest"].startswith(",") else alone
 
 
 def _wording(item: Mapping[str, Any]) -> str:

@@ -90,6 +90,9 @@ def parse_yaml(text: str, *, source: str = "") -> object:
         mark = error.problem_mark or error.context_mark
         place = f"{source}:{mark.line + 1}" if source and mark is not None else source
         problem = error.problem or error.context or "not YAML"
+        line = "".join(text.splitlines()[mark.line : mark.line + 1]) if mark is not None else ""
+        if mark is not None and line[mark.column :].startswith("\t"):
+            problem = "a tab begins the line; indent with blanks"
         raise InputError(f"cannot be read as YAML: {problem}", source=place) from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

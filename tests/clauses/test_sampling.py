@@ -10,7 +10,7 @@ import pytest
 from distbragg.plan.frame import SourceChunk
 from tests.clauses.scene import SOLID_ANGLE, beam, dark, panel, scene, sources
 
-BENT = {"index": (1.3, 2.2, 0.7), "block_cells": (3.0, 4.0, 5.0)}
+BENT = {"index": (1.3, 2.2, 0.7), "cells": (3.0, 4.0, 5.0)}
 
 
 @pytest.mark.spec("SAM-1")

@@ -171,11 +171,11 @@ def test_blocks_multiply_one_blocks_intensity_and_not_the_background(kernel, sha
 
 
 ROUGH = {
-    "square": {"shape": "square", "block_cells": (5.0, 7.0, 3.0)},
-    "round": {"shape": "round", "block_cells": (4.5, 6.2, 3.0), "fudge": 0.8},
-    "gauss": {"shape": "gauss", "block_cells": (2.5, 3.0, 1.5), "fudge": 0.7},
-    "tophat": {"shape": "tophat", "block_cells": (1.5, 1.2, 1.0)},
-    "gauss_star": {"shape": "gauss_star", "block_cells": (2.0, 1.5, 2.5)},
+    "square": {"shape": "square", "cells": (5.0, 7.0, 3.0)},
+    "round": {"shape": "round", "cells": (4.5, 6.2, 3.0), "fudge": 0.8},
+    "gauss": {"shape": "gauss", "cells": (2.5, 3.0, 1.5), "fudge": 0.7},
+    "tophat": {"shape": "tophat", "cells": (1.5, 1.2, 1.0)},
+    "gauss_star": {"shape": "gauss_star", "cells": (2.0, 1.5, 2.5)},
 }
 
 

@@ -19,7 +19,7 @@ from tests.unit.kernel.experiments import make_experiment
 
 SMOOTH_SHAPES = ("square", "round", "gauss")
 EVERYTHING = {
-    "block_cells": (3, 1, 4),
+    "cells": (3, 1, 4),
     "domains": 3,
     "phi": (0.1, -0.2),
     "wavelengths": (1.0, 1.07, 0.96),
@@ -115,7 +115,7 @@ def test_gradient_of_a_spread_of_cells(name):
 @pytest.mark.parametrize("name", ["cells", "cell"])
 def test_gradient_of_a_matrix_of_cells(name, shape):
     experiment = make_experiment(
-        shape=shape, **(EVERYTHING | {"block_cells": (3.0, 1.0, 4.0, 0.4, -0.3, 0.2)})
+        shape=shape, **(EVERYTHING | {"cells": (3.0, 1.0, 4.0, 0.4, -0.3, 0.2)})
     )
     assert parameters_of(experiment).cells.tolist() == [3.0, 1.0, 4.0, 0.4, -0.3, 0.2]
     check(*image_of(experiment, (name,)))

@@ -314,7 +314,7 @@ FEW = list(product((0, 1), (-2, -1, 1, 2), (-2, 0, 1)))
 MANY = {"mosaic": {"spread_deg": 25.0, "domains": 40, "seed": 3}}
 CLOSED = {
     "shape": "gauss",
-    "cells": [3, 3, 3],
+    "block_cells": [3, 3, 3],
     "mosaic": {"spread_deg": 1.5, "distribution": "gaussian"},
 }
 
@@ -393,7 +393,7 @@ def test_strongest_says_which_lattice_it_belongs_to(tmp_path: Path, method: str)
 @pytest.mark.spec("MAP-10")
 @pytest.mark.parametrize("method", ["sampled", "closed_form"])
 def test_strongest_is_the_label_where_a_spot_is(tmp_path: Path, method: str) -> None:
-    crystal: dict[str, Any] = {"misset_deg": [5.0, 3.0, 11.0], "cells": [20, 20, 20]}
+    crystal: dict[str, Any] = {"misset_deg": [5.0, 3.0, 11.0], "block_cells": [20, 20, 20]}
     if method == "closed_form":
         crystal |= {"shape": "gauss", "mosaic": {"spread_deg": 0.2, "distribution": "gaussian"}}
     changes = {

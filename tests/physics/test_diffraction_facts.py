@@ -261,7 +261,7 @@ def test_polarisation_is_each_sources_own() -> None:
 
 
 def test_sources_cut_by_resolution_stay_in_the_divisor() -> None:
-    settings = {"block_cells": (2, 2, 2), "pixels": (1, 1), "pixel_size": 1e-6, "distance": 0.08}
+    settings = {"cells": (2, 2, 2), "pixels": (1, 1), "pixel_size": 1e-6, "distance": 0.08}
     near = make_experiment(wavelengths=(1.0,), weights=(1.0,), dmin=0.0, **settings)
     panel = near.detector.panels[0]
     off_axis = replace(panel, origin=frozen_float64((0.08, 0.03, 0.0)))

@@ -26,7 +26,7 @@ def still(shape: str = "gauss", kernel: str = "auto", **crystal: Any) -> dict[st
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e24},
         "crystal": {
             "cell": [40, 45, 50, 90, 90, 90],
-            "cells": CELLS,
+            "block_cells": CELLS,
             "shape": shape,
             "misset_deg": [12, 37, 61],
             **crystal,
@@ -56,7 +56,7 @@ def by_many(shape: str, spread: float) -> np.ndarray:
         if 10 * size >= 1.0:
             cells = [count * size for count in CELLS]
             blocks = float(share) / size**3
-            total += rendered(shape, cells=cells, illuminated_blocks=blocks)
+            total += rendered(shape, block_cells=cells, illuminated_blocks=blocks)
     return total
 
 
@@ -106,7 +106,7 @@ def test_the_closed_form_is_the_sum_of_its_sizes() -> None:
     expected = image(closed)
     total = np.zeros_like(expected)
     for block in closed.crystal.blocks:
-        sizes = {"cells": block.cells.tolist(), "illuminated_blocks": block.scale}
+        sizes = {"block_cells": block.cells.tolist(), "illuminated_blocks": block.scale}
         total += image(experiment({"crystal": sizes}))
     assert off(expected, total) < 1e-9
     assert off(image(closed, MODEL), image(closed, FLOAT64)) < 1e-9

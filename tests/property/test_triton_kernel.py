@@ -48,20 +48,14 @@ TILES = st.tuples(st.integers(0, 20), st.integers(1, 3), st.integers(0, 34), st.
 )
 
 FIXED = [
-    {
-        "shape": "square",
-        "block_cells": (7, 90, 1),
-        "layers": 2,
-        "surface": "sphere",
-        "box": (6, 7, 8),
-    },
+    {"shape": "square", "cells": (7, 90, 1), "layers": 2, "surface": "sphere", "box": (6, 7, 8)},
     {"shape": "square", "interpolate": True, "dmin": 6.0, "kahn": -1.0},
-    {"shape": "square", "block_cells": (3, 4, 5), "oversample": 2, "sources": 1, "domains": 1},
-    {"shape": "square", "block_cells": (7, 5, 3), "one_way": True, "sources": 3, "domains": 1},
+    {"shape": "square", "cells": (3, 4, 5), "oversample": 2, "sources": 1, "domains": 1},
+    {"shape": "square", "cells": (7, 5, 3), "one_way": True, "sources": 3, "domains": 1},
     {"shape": "round", "fudge": 1.7, "point": True, "default": 0.0, "box": (2, 3, 4)},
-    {"shape": "gauss", "block_cells": (2, 2, 1), "physics": "nanobragg"},
-    {"shape": "tophat", "block_cells": (1, 2, 1), "dmin": 8.0, "polarized": False},
-    {"shape": "square", "block_cells": (1, 1, 1), "box": (0, 0, 0), "background": False},
+    {"shape": "gauss", "cells": (2, 2, 1), "physics": "nanobragg"},
+    {"shape": "tophat", "cells": (1, 2, 1), "dmin": 8.0, "polarized": False},
+    {"shape": "square", "cells": (1, 1, 1), "box": (0, 0, 0), "background": False},
 ]
 """Between them: every shape, look-up and correction, whatever hypothesis draws."""
 

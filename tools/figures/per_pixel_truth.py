@@ -29,7 +29,7 @@ def specification(reflections: str) -> dict[str, Any]:
         },
         "crystal": {
             "cell": [79.0, 79.0, 38.0, 90.0, 90.0, 90.0],
-            "cells": [30, 30, 60],
+            "block_cells": [30, 30, 60],
             "shape": "gauss",
             "misset_deg": [12.0, 37.0, 61.0],
             "illuminated_blocks": 6e4,

@@ -185,7 +185,7 @@ CELL = (27.3, 31.0, 34.1, 88.5, 107.2, 113.0)
     ("changes", "parameters"),
     [
         ({"crystal__cell": list(CELL)}, Parameters(cell=number(*CELL))),
-        ({"crystal__cells": [7, 2, 4]}, Parameters(cells=number(7.0, 2.0, 4.0))),
+        ({"crystal__block_cells": [7, 2, 4]}, Parameters(cells=number(7.0, 2.0, 4.0))),
         ({"crystal__illuminated_blocks": 44.0}, Parameters(scale=number(44.0))),
         (
             {"crystal__mosaic": {"spread_deg": 1.3, "domains": 4}},

@@ -18,17 +18,12 @@ pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 MASK = np.random.default_rng(5).random((23, 37)) > 0.3
 NARROW = {
-    "gauss": {"shape": "gauss", "block_cells": (45, 40, 50)},
-    "tophat": {"shape": "tophat", "block_cells": (2, 3, 2)},
-    "tophat of mixed terms": {"shape": "tophat", "block_cells": (4, 4, 4), "physics": "nanobragg"},
-    "gauss of mixed terms": {"shape": "gauss", "block_cells": (13, 12, 12), "physics": "nanobragg"},
-    "tophat, curved": {
-        "shape": "tophat",
-        "block_cells": (2, 3, 2),
-        "surface": "sphere",
-        "layers": 2,
-    },
-    "tophat, masked": {"shape": "tophat", "block_cells": (2, 3, 2), "mask": MASK},
+    "gauss": {"shape": "gauss", "cells": (45, 40, 50)},
+    "tophat": {"shape": "tophat", "cells": (2, 3, 2)},
+    "tophat of mixed terms": {"shape": "tophat", "cells": (4, 4, 4), "physics": "nanobragg"},
+    "gauss of mixed terms": {"shape": "gauss", "cells": (13, 12, 12), "physics": "nanobragg"},
+    "tophat, curved": {"shape": "tophat", "cells": (2, 3, 2), "surface": "sphere", "layers": 2},
+    "tophat, masked": {"shape": "tophat", "cells": (2, 3, 2), "mask": MASK},
 }
 
 

@@ -69,9 +69,9 @@ def test_many_cells_are_looked_at_without_being_kept_for_ever():
 SHAPES = {
     "square": {},
     "round": {"shape": "round"},
-    "broad gauss": {"shape": "gauss", "block_cells": (3, 2, 3), "domains": 8},
-    "narrow gauss": {"shape": "gauss", "block_cells": (14, 16, 13), "domains": 8},
-    "tophat": {"shape": "tophat", "block_cells": (4, 5, 4), "domains": 8},
+    "broad gauss": {"shape": "gauss", "cells": (3, 2, 3), "domains": 8},
+    "narrow gauss": {"shape": "gauss", "cells": (14, 16, 13), "domains": 8},
+    "tophat": {"shape": "tophat", "cells": (4, 5, 4), "domains": 8},
     "cut": {"dmin": 9.0},
     "layers and sub-pixels": {"layers": 2, "oversample": 2},
     "curved": {"surface": "sphere"},

@@ -22,8 +22,8 @@ LEVEL_OF_MAXIMUM = {"mixed": NATIVE_MIXED_OF_MAXIMUM, "float64": KERNEL_TWIN_FLO
 KINDS = {
     "square": {"oversample": 2, "layers": 2},
     "round": {"shape": "round"},
-    "gauss": {"shape": "gauss", "block_cells": (14, 16, 13)},
-    "tophat": {"shape": "tophat", "block_cells": (14, 16, 13)},
+    "gauss": {"shape": "gauss", "cells": (14, 16, 13)},
+    "tophat": {"shape": "tophat", "cells": (14, 16, 13)},
     "tricubic": {"interpolate": True},
     "curved": {"surface": "sphere"},
 }

@@ -19,17 +19,11 @@ pytestmark = [
 ]
 
 KINDS = [
-    {"shape": "square", "block_cells": (7, 90, 30), "layers": 2, "surface": "sphere"},
-    {
-        "shape": "square",
-        "block_cells": (20, 20, 20),
-        "interpolate": True,
-        "dmin": 2.0,
-        "oversample": 2,
-    },
-    {"shape": "round", "block_cells": (12, 9, 14), "point": True, "fudge": 1.7},
-    {"shape": "gauss", "block_cells": (9, 8, 7), "background": False},
-    {"shape": "tophat", "block_cells": (3, 4, 5), "physics": "nanobragg"},
+    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "surface": "sphere"},
+    {"shape": "square", "cells": (20, 20, 20), "interpolate": True, "dmin": 2.0, "oversample": 2},
+    {"shape": "round", "cells": (12, 9, 14), "point": True, "fudge": 1.7},
+    {"shape": "gauss", "cells": (9, 8, 7), "background": False},
+    {"shape": "tophat", "cells": (3, 4, 5), "physics": "nanobragg"},
 ]
 
 

@@ -56,8 +56,8 @@ print(json.dumps(reports))
 """
 
 KINDS = [
-    {"shape": "gauss", "block_cells": (9, 8, 7)},
-    {"shape": "square", "block_cells": (7, 90, 30), "layers": 2, "surface": "sphere", "sources": 2},
+    {"shape": "gauss", "cells": (9, 8, 7)},
+    {"shape": "square", "cells": (7, 90, 30), "layers": 2, "surface": "sphere", "sources": 2},
 ]
 
 POINTERS = {"*fp64": "float64", "*fp32": "float32", "*i32": "int32"}
@@ -85,11 +85,11 @@ for capability, kind, way in json.loads(sys.argv[1]):
 
 CARD_CASES = [
     (90, {"shape": "square", "one_way": True, "sources": 3}, ("mixed", "wide")),
-    (90, {"shape": "square", "block_cells": (7, 90, 30), "sources": 2}, ("mixed", "wide")),
+    (90, {"shape": "square", "cells": (7, 90, 30), "sources": 2}, ("mixed", "wide")),
     (89, {"shape": "square", "sources": 2}, ("mixed", "split")),
-    (80, {"shape": "gauss", "block_cells": (9, 8, 7)}, ("mixed", "wide")),
+    (80, {"shape": "gauss", "cells": (9, 8, 7)}, ("mixed", "wide")),
     (80, {"shape": "round", "layers": 2, "surface": "sphere"}, ("float64", "wide")),
-    (100, {"shape": "tophat", "block_cells": (9, 8, 7), "dmin": 2.0}, ("mixed", "wide")),
+    (100, {"shape": "tophat", "cells": (9, 8, 7), "dmin": 2.0}, ("mixed", "wide")),
 ]
 """Capability × 10, experiment, and how it is rendered; the first is the commonest launch."""
 

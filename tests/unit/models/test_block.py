@@ -16,7 +16,7 @@ from distbragg.spec.load import parse_spec
 ROWS = [[9, 1.5, 0.6], [1.5, 8, -0.8], [0.6, -0.8, 7]]
 
 
-def build(cells: Any, physics: str = "exact", **crystal: Any) -> Experiment:
+def build(block_cells: Any, physics: str = "exact", **crystal: Any) -> Experiment:
     return build_experiment(
         parse_spec(
             {
@@ -25,7 +25,7 @@ def build(cells: Any, physics: str = "exact", **crystal: Any) -> Experiment:
                 "crystal": {
                     "cell": [40, 50, 60, 90, 95, 105],
                     "shape": "gauss",
-                    "block_cells": cells,
+                    "block_cells": block_cells,
                     **crystal,
                 },
                 "structure_factors": {"default_f_electrons": 10},

@@ -97,7 +97,7 @@ def test_defaults_are_those_of_the_command():
     assert command.spec.physics == "nanobragg"
     assert command.spec.detector.convention == "mosflm"
     assert command.spec.compute.precision == "mixed"
-    assert command.spec.beam.weights == "auto"
+    assert command.spec.beam.weighting == "auto"
     assert command.spec.noise.photon is False
     assert (command.own, command.outputs) == (OwnOptions(), NanobraggOutputs())
     assert command.warnings == ()
@@ -116,10 +116,10 @@ def test_a_cell_stops_at_the_next_flag_and_fills_in_as_the_program_does():
 
 def test_later_flags_override_earlier_ones():
     crystal = parse("-N 5 -Nb 7 -round_xtal -gauss_xtal").spec.crystal
-    assert (crystal.cells, crystal.shape) == ((5, 7, 5), "gauss")
-    assert parse("-Nb 7 -N 5").spec.crystal.cells == (5, 5, 5)
-    assert parse("-Na 4").spec.crystal.cells == (4, 1, 1)
-    assert parse("-N -3").spec.crystal.cells == (1, 1, 1)
+    assert (crystal.block_cells, crystal.shape) == ((5, 7, 5), "gauss")
+    assert parse("-Nb 7 -N 5").spec.crystal.block_cells == (5, 5, 5)
+    assert parse("-Na 4").spec.crystal.block_cells == (4, 1, 1)
+    assert parse("-N -3").spec.crystal.block_cells == (1, 1, 1)
     beam = parse("-energy 9000 -lambda 1.3").spec.beam
     assert (beam.wavelength_angstrom, beam.energy_ev) == (1.3, None)
     beam = parse("-wave 1.3 -energy 9000").spec.beam
@@ -134,7 +134,7 @@ def test_crystal_flags_keep_their_units_and_seeds():
     ).spec.crystal
     assert crystal.misset_deg == (10, -20, 30)
     assert crystal.misset_seed == 4
-    assert crystal.size_mm == (0.02, 0.02, 0.01)
+    assert crystal.block_size_mm == (0.02, 0.02, 0.01)
     assert crystal.fudge == 2
     assert (crystal.mosaic.spread_deg, crystal.mosaic.domains) == (0.4, 12)
     assert crystal.mosaic.seed == 99

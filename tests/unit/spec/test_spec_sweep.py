@@ -82,7 +82,7 @@ def test_zipped_values_are_judged_together():
 def test_frames_keep_what_is_not_swept_and_the_base_is_untouched():
     grid = sweep(MOSAIC)
     spec = grid.frame_spec(2)
-    assert spec.crystal.cells == (5, 6, 7)
+    assert spec.crystal.block_cells == (5, 6, 7)
     assert spec.crystal.mosaic.spread_deg == 0.5
     assert grid.experiment.crystal.mosaic.spread_deg is None
     plain = to_plain(spec)
@@ -295,7 +295,7 @@ def test_the_pixel_size_can_be_swept_where_the_counts_are_fixed():
         ("beam.exposure_s", "s"),
         ("beam.flux_photons_per_s", "photons s-1"),
         ("beam.fluence_photons_per_m2", "photons m-2"),
-        ("detector.origin_mm", "m"),
+        ("detector.origin_mm", "mm"),
         ("detector.orgx_px", "pixel"),
         ("crystal.cell.2", "angstrom"),
         ("crystal.cell.3", "degree"),
