@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import tempfile
 import threading
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -71,15 +72,20 @@ def view_command(
             f"  {viewer.tunnel}",
             "Ctrl-C ends it",
         )
-        if opens:
-            _open(viewer.url)
-        threading.Event().wait()
+        with _redirect(viewer.url) if opens else nullcontext() as page:
+            if page is not None:
+                webbrowser.open(page.as_uri())
+            threading.Event().wait()
     return 0
 
 
-def _open(url: str) -> None:
-    """Open a page without its secret in the list of processes, which all users see."""
-    handle, path = tempfile.mkstemp(prefix="distbragg-view-", suffix=".html")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(_REDIRECT.format(url))
-    webbrowser.open(Path(path).as_uri())
+@contextmanager
+def _redirect(url: str) -> Iterator[Path]:
+    """Yield a file that leads to a page: the list of processes, which all users see, has no secret.
+
+    Only its owner reads the file.
+    """
+    with tempfile.TemporaryDirectory(prefix="distbragg-view-") as folder:
+        path = Path(folder) / "view.html"
+        path.write_text(_REDIRECT.format(url), encoding="utf-8")
+        yield path

@@ -148,10 +148,10 @@ class Controls:
             width=WIDTH,
         )
         self.low = Spinner(
-            title="first colour", value=0.0, width=140, mode="float", format="0.000a"
+            title="first colour", value=0.0, width=140, mode="float", format="0[.]000"
         )
         self.high = Spinner(
-            title="last colour", value=1.0, width=140, mode="float", format="0.000a"
+            title="last colour", value=1.0, width=140, mode="float", format="0[.]000"
         )
         self.palette = Select(
             title="colours", options=list(PALETTES), value="dark on white", width=140
@@ -163,7 +163,7 @@ class Controls:
             labels=list(OVERLAYS), active=[0, 1, 2, 3, 4] if first.stored_spots else [0, 2, 3, 4]
         )
         self.least = Spinner(
-            title="spots of at least, photons", value=1.0, low=0.0, step=1.0, width=WIDTH
+            title="spots of at least, photons", value=10.0, low=0.0, step=1.0, width=WIDTH
         )
         self.comparison = RadioButtonGroup(
             labels=list(COMPARISONS), active=0, visible=second is not None

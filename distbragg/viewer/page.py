@@ -31,6 +31,9 @@ _AROUND: Final = 1.01  # size of the plane that is shown at first over that of t
 _MARGIN: Final = 0.2  # share of the window that is drawn beyond each of its edges
 
 
+_NAMES: Final = {"difference": "B - A", "ratio": "log2(B / A)"}
+
+
 class Page:
     """What one browser shows of one or two sources."""
 
@@ -310,8 +313,11 @@ class Page:
             if frame is not None:
                 how: Pooling = "extreme" if diverging else pooling
                 picture = self.plane.picture(frame, beyond, points, how)
-            limits = self._contrast(picture, index, diverging=diverging)
+            limits = self._contrast(frame, picture, index, diverging=diverging)
             pane.colours(self.controls.palette.value, diverging=diverging)
+            if len(self.panes) > 1:
+                name = _NAMES.get(self.controls.comparison_name, "")
+                pane.name_it(name if diverging else "AB"[index])
             pane.draw(picture, limits, hidden)
             pane.say("" if frame is not None else self._why(index), window)
             shown = frame if "values" in self.controls.overlays else None
@@ -343,7 +349,9 @@ class Page:
         notes = [note for note in self._missing if note]
         return self._missing[index] or (notes[0] if notes else "")
 
-    def _contrast(self, picture: Picture | None, index: int, *, diverging: bool) -> Limits:
+    def _contrast(
+        self, frame: Pyramid | None, picture: Picture | None, index: int, *, diverging: bool
+    ) -> Limits:
         """Choose the limits of a picture; the second has those of the first, to be compared."""
         controls = self.controls
         scale = controls.scale_name
@@ -358,8 +366,10 @@ class Page:
             first = max(float(controls.low.value or 0.0), least)
             last = float(controls.high.value or 0.0)
             self._limits = Limits(first, last if last > first else first * 2.0 + 1e-9, scale)
-        elif picture is not None:
-            self._limits = find_limits(picture.values, scale, (float(low), float(high)))
+        elif frame is not None:
+            # Of the whole frame: zooming changes no colour.
+            rows = frame.frame.reshape(-1, frame.frame.shape[-1])
+            self._limits = find_limits(rows, scale, (float(low), float(high)))
             controls.low.value = float(f"{self._limits.low:.4g}")
             controls.high.value = float(f"{self._limits.high:.4g}")
         return self._limits

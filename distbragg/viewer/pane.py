@@ -115,10 +115,10 @@ class Pane:
             "y",
             source=self._spots,
             marker="circle",
-            size=14,
+            size=12,
             fill_alpha=0.0,
             line_color="colour",
-            line_width=1.6,
+            line_width=1.3,
         )
         told = [
             ("h k l", "@h @k @l"),
@@ -180,6 +180,10 @@ class Pane:
             bar.visible = scale == limits.scale
             if bar.visible:
                 bar.color_mapper.update(low=limits.low, high=limits.high)
+
+    def name_it(self, name: str) -> None:
+        """Say which run the picture is of; never text of others, which may hold a formula."""
+        self.figure.title.text = name
 
     def say(self, text: str, window: Window) -> None:
         """Say across the picture what is missing."""

@@ -279,6 +279,7 @@ def test_two_runs_are_compared_as_difference_and_ratio(run, tmp_path):
     page.controls.comparison.active = 2
     page.draw()
     frame, _ = page._compared(1)
+    assert [pane.figure.title.text for pane in page.panes] == ["A", "log2(B / A)"]
     there = np.isfinite(frame.frame)
     assert there.any()
     np.testing.assert_allclose(frame.frame[there], 1.0, atol=1e-5)  # log2 of twice as much
