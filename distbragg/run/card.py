@@ -15,7 +15,7 @@ from distbragg.run.status import RunRecords, identity_rows, read_records, summar
 from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.manifest import Manifest
 from distbragg.store.objects import is_url
-from distbragg.store.open import rendered_frames
+from distbragg.store.open import open_images, rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike
 from distbragg.store.seal import read_seal
 from distbragg.store.split import PARTS, Split, split_frames
@@ -84,10 +84,11 @@ def _structure(records: RunRecords) -> list[tuple[str, str]]:
         f"{name} {size}"
         for name, size in zip(layout.dimension_names, layout.array_shape, strict=True)
     )
+    unit = open_images(records.run).attrs.get("units", "photons")
     there = f"{len(records.done):,} of {layout.units:,} there"
     return [
         ("format", "one Zarr 3 group, shards of whole frames; xarray.open_zarr opens it"),
-        ("images", f"{layout.dtype}, photons per pixel, dims {dims}"),
+        ("images", f"{layout.dtype}, {unit} per pixel, dims {dims}"),
         ("shard", f"{layout.frame_count(0)} frames, {there}"),
         ("stored", f"{scaled(records.stored_bytes)}B, compressed"),
         ("missing frames", "NaN, and rendered is false" if layout.dtype[0] == "f" else "0"),

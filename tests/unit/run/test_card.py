@@ -9,9 +9,12 @@ import yaml
 
 from distbragg.cli.main import main
 from distbragg.run.card import card
+from distbragg.run.create import create
+from distbragg.spec.sweep import SweepSpec
 from distbragg.store.run_directory import open_run
 from distbragg.store.seal import write_seal
 from distbragg.store.split import Split, split_frames
+from tests.integration.conftest import tiny_plain
 from tests.unit.store.conftest import PROVENANCE, create_tiny, frames_of, tiny_sweep
 from tests.units import write_unit
 
@@ -51,6 +54,25 @@ def test_card_states_structure_splits_provenance_and_seal(tmp_path: Path) -> Non
     for line in text.splitlines():
         if line.startswith("|"):
             assert line.endswith("|")
+
+
+@pytest.mark.spec("DAT-4")
+def test_card_tells_limits_of_what_was_asked_for_alone(tmp_path: Path) -> None:
+    plain = card(finished(tmp_path / "plain"))
+    for limit in ("no readout noise", "no point spread", "nothing diffusely"):
+        assert limit in plain
+    experiment = tiny_plain(
+        detector={
+            "response": {"readout_adu": 2.0, "gain_adu_per_photon": 3.0},
+            "point_spread": {"kind": "gauss", "fwhm_px": 1.5},
+        },
+        crystal={"diffuse": {"sigma_angstrom": 0.3, "gamma_angstrom": 50.0}},
+    )
+    sweep = SweepSpec.model_validate({"experiment": experiment})
+    recorded = card(create(sweep, tmp_path / "recorded"))
+    for limit in ("no readout noise", "no point spread", "nothing diffusely"):
+        assert limit not in recorded
+    assert "ADU per pixel" in recorded
 
 
 @pytest.mark.spec("DAT-4")
