@@ -66,7 +66,7 @@ def test_card_tells_limits_of_what_was_asked_for_alone(tmp_path: Path) -> None:
             "response": {"readout_adu": 2.0, "gain_adu_per_photon": 3.0},
             "point_spread": {"kind": "gauss", "fwhm_px": 1.5},
         },
-        crystal={"diffuse": {"sigma_angstrom": 0.3, "gamma_angstrom": 50.0}},
+        crystal={"diffuse": {"sigma_angstrom": 0.3, "gamma_angstrom": 50.0, "laue_group": "-1"}},
     )
     sweep = SweepSpec.model_validate({"experiment": experiment})
     recorded = card(create(sweep, tmp_path / "recorded"))
