@@ -61,7 +61,7 @@ def lysozyme(**sections: Any) -> dict[str, Any]:  # noqa: ANN401 of a specificat
         "crystal": {
             "cell": [79.0, 79.0, 38.0, 90.0, 90.0, 90.0],
             "shape": "gauss",
-            "cells": [40, 40, 60],
+            "block_cells": [40, 40, 60],
             "specimen": {"edges_um": [12.0, 12.0, 12.0]},
             "mosaic": {"spread_deg": 0.15, "distribution": "gaussian"},
             "misset_deg": [11.0, 23.0, 37.0],
@@ -235,7 +235,7 @@ def bare(size: int) -> dict[str, Any]:
     return {
         "title": "a tetragonal protein",
         "beam": {"wavelength_angstrom": 1.0, "fluence_photons_per_m2": 1e26},
-        "crystal": {"cell": [79, 79, 38, 90, 90, 90], "cells": [12, 12, 20]},
+        "crystal": {"cell": [79, 79, 38, 90, 90, 90], "block_cells": [12, 12, 20]},
         "structure_factors": {"default_f_electrons": 150.0},
         "detector": {
             "distance_mm": 180.0,
@@ -244,7 +244,7 @@ def bare(size: int) -> dict[str, Any]:
             "pixels_slow": size,
         },
         "sampling": {"oversample": 1, "method": "sampled"},
-        "background": {"water_um": 30.0},
+        "background": {"water_um": 0.05},
         "noise": {"photon": True},
         "compute": {"frames_per_unit": 1},
     }
@@ -268,13 +268,13 @@ def measure(scratch: Path, root: Path, tries: int) -> None:
     _timed(rows, "2048 x 2048, a million frames", scratch / "million.zarr", tries, opens=True)
     loads.append(os.getloadavg()[0])
     lines = ["# Speed of the viewer", "",
-             f"{tries} tries each; headless Chromium, software drawing; load of the machine's "
+             f"{tries} tries each, ms; headless Chromium, software drawing; load of the machine's "
              f"{os.cpu_count()} cores meanwhile {', '.join(f'{load:.1f}' for load in loads)}.", "",
-             "| what | least | lower quartile | median | upper quartile | ms |",
+             "| what | least | lower quartile | median | upper quartile |",
              "|---|---|---|---|---|---|"]  # fmt: skip
     for what, found in rows.items():
         low, mid, high = quantiles(found, n=4)
-        lines.append(f"| {what} | {min(found):.0f} | {low:.0f} | {mid:.0f} | {high:.0f} | |")
+        lines.append(f"| {what} | {min(found):.0f} | {low:.0f} | {mid:.0f} | {high:.0f} |")
     bundle.write_text("README.md", "\n".join(lines))
     bundle.write_json("times_ms.json", {"times": rows, "load": loads})
     sys.stdout.write("\n".join(lines) + "\n")
