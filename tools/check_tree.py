@@ -1,6 +1,6 @@
 """Check what every file of the repository must keep: clean text, docstrings, length, links.
 
-Text files hold no path of one machine, no package-registry host and no ticket number; every
+No structure of the Protein Data Bank is committed. Text files hold no path of one machine, no package-registry host and no ticket number; every
 module of the package has a docstring and at most `MODULE_LINES_LIMIT` lines; every relative
 link of a Markdown file leads to a file or heading that exists.
 """
@@ -22,6 +22,7 @@ TEXT_SUFFIXES = frozenset(
     {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".ini", ".sh", ".sbatch", ".json"}
     | {".cpp", ".hpp", ".h", ".c", ".cu"}
 )
+STRUCTURE_SUFFIXES = frozenset({".pdb", ".ent", ".cif", ".mtz"})
 TEXT_NAMES = frozenset({"Makefile", "LICENSE", ".gitignore", "run"})
 SKIPPED_FOLDERS = frozenset({".git", ".venv", "build", "dist", "__pycache__", "node_modules"})
 
@@ -135,6 +136,11 @@ def find_problems(root: Path) -> list[str]:
     for path in files:
         if path.suffix == ".md":
             problems += broken_links(path)
+        if path.suffix in STRUCTURE_SUFFIXES and not path.is_relative_to(root / "distbragg"):
+            problems.append(
+                f"{path}: a structure of somebody else is not committed; the tests' generator makes "
+                "one, and a page tells users to take their own"
+            )
     prefix = f"{root}/"
     return [problem.replace(prefix, "") for problem in problems]
 

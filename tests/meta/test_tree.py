@@ -105,6 +105,13 @@ def test_broken_links_are_found(tmp_path):
     assert heading_anchors(tmp_path / "b.md") == {"a-heading-with-code-and-more"}
 
 
+def test_a_structure_beside_the_package_is_found(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "1abc.pdb").write_text("END\n")
+    (problem,) = find_problems(tmp_path)
+    assert problem.startswith("docs/1abc.pdb: a structure of somebody else")
+
+
 def test_ignored_files_are_not_checked(tmp_path):
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True, env=environment)
