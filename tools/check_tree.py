@@ -1,7 +1,7 @@
 """Check what every file of the repository must keep: clean text, docstrings, length, links.
 
-No structure of the Protein Data Bank is committed. Text files hold no path of one machine, no package-registry host and no ticket number; every
-module of the package has a docstring and at most `MODULE_LINES_LIMIT` lines; every relative
+Structures of others are not committed. Text files hold no path of one machine, no
+package-registry host and no ticket number; every module of the package has a docstring and at most `MODULE_LINES_LIMIT` lines; every relative
 link of a Markdown file leads to a file or heading that exists.
 """
 
@@ -138,8 +138,8 @@ def find_problems(root: Path) -> list[str]:
             problems += broken_links(path)
         if path.suffix in STRUCTURE_SUFFIXES and not path.is_relative_to(root / "distbragg"):
             problems.append(
-                f"{path}: a structure of somebody else is not committed; the tests' generator makes "
-                "one, and a page tells users to take their own"
+                f"{path}: a structure of somebody else is not committed; tests make one, and pages "
+                "tell users to take their own"
             )
     prefix = f"{root}/"
     return [problem.replace(prefix, "") for problem in problems]
