@@ -1,8 +1,9 @@
 """Check what every file of the repository must keep: clean text, docstrings, length, links.
 
 Structures of others are not committed. Text files hold no path of one machine, no
-package-registry host and no ticket number; every module of the package has a docstring and at most `MODULE_LINES_LIMIT` lines; every relative
-link of a Markdown file leads to a file or heading that exists.
+package-registry host and no ticket number; every module of the package has a docstring and at most
+`MODULE_LINES_LIMIT` lines; every relative link of a Markdown file leads to a file or heading that
+exists.
 """
 
 from __future__ import annotations
