@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -104,9 +103,7 @@ def preset_names() -> tuple[str, ...]:
 def read_preset(name: str) -> Preset:
     """Return a preset; where there is none of that name, the refusal gives the nearest."""
     if name not in preset_names():
-        letters = re.sub(r"[\W_]", "", name.lower())
-        alike = [known for known in preset_names() if known.replace("_", "") == letters]
-        near = alike or difflib.get_close_matches(name.lower(), preset_names(), n=1, cutoff=0.4)
+        near = difflib.get_close_matches(name.lower(), preset_names(), n=1, cutoff=0.4)
         raise InputError(
             f"no preset '{name[:40]}'",
             field="detector.preset",

@@ -52,7 +52,7 @@ REFUSED = {
     "a polarisation fraction": (
         "beam.polarization.fraction=0.99", "kahn_factor is 2 f - 1 of a polarisation fraction f"
     ),
-    "a preset beside sizes": ("detector.preset=pilatus_6m", "given beside preset; keep one"),
+    "a preset beside sizes": ("detector.preset=pilatus3_6m", "given beside preset; keep one"),
     "directions without a range": (
         "beam.divergence.horizontal.steps=5",
         "given without a range; give beam.divergence.horizontal.range_mrad beside it",
@@ -95,7 +95,7 @@ FILES = {
     ),
     "a preset misspelt": (
         {"detector": {"preset": "pilatus6m"}},
-        "did you mean pilatus_6m?",
+        "did you mean pilatus3_6m?",
     ),
 }
 
