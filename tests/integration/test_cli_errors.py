@@ -97,7 +97,7 @@ def test_a_bad_override_is_refused(
     assert_refused(["plan", str(spec), "--set", override], tmp_path, capsys)
 
 
-@pytest.mark.parametrize("name", ["out.tiff", "no/such/folder/out.img", "."])
+@pytest.mark.parametrize("name", ["out.bmp", "no/such/folder/out.img", "."])
 def test_an_image_that_cannot_be_written_is_refused_before_rendering(
     name: str,
     tmp_path: Path,
