@@ -31,9 +31,15 @@ def load_sweep(
     root : path, optional
         As in `load_spec`.
 
+    Returns
+    -------
+    SweepSpec
+        Checked, with the values of its tables.
+
     Raises
     ------
     InputError
+        A file cannot be read, or a field cannot be used.
     """
     data = read_yaml_mapping(path)
     if not is_sweep(data):

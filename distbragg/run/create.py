@@ -52,6 +52,11 @@ def create(
     provenance : mapping
         Recorded in the manifest besides what always is; never compared.
 
+    Returns
+    -------
+    RunDirectory
+        What `resume` takes; its path does as well.
+
     Raises
     ------
     InputError

@@ -105,6 +105,11 @@ def export_run(
     cluster, client, workers, on_event, progress
         As for `resume`.
 
+    Returns
+    -------
+    ExportResult
+        The folder, and how many files were written and kept.
+
     Raises
     ------
     InputError

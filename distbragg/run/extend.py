@@ -65,6 +65,11 @@ def extend(
     force : bool
         Go on even if the disk cannot hold the new frames uncompressed.
 
+    Returns
+    -------
+    RunDirectory
+        Of the new generation; `resume` takes it.
+
     Raises
     ------
     InputError

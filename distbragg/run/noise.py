@@ -51,6 +51,11 @@ def noise(
     **options
         Those of `resume`.
 
+    Returns
+    -------
+    RunResult
+        That of `resume`, of the new run.
+
     Raises
     ------
     InputError

@@ -88,6 +88,11 @@ def plan(
         Workers that share this machine's memory, or parts of a job array; the wall time is told
         for both.
 
+    Returns
+    -------
+    PlanSummary
+        Frames, units, steps, memory and disk in bytes, time in s; shown as a table.
+
     Raises
     ------
     InputError

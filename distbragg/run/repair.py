@@ -85,6 +85,11 @@ def repair(
     **options
         As for `resume`.
 
+    Returns
+    -------
+    RepairResult
+        What was found, and what was rendered again.
+
     Raises
     ------
     InputError

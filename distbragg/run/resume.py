@@ -78,6 +78,11 @@ def sweep(
     **options
         Those of `resume`.
 
+    Returns
+    -------
+    RunResult
+        That of `resume`.
+
     Raises
     ------
     InputError, PlanError, RefusedError, DamageError, EnvironmentFailure

@@ -85,9 +85,15 @@ def load_spec(
         Every file that is named must lie in this folder, links and `..` followed: for
         specifications from elsewhere.
 
+    Returns
+    -------
+    ExperimentSpec
+        Checked; what it leaves out has the defaults.
+
     Raises
     ------
     InputError
+        The file cannot be read, or a field of it cannot be used.
     """
     data = read_yaml_mapping(path)
     if is_sweep(data):

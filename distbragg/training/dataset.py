@@ -99,6 +99,12 @@ class StackDataset(_Selection, Dataset[Item]):
     missing : {"skip", "refuse"}
         What to do about frames that are not rendered.
 
+    Yields
+    ------
+    dict
+        `image`, ([panels,] slow, fast) float32, photons per pixel; `frame`, its number in the
+        stack; each label: a number, a tensor of float32, or text.
+
     Raises
     ------
     InputError
@@ -144,7 +150,7 @@ class StackStream(_Selection, IterableDataset[Item]):
     Parameters
     ----------
     run, part, split, labels, transform, missing
-        As for `StackDataset`.
+        As for `StackDataset`, as are items and errors.
     shuffle : bool
         Draw the order of units, and of frames among the units held.
     seed : int

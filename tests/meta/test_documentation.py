@@ -1,69 +1,23 @@
-"""The examples of the README and of docs/ are accepted by the program."""
+"""What the pages say of clusters and of themselves holds; their blocks run in tests/docs."""
 
 from __future__ import annotations
 
-import ast
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
-import distbragg
-from distbragg.cli.plotting import plot_command
 from distbragg.clusters.address import parse_cluster
-from distbragg.models.tables import load_any
 from distbragg.spec.cluster import MODELS, TlsFiles
+from tools.site import FOLDERS, ROOT_PAGE, contents, linked_from, owner_of
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-
-
-def blocks(path: Path, language: str) -> list[str]:
-    """Texts of the fenced blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```", path.read_text(encoding="utf-8"), re.M | re.S)
-
-
-def examples(language: str):
-    return [
-        pytest.param(text, id=f"{path.relative_to(ROOT)}-{number}")
-        for path in PAGES
-        for number, text in enumerate(blocks(path, language))
-    ]
-
-
-def experiment_of_the_tutorial() -> str:
-    return blocks(ROOT / "docs" / "tutorial" / "first-image.md", "yaml")[0]
-
-
-CLUSTER_PAGE = "docs/how-to/cluster.md"
-EXTENSION_PAGE = "docs/how-to/append-frames.md"
-"""Its example is no sweep of its own: it says what is new in one."""
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        example
-        for example in examples("yaml")
-        if not example.id.startswith((CLUSTER_PAGE, EXTENSION_PAGE))
-    ],
-)
-def test_specification_examples_are_accepted(tmp_path, text):
-    (tmp_path / "experiment.yaml").write_text(experiment_of_the_tutorial(), encoding="utf-8")
-    page = tmp_path / "page.yaml"
-    page.write_text(text, encoding="utf-8")
-    sweep = load_any(page)
-    assert sweep.frames >= 1
-    sweep.frame_spec(sweep.frames - 1)
-
-
-def test_cluster_file_example_is_accepted(tmp_path):
-    (text,) = blocks(ROOT / CLUSTER_PAGE, "yaml")
-    path = tmp_path / "cluster.yaml"
-    path.write_text(text, encoding="utf-8")
-    assert parse_cluster(str(path)).workers == 32
+PAGES = {
+    path.relative_to(ROOT).with_suffix("").as_posix()
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*.md")
+}
+PICTURE = re.compile(r"!\[[^\]]{10,}\]\(([^)]+\.png)\)")
 
 
 def test_the_page_on_cluster_files_names_every_field():
@@ -85,38 +39,50 @@ def test_shipped_workers_are_warmed_up_as_they_start():
     assert set(loaded) == {"distbragg.clusters.tuning"}
 
 
-def commands_of(program: str) -> list[str]:
-    """Lines of the pages that call one command of distbragg, comments cut off."""
-    lines = [line for path in PAGES for text in blocks(path, "bash") for line in text.splitlines()]
-    return sorted(
-        {
-            line.partition("#")[0].strip()
-            for line in lines
-            if line.startswith(f"distbragg {program} ")
-        }
+def test_every_page_of_docs_is_named_by_the_list_of_its_folder():
+    unnamed = []
+    for page in PAGES:
+        if page.startswith("docs/") and not page.startswith("docs/adr/") and page != ROOT_PAGE:
+            owner = owner_of(page, PAGES)
+            text = (ROOT / f"{owner}.md").read_text(encoding="utf-8")
+            name = Path(page).relative_to(Path(owner).parent).as_posix()
+            if f"({name}.md)" not in text:
+                unnamed.append(f"{owner}.md does not name {name}.md")
+    assert unnamed == []
+
+
+def test_contents_follow_the_list_and_lose_no_page():
+    pages = {
+        "docs/README",
+        "docs/a/README",
+        "docs/a/x",
+        "docs/a/y",
+        "docs/a/deep/z",
+        "specs/README",
+    }
+    assert owner_of("docs/a/deep/z", pages) == "docs/a/README"
+    assert owner_of("specs/README", pages) == ROOT_PAGE
+    listed = contents("docs/a/README", "[y](y.md#part) [x](../b/x.md)", pages)
+    assert listed == ["docs/a/y", "docs/a/deep/z", "docs/a/x"]
+    assert contents("docs/README", "[](a/README.md)", pages) == ["docs/a/README", "specs/README"]
+
+
+def test_links_the_site_cannot_follow_become_downloads_or_text(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "reports" / "one").mkdir(parents=True)
+    (tmp_path / "reports" / "one" / "summary.md").write_text("")
+    text = "[a](../reports/one) [b](../reports/one/summary.md) [c](other.md#x) ![d](d.png)"
+    assert linked_from("docs/page", text, tmp_path, {"docs/page", "docs/other"}) == (
+        "a [b](<path:../reports/one/summary.md>) [c](other.md#x) ![d](d.png)"
     )
 
 
-@pytest.mark.parametrize("line", commands_of("plot"))
-def test_plot_examples_are_understood(line):
-    _, _, *arguments = shlex.split(line)
-    context = plot_command.make_context("plot", arguments)
-    assert context.params["out"].endswith((".png", ".pdf", ".svg"))
-
-
-def test_first_sweep_has_the_frames_its_page_says():
-    (text,) = blocks(ROOT / "docs" / "tutorial" / "first-sweep.md", "yaml")
-    axes = yaml.safe_load(text)["axes"]
-    assert len(axes[0]["values"]) * axes[1]["linspace"]["count"] == 36
-
-
-@pytest.mark.parametrize("text", examples("python"))
-def test_python_examples_use_names_that_exist(text):
-    public = {
-        node.attr
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id in ("db", "distbragg")
-    }
-    assert [name for name in public if not hasattr(distbragg, name)] == []
+@pytest.mark.parametrize("folder", ["docs/tutorial", "docs/explanation/physics"])
+def test_every_page_of_the_tutorial_and_of_the_physics_has_a_picture(folder):
+    pages = [path for path in (ROOT / folder).glob("*.md") if path.name != "README.md"]
+    assert len(pages) >= 4
+    for path in pages:
+        pictures = PICTURE.findall(path.read_text(encoding="utf-8"))
+        assert pictures, path.name
+        for picture in pictures:
+            assert (path.parent / picture).stat().st_size > 1000
