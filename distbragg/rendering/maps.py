@@ -16,6 +16,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.strongest import find_strongest
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
+from distbragg.physics.factors import orientation_count
 from distbragg.physics.lattices import CLEAR
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.maps import MAP_TYPES, mask_bounds
@@ -82,8 +83,14 @@ class MapMaker:
         return self._render(replace(clean, background=CLEAR), frame)
 
     def _background(self, clean: Experiment, frame: int) -> Float64Array:
-        """Render all but the crystal: a miss, of one step, for a background knows no other."""
-        crystal = clean.crystal
+        """Render all but the crystal: a miss of one step, for a background knows no other.
+
+        The C program's sum starts at its background, and is divided by the steps.
+        """
+        crystal, background = clean.crystal, clean.background
+        if clean.physics == "nanobragg" and any(one.scale > 0.0 for one in clean.lattices):
+            molecules = background.molecules / orientation_count(clean)
+            background = replace(background, molecules=molecules)
         dark = replace(
             crystal,
             scale=0.0,
@@ -91,7 +98,7 @@ class MapMaker:
             mosaic_rotations=crystal.mosaic_rotations[:1],
             cell_deviates=None if crystal.cell_deviates is None else crystal.cell_deviates[:1],
         )
-        return self._render(replace(clean, crystal=dark, others=()), frame)
+        return self._render(replace(clean, crystal=dark, others=(), background=background), frame)
 
     def _wavelength(self, clean: Experiment, bragg: Float64Array, frame: int) -> Float64Array:
         """Return Σ I λ / Σ I over all that scatters into a pixel; no number where nothing does.

@@ -129,9 +129,10 @@ def prepare(
     sweep = as_sweep(spec, overrides, root=root)
     experiment = _first_frame(sweep)
     named = {name for axis in sweep.coordinates() for name in (axis.name, axis.dim)}
-    for name in named.intersection(sweep.experiment.output.maps or ()):
+    own = {name.removesuffix("_component") for name in named}  # a map's last dimension, of hkl
+    for name in own.intersection(sweep.experiment.output.maps or ()):
         raise InputError(
-            f"an axis has the name of the map {name!r}",
+            f"an axis has the name of the map {name!r} or of its numbers",
             field="axes",
             remedy="give the axis another name",
         )

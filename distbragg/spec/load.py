@@ -16,7 +16,13 @@ from distbragg.spec.axis import AxisSpec
 from distbragg.spec.base import SpecModel
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import Spec, absolute_files, check_under, file_fields
-from distbragg.spec.paths import plain_parts, split_path, with_value
+from distbragg.spec.paths import (
+    path_of_today,
+    plain_of_today,
+    plain_parts,
+    split_path,
+    with_value,
+)
 from distbragg.spec.problems import input_error
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import as_mapping, parse_yaml, read_yaml_mapping
@@ -166,7 +172,8 @@ def apply_overrides(
     split: Callable[[str], tuple[str | int, ...]] = _SPLIT_FIELD,
 ) -> dict[str, Any]:
     """Return plain data with "dotted.path=value" overrides applied in order."""
-    data: object = dict(mapping)
+    named = split is _SPLIT_FIELD and bool(overrides)
+    data: object = plain_of_today(mapping) if named else dict(mapping)
     for item in overrides:
         path, sign, text = item.partition("=")
         path = path.strip()
@@ -255,7 +262,7 @@ def _parse_experiment(
 def _refuse_swept(overrides: Sequence[str], axes: Sequence[AxisSpec]) -> None:
     names = {axis.target: axis.name for axis in axes}
     for item in overrides:
-        path = item.partition("=")[0].strip()
+        path = path_of_today(item.partition("=")[0].strip())
         if path in names:
             problem = f"{path} is swept by the axis {names[path]!r}"
             raise InputError(problem, source="--set", remedy="change the axis instead")

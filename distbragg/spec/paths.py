@@ -190,6 +190,19 @@ def _today(model: type[SpecModel], name: str) -> str:
     return new
 
 
+def plain_of_today(node: Any, model: type[SpecModel] | None = ExperimentSpec) -> Any:  # noqa: ANN401
+    """Return plain data of a model with the names of today; a name beside its former one stays."""
+    if isinstance(node, list | tuple):
+        return [plain_of_today(item, model) for item in node]
+    if model is None or not isinstance(node, Mapping):
+        return node
+    names = {old: new for old, new in model.former.items() if old in node and new not in node}
+    for old, new in names.items():
+        tell_former(old, new)
+    renamed = ((names.get(name, name), value) for name, value in node.items())
+    return {name: plain_of_today(value, submodel(model, name)) for name, value in renamed}
+
+
 def path_of_today(path: str) -> str:
     """Return a dotted path with the names of today; one that leads nowhere as it is."""
     try:

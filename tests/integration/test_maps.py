@@ -310,6 +310,27 @@ def test_names_are_given_once_and_taken_by_no_axis(tmp_path: Path) -> None:
     assert not (tmp_path / "RUN").exists()
 
 
+@pytest.mark.spec("MAP-1")
+def test_no_axis_has_the_name_of_the_numbers_of_a_map(tmp_path: Path) -> None:
+    plain = mapped_sweep().model_dump(mode="json", exclude_unset=True)
+    plain["axes"][0]["name"] = "hkl_component"
+    with pytest.raises(InputError, match="name of the map 'hkl' or of its numbers"):
+        db.create(SweepSpec.model_validate(plain), tmp_path / "RUN")
+    assert not (tmp_path / "RUN").exists()
+
+
+@pytest.mark.spec("MAP-2")
+def test_parts_of_several_steps_of_the_c_program_add_up() -> None:
+    sweep = mapped_sweep(
+        crystal={"mosaic": {"spread_deg": 0.5, "domains": 3}},
+        goniometer={"oscillation_deg": 2.0, "steps": 2},
+    )
+    found = db.render(sweep.frame_spec(0).model_copy(update={"physics": "nanobragg"}))
+    parts = found["bragg"].values.astype(np.float64) + found["background"].values
+    np.testing.assert_allclose(parts, found["images"].values, rtol=2**-22)
+    assert found["background"].values.min() > 0.4
+
+
 FEW = list(product((0, 1), (-2, -1, 1, 2), (-2, 0, 1)))
 MANY = {"mosaic": {"spread_deg": 25.0, "domains": 40, "seed": 3}}
 CLOSED = {

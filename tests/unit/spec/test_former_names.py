@@ -14,7 +14,7 @@ from distbragg.models.experiment import physics_hash
 from distbragg.run.create import make_manifest
 from distbragg.spec import base
 from distbragg.spec.canonical import canonical_json, to_plain
-from distbragg.spec.load import apply_overrides, parse_spec, parse_sweep
+from distbragg.spec.load import apply_overrides, load_spec, parse_spec, parse_sweep
 
 CELL = {"cell": [40, 50, 60, 80, 90, 100]}
 REST = {
@@ -171,3 +171,23 @@ def test_a_stored_run_with_former_names_opens_and_resumes_without_a_word(
     assert main(["verify", run]) == 0
     assert not any("now written" in text for text in said.messages)
     assert "now written" not in capsys.readouterr().err
+
+
+@pytest.mark.spec("FLD-2")
+@pytest.mark.parametrize("name", ["cells", "block_cells"])
+def test_overrides_replace_what_a_file_has_under_the_former_name(said, tmp_path, name):
+    lattices = [{"cells": 7}, {"misset_deg": [1, 2, 3]}]
+    data = {**REST, "crystal": {**CELL, "cells": [1, 2, 3], "lattices": lattices}}
+    path = tmp_path / "old.yaml"
+    path.write_text(json.dumps(data))
+    found = load_spec(path, [f"crystal.{name}.1=9", f"crystal.lattices.0.{name}=5"])
+    assert found.crystal.block_cells == (1.0, 9.0, 3.0)
+    assert found.crystal.lattices[0].block_cells == (5.0, 5.0, 5.0)
+    assert len(said.messages) == 1
+    axis = {"name": "n", "path": "crystal.block_cells", "values": [[1, 2, 3], [2, 3, 4]]}
+    with pytest.raises(InputError, match=r"crystal.block_cells is swept by the axis 'n'"):
+        parse_sweep({"experiment": data, "axes": [axis]}, overrides=[f"crystal.{name}=4"])
+    data["crystal"]["block_cells"] = [3, 2, 1]
+    path.write_text(json.dumps(data))
+    with pytest.raises(InputError, match="is the former name of block_cells"):
+        load_spec(path, [f"crystal.{name}=4"])
