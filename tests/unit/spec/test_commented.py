@@ -42,5 +42,5 @@ def test_comments_stand_beside_short_lines_and_above_long_ones() -> None:
         "b:",
         "  # " + " ".join(["long"] * 19),
         "  # long",
-        '  c: "x y"',
+        "  c: x y",
     ]
