@@ -7,6 +7,7 @@ manifest of such a run says what it was drawn from, and whatever makes its units
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ from distbragg.kernel.response import record_again
 from distbragg.rendering.frame import FrameFacts, FrameJob
 from distbragg.spec.compute import PARTS
 from distbragg.store.layout import IMAGES
-from distbragg.store.manifest import DRAWN_FROM, DRAWN_OF, Manifest
+from distbragg.store.manifest import DRAWN_FROM, DRAWN_OF
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.write import UnitWriter
@@ -49,9 +50,9 @@ def drawn_record(source: RunDirectory) -> dict[str, Any]:
     return {DRAWN_FROM: source.url, DRAWN_OF: stated}
 
 
-def rounded_source(manifest: Manifest) -> str:
+def rounded_source(provenance: Mapping[str, Any]) -> str:
     """Return the id of the run whose rounded expectations a run was drawn from, or nothing."""
-    stated = manifest.provenance.get(DRAWN_OF)
+    stated = provenance.get(DRAWN_OF)
     if not isinstance(stated, dict) or stated.get("dtype") != "float32":
         return ""
     return str(stated.get("run_id", ""))
@@ -62,7 +63,7 @@ def source_of(run: RunDirectory) -> RunContext | None:
 
     Refused where it is not what it was.
     """
-    identity = rounded_source(run.manifest)
+    identity = rounded_source(run.manifest.provenance)
     if not identity:
         return None
     place = str(run.manifest.provenance.get(DRAWN_FROM, ""))

@@ -83,7 +83,7 @@ def extend(
     """
     directory = open_run(run)
     check_version(directory)
-    if rounded_source(directory.manifest):
+    if rounded_source(directory.manifest.provenance):
         raise RefusedError(
             f"{directory.url}: was drawn from expected photons of float32, which end with its "
             "frames; extend the run that holds them, then draw a new one with `distbragg noise`"

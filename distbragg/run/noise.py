@@ -78,8 +78,7 @@ def begin_noise(
     record = drawn_record(source)
     fresh = create(_with_noise(source.sweep, overrides), out, force=force, provenance=record)
     # Of float64 a run that renders has the same bits; of float32 frames must not be mixed.
-    ours = source.run_id if source.layout.dtype == "float32" else ""
-    if rounded_source(fresh.manifest) != ours:
+    if rounded_source(fresh.manifest.provenance) != rounded_source(record):
         raise RefusedError(
             f"{fresh.url}: holds frames that were not drawn from {source.url}; give another path"
         )

@@ -264,6 +264,21 @@ def test_noise_is_drawn_again_of_the_parts_of_a_noisy_run(tmp_path: Path) -> Non
 
 
 @pytest.mark.spec("MAP-8")
+def test_counts_are_drawn_again_from_the_parts(tmp_path: Path) -> None:
+    noisy, drawn, other = (tmp_path / f"{name}.zarr" for name in ("noisy", "drawn", "other"))
+    counts = mapped_sweep(noise={"photon": True, "seed": 5}, output={"dtype": "uint32"})
+    db.sweep(counts, noisy, cluster="serial")
+    assert db.noise(noisy, drawn, cluster="serial").status == 0
+    assert db.noise(noisy, other, ["noise.seed=6"], cluster="serial").status == 0
+    first, again, otherwise = (
+        db.open_stack(path)["images"].values for path in (noisy, drawn, other)
+    )
+    assert first.dtype == np.uint32
+    np.testing.assert_array_equal(first, again)
+    assert (first != otherwise).mean() > 0.3
+
+
+@pytest.mark.spec("MAP-8")
 def test_noise_is_refused_without_parts_and_with_maps(tmp_path: Path) -> None:
     noisy = tmp_path / "noisy.zarr"
     db.sweep(noisy_sweep(output={"maps": ["bragg"]}), noisy, cluster="serial")
