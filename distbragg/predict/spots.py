@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from distbragg.errors import InputError
 from distbragg.models.experiment import Experiment
 from distbragg.physics.lattices import lattices_of
 from distbragg.predict.closed_form import predict_closed
@@ -32,3 +33,17 @@ def predict_spots(experiment: Experiment, minimum_photons: float = 0.0) -> Spots
         parts.append(replace(spots, lattice=number))
     found = ordered(parts)
     return together(found, minimum_photons) if sized else found
+
+
+def visible_spots(experiment: Experiment) -> Spots:
+    """Predict the spots that a picture or a summary of a frame tells of.
+
+    Where |F| is interpolated there is scattering everywhere between lattice points, as of single
+    molecules: a place that is marked as a spot would mean nothing.
+    """
+    if experiment.reflections.interpolate:
+        raise InputError(
+            "|F| is interpolated between reflections, so that no spots are predicted",
+            field="structure_factors.interpolate",
+        )
+    return predict_spots(experiment)

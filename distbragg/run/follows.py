@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,7 @@ from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import components
 from distbragg.plan.frame import plan_frame
-from distbragg.predict.spots import predict_spots
+from distbragg.predict.spots import visible_spots
 from distbragg.predict.table import Spots
 from distbragg.predict.width import FWHM, spot_width
 from distbragg.rendering.frame import render_into
@@ -114,12 +115,8 @@ def _reach(experiment: Experiment, panel: Panel) -> tuple[float, float]:
 
 def _of_spots(told: Told, level: float) -> Iterator[Fact]:
     experiment, name = told.experiment, "spots"
-    if experiment.reflections.interpolate:
-        how = "|F| is interpolated between reflections"
-        yield Fact(name, "photons of a spot", "not predicted", "", "rule", how)
-        return
     try:
-        spots = predict_spots(experiment)
+        spots = visible_spots(experiment)
     except InputError as error:
         yield Fact(name, "photons of a spot", "not predicted", "", "rule", str(error))
         return
@@ -236,9 +233,13 @@ def _coarse(panel: Panel, factor: int) -> Panel:
 
 def _of_background(told: Told, level: float) -> Iterator[Fact]:
     name, background = "background", told.experiment.background
-    molecules = [one.molecules for one in background.materials if one.molecules]
-    for number in molecules:
-        yield Fact(name, "molecules in the beam", number, "", "follows", "volume and density")
+    given = told.spec.background
+    names = [one.name or Path(one.file or "").name for one in given.materials] + ["ice rings"]
+    for number, one in enumerate(background.materials):
+        if one.molecules:
+            what = f"molecules of {names[number]}" if given.layered else "molecules"
+            how = "volume and density"
+            yield Fact(name, f"{what} in the beam", one.molecules, "", "follows", how)
     how = "mean of the active pixels" if level else "nothing scatters beside the crystal"
     yield Fact(name, "level", level, "photons/pixel", "follows", how)
 

@@ -16,7 +16,7 @@ from distbragg.engine.context import RunContext
 from distbragg.errors import DistbraggError, InputError
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array
-from distbragg.predict.spots import predict_spots
+from distbragg.predict.spots import visible_spots
 from distbragg.run.frame_header import blind_pixels, frame_geometry
 from distbragg.run.frames import frame_columns, frame_rows, parse_frames
 from distbragg.spec.sweep import AxisCoordinate
@@ -121,7 +121,14 @@ class RunPictures:
             for name, value in zip(names, row[1:], strict=True)
             if name not in vectors
         ]
-        return f"{number}: {', '.join(told[:_LABELLED])}" if told else str(number)
+        if told:
+            return f"{number}: {', '.join(told[:_LABELLED])}"
+        return (self.title if self.run.layout.frames == 1 else "") or f"frame {number}"
+
+    @property
+    def title(self) -> str:
+        """What the specification calls the run."""
+        return str(self.run.manifest.sweep["experiment"].get("title", ""))
 
     def chosen(self, options: PlotOptions, count: int) -> list[int]:
         """Return the frames asked for that are there, or some spread evenly over those that are."""
@@ -145,7 +152,7 @@ class RunPictures:
         if has_labels(self.run) and self.rendered[number]:
             found = labels_of(self.run, [number])
         else:
-            found = predict_spots(self._context.opened.frame(number).experiment).columns()
+            found = visible_spots(self._context.opened.frame(number).experiment).columns()
         return strongest(found, least_photons)
 
     def sheet(self, options: PlotOptions) -> Figure:
@@ -160,7 +167,6 @@ class RunPictures:
         from distbragg.figures.style import new_figure
 
         dims = self.run.layout.dims
-        title = str(self.run.manifest.sweep["experiment"].get("title", ""))
         if len(dims) == 2 and not options.frames and options.count is None:
             (down, rows), (across, columns) = sorted(dims, key=lambda dim: dim[1])
             kept = {name: _thinned(size) for name, size in ((down, rows), (across, columns))}
@@ -170,13 +176,13 @@ class RunPictures:
                 len(kept[across]),
                 down=SheetAxis(*self._labels(down, kept[down])),
                 across=SheetAxis(*self._labels(across, kept[across])),
-                title=title,
+                title=self.title,
             )
         else:
             numbers = self.chosen(options, SHEET_COUNT)
             titles = [self.label(number) for number in numbers]
             pictures = self._small(numbers, PICTURE_EDGE)
-            sheet = Sheet(pictures, nearly_square(len(numbers)), titles, title=title)
+            sheet = Sheet(pictures, nearly_square(len(numbers)), titles, title=self.title)
         figure = new_figure()
         draw_sheet(figure, sheet, options.look(unit=self.unit))
         return figure
@@ -289,7 +295,7 @@ class RunPictures:
         label = {
             "sum": f"sum of all pixels ({self.unit})",
             "max": f"brightest pixel ({self.unit})",
-            "spots": f"spots of {options.least_photons:g} photons and more",
+            "spots": f"spots of at least {options.least_photons:g} photons",
         }[options.of]
         figure = new_figure(6.0, 4.6)
         draw_map(figure, _values(x), None if y is None else _values(y), reduced, label)
@@ -379,7 +385,7 @@ def plot_frame(
         return _draw_radial([(title, frame)], options, unit)
 
     def spots() -> dict[str, NDArray[Any]]:
-        return strongest(predict_spots(experiment).columns(), options.least_photons)
+        return strongest(visible_spots(experiment).columns(), options.least_photons)
 
     return _draw_one(frame, options, spots, title, unit)
 
@@ -412,10 +418,11 @@ def _draw_one(
 
     spots = None
     if options.spots:
-        if any(panel.surface != "flat" for panel in frame.experiment.detector.panels):
-            _log.warning("no spots are drawn: they are predicted on flat panels only")
-        else:
+        try:
             spots = find_spots()
+        except InputError as error:  # curved panels, |F| between reflections
+            place = error.source or error.field
+            _log.warning("no spots are drawn: %s: %s", place, error.problem)
     figure, look = new_figure(), options.look(FRAME_COLORS, unit)
     draw_frame(figure, frame, look, rings=options.rings, spots=spots, title=title)
     return figure

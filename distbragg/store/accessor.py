@@ -154,10 +154,10 @@ class BraggAccessor:
         if run is not None and has_labels(run):
             columns = labels_of(run, [number])
         else:
-            from distbragg.predict.spots import predict_spots
+            from distbragg.predict.spots import visible_spots
 
             experiment = build_experiment(self._geometry.sweep.frame_spec(number), frame=number)
-            columns = predict_spots(experiment).columns()
+            columns = visible_spots(experiment).columns()
         chosen = np.asarray(columns["photons"]) >= minimum_photons
         return xr.Dataset({name: ("spot", values[chosen]) for name, values in columns.items()})
 

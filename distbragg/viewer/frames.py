@@ -21,7 +21,7 @@ from distbragg.errors import DistbraggError, InputError
 from distbragg.models.build import build_reflections
 from distbragg.models.crystal import NO_TABLE, Reflections
 from distbragg.models.experiment import Experiment
-from distbragg.predict.spots import predict_spots
+from distbragg.predict.spots import visible_spots
 from distbragg.read.columns import Column
 from distbragg.run.frame_header import blind_pixels
 from distbragg.run.frames import frame_columns, frame_rows
@@ -132,7 +132,7 @@ class Source(ABC):
             return found
 
     def _spots(self, frame: int) -> dict[str, Column] | None:
-        return predict_spots(self._full.frame(frame).experiment).columns()
+        return visible_spots(self._full.frame(frame).experiment).columns()
 
     def _reflections(self, key: str, spec: ExperimentSpec) -> Reflections:
         del key

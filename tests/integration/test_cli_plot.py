@@ -160,6 +160,28 @@ def test_a_frame_shows_the_spots_beside_it(run: Path) -> None:
     assert not bare.collections
 
 
+@pytest.mark.spec("FIG-5")
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ("structure_factors.interpolate", "|F| is interpolated between reflections"),
+        ("detector.curved", "spots are predicted on flat panels only"),
+    ],
+)
+def test_no_spot_is_marked_where_none_is_predicted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], field: str, why: str
+) -> None:
+    spec = tmp_path / "x.json"
+    spec.write_text(json.dumps(to_plain(sweep().experiment)))
+    (tmp_path / "x.hkl").write_text("0 0 1 90\n0 1 1 80\n1 0 1 70\n")
+    sets = ("output.labels=false", f"structure_factors.file={tmp_path / 'x.hkl'}", f"{field}=true")
+    changed = [str(spec), *(word for one in sets for word in ("--set", one))]
+    assert main(["plot", *changed, "-o", str(tmp_path / "x.png")]) == 0
+    assert f"no spots are drawn: {field}: {why}" in capsys.readouterr().err
+    assert main(["explain", *changed]) == 0
+    assert f"{field}: {why}" in capsys.readouterr().out
+
+
 @pytest.mark.spec("FIG-9")
 def test_a_card_has_its_sheet_beside_it_and_names_the_slowest_frames(
     run: Path, tmp_path: Path

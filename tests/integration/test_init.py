@@ -58,6 +58,7 @@ def test_a_solution_scatters_rings_that_fall_with_the_angle() -> None:
     image = rendered("saxs", [])
     told = db.explain("saxs.yaml")
     assert told.value("photons of a spot") == "not predicted"
+    assert told.value("molecules of water in the beam") > 1e17
     slow, fast = np.indices(image.shape) + 0.5
     radius = np.hypot(
         slow - told.value("beam centre, slow"), fast - told.value("beam centre, fast")
