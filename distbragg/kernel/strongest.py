@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.kernel import native
-from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.options import KernelOptions, require_torch
 from distbragg.kernel.tile import active_positions, pixel_coordinates
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray
@@ -49,6 +49,7 @@ def find_strongest(
             )
         found = native.find_strongest(experiment, panel, tile, every, options)
     else:
+        require_torch("output.maps, hkl or lattice of steps,")
         found = _of_steps(lattices, panel, tile, every, options.threads)
     lit = ~np.isnan(found[:, 0])
     told = np.full(found.shape, NO_REFLECTION, dtype=np.int16)

@@ -103,6 +103,11 @@ class BraggAccessor:
             the `resolution` beside; not a number in bins without pixels and of missing frames.
         """
         edges = self._edges(bins)
+        for name in {"q", "resolution"}.intersection(map(str, self._images.coords)):
+            raise InputError(
+                f"an axis of the run has the name {name!r}, as the profile has",
+                remedy="give the axis another name where the run is made",
+            )
         valid = self.active if mask is None else self.active & mask
         if RENDERED in self._images.coords:
             valid = valid & self._images[RENDERED]

@@ -137,6 +137,9 @@ def test_profiles_leave_masked_pixels_and_missing_frames_out(tmp_path: Path) -> 
     ]
     with pytest.raises(InputError, match="must increase"):
         stack.bragg.radial([1.0, 1.0])
+    named = db.open_stack(db.create(sweep(PHI | {"name": "q"}), tmp_path / "Q").path)
+    with pytest.raises(InputError, match="an axis of the run has the name 'q'"):
+        named.bragg.radial(4)
 
 
 @pytest.mark.spec("FIG-7")

@@ -107,11 +107,14 @@ def test_labels_plans_and_the_selftest_need_no_torch(folder: Path) -> None:
     [
         ({"kernel": "model"}, "compute.kernel: the model kernel"),
         ({"device": "cuda"}, "compute.device: cuda"),
+        ({"kernel": "auto"}, "output.maps, hkl or lattice of steps,"),
     ],
 )
 def test_what_needs_torch_names_the_extra(folder: Path, compute: dict[str, Any], what: str) -> None:
-    (folder / "e.yaml").write_text(yaml.safe_dump(tiny_plain(compute=compute)))
-    done = command(folder, "render", "e.yaml", "-o", "x.npy")
+    maps = {"maps": ["hkl"]} if "maps" in what else {}
+    (folder / "e.yaml").write_text(yaml.safe_dump(tiny_plain(compute=compute, output=maps)))
+    command_of, out = ("sweep", "x.zarr") if maps else ("render", "x.npy")
+    done = command(folder, command_of, "e.yaml", "-o", out)
     assert done.returncode == ExitStatus.ENVIRONMENT
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].endswith(
