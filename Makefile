@@ -89,6 +89,10 @@ bench-spread: $(STAMP) ## Time the point spread of panels on one core into repor
 bench-recorded: $(STAMP) ## Time images that a detector would have recorded into reports/recorded
 	$(BIN)/python -m tools.bench recorded $(BENCH_ARGS)
 
+.PHONY: bench-labelled
+bench-labelled: $(STAMP) ## Time small shots stored with labels into reports/labelled
+	$(BIN)/python -m tools.bench labelled $(BENCH_ARGS)
+
 .PHONY: closed-errors
 closed-errors: $(STAMP) ## Measure the closed form's errors anew, into the table of its page (minutes)
 	$(BIN)/python -m tools.closed_form_errors

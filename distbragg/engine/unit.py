@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,9 @@ from distbragg.rendering.maps import MapMaker
 from distbragg.store.layout import SKIPPED
 from distbragg.store.spots import SpotTable
 from distbragg.store.write import UnitWriter
+
+if TYPE_CHECKING:
+    from distbragg.predict.twin import Twin
 
 
 def meter(numbers: Mapping[str, float]) -> None:
@@ -125,6 +128,15 @@ def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage], threads: 
     return FrameFacts(seconds, skipped, overloads)
 
 
+def _twin(kernel: Kernel) -> Twin | None:
+    """Return what predicts spots in place of numpy; none beside other kernels than the native."""
+    if kernel.options.kernel != "native":
+        return None
+    from distbragg.kernel.native.moments import NativeTwin  # few runs keep tables
+
+    return NativeTwin()
+
+
 class UnitInHand:
     """A unit on its way into the stack, and what its receipt says of its frames."""
 
@@ -133,7 +145,7 @@ class UnitInHand:
     ) -> None:
         self._layout, self._writer = run.layout, writer
         self._kernel, self._settings = kernel, settings
-        self._table = SpotTable(run.directory) if run.labelled else None
+        self._table = SpotTable(run.directory, _twin(kernel)) if run.labelled else None
         output, compute = run.output, run.compute
         self._maps = MapMaker(output, compute, kernel.options) if output.maps else None
         # Numbers alone: the experiments of many frames would fill memory.

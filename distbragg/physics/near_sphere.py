@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -158,14 +158,14 @@ def near_sphere(
     farthest = min(_BEYOND * k, 1.0 / dmin) if dmin > 0.0 else _BEYOND * k
     thickness = float(_thickness(crystal, incidence, np.array(farthest), cut))
     middle = k * np.array(incidence.direction)
-    parts = [
-        _see(crystal, incidence, hkl, cut, dmin)
-        for hkl in _indices(crystal.reciprocal, farthest, middle, (k - thickness, k + thickness))
-    ]
-    joined = (
-        np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Places)
+    return Places.joined(
+        [
+            _see(crystal, incidence, hkl, cut, dmin)
+            for hkl in _indices(
+                crystal.reciprocal, farthest, middle, (k - thickness, k + thickness)
+            )
+        ]
     )
-    return Places(*joined)
 
 
 def _indices(

@@ -33,6 +33,16 @@ class Places:
     def __getitem__(self, chosen: slice | IntArray | np.ndarray) -> Places:
         return Places(*(getattr(self, item.name)[chosen] for item in fields(self)))
 
+    @staticmethod
+    def joined(parts: list[Places]) -> Places:
+        """Return some, at least one, as one."""
+        return Places(
+            *(
+                np.concatenate([getattr(part, item.name) for part in parts])
+                for item in fields(Places)
+            )
+        )
+
     def disc(self) -> tuple[Float64Array, Float64Array]:
         """Return two vectors of each, (n, 3), that make coordinates of a ray.
 

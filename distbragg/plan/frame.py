@@ -282,14 +282,27 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     samples = tuple(_samples(experiment, panel) for panel in range(len(panels)))
     halos = _halos(experiment)
     sources = experiment.beam.sources
-    if experiment.sampling.method == "closed_form":
+    closed_form = experiment.sampling.method == "closed_form"
+    if closed_form:
         size = sources.count  # lines of a spectrum are summed together
     elif compute.source_chunk == "auto":
         size = balanced(max(1, sources.count), MAX_CHUNK_SOURCES)
     else:
         size = int(compute.source_chunk)
     chunks = chunk_sources(sources.count, size)
-    if compute.tile == "auto":
+    native = compute.kernel in {"auto", "native"}
+    draws_spots = native and not on_gpu and closed_form and compute.precision == "mixed"
+    keeps_no_sums = (
+        native
+        and not on_gpu
+        and len(chunks) == 1
+        and is_one_sum(experiment)
+        and sums_are_scaled(experiment)
+    )
+    if compute.tile == "auto" and draws_spots:
+        # Its cost does not follow from steps, and a spot on a border of tiles is fitted twice.
+        tile_shape = automatic_tile(shape, MAX_TILE_PIXELS)
+    elif compute.tile == "auto":
         per_pixel = max(1, max(samples) * chunks[0].count)
         rate = steps_per_second(compute.precision, on_gpu=on_gpu)
         wished = int(TASK_SECONDS * rate / (per_pixel * (1.0 + HALO_STEPS * halos)))
@@ -303,7 +316,6 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         sum(counts) * sources.count * per_pixel
         for counts, per_pixel in zip(active, samples, strict=True)
     )
-    native = compute.kernel in {"auto", "native"}
     unhashed = FramePlan(
         panels=len(panels),
         shape=shape,
@@ -319,18 +331,9 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         photon_noise=experiment.noise.photon,
         needs_torch=on_gpu or not native,
         on_gpu=on_gpu,
-        draws_spots=(
-            native
-            and not on_gpu
-            and experiment.sampling.method == "closed_form"
-            and compute.precision == "mixed"
-        ),
+        draws_spots=draws_spots,
         adds_sums=not (native and is_one_sum(experiment)) and len(experiment.summed) > 1,
-        keeps_no_sums=native
-        and not on_gpu
-        and len(chunks) == 1
-        and is_one_sum(experiment)
-        and sums_are_scaled(experiment),
+        keeps_no_sums=keeps_no_sums,
         responds=experiment.response is not None,
         calibrates=experiment.response is not None and experiment.response.calibration > 0.0,
         overlays=(experiment.background.image is not None)

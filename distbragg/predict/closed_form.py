@@ -43,6 +43,7 @@ from distbragg.predict.energies import Energies
 from distbragg.predict.landing import land, meet, near_panel, passing, point_share
 from distbragg.predict.lines import lines_of
 from distbragg.predict.table import Spots, ordered
+from distbragg.predict.twin import Lit, Twin
 
 _OFF: Final = 1e-3
 """Step of a derivative by the wavenumber, in its standard deviations."""
@@ -59,26 +60,23 @@ _MOMENTS: Final = ("bare", "all", "slow", "fast", "ss", "sf", "ff", "phi", "x", 
 """Integrals of a spot. `bare` is Σ w ∫ T dΩ and `all` has P and C in it, as the others have, which
 weigh pixels from `start`, the angle of the spindle from the middle, and the ray."""
 
-_NONE: Final = np.zeros(0, dtype=np.int64)
-
 Moments = dict[str, Float64Array]
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What one line lights in one part of the rotation."""
+    """One line in one part of the rotation."""
 
-    weight: Float64Array  # (n,), of the line, times the share of the rotation and of |F|²
+    weight: float  # of the line, times the share of the rotation
     crystal: GaussianCrystal
     angle: float  # rad, of that crystal from the middle of the whole rotation
     incidence: Incidence
-    places: Places
-    spot: IntArray  # (n,), which reflection of the frame each is
+    source: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The reflections of a frame, (n,), and what each source lights of them."""
+    """The reflections of a frame, (n,), and what each line lights of them in each part, (lit,)."""
 
     experiment: Experiment
     crystal: GaussianCrystal
@@ -86,11 +84,18 @@ class _Frame:
     amplitude: Float64Array
     brightness: Float64Array  # r_e² Φ |F|² n (Na Nb Nc)² / W
     parts: list[_Part]
+    places: Places
+    part: IntArray  # in which part each is lit
+    spot: IntArray  # which reflection of the frame it is
+    weight: Float64Array  # of the part, times the share of |F|²
+    twin: Twin | None  # that integrates
 
 
-def predict_closed(experiment: Experiment, minimum_photons: float) -> Spots:
-    """Predict the spots of a frame in closed form."""
-    frame = _lit(experiment)
+def predict_closed(
+    experiment: Experiment, minimum_photons: float, twin: Twin | None = None
+) -> Spots:
+    """Predict the spots of a frame in closed form, by a twin where the crystal is still."""
+    frame = _lit(experiment, twin)
     direction, width, size = _roughly(frame)
     panel = near_panel(experiment.detector, direction, _MARGIN * width)
     panel[_BOUND * frame.brightness * size < minimum_photons] = -1
@@ -105,7 +110,7 @@ def predict_closed(experiment: Experiment, minimum_photons: float) -> Spots:
     return _finish(frame, landing.panel, moments, minimum_photons)
 
 
-def _lit(experiment: Experiment) -> _Frame:
+def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
     """Find the reflections that any source lights, 000 left out."""
     crystal = gaussian_crystal(experiment.crystal)
     reflections = experiment.reflections
@@ -115,25 +120,42 @@ def _lit(experiment: Experiment) -> _Frame:
         reflections.origin,
         interpolate=False,
     )
-    found, dmin = [], _finest(experiment, crystal)
-    energies = Energies(reflections)
+    dmin = _finest(experiment, crystal)
+    twin = None if crystal.rotates else twin
     turned = crystal.parts()
     width = (crystal.spindle.stop - crystal.spindle.start) / len(turned)
-    for line in lines_of(experiment, crystal, dmin):
-        for index, one in enumerate(turned):
-            places = near_sphere(one, line.incidence, cut=_CUT, dmin=dmin)
-            places = places[(_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1)]
-            angle = (index + 0.5 - 0.5 * len(turned)) * width
-            share = line.weight / len(turned) * energies.of_source(places.hkl, line.source)
-            found.append(_Part(share, one, angle, line.incidence, places, _NONE))
-    hkl, spot = _distinct(np.concatenate([part.places.hkl for part in found]))
-    ends = np.cumsum([len(part.places) for part in found])
-    owners = np.split(spot, ends[:-1])
-    parts = [replace(part, spot=own) for part, own in zip(found, owners, strict=True)]
+    parts = [
+        _Part(
+            line.weight / len(turned),
+            one,
+            (index + 0.5 - 0.5 * len(turned)) * width,
+            line.incidence,
+            line.source,
+        )
+        for line in lines_of(experiment, crystal, dmin, twin)
+        for index, one in enumerate(turned)
+    ]
+    if twin is None:
+        found = [near_sphere(one.crystal, one.incidence, cut=_CUT, dmin=dmin) for one in parts]
+        part = np.repeat(np.arange(len(parts)), [len(places) for places in found])
+        places = Places.joined(found)
+    else:
+        places, part = twin.lit(crystal, [one.incidence for one in parts], _CUT, dmin)
+    kept = np.flatnonzero((_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1))
+    places, part = places[kept], part[kept]
+    hkl, spot = _distinct(places.hkl)
+    weight = np.array([one.weight for one in parts])[part]
+    energies = Energies(reflections)
+    if energies.differ:
+        for number, one in enumerate(parts):
+            own = part == number
+            weight[own] *= energies.of_source(places.hkl[own], one.source)
     amplitude = _amplitude(table, hkl)
     peak = amplitude**2 * experiment.crystal.unit_cells**2 * experiment.crystal.scale
     brightness = scattered_fluence(experiment.beam, 1) * peak
-    return _Frame(experiment, crystal, hkl, amplitude, brightness, parts)
+    return _Frame(
+        experiment, crystal, hkl, amplitude, brightness, parts, places, part, spot, weight, twin
+    )
 
 
 def _finest(experiment: Experiment, crystal: GaussianCrystal) -> float:
@@ -166,17 +188,15 @@ def _amplitude(table: AmplitudeTable, hkl: IntArray) -> Float64Array:
 
 def _roughly(frame: _Frame) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return to first order the mean ray, (n, 3), the width, rad, and Σ w ∫ T dΩ of each."""
-    size, width = np.zeros(len(frame.hkl)), np.zeros(len(frame.hkl))
-    direction = np.zeros((len(frame.hkl), 3))
-    for part in frame.parts:
-        places, spot = part.places, part.spot
-        xx, xy, yy = places.covariance.T
-        off = _CUT * _CUT - places.reach**2
-        own = part.weight * np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
-        own = own * np.exp(-0.5 * off) * 2.0 * math.pi
-        size[spot] += own
-        direction[spot] += own[:, np.newaxis] * places.centre
-        width[spot] = np.maximum(width[spot], np.sqrt(xx + yy))
+    places, spot, count = frame.places, frame.spot, len(frame.hkl)
+    xx, xy, yy = places.covariance.T
+    off = _CUT * _CUT - places.reach**2
+    own = frame.weight * np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
+    own = own * np.exp(-0.5 * off) * 2.0 * math.pi
+    size = np.bincount(spot, own, count)
+    direction = np.stack([np.bincount(spot, own * axis, count) for axis in places.centre.T], axis=1)
+    width = np.zeros(count)
+    np.maximum.at(width, spot, np.sqrt(xx + yy))
     length = norm3(direction)
     return direction / np.where(length > 0.0, length, 1.0)[:, np.newaxis], width, size
 
@@ -191,31 +211,52 @@ def _integrals(frame: _Frame, panel: IntArray, about: Float64Array) -> Moments:
     start = np.zeros((2, count))
     for index, view in enumerate(frame.experiment.detector.panels):
         on = panel == index
+        if not on.any():
+            continue
         start[:, on] = meet(view, about[on], 0.0)[:2]
-    for part in frame.parts:
-        for index in np.unique(panel[part.spot]):
-            if index < 0:
-                continue
-            chosen = np.flatnonzero(panel[part.spot] == index)
-            spot = part.spot[chosen]
-            some = replace(part, places=part.places[chosen], spot=spot, weight=part.weight[chosen])
-            view = frame.experiment.detector.panels[index]
-            own = _integrals_of(frame, some, view, start[:, spot])
-            for name, values in own.items():
-                moments[name][spot] += values
+        chosen = np.flatnonzero(on[frame.spot])
+        for name, values in zip(moments, _on_one(frame, view, chosen, start), strict=True):
+            moments[name] += values
     return {**moments, "start": start}
 
 
-def _integrals_of(frame: _Frame, part: _Part, panel: Panel, start: Float64Array) -> Moments:
+def _on_one(frame: _Frame, view: Panel, chosen: IntArray, start: Float64Array) -> Float64Array:
+    """Return the moments, (12, n), of places that are chosen, on one panel."""
+    places, part, spot = frame.places[chosen], frame.part[chosen], frame.spot[chosen]
+    weight = frame.weight[chosen]
+    if frame.twin is not None:
+        lines = [one.incidence for one in frame.parts]
+        lit = Lit(lines, places, part, weight, spot)
+        return frame.twin.moments(frame.crystal, frame.experiment.beam, view, lit, start)
+    total = np.zeros((len(_MOMENTS) + 1, start.shape[1]))
+    for number in np.unique(part):
+        own = part == number
+        seen = _Seen(frame.parts[number], places[own], weight[own])
+        found = _integrals_of(frame, seen, view, start[:, spot[own]])
+        total[:, spot[own]] += list(found.values())
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one line lights in one part of the rotation."""
+
+    part: _Part
+    places: Places
+    weight: Float64Array  # (n,)
+
+
+def _integrals_of(frame: _Frame, seen: _Seen, panel: Panel, start: Float64Array) -> Moments:
     """Return the moments of one source's spots on one panel."""
-    experiment, places, incidence = frame.experiment, part.places, part.incidence
+    experiment, places, part = frame.experiment, seen.places, seen.part
+    incidence = part.incidence
     beam = experiment.beam
     polarization = polarization_frame(incidence.direction, components(beam.polarization_axis))
 
     def densities(chosen: IntArray, rays: Float64Array) -> Float64Array:
         ray = components_of(rays)
         bare, phi = _seen(part.crystal, incidence, places.relp[chosen], ray)
-        bare = part.weight[chosen, np.newaxis] * bare
+        bare = seen.weight[chosen, np.newaxis] * bare
         whole = bare
         if beam.polarized:
             whole = bare * polarization_factor(polarization, ray, beam.kahn_factor)
@@ -224,7 +265,7 @@ def _integrals_of(frame: _Frame, part: _Part, panel: Panel, start: Float64Array)
 
     found = integrate(places, densities)
     moments = dict(zip(_MOMENTS, found, strict=True))
-    moments["wavelength"] = moments["all"] * _wavelength(part, moments)
+    moments["wavelength"] = moments["all"] * _wavelength(seen, moments)
     return moments
 
 
@@ -266,23 +307,23 @@ def _on_panel(
     return total
 
 
-def _wavelength(part: _Part, moments: Moments) -> Float64Array:
+def _wavelength(seen: _Seen, moments: Moments) -> Float64Array:
     """Return the mean wavelength of each spot, along its mean ray, (n,).
 
     Of a normal spectrum of width σ about k₀ the mean of k is k₀ + σ² d(log T)/dk₀.
     """
-    incidence = part.incidence
+    incidence = seen.part.incidence
     k, width = incidence.wavenumber, incidence.width
     if width == 0.0:
-        return np.full(len(part.places), 1.0 / k)
+        return np.full(len(seen.places), 1.0 / k)
     ray = components_of(_mean_ray(moments)[:, np.newaxis])
     with np.errstate(divide="ignore", invalid="ignore"):
         more, less = (
             np.log(
                 _seen(
-                    part.crystal,
+                    seen.part.crystal,
                     replace(incidence, wavenumber=k + step * width),
-                    part.places.relp,
+                    seen.places.relp,
                     ray,
                 )[0][:, 0]
             )

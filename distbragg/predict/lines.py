@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,7 @@ from distbragg.models.vectors import Float64Array
 from distbragg.physics.closed_form import Incidence
 from distbragg.physics.near_sphere import CUT, GaussianCrystal, incidence_of, near_sphere
 from distbragg.physics.strain import strain_covariance
+from distbragg.predict.twin import Twin
 
 _NODES: Final = 5
 """Nodes of a group of lines."""
@@ -43,7 +45,9 @@ class Line:
     source: int
 
 
-def lines_of(experiment: Experiment, crystal: GaussianCrystal, dmin: float) -> Iterator[Line]:
+def lines_of(
+    experiment: Experiment, crystal: GaussianCrystal, dmin: float, twin: Twin | None = None
+) -> Iterator[Line]:
     """Yield lines whose sums of integrals are those of the sources.
 
     Where |F| follows the energy each source stays by itself.
@@ -55,20 +59,22 @@ def lines_of(experiment: Experiment, crystal: GaussianCrystal, dmin: float) -> I
     for number in dict.fromkeys(which.tolist()):
         found = np.flatnonzero(which == number)
         own = found[np.argsort(-sources.wavelength[found], kind="stable")].tolist()
-        groups = _groups(experiment, crystal, own, dmin) if alike else [[n] for n in own]
+        groups = _groups(experiment, crystal, own, dmin, twin) if alike else [[n] for n in own]
         for group in groups:
             yield from _lines(experiment, group)
 
 
 def _groups(
-    experiment: Experiment, crystal: GaussianCrystal, own: list[int], dmin: float
+    experiment: Experiment, crystal: GaussianCrystal, own: list[int], dmin: float, twin: Twin | None
 ) -> list[list[int]]:
     """Cut sources of one direction, by increasing k, into groups narrow for every reflection."""
     if len(own) <= _NODES:
         return [own]
     beam = experiment.beam
     wavenumber = 1.0 / beam.sources.wavelength
-    widest = _WIDEST * _sharpest(crystal, incidence_of(beam, own[len(own) // 2]), dmin)
+    widest = _WIDEST * _sharpest(crystal, incidence_of(beam, own[len(own) // 2]), dmin, twin)
+    # Crystals that are much alike have the same groups, whose rules are then known.
+    widest = 2.0 ** (0.5 * math.floor(2.0 * math.log2(widest))) if widest < math.inf else widest
     groups, start = [[own[0]]], wavenumber[own[0]]
     for source in own[1:]:
         if wavenumber[source] - start > widest:
@@ -78,14 +84,19 @@ def _groups(
     return groups
 
 
-def _sharpest(crystal: GaussianCrystal, incidence: Incidence, dmin: float) -> float:
+def _sharpest(
+    crystal: GaussianCrystal, incidence: Incidence, dmin: float, twin: Twin | None
+) -> float:
     """Return the least standard deviation in k of the integral of a spot, 1/Å.
 
     Along the outgoing ray s₁ a reflection's displacement has the variance s₁ᵀ Σ s₁, and the sphere
     moves by |u|²/2 with k.
     """
     part = crystal.parts()[0]
-    places = near_sphere(part, incidence, cut=CUT["float64"], dmin=dmin)
+    if twin is None:
+        places = near_sphere(part, incidence, cut=CUT["float64"], dmin=dmin)
+    else:
+        places, _ = twin.lit(part, [incidence], CUT["float64"], dmin)
     if len(places) == 0:
         return math.inf
     ray, relp, k = places.centre, places.relp, incidence.wavenumber
@@ -114,12 +125,15 @@ def _lines(experiment: Experiment, group: list[int]) -> Iterator[Line]:
         return
     wavenumbers = (1.0 / beam.sources.wavelength[group]).tolist()
     one = incidence_of(beam, group[0])
-    for k, weight in gauss_rule(wavenumbers, weights, _NODES):
+    for k, weight in gauss_rule(tuple(wavenumbers), tuple(weights), _NODES):
         width = beam.sources.bandwidth * k
         yield Line(replace(one, wavenumber=k, width=width), weight, group[0])
 
 
-def gauss_rule(points: list[float], weights: list[float], count: int) -> list[tuple[float, float]]:
+@lru_cache(maxsize=256)
+def gauss_rule(
+    points: tuple[float, ...], weights: tuple[float, ...], count: int
+) -> tuple[tuple[float, float], ...]:
     """Return the Gauss rule of a discrete measure: `count` nodes and their weights.
 
     Nodes are the roots of the measure's orthogonal polynomial, which lie between those of the one
@@ -144,7 +158,7 @@ def gauss_rule(points: list[float], weights: list[float], count: int) -> list[tu
     for order in range(1, count + 1):
         edges = [-1.0, *roots, 1.0]
         roots = [_root(recurrence[:order], edges[i], edges[i + 1]) for i in range(order)]
-    return [(middle + half * root, 1.0 / _kernel(recurrence, root)) for root in roots]
+    return tuple((middle + half * root, 1.0 / _kernel(recurrence, root)) for root in roots)
 
 
 def _polynomials(recurrence: list[tuple[float, float]], x: float) -> list[float]:

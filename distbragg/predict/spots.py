@@ -13,22 +13,30 @@ from distbragg.predict.closed_form import predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
 from distbragg.predict.table import Spots, ordered, together
+from distbragg.predict.twin import Twin
 
 
-def predict_spots(experiment: Experiment, minimum_photons: float = 0.0) -> Spots:
+def predict_spots(
+    experiment: Experiment, minimum_photons: float = 0.0, twin: Twin | None = None
+) -> Spots:
     """Predict the spots of one frame; those below `minimum_photons` are left out.
+
+    Of crystals that stand still, summed in closed form, by a twin if there is one.
 
     Spots of two lattices that overlap are told apart, each with its own photons; those of blocks of
     several sizes are not.
     """
     check_flat(experiment.detector)
     closed = experiment.sampling.method == "closed_form"
-    predict = predict_closed if closed else predict_sampled
     # Blocks of several sizes make one spot.
     sized = bool(experiment.crystal.blocks)
+    least = 0.0 if sized else minimum_photons
     parts = []
     for lattice in lattices_of(experiment):
-        spots = predict(lattice.experiment, 0.0 if sized else minimum_photons)
+        if closed:
+            spots = predict_closed(lattice.experiment, least, twin)
+        else:
+            spots = predict_sampled(lattice.experiment, least)
         number = np.full(len(spots), lattice.number, dtype=np.int32)
         parts.append(replace(spots, lattice=number))
     found = ordered(parts)

@@ -19,6 +19,7 @@ from distbragg.store.run_directory import RunDirectory, open_run
 
 if TYPE_CHECKING:
     from distbragg.predict.table import Spots
+    from distbragg.predict.twin import Twin
 
 SUFFIX: Final = ".parquet"
 _DIGITS: Final = 7
@@ -50,10 +51,17 @@ def has_labels(run: RunDirectory) -> bool:
 
 
 class SpotTable:
-    """The spots of a unit's frames, predicted beside rendering; `seconds` were spent in here."""
+    """The spots of a unit's frames, predicted beside rendering; `seconds` were spent in here.
 
-    def __init__(self, run: RunDirectory) -> None:
-        self._run = run
+    Parameters
+    ----------
+    run : RunDirectory
+    twin : Twin, optional
+        See `predict_spots`.
+    """
+
+    def __init__(self, run: RunDirectory, twin: Twin | None = None) -> None:
+        self._run, self._twin = run, twin
         self._frames: list[tuple[int, Spots]] = []
         self.seconds = 0.0
 
@@ -63,7 +71,7 @@ class SpotTable:
 
         started = time.perf_counter()
         least = self._run.sweep.experiment.output.label_minimum_photons
-        self._frames.append((frame, predict_spots(experiment, least)))
+        self._frames.append((frame, predict_spots(experiment, least, self._twin)))
         self.seconds += time.perf_counter() - started
 
     def encode(self) -> tuple[bytes, dict[str, Any]]:

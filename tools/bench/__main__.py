@@ -1,4 +1,4 @@
-"""`python -m tools.bench report|gpu|closed-form|point-spread|recorded`: how fast it is."""
+"""`python -m tools.bench report|gpu|closed-form|point-spread|recorded|labelled`: how fast it is."""
 
 from __future__ import annotations
 
@@ -154,6 +154,20 @@ def recorded(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "recorded")
     found = measure_recorded(QUICK if quick else Extent(), _say)
     bundle.write_json("recorded.json", found.plain())
+    _tell(bundle, summary(found))
+
+
+@command.command("labelled")
+@_out
+@_quick
+def labelled(out: Path, quick: bool) -> None:
+    """Time small shots that are stored with tables of their spots, by core and by workers."""
+    from tools.bench.labelled import QUICK, Extent, measure_labelled, summary
+    from tools.evidence.bundle import Bundle
+
+    bundle = Bundle.create(out, "labelled")
+    found = measure_labelled(QUICK if quick else Extent(), _say)
+    bundle.write_json("labelled.json", found.plain())
     _tell(bundle, summary(found))
 
 

@@ -180,3 +180,18 @@ def _declare(opened: ctypes.CDLL) -> None:
     opened.distbragg_normals.argtypes = (whole, whole, word, word, ctypes.c_uint32, reals)
     opened.distbragg_record.restype = whole
     opened.distbragg_record.argtypes = (ctypes.c_void_p, whole, whole, singles, singles, reals)
+    opened.distbragg_lit.restype = whole
+    opened.distbragg_lit.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        whole,
+        whole,
+        *[ctypes.c_void_p] * 2,
+    )
+    opened.distbragg_moments.restype = ctypes.c_int
+    opened.distbragg_moments.argtypes = (
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+        whole,
+        *[ctypes.c_void_p] * 6,
+    )

@@ -115,6 +115,44 @@ def test_spots_are_the_moments_of_what_is_rendered(name: str, tmp_path: Path) ->
         assert (np.abs(found - [[ss, sf], [sf, ff]]) < 1e-3 * scale).all()
 
 
+STILL = {
+    **{
+        name: CASES[name]
+        for name in ("plain", "mosaic", "bandwidth", "divergence", "narrow", "layers")
+    },
+    "lines": {
+        "beam": {"spectrum": {"wavelengths_angstrom": np.linspace(0.98, 1.02, 60).tolist()}},
+        "crystal": {"mosaic": {**NORMAL, "spread_deg": 0.3}},
+    },
+    "sources": {"beam": {"dispersion": {"range_percent": 2.0, "steps": 3}, "divergence_mrad": 0.5}},
+    "cells": {
+        "crystal": {
+            "mosaic": {**NORMAL, "spread_deg": 0.1},
+            "cell_spread": {"lengths_percent": 0.5},
+        }
+    },
+    "rotation": CASES["rotation"],
+}
+
+
+@pytest.mark.spec("LAB-6")
+@pytest.mark.skipif(not native.available(), reason="the native kernel is not compiled")
+@pytest.mark.parametrize("name", STILL)
+def test_the_compiled_twin_tells_the_same_spots(name: str, tmp_path: Path) -> None:
+    from distbragg.kernel.native.moments import NativeTwin
+
+    experiment = experiment_of(tmp_path, ALL, **STILL[name])
+    model, twin = predict_spots(experiment, 1.0), predict_spots(experiment, 1.0, NativeTwin())
+    assert len(model) > 10
+    for column, values in model.columns().items():
+        found = twin.columns()[column]
+        if values.dtype.kind != "f":
+            assert np.array_equal(found, values), column
+            continue
+        size = np.abs(values).max() if column in ("covariance", "phi") else np.abs(values)
+        assert (np.abs(found - values) <= 1e-9 * size).all(), column
+
+
 @pytest.mark.spec("LAB-6")
 def test_partialities_of_a_passage_add_up_to_one(tmp_path: Path) -> None:
     crystal = {"mosaic": {**NORMAL, "spread_deg": 0.1}}

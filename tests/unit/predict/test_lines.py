@@ -47,7 +47,7 @@ def experiment_of(spread_deg: float, **changes: Any) -> Experiment:
 
 def test_the_rule_of_two_nodes_by_hand() -> None:
     # Of weights 1, 1, 1 at −1, 0, 1 the mean of x² is 2/3: nodes at ±√(2/3), of 3/2 each.
-    (low, left), (high, right) = lines.gauss_rule([-1.0, 0.0, 1.0], [1.0, 1.0, 1.0], 2)
+    (low, left), (high, right) = lines.gauss_rule((-1.0, 0.0, 1.0), (1.0, 1.0, 1.0), 2)
     assert (low, high) == pytest.approx((-math.sqrt(2.0 / 3.0), math.sqrt(2.0 / 3.0)), rel=1e-14)
     assert (left, right) == pytest.approx((1.5, 1.5), rel=1e-14)
 
@@ -55,7 +55,7 @@ def test_the_rule_of_two_nodes_by_hand() -> None:
 def test_the_rule_is_exact_for_polynomials_of_twice_its_nodes() -> None:
     random = np.random.default_rng(1)
     points, weights = np.sort(random.uniform(0.9, 1.1, 30)), random.uniform(0.0, 2.0, 30)
-    rule = lines.gauss_rule(points.tolist(), weights.tolist(), 5)
+    rule = lines.gauss_rule(tuple(points.tolist()), tuple(weights.tolist()), 5)
     assert all(points[0] < node < points[-1] and weight > 0.0 for node, weight in rule)
     for degree in range(10):
         found = math.fsum(weight * (node - 1.0) ** degree for node, weight in rule)

@@ -8,8 +8,10 @@
 #include <deque>
 #include <memory>
 #include <set>
+#include <utility>
 #include <vector>
 
+#include "bands.hpp"
 #include "crew.hpp"
 #include "draw_spot.hpp"
 #include "energies.hpp"
@@ -31,6 +33,30 @@ struct Part {
   std::int32_t lattice;
 };
 
+// What a thread filled last, which the next tile or frame fills again: fresh memory costs more than
+// what is written to it.
+struct Room {
+  std::vector<Spot> spots;
+  std::vector<float> table;
+
+  static Room take() { return std::exchange(kept(), Room()); }
+
+  static void give_back(std::vector<Spot>& spots, std::vector<float>& table) {
+    constexpr std::size_t kMostBytes = std::size_t{32} << 20;
+    if (spots.capacity() * sizeof(Spot) + table.capacity() * sizeof(float) > kMostBytes) return;
+    if (spots.capacity() < kept().spots.capacity()) return;
+    spots.clear();
+    table.clear();
+    kept() = {std::move(spots), std::move(table)};
+  }
+
+ private:
+  static Room& kept() {
+    static thread_local Room room;
+    return room;
+  }
+};
+
 // The spots on one tile of one source, or of the lines of a spectrum that share a direction.
 class Spots {
  public:
@@ -40,17 +66,48 @@ class Spots {
         projection_(p),
         spectrum_(make_spectrum(first, last)), brush_(p, projection_, in_, spectrum_.get()),
         pieces_(p) {
+    Room room = Room::take();
+    spots_.swap(room.spots);
+    table_.swap(room.table);
     for (const Part& part : parts) find(part);
     for (std::size_t n = 0; n < spots_.size(); ++n) {
-      spots_[n].each_row([&](std::int64_t row, std::int64_t start, std::int64_t stop) {
+      if (spots_[n].kind != Kind::kDirect && p.strongest == nullptr) continue;
+      spots_[n].each_row(p.slow_start, p.slow_stop, [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
         pieces_.add(static_cast<std::int32_t>(n), row, start, stop);
       });
     }
     pieces_.sort();
   }
 
-  // Calls work(spot, first, last) for those that may cover lanes of a block, which lie in one row of
-  // the panel.
+  ~Spots() { Room::give_back(spots_, table_); }
+
+  // Sorts the spots that are drawn into the bands of the tile.
+  void sort(const Bands& bands) {
+    by_band_.fill(bands, spots_.size(), [&](std::size_t n, auto add) {
+      const Spot& spot = spots_[n];
+      if (spot.kind != Kind::kDirect) add(spot.row_start, spot.row_stop);
+    });
+  }
+
+  bool draws() const { return !by_band_.empty(); }
+  bool drawn_alone() const { return pieces_.empty(); }
+
+  // Draws spots onto a band, for one sample of each pixel; `sums` begins with 0 throughout and has
+  // a vector's room more.
+  void draw(const Bands& bands, std::int64_t band, std::int64_t sample, double* sums) const {
+    const std::int64_t from = bands.start(band), to = bands.stop(band), width = bands.width();
+    const Sums of = {table_.data(), shares_.data()};
+    by_band_.each(band, [&](std::size_t n) {
+      const Spot& spot = spots_[n];
+      spot.each_row(from, to, [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
+        double* out = sums + (row - from) * width + (start - p_.fast_start);
+        brush_.draw(spot, of, sample, row, start, stop - start, out);
+      });
+    });
+  }
+
+  // Calls work(spot, first, last) for those in pieces that may cover lanes of a block, which lie in
+  // one row of the panel.
   template <class Work>
   void each(std::int64_t row, const double* fast, int from, int to, Work work) const {
     const std::int64_t least = static_cast<std::int64_t>(fast[from]);
@@ -62,7 +119,22 @@ class Spots {
     });
   }
 
-  // Adds a spot to lanes in one row.
+  // Draws a spot onto lanes in one row, whose pixels need not be neighbours, for one sample.
+  void draw(const Spot& spot, std::int64_t sample, const PixelNumbers& pixel, int first, int last,
+            double* sum) const {
+    double drawn[kLanes + SpotBrush::kWide];
+    for (int from = first, to; from < last; from = to) {
+      to = from + 1;
+      while (to < last && pixel.fast[to] == pixel.fast[to - 1] + 1.0) ++to;
+      std::fill(drawn, drawn + (to - from) + SpotBrush::kWide, 0.0);
+      brush_.draw(spot, {table_.data(), shares_.data()}, sample,
+                  static_cast<std::int64_t>(pixel.slow[from]),
+                  static_cast<std::int64_t>(pixel.fast[from]), to - from, drawn);
+      for (int i = from; i < to; ++i) sum[i] += drawn[i - from];
+    }
+  }
+
+  // Adds a spot that is evaluated at every pixel to lanes in one row.
   void add(const Spot& spot, const Directions& d, int first, int last, double* sum) const {
     brush_.add(spot, spindle(), {table_.data(), shares_.data()}, d, first, last, sum);
   }
@@ -87,6 +159,7 @@ class Spots {
     const double share = of.weight;
     double brightest = 0.0, largest = 0.0;  // |F|²/√|Σ| and √|Σ| of what is seen
     const auto places = find_places(part, in_);
+    make_room(places->size());
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
     for (const Place& place : *places) {
       const std::size_t shares = shares_.size();
@@ -122,6 +195,19 @@ class Spots {
       spots_.push_back(spot);
     }
     left_out_ += share * left_out(part, brightest, largest);
+  }
+
+  // Room for the spots of so many reflections, which then need not move. What is not written to
+  // takes no memory.
+  void make_room(std::size_t places) {
+    constexpr std::size_t kEntries = 256, kMostPlaces = std::size_t{1} << 16;
+    places = std::min(places, kMostPlaces);
+    if (spots_.capacity() < spots_.size() + places) {
+      spots_.reserve(std::max(2 * spots_.size(), spots_.size() + places));
+    }
+    if (spectrum_ != nullptr && table_.capacity() < table_.size() + kEntries * places) {
+      table_.reserve(std::max(2 * table_.size(), table_.size() + kEntries * places));
+    }
   }
 
   // Of one part e^(−½ χ²) of the brightest there may be, summed over all lattice points that lie χ
@@ -249,7 +335,8 @@ class Spots {
   std::vector<float> table_;   // sums over the lines, spot by spot
   std::vector<float> shares_;  // of terms of |F| by energy, likewise
   std::vector<double> of_mean_;
-  Pieces pieces_;
+  SpotsByBand by_band_;
+  Pieces pieces_;  // of spots that are evaluated at every pixel; of all, to tell the strongest
 };
 
 // All sources of a tile, in groups whose spots are held together.
@@ -290,26 +377,61 @@ class SpotSum {
     return sum;
   }
 
-  // Calls lit(first source, spots) for what was prepared.
+  // Calls lit(number, first source, spots) for what was prepared.
   template <class Lit>
   void each(Lit lit) const {
-    for (const Member& member : group_) lit(member.first, *member.spots);
+    for (std::size_t n = 0; n < group_.size(); ++n) lit(n, group_[n].first, *group_[n].spots);
   }
 
-  // Adds spots to a block, whose lanes go row by row.
-  void add(const Spots& spots, const PixelNumbers& pixel, int count, Scattering& q) const {
+  // Sorts the spots of what was prepared, which are drawn for so many samples of each pixel.
+  Bands bands(std::int64_t samples) {
+    samples_ = samples;
+    const Bands bands(p_, samples * static_cast<std::int64_t>(group_.size()));
+    for (Member& member : group_) member.spots->sort(bands);
+    return bands;
+  }
+
+  // Draws a band: all samples of what was prepared, one image after another.
+  void draw(const Bands& bands, std::int64_t band, std::vector<double>& images) const {
+    const std::int64_t pixels = bands.pixels();
+    images.resize(group_.size() * static_cast<std::size_t>(samples_ * pixels) + SpotBrush::kWide);
+    double* image = images.data();
+    for (const Member& member : group_) {
+      for (std::int64_t n = 0; n < samples_; ++n, image += pixels) {
+        if (!member.spots->draws()) continue;
+        std::fill(image, image + pixels + SpotBrush::kWide, 0.0);
+        member.spots->draw(bands, band, n, image);
+      }
+    }
+  }
+
+  // Adds spots to a block, whose lanes go row by row; `image` is their drawing on rows from
+  // `first_row` on.
+  void add(const Spots& spots, const PixelNumbers& pixel, int count, const double* image,
+           std::int64_t first_row, Scattering& q) const {
+    const std::int64_t width = p_.fast_stop - p_.fast_start;
     std::fill(q.sum, q.sum + kLanes, 0.0);
+    if (spots.draws()) {
+      for (int i = 0; i < count; ++i) {
+        const std::int64_t row = static_cast<std::int64_t>(pixel.slow[i]) - first_row;
+        q.sum[i] = image[row * width + static_cast<std::int64_t>(pixel.fast[i]) - p_.fast_start];
+      }
+    }
+    if (spots.drawn_alone()) return;
     each_spot(spots, pixel, count, [&](const Spot& spot, int first, int last) {
       spots.add(spot, *q.directions, first, last, q.sum);
     });
   }
 
-  // The same of the spots of one reflection alone.
+  // The spots of one reflection alone, for a sample of each pixel; of what was prepared to tell
+  // reflections apart.
   void add_one(const Name& name, const Spots& spots, const PixelNumbers& pixel, int count,
-               Scattering& q) const {
+               std::int64_t sample, Scattering& q) const {
     std::fill(q.sum, q.sum + kLanes, 0.0);
     each_spot(spots, pixel, count, [&](const Spot& spot, int first, int last) {
-      if (spot.name == name) spots.add(spot, *q.directions, first, last, q.sum);
+      if (spot.name != name) return;
+      if (spot.kind == Kind::kDirect) spots.add(spot, *q.directions, first, last, q.sum);
+      else spots.draw(spot, sample, pixel, first, last, q.sum);
     });
   }
 
@@ -353,6 +475,7 @@ class SpotSum {
   const Parameters& p_;
   std::vector<Part> parts_;
   std::vector<Member> group_;
+  std::int64_t samples_ = 1;
 };
 
 }  // namespace distbragg::closed

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "geometry.hpp"
@@ -26,27 +27,46 @@ constexpr double kPoint[kPoints] = {-0.28867513459481288, 0.28867513459481288};
 // Draws the spots of one source, or of the lines of a spectrum.
 class SpotBrush {
  public:
+  static constexpr int kWide = 16;  // lanes of a vector
+
   SpotBrush(const Parameters& p, const Projection& projection, const Incidence& in,
             const Spectrum* spectrum)
       : p_(p), projection_(projection), in_(in), spectrum_(spectrum),
         per_pixel_(1.0 / p.pixel_size) {}
 
-  // Adds a spot to lanes that lie in one row.
+  // Adds a spot that is evaluated at every pixel to lanes that lie in one row.
   void add(const Spot& spot, const Spindle& spindle, const Sums& sums, const Directions& d,
            int from, int to, double* sum) const {
-    const float* table = sums.table;
     const Row row(p_, projection_.depth_of(d.layer), spot, d.slow[from] * per_pixel_);
+    add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
+  }
+
+  // Draws a spot that polynomials are fitted to onto `count` pixels of a row of the panel, from a
+  // column on, for one sample of each pixel.
+  void draw(const Spot& spot, const Sums& sums, std::int64_t sample, std::int64_t row_number,
+            std::int64_t column, std::int64_t count, double* sum) const {
+    const std::int64_t n = p_.oversample, sub = sample % (n * n);
+    // As `positions` puts pixels on the panel.
+    const double step = p_.pixel_size / static_cast<double>(n), half = step / 2.0;
+    const Samples along = {step, half, static_cast<double>(n), static_cast<double>(sub % n)};
+    const double down = along.place(static_cast<double>(row_number), static_cast<double>(sub / n));
+    const Row row(p_, projection_.depth_of(sample / (n * n)), spot, down * per_pixel_);
+    const auto with = [&](auto kind) {
+      for (std::int64_t from = 0; from < count; from += kLanes) {
+        const int some = static_cast<int>(std::min<std::int64_t>(kLanes, count - from));
+        add_fitted<decltype(kind)::value>(spot, sums.table, row, along,
+                                          static_cast<double>(column + from), some, sum + from);
+      }
+    };
     switch (spot.kind) {
-      case Kind::kDirect:
-        return add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
-      case Kind::kSmooth: return add_fitted<Kind::kSmooth>(spot, table, d, row, from, to, sum);
-      case Kind::kLines: return add_fitted<Kind::kLines>(spot, table, d, row, from, to, sum);
-      case Kind::kPassage: return add_fitted<Kind::kPassage>(spot, table, d, row, from, to, sum);
+      case Kind::kDirect: return;
+      case Kind::kSmooth: return with(std::integral_constant<Kind, Kind::kSmooth>());
+      case Kind::kLines: return with(std::integral_constant<Kind, Kind::kLines>());
+      case Kind::kPassage: return with(std::integral_constant<Kind, Kind::kPassage>());
     }
   }
 
  private:
-  static constexpr int kWide = 16;          // lanes of a vector
   static constexpr double kAside = 1e6;     // pixels from a spot, where nothing is
 
   // Where a row lies from the middle of a spot, at the depth that the spot is given at; pixels.
@@ -59,6 +79,15 @@ class SpotBrush {
     DISTBRAGG_INLINE double fast(double place) const {
       return madd(fast_scale, place, fast_start);
     }
+  };
+
+  // Where the samples of a row lie along the panel, m.
+  struct Samples {
+    double step, half, per_pixel, sub;
+    DISTBRAGG_INLINE double place(double pixel, double part) const {
+      return madd(step, madd(pixel, per_pixel, part), half);
+    }
+    DISTBRAGG_INLINE double place(double pixel) const { return place(pixel, sub); }
   };
 
   // The intervals of a sample that a spot may cover.
@@ -104,41 +133,40 @@ class SpotBrush {
   }
 
   template <Kind kKind>
-  void add_fitted(const Spot& spot, const float* table, const Directions& d, const Row& row,
-                  int from, int to, double* sum) const {
+  void add_fitted(const Spot& spot, const float* table, const Row& row, const Samples& along,
+                  double column, int count, double* sum) const {
     const int fast = spot.sub.fast, slow = spot.sub.slow;
     const double height = spot.height / (static_cast<double>(fast) * slow);
     if (is_narrow(spot)) {
-      for (int lane = from; lane < to; ++lane) {
-        const double seen = within<kKind>(spot, table, row.fast(d.fast[lane]), row.slow);
-        sum[lane] = madd(height, seen, sum[lane]);
+      for (int i = 0; i < count; ++i) {
+        const double seen =
+            within<kKind>(spot, table, row.fast(along.place(column + i)), row.slow);
+        sum[i] = madd(height, seen, sum[i]);
       }
       return;
     }
-    // Whole vectors, some of whose lanes lie beside those asked for.
-    const int count = (to - from + kWide - 1) / kWide * kWide;
-    const int start = std::min(from, kLanes - count);
+    const int whole = (count + kWide - 1) / kWide * kWide;
     alignas(64) float place[kLanes], total[kLanes];
-    std::fill(total, total + count, 0.0f);
+    std::fill(total, total + whole, 0.0f);
     for (int j = 0; j < slow; ++j) {
       const float down = static_cast<float>(row.slow + middle_of(j, slow));
       for (int i = 0; i < fast; ++i) {
-        const double along = middle_of(i, fast);
-        for (int first = 0; first < count; first += kWide) {
+        const double aside = middle_of(i, fast);
+        for (int first = 0; first < whole; first += kWide) {
 #pragma omp simd
           for (int lane = first; lane < first + kWide; ++lane) {
-            place[lane] = static_cast<float>(row.fast(d.fast[start + lane]) + along);
+            place[lane] = static_cast<float>(row.fast(along.place(column + lane)) + aside);
           }
         }
-        shade<kKind>(spot, table, place, down, count, total);
+        shade<kKind>(spot, table, place, down, whole, total);
       }
     }
-    for (int first = 0; first < count; first += kWide) {
+    // Spare lanes add nothing; there is room for them.
+    for (int first = 0; first < whole; first += kWide) {
 #pragma omp simd
       for (int lane = first; lane < first + kWide; ++lane) {
-        const int at = start + lane;
-        const double seen = static_cast<double>(at >= from && at < to ? total[lane] : 0.0f);
-        sum[at] = madd(height, seen, sum[at]);
+        const double seen = static_cast<double>(lane < count ? total[lane] : 0.0f);
+        sum[lane] = madd(height, seen, sum[lane]);
       }
     }
   }

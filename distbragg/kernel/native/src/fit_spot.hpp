@@ -94,7 +94,8 @@ class SpotFitter {
     if (!(spectrum_->high - spectrum_->low < kMostWidths * width[0])) return true;
     if (p_.integrate != 0) {
       // As smooth as the sum over the lines is, which may be smoother than one of them.
-      const double smooth = SmoothedLines::kFinest * spectrum_->smoothed(octave(width[0])).step();
+      const SmoothedLines& sums = spectrum_->smoothed(octave(width[0]));
+      const double smooth = SmoothedLines::kFinest * sums.step(sums.level(shares_));
       const Derivatives by = derivatives(top), place = derivatives(at);
       divide(top, by, &place, smooth, spot);
       widen(by, place, at, top, width, spot);
@@ -126,12 +127,13 @@ class SpotFitter {
     line_through(at, width, top, slope, middle);
     const double likely = std::exp(middle + slope * 0.5 * (low + high));
     const SmoothedLines& sums = spectrum_->smoothed(octave(likely));
-    const double per = 1.0 / sums.step();
+    const int level = sums.level(shares_);
+    const double per = 1.0 / sums.step(level);
     const std::int64_t from = static_cast<std::int64_t>(std::floor(low * per));
     const std::int64_t to = static_cast<std::int64_t>(std::ceil(high * per)) + 2;
     spot.table = static_cast<std::int64_t>(table.size());
     spot.table_end = static_cast<float>(to - from - 2);
-    if (!sums.append(from, to, middle, slope, shares_, table)) return false;
+    if (!sums.append(level, from, to, middle, slope, shares_, table)) return false;
     alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes];
     double most = spot.most, worst = 0.0;
     for (int m = 0; m < kNodes; ++m) {

@@ -19,10 +19,7 @@ struct Mean {
     const Relp own = relp;
     const Incidence from = in;
     if constexpr (kSpectrum) {
-      for (int i = 0; i < count; ++i) {
-        const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-        log[i] = log_of<kDivergent, true>(own, sight, from.wavenumber, from.width);
-      }
+      over_spectrum(own, from, x, y, z, count, log);
     } else {
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
@@ -30,6 +27,42 @@ struct Mean {
         log[i] = log_mean<kDivergent>(own, sight, from.wavenumber);
       }
     }
+  }
+
+  // As `log_over_spectrum`, in passes that the compiler makes vectors of: with the same operations.
+  static void over_spectrum(const Relp& own, const Incidence& from, const double* x, const double* y,
+                            const double* z, int count, double* log) {
+    const double k = from.wavenumber, width = from.width, prior = 1.0 / (width * width);
+    alignas(64) double middle[kLanes], spread[kLanes], most[kLanes], share[kLanes];
+    alignas(64) double logs[kSpectrumNodes][kLanes];
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+      const Falling seen = falling_of(own, sight, k);
+      const double precision = seen.stiff + prior;
+      middle[i] = madd(k, prior, seen.pull) / precision;
+      spread[i] = std::sqrt(1.0 / precision);
+      most[i] = -HUGE_VAL;
+      share[i] = 0.0;
+    }
+    for (int n = 0; n < kSpectrumNodes; ++n) {
+      const double node = kSpectrumNode[n], weight = kSpectrumLogWeight[n];
+      double* here_log = logs[n];
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+        const double here = madd(spread[i], node, middle[i]), off = (here - k) / width;
+        const double value = madd(-0.5 * off, off, log_mean<kDivergent>(own, sight, here));
+        here_log[i] = value + madd(0.5 * node, node, weight);
+        most[i] = larger(most[i], here_log[i]);
+      }
+    }
+    for (int n = 0; n < kSpectrumNodes; ++n) {
+#pragma omp simd
+      for (int i = 0; i < count; ++i) share[i] += exp_poly<true>(logs[n][i] - most[i]);
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) log[i] = most[i] + log_poly(share[i] * (spread[i] / width));
   }
 
   // The logarithms as parabolas of the wavenumber, top − ½ ((k − at)/width)², with the width that

@@ -92,6 +92,20 @@ class NearSphere {
     }
   }
 
+  // The wavenumbers at which a lattice point is seen, `wider` times as far as to first order; false
+  // where it is on the sphere at none.
+  bool window(const Vector& g, double wider, double& start, double& stop) const {
+    const double ahead = dot(in_.direction, g);
+    if (!(ahead < 0.0)) return false;
+    const double k = -0.5 * dot(g, g) / ahead;
+    const Vector ray = unit(k * in_.direction + g);
+    const double along = dot(ray, times(covariance(g, ray - in_.direction), ray));
+    const double half = wider * crystal_.cut * std::sqrt(along) / (1.0 - dot(ray, in_.direction));
+    start = k - half;
+    stop = k + half;
+    return half < HUGE_VAL;
+  }
+
   // Looks at one lattice point; false where it is not seen.
   bool see(std::int64_t h, std::int64_t k, std::int64_t l, Place& place) const {
     const Vector g = static_cast<double>(h) * crystal_.a + static_cast<double>(k) * crystal_.b +

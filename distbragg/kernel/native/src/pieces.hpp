@@ -62,6 +62,7 @@ class Pieces {
     }
   }
 
+  bool empty() const { return sorted_.empty(); }
   std::size_t bytes() const { return sorted_.size() * sizeof(Piece); }
 
  private:

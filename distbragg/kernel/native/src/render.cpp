@@ -17,6 +17,7 @@
 #include "closed_sum.hpp"
 #include "generated.hpp"
 #include "geometry.hpp"
+#include "moments.hpp"
 #include "noise.hpp"
 #include "output.hpp"
 #include "point_spread.hpp"
@@ -41,14 +42,19 @@ class ActivePixels {
   }
 
   std::int64_t count() const { return start_.back(); }
+  // How many lie above a row of the panel.
+  std::int64_t above(std::int64_t row) const {
+    return start_[static_cast<std::size_t>(row - p_.slow_start)];
+  }
 
-  // The pixels from number `first` on: their numbers on the panel and places in the output.
+  // The pixels from number `first` on, to `stop` at most: their numbers on the panel and places in the output.
   // Spare lanes repeat the last pixel: real numbers, never stored. Returns the lanes in use.
-  int list(std::int64_t first, PixelNumbers& pixel, std::int64_t* places) const {
+  int list(std::int64_t first, std::int64_t stop, PixelNumbers& pixel,
+           std::int64_t* places) const {
     const auto after = std::upper_bound(start_.begin(), start_.end(), first);
     std::int64_t row = (after - start_.begin()) - 1;
     std::int64_t skip = first - start_[static_cast<std::size_t>(row)];
-    const int wanted = static_cast<int>(std::min<std::int64_t>(kLanes, count() - first));
+    const int wanted = static_cast<int>(std::min<std::int64_t>(kLanes, stop - first));
     int lane = 0;
     for (; lane < wanted; ++row, skip = 0) {
       const bool full = start_[static_cast<std::size_t>(row) + 1] -
@@ -110,7 +116,7 @@ void render_blocks(const Parameters& p, const SampleSum& samples) {
     }
   };
   share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
-    const int count = pixels.list(block * kLanes, w.pixel, w.places);
+    const int count = pixels.list(block * kLanes, pixels.count(), w.pixel, w.places);
     samples.aim_all<kLanes>(w);
     std::fill(w.numerator, w.numerator + kLanes, 0.0);
     add(samples, w);
@@ -157,16 +163,17 @@ void find_strongest(Parameters& p, const SampleSum& samples) {
     const std::int64_t stop = spots.prepare(first);
     share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
       Rivals& here = rivals[static_cast<std::size_t>(block)];
-      const int count = pixels.list(block * kLanes, w.pixel, w.places);
+      const int count = pixels.list(block * kLanes, pixels.count(), w.pixel, w.places);
       samples.aim_all<kLanes>(w);
-      spots.each([&](std::int64_t one, const closed::Spots& lit) {
+      spots.each([&](std::size_t, std::int64_t one, const closed::Spots& lit) {
         const Source from = source_of(p, samples, one, lit);
         for (const closed::Name& name : spots.names(lit, w.pixel, count)) {
           // Summed as the frame is: a reflection's own sum over sources, one after another.
           std::array<double, kLanes>& given = here[name];
           std::copy(given.begin(), given.end(), w.numerator);
+          std::int64_t sample = 0;
           samples.add_source<kLanes>(from, w, [&](Scattering& q) {
-            spots.add_one(name, lit, w.pixel, count, q);
+            spots.add_one(name, lit, w.pixel, count, sample++, q);
           });
           std::copy(w.numerator, w.numerator + kLanes, given.begin());
         }
@@ -179,35 +186,42 @@ void find_strongest(Parameters& p, const SampleSum& samples) {
   }
 }
 
-// Gaussian crystals in closed form: spots are found for some sources, and added to the blocks.
+// Gaussian crystals in closed form: spots are found for some sources, drawn onto bands of rows, and
+// added to the blocks of these.
 void render_spots(Parameters& p, const SampleSum& samples) {
   const Output output(p);
   const ActivePixels pixels(p, output);
-  const std::int64_t blocks = (pixels.count() + kLanes - 1) / kLanes;
-  auto spaces = samples.workspaces(blocks);
   closed::SpotSum spots(p);
   std::vector<double> sums;  // where the sources do not fit into one group
   for (std::int64_t first = p.source_start; first < p.source_stop;) {
     const std::int64_t start = first, stop = spots.prepare(start);
     const bool whole = start == p.source_start && stop == p.source_stop;
     p.skipped += spots.left_out();
-    if (!whole) sums.resize(static_cast<std::size_t>(blocks * kLanes), 0.0);
-    share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
-      const int count = pixels.list(block * kLanes, w.pixel, w.places);
-      double* before = whole ? nullptr : sums.data() + block * kLanes;
-      samples.aim_all<kLanes>(w);
-      if (whole) {
+    if (!whole) sums.resize(static_cast<std::size_t>(pixels.count()) + kLanes, 0.0);
+    const closed::Bands bands = spots.bands(samples.per_source());
+    auto spaces = samples.workspaces(bands.count());
+    share_out(bands.count(), spaces, [&](std::int64_t band, Workspace& w) {
+      const std::int64_t row = bands.start(band), after = pixels.above(bands.stop(band));
+      spots.draw(bands, band, w.images);
+      for (std::int64_t here = pixels.above(row); here < after; here += kLanes) {
+        const int count = pixels.list(here, after, w.pixel, w.places);
+        double* before = whole ? nullptr : sums.data() + here;
+        samples.aim_all<kLanes>(w);
         std::fill(w.numerator, w.numerator + kLanes, 0.0);
-      } else {
-        std::copy(before, before + kLanes, w.numerator);
-      }
-      spots.each([&](std::int64_t one, const closed::Spots& lit) {
-        samples.add_source<kLanes>(source_of(p, samples, one, lit), w, [&](Scattering& q) {
-          spots.add(lit, w.pixel, count, q);
+        if (!whole) std::copy(before, before + count, w.numerator);
+        spots.each([&](std::size_t number, std::int64_t one, const closed::Spots& lit) {
+          const Source from = source_of(p, samples, one, lit);
+          const double* image =
+              w.images.data() + number * static_cast<std::size_t>(samples.per_source() *
+                                                                  bands.pixels());
+          samples.add_source<kLanes>(from, w, [&](Scattering& q) {
+            spots.add(lit, w.pixel, count, image, row, q);
+            image += bands.pixels();  // samples follow one another
+          });
         });
-      });
-      if (!whole) std::copy(w.numerator, w.numerator + kLanes, before);
-      if (stop == p.source_stop) output.put(w.numerator, w.places, count);
+        if (!whole) std::copy(w.numerator, w.numerator + count, before);
+        if (stop == p.source_stop) output.put(w.numerator, w.places, count);
+      }
     });
     first = stop;
   }
@@ -246,6 +260,46 @@ int distbragg_render(distbragg::Parameters* tiles, std::int64_t count) {
     return 1;
   } catch (const distbragg::Stopped&) {
     return 2;
+  }
+}
+
+// The reflections that `count` lines light, with room for `most`: h, k, l and the number of the line,
+// and the numbers of each place. Returns how many there are; -1: out of memory.
+std::int64_t distbragg_lit(const distbragg::Parameters* p, const double* lines, std::int64_t count,
+                           std::int64_t most, std::int32_t* names, double* numbers) {
+  using namespace distbragg::closed;
+  try {
+    std::int64_t found = 0;
+    LitByLines(*p, lines, count).each([&](std::size_t line, const Place& at) {
+      if (found++ >= most) return;
+      const std::int32_t name[4] = {at.h, at.k, at.l, static_cast<std::int32_t>(line)};
+      names = std::copy(name, name + 4, names);
+      for (const distbragg::Vector& v : {at.relp, at.centre, at.first, at.second}) {
+        for (const double part : {v.x, v.y, v.z}) *numbers++ = part;
+      }
+      for (const double part : {at.xx, at.xy, at.yy, at.bow, at.reach}) *numbers++ = part;
+    });
+    return found;
+  } catch (const std::bad_alloc&) {
+    return -1;
+  }
+}
+
+// Adds the moments of `count` places, each of a line, to those of their spots, twelve numbers each.
+// Pixels count from `start`, two numbers a spot. 0: done; 1: out of memory.
+int distbragg_moments(const distbragg::Parameters* p, const double* lines, std::int64_t count,
+                      const std::int64_t* line, const std::int64_t* spot, const double* weights,
+                      const double* numbers, const double* start, double* out) {
+  using namespace distbragg::closed;
+  try {
+    Moments moments(*p);
+    for (std::int64_t n = 0; n < count; ++n) {
+      moments.add(line_of(lines + kLineNumbers * line[n]), numbers + kPlaceNumbers * n, weights[n],
+                  start + 2 * spot[n], out + (kMoments + 1) * spot[n]);
+    }
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
   }
 }
 

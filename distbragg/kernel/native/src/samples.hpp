@@ -35,6 +35,7 @@ struct Workspace {
   std::vector<std::int32_t> numbers;  // of domains that are looked for
   std::vector<std::uint64_t> hits;    // spots in groups of an area, see spots.hpp
   std::vector<Pair> pairs;            // of one group
+  std::vector<double> images;         // of spots, drawn onto a band of rows
   explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <map>
@@ -27,52 +28,87 @@ class SmoothedLines {
   static constexpr int kRows = 8;         // for a factor of two: to 2.3e-5 of a line
   static constexpr double kReach = 5.5;   // widths beyond which a line is nothing
   static constexpr double kFinest = 36.0; // entries a width: straight between them to 1e-4
-  static constexpr int kMostStride = 64;
+  static constexpr int kLevels = 7;
+  static constexpr std::int64_t kMostStride = std::int64_t{1} << (kLevels - 1);
 
   // Rows of 2^octave 2^(n/kRows), n from −1 to kRows + 1. Where |F| follows the energy there is one
   // for each term of it, the weight of a line being one of `by_term`, (lines, terms).
   SmoothedLines(const std::vector<Line>& lines, const std::vector<double>& by_term, int octave)
       : octave_(octave), terms_(by_term.size() / lines.size()) {
-    const double least = std::ldexp(1.0, octave), most = 2.4 * least, step = least / kFinest;
+    const double least = std::ldexp(1.0, octave), most = 2.4 * least;
+    fine_ = least / kFinest;
     first_ = static_cast<std::int64_t>(
-        std::floor((lines.front().at - kReach * most) / (step * kMostStride))) * kMostStride;
-    const double last = (lines.back().at + kReach * most) / step;
+        std::floor((lines.front().at - kReach * most) / (fine_ * kMostStride))) * kMostStride;
+    const double last = (lines.back().at + kReach * most) / fine_;
     const std::int64_t count = static_cast<std::int64_t>(std::ceil(last)) - first_ + kMostStride;
     std::vector<std::vector<float>> fine[kRows + 3];
-    stride_ = kMostStride;
+    const auto width = [least](int row) { return least * std::exp2((row - 1.0) / kRows); };
+    finest_ = kLevels - 1;
     std::vector<Line> own = lines;
     for (std::size_t m = 0; m < std::max<std::size_t>(1, terms_); ++m) {
       for (std::size_t n = 0; n < lines.size() && terms_ > 0; ++n) {
         own[n].weight = by_term[n * terms_ + m];
       }
+      bends_.push_back({});
       for (int row = 0; row < kRows + 3; ++row) {
-        fine[row].push_back(summed(own, least * std::exp2((row - 1.0) / kRows), step, count));
+        fine[row].push_back(summed(own, width(row), fine_, count));
+        const std::vector<float>& made = fine[row].back();
+        if (terms_ > 0) {
+          for (int n = 1; n < kLevels; ++n) {
+            bends_[m][n] = std::max(bends_[m][n], 0.125 * static_cast<double>(bend(made, n)));
+          }
+        }
         const double most_bend = m == 0 ? kMostBend : kMostBendBeside;
-        while (stride_ > 1 && bend(fine[row].back(), stride_) > most_bend) stride_ /= 2;
+        const double greatest = static_cast<double>(greatest_of(made));
+        while (finest_ > 0 && 0.125 * static_cast<double>(bend(made, finest_)) >
+                                  most_bend * greatest) {
+          --finest_;
+        }
       }
     }
-    step_ = step * stride_;
-    first_ /= stride_;
-    for (int row = 0; row < kRows + 3; ++row) {
-      for (const std::vector<float>& table : fine[row]) {
-        for (std::size_t n = 0; n < table.size(); n += static_cast<std::size_t>(stride_)) {
-          rows_[row].push_back(table[n]);
+    coarsest_ = terms_ > 0 ? kLevels - 1 : finest_;
+    // What all weights together come to, by which bends of a reflection are judged.
+    greatest_ = HUGE_VAL;
+    for (int row = 0; row < kRows + 3 && terms_ > 0; ++row) {
+      const auto sum = summed(lines, width(row), fine_, count);
+      greatest_ = std::min(greatest_, static_cast<double>(greatest_of(sum)));
+    }
+    for (int level = finest_; level <= coarsest_; ++level) {
+      for (int row = 0; row < kRows + 3; ++row) {
+        for (const std::vector<float>& table : fine[row]) {
+          for (std::size_t n = 0; n < table.size(); n += std::size_t{1} << level) {
+            rows_[level][row].push_back(table[n]);
+          }
         }
       }
     }
   }
 
-  double step() const { return step_; }
+  // How far apart entries may lie, as a power of two, for a reflection of such shares of the terms.
+  int level(const float* shares) const {
+    int level = coarsest_;
+    for (; level > finest_; --level) {
+      double bent = 0.0;
+      for (std::size_t m = 0; m < terms_; ++m) {
+        bent = madd(std::fabs(static_cast<double>(shares[m])), bends_[m][level], bent);
+      }
+      if (bent <= kMostBend * greatest_) break;
+    }
+    return level;
+  }
 
-  // Appends the sums at entries [from, to) of the grid of whole steps to a table, the logarithm of
-  // the width being middle + slope · k. False where the width leaves the rows. Where there are
+  double step(int level) const { return std::ldexp(fine_, level); }
+
+  // Appends the sums at entries [from, to) of a level's grid of whole steps to a table, the logarithm
+  // of the width being middle + slope · k. False where the width leaves the rows. Where there are
   // several tables, Σ share · sum over them.
-  bool append(std::int64_t from, std::int64_t to, double middle, double slope,
+  bool append(int level, std::int64_t from, std::int64_t to, double middle, double slope,
               const float* shares, std::vector<float>& table) const {
-    const double per = kRows / 0.69314718055994530942;
-    const double low = (middle + slope * step_ * static_cast<double>(from)) * per;
-    const double base = low - static_cast<double>(octave_) * kRows, change = slope * step_ * per;
-    const std::int64_t entries = this->entries();
+    const double per = kRows / 0.69314718055994530942, step = this->step(level);
+    const double low = (middle + slope * step * static_cast<double>(from)) * per;
+    const double base = low - static_cast<double>(octave_) * kRows, change = slope * step * per;
+    const std::int64_t entries = this->entries(level), first = first_ >> level;
+    const std::vector<float>* rows = rows_[level];
     alignas(64) float mixed[4][kChunk];
     const std::size_t start = table.size();
     table.resize(start + static_cast<std::size_t>(to - from), 0.0f);
@@ -83,16 +119,18 @@ class SmoothedLines {
       if (!(here - row > -1.0 && here - row < 2.0)) return false;
       const float t0 = static_cast<float>(base + change * static_cast<double>(n - from) - row);
       const float dt = static_cast<float>(change);
-      const std::int64_t inside = std::max(n, first_), after = std::min(stop, first_ + entries);
+      const std::int64_t inside = std::max(n, first), after = std::min(stop, first + entries);
       float* out = table.data() + start + (inside - from);
-      const std::size_t at = static_cast<std::size_t>(inside - first_);
+      const std::size_t at = static_cast<std::size_t>(inside - first);
       if (inside >= after) continue;
-      const float *r0 = rows_[row].data() + at, *r1 = rows_[row + 1].data() + at;
-      const float *r2 = rows_[row + 2].data() + at, *r3 = rows_[row + 3].data() + at;
+      const float *r0 = rows[row].data() + at, *r1 = rows[row + 1].data() + at;
+      const float *r2 = rows[row + 2].data() + at, *r3 = rows[row + 3].data() + at;
       const float skipped = static_cast<float>(inside - n);
       const int count = static_cast<int>(after - inside);
       if (terms_ > 0) {
-        for (int r = 0; r < 4; ++r) mix(rows_[row + r].data() + at, shares, count, mixed[r]);
+        for (int r = 0; r < 4; ++r) {
+          mix(rows[row + r].data() + at, entries, shares, count, mixed[r]);
+        }
         r0 = mixed[0], r1 = mixed[1], r2 = mixed[2], r3 = mixed[3];
       }
 #pragma omp simd
@@ -113,14 +151,16 @@ class SmoothedLines {
   static constexpr double kMostBendBeside = 1e-3;  // of terms by which |F|² changes with the energy
   static constexpr std::int64_t kChunk = 256;
 
-  std::int64_t entries() const {
-    return static_cast<std::int64_t>(rows_[0].size() / std::max<std::size_t>(1, terms_));
+  std::int64_t entries(int level) const {
+    const std::size_t tables = std::max<std::size_t>(1, terms_);
+    return static_cast<std::int64_t>(rows_[level][0].size() / tables);
   }
 
   // Σ share · entry over the tables; of nothing below 0, where rounding is all there is.
-  void mix(const float* row, const float* shares, int count, float* sum) const {
+  void mix(const float* row, std::int64_t entries, const float* shares, int count,
+           float* sum) const {
     std::fill(sum, sum + count, 0.0f);
-    for (std::size_t m = 0; m < terms_; ++m, row += entries()) {
+    for (std::size_t m = 0; m < terms_; ++m, row += entries) {
       const float share = shares[m];
       const float* own = row;
 #pragma omp simd
@@ -153,22 +193,29 @@ class SmoothedLines {
     return std::vector<float>(sum.begin(), sum.end());
   }
 
-  // By how much a straight line between every `stride`-th entry misses, of the greatest.
-  static double bend(const std::vector<float>& row, int stride) {
-    float most = 0.0f, worst = 0.0f;
-    const std::size_t far = static_cast<std::size_t>(stride);
+  // The greatest second difference of entries that lie 2^level apart: eight times what a straight
+  // line between them misses.
+  static float bend(const std::vector<float>& row, int level) {
+    float worst = 0.0f;
+    const std::size_t far = std::size_t{1} << level;
     for (std::size_t n = far; n + far < row.size(); ++n) {
       worst = std::max(worst, std::fabs(row[n - far] - 2.0f * row[n] + row[n + far]));
-      most = std::max(most, std::fabs(row[n]));
     }
-    return most > 0.0f ? 0.125 * static_cast<double>(worst / most) : 0.0;
+    return worst;
   }
 
-  int octave_, stride_ = 1;
-  std::size_t terms_;  // of |F| by energy; 0: it is the same for all lines
-  double step_ = 0.0;
-  std::int64_t first_ = 0;  // entry of the grid of whole steps
-  std::vector<float> rows_[kRows + 3];  // table by table
+  static float greatest_of(const std::vector<float>& row) {
+    float most = 0.0f;
+    for (const float value : row) most = std::max(most, std::fabs(value));
+    return most;
+  }
+
+  int octave_, finest_, coarsest_;  // levels: entries lie 2^level fine steps apart
+  std::size_t terms_;               // of |F| by energy; 0: it is the same for all lines
+  double fine_, greatest_;
+  std::int64_t first_ = 0;          // fine entry of the grid of whole steps
+  std::vector<std::array<double, kLevels>> bends_;  // of each term, by level
+  std::vector<float> rows_[kLevels][kRows + 3];     // table by table
 };
 
 // The sources that share a direction.

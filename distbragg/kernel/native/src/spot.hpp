@@ -72,14 +72,15 @@ struct Spot {
     return (flat ? std::sqrt(form_ff / form_size()) : edge_slow) + margin;
   }
 
-  // Calls work(row, start, stop) for the columns that it may cover of each row.
+  // Calls work(row, start, stop) for the columns that it may cover of each row in a range.
   template <class Work>
-  void each_row(Work work) const {
+  void each_row(std::int64_t from, std::int64_t to, Work work) const {
     const Seen seen = lines_seen();
     const double lean = oval ? -form_fs / form_ff : 0.0;
     const double per = oval ? 1.0 / form_ff : 0.0, steep = form_ss + form_fs * lean;
     const double beyond = margin * (1.0 + std::fabs(lean));
-    for (std::int64_t row = row_start; row < row_stop; ++row) {
+    to = std::min(to, row_stop);
+    for (std::int64_t row = std::max(from, row_start); row < to; ++row) {
       std::int64_t start = fast_start, stop = fast_stop;
       const double y = static_cast<double>(row) + 0.5 - slow;
       if (oval) {
