@@ -193,7 +193,7 @@ def _roughly(frame: _Frame) -> tuple[Float64Array, Float64Array, Float64Array]:
     off = _CUT * _CUT - places.reach**2
     own = frame.weight * np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
     own = own * np.exp(-0.5 * off) * 2.0 * math.pi
-    size = np.bincount(spot, own, count)
+    size: Float64Array = np.bincount(spot, own, count).astype(np.float64, copy=False)
     direction = np.stack([np.bincount(spot, own * axis, count) for axis in places.centre.T], axis=1)
     width = np.zeros(count)
     np.maximum.at(width, spot, np.sqrt(xx + yy))

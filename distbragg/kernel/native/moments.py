@@ -50,9 +50,14 @@ class NativeTwin:
             if count <= self._room:
                 break
             self._room = 2 * count
-        names, numbers = names[:count].astype(np.int64), numbers[:count]
-        three = (numbers[:, first : first + 3] for first in (0, 3, 6, 9, 12))
-        return Places(names[:, :3], *three, numbers[:, 15], numbers[:, 16]), names[:, 3]
+        found: IntArray = names[:count].astype(np.int64)
+        numbers = numbers[:count]
+        relp, centre, first, second, covariance = (
+            numbers[:, column : column + 3] for column in (0, 3, 6, 9, 12)
+        )
+        bow, reach = numbers[:, 15], numbers[:, 16]
+        places = Places(found[:, :3], relp, centre, first, second, covariance, bow, reach)
+        return places, found[:, 3]
 
     def moments(
         self, crystal: GaussianCrystal, beam: Beam, panel: Panel, lit: Lit, start: Float64Array
