@@ -34,7 +34,7 @@ CORES: Final = 2
 class Extent:
     """How many shots of each kind are stored, in how many turns."""
 
-    frames: int = 500
+    frames: int = 170
     turns: int = 3
 
 
@@ -140,7 +140,7 @@ def shots(reflections: Path, kind: Kind, frames: int) -> dict[str, Any]:
     crystal: dict[str, Any] = {
         "cell": [100.0, 100.0, 100.0, 90.0, 90.0, 90.0],
         "shape": "gauss",
-        "cells": [15, 15, 15],
+        "block_cells": [15, 15, 15],
         "mosaic": {"distribution": "gaussian", "spread_deg": 0.1},
     }
     if kind.lattices > 1:
