@@ -72,11 +72,17 @@ class Browser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        self._runner.run(self._hang_up())
         self._runner.close()
         self._process.terminate()
         self._process.wait(20)
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _hang_up(self) -> None:
+        """Close the connection, and wait until it is closed."""
+        self._socket.close()
+        while await self._socket.read_message() is not None:
+            pass
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:  # noqa: ANN401 JSON
         """Call a method of the protocol and return its result."""

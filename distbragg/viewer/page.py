@@ -28,6 +28,7 @@ SETTLED_MS: Final = 200
 
 LIVE_MS: Final = 1000  # milliseconds between two looks at what the watcher saw
 _AROUND: Final = 1.01  # size of the plane that is shown at first over that of the detector
+_FEW_POINTS: Final = 0.03  # share of a picture's size that it may change by without a new scale
 _MARGIN: Final = 0.2  # share of the window that is drawn beyond each of its edges
 
 
@@ -215,12 +216,18 @@ class Page:
         self._y.update(start=ends[0], end=ends[1], reset_start=None, reset_end=None)
 
     def _resized(self) -> None:
-        """Keep pixels as high as wide where the picture got another size."""
-        before, self._size = self._size, self.panes[0].points
-        if self._whole:
-            self.fit()
-        else:
-            self._scale(self.window, self.window.width / before[0])
+        """Keep pixels as high as wide where the picture got another size.
+
+        Longer labels of an axis, as a zoom brings them, take a few points off the picture. A scale
+        set for those would take back what the browser has zoomed meanwhile.
+        """
+        before, now = self._size, self.panes[0].points
+        if max(abs(new / old - 1.0) for new, old in zip(now, before, strict=True)) > _FEW_POINTS:
+            self._size = now
+            if self._whole:
+                self.fit()
+            else:
+                self._scale(self.window, self.window.width / before[0])
         self.draw()
 
     def _zoomed(self) -> None:
