@@ -142,5 +142,5 @@ class Graphs:
         }
         rows = "" if summary.every == 1 else f", one row in {summary.every}"
         self.profile.title.text = f"radial profile{rows}"
-        zeros = f"{summary.zeros:,} of nothing or less"
-        self.histogram.title.text = f"histogram of pixels; {zeros}{rows}"
+        zeros = f"{summary.zeros:,} at 0 or less"
+        self.histogram.title.text = f"histogram; {zeros}{rows}"
