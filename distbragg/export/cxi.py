@@ -28,43 +28,41 @@ _MM_PER_M: Final = 1e3
 def write_cxi(
     path: str | Path,
     frames: Iterator[NDArray[Any]],
-    headers: Sequence[FrameHeader],
+    header: FrameHeader,
+    wavelengths: Sequence[float],
     mask: NDArray[np.uint32],
-    peaks: Sequence[Columns],
     *,
+    peaks: Sequence[Columns],
     dtype: np.dtype[Any],
     compression: Mapping[str, Any],
     identity: str,
 ) -> None:
     """Write frames of one geometry, one chunk each.
 
-    Each frame is (panels, slow, fast) in the stack's number type `dtype`; `mask` (panels · slow,
-    fast) has bits of pixels without signal. `peaks` are the true spots of each frame; an empty
-    sequence where the run keeps none.
+    Each frame is (panels, slow, fast) in the stack's number type `dtype`. The header is of the
+    first; `wavelengths` (frames,) are in Å. `mask` (panels · slow, fast) has bits of pixels without
+    signal. `peaks` are the true spots of each frame; an empty sequence where the run keeps none.
     """
-    first = headers[0]
-    rows = mask.shape[0] // len(first.panels)
+    rows = mask.shape[0] // len(header.panels)
     with durable_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         file["cxi_version"] = _VERSION
         data = file.create_dataset(
-            DATA, (len(headers), *mask.shape), dtype, chunks=(1, *mask.shape), **compression
+            DATA, (len(wavelengths), *mask.shape), dtype, chunks=(1, *mask.shape), **compression
         )
         data.attrs["axes"] = "experiment_identifier:y:x"
         for index, frame in enumerate(frames):
             data[index] = frame.reshape(mask.shape)
         file.create_dataset(MASK, data=mask.astype(np.uint16), compression="gzip")
-        energies = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / np.array(
-            [header.wavelength for header in headers]
-        )
+        energies = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / np.asarray(wavelengths)
         file[ENERGY] = energies
         instrument = file.create_group("entry_1/instrument_1")
         instrument["source_1/energy"] = energies * JOULES_PER_EV
         detector = instrument.create_group("detector_1")
         detector["data"], detector["mask"] = h5py.SoftLink(DATA), h5py.SoftLink(MASK)
-        detector["distance"] = first.panels[0].distance / _MM_PER_M
+        detector["distance"] = header.panels[0].distance / _MM_PER_M
         for name in ("x_pixel_size", "y_pixel_size"):
-            detector[name] = first.panels[0].pixel_size / _MM_PER_M
-        file["entry_1/experiment_identifier"] = np.arange(len(headers))
+            detector[name] = header.panels[0].pixel_size / _MM_PER_M
+        file["entry_1/experiment_identifier"] = np.arange(len(wavelengths))
         if peaks:
             _write_peaks(file, peaks, rows)
         file.attrs["distbragg_identity"] = identity
@@ -83,12 +81,3 @@ def _write_peaks(file: h5py.File, peaks: Sequence[Columns], rows: int) -> None:
         found["peakTotalIntensity"][index, :count] = spots["photons"]
     for name, values in found.items():
         group[name] = values
-
-
-def is_whole_cxi(path: Path, identity: str) -> bool:
-    """Whether a file of this identity is there; a cut one does not open."""
-    try:
-        with h5py.File(path, "r") as file:
-            return bool(file.attrs.get("distbragg_identity") == identity)
-    except OSError:
-        return False

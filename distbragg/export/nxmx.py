@@ -112,12 +112,17 @@ def write_data_file(
     return outside
 
 
-def is_whole_data_file(path: Path, shape: tuple[int, int, int], identity: str) -> bool:
-    """Whether a data file of this identity and shape is there; a cut one does not open."""
+def is_whole_data_file(
+    path: Path, shape: tuple[int, int, int], identity: str, *, data: str = DATA
+) -> bool:
+    """Whether a data file of this identity and shape is there; a cut one does not open.
+
+    `data` names its pixels, which CXI keeps in another place.
+    """
     try:
         with h5py.File(path, "r") as file:
             same = file.attrs.get("distbragg_identity") == identity
-            return bool(same and file[DATA].shape == shape)
+            return bool(same and file[data].shape == shape)
     except (OSError, KeyError):
         return False
 

@@ -230,23 +230,23 @@ def _export_block(job: ExportJob, unit: int) -> dict[str, int]:
 
 
 def _export_cxi(job: ExportJob, unit: int) -> dict[str, int]:
-    from distbragg.export.cxi import is_whole_cxi, write_cxi
-    from distbragg.export.nxmx import filters
+    from distbragg.export.crystfel import DATA
+    from distbragg.export.cxi import write_cxi
+    from distbragg.export.nxmx import filters, is_whole_data_file
 
-    block = job.contents.blocks[unit]
+    layout, block = job.run.directory.layout, job.contents.blocks[unit]
+    shape = (len(block.frames), layout.panels * layout.shape[0], layout.shape[1])
     path, identity = data_path(job, block), job.fingerprint(block.frames)
-    if is_whole_cxi(path, identity):
+    if is_whole_data_file(path, shape, identity, data=DATA):
         return {"skipped": 1}
-    headers = [frame_header(job.run, frame) for frame in block.frames]
-    mask = np.concatenate(blind_pixels(frame_geometry(job.run, block.frames[0])[1]))
-    spots = frame_spots(job, block.frames)
     write_cxi(
         path,
         (image for frame in block.frames for image in _images(job, frame)),
-        headers,
-        mask,
-        spots,
-        dtype=np.dtype(job.run.directory.layout.dtype),
+        frame_header(job.run, block.frames[0]),
+        [wavelength_of(job, frame) for frame in block.frames],
+        np.concatenate(blind_pixels(frame_geometry(job.run, block.frames[0])[1])),
+        peaks=frame_spots(job, block.frames),
+        dtype=np.dtype(layout.dtype),
         compression=filters(job.compression),
         identity=identity,
     )
@@ -316,6 +316,11 @@ def series_spots(job: ExportJob, number: int) -> TrueSpots:
     return true_spots(labels, places, phi=header.phi, oscillation=header.oscillation)
 
 
+def wavelength_of(job: ExportJob, frame: int) -> float:
+    """Return the nominal wavelength of a frame, Å."""
+    return float(frame_geometry(job.run, frame)[1].beam.wavelength)
+
+
 def frame_spots(job: ExportJob, frames: tuple[int, ...]) -> list[Columns]:
     """Return the true spots of each frame; an empty list where the run keeps no labels."""
     from distbragg.export.spots import true_spots
@@ -334,8 +339,8 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
 
     layout = job.run.directory.layout
     blocks = [block for block in job.contents.blocks if block.series == number]
-    text = geometry_text(frame_header(job.run, blocks[0].frames[0]), layout.shape[0])
-    write_whole(path, text.encode())
+    header, rows = frame_header(job.run, blocks[0].frames[0]), layout.shape[0]
+    write_whole(path, geometry_text(header, rows).encode())
     names = "".join(f"{data_path(job, block).name}\n" for block in blocks)
     write_whole(path.with_suffix(".lst"), names.encode())
     if not has_labels(job.run.directory):
@@ -345,10 +350,9 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
             data_path(job, block).name,
             event,
             frame + 1,
-            frame_header(job.run, frame),
+            wavelength_of(job, frame),
             frame_crystals(job.run, frame),
             spots,
-            layout.shape[0],
         )
         for block in blocks
         for event, (frame, spots) in enumerate(
@@ -356,7 +360,7 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
         )
     )
     with durable_path(path.with_suffix(".stream")) as temporary, temporary.open("w") as stream:
-        stream.writelines(stream_text(text, shots))
+        stream.writelines(stream_text(header, rows, shots))
 
 
 def _write_master(job: ExportJob, number: int, path: Path) -> None:

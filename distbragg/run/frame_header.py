@@ -120,9 +120,13 @@ def frame_truth(run: RunContext, frame: int) -> Truth:
 
 def frame_crystals(run: RunContext, frame: int) -> tuple[tuple[int, Triad], ...]:
     """Return number and cell vectors, Å, of each crystal half way through a frame, header frame."""
-    header, truth = frame_header(run, frame), frame_truth(run, frame)
-    middle = math.radians(header.phi + 0.5 * header.oscillation)
-    turn = rotation_about(header.spindle, middle)
+    spec, experiment = frame_geometry(run, frame)
+    start, width = _rotation(spec, experiment)
+    spindle = components(apply3(header_frame(experiment), experiment.crystal.spindle_axis))
+    turn, truth = (
+        rotation_about(spindle, math.radians(start + 0.5 * width)),
+        frame_truth(run, frame),
+    )
     rows = (_turned(turn, np.asarray(lattice)) for lattice in truth.lattices)
     return tuple(zip(truth.numbers, rows, strict=True))
 

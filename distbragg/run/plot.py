@@ -170,7 +170,8 @@ class RunPictures:
         if len(dims) == 2 and not options.frames and options.count is None:
             (down, rows), (across, columns) = sorted(dims, key=lambda dim: dim[1])
             kept = {name: _thinned(size) for name, size in ((down, rows), (across, columns))}
-            numbers = [self._number({down: i, across: j}) for i in kept[down] for j in kept[across]]
+            at = self.run.sweep.frame_at
+            numbers = [at({down: i, across: j}) for i in kept[down] for j in kept[across]]
             sheet = Sheet(
                 self._small(numbers, PICTURE_EDGE),
                 len(kept[across]),
@@ -215,11 +216,6 @@ class RunPictures:
             raise InputError("has no frame yet", source=self.run.url)
         blank = np.full(next(iter(found.values())).shape, np.nan)
         return [found.get(number, blank) for number in numbers]
-
-    def _number(self, position: Mapping[str, int]) -> int:
-        sizes = dict(self.run.layout.dims)
-        at = tuple(position.get(name, 0) for name in sizes)
-        return int(np.ravel_multi_index(at, tuple(sizes.values())))
 
     def _labels(self, dim: str, positions: Sequence[int]) -> tuple[str, tuple[str, ...]]:
         axis = self._axis_of(dim)

@@ -169,6 +169,13 @@ class SweepSpec(SpecModel):
             index, position[name] = divmod(index, size)
         return position
 
+    def frame_at(self, position: Mapping[str, int]) -> int:
+        """Flat C-order index of a position along each dimension, 0 where it names none."""
+        index = 0
+        for name, size in self.dims:
+            index = index * size + position.get(name, 0)
+        return index
+
     def frame_values(self, index: int) -> dict[str, Any]:
         """Values of one frame by the dotted path of the field they set."""
         position = self.frame_index(index)

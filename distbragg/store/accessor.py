@@ -365,7 +365,7 @@ class BraggAccessor:
         """Return the flat number in the sweep of one of these images."""
         at = self._index(frame)
         position = {dim: int(self._places(dim)[at.get(dim, 0)]) for dim, _ in self._sweep.dims}
-        return self._geometry.frame_at(position)
+        return self._sweep.frame_at(position)
 
     def _index(self, frame: int) -> dict[str, int]:
         """Return the place of one of these images along each dimension in front of the pixels."""

@@ -6,8 +6,6 @@ import hashlib
 import json
 from typing import Any, Final
 
-import numpy as np
-
 from distbragg.models.build import Resolved, resolve
 from distbragg.models.crystal import NO_TABLE
 from distbragg.models.experiment import Experiment
@@ -68,12 +66,6 @@ class FrameGeometry:
             found = resolve(spec, reflections=NO_TABLE, frame=frame, like=like)
             self._latest = latest = frame, found
         return latest[1].experiment
-
-    def frame_at(self, position: dict[str, int]) -> int:
-        """Return the flat number of a frame by its place along each dimension, 0 where not told."""
-        sizes = dict(self.sweep.dims)
-        at = tuple(position.get(name, 0) for name in sizes)
-        return int(np.ravel_multi_index(at, tuple(sizes.values()))) if sizes else 0
 
 
 def _moves(target: str) -> bool:

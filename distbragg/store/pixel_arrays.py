@@ -66,7 +66,7 @@ class PixelArray(BackendArray):
             position = dict(self.fixed)
             for (name, own), part, index in zip(self.positions, moving, at, strict=True):
                 position[name] = own[part[index]]
-            frame = self.geometry.frame_at(position)
+            frame = self.geometry.sweep.frame_at(position)
             for row, panel in enumerate(panels):
                 pixels = self.slow[slow][:, np.newaxis], self.fast[fast]
                 found[(*at, row)] = self._pixels(frame, self.panels[panel], *pixels)

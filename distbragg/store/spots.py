@@ -178,20 +178,22 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
         raise InputError(
             "has no finished unit yet", source=str(run), remedy="render it with `distbragg resume`"
         )
-    parts = [
-        read_table(str(directory.objects.local(labels_key(unit))), columns, ours=True)
-        for unit in units
-    ]
-    # Units of an earlier release have fewer columns.
-    shared = [name for name in parts[0] if all(name in part for part in parts)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in shared}
+    return _tables_of(directory, units, columns)
 
 
 def labels_of(run: RunDirectory, frames: Sequence[int]) -> dict[str, Column]:
     """Return the predicted spots of some rendered frames; columns as of `open_labels`."""
-    units = sorted({run.layout.unit_of(frame) for frame in frames})
-    parts = [read_table(str(run.objects.local(labels_key(unit))), ours=True) for unit in units]
-    shared = [name for name in parts[0] if all(name in part for part in parts)]
-    table = {name: np.concatenate([part[name] for part in parts]) for name in shared}
+    table = _tables_of(run, sorted({run.layout.unit_of(frame) for frame in frames}))
     chosen = np.isin(table["frame"], np.asarray(frames))
     return {name: values[chosen] for name, values in table.items()}
+
+
+def _tables_of(
+    run: RunDirectory, units: Sequence[int], columns: Sequence[str] | None = None
+) -> dict[str, Column]:
+    """Join the tables of units, in the columns that all have: an earlier release had fewer."""
+    parts = [
+        read_table(str(run.objects.local(labels_key(unit))), columns, ours=True) for unit in units
+    ]
+    shared = [name for name in parts[0] if all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in shared}

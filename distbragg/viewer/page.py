@@ -446,16 +446,9 @@ class Page:
     # --- axes, pointer, news ------------------------------------------------------------------
 
     def _set_axes(self, number: int) -> None:
-        sizes = tuple(size for _, size in self.sources[0].dims)
-        at = dict(
-            zip(
-                (name for name, _ in self.sources[0].dims),
-                np.unravel_index(number, sizes) if sizes else (),
-                strict=True,
-            )
-        )
+        at = self.sources[0].sweep.frame_index(number)
         for name, slider in zip(self.controls.axis_names, self.controls.axes, strict=True):
-            slider.value = int(at[name])
+            slider.value = at[name]
 
     def _from_axes(self) -> None:
         chosen = dict(
@@ -465,10 +458,7 @@ class Page:
                 strict=True,
             )
         )
-        number = 0
-        for name, size in self.sources[0].dims:
-            number = number * size + chosen.get(name, 0)
-        self.controls.frame.value = number
+        self.controls.frame.value = self.sources[0].sweep.frame_at(chosen)
         self.show_frame()
 
     def _point(self, event: MouseMove) -> None:
