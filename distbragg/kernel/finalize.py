@@ -172,7 +172,8 @@ def _values(
         return photons
     shape = experiment.detector.panels[panel].shape
     pixels = frame_pixel(panel, shape, rows.astype(np.int64), columns.astype(np.int64)).reshape(-1)
-    counts = draw_counts(photons.reshape(-1), pixels, seed=experiment.noise.seed, frame=frame)
+    drawn = experiment.noise
+    counts = draw_counts(photons.reshape(-1), pixels, seed=drawn.seed, frame=drawn.key(frame))
     return counts.reshape(block.shape)
 
 
@@ -223,8 +224,8 @@ def _finish_on_device(
             values = expected_photons(experiment, panel, sums, floats(slow), floats(fast))
             if experiment.counted_in_kernel:
                 pixels = frame_pixel(panel, view.shape, slow, fast)
-                seed = experiment.noise.seed
-                values = noise.poisson_counts(values, pixels, seed=seed, frame=frame)
+                seed, number = experiment.noise.seed, experiment.noise.key(frame)
+                values = noise.poisson_counts(values, pixels, seed=seed, frame=number)
             finished[chosen] = values.to(dtype)
 
         in_batches(

@@ -82,7 +82,7 @@ def record_frame(
     masked = _masked_pixels(experiment.detector)
     for blind in (dead, hot, masked):
         pixels[blind] = 0.0
-    key = experiment.noise.seed, frame
+    key = experiment.noise.seed, experiment.noise.key(frame)
     read_out = partial(_read_out, pixels, factors, response, key)
     overloads = _in_blocks(read_out, pixels.size, threads)
     held = response.dead_value, response.hot_value, response.masked_value
@@ -136,6 +136,7 @@ def _count(
     Without photon noise it varies by the flicker of pixels alone.
     """
     seed, response = experiment.noise.seed, experiment.response
+    frame = experiment.noise.key(frame)
     means = (pixels if expected is None else expected)[block].astype(np.float64)
     if response is not None and response.pixel_flicker > 0.0:
         drawn = draw_normals(block, seed=seed, frame=frame, stream=philox.PIXEL_FLICKER)

@@ -91,8 +91,9 @@ def resolve(
         Whether the numbers are looked at for mistakes, which become `Experiment.notes`; default:
         where no table is given, as for the first frame of a sweep.
     """
+    frame += spec.noise.frame_shift or 0
     if frame < 0:
-        raise InputError(f"frame {frame} is negative")
+        raise InputError(f"frame {frame} is negative", field="noise.frame_shift")
     shared = like if like is not None and _same_geometry(spec, like.spec) else None
     setting = Setting.of(spec) if shared is None or shared.setting is None else shared.setting
     beam, detector = _beam_and_detector(spec, setting, shared)
@@ -127,7 +128,7 @@ def resolve(
         detector=detector,
         sampling=_build_sampling(spec, beam, (crystal, *others), detector, chosen.method),
         background=background,
-        noise=Noise(photon=spec.noise.photon, seed=spec.noise.seed),
+        noise=Noise(spec.noise.photon, spec.noise.seed, spec.noise.frame_shift or 0),
         response=response,
         others=tuple(others),
     )

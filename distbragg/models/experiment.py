@@ -85,6 +85,11 @@ class Noise:
 
     photon: bool
     seed: int
+    frame_shift: int = field(default=0, metadata=WHERE_GIVEN)
+
+    def key(self, frame: int) -> int:
+        """Return the number that random numbers of a frame are drawn by, from that in its sweep."""
+        return frame + self.frame_shift
 
 
 @dataclass(frozen=True, slots=True)

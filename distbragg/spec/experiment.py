@@ -114,6 +114,9 @@ class SamplingSpec(SpecModel):
     `physics: nanobragg` alone."""
 
 
+_MOST_FRAMES: Final = 10**9  # more than any run has
+
+
 class NoiseSpec(SpecModel):
     """Photon counting noise, drawn from a counter-based generator keyed by seed, frame, pixel."""
 
@@ -123,6 +126,10 @@ class NoiseSpec(SpecModel):
     seed: Seed = 0
     """Seed of everything that differs at random from frame to frame: photon and readout noise,
     pulse energies. Example: 1"""
+    frame_shift: Annotated[int, Field(ge=-_MOST_FRAMES, le=_MOST_FRAMES)] | None = None
+    """What is added to the number of a frame before random numbers are drawn for it: frames that
+    were taken over from another run (`subset`, `merge`) keep their noise by it. Left out: nothing.
+    Example: 100"""
 
 
 class HeaderFile(SpecModel):

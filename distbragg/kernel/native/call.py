@@ -191,7 +191,8 @@ class Call:
         block, shape = self._block, self._experiment.detector.panels[panel].shape
         if block.row_stride != shape[1]:
             raise ValueError(f"rows of {shape[1]} pixels lie {block.row_stride} apart")
-        block.noise_seed, block.noise_frame = self._experiment.noise.seed, frame
+        noise = self._experiment.noise
+        block.noise_seed, block.noise_frame = noise.seed, noise.key(frame)
         block.first_pixel = frame_pixel(panel, shape, tile.slow_start, tile.fast_start)
         block.log_factorials = ctypes.addressof(LOG_FACTORIALS)
 
