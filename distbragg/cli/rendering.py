@@ -185,8 +185,10 @@ def extend_command(
     """Append frames to a finished run, and render them.
 
     MORE.yaml is a sweep file whose axes along the first dimension give the new values; `experiment`
-    and all other axes may be left out. Old frames keep their numbers, their objects and their
-    receipts. Interrupted, `distbragg resume RUN` goes on.
+    and all other axes may be left out. Along the first dimension an axis that is left out stays
+    as it is where it is constant, and is drawn on where it is drawn; a line says so. Old frames
+    keep their numbers, their objects and their receipts. Interrupted, `distbragg resume RUN` goes
+    on.
 
     \b
     Example, for a run over `orientation` (random, seed 5):

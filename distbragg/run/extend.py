@@ -20,6 +20,7 @@ from distbragg.run.notes import tell
 from distbragg.run.prepare import check_plan, prepared_of
 from distbragg.run.resume import check_version, finish_extension
 from distbragg.spec.canonical import to_plain
+from distbragg.spec.continued import as_drawn, continued, fingerprint, named_as_before
 from distbragg.spec.files import check_under, file_fields
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec, combine, is_tail
@@ -38,7 +39,7 @@ from distbragg.store.inputs import copy_inputs
 from distbragg.store.layout import MANIFEST, METADATA
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import object_digests
-from distbragg.store.manifest import Manifest
+from distbragg.store.manifest import APPENDED, KEPT, Manifest
 from distbragg.store.own_arrays import load_metadata
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 
@@ -59,7 +60,9 @@ def extend(
     ----------
     run : RunDirectory or path
     more : SweepSpec or path of a sweep file
-        New values of the axes along the first dimension. A file may leave out `experiment`.
+        New values of the axes along the first dimension. A file may leave out `experiment`, and
+        of an axis what it sets and along which dimension. Axes that are left out stay as they are
+        where they are constant, and are drawn on where they are drawn one value after another.
     root : path, optional
         A specification file may name files of this folder alone.
     force : bool
@@ -90,9 +93,11 @@ def extend(
         )
     with Lease(directory.objects):
         directory = finish_extension(directory)
-        sweep = _more_of(directory, more, root)
-        if directory.lineage and is_tail(_by_content(directory.sweep), _by_content(sweep)):
+        given = _more_of(directory, more, root)
+        asked = _by_content(given)
+        if directory.lineage and _is_there(directory, asked):
             return directory
+        sweep, notes = continued(directory.sweep, given)
         digests = object_digests(directory)
         missing = directory.layout.units - len(digests)
         if missing:
@@ -100,12 +105,23 @@ def extend(
                 f"{directory.url}: {missing} of {directory.layout.units} units are missing; "
                 f"`distbragg resume {directory.url}` finishes the run, then extend it"
             )
-        _decide(directory, combine(directory.sweep, sweep), list(digests.values()), force=force)
+        grown = as_drawn(combine(directory.sweep, sweep), directory.sweep)
+        _decide(directory, grown, list(digests.values()), fingerprint(asked), force=force)
+        tell(notes)
         apply_extension(directory)
     return open_run(directory.url)
 
 
-def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: bool) -> None:
+def _is_there(run: RunDirectory, asked: SweepSpec) -> bool:
+    """Whether the last extension was this one, or its frames are the last ones of the run."""
+    if run.manifest.provenance.get(APPENDED) == fingerprint(asked):
+        return True
+    return is_tail(_by_content(run.sweep), asked)
+
+
+def _decide(
+    run: RunDirectory, sweep: SweepSpec, digests: list[str], asked: str, *, force: bool
+) -> None:
     """Decide on the run that is to hold all frames of `sweep`, once it is known to fit."""
     experiment = build_experiment(sweep.frame_spec(0))
     prepared = prepared_of(sweep, experiment)
@@ -121,7 +137,9 @@ def _decide(run: RunDirectory, sweep: SweepSpec, digests: list[str], *, force: b
     )
     inputs = collect_inputs(sweep)
     stored = by_content(sweep, inputs)
-    manifest = manifest_of(prepared, stored, run.manifest.numeric_class)
+    kept = {key: run.manifest.provenance[key] for key in KEPT if key in run.manifest.provenance}
+    told = {**kept, APPENDED: asked}
+    manifest = manifest_of(prepared, stored, run.manifest.numeric_class, told)
     manifest = replace(manifest, parent=parent_of(run.manifest, digests))
     _check_kept(run, manifest)
     copy_inputs(inputs, run.objects)
@@ -145,7 +163,7 @@ def _more_of(run: RunDirectory, more: SweepSpec | str | Path, root: str | Path |
     source = "" if isinstance(more, SweepSpec) else str(more)
     if isinstance(more, SweepSpec):
         sweep = more
-    elif "experiment" in (data := read_yaml_mapping(Path(more))):
+    elif "experiment" in (data := dict(read_yaml_mapping(Path(more)))):
         sweep = load_any(Path(more), root=root)
     else:
 
@@ -155,6 +173,7 @@ def _more_of(run: RunDirectory, more: SweepSpec | str | Path, root: str | Path |
             return table_rows(path, columns)
 
         # The run's own inputs lie in the run: absolute names that no root should judge.
+        data["axes"] = named_as_before(data.get("axes"), run.sweep)
         plain = {**data, "experiment": to_plain(run.sweep.experiment)}
         sweep = parse_sweep(plain, source=source, base_dir=Path(more).parent, tables=rows)
         for field, name in file_fields(sweep):

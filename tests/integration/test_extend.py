@@ -279,6 +279,94 @@ def test_sampled_and_derived_axes_grow_with_the_others(tmp_path: Path) -> None:
     assert len(again.lineage) == 1
 
 
+def drawn(count: int, seed: int) -> list[dict[str, Any]]:
+    """Five axes along `shot`: two drawn, two drawn together, a constant one, and a derived one."""
+    random = {"count": count, "seed": seed}
+    sobol = {**random, "method": "sobol"}
+    along: list[dict[str, Any]] = [
+        {"name": "orientation", "random_orientations": random},
+        {
+            "name": "distance",
+            "path": "detector.distance_mm",
+            "sample": {**sobol, "low": 90, "high": 110},
+        },
+        {
+            "name": "spread",
+            "path": "crystal.mosaic.spread_deg",
+            "sample": {**sobol, "low": 0.1, "high": 0.2},
+        },
+        {"name": "form", "path": "crystal.shape", "values": ["gauss"] * count},
+        {"name": "turn", "path": "goniometer.phi_deg", "derived": "2*index"},
+    ]
+    return [{**axis, "dim": "shot"} for axis in along]
+
+
+@pytest.mark.spec("GEN-5")
+def test_axes_that_are_left_out_go_on_as_they_were_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file names what changes alone; all else is what a sweep of more frames holds."""
+    run = finished(tmp_path / "RUN", *drawn(3, 1))
+    longer = sweep_of(*drawn(8, 1))
+    file = tmp_path / "more.yaml"
+    new = {"name": "orientation", "random_orientations": {"count": 3, "seed": 2}}
+    file.write_text(yaml.safe_dump({"axes": [new]}))
+    capsys.readouterr()
+    assert main(["extend", str(run.path), str(file), "--cluster", "serial"]) == 0
+    told = capsys.readouterr().err
+    for line in (
+        "distance: not in the file: drawn on, values 3 to 5",
+        "form: not in the file: stays gauss",
+    ):
+        assert line in told
+    stack = open_stack(run.path)
+    for axis in longer.axes[1:]:
+        assert stack[axis.name].values.tolist() == axis.expanded.array[:6].tolist()
+    turned = SweepSpec.model_validate({"axes": [new]}).axes[0].expanded.array
+    np.testing.assert_array_equal(stack["orientation"].values[3:], turned)
+    assert verify(run.path, level="deep", audit=9).sound
+    assert main(["extend", str(run.path), str(file), "--cluster", "serial"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    # Once more: what was drawn on is still drawn.
+    file.write_text(
+        yaml.safe_dump({"axes": [{**new, "random_orientations": {"count": 2, "seed": 3}}]})
+    )
+    grown = extend(run.path, file)
+    assert grown.layout.frames == 8
+    for axis in longer.axes[1:]:
+        own = {axis.name: axis for axis in grown.sweep.axes}[axis.name]
+        assert own.expanded == axis.expanded
+        assert own.sample == axis.sample
+
+
+@pytest.mark.spec("GEN-5")
+def test_axes_without_one_way_to_go_on_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cube = {"method": "latin_hypercube", "count": 3, "low": 90.0, "high": 110.0}
+    lists: tuple[dict[str, Any], ...] = (
+        {"name": "turn", "path": "goniometer.phi_deg", "values": [0.0, 1.0, 2.0]},
+        {
+            "name": "turn",
+            "path": "goniometer.phi_deg",
+            "arange": {"start": 0, "stop": 3, "step": 1},
+        },
+        {"name": "distance", "path": "detector.distance_mm", "sample": cube},
+    )
+    file = tmp_path / "more.yaml"
+    file.write_text(yaml.safe_dump({"axes": [shots(2, 5, [])[0] | {"dim": "shot"}]}))
+    for number, axis in enumerate(lists):
+        run = finished(tmp_path / f"RUN{number}", shots(3, 1, [])[0], {**axis, "dim": "shot"})
+        before = contents(run.path)
+        capsys.readouterr()
+        assert main(["extend", str(run.path), str(file)]) == 2
+        err = capsys.readouterr().err
+        assert f"new values of {axis['name']!r} are missing" in err
+        assert "2 values of its own" in err
+        assert err.count("\n") == 1
+        assert contents(run.path) == before
+
+
 REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
     "a value that is there": ([phi(9.0, 1.0)], "in the stack already"),
     "a value twice": ([phi(9.0, 9.0)], "in the stack already"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import platform
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -173,6 +175,53 @@ def test_published_run_can_be_brought_up_to_date_and_extended(bucket: str, tmp_p
     stack = db.open_stack(url)
     np.testing.assert_array_equal(stack.images, db.open_stack(path).images)
     assert stack.sizes["phi"] == 7
+    assert verify(url, level="deep").sound
+
+
+@pytest.fixture(scope="module")
+def grown_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("grown") / "RUN"
+    db.sweep(tiny_sweep(), path, cluster="serial")
+    db.resume(extend(path, MORE), cluster="serial")
+    return path
+
+
+GROWING = 11  # puts and deletes of an extension on a store, the lease left out
+MORE = tiny_sweep(axes=[{**AXES[0], "values": [7.0, 8.0]}])
+
+
+@pytest.mark.spec("OBJ-9")
+@pytest.mark.parametrize("step", range(GROWING + 1))
+def test_extension_cut_short_anywhere_leaves_the_old_run_and_is_finished_by_the_same_call(
+    step: int, bucket: str, finished: Path, grown_on_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop before every put and delete that an extension makes; at the last step none is left."""
+    url = f"{bucket}/run.zarr"
+    publish(finished, url)
+    old = db.open_stack(finished).images.values
+    steps = iter(range(1000))
+    with monkeypatch.context() as patch:
+        for name in ("put", "delete"):
+            real = getattr(BucketObjects, name)
+
+            def change(
+                objects: BucketObjects, key: str, *given: Any, real: Any = real, **named: Any
+            ) -> Any:
+                if "lock" not in key and next(steps) == step:
+                    raise KeyboardInterrupt
+                return real(objects, key, *given, **named)
+
+            patch.setattr(BucketObjects, name, change)
+        stopped = step < GROWING
+        with pytest.raises(KeyboardInterrupt) if stopped else contextlib.nullcontext():
+            extend(url, MORE)
+    seen = db.open_stack(url)
+    np.testing.assert_array_equal(seen.images.values[:5], old)
+    assert int(seen.rendered.sum()) == 15
+    assert verify(url).sound
+    db.resume(extend(url, MORE), cluster="serial")
+    assert object_digests(open_run(url)) == digests_of(grown_on_disk)
+    assert not any("extension" in entry.key for entry in BucketObjects(url).entries())
     assert verify(url, level="deep").sound
 
 
