@@ -95,7 +95,7 @@ def _report_export(result: ExportResult) -> int:
     from distbragg.quantities import counted, duration
     from distbragg.run.result import failure_lines
 
-    kept = f", {result.skipped} were there" if result.skipped else ""
+    kept = f", {result.skipped} existed already" if result.skipped else ""
     echo(
         f"{result.out}: {counted(result.written, 'file')} written in "
         f"{duration(result.seconds)}{kept}; {counted(result.frames, 'frame')} as {result.format}"

@@ -118,7 +118,7 @@ def init_command(kind: str, out: str | None, pdb: str | None) -> None:
     for path in files:
         if path.exists():
             remedy = "give another name, or move it"
-            raise InputError("is there already", source=str(path), remedy=remedy)
+            raise InputError("exists already", source=str(path), remedy=remedy)
     for path, text in files.items():
         path.write_text(text, encoding="utf-8", newline="")
         echo(f"{path}: written")

@@ -214,4 +214,5 @@ def publish_command(run: str, url: str, with_provenance: bool, as_json: bool) ->
     if as_json:
         print_json(asdict(result))
         return
-    echo(f"{result.url}: {result.units} of {result.all_units} units there, {result.copied} copied")
+    present = f"{result.units} of {result.all_units} units present"
+    echo(f"{result.url}: {present}, {result.copied} copied")

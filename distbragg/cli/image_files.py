@@ -59,7 +59,7 @@ def write_new(path: str, text: str) -> None:
     if target.exists():
         if target.read_bytes() == text.encode():
             return
-        raise InputError("is there already", source=path, remedy="give another name, or move it")
+        raise InputError("exists already", source=path, remedy="give another name, or move it")
     target.write_text(text, encoding="utf-8", newline="")
     echo(f"{path}: written")
 

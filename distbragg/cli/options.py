@@ -107,7 +107,7 @@ def compute_options(function: Callable[..., object]) -> Any:
         click.option(
             "--kernel",
             type=click.Choice(KERNELS),
-            help="Which implementation of the sum; default: the fastest there is.",
+            help="Which implementation of the sum; default: the fastest available.",
         ),
         click.option("--device", metavar="D", help="cpu (default), cuda or cuda:N."),
     )(wrapped)

@@ -309,11 +309,11 @@ def report(result: RunResult) -> int:
     from distbragg.run.result import failure_lines
 
     if result.nothing_to_do:
-        echo(f"{result.path}: all {result.frames} frames are there; nothing to do")
+        echo(f"{result.path}: all {result.frames} frames are rendered; nothing to do")
     else:
         echo(
             f"{result.path}: {counted(result.rendered, 'frame')} rendered in "
-            f"{duration(result.seconds)}, {result.done} of {result.frames} there"
+            f"{duration(result.seconds)}, {result.done} of {result.frames} done"
         )
     if result.failed:
         echo(

@@ -157,7 +157,7 @@ def check_files(tls: TlsFiles) -> None:
     """Refuse certificates that do not exist."""
     for name, path in tls.model_dump().items():
         if not Path(path).is_file():
-            raise InputError("there is no such file", source=path, field=f"tls.{name}")
+            raise InputError("file not found", source=path, field=f"tls.{name}")
 
 
 def _configured() -> bool:

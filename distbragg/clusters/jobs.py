@@ -288,7 +288,7 @@ class JobKeeper:
             try:
                 self._look()
             except Exception as error:  # the batch system may be back at the next look
-                _log.warning("jobs could not be submitted anew: %s", " ".join(str(error).split()))
+                _log.warning("jobs could not be submitted again: %s", " ".join(str(error).split()))
 
     def _look(self) -> None:
         """Replace the jobs that ended."""

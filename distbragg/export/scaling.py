@@ -43,7 +43,7 @@ def check_image(image: ArrayLike) -> NDArray[np.float64]:
             remedy="select one frame and one panel",
         )
     if not np.isfinite(array).all():
-        raise InputError("the image holds NaN or infinite pixels", remedy="render the frame anew")
+        raise InputError("the image holds NaN or infinite pixels", remedy="render the frame again")
     return array
 
 

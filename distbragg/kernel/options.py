@@ -155,7 +155,7 @@ def _require_cuda(device: str) -> None:
     require_torch(f"compute.device: {device}")
     if int(device.partition(":")[2] or 0) >= cuda_devices():
         raise EnvironmentFailure(
-            f"compute.device: {device} is not there; take device cpu or a machine with this GPU"
+            f"compute.device: {device} is not available; take device cpu or a machine with this GPU"
         )
 
 

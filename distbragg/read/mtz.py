@@ -122,7 +122,7 @@ def _columns(mtz: gemmi.Mtz) -> list[Column]:
         if kind not in (*_AMPLITUDES, *_INTENSITIES):
             problem = f"has type {kind} ({_TYPES.get(kind, 'something else')}), not F (amplitudes)"
         elif kind in _PAIRED and pair is None:
-            problem = "is one half of an anomalous pair, the other is not there"
+            problem = "is one half of an anomalous pair, the other is missing"
         plus, minus = pair or (label, "")
         mean = _mean_of(plus, types) if minus and not squared else ""
         found.append(

@@ -68,7 +68,7 @@ FOREIGN: Final = (
             for_geometry="give detector.panels, or distance and beam centre"),
     Foreign(rb"\AFORMAT\s*:", "a Bruker image", for_geometry=_IMPORT),
     Foreign(rb'\A\s*\[\s*\{\s*"__id__"\s*:\s*"DataBlock"', "a datablock of an older DIALS",
-            for_geometry="import the images anew: `dials.import` writes imported.expt"),
+            for_geometry="import the images again: `dials.import` writes imported.expt"),
     Foreign(rb"\A\s*\d+(?: +[-\d.]+){5} *\n *[\d.]+(?: +[-\d.]+){3} *\n",
             "an XPARM.XDS of a version before 2010, which does not name itself",
             for_geometry="run IDXREF of a newer XDS, or give XDS.INP"),

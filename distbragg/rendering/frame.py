@@ -114,7 +114,7 @@ def merge(parts: Sequence[PartialImage]) -> PartialImage:
     if len(tiles) > 1:
         raise AccountingError(f"sums of tiles {tiles[0]} and {tiles[1]} cannot be merged")
     if any(after <= before for before, after in pairwise(keys)):
-        raise AccountingError(f"a partial sum of tile {tiles[0]} is there twice")
+        raise AccountingError(f"a partial sum of tile {tiles[0]} arrived twice")
     numerator: Any = first.numerator.copy()
     for part in ordered[1:]:
         numerator += part.numerator

@@ -85,7 +85,7 @@ def _structure(records: RunRecords) -> list[tuple[str, str]]:
         for name, size in zip(layout.dimension_names, layout.array_shape, strict=True)
     )
     unit = open_images(records.run).attrs.get("units", "photons")
-    there = f"{len(records.done):,} of {layout.units:,} there"
+    there = f"{len(records.done):,} of {layout.units:,} rendered"
     return [
         ("format", "one Zarr 3 group, shards of whole frames; xarray.open_zarr opens it"),
         ("images", f"{layout.dtype}, {unit} per pixel, dims {dims}"),

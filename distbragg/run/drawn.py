@@ -75,7 +75,7 @@ def source_of(run: RunDirectory) -> RunContext | None:
     except (DistbraggError, OSError) as error:
         raise RefusedError(
             f"{run.url}: was drawn from the expected photons of {place or 'another run'}, "
-            "which is not there as it was; bring it back, or draw a new run with `distbragg noise`"
+            "which is missing or has changed; restore it, or draw a new run with `distbragg noise`"
         ) from error
     return RunContext.of(source)
 

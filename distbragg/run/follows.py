@@ -265,7 +265,7 @@ def _of_compute(told: Told) -> Iterator[Fact]:
     options = resolve_options(compute, 1)
     kind, how = told.origin("compute.kernel")
     if compute.kernel == "auto":
-        kind, how = "rule", f"the fastest there is on {compute.device}"
+        kind, how = "rule", f"the fastest available on {compute.device}"
     yield Fact(name, "kernel", options.kernel, "", kind, how, "compute.kernel")
     yield told.of(name, "precision", options.precision, "", "compute.precision")
     yield told.of(name, "device", options.device, "", "compute.device", matters=False)

@@ -145,8 +145,8 @@ def _local_gpus(device: str) -> list[str]:
     count = cuda_devices()
     if not count:
         raise EnvironmentFailure(
-            f"compute.device: {device} is not there; resume on a machine with a GPU, or let CPU "
-            "workers of a cluster help with --allow-mixed"
+            f"compute.device: {device} is not available; resume on a machine with a GPU, or let "
+            "CPU workers of a cluster help with --allow-mixed"
         )
     return device_names(device, count)
 

@@ -73,7 +73,7 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         rows = [
-            ("frames", f"{self.done:,} of {self.frames:,} there, {self.rendered:,} rendered now"),
+            ("frames", f"{self.done:,} of {self.frames:,} done, {self.rendered:,} of them now"),
             ("set aside", f"{self.failed:,} frames in {len(self.failures):,} units"),
             ("time", duration(self.seconds)),
         ]

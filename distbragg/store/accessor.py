@@ -349,7 +349,7 @@ class BraggAccessor:
                 raise InputError("edges of bins must increase", source="bins")
             return edges
         if bins < 1:
-            raise InputError("there must be a bin at least", source="bins")
+            raise InputError("must be at least 1", source="bins")
         experiment = self._geometry.experiment(self._frame_number(0))
         slow, fast = (
             np.linspace(index[0], index[-1], _EDGE_POINTS)

@@ -108,7 +108,7 @@ def no_run(objects: Objects) -> InputError:
     return InputError(
         "exists and is not a distbragg run",
         source=objects.url,
-        remedy="give another output path; nothing there was touched",
+        remedy="give another output path; the path given was left as it is",
     )
 
 

@@ -78,7 +78,7 @@ def load_grid(objects: Objects, key: str) -> Reflections | None:
             spectral=Spectral(kind, tables) if len(tables) else None,
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        _log.warning("%s/%s%s: is damaged (%s); it is made anew", objects.url, GRIDS, key, error)
+        _log.warning("%s/%s%s: is damaged (%s); computing it again", objects.url, GRIDS, key, error)
         return None
 
 

@@ -177,7 +177,7 @@ class LocalWriter(ObjectWriter):
                 with contextlib.suppress(FileNotFoundError):
                     known = version_tag(files.regular(target, name, self._key))
                 if version is not None and known != version:
-                    raise FileExistsError(f"{self._key}: another version is there")
+                    raise FileExistsError(f"{self._key}: holds another version")
                 if version == "" and _linked(self._name, source, name, target):
                     os.unlink(self._name, dir_fd=source)
                 else:

@@ -55,7 +55,7 @@ def read_record(adapter: TypeAdapter[_Record], plain: Mapping[str, Any]) -> _Rec
         first = error.errors(include_input=False)[0]
     name = ".".join(part for part in first["loc"] if isinstance(part, str))
     if first["type"] == "missing":
-        raise ValueError(f"{name} is not there")
+        raise ValueError(f"{name} is missing")
     if first["type"] in ("string_type", "value_error"):
         raise ValueError(f"{name} is no text")
     raise ValueError(f"{name} is no {_CALLED.get(first['type'].partition('_')[0], 'such field')}")

@@ -398,7 +398,7 @@ def _metadata(run: RunDirectory, seal: Seal | None) -> Iterator[FileDamage]:
         file, _, attribute = name.partition("#")
         told = f"its attribute {attribute!r} " if attribute else ""
         changed = "was changed since the run was sealed"
-        gone = "was there when the run was sealed and is gone"
+        gone = "existed when the run was sealed and is missing now"
         yield FileDamage(file, told + (changed if name in now else gone), "metadata")
 
 
@@ -420,4 +420,4 @@ def _notes(run: RunDirectory, level: Level) -> Iterator[str]:
         yield f"an extension is being put in place; `distbragg resume {run.url}` finishes it"
     if level != "quick":
         for key in damaged_grids(run.objects):
-            yield f"{key}: is damaged; it is a cache, and is made anew"
+            yield f"{key}: is damaged; it is a cache, and will be computed again"

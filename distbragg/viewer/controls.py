@@ -41,7 +41,7 @@ KEYS: Final = (
     ("PgDn PgUp", "ten frames on, back"),
     ("l", "logarithmic or linear"),
     ("r s b m v", "rings, spots, beam, mask, values"),
-    ("f", "fixed contrast, or anew in each frame"),
+    ("f", "fixed contrast, or a new one for each frame"),
     ("c", "next colours"),
     ("0", "whole detector"),
     ("?", "these keys"),

@@ -108,7 +108,7 @@ class Source(ABC):
 
     @property
     def done(self) -> int | None:
-        """Frames that are there; None where that is not known."""
+        """Frames that are rendered; None where that is not known."""
         return None
 
     @property
@@ -199,7 +199,7 @@ class RunSource(Source):
         run = open_run(self.name)
         if run.run_id != self.run.run_id:
             if run.layout.dimension_names != self.run.layout.dimension_names:
-                raise InputError(f"{self.name}: another run is there now; start the viewer again")
+                raise InputError(f"{self.name}: holds another run now; start the viewer again")
             self._open(run)
             self._seen = {}
             with self._lock:
@@ -223,7 +223,7 @@ class RunSource(Source):
 
     @property
     def done(self) -> int | None:
-        """Frames that are there; None before the receipts were read."""
+        """Frames that are rendered; None before the receipts were read."""
         if self._done is None:
             return None
         if len(self._done) == self.run.layout.units:

@@ -49,7 +49,7 @@ def test_a_finished_sweep_does_nothing_and_says_so(
     capsys.readouterr()
     assert main(arguments) == 0
     captured = capsys.readouterr()
-    assert "all 15 frames are there; nothing to do" in captured.out
+    assert "all 15 frames are rendered; nothing to do" in captured.out
     assert captured.err == ""
 
 

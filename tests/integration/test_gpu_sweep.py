@@ -61,7 +61,7 @@ def gpu_run(tmp_path, monkeypatch):
 @pytest.mark.spec("ENG-21")
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_a_process_without_a_gpu_helps_a_gpu_run_only_where_classes_may_be_mixed(gpu_run):
-    with pytest.raises(EnvironmentFailure, match="cuda is not there"):
+    with pytest.raises(EnvironmentFailure, match="cuda is not available"):
         RunContext.of(gpu_run).opened.kernel(TaskSettings())
     prepared = RunContext.of(gpu_run).opened.kernel(TaskSettings(allow_mixed=True))
     assert prepared.options.device == "cpu"
@@ -72,7 +72,7 @@ def test_a_process_without_a_gpu_helps_a_gpu_run_only_where_classes_may_be_mixed
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
 def test_local_workers_for_a_gpu_run_without_a_gpu_are_one_clear_line(gpu_run):
-    with pytest.raises(EnvironmentFailure, match=r"compute\.device: cuda is not there") as caught:
+    with pytest.raises(EnvironmentFailure, match=r"device: cuda is not available") as caught:
         resume(gpu_run, cluster="local:1")
     assert "\n" not in str(caught.value)
 
@@ -101,8 +101,8 @@ def test_a_sweep_on_one_gpu_worker_equals_the_cpu_within_tolerance(kernel, tmp_p
 @pytest.mark.parametrize(
     ("command", "device", "status", "what"),
     [
-        ("sweep", "cuda:99", 6, "compute.device: cuda:99 is not there"),
-        ("render", "cuda:99", 6, "compute.device: cuda:99 is not there"),
+        ("sweep", "cuda:99", 6, "compute.device: cuda:99 is not available"),
+        ("render", "cuda:99", 6, "compute.device: cuda:99 is not available"),
         ("create", "tpu", 2, "compute.device"),
     ],
 )

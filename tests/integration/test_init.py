@@ -86,7 +86,7 @@ def test_fields_are_told_in_the_words_of_their_models(kind: str) -> None:
 def test_nothing_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
     Path("still.pdb").write_text("mine")
     assert main(["init", "still"]) == 2
-    assert "still.pdb: is there already" in capsys.readouterr().err
+    assert "still.pdb: exists already" in capsys.readouterr().err
     assert not Path("still.yaml").exists()
     assert main(["init", "still", "-o", "other.yaml"]) == 0
     assert main(["init", "still", "-o", "other.yaml"]) == 2

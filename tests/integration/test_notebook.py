@@ -46,7 +46,7 @@ def test_a_kernel_shows_a_bar_and_tables(tmp_path):
     bar, result = [output for output in swept if output["output_type"] != "stream"]
     assert bar["output_type"] == "display_data", "updates take the place of the first"
     assert "15/15 frames" in bar["data"]["text/html"]
-    assert "15 of 15 there" in result["data"]["text/html"]
+    assert "15 of 15 done" in result["data"]["text/html"]
     assert not [output for output in quiet if output["output_type"] != "stream"]
     (bar,) = [output for output in rendered if output["output_type"] != "stream"]
     assert "1/1 frames" in bar["data"]["text/html"]

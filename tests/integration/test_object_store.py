@@ -274,7 +274,7 @@ def test_commands_and_training_take_an_address(
 ) -> None:
     url = f"{bucket}/run.zarr"
     assert main(["publish", str(finished), url]) == 0
-    assert "10 of 10 units there, 10 copied" in capsys.readouterr().out
+    assert "10 of 10 units present, 10 copied" in capsys.readouterr().out
     for command in (["status"], ["verify", "--deep"], ["info"], ["card"], ["resume"]):
         assert main([command[0], url, *command[1:]]) == 0
         assert str(tmp_path / "cache") not in capsys.readouterr().out

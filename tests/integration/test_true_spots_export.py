@@ -206,5 +206,5 @@ def test_a_second_export_keeps_whole_files(
     out = export(stills, "cxi", tmp_path / "out", "--compression", "gzip")
     before = (out / "stills_000001.cxi").read_bytes()
     export(stills, "cxi", out, "--compression", "gzip")
-    assert "1 were there" in capsys.readouterr().out
+    assert "1 existed already" in capsys.readouterr().out
     assert (out / "stills_000001.cxi").read_bytes() == before

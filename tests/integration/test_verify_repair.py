@@ -483,7 +483,7 @@ def test_damaged_grid_is_a_note_and_is_made_anew(
     for path in grids:
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert main(["verify", str(run.path)]) == 0
-    assert "is a cache, and is made anew" in capsys.readouterr().out
+    assert "is a cache, and will be computed again" in capsys.readouterr().out
     delete(run, 1)
     assert repair(run, cluster="serial").repaired == (1,)
     assert stored_digests(run) == digests_of(finished)

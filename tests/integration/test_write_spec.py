@@ -120,5 +120,5 @@ def test_another_specification_is_not_overwritten(capsys: pytest.CaptureFixture[
     written = Path("e.yaml").read_text()
     capsys.readouterr()
     assert main([*flags, "-fudge", "2"]) == 2
-    assert capsys.readouterr().err.startswith("distbragg: error: e.yaml: is there already")
+    assert capsys.readouterr().err.startswith("distbragg: error: e.yaml: exists already")
     assert Path("e.yaml").read_text() == written

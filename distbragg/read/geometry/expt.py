@@ -139,7 +139,7 @@ class _Experiment(GeometryReading):
         if not _is_index(index) or not 0 <= index < len(models):
             raise self.refusal(
                 f"the experiment names no {name} of the list",
-                "models in files of their own are not read: write the list anew with DIALS",
+                "models in files of their own are not read: write the list again with DIALS",
             )
         return self.mapping(models[index], f"a {name}")
 

@@ -54,7 +54,7 @@ def test_bench_on_a_card_that_is_not_there_is_one_line(inputs, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert "cuda:99 is not there" in captured.err
+    assert "cuda:99 is not available" in captured.err
 
 
 @pytest.mark.gpu

@@ -30,7 +30,7 @@ def test_without_a_card_it_is_one_line_and_leaves_nothing(tmp_path, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert "cuda:99 is not there" in captured.err
+    assert "cuda:99 is not available" in captured.err
     assert not out.exists()
 
 

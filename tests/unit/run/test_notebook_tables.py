@@ -38,7 +38,7 @@ def test_plans_statuses_and_results_show_their_rows(tmp_path: Path) -> None:
     failures = {4: "OSError: <b>disk</b>"}
     result = RunResult(Path("RUN"), 12, 9, 3, 9, 61.0, ExitStatus.FAILED_FRAMES, failures=failures)
     page = result._repr_html_()
-    assert "9 of 12 there" in page
+    assert "9 of 12 done" in page
     assert "&lt;b&gt;disk" in page
     assert "1 min 1 s" in page
 
