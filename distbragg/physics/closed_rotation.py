@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from distbragg.models.vectors import turn_about
+from distbragg.models.vectors import Float64Array, turn_about
 from distbragg.physics.arrays import (
     Array,
     Triple,
@@ -40,9 +40,6 @@ _TURN_STEPS: Final = 3
 
 _STILL: Final = 1e-6
 """Curvature over the whole rotation, below which a parabola is a straight line."""
-
-_OFF: Final = 1e-3
-"""By how much a pull is changed to see how a mean changes, in widths of what it weighs."""
 
 _FURTHEST: Final = 5.0
 """Distance of the passing angle from the rotation, in √2 standard deviations."""
@@ -87,13 +84,17 @@ class _Parabola:
     stiff: Array
     angle: Array
 
+    def shape(self, spindle: Spindle) -> tuple[Array, Array]:
+        """Return s and p of exp(−(s·x − p)²), which it is in proportion to."""
+        module, width = module_of(self.stiff), spindle.stop - spindle.start
+        sharp = root(0.5 * module.clip(self.stiff, _STILL / (width * width), None))
+        # Beyond this the reflection is so far outside that nothing is left of it.
+        return sharp, module.clip(self.pull / (2.0 * sharp), -_FURTHEST, _FURTHEST)
+
     def passage(self, spindle: Spindle) -> Passage:
         """Return the mean of its exponential over the rotation."""
         module, width = module_of(self.stiff), spindle.stop - spindle.start
-        stiff = module.clip(self.stiff, _STILL / (width * width), None)
-        sharp = root(0.5 * stiff)
-        # Beyond this the reflection is so far outside that nothing is left of it.
-        peak = module.clip(self.pull / (2.0 * sharp), -_FURTHEST, _FURTHEST)
+        sharp, peak = self.shape(spindle)
         share = math.log(0.5 * math.sqrt(math.pi) / width)
         return Passage(
             self.log + peak * peak + (share - module.log(sharp)),
@@ -114,10 +115,17 @@ def passage_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle
 
 def seen_in_rotation(
     relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle
-) -> tuple[Array, Array]:
-    """Return `mean_over_rotation`, and the mean angle at which it is seen, rad."""
+) -> tuple[Float64Array, Float64Array]:
+    """Return `mean_over_rotation`, and the mean angle at which it is seen, rad; of numpy alone.
+
+    The mean is right to its last digits where little is left of it.
+    """
     about = _parabola_of(relps, incidence, ray, spindle)
-    return about.passage(spindle).mean(), about.angle + _centre_of(about, spindle)
+    passage, sharp, peak = about.passage(spindle), *about.shape(spindle)
+    first, last = passage.first, passage.last
+    area = _erf_between(first, last)
+    off = (np.exp(-first * first) - np.exp(-last * last)) / (math.sqrt(math.pi) * area)
+    return np.exp(passage.top) * area, about.angle + (peak + off) / sharp
 
 
 def _parabola_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> _Parabola:
@@ -182,17 +190,6 @@ def _passing(frame: Frame, incidence: Incidence, ray: Triple, speed: Triple) -> 
     return inverse.between(speed, d), inverse.between(speed, speed)
 
 
-def _centre_of(about: _Parabola, spindle: Spindle) -> Array:
-    """Return the mean of x that a parabola weighs: how its logarithm grows with the pull."""
-    module, width = module_of(about.stiff), spindle.stop - spindle.start
-    off = _OFF * root(module.clip(about.stiff, 1.0 / (width * width), None))
-    more, less = (
-        module.log(replace(about, log=0.0, pull=about.pull + step).passage(spindle).mean())
-        for step in (off, -off)
-    )
-    return (more - less) / (2.0 * off)
-
-
 def _erf(argument: Array) -> Array:
     module = module_of(argument)
     if module is not np:
@@ -200,3 +197,13 @@ def _erf(argument: Array) -> Array:
     from scipy import special  # here, since it takes long to load, and most frames need it not
 
     return special.erf(argument)
+
+
+def _erf_between(first: Float64Array, last: Float64Array) -> Float64Array:
+    """Return erf(last) − erf(first), of what is left of either where both are nearly one."""
+    from scipy import special
+
+    after, before = first > 0.0, last < 0.0
+    near, far = np.where(before, -last, first), np.where(before, -first, last)
+    beside = special.erfc(near) - special.erfc(far)
+    return np.asarray(np.where(after | before, beside, special.erf(last) - special.erf(first)))

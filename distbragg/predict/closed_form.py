@@ -60,6 +60,8 @@ _MOMENTS: Final = ("bare", "all", "slow", "fast", "ss", "sf", "ff", "phi", "x", 
 """Integrals of a spot. `bare` is Σ w ∫ T dΩ and `all` has P and C in it, as the others have, which
 weigh pixels from `start`, the angle of the spindle from the middle, and the ray."""
 
+_ALL, _PHI = _MOMENTS.index("all"), _MOMENTS.index("phi")
+
 Moments = dict[str, Float64Array]
 
 
@@ -83,7 +85,8 @@ class _Frame:
     hkl: IntArray
     amplitude: Float64Array
     brightness: Float64Array  # r_e² Φ |F|² n (Na Nb Nc)² / W
-    parts: list[_Part]
+    parts: list[_Part]  # line by line, in each `turns` parts of the rotation
+    turns: int
     places: Places
     part: IntArray  # in which part each is lit
     spot: IntArray  # which reflection of the frame it is
@@ -94,7 +97,7 @@ class _Frame:
 def predict_closed(
     experiment: Experiment, minimum_photons: float, twin: Twin | None = None
 ) -> Spots:
-    """Predict the spots of a frame in closed form, by a twin where the crystal is still."""
+    """Predict the spots of a frame in closed form, by a twin if there is one."""
     frame = _lit(experiment, twin)
     direction, width, size = _roughly(frame)
     panel = near_panel(experiment.detector, direction, _MARGIN * width)
@@ -121,7 +124,6 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
         interpolate=False,
     )
     dmin = _finest(experiment, crystal)
-    twin = None if crystal.rotates else twin
     turned = crystal.parts()
     width = (crystal.spindle.stop - crystal.spindle.start) / len(turned)
     parts = [
@@ -138,9 +140,15 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
     if twin is None:
         found = [near_sphere(one.crystal, one.incidence, cut=_CUT, dmin=dmin) for one in parts]
         part = np.repeat(np.arange(len(parts)), [len(places) for places in found])
-        places = Places.joined(found)
     else:
-        places, part = twin.lit(crystal, [one.incidence for one in parts], _CUT, dmin)
+        found, of_part = [], []
+        for turn, turned_one in enumerate(turned):
+            lines = [one.incidence for one in parts[turn :: len(turned)]]
+            seen, line = twin.lit(turned_one, lines, _CUT, dmin)
+            found.append(seen)
+            of_part.append(len(turned) * line + turn)
+        part = np.concatenate(of_part)
+    places = Places.joined(found)
     kept = np.flatnonzero((_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1))
     places, part = places[kept], part[kept]
     hkl, spot = _distinct(places.hkl)
@@ -154,7 +162,18 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
     peak = amplitude**2 * experiment.crystal.unit_cells**2 * experiment.crystal.scale
     brightness = scattered_fluence(experiment.beam, 1) * peak
     return _Frame(
-        experiment, crystal, hkl, amplitude, brightness, parts, places, part, spot, weight, twin
+        experiment=experiment,
+        crystal=crystal,
+        hkl=hkl,
+        amplitude=amplitude,
+        brightness=brightness,
+        parts=parts,
+        turns=len(turned),
+        places=places,
+        part=part,
+        spot=spot,
+        weight=weight,
+        twin=twin,
     )
 
 
@@ -222,18 +241,31 @@ def _integrals(frame: _Frame, panel: IntArray, about: Float64Array) -> Moments:
 
 def _on_one(frame: _Frame, view: Panel, chosen: IntArray, start: Float64Array) -> Float64Array:
     """Return the moments, (12, n), of places that are chosen, on one panel."""
-    places, part, spot = frame.places[chosen], frame.part[chosen], frame.spot[chosen]
-    weight = frame.weight[chosen]
     if frame.twin is not None:
-        lines = [one.incidence for one in frame.parts]
-        lit = Lit(lines, places, part, weight, spot)
-        return frame.twin.moments(frame.crystal, frame.experiment.beam, view, lit, start)
+        return _by_twin(frame, frame.twin, view, chosen, start)
+    places, part, spot = frame.places[chosen], frame.part[chosen], frame.spot[chosen]
     total = np.zeros((len(_MOMENTS) + 1, start.shape[1]))
     for number in np.unique(part):
         own = part == number
-        seen = _Seen(frame.parts[number], places[own], weight[own])
+        seen = _Seen(frame.parts[number], places[own], frame.weight[chosen[own]])
         found = _integrals_of(frame, seen, view, start[:, spot[own]])
         total[:, spot[own]] += list(found.values())
+    return total
+
+
+def _by_twin(
+    frame: _Frame, twin: Twin, view: Panel, chosen: IntArray, start: Float64Array
+) -> Float64Array:
+    """Return the same from compiled code, which is told of one part of the rotation at a time."""
+    total = np.zeros((len(_MOMENTS) + 1, start.shape[1]))
+    turn, beam = frame.part[chosen] % frame.turns, frame.experiment.beam
+    for number in np.unique(turn):
+        own, parts = chosen[turn == number], frame.parts[number :: frame.turns]
+        lines, line = [part.incidence for part in parts], frame.part[own] // frame.turns
+        lit = Lit(lines, frame.places[own], line, frame.weight[own], frame.spot[own])
+        found = twin.moments(parts[0].crystal, beam, view, lit, start)
+        found[_PHI] += parts[0].angle * found[_ALL]
+        total += found
     return total
 
 
@@ -263,7 +295,7 @@ def _integrals_of(frame: _Frame, seen: _Seen, panel: Panel, start: Float64Array)
         rows = [bare, *_on_panel(panel, rays, whole, start[:, chosen])]
         return np.stack([*rows, (part.angle + phi) * rows[1], *(rows[1] * axis for axis in ray)])
 
-    found = integrate(places, densities)
+    found = integrate(places, densities, rotates=part.crystal.rotates)
     moments = dict(zip(_MOMENTS, found, strict=True))
     moments["wavelength"] = moments["all"] * _wavelength(seen, moments)
     return moments

@@ -7,7 +7,9 @@ of their number; where the two agree, that of their mean is far smaller than wha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -15,9 +17,13 @@ import numpy as np
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.places import Places
 
-_FIRST, _LAST = 3, 192
-"""Nodes along a radius, which are doubled until the lattices agree: a rotation can move a narrow
-spot along its disc."""
+_FIRST: Final = {False: 3.0, True: 3.5}
+"""Nodes along a radius, by whether the crystal rotates: a spot that is recorded in part has a larger
+disc than it fills."""
+
+_DOUBLINGS: Final = 6
+"""How often nodes are doubled until the lattices agree: a rotation can move a narrow spot along its
+disc."""
 
 _AGREED: Final = 1e-2
 _ELEMENTS: Final = 1 << 13  # rays looked at together: what stays in the cache of a core
@@ -30,12 +36,14 @@ Densities = Callable[[IntArray, Float64Array], Float64Array]
 """Of some spots, (n,), and their rays, (n, rays, 3): quantities per steradian, (k, n, rays)."""
 
 
-def integrate(places: Places, densities: Densities) -> Float64Array:
+def integrate(places: Places, densities: Densities, *, rotates: bool) -> Float64Array:
     """Return the integrals of quantities over the rays of each spot, (k, n); the first decides."""
     waiting = np.arange(len(places))
     found: Float64Array = np.zeros((0, len(places)))
-    radius = _FIRST
-    while len(waiting):
+    for doubling in range(_DOUBLINGS + 1):
+        if len(waiting) == 0:
+            break
+        radius = _FIRST[rotates] * 2.0**doubling
         both = [_summed(places, waiting, densities, radius, shift) for shift in (0.0, 0.5)]
         first, second = both
         if not len(found):
@@ -44,13 +52,12 @@ def integrate(places: Places, densities: Densities) -> Float64Array:
         away = np.abs(first[0] - second[0]) > _AGREED * 0.5 * (first[0] + second[0])
         # What neither has met may lie between their nodes.
         away |= first[0] + second[0] <= 0.0
-        waiting = waiting[away] if radius < _LAST else waiting[:0]
-        radius *= 2
+        waiting = waiting[away]
     return found
 
 
 def _summed(
-    places: Places, chosen: IntArray, densities: Densities, radius: int, shift: float
+    places: Places, chosen: IntArray, densities: Densities, radius: float, shift: float
 ) -> Float64Array:
     """Return the sum over one lattice, (k, chosen)."""
     a, b = _lattice(radius, shift)
@@ -65,9 +72,11 @@ def _summed(
     return np.concatenate(parts, axis=1)
 
 
-def _lattice(radius: int, shift: float) -> tuple[Float64Array, Float64Array]:
+@lru_cache(maxsize=32)
+def _lattice(radius: float, shift: float) -> tuple[Float64Array, Float64Array]:
     """Return the nodes of one lattice in the unit disc."""
-    line = (np.arange(-radius, radius + 1) + shift) / radius
+    most = math.ceil(radius)
+    line = (np.arange(-most, most + 1) + shift) / radius
     a, b = (part.ravel() for part in np.meshgrid(line, line, indexing="ij"))
     inside = a * a + b * b <= 1.0
     return a[inside], b[inside]

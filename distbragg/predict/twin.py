@@ -1,4 +1,4 @@
-"""What a compiled kernel may do in place of `closed_form` for crystals that stand still."""
+"""What a compiled kernel may do in place of numpy in `closed_form`."""
 
 from __future__ import annotations
 
@@ -37,8 +37,9 @@ class Twin(Protocol):
     def moments(
         self, crystal: GaussianCrystal, beam: Beam, panel: Panel, lit: Lit, start: Float64Array
     ) -> Float64Array:
-        """Return the moments of spots on a flat panel, (12, spots).
+        """Return the moments of spots on a flat panel, (12, spots), in one part of a rotation.
 
-        Those of `closed_form`, and the wavelength's. Pixels count from `start`, (2, spots).
+        Those of `closed_form`, and the wavelength's. Pixels count from `start`, (2, spots), angles
+        from the middle of that part.
         """
         ...

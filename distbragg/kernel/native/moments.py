@@ -101,12 +101,13 @@ def _lines(lines: Sequence[Incidence]) -> Float64Array:
 
 
 def _crystal(crystal: GaussianCrystal) -> Parameters:
-    """Return a block with a crystal that stands still."""
+    """Return a block with a crystal in one part of a rotation, or one that stands still."""
     block = Parameters()
     block.reciprocal[:] = crystal.reciprocal.ravel().tolist()
     block.relp_covariance[:] = symmetric(crystal.covariance).parts
     block.mosaic_covariance[:] = symmetric(crystal.mosaic).parts
     block.spindle[:] = crystal.spindle.axis
+    block.rotation[:] = crystal.spindle.start, crystal.spindle.stop
     block.parts = 1
     block.strains = len(crystal.strains)
     block.strain[: crystal.strains.size] = crystal.strains.ravel().tolist()

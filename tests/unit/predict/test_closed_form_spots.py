@@ -115,11 +115,8 @@ def test_spots_are_the_moments_of_what_is_rendered(name: str, tmp_path: Path) ->
         assert (np.abs(found - [[ss, sf], [sf, ff]]) < 1e-3 * scale).all()
 
 
-STILL = {
-    **{
-        name: CASES[name]
-        for name in ("plain", "mosaic", "bandwidth", "divergence", "narrow", "layers")
-    },
+TWINNED = {
+    **{name: changes for name, changes in CASES.items() if name != "sources"},
     "lines": {
         "beam": {"spectrum": {"wavelengths_angstrom": np.linspace(0.98, 1.02, 60).tolist()}},
         "crystal": {"mosaic": {**NORMAL, "spread_deg": 0.3}},
@@ -131,17 +128,32 @@ STILL = {
             "cell_spread": {"lengths_percent": 0.5},
         }
     },
-    "rotation": CASES["rotation"],
+    "cells in a rotation": {
+        "crystal": {"cell_spread": {"lengths_percent": 0.5}},
+        "goniometer": {"phi_deg": 10.0, "oscillation_deg": 2.0},
+    },
+    "sources in a rotation": {
+        "beam": {"dispersion": {"range_percent": 2.0, "steps": 3}},
+        "goniometer": {"phi_deg": 10.0, "oscillation_deg": 3.0},
+    },
+    "near the spindle": {
+        "goniometer": {**TURN, "spindle_axis": [0.0, 0.1, 0.995]},
+        "crystal": {"mosaic": {**NORMAL, "spread_deg": 0.1}},
+    },
+    "fine slices": {
+        "goniometer": {"phi_deg": 10.0, "oscillation_deg": 0.02},
+        "crystal": {"mosaic": {**NORMAL, "spread_deg": 0.3}},
+    },
 }
 
 
 @pytest.mark.spec("LAB-6")
 @pytest.mark.skipif(not native.available(), reason="the native kernel is not compiled")
-@pytest.mark.parametrize("name", STILL)
+@pytest.mark.parametrize("name", TWINNED)
 def test_the_compiled_twin_tells_the_same_spots(name: str, tmp_path: Path) -> None:
     from distbragg.kernel.native.moments import NativeTwin
 
-    experiment = experiment_of(tmp_path, ALL, **STILL[name])
+    experiment = experiment_of(tmp_path, ALL, **TWINNED[name])
     model, twin = predict_spots(experiment, 1.0), predict_spots(experiment, 1.0, NativeTwin())
     assert len(model) > 10
     for column, values in model.columns().items():

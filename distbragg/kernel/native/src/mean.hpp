@@ -2,6 +2,7 @@
 // loops over rays know.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 
@@ -9,6 +10,13 @@
 #include "relp.hpp"
 
 namespace distbragg::closed {
+
+// The passages of many rays.
+struct Passages {
+  alignas(64) double here[kLanes], pull[kLanes], stiff[kLanes], start[kLanes], stop[kLanes];
+
+  Passage operator[](int i) const { return {here[i], pull[i], stiff[i], start[i], stop[i]}; }
+};
 
 template <int kDivergent, bool kSpectrum, bool kRotates>
 struct Mean {
@@ -18,30 +26,32 @@ struct Mean {
                    const double* z, int count, double* log) {
     const Relp own = relp;
     const Incidence from = in;
+    logs_along(own, from, count, log, [=, &own, &from](int i) __attribute__((always_inline)) {
+      return sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+    });
+  }
+
+  // The logarithms of what `look` sees at each lane, in passes that the compiler makes vectors of.
+  template <class Look>
+  static void logs_along(const Relp& own, const Incidence& from, int count, double* log, Look look) {
     if constexpr (kSpectrum) {
-      over_spectrum(own, from, x, y, z, count, log);
+      over_spectrum(own, from, count, log, look);
     } else {
 #pragma omp simd
-      for (int i = 0; i < count; ++i) {
-        const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-        log[i] = log_mean<kDivergent>(own, sight, from.wavenumber);
-      }
+      for (int i = 0; i < count; ++i) log[i] = log_mean<kDivergent>(own, look(i), from.wavenumber);
     }
   }
 
-  // As `log_over_spectrum`, in passes that the compiler makes vectors of: with the same operations.
-  static void over_spectrum(const Relp& own, const Incidence& from, const double* x, const double* y,
-                            const double* z, int count, double* log) {
+  // ln of the mean over a normal spectrum too.
+  template <class Look>
+  static void over_spectrum(const Relp& own, const Incidence& from, int count, double* log,
+                            Look look) {
     const double k = from.wavenumber, width = from.width, prior = 1.0 / (width * width);
     alignas(64) double middle[kLanes], spread[kLanes], most[kLanes], share[kLanes];
     alignas(64) double logs[kSpectrumNodes][kLanes];
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      const Falling seen = falling_of(own, sight, k);
-      const double precision = seen.stiff + prior;
-      middle[i] = madd(k, prior, seen.pull) / precision;
-      spread[i] = std::sqrt(1.0 / precision);
+      posterior(own, look, i, k, prior, middle[i], spread[i]);
       most[i] = -HUGE_VAL;
       share[i] = 0.0;
     }
@@ -50,7 +60,7 @@ struct Mean {
       double* here_log = logs[n];
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+        const Sight sight = look(i);
         const double here = madd(spread[i], node, middle[i]), off = (here - k) / width;
         const double value = madd(-0.5 * off, off, log_mean<kDivergent>(own, sight, here));
         here_log[i] = value + madd(0.5 * node, node, weight);
@@ -104,22 +114,75 @@ struct Mean {
     }
   }
 
-  // The passages of rays as exp(top) (erf(to) − erf(from)).
+  // The passages of rays.
+  static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
+                       const double* x, const double* y, const double* z, int count, Passages& at) {
+    constexpr int kTurnSteps = 3;
+    const Relp own = relp;
+    const Incidence from = in;
+    const Spindle about = spindle;
+    const double range = about.stop - about.start, per = 1.0 / (range * range);
+    alignas(64) double angle[kLanes], step[kLanes], turned[kLanes], logs[3][kLanes];
+    std::fill(angle, angle + count, 0.5 * (about.start + about.stop));
+    for (int n = 0; n < kTurnSteps; ++n) {
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        approach<kDivergent>(own, from, about, x[i], y[i], z[i], angle[i], step[i]);
+      }
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) step[i] = std::sqrt(1.0 / madd(4.0, per, step[i]));
+    for (int side = 0; side < 3; ++side) {
+      for (int i = 0; i < count; ++i) turned[i] = madd(side - 1.0, step[i], angle[i]);
+      const double* at_angle = turned;
+      const auto look = [=, &own, &from, &about](int i) __attribute__((always_inline)) {
+        return seen_from<kDivergent>(own, from, about.axis, at_angle[i], {x[i], y[i], z[i]});
+      };
+      logs_along(own, from, count, logs[side], look);
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const double before = logs[0][i], here = logs[1][i], after = logs[2][i];
+      at.here[i] = here;
+      at.pull[i] = 0.5 * (after - before) / step[i];
+      at.stiff[i] = larger((2.0 * here - after - before) / (step[i] * step[i]), kStill * per);
+      at.start[i] = about.start - angle[i];
+      at.stop[i] = about.stop - angle[i];
+    }
+  }
+
+  // The same as exp(top) (erf(to) − erf(from)).
   static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
                        const double* x, const double* y, const double* z, int count, double* top,
                        double* from, double* to) {
     constexpr double kHalfRootPi = 0.88622692545275801365;
-    const Relp own = relp;
-    const Incidence beam = in;
-    const Spindle about = spindle;
+    Passages at;
+    passages(relp, in, spindle, x, y, z, count, at);
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const Passage at = passage_of<kDivergent, kSpectrum>(own, beam, about, {x[i], y[i], z[i]});
-      const double sharp = std::sqrt(0.5 * at.stiff), peak = at.pull / (2.0 * sharp);
-      const double share = kHalfRootPi / (sharp * (at.stop - at.start));
-      top[i] = madd(peak, peak, at.here) + log_poly(share);
-      from[i] = madd(sharp, at.start, -peak);
-      to[i] = madd(sharp, at.stop, -peak);
+      const double sharp = std::sqrt(0.5 * at.stiff[i]), peak = at.pull[i] / (2.0 * sharp);
+      const double share = kHalfRootPi / (sharp * (at.stop[i] - at.start[i]));
+      top[i] = madd(peak, peak, at.here[i]) + log_poly(share);
+      from[i] = madd(sharp, at.start[i], -peak);
+      to[i] = madd(sharp, at.stop[i], -peak);
+    }
+  }
+
+  // The means that rays see, and the mean angle, rad, at which they see them.
+  static void seen(const Relp& relp, const Incidence& in, const Spindle& spindle, const double* x,
+                   const double* y, const double* z, int count, double* mean, double* angle) {
+    if constexpr (kRotates) {
+      Passages at;
+      passages(relp, in, spindle, x, y, z, count, at);
+      for (int i = 0; i < count; ++i) {
+        weigh(at[i], mean[i], angle[i]);
+        angle[i] += spindle.start - at.start[i];
+      }
+    } else {
+      logs(relp, in, x, y, z, count, mean);
+#pragma omp simd
+      for (int i = 0; i < count; ++i) mean[i] = exp_poly<false>(mean[i]);
+      std::fill(angle, angle + count, 0.0);
     }
   }
 
@@ -128,23 +191,10 @@ struct Mean {
                   const double* y, const double* z, const double* square, double height,
                   int count, double* value) {
     if constexpr (kRotates) {
-      alignas(64) double here[kLanes], pull[kLanes], stiff[kLanes], start[kLanes], stop[kLanes];
-      const Relp own = relp;
-      const Incidence from = in;
-      const Spindle about = spindle;
-#pragma omp simd
+      Passages at;
+      passages(relp, in, spindle, x, y, z, count, at);
       for (int i = 0; i < count; ++i) {
-        const Passage at =
-            passage_of<kDivergent, kSpectrum>(own, from, about, {x[i], y[i], z[i]});
-        here[i] = at.here;
-        pull[i] = at.pull;
-        stiff[i] = at.stiff;
-        start[i] = at.start;
-        stop[i] = at.stop;
-      }
-      for (int i = 0; i < count; ++i) {
-        if (square[i] > 1.0) continue;
-        value[i] += height * mean_of({here[i], pull[i], stiff[i], start[i], stop[i]});
+        if (square[i] <= 1.0) value[i] += height * mean_of(at[i]);
       }
     } else {
       alignas(64) double log[kLanes];

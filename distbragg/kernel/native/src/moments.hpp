@@ -1,5 +1,5 @@
-// Integrals of spots over their rays, of crystals that stand still: the twin of predict/closed_form.py
-// and predict/disc.py, where names are the same.
+// Integrals of spots over their rays: the twin of predict/closed_form.py and predict/disc.py, where
+// names are the same.
 #pragma once
 
 #include <algorithm>
@@ -102,10 +102,12 @@ class LitByLines {
 // The nodes of one lattice of squares on the unit disc.
 struct DiscNodes {
   std::vector<double> a, b;
+  const double area;  // of a square
 
-  DiscNodes(int radius, double shift) {
-    for (int i = -radius; i <= radius; ++i) {
-      for (int j = -radius; j <= radius; ++j) {
+  DiscNodes(double radius, double shift) : area(1.0 / (radius * radius)) {
+    const int most = static_cast<int>(std::ceil(radius));
+    for (int i = -most; i <= most; ++i) {
+      for (int j = -most; j <= most; ++j) {
         const double x = (i + shift) / radius, y = (j + shift) / radius;
         if (x * x + y * y > 1.0) continue;
         a.push_back(x);
@@ -121,7 +123,8 @@ class Moments {
  public:
   explicit Moments(const Parameters& p) : p_(p), crystal_(p, 0), source_(p) {}
 
-  // One reflection in the light of one line: adds to `out`, (kMoments + 1,).
+  // One reflection in the light of one line: adds to `out`, (kMoments + 1,). Angles of the spindle
+  // count from the middle of its rotation.
   void add(const Incidence& line, const double* place, double weight, const double* start,
            double* out) {
     Growing growing;
@@ -129,21 +132,21 @@ class Moments {
     const Relp relp(load(place), crystal_.covariance, crystal_.mosaic, crystal_.strains, grown);
     source_.aim(line.direction);
     double found[kMoments];
-    for (int step = 0, radius = kFirst;; ++step, radius *= 2) {
+    for (int doubling = 0; doubling <= kDoublings; ++doubling) {
       double one[kMoments], two[kMoments];
-      sum(relp, line, place, weight, start, nodes(step, 0), radius, one);
-      sum(relp, line, place, weight, start, nodes(step, 1), radius, two);
+      sum(relp, line, place, weight, start, nodes(doubling, 0), one);
+      sum(relp, line, place, weight, start, nodes(doubling, 1), two);
       for (int m = 0; m < kMoments; ++m) found[m] = 0.5 * (one[m] + two[m]);
       const double both = one[0] + two[0];
       const bool away = std::fabs(one[0] - two[0]) > kAgreed * 0.5 * both || both <= 0.0;
-      if (!away || radius >= kLast) break;
+      if (!away) break;
     }
     for (int m = 0; m < kMoments; ++m) out[m] += found[m];
     out[kMoments] += found[1] * wavelength(relp, line, found);
   }
 
  private:
-  static constexpr int kFirst = 3, kLast = 192, kSteps = 7;
+  static constexpr int kDoublings = 6;
   static constexpr double kAgreed = 1e-2, kReach = 5.0, kOff = 1e-3;
 
   // Polarisation, as `polarize` takes it.
@@ -162,24 +165,24 @@ class Moments {
     }
   };
 
-  const DiscNodes& nodes(int step, int shifted) {
-    const std::size_t at = static_cast<std::size_t>(2 * step + shifted);
+  const DiscNodes& nodes(int doubling, int shifted) {
+    const std::size_t at = static_cast<std::size_t>(2 * doubling + shifted);
     while (nodes_.size() <= at) {
       const int next = static_cast<int>(nodes_.size());
-      nodes_.emplace_back(kFirst << (next / 2), next % 2 == 0 ? 0.0 : 0.5);
+      const double first = crystal_.rotates() ? 3.5 : 3.0;
+      nodes_.emplace_back(std::ldexp(first, next / 2), next % 2 == 0 ? 0.0 : 0.5);
     }
     return nodes_[at];
   }
 
   void sum(const Relp& relp, const Incidence& line, const double* place, double weight,
-           const double* start, const DiscNodes& at, int radius, double* out) {
+           const double* start, const DiscNodes& at, double* out) {
     std::fill(out, out + kMoments, 0.0);
     const int count = static_cast<int>(at.a.size());
     for (int from = 0; from < count; from += kLanes) {
       add_rays(relp, line, place, weight, start, at, from, std::min(kLanes, count - from), out);
     }
-    const double per = 1.0 / (static_cast<double>(radius) * radius);
-    for (int m = 0; m < kMoments; ++m) out[m] *= per;
+    for (int m = 0; m < kMoments; ++m) out[m] *= at.area;
   }
 
   void add_rays(const Relp& relp, const Incidence& line, const double* place, double weight,
@@ -209,14 +212,14 @@ class Moments {
       // Spare lanes repeat the last node, and count for nothing.
       share_[i] = i < some ? area * over * over * over : 0.0;
     }
-    choose_mean(line, relp.growing != nullptr, false, [&](auto mean) {
-      decltype(mean)::logs(relp, line, x_, y_, z_, count, log_);
+    choose_mean(line, relp.growing != nullptr, crystal_.rotates(), [&](auto mean) {
+      decltype(mean)::seen(relp, line, crystal_.spindle, x_, y_, z_, count, mean_, angle_);
     });
     const Polarized seen = source_;
     double bare = 0.0;
 #pragma omp simd reduction(+ : bare)
     for (int i = 0; i < count; ++i) {
-      const double own = share_[i] * exp_poly<false>(log_[i]);
+      const double own = share_[i] * mean_[i];
       const double c = dot(seen.in, {x_[i], y_[i], z_[i]});
       const double along = dot(seen.electric, {x_[i], y_[i], z_[i]});
       const double across = dot(seen.magnetic, {x_[i], y_[i], z_[i]});
@@ -241,8 +244,9 @@ class Moments {
     const double flat = near / (near + depth), over = 1.0 / p_.pixel_size;
     const double per_point = 1.0 / (p_.pixel_size * p_.pixel_size * near);
     const double from_slow = foot_slow + start[0], from_fast = foot_fast + start[1];
-    double all = 0.0, s = 0.0, f = 0.0, ss = 0.0, sf = 0.0, ff = 0.0, x = 0.0, y = 0.0, z = 0.0;
-#pragma omp simd reduction(+ : all, s, f, ss, sf, ff, x, y, z)
+    double all = 0.0, s = 0.0, f = 0.0, ss = 0.0, sf = 0.0, ff = 0.0;
+    double phi = 0.0, x = 0.0, y = 0.0, z = 0.0;
+#pragma omp simd reduction(+ : all, s, f, ss, sf, ff, phi, x, y, z)
     for (int i = 0; i < count; ++i) {
       const Vector ray = {x_[i], y_[i], z_[i]};
       const double cosine = dot(ray, normal), facing = cosine > 0.0 ? cosine : 1.0;
@@ -259,11 +263,12 @@ class Moments {
       ss += seen * u * u;
       sf += seen * u * v;
       ff += seen * v * v;
+      phi += seen * angle_[i];
       x += seen * ray.x;
       y += seen * ray.y;
       z += seen * ray.z;
     }
-    const double sums[kMoments - 1] = {all, s, f, ss, sf, ff, 0.0, x, y, z};
+    const double sums[kMoments - 1] = {all, s, f, ss, sf, ff, phi, x, y, z};
     for (int m = 0; m < kMoments - 1; ++m) out[m + 1] += sums[m];
   }
 
@@ -277,9 +282,12 @@ class Moments {
     for (const int side : {0, 1}) {
       Incidence beside = line;
       beside.wavenumber = k + (side == 0 ? kOff : -kOff) * width;
-      choose_mean(beside, relp.growing != nullptr, false, [&](auto mean) {
-        decltype(mean)::logs(relp, beside, &ray.x, &ray.y, &ray.z, 1, logs + side);
+      choose_mean(beside, relp.growing != nullptr, crystal_.rotates(), [&](auto mean) {
+        double angle;
+        decltype(mean)::seen(relp, beside, crystal_.spindle, &ray.x, &ray.y, &ray.z, 1,
+                             logs + side, &angle);
       });
+      logs[side] = std::log(logs[side]);
     }
     const double mean = k + width * (logs[0] - logs[1]) / (2.0 * kOff);
     return 1.0 / (std::isfinite(mean) ? mean : k);
@@ -289,7 +297,8 @@ class Moments {
   const Crystal crystal_;
   Polarized source_;
   std::vector<DiscNodes> nodes_;
-  alignas(64) double x_[kLanes], y_[kLanes], z_[kLanes], share_[kLanes], log_[kLanes];
+  alignas(64) double x_[kLanes], y_[kLanes], z_[kLanes], share_[kLanes];
+  alignas(64) double mean_[kLanes], angle_[kLanes];
 };
 
 }  // namespace distbragg::closed

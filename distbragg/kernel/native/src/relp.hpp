@@ -2,6 +2,7 @@
 // and explains each term. Names are the same there.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -351,25 +352,15 @@ DISTBRAGG_INLINE Falling falling_of(const Relp& relp, const Sight& sight, double
   return {stiff, -between(inv, sight.per_k, rest)};
 }
 
-// ln of the mean over a normal spectrum too.
-template <int kDivergent>
-DISTBRAGG_INLINE double log_over_spectrum(const Relp& relp, const Sight& sight, double k,
-                                          double width) {
+// Mean and standard deviation of k where a reflection is seen in a normal spectrum, to first order.
+template <class Look>
+DISTBRAGG_INLINE void posterior(const Relp& relp, Look look, int i, double k, double prior,
+                                double& middle, double& spread) {
+  const Sight sight = look(i);
   const Falling seen = falling_of(relp, sight, k);
-  const double prior = 1.0 / (width * width), precision = seen.stiff + prior;
-  const double middle = madd(k, prior, seen.pull) / precision;
-  const double spread = std::sqrt(1.0 / precision);
-  double logs[kSpectrumNodes], most = -HUGE_VAL;
-  for (int i = 0; i < kSpectrumNodes; ++i) {
-    const double node = kSpectrumNode[i], here = madd(spread, node, middle);
-    const double off = (here - k) / width;
-    const double log = madd(-0.5 * off, off, log_mean<kDivergent>(relp, sight, here));
-    logs[i] = log + madd(0.5 * node, node, kSpectrumLogWeight[i]);
-    most = larger(most, logs[i]);
-  }
-  double total_share = 0.0;
-  for (int i = 0; i < kSpectrumNodes; ++i) total_share += exp_poly<true>(logs[i] - most);
-  return most + log_poly(total_share * (spread / width));
+  const double precision = seen.stiff + prior;
+  middle = madd(k, prior, seen.pull) / precision;
+  spread = std::sqrt(1.0 / precision);
 }
 
 // Where the logarithm is taken as a parabola of the wavenumber: from its values on both sides of a
@@ -394,15 +385,6 @@ DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, 
   return {0.5 * (from + to), smaller(half, 0.3 * k), stiff};
 }
 
-template <int kDivergent, bool kSpectrum>
-DISTBRAGG_INLINE double log_of(const Relp& relp, const Sight& sight, double k, double width) {
-  if constexpr (kSpectrum) {
-    return log_over_spectrum<kDivergent>(relp, sight, k, width);
-  } else {
-    return log_mean<kDivergent>(relp, sight, k);
-  }
-}
-
 // A vector turned about a unit axis, by the sine and cosine of an angle.
 DISTBRAGG_INLINE Vector turn(const Vector& v, const Vector& axis, double sine, double cosine) {
   const double along = dot(axis, v) * (1.0 - cosine);
@@ -411,6 +393,9 @@ DISTBRAGG_INLINE Vector turn(const Vector& v, const Vector& axis, double sine, d
           madd(axis.y, along, madd(v.y, cosine, side.y * sine)),
           madd(axis.z, along, madd(v.z, cosine, side.z * sine))};
 }
+
+// Curvature over the whole rotation, below which a parabola is a straight line.
+constexpr double kStill = 1e-6;
 
 // The parabola of the logarithm about the angle at which a reflection passes a ray; see
 // `mean_over_rotation` of the model, whose mean over x from `start` to `stop` is then taken.
@@ -430,35 +415,23 @@ DISTBRAGG_INLINE Sight seen_from(const Relp& relp, const Incidence& in, const Ve
                   turn(ray, axis, sine, cosine));
 }
 
-template <int kDivergent, bool kSpectrum>
-DISTBRAGG_INLINE Passage passage_of(const Relp& relp, const Incidence& in, const Spindle& spindle,
-                                    const Vector& ray) {
-  constexpr double kStill = 1e-6;
-  const double range = spindle.stop - spindle.start, per = 1.0 / (range * range);
+// One step towards the angle at which a ray sees a reflection pass; and minus the curvature of the
+// logarithm there, to first order.
+template <int kDivergent>
+DISTBRAGG_INLINE void approach(const Relp& relp, const Incidence& in, const Spindle& spindle,
+                               double x, double y, double z, double& angle, double& stiff) {
+  const double range = spindle.stop - spindle.start;
   const Vector velocity = relp.length * across(spindle.axis, relp.forward);
   const Vector speed = {0.0, dot(velocity, relp.first), dot(velocity, relp.second)};
-  double angle = 0.5 * (spindle.start + spindle.stop), stiff = 0.0;
-#pragma GCC unroll 3
-  for (int step = 0; step < 3; ++step) {
-    const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, angle, ray);
-    Symmetric total = flat_of(relp, sight, in.wavenumber, 1.0) + relp.rotated;
-    const double radial = in.width * sight.length;
-    total.xx = madd(radial, radial, total.xx);
-    const Symmetric inv = inverse(total, determinant(total));
-    const Vector d = sight.displaced(in.wavenumber);
-    stiff = between(inv, speed, speed);
-    const double to = angle + between(inv, speed, d) / madd(kStill, per, stiff);
-    angle = to < spindle.start ? spindle.start : (to > spindle.stop ? spindle.stop : to);
-  }
-  const double step = std::sqrt(1.0 / madd(4.0, per, stiff));
-  const auto log_at = [&](double at) __attribute__((always_inline)) {
-    const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, at, ray);
-    return log_of<kDivergent, kSpectrum>(relp, sight, in.wavenumber, in.width);
-  };
-  const double before = log_at(angle - step), here = log_at(angle), after = log_at(angle + step);
-  const double curved = (2.0 * here - after - before) / (step * step);
-  return {here, 0.5 * (after - before) / step, larger(curved, kStill * per),
-          spindle.start - angle, spindle.stop - angle};
+  const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, angle, {x, y, z});
+  Symmetric total = flat_of(relp, sight, in.wavenumber, 1.0) + relp.rotated;
+  const double radial = in.width * sight.length;
+  total.xx = madd(radial, radial, total.xx);
+  const Symmetric inv = inverse(total, determinant(total));
+  stiff = between(inv, speed, speed);
+  const double pull = between(inv, speed, sight.displaced(in.wavenumber));
+  const double to = angle + pull / madd(kStill, 1.0 / (range * range), stiff);
+  angle = to < spindle.start ? spindle.start : (to > spindle.stop ? spindle.stop : to);
 }
 
 // The mean of exp(pull·x − ½ stiff·x²) over the passage, times what the logarithm is at x = 0.
@@ -469,6 +442,20 @@ inline double mean_of(const Passage& at) {
   peak = peak < -kFurthest ? -kFurthest : (peak > kFurthest ? kFurthest : peak);
   const double area = std::erf(madd(sharp, at.stop, -peak)) - std::erf(madd(sharp, at.start, -peak));
   return std::exp(madd(peak, peak, at.here)) * area * kHalfRootPi / (sharp * (at.stop - at.start));
+}
+
+// The same mean, to the last digits where little is left of it, and the mean of x that it weighs.
+inline void weigh(const Passage& at, double& mean, double& centre) {
+  constexpr double kFurthest = 5.0, kHalfRootPi = 0.88622692545275801365;
+  const double sharp = std::sqrt(0.5 * at.stiff);
+  const double peak = std::clamp(at.pull / (2.0 * sharp), -kFurthest, kFurthest);
+  const double from = madd(sharp, at.start, -peak), to = madd(sharp, at.stop, -peak);
+  const double area = from > 0.0 ? std::erfc(from) - std::erfc(to)
+                      : to < 0.0 ? std::erfc(-to) - std::erfc(-from)
+                                 : std::erf(to) - std::erf(from);
+  mean = std::exp(madd(peak, peak, at.here)) * area * kHalfRootPi / (sharp * (at.stop - at.start));
+  const double off = (std::exp(-from * from) - std::exp(-to * to)) / (2.0 * kHalfRootPi * area);
+  centre = area > 0.0 ? (peak + off) / sharp : 0.0;
 }
 
 }  // namespace distbragg::closed
