@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from distbragg.run.explain import explain
     from distbragg.run.export import export_run
     from distbragg.run.extend import extend
+    from distbragg.run.gather import merge, subset
     from distbragg.run.prepare import plan as dry_run
     from distbragg.run.render import render
     from distbragg.run.repair import repair
@@ -53,6 +54,7 @@ _HOMES = {
     "extend": "distbragg.run.extend",
     "load_spec": "distbragg.spec.load",
     "load_sweep": "distbragg.models.tables",
+    "merge": "distbragg.run.gather",
     "noise": "distbragg.run.noise",
     "open_labels": "distbragg.store.spots",
     "open_stack": "distbragg.store.open",
@@ -60,6 +62,7 @@ _HOMES = {
     "render_tensor": "distbragg.fit.render",
     "repair": "distbragg.run.repair",
     "resume": "distbragg.run.resume",
+    "subset": "distbragg.run.gather",
     "sweep": "distbragg.run.resume",
     "verify": "distbragg.run.verify",
     "view": "distbragg.viewer.serve",
@@ -80,6 +83,7 @@ __all__ = [
     "extend",
     "load_spec",
     "load_sweep",
+    "merge",
     "noise",
     "open_labels",
     "open_stack",
@@ -87,6 +91,7 @@ __all__ = [
     "render_tensor",
     "repair",
     "resume",
+    "subset",
     "sweep",
     "verify",
     "view",

@@ -162,15 +162,8 @@ def report_command(run: str, out: str, as_json: bool) -> None:
 @click.option(
     "--license", "license_name", default="", metavar="ID", help="License, e.g. cc-by-4.0."
 )
-@click.option(
-    "--validation", default=0.1, show_default=True, help="Share of frames for validation."
-)
-@click.option("--test", default=0.0, show_default=True, help="Share of frames for testing.")
-@click.option("--seed", default=0, show_default=True, help="Seed of the split.")
-@click.option(
-    "--group-by", multiple=True, metavar="AXIS", help="Keep frames of one value together."
-)
-def card_command(run: str, out: str | None, license_name: str, **split: Any) -> None:
+@options.split_options
+def card_command(run: str, out: str | None, **about: Any) -> None:
     """Describe a run as a data set: structure, axes, splits, provenance, limits, integrity.
 
     Markdown with a YAML head, as data set hubs read it. Host, user and paths are left out.
@@ -179,9 +172,7 @@ def card_command(run: str, out: str | None, license_name: str, **split: Any) -> 
     from distbragg.run.card import card
     from distbragg.run.plot import sheet_png
     from distbragg.store.files import write_durable
-    from distbragg.store.split import Split
 
-    about: dict[str, Any] = {"split": Split(**split), "license_name": license_name}
     if out is None:
         click.echo(card(run, **about), nl=False)
         return

@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "cluster": ("machine", "job scripts and certificates of clusters"),
     "publish": ("finished", "copy a run to an object store"),
     "extend": ("rendering", "append frames to a finished run, and render them"),
+    "subset": ("gathering", "some frames of a run, as a run of their own"),
+    "merge": ("gathering", "several runs as one"),
     "noise": ("rendering", "draw a detector's noise again from the expected photons of a run"),
     "card": ("finished", "a run described as a data set, for people and hubs"),
     "plot": ("plotting", "pictures of a run or of one experiment, as PNG, PDF or SVG"),

@@ -151,6 +151,29 @@ def cluster_options(function: Callable[..., object]) -> Any:
     )(wrapped)
 
 
+def split_options(function: Callable[..., object]) -> Any:
+    """Add what a split is drawn by, and hand it on as `split`."""
+
+    @functools.wraps(function)
+    def wrapped(
+        validation: float, test: float, seed: int, group_by: tuple[str, ...], **named: object
+    ) -> object:
+        from distbragg.store.split import Split
+
+        return function(split=Split(validation, test, seed, group_by), **named)
+
+    return all_of(
+        click.option(
+            "--validation", default=0.1, show_default=True, help="Share of frames for validation."
+        ),
+        click.option("--test", default=0.0, show_default=True, help="Share of frames for testing."),
+        click.option("--seed", default=0, show_default=True, help="Seed of the split."),
+        click.option(
+            "--group-by", multiple=True, metavar="AXIS", help="Keep frames of one value together."
+        ),
+    )(wrapped)
+
+
 creation_options = all_of(set_option, root_option, force_option, compute_options)
 """What says how a run is made: all of it goes to `run.create`."""
 

@@ -20,7 +20,9 @@ from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.errors import DistbraggError, RefusedError
 from distbragg.kernel.response import record_again
 from distbragg.rendering.frame import FrameFacts, FrameJob
+from distbragg.spec.axis import AxisSpec
 from distbragg.spec.compute import PARTS
+from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.store.layout import IMAGES
 from distbragg.store.manifest import DRAWN_FROM, DRAWN_OF
 from distbragg.store.open import FrameReader
@@ -31,10 +33,15 @@ RECORDING: Final = ("noise", "detector.response", "detector.point_spread", "outp
 """What may differ from the run whose expectations are taken: nothing that they depend on."""
 
 
+def decides_recording(axis: AxisSpec) -> bool:
+    """Whether an axis changes what is recorded of a frame; by which number it is drawn does not."""
+    return axis.target.startswith(RECORDING) and axis.target != FRAME_SHIFT
+
+
 def expected_in(run: RunDirectory) -> tuple[str, ...]:
     """Return the arrays of a run whose sum is its expected photons; none where it keeps none."""
     first = RunContext.of(run).opened.frame(0).experiment
-    swept = any(axis.target.startswith(RECORDING) for axis in run.sweep.axes)
+    swept = any(map(decides_recording, run.sweep.axes))
     if run.layout.dtype in ("float32", "float64") and not (
         first.noise.photon or first.recorded or swept
     ):
@@ -94,7 +101,7 @@ def draw_frame(
         run = source.directory
         return [FrameReader(run, name) for name in expected_in(run)]
 
-    means = [reader.read([frame])[0] for reader in source.kept(FrameReader, readers)]
+    means = [reader.read([frame])[0] for reader in source.kept(expected_in, readers)]
     # Parts are of float32, and their sum is that of float64.
     stored = means[0] if len(means) == 1 else means[0].astype(np.float64) + means[1]
     stored = stored.reshape(image.shape)

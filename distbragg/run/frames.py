@@ -11,6 +11,7 @@ from distbragg.errors import InputError
 from distbragg.run.prepare import SpecLike, as_sweep
 from distbragg.spec.axis import axis_labels
 from distbragg.spec.canonical import canonical_json
+from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.sweep import SweepSpec
 
 PHI = "goniometer.phi_deg"
@@ -111,6 +112,7 @@ def series_of(
     ends: dict[str, float] = {}
     for frame in frames:
         values = dict(sweep.frame_values(frame))
+        values.pop(FRAME_SHIFT, None)
         width = float(values.get(OSCILLATION, base.oscillation_deg) or 0.0)
         if width == 0.0:
             values = {

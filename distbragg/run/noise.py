@@ -10,7 +10,14 @@ from distbragg.engine.context import RunContext
 from distbragg.engine.work import UnitFunctions
 from distbragg.errors import InputError, RefusedError
 from distbragg.run.create import create
-from distbragg.run.drawn import RECORDING, drawing, drawn_record, expected_in, rounded_source
+from distbragg.run.drawn import (
+    RECORDING,
+    decides_recording,
+    drawing,
+    drawn_record,
+    expected_in,
+    rounded_source,
+)
 from distbragg.run.result import RunResult
 from distbragg.run.resume import ResumeOptions, resume
 from distbragg.spec.canonical import to_plain
@@ -105,7 +112,7 @@ def _refuse(run: RunDirectory) -> NoReturn:
         changed.append(f"detector.{'point_spread' if first.response is None else 'response'}")
     if run.layout.dtype not in ("float32", "float64"):
         changed.append("output.dtype")
-    changed += [axis.target for axis in run.sweep.axes if axis.target.startswith(RECORDING)]
+    changed += [axis.target for axis in run.sweep.axes if decides_recording(axis)]
     raise InputError(
         "its pixels are no expected photons, and it keeps no parts",
         source=run.url,

@@ -323,7 +323,7 @@ def rebuild_plan(run: RunDirectory) -> SweepPlan:
     spec = run.sweep.frame_spec(0)
     ensure_grid(run.objects, reflections_key(spec), lambda: build_reflections(spec))
     plan = plan_units(run.sweep, survey_run(run))
-    if run.lineage:
+    if run.lineage or run.manifest.gathered:
         # Units keep the shape they have: shards cannot be cut anew under frames that are there.
         plan = replace(plan, unit_shape=run.layout.unit_shape)
     plan_hash = plan.frame.plan_hash

@@ -327,4 +327,12 @@ def identity_rows(manifest: Manifest) -> list[tuple[str, str]]:
         ("run id", manifest.run_id),
         ("physics hash", manifest.physics_hash),
         ("plan hash", manifest.plan_hash),
+        *(
+            (
+                f"{manifest.gathered.get('by')} of run",
+                f"{run.get('run_id')}, {run.get('frames')} frames",
+            )
+            for run in manifest.gathered.get("runs", ())
+            if isinstance(run, dict)
+        ),
     ]

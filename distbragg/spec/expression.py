@@ -82,11 +82,11 @@ def parse_expression(text: str) -> Expression:
     if sum(1 for _ in ast.walk(tree)) > MAXIMUM_NODES:
         raise refusal(f"an expression of more than {MAXIMUM_NODES} parts", field="derived")
     names: set[str] = set()
-    formula = _formula_of(tree, names)
+    formula = formula_of(tree, names)
     return Expression(text, frozenset(names - set(CONSTANTS)), formula)
 
 
-def _formula_of(node: ast.expr, names: set[str]) -> Formula:
+def formula_of(node: ast.expr, names: set[str]) -> Formula:
     """Turn a node into its formula, and collect names; whatever is not on the list is refused.
 
     Numbers are float64 throughout, so that no power can grow without end.
@@ -102,7 +102,7 @@ def _formula_of(node: ast.expr, names: set[str]) -> Formula:
         names.add(name)
         return lambda values: values[name]
     function, operands = _operation(node)
-    parts = [_formula_of(operand, names) for operand in operands]
+    parts = [formula_of(operand, names) for operand in operands]
     return lambda values: function(*(part(values) for part in parts))
 
 

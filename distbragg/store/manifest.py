@@ -34,7 +34,7 @@ MAX_BYTES = 1 << 28
 SHOWN = 4  # differences between two runs that a message names
 DRAWN_FROM, DRAWN_OF = "drawn_from", "drawn_of"  # place and identity of a run of expectations
 APPENDED = "appended"  # SHA-256 of what the last extension was asked for
-GATHERED = "gathered"  # the runs that frames were taken over from
+GATHERED = "gathered"  # what a run that holds frames of others says of them
 KEPT = (GATHERED,)  # what stays as a run grows
 PRIVATE = ("host", "user", "command", DRAWN_FROM)  # what tells of a person or a machine
 _SECTIONS = {"identity", "compute", "summary", "provenance", "run_id"}
@@ -96,6 +96,12 @@ class Manifest:
             for item in (items if isinstance(items, list) else ())
             if isinstance(item, dict)
         )  # fmt: skip
+
+    @property
+    def gathered(self) -> dict[str, Any]:
+        """What is said of the runs that frames were taken over from; empty where none were."""
+        found = self.provenance.get(GATHERED)
+        return found if isinstance(found, dict) else {}
 
     @cached_property
     def class_id(self) -> str:

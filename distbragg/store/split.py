@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec
 from distbragg.spec.canonical import canonical_json
+from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.paths import names_file
 from distbragg.store.run_directory import RunDirectory
 
@@ -78,8 +79,34 @@ def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
     return np.broadcast_to(parts, sizes)
 
 
+def split_order(run: RunDirectory) -> tuple[str, ...]:
+    """Return the names of all axes in the order in which their values are put together.
+
+    By dimension, and by name within one: the order in the file has no say. Frames that were taken
+    over from another run keep the order of that, and so their parts.
+    """
+    dims = [name for name, _ in run.layout.dims]
+    kept = list(_gathered(run, "order"))
+
+    def place(axis: AxisSpec) -> tuple[int, int, str]:
+        number = kept.index(axis.name) if axis.name in kept else len(kept)
+        return dims.index(axis.dimension), number, axis.name
+
+    return tuple(axis.name for axis in sorted(run.sweep.axes, key=place))
+
+
+def _gathered(run: RunDirectory, key: str) -> tuple[str, ...]:
+    """Return names that the manifest of a run of other runs' frames lists."""
+    names = run.manifest.gathered.get(key)
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
 def _axes(run: RunDirectory, split: Split) -> tuple[AxisSpec, ...]:
-    """Axes that decide, in the order of their names: the order in the file has no say."""
+    """Axes that decide, in `split_order`; by default all that say what is in the image.
+
+    That is neither the number by which it was drawn nor, where runs were merged, in what they
+    differ otherwise: frames keep the parts that they had.
+    """
     known = {axis.name: axis for axis in run.sweep.axes}
     for name in split.group_by:
         if name not in known:
@@ -88,7 +115,10 @@ def _axes(run: RunDirectory, split: Split) -> tuple[AxisSpec, ...]:
                 source="group_by",
                 remedy=f"axes are {', '.join(known) or 'none'}",
             )
-    return tuple(known[name] for name in sorted(split.group_by or known))
+    added = _gathered(run, "added")
+    told = [name for name in known if known[name].target != FRAME_SHIFT and name not in added]
+    chosen = split.group_by or told
+    return tuple(known[name] for name in split_order(run) if name in chosen)
 
 
 def _draws(split: Split, keys: Sequence[Sequence[bytes]]) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,13 +76,6 @@ class SpotTable:
 
     def encode(self) -> tuple[bytes, dict[str, Any]]:
         """Return the table's bytes, and what the receipt says of its making."""
-        try:
-            import pyarrow as pa
-            import pyarrow.parquet as pq
-        except ImportError:
-            raise EnvironmentFailure(
-                "output.labels needs pyarrow: pip install 'distbragg[tables]'"
-            ) from None
         started = time.perf_counter()
         counts = [len(spots) for _, spots in self._frames]
         columns: dict[str, Any] = {"frame": np.repeat([frame for frame, _ in self._frames], counts)}
@@ -90,18 +83,28 @@ class SpotTable:
         for name in tables[0]:
             values = np.concatenate([table[name] for table in tables])
             columns[name] = values.astype(np.float32) if name in _SINGLE else values
-        # The first identity of a run that has grown: its tables come out the same ever after.
-        first = self._run.lineage[-1].run_id if self._run.lineage else self._run.run_id
-        table = pa.table(columns).replace_schema_metadata(
-            {"distbragg_run_id": first, "distbragg_units": json.dumps(UNITS, sort_keys=True)}
-        )
-        buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd", compression_level=1)
+        data = encode_table(self._run, columns)
         self.seconds += time.perf_counter() - started
-        return buffer.getvalue(), {
-            "spots": sum(counts),
-            "label_seconds": round(self.seconds, 6),
-        }
+        return data, {"spots": sum(counts), "label_seconds": round(self.seconds, 6)}
+
+
+def encode_table(run: RunDirectory, columns: Mapping[str, Column]) -> bytes:
+    """Return the bytes of a unit's table, of columns (spots,) in the order they are to have."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError:
+        raise EnvironmentFailure(
+            "output.labels needs pyarrow: pip install 'distbragg[tables]'"
+        ) from None
+    # The first identity of a run that has grown: its tables come out the same ever after.
+    first = run.lineage[-1].run_id if run.lineage else run.run_id
+    table = pa.table(dict(columns)).replace_schema_metadata(
+        {"distbragg_run_id": first, "distbragg_units": json.dumps(UNITS, sort_keys=True)}
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", compression_level=1)
+    return buffer.getvalue()
 
 
 def labels_key(unit: int) -> str:
@@ -186,6 +189,18 @@ def labels_of(run: RunDirectory, frames: Sequence[int]) -> dict[str, Column]:
     table = _tables_of(run, sorted({run.layout.unit_of(frame) for frame in frames}))
     chosen = np.isin(table["frame"], np.asarray(frames))
     return {name: values[chosen] for name, values in table.items()}
+
+
+def stored_spots(run: RunDirectory, frames: Sequence[int]) -> dict[str, Column]:
+    """Return the spots of frames as `labels_of` does, in the number types that are stored."""
+    import pyarrow.parquet as pq  # reading the table needs it anyway
+
+    found = labels_of(run, frames)
+    schema = pq.read_schema(run.objects.local(labels_key(run.layout.unit_of(frames[0]))))
+    return {
+        name: values.astype(schema.field(name).type.to_pandas_dtype())
+        for name, values in found.items()
+    }
 
 
 def _tables_of(

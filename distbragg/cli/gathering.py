@@ -1,0 +1,97 @@
+"""Runs made of frames of other runs: `subset` and `merge`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from distbragg.cli import options
+from distbragg.cli.output import echo, print_json
+
+if TYPE_CHECKING:
+    from distbragg.run.gather import GatherResult
+
+_PARTS: Final = ("train", "validation", "test")
+
+
+@click.command("subset")
+@options.run_argument
+@options.output_option("OTHER", "The run to write.")
+@click.option("--frames", metavar="SEL", default="", help="Frames from 0, such as 0:1000,2000.")
+@click.option(
+    "--where",
+    metavar="COND",
+    default="",
+    help="Condition on the axes, e.g. \"energy > 9000 and form == 'gauss'\".",
+)
+@click.option("--split", "part", type=click.Choice(_PARTS), help="One part of a split.")
+@options.split_options
+@options.count_option("--every", "Of the frames chosen, every Nth.", default=1)
+@options.force_option
+@options.json_option
+def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
+    """Take frames of RUN over into a run of their own; nothing is rendered.
+
+    Pixels, maps, labels and parts of a split stay what they are; frames get new numbers, and
+    noise.frame_shift tells the old ones. What is chosen from a grid lies along one dimension,
+    `frame`. OTHER is a run like any other: verify, repair, extend, export and train take it.
+    Interrupted, the same command goes on.
+
+    \b
+    Examples:
+      distbragg subset out.zarr -o first.zarr --frames 0:1000
+      distbragg subset out.zarr -o hard.zarr --where "energy > 9000"
+      distbragg subset out.zarr -o train.zarr --split train --test 0.1
+    """
+    from distbragg.run.gather import subset
+
+    _report(subset(run, out, **how), as_json=as_json)
+
+
+@click.command("merge")
+@click.argument("runs", metavar="RUN RUN...", nargs=-1, required=True, type=click.Path())
+@options.output_option("OTHER", "The run to write.")
+@click.option(
+    "--along",
+    metavar="NAME",
+    default="",
+    help="A new dimension, of one step a run; default: the first that the runs have.",
+)
+@click.option(
+    "--vary",
+    metavar="FIELD",
+    multiple=True,
+    help="A field in which the runs differ, or of which some have no axis, becomes an axis.",
+)
+@click.option("--allow-mixed", is_flag=True, help="Take runs of another kernel or CPU.")
+@options.force_option
+@options.json_option
+def merge_command(runs: tuple[str, ...], out: str, as_json: bool, **how: Any) -> None:
+    """Make one run of several, their frames one after another; nothing is rendered.
+
+    The runs agree in all that is constant: shape and type of a frame, maps, labels, experiment.
+    Objects are copied byte for byte where units fit, and cut anew where they do not. The manifest
+    names every run by its content. Interrupted, the same command goes on.
+
+    \b
+    Examples:
+      distbragg merge monday.zarr tuesday.zarr -o both.zarr
+      distbragg merge near.zarr far.zarr -o all.zarr --vary detector.distance_mm
+      distbragg merge a.zarr b.zarr -o series.zarr --along repeat --vary noise.seed
+    """
+    from distbragg.run.gather import merge
+
+    _report(merge(runs, out, **how), as_json=as_json)
+
+
+def _report(result: GatherResult, *, as_json: bool) -> None:
+    if as_json:
+        print_json(asdict(result))
+        return
+    there = f", {result.there} were there" if result.there else ""
+    echo(
+        f"{result.path}: {result.frames:,} frames; units copied {result.copied}, "
+        f"cut anew {result.cut}{there}"
+    )
