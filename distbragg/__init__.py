@@ -33,20 +33,26 @@ if TYPE_CHECKING:
     from distbragg.spec.experiment import ExperimentSpec
     from distbragg.spec.load import load_spec
     from distbragg.spec.sweep import SweepSpec
+    from distbragg.store.frame_labels import Seen
     from distbragg.store.open import open_stack
     from distbragg.store.split import Split
     from distbragg.store.spots import open_labels
+    from distbragg.training.collate import collate
     from distbragg.training.dataset import StackDataset, StackStream
+    from distbragg.training.items import SpotColumns
     from distbragg.viewer.serve import view
 
 # No package may have the name of a public function: its import would replace that (hence dry_run
 # and export_run).
 _HOMES = {
     "ExperimentSpec": "distbragg.spec.experiment",
+    "Seen": "distbragg.store.frame_labels",
     "Split": "distbragg.store.split",
+    "SpotColumns": "distbragg.training.items",
     "StackDataset": "distbragg.training.dataset",
     "StackStream": "distbragg.training.dataset",
     "SweepSpec": "distbragg.spec.sweep",
+    "collate": "distbragg.training.collate",
     "create": "distbragg.run.create",
     "dry_run": "distbragg.run.prepare",
     "explain": "distbragg.run.explain",
@@ -71,11 +77,14 @@ _NAMES_THERE = {"dry_run": "plan"}
 
 __all__ = [
     "ExperimentSpec",
+    "Seen",
     "Split",
+    "SpotColumns",
     "StackDataset",
     "StackStream",
     "SweepSpec",
     "__version__",
+    "collate",
     "create",
     "dry_run",
     "explain",

@@ -71,6 +71,7 @@ def public_names() -> str:
             continue
         kind = "class" if isinstance(getattr(distbragg, name), type) else "function"
         parts.append(f".. auto{kind}:: distbragg.{name}\n")
+    parts.append(".. automodule:: distbragg.training\n   :members:\n   :imported-members:\n")
     parts.append(".. automodule:: distbragg.errors\n   :members:\n   :exclude-members: placed\n")
     return "\n".join(parts)
 

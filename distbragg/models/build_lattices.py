@@ -50,6 +50,14 @@ def _is_missed(spec: CrystalSpec) -> bool:
     return not spec.present or (drawn is not None and drawn.count == 0)
 
 
+def lattice_count(spec: CrystalSpec) -> int:
+    """Return how many lattices are in the beam, the first among them; 0 for a miss."""
+    if _is_missed(spec):
+        return 0
+    drawn = spec.drawn_lattices
+    return 1 + len(spec.lattices or ()) if drawn is None else drawn.count
+
+
 def build_lattices(
     spec: ExperimentSpec, setting: Setting, wavelength: float, frame: int
 ) -> list[Lattice]:

@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from distbragg.errors import DamageError, InputError
 from distbragg.store.coordinates import RENDERED
+from distbragg.store.frame_labels import FrameLabels, Seen
 from distbragg.store.generations import left_short
 from distbragg.store.layout import IMAGES, OVERLOADS, SKIPPED, StackLayout
 from distbragg.store.ledger import Receipt, completed_units
 from distbragg.store.own_arrays import GuardedStore, check_own_arrays
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.split import Split, split_frames
+from distbragg.store.spots import check_labels, has_labels
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,6 +49,7 @@ def open_stack(
     *,
     chunks: Chunks = "shards",
     split: Split | None = None,
+    seen: Seen | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Open the stack of a run, lazily, after checking it.
@@ -62,6 +65,9 @@ def open_stack(
         read when they are asked for.
     split : Split, optional
         Adds the coordinate `split`: `train`, `validation` or `test` for every frame.
+    seen : Seen, optional
+        Which spots the labels of frames count, and how many make a hit; default: all that the
+        tables list, and one.
     storage_options : mapping, optional
         For a run on an object store: `endpoint`, `region`, `access_key_id` and what else obstore
         takes as configuration; default: the environment.
@@ -76,7 +82,11 @@ def open_stack(
         out, within a tolerance or beyond the cut of the closed form, `skipped_photons` says how
         much of any pixel at most; where pixels were beyond the range of the type, `overloads`
         says how many of each frame are held at its largest value. The maps of `output.maps` are
-        variables beside `images`, of the same dimensions.
+        variables beside `images`, of the same dimensions. A run with `output.labels` has labels of
+        frames as coordinates, read when they are asked for, where no axis has their name:
+        `lattices_in_beam` and `has_crystal` as specified; `spots_seen` (of `minimum_photons`, whose
+        middle an active pixel records), `hit` (`minimum_spots` or more), `lattices_seen` (each of
+        as many) and `resolution_seen`, the finest in Å. Their attributes state both bounds.
 
     Raises
     ------
@@ -124,15 +134,31 @@ def open_stack(
     names = [name for name, _ in run.layout.dims]
     attrs = {"long_name": "frame is in the stack", "flag_meanings": "missing rendered"}
     stack = stack.assign_coords({RENDERED: (names, rendered, attrs)})
-    for key, (fill, said) in TOLD.items():
-        told = told_of_frames(run.layout, done, key, fill)
-        if told is not None:
-            stack = stack.assign_coords({key: (names, told, said)})
+    stack = stack.assign_coords(_of_frames(stack, run, done, seen))
     if split is not None:
         described = {"long_name": "part of the data set", "seed": split.seed}
         stack = stack.assign_coords(split=(names, split_frames(run, split), described))
     labelled: xr.Dataset = stack.assign_attrs(missing_frames=missing)
     return labelled
+
+
+def _of_frames(
+    stack: xr.Dataset, run: RunDirectory, done: Mapping[int, Receipt], seen: Seen | None
+) -> dict[str, Any]:
+    """Return coordinates of frames: what receipts tell of them, and labels where there are any."""
+    from distbragg.store.label_arrays import label_coordinates
+
+    found: dict[str, Any] = {}
+    for key, (fill, said) in TOLD.items():
+        told = told_of_frames(run.layout, done, key, fill)
+        if told is not None:
+            found[key] = ([name for name, _ in run.layout.dims], told, said)
+    if seen is not None:
+        check_labels(run)
+    if has_labels(run):
+        taken = [str(name) for name in stack.variables]
+        found |= label_coordinates(FrameLabels(run, seen), done, taken)
+    return found
 
 
 def reading_store(run: RunDirectory) -> GuardedStore:

@@ -50,6 +50,14 @@ def has_labels(run: RunDirectory) -> bool:
     return run.sweep.experiment.output.labels
 
 
+def check_labels(run: RunDirectory) -> None:
+    """Refuse a run without tables of spots."""
+    if not has_labels(run):
+        raise InputError(
+            "keeps no tables of spots", source=run.url, remedy="create it with output.labels: true"
+        )
+
+
 class SpotTable:
     """The spots of a unit's frames, predicted beside rendering; `seconds` were spent in here.
 
@@ -172,10 +180,7 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
     from distbragg.store.ledger import done_units  # which asks here what tables there are
 
     directory = open_run(run)
-    if not has_labels(directory):
-        raise InputError(
-            "keeps no tables of spots", source=str(run), remedy="create it with output.labels: true"
-        )
+    check_labels(directory)
     units = sorted(done_units(directory))
     if not units:
         raise InputError(

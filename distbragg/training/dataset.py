@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from distbragg.errors import InputError, RefusedError
+from distbragg.store.frame_labels import Seen
 from distbragg.store.ledger import done_units
-from distbragg.store.open import FrameReader, rendered_frames
-from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.open import rendered_frames
+from distbragg.store.run_directory import RunLike, open_run
 from distbragg.store.split import PARTS, Part, Split, split_frames
+from distbragg.training.items import Contents, Item, ItemReader, ItemType, SpotColumns
 
-Item = dict[str, Any]
-Transform = Callable[[Item], Item]
+Transform = Callable[[Any], Any]
 Missing = Literal["skip", "refuse"]
+
+
+class SelectionOptions(TypedDict, total=False):
+    """Parameters that both data sets have; see `StackDataset`."""
+
+    split: Split | None
+    labels: Sequence[str] | None
+    spots: SpotColumns | Sequence[str] | None
+    maps: Sequence[str]
+    seen: Seen | None
+    dtype: ItemType
+    transform: Transform | Sequence[Transform] | None
+    missing: Missing
 
 
 class _Selection:
@@ -32,7 +45,11 @@ class _Selection:
         *,
         split: Split | None = None,
         labels: Sequence[str] | None = None,
-        transform: Transform | None = None,
+        spots: SpotColumns | Sequence[str] | None = None,
+        maps: Sequence[str] = (),
+        seen: Seen | None = None,
+        dtype: ItemType = "float32",
+        transform: Transform | Sequence[Transform] | None = None,
         missing: Missing = "skip",
     ) -> None:
         directory = open_run(run)
@@ -57,25 +74,30 @@ class _Selection:
                 source=directory.url,
                 remedy="render the run, or choose another split",
             )
-        self._reader = FrameReader(directory)
-        self._labels = _labels(directory, labels)
-        self._transform = transform
+        self._reader = ItemReader(directory, Contents(labels, spots, maps, seen, dtype))
+        self._transforms: tuple[Transform, ...] = ()
+        if transform is not None:
+            self._transforms = (transform,) if callable(transform) else tuple(transform)
+        # In memory that workers share: those of a loader that persist hear of the next epoch too.
+        self._epoch = torch.zeros((), dtype=torch.int64)
+        self._epoch.share_memory_()  # type: ignore[no-untyped-call]
 
-    def _transformed(self, item: Item) -> Item:
-        """Return what the user's transform makes of an item."""
-        return item if self._transform is None else self._transform(item)
+    def set_epoch(self, epoch: int) -> None:
+        """Draw otherwise from now on; call it before each epoch, as torch's samplers ask."""
+        self._epoch.fill_(epoch)
 
-    def _read(self, frames: Sequence[int]) -> list[Item]:
-        """Read frames and label them; see `StackDataset`."""
-        images = self._reader.read(frames)
-        return [self._item(frame, image) for frame, image in zip(frames, images, strict=True)]
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Numbers of the frames in the stack, in the order of their index here."""
+        return tuple(self._frames.tolist())
 
-    def _item(self, frame: int, image: NDArray[Any]) -> Item:
-        position = self._reader.run.layout.position(frame)
-        # A copy: a frame may be a view of a whole unit, which would stay in memory.
-        pixels = torch.from_numpy(np.array(image, dtype=np.float32))
-        labels = {name: _label(at[position[dim]]) for name, (dim, at) in self._labels.items()}
-        return {**labels, "image": pixels, "frame": frame}
+    def _transformed(self, item: Item) -> Any:  # noqa: ANN401 whatever a transform makes
+        """Return what the transforms make of an item."""
+        if self._transforms:
+            item["epoch"] = int(self._epoch)
+        for step in self._transforms:
+            item = step(item)
+        return self._reader.finished(item)
 
 
 class StackDataset(_Selection, Dataset[Item]):
@@ -92,23 +114,28 @@ class StackDataset(_Selection, Dataset[Item]):
     split : Split, optional
         How the parts are told apart; default: a tenth for validation, seed 0.
     labels : sequence of str, optional
-        Coordinates that go with each frame; default: all.
-    transform : callable, optional
-        From an item to an item: cropping, scaling, noise. Several workers need one that can
-        be pickled.
+        What goes with each frame: coordinates of the sweep, and `has_crystal`,
+        `lattices_in_beam`, `hit`, `spots_seen`, `lattices_seen`, `resolution_seen`
+        (`open_stack`). Default: all coordinates of the sweep.
+    spots : SpotColumns or sequence of str, optional
+        Predicted spots of each frame, or their columns alone; the run needs `output.labels`.
+    maps : sequence of str
+        Maps that the run stores (`output.maps`), and `recorded`: true where a pixel records what
+        arrives (no gap or mask, neither dead nor hot, not behind the beam stop).
+    seen : Seen, optional
+        Which spots the labels count; default: all of the table whose pixel is active.
+    dtype : {"float32", "stored"}
+        Type of the image: float32, or that of the stack, which takes less time and memory.
+    transform : callable or sequence of callables, optional
+        From an item to an item, one after another: those of `distbragg.training`, or your own.
+        Several workers need ones that can be pickled.
     missing : {"skip", "refuse"}
         What to do about frames that are not rendered.
-
-    Yields
-    ------
-    dict
-        `image`, ([panels,] slow, fast) float32, photons per pixel; `frame`, its number in the
-        stack; each label: a number, a tensor of float32, or text.
 
     Raises
     ------
     InputError
-        `run` is no run; no such part, coordinate or frame.
+        `run` is no run; no such part, coordinate, map, column or frame.
     RefusedError
         Frames are missing and `missing` is `refuse`.
     DamageError
@@ -116,14 +143,11 @@ class StackDataset(_Selection, Dataset[Item]):
 
     Notes
     -----
-    An item is a dict: `image` ([panels,] slow, fast) float32 tensor, photons per pixel; `frame`,
-    its number in the stack; every label as a float32 or int64 tensor, or as text.
+    An item is a dict: `image` ([panels,] slow, fast), photons per pixel or what the detector
+    recorded; `frame`, its number in the stack; every label as a float32 or int64 tensor, or as
+    text; `maps` and `spots`, where asked for, dicts of tensors by name. Spots are padded after the
+    last transform, with `count` rows that are spots and `left_out` that were too many.
     """
-
-    @property
-    def frames(self) -> tuple[int, ...]:
-        """Numbers of the frames in the stack, in the order of their index here."""
-        return tuple(self._frames.tolist())
 
     def __len__(self) -> int:
         return int(self._frames.size)
@@ -137,7 +161,7 @@ class StackDataset(_Selection, Dataset[Item]):
         for index in indices:
             if not -count <= index < count:
                 raise IndexError(f"there is no item {index}; the data set has {count}")
-        items = self._read([int(self._frames[index]) for index in indices])
+        items = self._reader.read([int(self._frames[index]) for index in indices])
         return [self._transformed(item) for item in items]
 
 
@@ -149,7 +173,7 @@ class StackStream(_Selection, IterableDataset[Item]):
 
     Parameters
     ----------
-    run, part, split, labels, transform, missing
+    run, part, split, labels, spots, maps, seen, dtype, transform, missing
         As for `StackDataset`, as are items and errors.
     shuffle : bool
         Draw the order of units, and of frames among the units held.
@@ -166,15 +190,12 @@ class StackStream(_Selection, IterableDataset[Item]):
         run: RunLike,
         part: Part | None = None,
         *,
-        split: Split | None = None,
-        labels: Sequence[str] | None = None,
-        transform: Transform | None = None,
-        missing: Missing = "skip",
         shuffle: bool = False,
         seed: int = 0,
         mix: int = 4,
         rank: int = 0,
         world_size: int = 1,
+        **options: Unpack[SelectionOptions],
     ) -> None:
         if not 0 <= rank < world_size or mix < 1:
             raise InputError(
@@ -182,16 +203,9 @@ class StackStream(_Selection, IterableDataset[Item]):
                 source="StackStream",
                 remedy="give 0 ≤ rank < world_size and mix ≥ 1",
             )
-        super().__init__(
-            run, part, split=split, labels=labels, transform=transform, missing=missing
-        )
+        super().__init__(run, part, **options)
         self._shuffle, self._seed, self._mix = shuffle, seed, mix
         self._share = (rank, world_size)
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Draw another order from now on; call it before each epoch, as torch's samplers ask."""
-        self._epoch = epoch
 
     def __len__(self) -> int:
         rank, world = self._share
@@ -204,11 +218,11 @@ class StackStream(_Selection, IterableDataset[Item]):
         if worker is not None:
             place, step = rank + world * worker.id, world * worker.num_workers
         mine = self._units()[place::step]
-        random = Random(f"{self._seed}/{self._epoch}/{place}")
+        random = Random(f"{self._seed}/{int(self._epoch)}/{place}")
         held: list[list[Item]] = []
         for frames in mine:
             order = random.sample(frames, len(frames)) if self._shuffle else frames
-            held.append(self._read(order))
+            held.append(self._reader.read(order))
             while len(held) >= (self._mix if self._shuffle else 1):
                 yield self._draw(held, random)
         while held:
@@ -222,36 +236,13 @@ class StackStream(_Selection, IterableDataset[Item]):
         cuts = np.flatnonzero(np.diff(units)) + 1
         groups = [part.tolist() for part in np.split(self._frames, cuts)]
         if self._shuffle:
-            Random(f"{self._seed}/{self._epoch}").shuffle(groups)
+            Random(f"{self._seed}/{int(self._epoch)}").shuffle(groups)
         return groups
 
-    def _draw(self, held: list[list[Item]], random: Random) -> Item:
+    def _draw(self, held: list[list[Item]], random: Random) -> Any:  # noqa: ANN401
         """Take the next frame of one of the units held."""
         number = random.randrange(len(held)) if self._shuffle else 0
         item = held[number].pop(0)
         if not held[number]:
             del held[number]
         return self._transformed(item)
-
-
-def _labels(run: RunDirectory, names: Sequence[str] | None) -> dict[str, tuple[int, NDArray[Any]]]:
-    """Values of coordinates along their dimensions, and the numbers of these, by name."""
-    dims = [name for name, _ in run.layout.dims]
-    known = {axis.name: axis for axis in run.sweep.coordinates()}
-    for name in names or ():
-        if name not in known:
-            raise InputError(
-                f"{name!r} is no coordinate of the stack",
-                source="labels",
-                remedy=f"coordinates are {', '.join(known) or 'none'}",
-            )
-    chosen = known if names is None else {name: known[name] for name in names}
-    return {name: (dims.index(axis.dim), axis.values) for name, axis in chosen.items()}
-
-
-def _label(value: Any) -> Any:  # noqa: ANN401
-    array = np.asarray(value)
-    if array.dtype.kind in "UT":
-        return str(value)
-    kind = np.int64 if array.dtype.kind in "bi" else np.float32
-    return torch.from_numpy(np.array(array, dtype=kind))
