@@ -74,7 +74,8 @@ def export_command(
       expt   .expt   DIALS experiment lists: geometry and true crystals, no images;
                      .refl beside them where the run keeps labels: the true spots
       cxi    .cxi    CrystFEL: modules unassembled, .geom and .lst beside them, and
-                     a .stream of true crystals and spots where the run keeps labels
+                     a .stream of the true crystals, with spots where the run keeps
+                     labels
 
     Files already there and whole are kept; frames.csv says which frame is where.
 

@@ -69,7 +69,13 @@ def write_image(
 ) -> None:
     """Write a rendered frame, ([panels,] slow, fast) in photons/pixel; see `check_suffix`."""
     from distbragg.export.files import write_float32, write_npy, write_pgm
-    from distbragg.export.scaling import DEFAULT_ADC_OFFSET, count_image, grey_image, integer_image
+    from distbragg.export.scaling import (
+        DEFAULT_ADC_OFFSET,
+        UINT16_MAXIMUM,
+        count_image,
+        grey_image,
+        integer_image,
+    )
 
     suffix = Path(path).suffix.lower()
     if suffix == ".npy":
@@ -79,14 +85,15 @@ def write_image(
     elif suffix == ".pgm":
         write_pgm(path, *grey_image(image))
     elif suffix == ".img":
-        from distbragg.export.smv import smv_header, write_smv
+        from distbragg.export.smv import SmvCounts, smv_header, write_smv
         from distbragg.run.frame_header import recording_of
 
         # What a detector recorded, or counts, as they are; expectations are scaled to 16 bits.
-        offset, recording = DEFAULT_ADC_OFFSET, recording_of(experiment.response)
-        if recording is not None:
-            offset, whole = recording.offset, np.floor(image + 0.5)
+        own, stored, offset = recording_of(experiment.response), None, DEFAULT_ADC_OFFSET
+        if own is not None:
+            offset, whole = own.offset, np.floor(image + 0.5)
             counts = count_image(whole, offset=0.0)
+            stored = SmvCounts(own.gain, own.offset, min(own.saturated, UINT16_MAXIMUM))
             if outside := int(np.count_nonzero(counts != whole)):
                 _log.warning(
                     "%d of %d pixels are beyond 16 bits and held at their limits: use .npy",
@@ -94,11 +101,14 @@ def write_image(
                     counts.size,
                 )
         else:
-            counts = count_image(image) if experiment.noise.photon else integer_image(image)
+            measured = np.asarray(experiment.detector.panels[0].active)
+            counts = (
+                count_image(image, region=measured)
+                if experiment.noise.photon
+                else integer_image(image, region=measured)
+            )
         geometry, date = header_geometry(spec, experiment), header_date()
-        header = smv_header(
-            geometry, counts.shape, adc_offset=offset, date=date, recording=recording
-        )
+        header = smv_header(geometry, counts.shape, adc_offset=offset, date=date, counts=stored)
         write_smv(path, counts, header)
     else:
         from distbragg.export.files import write_whole

@@ -20,9 +20,12 @@ _IDENTITY = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What a header does not say of the experiment, in the frame of the header."""
+    """What a header does not say of a frame, in the frame of the header."""
 
-    lattices: tuple[Triad, ...]  # Å, cell vectors of each at spindle angle 0; none of a miss
+    wavelength: float  # Å
+    lattices: tuple[Triad, ...]
+    """Å, cell vectors of each: of a rotation at spindle angle 0, of a still as it stands; none of a
+    miss."""
     numbers: tuple[int, ...]  # of the lattices, as labels have them
     polarization: Vector  # direction of the E-vector
     kahn_factor: float
@@ -38,7 +41,8 @@ def write_expt(path: str | Path, header: FrameHeader, truths: Sequence[Truth], f
     """Write an experiment list of one series of `frames` frames, with the header of its first.
 
     Each lattice is an experiment with a crystal of its own: of a rotation those of `truths[0]`, of
-    stills those of each frame. Where nothing diffracts there is one experiment without a crystal.
+    stills those of each frame, with a beam for each that differs. Where nothing diffracts there is
+    one experiment without a crystal.
     """
     goniometer = {
         "rotation_axis": list(header.spindle),
@@ -56,16 +60,22 @@ def write_expt(path: str | Path, header: FrameHeader, truths: Sequence[Truth], f
     still = header.oscillation == 0.0
     parts = ["beam", "detector", *([] if still else ["goniometer", "scan"])]
     experiment = {"__id__": "Experiment", "identifier": "", **dict.fromkeys(parts, 0)}
-    names = experiment_names(truths).values()
+    beams = [json.dumps(_beam(truth)) for truth in truths]
+    number_of = {beam: number for number, beam in enumerate(dict.fromkeys(beams))}
     plain = {
         "__id__": "ExperimentList",
         "experiment": [
-            {**experiment, "identifier": name, "crystal": number}
-            for number, name in enumerate(names)
+            {
+                **experiment,
+                "identifier": name,
+                "beam": number_of[beams[place]],
+                "crystal": number,
+            }
+            for number, ((place, _), name) in enumerate(experiment_names(truths).items())
         ]
         or [experiment],
         "imageset": [],
-        "beam": [_beam(header, truths[0])],
+        "beam": [json.loads(beam) for beam in number_of],
         "detector": [{"panels": [_panel(panel, header) for panel in header.panels]}],
         "goniometer": [] if still else [goniometer],
         "scan": [] if still else [scan],
@@ -81,13 +91,13 @@ def _crystal(real_space: Triad) -> dict[str, Any]:
     return {"__id__": "crystal", **cell, "space_group_hall_symbol": " P 1"}
 
 
-def _beam(header: FrameHeader, truth: Truth) -> dict[str, Any]:
+def _beam(truth: Truth) -> dict[str, Any]:
     """DIALS keeps the direction towards the source and the normal of the E-vector's plane."""
     normal = np.cross(np.array([0.0, 0.0, 1.0]), truth.polarization)
     length = float(np.linalg.norm(normal))
     return {
         "direction": [0.0, 0.0, 1.0],
-        "wavelength": header.wavelength,
+        "wavelength": truth.wavelength,
         "divergence": 0.0,
         "sigma_divergence": 0.0,
         "polarization_normal": [0.0, 1.0, 0.0] if length == 0.0 else (normal / length).tolist(),

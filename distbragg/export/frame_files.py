@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import struct
 import time
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from distbragg.errors import InputError
 from distbragg.export.cbf import is_whole_cbf, write_cbf
 from distbragg.export.files import write_npy, write_whole
 from distbragg.export.header import FrameFile
-from distbragg.export.scaling import UINT16_MAXIMUM, Recording, whole_counts
-from distbragg.export.smv import smv_header, write_smv
+from distbragg.export.scaling import UINT16_MAXIMUM, whole_counts
+from distbragg.export.smv import SmvCounts, smv_header, write_smv
 
 _SHORT, _LONG, _ASCII = 3, 4, 2
 _ENTRIES: Final = 11
@@ -40,25 +41,25 @@ class FrameFormat:
 
 def _smv_head(file: FrameFile) -> bytes:
     date = time.asctime(time.strptime(file.header.date, "%Y-%m-%dT%H:%M:%S"))
-    offset, plate, own = float(file.adc_offset), file.plate, file.header.recording
-    if own is not None:
-        own = Recording(
-            gain=own.gain * file.scale,
-            offset=own.offset * file.scale + offset,
-            lowest=0.0,
-            highest=min(own.highest * file.scale + offset, UINT16_MAXIMUM),
-            unit=own.unit,
-        )
-        offset = own.offset
+    plate, own, added = file.plate, file.header.recording, float(file.adc_offset)
+    gain, offset, top = (
+        (1.0, 0.0, math.inf) if own is None else (own.gain, own.offset, own.saturated)
+    )
+    stored = SmvCounts(
+        gain=gain * file.scale,
+        pedestal=offset * file.scale + added,
+        saturated=min(top * file.scale + added, UINT16_MAXIMUM),
+    )
     return smv_header(
-        plate.smv, plate.shape, adc_offset=offset, date=date, complete=True, recording=own
+        plate.smv, plate.shape, adc_offset=stored.pedestal, date=date, complete=True, counts=stored
     )
 
 
 def _write_smv(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:
     most = int(UINT16_MAXIMUM) - file.adc_offset
-    counts, outside = whole_counts(image, scale=file.scale, maximum=most)
-    # Measured pixels hold the offset at least: 0 is none, as readers of SMV take it.
+    least = min(0, 1 - file.adc_offset)  # readout noise goes below 0
+    counts, outside = whole_counts(image, scale=file.scale, minimum=least, maximum=most)
+    # 0 is no measurement, as readers of SMV take it.
     pixels = np.where(masked, 0, counts + file.adc_offset).astype(np.uint16)
     write_smv(file.path, pixels, _smv_head(file))
     return outside

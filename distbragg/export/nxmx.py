@@ -7,7 +7,7 @@ NeXus's frame (McStas) has the beam along +z: imgCIF's with x and z reversed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from distbragg.errors import EnvironmentFailure
+from distbragg.export.beams import FrameBeam, write_beams
 from distbragg.export.header import FrameHeader, PanelHeader
 from distbragg.export.scaling import COUNT_CUTOFF, whole_counts
 from distbragg.models.vectors import Vector
@@ -134,6 +135,7 @@ def write_master(
     phi: NDArray[np.float64],
     mask: NDArray[np.uint32],
     *,
+    beams: Callable[[], Iterator[FrameBeam]],
     dtype: np.dtype[Any],
     program: str,
 ) -> None:
@@ -141,8 +143,8 @@ def write_master(
 
     The header is of the first frame; all share its geometry, and `phi` (frames,) are their start
     angles in degrees. `mask` (panels · slow, fast) are NXmx's bits of pixels without signal, dead
-    and hot ones; `dtype` is that of the stack, and `program` name and version of what wrote the
-    file.
+    and hot ones; `beams` yields the beams of the frames; `dtype` is that of the stack, and
+    `program` name and version of what wrote the file.
     """
     with durable_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
         file.attrs.update(default="entry", NX_class="NXroot")
@@ -155,8 +157,7 @@ def write_master(
             _put(_group(entry, name, kind), name="distbragg simulation")
             entry[f"{name}/name"].attrs["short_name"] = "simulation"
         instrument = entry["instrument"]
-        beam = _group(instrument, "beam", "NXbeam")
-        _put(beam, "angstrom", incident_wavelength=header.wavelength)
+        write_beams(_group(instrument, "beam", "NXbeam"), beams)
         _write_sample(entry, header, phi)
         _write_detector(instrument, header, mask)
         _write_links(entry, files, mask.shape, np.dtype(np.int32) if header.counts else dtype)
@@ -164,7 +165,9 @@ def write_master(
 
 def _write_sample(entry: h5py.Group, header: FrameHeader, phi: NDArray[np.float64]) -> None:
     sample = _group(entry, "sample", "NXsample")
-    _put(sample, name=header.title or "simulated crystal", depends_on=_TRANSFORM)
+    # Of a scan DIALS takes one beam for all frames, and of a still, whose axis does not move too.
+    moves = header.oscillation != 0.0
+    _put(sample, name=header.title or "simulated crystal", depends_on=_TRANSFORM if moves else ".")
     group = _group(sample, "transformations", "NXtransformations")
     _axis(group, "omega", phi, header.spindle, ".", units="deg", kind="rotation")
     step = header.oscillation

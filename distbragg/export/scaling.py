@@ -104,7 +104,13 @@ class Recording:
     offset: float
     lowest: float
     highest: float
+    saturated: float  # what pixels hold at least that are beyond the range; `highest` may be one
     unit: str  # ADU or photons
+
+    @property
+    def of_adu(self) -> bool:
+        """Whether values are other numbers than those of photons."""
+        return (self.gain, self.offset) != (1.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)

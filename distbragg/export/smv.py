@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.export.files import write_whole
-from distbragg.export.scaling import UINT16_MAXIMUM, Recording
 from distbragg.matrices import dot3
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Vector, components
@@ -44,6 +43,15 @@ class SmvGeometry:
     phi: float = 0.0
     oscillation: float = 0.0
     twotheta: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SmvCounts:
+    """How the counts of a file stand to photons: counts = gain · photons + pedestal."""
+
+    gain: float
+    pedestal: float
+    saturated: float  # what a pixel beyond the range holds
 
 
 def smv_geometry(
@@ -121,14 +129,14 @@ def smv_header(
     adc_offset: float,
     date: str = "",
     complete: bool = False,
-    recording: Recording | None = None,
+    counts: SmvCounts | None = None,
 ) -> bytes:
     """Format the header of an image of `shape` (slow, fast).
 
     It is 512 bytes, and a whole number of such blocks where numbers are so long that they
     need more. The ADC offset, recorded and not added, and the date, as `time.asctime` writes it,
-    are left out where they would need another block, unless `complete`. `recording` is of the
-    counts as they stand in the file.
+    are left out where they would need another block, unless `complete`. `counts` are the last
+    but for these two.
     """
     beam = geometry.beam_fast, geometry.beam_slow
     centres = beam_centres(*beam, geometry.pixel_size, geometry.size_slow)
@@ -159,11 +167,11 @@ def smv_header(
         ("DETECTOR_SN", "000"),
         ("BEAMLINE", "fake"),
     ]
-    if recording is not None:
+    if counts is not None:
         entries += [
-            ("IMAGE_PEDESTAL", round(recording.offset)),
-            ("CCD_IMAGE_SATURATION", round(min(recording.highest, UINT16_MAXIMUM))),
-            ("GAIN", recording.gain),
+            ("IMAGE_PEDESTAL", round(counts.pedestal)),
+            ("CCD_IMAGE_SATURATION", round(counts.saturated)),
+            ("GAIN", counts.gain),
         ]
     # What the C program does not write comes last and gives way when the block is full.
     for optional in (("ADC_OFFSET", adc_offset), ("DATE", date)):

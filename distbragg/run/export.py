@@ -21,7 +21,7 @@ from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
-from distbragg.export.scaling import DEFAULT_ADC_OFFSET
+from distbragg.export.scaling import DEFAULT_ADC_OFFSET, UINT16_MAXIMUM
 from distbragg.run.export_job import (
     BY_SERIES,
     FORMATS,
@@ -148,6 +148,7 @@ def export_run(
     )
     contents = job.contents
     _warn_about_geometry(job)
+    _warn_about_pixels(job)
     _open_folder(job)
     # Experiment lists are written at the end, with no pixels.
     blocks = range(len(contents.blocks))
@@ -270,4 +271,28 @@ def _warn_about_geometry(job: ExportJob) -> None:
             "%s headers describe a panel square to the beam with its fast axis along the "
             "spindle; this one is not, and readers will take it for one: use --format nxmx",
             job.format.upper(),
+        )
+
+
+def _warn_about_pixels(job: ExportJob) -> None:
+    """Say once what DIALS does not find in a header, as the arguments that tell it."""
+    header = frame_header(job.run, job.contents.frames[0])
+    own, unread, words = header.recording, [], []
+    scale = job.scale if job.format in ("smv", "cbf") else 1.0
+    added = float(job.adc_offset) if job.format == "smv" else 0.0
+    masked = any(panel.masked for panel in header.panels)
+    if job.format == "smv" and (masked or own is not None):
+        highest = math.inf if own is None else own.highest * scale + added
+        unread.append("masked pixels and saturation")
+        words.append(f"panel.trusted_range=0.5,{min(highest, UINT16_MAXIMUM - added):g}")
+    if job.format in ("smv", "cbf", "nxmx") and own is not None and own.of_adu:
+        unread.append("gain and pedestal")
+        words.append(f"panel.gain={own.gain * scale:g}")
+        words.append(f"panel.pedestal={own.offset * scale + added:g}")
+    if words:
+        _log.warning(
+            "DIALS takes no %s from %s headers: import with %s",
+            ", ".join(unread),
+            job.format,
+            " ".join(words),
         )

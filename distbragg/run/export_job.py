@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
 
@@ -22,10 +23,13 @@ from distbragg.engine.context import RunContext
 from distbragg.engine.work import TaskSettings
 from distbragg.export.files import write_whole
 from distbragg.run.frame_header import (
+    beam_of_frame,
     blind_pixels,
     frame_crystals,
     frame_geometry,
     frame_header,
+    frame_lattice,
+    frame_phi,
     frame_truth,
 )
 from distbragg.run.frames import parse_frames, series_of, stem
@@ -123,7 +127,7 @@ def _contents(job: ExportJob) -> Contents:
     series = series_of(
         run.sweep,
         frames if job.format in BY_SERIES else range(layout.frames),
-        one_beam=job.format != "cxi",
+        one_beam=job.format not in BY_SERIES,
     )
     frame_bytes = layout.panels * math.prod(layout.shape) * np.dtype(layout.dtype).itemsize
     size = max(1, min(FRAMES_PER_FILE, DATA_FILE_BYTES // frame_bytes))
@@ -243,7 +247,7 @@ def _export_cxi(job: ExportJob, unit: int) -> dict[str, int]:
         path,
         (image for frame in block.frames for image in _images(job, frame)),
         frame_header(job.run, block.frames[0]),
-        [wavelength_of(job, frame) for frame in block.frames],
+        [beam_of_frame(job.run, frame).wavelength for frame in block.frames],
         np.concatenate(blind_pixels(frame_geometry(job.run, block.frames[0])[1])),
         peaks=frame_spots(job, block.frames),
         dtype=np.dtype(layout.dtype),
@@ -316,11 +320,6 @@ def series_spots(job: ExportJob, number: int) -> TrueSpots:
     return true_spots(labels, places, phi=header.phi, oscillation=header.oscillation)
 
 
-def wavelength_of(job: ExportJob, frame: int) -> float:
-    """Return the nominal wavelength of a frame, Å."""
-    return float(frame_geometry(job.run, frame)[1].beam.wavelength)
-
-
 def frame_spots(job: ExportJob, frames: tuple[int, ...]) -> list[Columns]:
     """Return the true spots of each frame; an empty list where the run keeps no labels."""
     from distbragg.export.spots import true_spots
@@ -334,33 +333,33 @@ def frame_spots(job: ExportJob, frames: tuple[int, ...]) -> list[Columns]:
 
 
 def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
-    """Write a series's geometry, its list of files, and a stream where the run keeps labels."""
+    """Write a series's geometry, its list of files, and a stream of the true crystals."""
     from distbragg.export.crystfel import Shot, geometry_text, stream_text
 
     layout = job.run.directory.layout
     blocks = [block for block in job.contents.blocks if block.series == number]
-    header, rows = frame_header(job.run, blocks[0].frames[0]), layout.shape[0]
-    write_whole(path, geometry_text(header, rows).encode())
+    first, rows = blocks[0].frames[0], layout.shape[0]
+    header, bandwidth = frame_header(job.run, first), beam_of_frame(job.run, first).spread
+    write_whole(path, geometry_text(header, rows, bandwidth).encode())
     names = "".join(f"{data_path(job, block).name}\n" for block in blocks)
     write_whole(path.with_suffix(".lst"), names.encode())
-    if not has_labels(job.run.directory):
-        return
     shots = (
         Shot(
             data_path(job, block).name,
             event,
             frame + 1,
-            wavelength_of(job, frame),
+            beam_of_frame(job.run, frame),
             frame_crystals(job.run, frame),
+            frame_lattice(job.run, frame),
             spots,
         )
         for block in blocks
         for event, (frame, spots) in enumerate(
-            zip(block.frames, frame_spots(job, block.frames), strict=True)
+            zip_longest(block.frames, frame_spots(job, block.frames))
         )
     )
     with durable_path(path.with_suffix(".stream")) as temporary, temporary.open("w") as stream:
-        stream.writelines(stream_text(header, rows, shots))
+        stream.writelines(stream_text(header, rows, shots, bandwidth))
 
 
 def _write_master(job: ExportJob, number: int, path: Path) -> None:
@@ -376,8 +375,9 @@ def _write_master(job: ExportJob, number: int, path: Path) -> None:
         path,
         files,
         frame_header(job.run, members[0]),
-        np.array([frame_header(job.run, frame).phi for frame in members]),
+        np.array([frame_phi(job.run, frame) for frame in members]),
         np.concatenate(blind_pixels(frame_geometry(job.run, members[0])[1])),
+        beams=lambda: (beam_of_frame(job.run, frame) for frame in members),
         dtype=np.dtype(job.run.directory.layout.dtype),
         program=f"distbragg {__version__}",
     )

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import datetime
 import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.engine.context import RunContext, SweepFrames
+from distbragg.export.beams import FrameBeam, frame_beam
 from distbragg.export.expt import Truth
 from distbragg.export.header import FrameHeader, PanelHeader, imgcif_frame
 from distbragg.export.scaling import Recording
 from distbragg.export.smv import smv_geometry
 from distbragg.kernel.response import bad_pixels
-from distbragg.matrices import apply3, dot3
+from distbragg.matrices import apply3, dot3, matmul3
 from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
 from distbragg.models.crystal import NO_TABLE
 from distbragg.models.detector import Panel
@@ -23,11 +25,14 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.response import Response
 from distbragg.models.setting import geometry_of, sensor_material
 from distbragg.models.vectors import Triad, components, rotation_about
+from distbragg.read.lattice_names import LatticeName, lattice_name
+from distbragg.read.structure_factors import file_group
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.store.run_directory import RunDirectory
 
 _MM_PER_M = 1e3
 _NO_LIMIT: Final = 1e30
+_LITTLE: Final = 1e-6
 _FAR_SIGMA: Final = 100.0
 """Readout noise, in standard deviations, that no pixel of a float type falls below."""
 _SMV_CONVENTION: Final = "adxv"
@@ -61,7 +66,7 @@ def frame_header(run: RunContext, frame: int) -> FrameHeader:
     whole = experiment.noise.photon and not experiment.recorded
     return FrameHeader(
         title=spec.title,
-        wavelength=float(experiment.beam.wavelength),
+        wavelength=frame_beam(experiment.beam).wavelength,
         phi=rotation[0],
         oscillation=rotation[1],
         spindle=components(apply3(turn, experiment.crystal.spindle_axis)),
@@ -76,6 +81,11 @@ def frame_header(run: RunContext, frame: int) -> FrameHeader:
     )
 
 
+def beam_of_frame(run: RunContext, frame: int) -> FrameBeam:
+    """Return what files say of the beam of a frame."""
+    return frame_beam(frame_geometry(run, frame)[1].beam)
+
+
 def recording_of(response: Response | None) -> Recording | None:
     """Return how stored values stand to photons, where a response was asked for."""
     if response is None:
@@ -84,8 +94,11 @@ def recording_of(response: Response | None) -> Recording | None:
     if math.isinf(low):
         widest = max(zone.readout / abs(zone.gain) for zone in response.zones)
         low = response.offset - _FAR_SIGMA * max(widest * abs(response.gain), 1.0)
-    highest = min(response.brightest, _NO_LIMIT)
-    return Recording(response.gain, response.offset, low, highest, response.unit)
+    top = min(response.brightest, _NO_LIMIT)
+    # A pixel beyond the range may hold the largest value of those within: it is none of them then.
+    step = 1.0 if response.rounded else abs(top) * _LITTLE
+    highest = top - step if response.overload == top else top
+    return Recording(response.gain, response.offset, low, highest, top, response.unit)
 
 
 def _rotation(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, float]:
@@ -105,30 +118,57 @@ def _rotation(spec: ExperimentSpec, experiment: Experiment) -> tuple[float, floa
     return float(start), float(width)
 
 
+def frame_phi(run: RunContext, frame: int) -> float:
+    """Return where a frame's rotation starts, degrees."""
+    return _rotation(*frame_geometry(run, frame))[0]
+
+
 def frame_truth(run: RunContext, frame: int) -> Truth:
-    """Return lattices and polarisation of a frame, in the frame of its header."""
-    experiment = frame_geometry(run, frame)[1]
-    turn = header_frame(experiment)
-    lit = [pair for pair in enumerate(experiment.lattices) if pair[1].scale > 0.0]
+    """Return beam and lattices of a frame, in the frame of its header."""
+    spec, experiment = frame_geometry(run, frame)
+    still = _rotation(spec, experiment)[1] == 0.0
+    crystals = frame_crystals(run, frame, whole_scan=not still)
     return Truth(
-        lattices=tuple(_turned(turn, crystal.real_space) for _, crystal in lit),
-        numbers=tuple(number for number, _ in lit),
-        polarization=components(apply3(turn, experiment.beam.polarization_axis)),
+        wavelength=frame_beam(experiment.beam).wavelength,
+        lattices=tuple(rows for _, rows in crystals),
+        numbers=tuple(number for number, _ in crystals),
+        polarization=components(
+            apply3(header_frame(experiment), experiment.beam.polarization_axis)
+        ),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )
 
 
-def frame_crystals(run: RunContext, frame: int) -> tuple[tuple[int, Triad], ...]:
-    """Return number and cell vectors, Å, of each crystal half way through a frame, header frame."""
+def frame_crystals(
+    run: RunContext, frame: int, *, whole_scan: bool = False
+) -> tuple[tuple[int, Triad], ...]:
+    """Return number and cell vectors, Å, header frame, of each crystal that the beam meets.
+
+    They stand as half way through the frame, or as at spindle angle 0 for a `whole_scan`.
+    """
     spec, experiment = frame_geometry(run, frame)
     start, width = _rotation(spec, experiment)
-    spindle = components(apply3(header_frame(experiment), experiment.crystal.spindle_axis))
-    turn, truth = (
-        rotation_about(spindle, math.radians(start + 0.5 * width)),
-        frame_truth(run, frame),
+    turn = header_frame(experiment)
+    if not whole_scan:
+        spindle = components(apply3(turn, experiment.crystal.spindle_axis))
+        turn = matmul3(rotation_about(spindle, math.radians(start + 0.5 * width)), turn)
+    return tuple(
+        (number, _turned(turn, crystal.real_space))
+        for number, crystal in enumerate(experiment.lattices)
+        if crystal.scale > 0.0
     )
-    rows = (_turned(turn, np.asarray(lattice)) for lattice in truth.lattices)
-    return tuple(zip(truth.numbers, rows, strict=True))
+
+
+def frame_lattice(run: RunContext, frame: int) -> LatticeName:
+    """Name the lattice of a frame's crystals by the space group of its structure factors."""
+    factors = frame_geometry(run, frame)[0].structure_factors
+    if factors.space_group is not None:
+        from distbragg.read.groups import named_group
+
+        return lattice_name(named_group(factors.space_group))
+    if factors.first_file is None:
+        return LatticeName()
+    return lattice_name(file_group(factors.first_file, factors.format, factors.column))
 
 
 def _turned(turn: NDArray[np.float64], rows: NDArray[np.float64]) -> Triad:
@@ -149,10 +189,19 @@ def blind_pixels(experiment: Experiment) -> NDArray[np.uint32]:
     return bits
 
 
-def masked_pixels(panel: Panel) -> NDArray[np.bool_]:
-    """Pixels of one panel without signal, (slow, fast) bool, what pads it left out."""
+def _blind_count(experiment: Experiment, index: int) -> int:
+    """Count the pixels of one panel that measure nothing, what pads it left out."""
+    panel = experiment.detector.panels[index]
     slow, fast = panel.pixels
-    return ~np.asarray(panel.active)[:slow, :fast]
+    active = np.asarray(panel.active)
+    count = slow * fast - int(np.count_nonzero(active[:slow, :fast]))
+    if experiment.response is None:
+        return count
+    size = active.size * len(experiment.detector.panels)
+    numbers = np.unique(np.concatenate(bad_pixels(experiment.response, size)))
+    own = numbers[numbers // active.size == index] % active.size
+    # What pads a panel is not active.
+    return count + int(np.count_nonzero(active.reshape(-1)[own]))
 
 
 def _panel(
@@ -174,6 +223,7 @@ def _panel(
     beam = np.asarray(experiment.beam.direction)
     distance = panel.close_distance / float(dot3(beam, panel.normal))
     impact = distance * beam - panel.origin
+    smv = replace(smv, wavelength=frame_beam(experiment.beam).wavelength)
     sensor = panel.sensor
     return PanelHeader(
         name=panel.name,
@@ -191,7 +241,7 @@ def _panel(
         smv=smv,
         mu=float(sensor.attenuation) / _MM_PER_M if sensor.absorbs else 0.0,
         material=sensor_material(spec.detector, index),
-        masked=int(np.count_nonzero(masked_pixels(panel))),
+        masked=_blind_count(experiment, index),
     )
 
 

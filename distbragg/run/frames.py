@@ -17,6 +17,9 @@ from distbragg.spec.sweep import SweepSpec
 PHI = "goniometer.phi_deg"
 OSCILLATION = "goniometer.oscillation_deg"
 _GEOMETRY = ("beam.", "detector.", "goniometer.")
+_PLACING = ("beam.direction", "beam.polarization", *_GEOMETRY[1:])
+"""What a header of many frames says once, where it has a beam for each."""
+
 _CONTIGUOUS = 1e-3
 """Share of the frame's width by which the next frame's start may miss this one's end."""
 
@@ -104,8 +107,9 @@ def series_of(
     """Cut frames into series, each of which one program reads as one data set.
 
     Rotations form a series where nothing but the spindle angle changes and each frame begins
-    where the last one ended. Stills form one where beam and detector stay the same, or the detector
-    alone unless `one_beam`. `frames` are flat indices, in the order they are to have.
+    where the last one ended. Stills form one where beam and detector stay the same, or, unless
+    `one_beam`, the detector and the directions of the beam. `frames` are flat indices, in the order
+    they are to have.
     """
     base = sweep.experiment.goniometer
     groups: dict[str, list[list[int]]] = {}
@@ -118,7 +122,7 @@ def series_of(
             values = {
                 path: value
                 for path, value in values.items()
-                if path.startswith(_GEOMETRY if one_beam else _GEOMETRY[1:]) and path != PHI
+                if path.startswith(_GEOMETRY if one_beam else _PLACING) and path != PHI
             }
             key = canonical_json(values)
             groups.setdefault(key, [[]])[0].append(frame)

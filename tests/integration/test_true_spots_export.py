@@ -78,25 +78,24 @@ def read_refl(path: Path) -> tuple[dict[int, str], dict[str, Any]]:
 @pytest.mark.spec("EXP-12")
 def test_a_reflection_table_of_stills_holds_the_labels(stills: Path, tmp_path: Path) -> None:
     out = export(stills, "expt", tmp_path / "out")
-    labels, total = open_labels(stills), 0
-    for frame in range(3):
-        (listed,) = out.glob(f"stills_{frame + 1}.expt")
-        names, table = read_refl(listed.with_suffix(".refl"))
-        experiments = json.loads(listed.read_text())["experiment"]
-        assert list(names.values()) == [
-            one["identifier"] for one in experiments if "crystal" in one
-        ]
-        own = {name: values[labels["frame"] == frame] for name, values in labels.items()}
-        hkl = np.stack([own[name] for name in "hkl"], axis=1)
-        assert table["miller_index"].tolist() == hkl.tolist()
-        assert table["id"].tolist() == own["lattice"].tolist()
-        where = np.stack([own["fast"], own["slow"], np.full(len(hkl), 0.5)], axis=1)
-        assert table["xyzcal.px"].tolist() == where.tolist()
-        assert table["intensity.sum.value"].tolist() == own["photons"].tolist()
-        assert (table["bbox"][:, ::2] <= where).all()
-        assert (table["bbox"][:, 1::2] >= where).all()
-        total += len(hkl)
-    assert total == len(labels["h"]) > 0
+    labels = open_labels(stills)
+    names, table = read_refl(out / "stills.refl")
+    listed = json.loads((out / "stills.expt").read_text())
+    assert list(names.values()) == [one["identifier"] for one in listed["experiment"]]
+    assert [one["wavelength"] for one in listed["beam"]] == [1.0, 1.01, 0.99]
+    # The second frame is a miss, and the beams are those of the frames.
+    assert [one["beam"] for one in listed["experiment"]] == [0, 0, 2]
+    own = {(0, 0): 0, (0, 1): 1, (2, 0): 2}
+    pairs = zip(labels["frame"].tolist(), labels["lattice"].tolist(), strict=True)
+    assert table["id"].tolist() == [own[pair] for pair in pairs]
+    hkl = np.stack([labels[name] for name in "hkl"], axis=1)
+    assert table["miller_index"].tolist() == hkl.tolist()
+    where = np.stack([labels["fast"], labels["slow"], labels["frame"] + 0.5], axis=1)
+    assert table["xyzcal.px"].tolist() == where.tolist()
+    assert table["intensity.sum.value"].tolist() == labels["photons"].tolist()
+    assert (table["bbox"][:, ::2] <= where).all()
+    assert (table["bbox"][:, 1::2] >= where).all()
+    assert len(hkl) > 0
 
 
 @pytest.mark.spec("EXP-12")
@@ -197,6 +196,42 @@ def test_crystals_of_the_stream_put_its_spots_where_they_are(stills: Path, tmp_p
                 assert np.abs(np.linalg.solve(star.T, moved) - hkl).max() < 0.1
                 looked += 1
     assert looked > 5
+
+
+@pytest.mark.spec("EXP-13")
+def test_a_stream_without_labels_holds_the_crystals_alone(tmp_path: Path) -> None:
+    shots = [
+        {"name": "hit", "path": "crystal.present", "values": [True, False], "dim": "shot"},
+        {
+            "name": "a",
+            "path": "crystal.misset_deg",
+            "values": [[1, 2, 3], [4, 5, 6]],
+            "dim": "shot",
+        },
+    ]
+    factors = {"space_group": "I 4", "file": str(tmp_path / "list.hkl")}
+    (tmp_path / "list.hkl").write_text("1 0 1 10\n2 0 0 20\n")
+    cell = {"cell": [50, 50, 70, 90, 90, 90]}
+    run = render(tmp_path / "run.zarr", shots, output={}, structure_factors=factors, crystal=cell)
+    text = (export(run, "cxi", tmp_path / "out") / "run.stream").read_text()
+    first, second = text.split("----- Begin chunk -----\n")[1:]
+    assert "hit = 1\nindexed_by = file\n" in first
+    assert "lattice_type = tetragonal\ncentering = I\nunique_axis = c\n" in first
+    assert first.count("--- Begin crystal") == first.count("No integrated reflections.\n") == 1
+    assert "hit = 0\nindexed_by = none\n" in second
+    assert "num_peaks = 0\n" in second
+    assert "--- Begin crystal" not in second
+
+
+@pytest.mark.spec("EXP-9")
+def test_a_still_has_its_crystal_as_it_stands(tmp_path: Path) -> None:
+    turns = [{"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 90.0]}]
+    run = render(tmp_path / "run.zarr", turns, output={})
+    (listed,) = export(run, "expt", tmp_path / "out").glob("*.expt")
+    first, second = json.loads(listed.read_text())["crystal"]
+    # The spindle is the x axis of the list's frame.
+    a, turned = np.array(first["real_space_b"]), np.array(second["real_space_b"])
+    np.testing.assert_allclose(turned, [a[0], -a[2], a[1]], atol=1e-9)
 
 
 @pytest.mark.spec("EXP-13")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import pytest
 
 from distbragg.errors import EnvironmentFailure
 from distbragg.export import nxmx
+from distbragg.export.beams import FrameBeam
 from distbragg.export.header import FrameHeader, PanelHeader
 from distbragg.export.nxmx import (
     DATA,
@@ -72,7 +74,17 @@ def write(folder: Path, *, compression: str = "gzip", counts: bool = True) -> Pa
     master = folder / "t_master.h5"
     header = replace(HEADER, counts=counts)
     phi = 10.0 + 0.5 * np.arange(FRAMES)
-    write_master(master, files, header, phi, mask, dtype=stack.dtype, program="distbragg x")
+    beam = FrameBeam(1.25, np.array([1.25]), np.ones(1), bandwidth=0.0, divergence=0.0)
+    write_master(
+        master,
+        files,
+        header,
+        phi,
+        mask,
+        beams=lambda: repeat(beam, FRAMES),
+        dtype=stack.dtype,
+        program="distbragg x",
+    )
     return master
 
 
