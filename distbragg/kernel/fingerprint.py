@@ -33,6 +33,7 @@ SOURCES: Final = (
     "engine/unit.py",
     "store/grids.py",
     "store/layout.py",
+    "store/shard.py",
     "store/spots.py",
     "store/write.py",
 )

@@ -26,8 +26,9 @@ from distbragg.store.ledger import fold_receipts
 from distbragg.store.maps import content_digest
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.seal import Seal, is_sealed, read_seal, write_seal
+from distbragg.store.shard import EncodedShard
 from distbragg.store.verify import Damage, Level, VerifyReport, verify_run
-from distbragg.store.write import EncodedShard, to_stored
+from distbragg.store.write import to_stored
 
 SHOWN: Final = 5  # damaged units and files that a refusal to seal names
 
@@ -135,7 +136,8 @@ def _rendered_digest(
         stored, *_ = to_stored(image, layout.dtype)
         maps = {} if maker is None else maker.maps(ready.experiment, frame)
         for name, pixels in {layout.array: stored, **maps}.items():
-            for piece in shards[name].pieces(pixels):
+            shard = shards[name]
+            for piece in shard.taken(map(shard.encode, shard.tiles(pixels))):
                 digests[name].update(piece)
     for name, shard in shards.items():
         digests[name].update(shard.index())

@@ -1,48 +1,31 @@
-"""Writing one unit: a whole shard in one file, then its receipt.
-
-A shard is encoded chunks one after another, then the index of their places, as Zarr defines it.
-zarr's own writer takes three times as long as the compression itself for chunks of 256² pixels
-and encodes the chunks of a shard one after another. What is written here is the codec chain that
-the array's metadata names (`store.create`); zarr reads it back, and a test compares every chunk
-with the bytes that zarr would have written.
-"""
+"""Writing one unit: a whole shard in one file, then its receipt."""
 
 from __future__ import annotations
 
 import math
 import os
 import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any, Final, Self
 
-import google_crc32c
 import numpy as np
-from numcodecs import Blosc, blosc
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.plan.frame import held_bytes
 from distbragg.spec.compute import Overflow
 from distbragg.store.generations import OldFrames
-from distbragg.store.layout import OVERLOADS, StackLayout, fill_value, largest_value
+from distbragg.store.layout import OVERLOADS, StackLayout, largest_value
 from distbragg.store.ledger import append_receipt
+from distbragg.store.objects import Objects, Stored
 from distbragg.store.run_directory import RunDirectory
+from distbragg.store.shard import Chunk, EncodedShard
 from distbragg.store.spots import store_labels
 
-Chunk = tuple[bytes, bytes]
-
-_ABSENT: Final = 2**64 - 1  # offset and length, in a shard's index, of a chunk that is not there
-_CHECKSUM_BYTES: Final = 4
 _BLOCK_PIXELS: Final = 1 << 16
-
-_blosc_lock = threading.Lock()
-_blosc_users = 0
-_blosc_before: bool | None = None
 
 
 class UnitWriter:
@@ -55,19 +38,16 @@ class UnitWriter:
     """
 
     def __init__(self, run: RunDirectory, unit: int, *, threads: int = 1) -> None:
-        self._run, self._unit, self._layout = run, unit, run.layout
-        self._encoder = ChunkEncoder(self._layout)
+        self._run, self._unit, self._layout, self._run_id = run, unit, run.layout, run.run_id
         self._pool = ThreadPoolExecutor(threads, "encode") if threads > 1 else None
-        self._spool = run.objects.writer(self._layout.object_name(unit))
-        self._old = OldFrames(run, unit) if run.lineage else None
-        self._lengths: list[int] = []
-        self._pending: list[Future[Chunk]] = []
+        old = OldFrames(run, unit) if run.lineage else None
+        self._images = _Shard(run.objects, self._layout, unit, self._pool, old)
+        self._maps = {one.array: _Shard(run.objects, one, unit) for one in run.maps}
         self._encoding: list[NDArray[Any]] = []
         self._free: list[NDArray[Any]] = []
         self._sums: list[float] = []
         self._overloads: list[int] = []
         self.largest: list[float] = []
-        self._maps = {one.array: _MapShard(run, one, unit) for one in run.maps}
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -76,8 +56,7 @@ class UnitWriter:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-        self._spool.close()
-        for shard in self._maps.values():
+        for shard in (self._images, *self._maps.values()):
             shard.close()
 
     def blank(self) -> NDArray[Any]:
@@ -99,14 +78,11 @@ class UnitWriter:
             self._sums.append(total)
             self._overloads.append(overloads + beyond)
             self.largest.append(float(stored.max()))
-            tiles = [tile for panel in stored for tile in self._encoder.tiles(panel)]
-            if self._pool is None:
-                self._keep([self._encoder.encode(tile) for tile in tiles])
-                self._free.append(frame)
-            else:
-                self._settle()
-                self._pending = [self._pool.submit(self._encoder.encode, tile) for tile in tiles]
-                self._encoding = [frame]
+            self._images.add(stored)
+            # What was being encoded of the frame before is done.
+            self._free.extend(self._encoding)
+            self._encoding = [frame] if self._pool else []
+            self._free.extend(() if self._pool else (frame,))
 
     def add_maps(self, maps: Mapping[str, NDArray[Any]]) -> None:
         """Encode the maps of the frame that was added last, each (panels, slow, fast)."""
@@ -124,20 +100,17 @@ class UnitWriter:
         rendering, and for the disk or the network. Where frames of an earlier generation come out
         otherwise, a `DamageError` is raised and nothing stored.
         """
-        layout, unit = self._layout, self._unit
-        if len(self._sums) != layout.frame_count(unit):
+        if len(self._sums) != self._images.frames:
             raise ValueError(
-                f"unit {unit} has {layout.frame_count(unit)} frames, got {len(self._sums)}"
+                f"unit {self._unit} has {self._images.frames} frames, got {len(self._sums)}"
             )
         with self._timed():
-            self._settle()
-            index = shard_index(layout, unit, self._lengths)
+            self._images.settle()
         encode_seconds, started = self.seconds, time.perf_counter()
-        maps = {name: shard.finish() for name, shard in self._maps.items()}
-        self._spool.add([index])
-        done = self._spool.finish()
+        maps = {name: _stated(shard.finish()) for name, shard in self._maps.items()}
+        done = self._images.finish()
         table: dict[str, Any] = (
-            {} if labels is None else {"labels": store_labels(self._run, unit, labels)}
+            {} if labels is None else {"labels": store_labels(self._run, self._unit, labels)}
         )
         stored = time.perf_counter()
         self.seconds += stored - started
@@ -146,8 +119,7 @@ class UnitWriter:
             | table
             | ({"maps": maps} if maps else {})
             | {
-                "digest": done.digest,
-                "size": done.size,
+                **_stated(done),
                 "encode_seconds": round(encode_seconds, 6),
                 "verify_seconds": round(done.waiting, 6),
                 "write_seconds": round(self.seconds, 6),
@@ -156,27 +128,13 @@ class UnitWriter:
         append_receipt(self._run, receipt)
         return receipt
 
-    def _settle(self) -> None:
-        """Wait for what is being encoded."""
-        self._keep([chunk.result() for chunk in self._pending])
-        self._free.extend(self._encoding)
-        self._pending, self._encoding = [], []
-
-    def _keep(self, chunks: Sequence[Chunk]) -> None:
-        """Take encoded chunks, the next of the shard."""
-        self._lengths.extend(len(data) + len(check) for data, check in chunks)
-        pieces = list(chain.from_iterable(chunks))
-        if self._old is not None:
-            self._old.compare(pieces)
-        self._spool.add(pieces)
-
     def _receipt(self, info: Mapping[str, Any]) -> dict[str, Any]:
         manifest = self._run.manifest
         return {
             "class": manifest.class_id,
             "code": manifest.numeric_class.get("code", ""),
             **info,
-            "run": self._run.run_id,
+            "run": self._run_id,
             "unit": self._unit,
             "frames": len(self._sums),
             "sum": math.fsum(self._sums),
@@ -196,43 +154,60 @@ class UnitWriter:
             self.seconds += time.perf_counter() - started
 
 
-class EncodedShard:
-    """The bytes of a unit's object, made frame by frame."""
+class _Shard:
+    """The object that an array has of a unit, on its way into the stack.
 
-    def __init__(self, layout: StackLayout, unit: int) -> None:
-        self._layout, self._unit = layout, unit
-        self._encoder, self._lengths = ChunkEncoder(layout), list[int]()
+    With a `pool`, its threads encode a frame until the next one comes.
+    """
 
-    def pieces(self, frame: NDArray[Any]) -> Iterator[bytes]:
-        """Yield the bytes of the next frame, (panels, slow, fast) of the stored type."""
-        for tile in (tile for panel in frame for tile in self._encoder.tiles(panel)):
-            pieces = self._encoder.encode(tile)
-            self._lengths.append(sum(map(len, pieces)))
-            yield from pieces
-
-    def index(self) -> bytes:
-        """Return what ends it."""
-        return shard_index(self._layout, self._unit, self._lengths)
-
-
-class _MapShard:
-    """The object that a map has of a unit, on its way into the stack."""
-
-    def __init__(self, run: RunDirectory, layout: StackLayout, unit: int) -> None:
-        self._encoded = EncodedShard(layout, unit)
-        self._spool = run.objects.writer(layout.object_name(unit))
+    def __init__(
+        self,
+        objects: Objects,
+        layout: StackLayout,
+        unit: int,
+        pool: ThreadPoolExecutor | None = None,
+        old: OldFrames | None = None,
+    ) -> None:
+        self._encoded, self._pool, self._old = EncodedShard(layout, unit), pool, old
+        self.frames = self._encoded.frames
+        self._spool = objects.writer(layout.object_name(unit))
+        self._pending: list[Future[Chunk]] = []
 
     def add(self, frame: NDArray[Any]) -> None:
-        self._spool.add(list(self._encoded.pieces(frame)))
+        """Take the next frame, (panels, slow, fast) of the stored type; see `settle`."""
+        self.settle()
+        tiles, encode = self._encoded.tiles(frame), self._encoded.encode
+        if self._pool is None:
+            self._keep(map(encode, tiles))
+        else:
+            self._pending = [self._pool.submit(encode, tile) for tile in tiles]
 
-    def finish(self) -> dict[str, Any]:
-        """Store it, and return what the receipt says of it."""
+    def settle(self) -> None:
+        """Wait for what is being encoded: the last frame is the caller's again."""
+        if self._pending:
+            self._keep(chunk.result() for chunk in self._pending)
+            self._pending = []
+
+    def finish(self) -> Stored:
+        """Store it; return its digest and size."""
+        self.settle()
         self._spool.add([self._encoded.index()])
-        done = self._spool.finish()
-        return {"digest": done.digest, "size": done.size}
+        return self._spool.finish()
 
     def close(self) -> None:
+        """Leave nothing behind of what was not finished."""
         self._spool.close()
+
+    def _keep(self, chunks: Iterable[Chunk]) -> None:
+        pieces = self._encoded.taken(chunks)
+        if self._old is not None:
+            self._old.compare(pieces)
+        self._spool.add(pieces)
+
+
+def _stated(done: Stored) -> dict[str, Any]:
+    """Return what a receipt says of an object."""
+    return {"digest": done.digest, "size": done.size}
 
 
 def to_stored(
@@ -319,82 +294,3 @@ def check_overloads(overloads: int, pixels: int, overflow: Overflow) -> None:
             remedy="lower the fluence, or let `output.overflow: clip` store them at the "
             "detector's overload value",
         )
-
-
-class ChunkEncoder:
-    """Encodes inner chunks: bytes, Blosc, CRC-32C, as in the array's metadata."""
-
-    def __init__(self, layout: StackLayout) -> None:
-        self._edges, self._shape = layout.inner, layout.chunk_shape[-2 - bool(layout.components) :]
-        self._fill = fill_value(layout.dtype)
-        self._dtype = np.dtype(layout.dtype).newbyteorder("<")
-        self._blosc = Blosc(
-            cname=layout.compressor,
-            clevel=layout.compression_level,
-            shuffle=Blosc.BITSHUFFLE if layout.shuffle == "bit" else Blosc.SHUFFLE,
-            typesize=self._dtype.itemsize,
-        )
-
-    def tiles(self, panel: NDArray[Any]) -> Iterator[NDArray[Any]]:
-        """Cut one panel (slow, fast) into inner chunks, C order; edges are not yet filled up."""
-        slow, fast = self._edges
-        for row in range(0, panel.shape[0], slow):
-            for column in range(0, panel.shape[1], fast):
-                yield panel[row : row + slow, column : column + fast]
-
-    def encode(self, tile: NDArray[Any]) -> tuple[bytes, bytes]:
-        """Return the stored bytes of an inner chunk and its checksum; a small tile is filled up."""
-        if tile.shape != self._shape:
-            whole = np.full(self._shape, self._fill, dtype=self._dtype)
-            whole[: tile.shape[0], : tile.shape[1]] = tile
-            tile = whole
-        with _single_threaded_blosc():
-            data: bytes = self._blosc.encode(np.ascontiguousarray(tile, dtype=self._dtype))
-        return data, checksum(data)
-
-
-def shard_index(layout: StackLayout, unit: int, lengths: Sequence[int]) -> bytes:
-    """Return the index that ends the shard of `unit`.
-
-    `lengths` are the bytes of the encoded chunks, checksums included, in the order they are stored:
-    frames of the unit, then panels, then tiles, each in C order.
-    """
-    extent = layout.unit_extent(unit)
-    tiles = [-(-size // edge) for size, edge in zip(layout.shape, layout.inner, strict=True)]
-    per_frame = layout.panels * math.prod(tiles)
-    table = np.full((math.prod(layout.unit_shape), per_frame, 2), _ABSENT, dtype="<u8")
-    sizes = np.asarray(lengths, dtype="<u8")
-    places = np.stack([np.cumsum(sizes) - sizes, sizes], axis=-1)
-    # A unit at the end of an axis fills only a part of its shard.
-    table.reshape(*layout.unit_shape, per_frame, 2)[tuple(slice(0, size) for size in extent)] = (
-        places.reshape(*extent, per_frame, 2)
-    )
-    data = table.tobytes()
-    return data + checksum(data)
-
-
-def checksum(data: bytes) -> bytes:
-    """CRC-32C of `data` as Zarr appends it: four bytes, least significant first."""
-    value: int = google_crc32c.value(data)
-    return value.to_bytes(_CHECKSUM_BYTES, "little")
-
-
-@contextmanager
-def _single_threaded_blosc() -> Iterator[None]:
-    """Keep Blosc from using threads of its own while any thread is in here.
-
-    They append compressed blocks in the order they finish, which would make the stored bytes
-    depend on timing.
-    """
-    global _blosc_users, _blosc_before
-    with _blosc_lock:
-        if _blosc_users == 0:
-            _blosc_before, blosc.use_threads = blosc.use_threads, False
-        _blosc_users += 1
-    try:
-        yield
-    finally:
-        with _blosc_lock:
-            _blosc_users -= 1
-            if _blosc_users == 0:
-                blosc.use_threads = _blosc_before

@@ -7,7 +7,7 @@ import pytest
 import zarr
 from numcodecs import blosc
 
-from distbragg.store.write import checksum
+from distbragg.store.shard import checksum
 from tests.units import write_unit
 
 from .conftest import create_tiny, frames_of, tiny_sweep
