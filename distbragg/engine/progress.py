@@ -44,6 +44,7 @@ def unit_numbers(receipt: Mapping[str, Any], raw_bytes: int = 0) -> dict[str, fl
     """Split a stored unit's time and sizes by the labels above; `raw_bytes` are its pixels."""
     kernel = float(receipt["kernel_seconds"])
     encode, verify = float(receipt["encode_seconds"]), float(receipt["verify_seconds"])
+    beside: Mapping[str, Any] = receipt.get("maps") or {}
     return {
         KERNEL: kernel,
         "render-other": max(0.0, float(receipt["render_seconds"]) - kernel),
@@ -53,7 +54,7 @@ def unit_numbers(receipt: Mapping[str, Any], raw_bytes: int = 0) -> dict[str, fl
         "frames": int(receipt["frames"]),
         "pixel-steps": int(receipt["steps"]),
         "bytes-raw": raw_bytes,
-        "bytes-stored": int(receipt["size"]),
+        "bytes-stored": sum(int(one["size"]) for one in (receipt, *beside.values())),
     }
 
 

@@ -96,7 +96,7 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
     """
     frame = plan.frame
     unit_frames = min(plan.frames_per_unit, plan.frames)
-    raw = unit_frames * frame.pixels * plan.bytes_per_pixel
+    raw = unit_frames * plan.frame_bytes
     counts = frame.photon_noise and not frame.responds
     share = ENCODED_COUNTS_SHARE if counts else ENCODED_SHARE
     per_pixel = 0 if frame.keeps_no_sums and form == "unit" else 8 * _sums_held(frame)
@@ -111,7 +111,7 @@ def predict_peak_bytes(plan: SweepPlan, *, grid_points: int, form: Form = "unit"
     return MemoryEstimate(
         baseline=BASELINE_BYTES + (TORCH_BYTES if frame.needs_torch else 0),
         grid=grid_points * 8 * GRID_COPIES,
-        unit_images=image * at_work + spreading + frame.pixels * plan.map_held_bytes,
+        unit_images=image * at_work + spreading + frame.pixels * plan.made_held_bytes,
         shard_assembly=int(share * raw),
         frame_sums=frame.pixels * per_frame,
         tile_sums=frame.largest_tile * per_pixel + BLOCK_BYTES,

@@ -56,6 +56,8 @@ class PlanSummary:
     part_seconds: float  # expected of each of as many parts of a job array
     device: str
     plan_hash: str
+    variants: tuple[str, ...] = ()  # of frames, that are stored
+    whole_frames: bool = True  # are stored
     notes: Notes = ()  # what is to be said of the frames
     frames_checked: int = 1  # looked at for it
 
@@ -89,6 +91,8 @@ class PlanSummary:
             ("blocks in the beam", f"{self.blocks:.6g}"),
             ("steps", f"{self.steps:.3g} ({per_frame:.3g} per frame)"),
             ("memory per worker", f"{scaled(self.memory_per_worker)}B at the peak"),
+            *(("variant", one) for one in self.variants),
+            *(() if self.whole_frames else (("whole frames", "not stored"),)),
             ("disk", f"{scaled(self.bytes_on_disk)}B before compression"),
             ("expected time", wall),
             (
@@ -146,6 +150,8 @@ def summarize(
         part_seconds=busy + PROCESS_START_S,
         device=compute.device,
         plan_hash=frame.plan_hash,
+        variants=tuple(map(str, plan.variants)),
+        whole_frames=spec.output.keeps_frames,
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 
+from distbragg.plan import maps, variants
 from distbragg.plan.cost import GRAPH_FORM_SECONDS, UNIT_BYTES, UNIT_SECONDS
 from distbragg.plan.frame import FramePlan, balanced, held_bytes
-from distbragg.plan.maps import HELD_PIXEL_BYTES, map_passes, map_pixel_bytes
+from distbragg.plan.variants import Variant, variants_of
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 
 MAX_OBJECTS: Final = 100_000  # stored objects above which file systems and listings suffer
@@ -59,10 +60,11 @@ class SweepPlan(UnitGrid):
     """How the frames of a sweep are grouped into units, and what they cost."""
 
     frame: FramePlan  # of the heaviest frame
-    bytes_per_pixel: int  # as stored
+    bytes_per_pixel: int  # as stored of whole frames, maps included
     bytes_held_per_pixel: int = 4  # until then; see `held_bytes`
     map_passes: int = 0  # times that a crystal is rendered again for maps
-    map_held_bytes: int = 0  # per pixel, while a frame's maps are made
+    made_held_bytes: int = 0  # per pixel, while a frame's maps and variants are made
+    variants: tuple[Variant, ...] = ()
     mean_share: float = 1.0  # estimate: average steps of a frame over those of the heaviest
 
     @property
@@ -73,7 +75,8 @@ class SweepPlan(UnitGrid):
     @property
     def frame_bytes(self) -> int:
         """Raw stored bytes of one frame."""
-        return self.frame.pixels * self.bytes_per_pixel
+        beside = self.frame.panels * sum(one.panel_bytes for one in self.variants)
+        return self.frame.pixels * self.bytes_per_pixel + beside
 
     @property
     def mean_frame_steps(self) -> int:
@@ -101,26 +104,28 @@ def plan_sweep(
     `WISHED_UNITS` units, at least one. `frame_plan` is that of the heaviest frame.
     """
     sizes = tuple(int(size) for _, size in dims)
-    pixel_bytes, passes = (
-        np.dtype(output.dtype).itemsize + map_pixel_bytes(output),
-        map_passes(output, spots_drawn=frame_plan.draws_spots),
-    )
-    if compute.frames_per_unit == "auto":
-        by_cost = int(UNIT_SECONDS / (frame_plan.nominal_seconds * (1 + passes)))
-        by_bytes = UNIT_BYTES // (frame_plan.pixels * pixel_bytes)
-        wished = min(by_cost, by_bytes, math.prod(sizes) // WISHED_UNITS)
-    else:
-        wished = int(compute.frames_per_unit)
+    whole_frames = np.dtype(output.dtype).itemsize if output.keeps_frames else 0
+    beside = variants_of(output, frame_plan.shape)
     plan = SweepPlan(
         dims=tuple((str(name), int(size)) for name, size in dims),
         frame=frame_plan,
-        unit_shape=block_shape(sizes, wished),
-        bytes_per_pixel=pixel_bytes,
+        unit_shape=(1,) * len(sizes),
+        bytes_per_pixel=whole_frames + maps.map_pixel_bytes(output),
         bytes_held_per_pixel=held_bytes(output.dtype),
-        map_passes=passes,
-        map_held_bytes=HELD_PIXEL_BYTES if output.maps else 0,
+        map_passes=maps.map_passes(output, spots_drawn=frame_plan.draws_spots),
+        made_held_bytes=max(
+            maps.HELD_PIXEL_BYTES if output.maps else 0,
+            variants.HELD_PIXEL_BYTES if beside else 0,
+        ),
+        variants=beside,
         mean_share=mean_share,
     )
+    if compute.frames_per_unit == "auto":
+        by_cost = int(UNIT_SECONDS / (frame_plan.nominal_seconds * (1 + plan.map_passes)))
+        wished = min(by_cost, UNIT_BYTES // plan.frame_bytes, plan.frames // WISHED_UNITS)
+    else:
+        wished = int(compute.frames_per_unit)
+    plan = replace(plan, unit_shape=block_shape(sizes, wished))
     if plan.units > MAX_OBJECTS:
         _log.warning(
             "the stack will hold %d objects of %d bytes at most; raise compute.frames_per_unit "

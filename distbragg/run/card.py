@@ -13,9 +13,10 @@ from distbragg.run.frames import frame_columns
 from distbragg.run.report import SHOWN_SLOWEST, frame_row, slowest_frames
 from distbragg.run.status import RunRecords, identity_rows, read_records, summary_rows
 from distbragg.spec.sweep import AxisCoordinate
+from distbragg.store.layout import StackLayout, fill_value
 from distbragg.store.manifest import Manifest
 from distbragg.store.objects import is_url
-from distbragg.store.open import open_images, rendered_frames
+from distbragg.store.open import open_array, rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike
 from distbragg.store.seal import read_seal
 from distbragg.store.split import PARTS, Split, split_frames
@@ -79,20 +80,25 @@ def card(
 
 
 def _structure(records: RunRecords) -> list[tuple[str, str]]:
-    layout = records.run.layout
-    dims = " x ".join(
-        f"{name} {size}"
-        for name, size in zip(layout.dimension_names, layout.array_shape, strict=True)
-    )
-    unit = open_images(records.run).attrs.get("units", "photons")
+    run, layout = records.run, records.run.layout
+    steps = {one.spec.name: f"; {one.steps}" for one in run.variants}
+    pixels = [one for one in run.arrays if one.array == layout.array or one.array in steps]
     there = f"{len(records.done):,} of {layout.units:,} rendered"
     return [
         ("format", "one Zarr 3 group, shards of whole frames; xarray.open_zarr opens it"),
-        ("images", f"{layout.dtype}, {unit} per pixel, dims {dims}"),
+        *((one.array, _array_row(run, one) + steps.get(one.array, "")) for one in pixels),
         ("shard", f"{layout.frame_count(0)} frames, {there}"),
         ("stored", f"{scaled(records.stored_bytes)}B, compressed"),
-        ("missing frames", "NaN, and rendered is false" if layout.dtype[0] == "f" else "0"),
+        ("missing frames", f"{fill_value(run.first.dtype)}, and rendered is false"),
     ]
+
+
+def _array_row(run: RunDirectory, array: StackLayout) -> str:
+    """Tell of an array of pixels: type, unit and dimensions."""
+    sizes = zip(array.dimension_names, array.array_shape, strict=True)
+    dims = " x ".join(f"{name} {size}" for name, size in sizes)
+    unit = open_array(run, array.array).attrs.get("units", "photons")
+    return f"{array.dtype}, {unit} per pixel, dims {dims}"
 
 
 def _extent(axis: AxisCoordinate) -> str:

@@ -42,9 +42,8 @@ def expected_in(run: RunDirectory) -> tuple[str, ...]:
     """Return the arrays of a run whose sum is its expected photons; none where it keeps none."""
     first = RunContext.of(run).opened.frame(0).experiment
     swept = any(map(decides_recording, run.sweep.axes))
-    if run.layout.dtype in ("float32", "float64") and not (
-        first.noise.photon or first.recorded or swept
-    ):
+    floats = run.layout.dtype in ("float32", "float64")
+    if run.keeps_frames and floats and not (first.noise.photon or first.recorded or swept):
         return (IMAGES,)
     kept = run.sweep.experiment.output.maps or ()
     return PARTS if set(PARTS) <= set(kept) else ()

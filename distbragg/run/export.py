@@ -37,7 +37,7 @@ from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.progress import Progress, shown_progress
 from distbragg.store.coordinates import RENDERED
-from distbragg.store.open import open_stack
+from distbragg.store.open import array_of, open_stack
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 
 RECORD: Final = "export.json"
@@ -123,6 +123,8 @@ def export_run(
     directory = open_run(run)
     stem = directory.path.name.removesuffix(".zarr")
     # In a run's name, what must not begin a file name becomes `_`.
+    if format != "expt":
+        array_of(directory)
     name = prefix or re.sub(r"[^!-.0-\[\]-~]", "_", stem) or "frame"
     rendered = _rendered(directory, frames)
     if adc_offset is None:

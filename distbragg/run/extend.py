@@ -238,7 +238,7 @@ def _with_users_own(run: RunDirectory, files: Mapping[str, bytes]) -> dict[str, 
                 f"{run.url}: the variable {name!r}, which was added to the run, runs along "
                 f"{grown!r}, which grows; move it out of the run, extend, and add it again"
             )
-    arrays = [one.array for one in (run.layout, *run.maps)]
+    arrays = [one.array for one in run.arrays]
     keys = (METADATA, *(f"{name}/{METADATA}" for name in arrays))
     bodies = {key: json.loads(files[key]) for key in keys}
     for key, body in bodies.items():

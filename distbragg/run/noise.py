@@ -112,6 +112,8 @@ def _refuse(run: RunDirectory) -> NoReturn:
         changed.append(f"detector.{'point_spread' if first.response is None else 'response'}")
     if run.layout.dtype not in ("float32", "float64"):
         changed.append("output.dtype")
+    if not run.keeps_frames:
+        changed.append("output.frames")
     changed += [axis.target for axis in run.sweep.axes if decides_recording(axis)]
     raise InputError(
         "its pixels are no expected photons, and it keeps no parts",
@@ -134,7 +136,7 @@ def _with_noise(sweep: SweepSpec, overrides: Sequence[str]) -> SweepSpec:
                 remedy=f"change fields of {', '.join(RECORDING[:-1])} alone, or render again",
             )
     plain = to_plain(sweep)
-    # Maps stay with the expectations.
+    # Maps stay with the expectations; variants are made anew, of what is drawn.
     plain["experiment"]["output"].pop("maps", None)
     plain["experiment"] = apply_overrides(
         plain["experiment"], ["noise.photon=true", *overrides], split_path

@@ -128,14 +128,7 @@ def prepare(
     """Resolve the base frame and plan the sweep; sizes beyond this machine are refused first."""
     sweep = as_sweep(spec, overrides, root=root)
     experiment = _first_frame(sweep)
-    named = {name for axis in sweep.coordinates() for name in (axis.name, axis.dim)}
-    own = {name.removesuffix("_component") for name in named}  # a map's last dimension, of hkl
-    for name in own.intersection(sweep.experiment.output.maps or ()):
-        raise InputError(
-            f"an axis has the name of the map {name!r} or of its numbers",
-            field="axes",
-            remedy="give the axis another name",
-        )
+    _check_names(sweep)
     if sweep.experiment.output.labels:
         from distbragg.predict.landing import check_flat  # few runs keep tables
 
@@ -143,6 +136,22 @@ def prepare(
         if find_spec("pyarrow") is None:
             raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
     return prepared_of(sweep, experiment)
+
+
+def _check_names(sweep: SweepSpec) -> None:
+    """Refuse axes that are called as an array beside the images, or as a dimension of one."""
+    named = {name for axis in sweep.coordinates() for name in (axis.name, axis.dim)}
+    output = sweep.experiment.output
+    beside: list[tuple[str, str]] = [("map", name) for name in output.maps or ()]
+    beside += [("variant", one.name) for one in output.variants or ()]
+    for kind, name in beside:
+        # Dimensions are those of the numbers of hkl, and of the pixels of a variant.
+        if named & {name, *(f"{name}_{end}" for end in ("component", "slow", "fast"))}:
+            raise InputError(
+                f"an axis has the name of the {kind} {name!r} or of its numbers",
+                field="axes",
+                remedy="give the axis another name",
+            )
 
 
 def said_of(sweep: SweepSpec) -> SweepNotes:

@@ -71,9 +71,9 @@ def _copy(run: RunDirectory, target: Objects, *, provenance: bool) -> tuple[int,
     _copy_rest(run, target, there, provenance=provenance)
     done, copied = completed_units(run), 0
     for unit, receipt in done.items():
-        key = run.layout.object_name(unit)
+        key = run.first.object_name(unit)
         copied += _copy_stated(run, target, there, key, receipt)
-        for one in run.maps:
+        for one in run.beside:
             if receipt.maps:
                 stated = receipt.maps[one.array]
                 _copy_stated(run, target, there, one.object_name(unit), stated)
@@ -123,7 +123,7 @@ def _copy_rest(
     run: RunDirectory, target: Objects, there: Mapping[str, int], *, provenance: bool
 ) -> None:
     """Copy metadata, coordinates, what a user added, and of the state what a reader needs."""
-    chunks = tuple(f"{one.array}/c/" for one in (run.layout, *run.maps))
+    chunks = tuple(f"{one.array}/c/" for one in run.arrays)
     state = [INPUTS, f"{GENERATIONS}/", f"{STATE_DIR}/zarr.json"]
     if provenance:
         state += [f"{STATE_DIR}/{folder}/" for folder in (FAILURES_DIR, REPAIRS_DIR)]

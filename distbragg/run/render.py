@@ -32,10 +32,11 @@ from distbragg.run.progress import Progress, shown_tiles
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.compute import ComputeSpec
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.store.coordinates import label_images, notes_attrs
+from distbragg.store.coordinates import label_images, notes_attrs, variant_variables
 from distbragg.store.layout import IMAGES, SKIPPED
 from distbragg.store.manifest import gather_provenance
 from distbragg.store.maps import map_attrs
+from distbragg.store.variants import variant_attrs
 from distbragg.store.write import check_overloads, to_stored
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def render(
     -------
     xr.Dataset
         With `images`, dims ([panel,] slow, fast), photons per pixel; float64 under
-        `compute.precision: float64`, else float32; and the maps of `output.maps`. Where `lazy`,
+        `compute.precision: float64`, else float32; and the variants of `output.variants` and the
+        maps of `output.maps`, as a stack has them. Where `lazy`,
         the `images` alone, as an xr.DataArray with the sweep's dimensions in front. Values that
         are vectors, such as orientations, cannot be coordinates of an array:
         `SweepSpec.coordinates()` has them.
@@ -129,6 +131,7 @@ def render(
         attrs[SKIPPED] = facts.skipped
     stack = label_images(image, prepared.experiment, attrs=attrs)
     base = prepared.sweep.experiment
+    stack = _with_variants(stack, prepared, image)
     return _with_maps(stack, prepared, lambda: _maps_of(prepared.experiment, base, options))
 
 
@@ -265,8 +268,9 @@ def _render_there(spec: ExperimentSpec, threads: int, client: ClientLike) -> xr.
     if len(classes) > 1:
         raise RefusedError("the workers are of several numeric classes: their pixels may differ")
     attrs = frame_attrs(prepared) | {"distbragg_numeric_class": "".join(classes)}
-    stack = label_images(_as_a_run(prepared, image), prepared.experiment, attrs=attrs)
-    return _with_maps(stack, prepared, lambda: maps)
+    image = _as_a_run(prepared, image)
+    stack = label_images(image, prepared.experiment, attrs=attrs)
+    return _with_maps(_with_variants(stack, prepared, image), prepared, lambda: maps)
 
 
 def _maps_there(spec: ExperimentSpec, threads: int) -> Maps:
@@ -275,6 +279,27 @@ def _maps_there(spec: ExperimentSpec, threads: int) -> Maps:
 
 def _maps_of(experiment: Experiment, spec: ExperimentSpec, options: KernelOptions) -> Maps:
     return MapMaker(spec.output, spec.compute, options).maps(experiment, 0)
+
+
+def _with_variants(
+    stack: xr.Dataset, prepared: Prepared, image: NDArray[np.floating[Any]]
+) -> xr.Dataset:
+    """Add the variants that the specification asks for, as a stack on disk has them."""
+    variants, panel = prepared.plan.variants, prepared.experiment.detector.panels[0]
+    if not variants:
+        return stack
+    output, panels = prepared.sweep.experiment.output, stack[IMAGES].dims[:-2]
+    stored, *_ = to_stored(image, output.dtype, overflow=output.overflow)
+    for one in variants:
+        coordinates = variant_variables(one, panel.pixel_size * 1e3)
+        pixels = one.make(stored)
+        values = pixels if panels else pixels[0]
+        attrs = variant_attrs(one, stack[IMAGES].attrs)
+        stack = stack.assign({one.spec.name: ((*panels, *coordinates), values, attrs)})
+        stack = stack.assign_coords(
+            {name: (own.dims, own.values, dict(own.attrs)) for name, own in coordinates.items()}
+        )
+    return stack
 
 
 def _with_maps(stack: xr.Dataset, prepared: Prepared, make: Callable[[], Maps]) -> xr.Dataset:

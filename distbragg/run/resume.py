@@ -194,8 +194,7 @@ def resume(
         left = states.done | states.disputed if units is None else states.done
         todo = [unit for unit in wanted if redo or unit not in left]
         # Other parts of the run may be at work.
-        arrays = (directory.layout, *directory.maps)
-        names = (labels_key, *(one.object_name for one in arrays))
+        names = (labels_key, *(one.object_name for one in directory.arrays))
         keys = (name(unit) for unit in wanted for name in names)
         ours = None if part is None else frozenset(keys)
         directory.objects.sweep_partial(ours)

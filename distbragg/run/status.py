@@ -77,7 +77,7 @@ def read_records(run: RunLike) -> RunRecords:
         failures=failed,
         frames_done=sum(map(directory.layout.frame_count, done)),
         frames_failed=sum(item.frames for item in failed),
-        stored_bytes=sum(receipt.size for receipt in done.values()),
+        stored_bytes=sum(receipt.stored_bytes for receipt in done.values()),
         holders=lease_holders(directory.objects),
     )
 

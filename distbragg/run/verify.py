@@ -28,7 +28,7 @@ from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.seal import Seal, is_sealed, read_seal, write_seal
 from distbragg.store.shard import EncodedShard
 from distbragg.store.verify import Damage, Level, VerifyReport, verify_run
-from distbragg.store.write import to_stored
+from distbragg.store.write import arrays_of, to_stored
 
 SHOWN: Final = 5  # damaged units and files that a refusal to seal names
 
@@ -122,11 +122,12 @@ def _rendered_digest(
 ) -> str:
     """Digest of the objects that rendering a unit gives, or drawing it from `source`."""
     layout, options = run.layout, kernel.options
-    shards = {one.array: EncodedShard(one, unit) for one in (layout, *run.maps)}
+    shards = {one.array: EncodedShard(one, unit) for one in run.arrays}
     digests = {name: hashlib.sha256() for name in shards}
     shape, kind = (layout.panels, *layout.shape), f"f{held_bytes(layout.dtype)}"
     experiment = run.sweep.experiment
-    maker = MapMaker(experiment.output, experiment.compute, options) if run.maps else None
+    output = experiment.output
+    maker = MapMaker(output, experiment.compute, options) if output.maps else None
     for frame in layout.unit_frames(unit):
         ready, image = frames.frame(frame), np.empty(shape, dtype=kind)
         if source is None:
@@ -135,15 +136,15 @@ def _rendered_digest(
             draw_frame(source, image, ready, frame, options.threads)
         stored, *_ = to_stored(image, layout.dtype)
         maps = {} if maker is None else maker.maps(ready.experiment, frame)
-        for name, pixels in {layout.array: stored, **maps}.items():
+        for name, pixels in {**arrays_of(run, stored), **maps}.items():
             shard = shards[name]
             for piece in shard.taken(map(shard.encode, shard.tiles(pixels))):
                 digests[name].update(piece)
     for name, shard in shards.items():
         digests[name].update(shard.index())
-    image_digest, *others = (digest.hexdigest() for digest in digests.values())
-    names = [one.array for one in run.maps]
-    return content_digest(image_digest, dict(zip(names, others, strict=True)))
+    first, *others = (digest.hexdigest() for digest in digests.values())
+    names = [one.array for one in run.beside]
+    return content_digest(first, dict(zip(names, others, strict=True)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from distbragg.spec.base import Auto, Count, NonNegative, Positive, SpecModel, refusal
+from distbragg.spec.variants import VariantSpec
 
 FORMER_KERNELS: Final = ("eager", "reference")
 """Kernels of earlier releases: what they computed the model computes."""
 
+MOST_VARIANTS: Final = 16
 TileShape = tuple[Count, Count]
 
 
@@ -41,6 +43,7 @@ class ComputeSpec(SpecModel):
     """Memory that one task may use, GB; auto is what the machine has. Example: 8"""
 
 
+Variants = tuple[VariantSpec, ...] | None
 Overflow = Literal["clip", "error"]
 MapName = Literal[
     "bragg", "background", "mean_wavelength", "bragg_share", "spot_mask", "hkl", "lattice"
@@ -81,6 +84,14 @@ class OutputSpec(SpecModel):
     chunk: TileShape | Auto = "auto"
     """Pixels of one compressed chunk, [slow, fast], the least that is read; auto is a frame, cut
     where it is large. Example: [512, 512]"""
+    frames: bool | None = None
+    """Whether whole frames are stored; false keeps the variants (and maps) in place of them. Left
+    out: true. Example: false"""
+    variants: Variants = Field(default=None, max_length=MOST_VARIANTS)
+    """Smaller pictures of each frame that are stored beside it, each an array of the stack: a box,
+    pixels pooled by blocks, square roots as uint16, in this order. Positions of labels stay those
+    of the whole frame; attributes of the array say where they lie in it. Left out: none. Example:
+    [{name: pooled, pool: 4, how: max, root: true}]"""
     overflow: Overflow = "clip"
     """What becomes of a pixel beyond the range of type or detector: clip holds it at the end of the
     range, error sets the unit aside. Example: error"""
@@ -106,3 +117,25 @@ class OutputSpec(SpecModel):
         if maps and len(set(maps)) < len(maps):
             raise refusal("names an array twice", remedy="name each once")
         return maps or None
+
+    @field_validator("variants")
+    @classmethod
+    def _other_names(cls, variants: Variants) -> Variants:
+        names = [one.name for one in variants or ()]
+        for index, name in enumerate(names):
+            if name in names[:index] or name in get_args(MapName):
+                problem = f"{name!r} is the name of another array"
+                raise refusal(problem, field=f"{index}.name", remedy="name each once")
+        return variants or None
+
+    @model_validator(mode="after")
+    def _keep_something(self) -> Self:
+        if self.frames is False and not self.variants:
+            problem = "false, and there are no variants to store in place of frames"
+            raise refusal(problem, field="frames", remedy="give output.variants")
+        return self
+
+    @property
+    def keeps_frames(self) -> bool:
+        """Whether whole frames are stored."""
+        return self.frames is not False

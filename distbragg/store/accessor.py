@@ -228,6 +228,12 @@ class BraggAccessor:
 
     @property
     def _images(self) -> xr.DataArray:
+        if isinstance(self._given, xr.Dataset) and IMAGES not in self._given:
+            raise InputError(
+                "has no images",
+                source=str(self._given.encoding.get("source", "data set")),
+                remedy="rename the pixels of a variant to slow and fast, then take its .bragg",
+            )
         images = self._given[IMAGES] if isinstance(self._given, xr.Dataset) else self._given
         if not {"slow", "fast"} <= set(images.dims):
             raise InputError(f"has the dimensions {images.dims}, not slow and fast", source=IMAGES)

@@ -13,6 +13,7 @@ import numpy as np
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.notes import Notes
+from distbragg.plan.variants import Variant
 from distbragg.store.layout import IMAGES
 
 if TYPE_CHECKING:
@@ -66,6 +67,22 @@ def pixel_variables(detector: Detector) -> dict[str, StoredVariable]:
     if len(detector.panels) > 1:
         variables |= _panel_variables(detector)
     return variables
+
+
+def variant_variables(one: Variant, pixel_mm: float) -> dict[str, StoredVariable]:
+    """Return coordinates of the pixels of a variant: their centres, where the frame has them."""
+    return {
+        f"{one.spec.name}_{axis}": StoredVariable(
+            (f"{one.spec.name}_{axis}",),
+            (offset + (np.arange(size, dtype=np.float64) + 0.5) * one.factor) * pixel_mm,
+            {
+                "units": "mm",
+                "long_name": f"pixel centre along the {axis} axis from the panel's corner",
+                "pixel_size_mm": pixel_mm * one.factor,
+            },
+        )
+        for axis, offset, size in zip(("slow", "fast"), one.offset, one.shape, strict=True)
+    }
 
 
 def _panel_variables(detector: Detector) -> dict[str, StoredVariable]:

@@ -16,6 +16,7 @@ from zarr.storage import MemoryStore
 from distbragg.errors import InputError, RefusedError
 from distbragg.models.experiment import Experiment
 from distbragg.plan.sweep import SweepPlan
+from distbragg.plan.variants import variants_of
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.compute import OutputSpec
 from distbragg.spec.sweep import AxisCoordinate
@@ -26,6 +27,7 @@ from distbragg.store.coordinates import (
     image_attrs,
     notes_attrs,
     pixel_variables,
+    variant_variables,
 )
 from distbragg.store.inputs import InputFile, copy_inputs
 from distbragg.store.layout import (
@@ -38,7 +40,7 @@ from distbragg.store.layout import (
 )
 from distbragg.store.local_files import refusals
 from distbragg.store.manifest import Manifest, describe_difference, load_manifest
-from distbragg.store.maps import layouts_beside, map_attrs
+from distbragg.store.maps import array_attrs, stored_arrays
 from distbragg.store.objects import Objects, objects_at
 from distbragg.store.run_directory import RunDirectory, open_run
 
@@ -171,18 +173,21 @@ def group_files(
     """Return all files of a new group by key: metadata and coordinates, no pixels.
 
     `chunks` are those of coordinates that lie in several; `output` tells what is kept beside the
-    images: maps, and the folder of tables.
+    images or in their place: variants, maps, and the folder of tables.
     """
+    output = output or OutputSpec()
+    coordinates = dict(coordinates)
+    for one in variants_of(output, layout.shape):
+        coordinates |= variant_variables(one, coordinates["slow"].attrs["pixel_size_mm"])
     files: dict[str, Buffer] = {}
     store = MemoryStore(files)
     group = zarr.create_group(store, zarr_format=3, attributes=dict(group_attrs))
     # Of CF: the coordinates which no dimension is named after.
     others = [name for name, variable in coordinates.items() if variable.dims != (name,)]
     listed = {"coordinates": " ".join(others)} if others else {}
-    output = output or OutputSpec()
-    _create_pixels(group, layout, {**image_attrs, **listed})
-    for beside in layouts_beside(layout, output):
-        _create_pixels(group, beside, {**map_attrs(output)[beside.array], **listed})
+    attrs = array_attrs(layout, output, image_attrs)
+    for array in stored_arrays(layout, output):
+        _create_pixels(group, array, {**attrs[array.array], **listed})
     for name, variable in coordinates.items():
         whole = tuple(max(1, size) for size in variable.values.shape)
         _create_coordinate(group, name, variable, (chunks or {}).get(name, whole))
@@ -199,7 +204,7 @@ def group_files(
 
 
 def _create_pixels(group: zarr.Group, layout: StackLayout, attrs: Mapping[str, Any]) -> None:
-    """Create the array of images, or one beside it that is cut alike."""
+    """Create an array of whole frames, or one that is cut alike."""
     kind = np.dtype(layout.dtype)
     missing = {"_FillValue": fill_value(layout.dtype)} if kind.kind != "f" else {}
     group.create_array(

@@ -142,11 +142,9 @@ def _is_left_short(run: RunDirectory, unit: int) -> bool:
     if unit >= len(last.digests) or last.settles(unit, run.layout):
         return False
     try:
-        image, *maps = (
-            run.objects.digest(one.object_name(unit))[0] for one in (run.layout, *run.maps)
-        )
-        names = [one.array for one in run.maps]
-        return content_digest(image, dict(zip(names, maps, strict=True))) == last.digests[unit]
+        first, *others = (run.objects.digest(one.object_name(unit))[0] for one in run.arrays)
+        names = [one.array for one in run.beside]
+        return content_digest(first, dict(zip(names, others, strict=True))) == last.digests[unit]
     except OSError:
         return False
 
@@ -155,12 +153,12 @@ class OldFrames:
     """Compares the encoded chunks of a unit being written with those of its old frames."""
 
     def __init__(self, run: RunDirectory, unit: int) -> None:
-        self._name = f"{run.url}/{run.layout.object_name(unit)}"
+        self._name = f"{run.url}/{run.first.object_name(unit)}"
         self._left = memoryview(b"")
         if _is_left_short(run, unit):
-            old = run.objects.get(run.layout.object_name(unit))
+            old = run.objects.get(run.first.object_name(unit))
             # The index of a shard follows its chunks: an entry of 16 bytes each, and a checksum.
-            layout = run.layout
+            layout = run.first
             chunks = math.prod(layout.shard_shape) // math.prod(layout.chunk_shape)
             self._left = memoryview(old)[: len(old) - 16 * chunks - 4]
 

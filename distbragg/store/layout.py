@@ -7,7 +7,7 @@ One shard is one work unit, so two writers never touch the same object.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from distbragg.errors import DamageError
 from distbragg.plan.frame import balanced
 from distbragg.plan.sweep import MAX_FRAMES, SweepPlan, UnitGrid
+from distbragg.spec.base import Auto
 from distbragg.spec.compute import Dtype, stored_range
 
 STATE_DIR = ".distbragg"
@@ -59,6 +60,7 @@ class StackLayout(UnitGrid):
     `shape` (slow, fast) is that of one panel and `inner` that of an inner chunk, pixels. What of a
     pixel `shuffle` brings together with its like before a chunk is compressed. `array` is the
     name of the stored array, and `components` how many numbers it has of each pixel, if several.
+    `own_pixels`: its pixels are not those of the frame, and its dimensions have names of their own.
     """
 
     panels: int
@@ -70,6 +72,7 @@ class StackLayout(UnitGrid):
     shuffle: Shuffle = "byte"
     array: str = IMAGES
     components: int = 0
+    own_pixels: bool = False
 
     @property
     def _trailing(self) -> tuple[int, ...]:
@@ -80,7 +83,13 @@ class StackLayout(UnitGrid):
         """Names of the stored dimensions; `panel` stands only where there are several."""
         panel = ("panel",) if self.panels > 1 else ()
         components = (f"{self.array}_component",) if self.components else ()
-        return (*(name for name, _ in self.dims), *panel, "slow", "fast", *components)
+        return (*(name for name, _ in self.dims), *panel, *self.pixel_names, *components)
+
+    @property
+    def pixel_names(self) -> tuple[str, str]:
+        """Names of the dimensions of pixels."""
+        own = f"{self.array}_" if self.own_pixels else ""
+        return f"{own}slow", f"{own}fast"
 
     @property
     def array_shape(self) -> tuple[int, ...]:
@@ -177,15 +186,10 @@ _LAYOUT: Final = TypeAdapter(StackLayout)
 
 def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
     """Derive the stored layout from the plan and the plain `output` section."""
-    shape, chunk = plan.frame.shape, output.get("chunk", "auto")
-    if chunk == "auto":
-        inner = [balanced(size, MAX_INNER_EDGE) for size in shape]
-    else:
-        inner = [min(edge, size) for edge, size in zip(chunk, shape, strict=True)]
+    shape = plan.frame.shape
     dtype, compressor = output.get("dtype", "float32"), output.get("compressor", "auto")
     if compressor == "auto":
         compressor = "lz4"
-    # The upper bits of counts are nearly all 0, which lz4 makes little of where bytes hold others.
     counts = plan.frame.photon_noise or np.dtype(dtype).kind != "f"
     return _LAYOUT.validate_python(
         {
@@ -193,13 +197,30 @@ def make_layout(plan: SweepPlan, output: Mapping[str, Any]) -> StackLayout:
             "unit_shape": plan.unit_shape,
             "panels": plan.frame.panels,
             "shape": shape,
-            "inner": inner,
+            "inner": inner_chunk(shape, output.get("chunk", "auto")),
             "dtype": dtype,
             "compressor": compressor,
             "compression_level": output.get("compression_level", 1),
-            "shuffle": "bit" if counts and compressor == "lz4" else "byte",
+            "shuffle": shuffle_of(compressor, counts=counts),
         }
     )
+
+
+def inner_chunk(shape: tuple[int, int], chunk: Sequence[int] | Auto) -> tuple[int, int]:
+    """Return the inner chunk of panels of a shape, as near to `chunk` as they let it be."""
+    if chunk == "auto":
+        slow, fast = (balanced(size, MAX_INNER_EDGE) for size in shape)
+    else:
+        slow, fast = (min(edge, size) for edge, size in zip(chunk, shape, strict=True))
+    return slow, fast
+
+
+def shuffle_of(compressor: Compressor, *, counts: bool) -> Shuffle:
+    """Return what is shuffled: the upper bits of counts are nearly all 0.
+
+    lz4 makes little of that where bytes hold others.
+    """
+    return "bit" if counts and compressor == "lz4" else "byte"
 
 
 def layout_from_plain(plain: object) -> StackLayout:

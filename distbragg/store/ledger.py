@@ -38,7 +38,7 @@ DISPUTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class TableReceipt:
-    """What a receipt states of the unit's table of spots, or of its object of a map."""
+    """What a receipt states of the unit's table of spots, or of an object beside its first."""
 
     digest: Digest
     size: Count
@@ -50,7 +50,7 @@ class Receipt:
 
     run: Text
     unit: Count
-    digest: Digest  # of the object, as is the size
+    digest: Digest  # of the object of the run's first array, as is the size
     size: Count
     numeric_class: Annotated[Text, Field(alias="class")]  # of the process that rendered it
     code: Text = ""  # digest of the code of that process
@@ -74,12 +74,17 @@ class Receipt:
     spots: Count = 0
     label_seconds: Number = 0.0
     labels: TableReceipt | None = None
-    maps: Mapping[str, TableReceipt] | None = None
+    maps: Mapping[str, TableReceipt] | None = None  # of arrays beside the first, variants too
 
     @property
     def process(self) -> str:
         """Host and process that wrote it."""
         return f"{self.host} pid {self.pid}"
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all objects of the unit's pixels."""
+        return self.size + sum(one.size for one in (self.maps or {}).values())
 
     @property
     def content(self) -> str:
@@ -249,7 +254,7 @@ def repairs(run: RunDirectory) -> tuple[Repair, ...]:
 
 
 def object_digests(run: RunDirectory) -> dict[int, str]:
-    """Digest of the stored bytes of every completed unit, maps included, from its receipt."""
+    """Digest of the stored bytes of every completed unit, all arrays, from its receipt."""
     return {unit: receipt.content for unit, receipt in sorted(completed_units(run).items())}
 
 
@@ -282,16 +287,16 @@ def _fits(run: RunDirectory) -> Callable[[Receipt], bool]:
     """Return what says whether that which a receipt states is stored, by its size."""
     sizes = run.stored_sizes()
     tables = scan_labels(run) if has_labels(run) else None
-    beside = {one.array: run.stored_sizes(one) for one in run.maps}
+    beside = {one.array: run.stored_sizes(one) for one in run.beside}
 
     def fits(receipt: Receipt) -> bool:
         if sizes.get(receipt.unit) != receipt.size:
             return False
         for name, known in beside.items():
-            of_map = (receipt.maps or {}).get(name)
-            if of_map is None or known.get(receipt.unit) != of_map.size:
+            stated = (receipt.maps or {}).get(name)
+            if stated is None or known.get(receipt.unit) != stated.size:
                 return False
-        stated = receipt.labels.size if receipt.labels else -1
-        return tables is None or tables.get(receipt.unit) == stated
+        table = receipt.labels.size if receipt.labels else -1
+        return tables is None or tables.get(receipt.unit) == table
 
     return fits

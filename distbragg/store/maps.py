@@ -1,4 +1,4 @@
-"""Maps: arrays beside the images that tell of each pixel what no detector records.
+"""The arrays of a stack: frames, their variants, and maps, which tell what no detector records.
 
 Each is cut like `images`: one object a unit, of which the unit's receipt states size and digest.
 """
@@ -10,9 +10,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 from distbragg.plan.maps import COMPONENTS, MAP_TYPES, NO_LATTICE, NO_REFLECTION, mask_bounds
+from distbragg.plan.variants import variants_of
 from distbragg.spec.compute import OutputSpec
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import StackLayout
+from distbragg.store.variants import variant_attrs, variant_layout
 
 _SAID: Final[Mapping[str, Mapping[str, Any]]] = {
     "bragg": {"long_name": "photons expected of the crystal", "units": "photons"},
@@ -41,8 +43,17 @@ _SAID: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def layouts_beside(layout: StackLayout, output: OutputSpec) -> tuple[StackLayout, ...]:
-    """Return the layouts of the maps that `output` asks for beside `images`."""
+def stored_arrays(layout: StackLayout, output: OutputSpec) -> tuple[StackLayout, ...]:
+    """Return the layouts of all that a stack stores of frames of `layout`.
+
+    The first stands for its unit: the frames, or the first variant where they are not stored.
+    """
+    frames = (layout,) if output.keeps_frames else ()
+    variants = (variant_layout(layout, one, output) for one in variants_of(output, layout.shape))
+    return (*frames, *variants, *_map_layouts(layout, output))
+
+
+def _map_layouts(layout: StackLayout, output: OutputSpec) -> tuple[StackLayout, ...]:
     return tuple(
         replace(
             layout,
@@ -53,6 +64,15 @@ def layouts_beside(layout: StackLayout, output: OutputSpec) -> tuple[StackLayout
         )
         for name in sorted(output.maps or ())
     )
+
+
+def array_attrs(
+    layout: StackLayout, output: OutputSpec, image_attrs: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Return the attributes of each of `stored_arrays`, those of frames being `image_attrs`."""
+    variants = variants_of(output, layout.shape)
+    said = {one.spec.name: variant_attrs(one, image_attrs) for one in variants}
+    return {layout.array: dict(image_attrs), **said, **map_attrs(output)}
 
 
 def map_attrs(output: OutputSpec) -> dict[str, dict[str, Any]]:
@@ -66,8 +86,11 @@ def map_attrs(output: OutputSpec) -> dict[str, dict[str, Any]]:
     return said
 
 
-def content_digest(image: str, maps: Mapping[str, str]) -> str:
-    """Return the digest of all that is stored of a unit's pixels: that of `images` if alone."""
-    if not maps:
-        return image
-    return sha256_bytes("\n".join([image, *(maps[name] for name in sorted(maps))]).encode())
+def content_digest(first: str, beside: Mapping[str, str]) -> str:
+    """Return the digest of all that is stored of a unit's pixels: that of the first array if alone.
+
+    `beside` are those of the other arrays by name.
+    """
+    if not beside:
+        return first
+    return sha256_bytes("\n".join([first, *(beside[name] for name in sorted(beside))]).encode())

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import DamageError, InputError
+from distbragg.plan.variants import Variant
 from distbragg.store.coordinates import RENDERED
 from distbragg.store.frame_labels import FrameLabels, Seen
 from distbragg.store.generations import left_short
@@ -82,7 +83,10 @@ def open_stack(
         out, within a tolerance or beyond the cut of the closed form, `skipped_photons` says how
         much of any pixel at most; where pixels were beyond the range of the type, `overloads`
         says how many of each frame are held at its largest value. The maps of `output.maps` are
-        variables beside `images`, of the same dimensions. A run with `output.labels` has labels of
+        variables beside `images`, of the same dimensions. The variants of `output.variants` are
+        variables whose pixels have dimensions of their own, `<name>_slow` and `<name>_fast`, and
+        whose attributes say how they are made and where positions lie in them; under
+        `output.frames: false` there are no `images`. A run with `output.labels` has labels of
         frames as coordinates, read when they are asked for, where no axis has their name:
         `lattices_in_beam` and `has_crystal` as specified; `spots_seen` (of `minimum_photons`, whose
         middle an active pixel records), `hit` (`minimum_spots` or more), `lattices_seen` (each of
@@ -108,7 +112,7 @@ def open_stack(
 
     run = open_run(path, storage_options=storage_options)
     OPENED[run.run_id] = run
-    own = [one.array for one in (run.layout, *run.maps)]
+    own = [one.array for one in run.arrays]
     stack = xr.open_dataset(
         reading_store(run),  # type: ignore[arg-type]
         engine="zarr",
@@ -116,12 +120,12 @@ def open_stack(
         cache=None if chunks is None else False,
         mask_and_scale=dict.fromkeys(own, False),
     )
-    stack[IMAGES].attrs[RUN_ID] = run.run_id
     for array in (stack[name] for name in own):
+        array.attrs[RUN_ID] = run.run_id
         if "_FillValue" in array.attrs:
             array.encoding["_FillValue"] = array.attrs.pop("_FillValue")
     if chunks == "shards":
-        stack = _chunked(stack, (run.layout, *run.maps))
+        stack = _chunked(stack, run.arrays)
     if run.layout.dims:
         # An extension that is being put in place may have lengthened the arrays already.
         name, size = run.layout.dims[0]
@@ -166,8 +170,8 @@ def reading_store(run: RunDirectory) -> GuardedStore:
     return GuardedStore(run.objects, check_own_arrays(run))
 
 
-def open_images(run: RunDirectory, array: str = IMAGES) -> zarr.Array[Any]:
-    """Open the array of images, or a map, read-only."""
+def open_array(run: RunDirectory, array: str = IMAGES) -> zarr.Array[Any]:
+    """Open the array of images, a variant or a map, read-only."""
     import zarr
 
     return zarr.open_array(reading_store(run), path=array, mode="r", zarr_format=3)
@@ -199,7 +203,7 @@ def told_of_frames(
 
 
 def _chunked(stack: xr.Dataset, layouts: Iterable[StackLayout]) -> xr.Dataset:
-    """Let Dask read images and maps shard by shard, and other variables as they are stored."""
+    """Let Dask read the run's arrays shard by shard, and other variables as they are stored."""
     shards = {
         one.array: dict(zip(one.dimension_names, one.shard_shape, strict=True)) for one in layouts
     }
@@ -209,23 +213,50 @@ def _chunked(stack: xr.Dataset, layouts: Iterable[StackLayout]) -> xr.Dataset:
     return stack
 
 
+def array_of(run: RunDirectory, name: str = IMAGES) -> StackLayout:
+    """Return the layout of an array that a run stores; refuse one that it does not."""
+    stored = {one.array: one for one in run.arrays}
+    if name not in stored:
+        what = "no whole frames" if name == IMAGES else f"no array {name!r}"
+        raise InputError(
+            f"stores {what}, but {', '.join(stored)}",
+            source=run.url,
+            remedy="name one of them, or render a run that stores it",
+        )
+    return stored[name]
+
+
 class FrameReader:
-    """Reads frames by their flat number, of images or of a map.
+    """Reads frames by their flat number: whole ones, of a variant or of a map.
 
     It travels between processes as a path: after a fork or in another process the array is
-    opened anew.
+    opened anew. An array that the run does not store is an `InputError`.
+
+    Attributes
+    ----------
+    layout : StackLayout
+        Shape and type of what is read.
+    variant : Variant or None
+        Where positions of a frame lie in what is read, unless they are the same.
     """
 
     def __init__(self, run: RunLike, array: str = IMAGES) -> None:
         self.run, self._array = open_run(run), array
+        self.layout = array_of(self.run, array)
         self._opened: tuple[int, zarr.Array[Any]] | None = None
         check_own_arrays(self.run)
+
+    @property
+    def variant(self) -> Variant | None:
+        """The variant that is read; None of whole frames and of maps."""
+        return next((one for one in self.run.variants if one.spec.name == self._array), None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.run.url, "array": self._array}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.run, self._array = open_run(state["path"]), state["array"]
+        self.layout = array_of(self.run, self._array)
         self._opened = None
 
     def read(self, frames: Sequence[int]) -> list[NDArray[Any]]:
@@ -249,7 +280,7 @@ class FrameReader:
 
     def _get(self, region: tuple[Any, ...]) -> NDArray[Any]:
         if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), open_images(self.run, self._array))
+            self._opened = (os.getpid(), open_array(self.run, self._array))
         try:
             return np.asarray(self._opened[1][region])
         except (ValueError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Guarding the arrays that a run wrote itself: `images`, its maps and its coordinates.
+"""Guarding the arrays that a run wrote itself: `images`, variants, maps and coordinates.
 
 Whatever else a user keeps beside them is that user's, and zarr's to judge. A stack may come from
 elsewhere: a codec may be any code that is installed, and compressed data state their decoded size
@@ -67,7 +67,7 @@ def check_own_arrays(run: RunDirectory) -> dict[str, ChunkBound]:
     each array's chunks may decode to is returned by its name; `DamageError` is raised before zarr
     opens anything.
     """
-    layouts = {one.array: one for one in (run.layout, *run.maps)}
+    layouts = {one.array: one for one in run.arrays}
     bounds = {
         name: _check_images(load_metadata(run, f"{name}/{METADATA}"), run, layout, name)
         for name, layout in layouts.items()
@@ -160,6 +160,7 @@ def _heads(key: str, data: memoryview, chunks: int) -> Iterator[memoryview]:
 def own_coordinates(run: RunDirectory) -> dict[str, dict[str, Any]]:
     """Metadata of the coordinates that the run wrote, by name."""
     names = {name for name, _ in run.layout.dims} | _PIXEL_NAMES
+    names |= {name for one in run.arrays for name in one.pixel_names}
     for axis in run.sweep.axes:
         leaf = [part for part in axis.target.split(".") if not part.isdecimal()][-1]
         names |= {axis.name, f"{axis.name}_{leaf}"}
@@ -176,7 +177,7 @@ def _check_images(
     layout: StackLayout,
     name: str,
 ) -> ChunkBound:
-    """Compare the metadata of images, or of a map, with the manifest."""
+    """Compare the metadata of images, a variant or a map with the manifest."""
     place = f"{run.url}/{name}"
     stated = layout.array_shape
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distbragg.errors import DamageError, InputError, RefusedError
+from distbragg.plan.variants import Variant, variants_of
 from distbragg.spec.base import former_names
 from distbragg.spec.files import file_fields
 from distbragg.spec.load import parse_sweep
@@ -18,7 +19,7 @@ from distbragg.store.generations import Generation, load_lineage
 from distbragg.store.inputs import input_names, resolve_inputs
 from distbragg.store.layout import INPUTS, MANIFEST, STATE_DIR, StackLayout
 from distbragg.store.manifest import Manifest, load_manifest
-from distbragg.store.maps import layouts_beside
+from distbragg.store.maps import stored_arrays
 from distbragg.store.objects import Objects, objects_at
 
 if TYPE_CHECKING:
@@ -54,13 +55,36 @@ class RunDirectory:
 
     @property
     def layout(self) -> StackLayout:
-        """Shape and cutting of the stored array."""
+        """Shape of the frames, and how they are cut into units; stored or not."""
         return self.manifest.layout
 
     @cached_property
-    def maps(self) -> tuple[StackLayout, ...]:
-        """Layouts of the maps beside the images, in the order of their names."""
-        return layouts_beside(self.layout, self.sweep.experiment.output)
+    def arrays(self) -> tuple[StackLayout, ...]:
+        """Layouts of all arrays of pixels: `first`, and those beside it."""
+        return stored_arrays(self.layout, self.sweep.experiment.output)
+
+    @cached_property
+    def keeps_frames(self) -> bool:
+        """Whether whole frames are stored."""
+        return self.sweep.experiment.output.keeps_frames
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """Variants of frames that are stored, by name."""
+        return variants_of(self.sweep.experiment.output, self.layout.shape)
+
+    @property
+    def first(self) -> StackLayout:
+        """Layout of the array whose objects stand for their units: frames, where they are stored.
+
+        The `digest` and `size` of a receipt are those of its object.
+        """
+        return self.arrays[0]
+
+    @property
+    def beside(self) -> tuple[StackLayout, ...]:
+        """Layouts of the arrays beside the first: variants of frames, then maps, by name."""
+        return self.arrays[1:]
 
     @property
     def state(self) -> Path:
@@ -68,12 +92,12 @@ class RunDirectory:
         return self.path / STATE_DIR
 
     def object_path(self, unit: int) -> Path:
-        """Path of the stored object of `unit`."""
-        return self.path / self.layout.object_name(unit)
+        """Path of the object that stands for `unit`."""
+        return self.path / self.first.object_name(unit)
 
-    def stored_sizes(self, layout: StackLayout | None = None) -> dict[int, int]:
-        """Size in bytes of every unit's object that is stored, of images or a map, by unit."""
-        of = layout or self.layout
+    def stored_sizes(self, array: StackLayout | None = None) -> dict[int, int]:
+        """Size in bytes of every unit's object that is stored, of the first array or one beside."""
+        of = array or self.first
         return self.objects.grid_sizes(f"{of.array}/c/", of.object_grid)
 
     def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes

@@ -15,7 +15,7 @@ from distbragg._version import __version__
 from distbragg.errors import DamageError
 from distbragg.store.files import sha256_bytes
 from distbragg.store.generations import DIGESTS, SEALED, pack_digests, unpack_digests
-from distbragg.store.layout import IMAGES, LABELS, MANIFEST, METADATA
+from distbragg.store.layout import LABELS, MANIFEST, METADATA
 from distbragg.store.manifest import decode_document, encode_document
 from distbragg.store.own_arrays import find_metadata, own_coordinates
 from distbragg.store.run_directory import RunDirectory
@@ -44,7 +44,7 @@ def metadata_digests(run: RunDirectory) -> dict[str, str]:
     attributes, which repeat the manifest and which xarray replaces when it adds a variable.
     """
     found, coordinates = {}, own_coordinates(run)
-    arrays = (IMAGES, LABELS, *(one.array for one in run.maps))
+    arrays = (*(one.array for one in run.arrays), LABELS)
     groups = {name: find_metadata(run, f"{name}/{METADATA}") for name in arrays}
     for name, body in {**groups, **coordinates}.items():
         if body is not None:

@@ -54,7 +54,7 @@ class Source:
     def objects(self, unit: int) -> dict[str, bytes]:
         """Return the objects of a unit by array, each compared with its receipt."""
         found = {}
-        for layout in (self.run.layout, *self.run.maps):
+        for layout in self.run.arrays:
             key = layout.object_name(unit)
             data = self.run.objects.get(key)
             self._same(key, sha256_bytes(data), self._stated(unit, layout.array))
@@ -65,7 +65,7 @@ class Source:
         """Return the receipt of a frame's unit, which was compared, and the frame's place in it."""
         unit = self.run.layout.unit_of(frame)
         if unit not in self._compared:
-            for layout in (self.run.layout, *self.run.maps):
+            for layout in self.run.arrays:
                 key = layout.object_name(unit)
                 digest, _ = self.run.objects.digest(key)
                 self._same(key, digest, self._stated(unit, layout.array))
@@ -86,7 +86,9 @@ class Source:
 
     def _stated(self, unit: int, array: str) -> str:
         receipt = self.done[unit]
-        return receipt.digest if array == IMAGES else (receipt.maps or {})[array].digest
+        if array == self.run.first.array:
+            return receipt.digest
+        return (receipt.maps or {})[array].digest
 
     def _same(self, key: str, digest: str, stated: str) -> None:
         if digest != stated:
@@ -107,7 +109,7 @@ def take_unit(
         return False
     source, theirs = same
     objects = source.objects(theirs)
-    for layout in (run.layout, *run.maps):
+    for layout in run.arrays:
         run.objects.write(layout.object_name(unit), objects[layout.array])
     told = replace(source.done[theirs], run=run.run_id, unit=unit).to_plain()
     numbers = {frame: number for (_, frame), number in _numbered(run, unit, places)}
@@ -155,18 +157,24 @@ def _cut(
     sources: Sequence[Source],
     table: tuple[bytes, int] | None,
 ) -> None:
-    """Encode a unit anew from the stored pixels of its frames."""
+    """Encode a unit anew from the stored pixels of its frames; variants are made of whole ones."""
     receipts = [sources[number].receipt(frame) for number, frame in places]
-    arrays = {one.array: _read(one, places, sources) for one in (run.layout, *run.maps)}
+    made = {one.spec.name for one in run.variants} if run.keeps_frames else set()
+    taken = (one for one in run.arrays if one.array not in made)
+    arrays = {one.array: _read(one, places, sources) for one in taken}
     overloads = [_of_frame(receipt.overloads, at) for receipt, at in receipts]
     skipped = [_of_frame(receipt.skipped_photons, at) for receipt, at in receipts]
     with UnitWriter(run, unit) as writer:
-        for position, image in enumerate(arrays[run.layout.array]):
-            writer.add(image, int(overloads[position]))
-            if run.maps:
-                writer.add_maps({one.array: arrays[one.array][position] for one in run.maps})
+        images = arrays.pop(IMAGES, None)
+        for position, count in enumerate(overloads):
+            rest = {name: pixels[position] for name, pixels in arrays.items()}
+            if images is None:
+                writer.add_stored(rest, int(count))
+            else:
+                writer.add(images[position], int(count))
+                writer.add_maps(rest)
         frames = run.layout.unit_frames(unit)
-        brightest = sorted(zip(frames, writer.largest, strict=True), key=lambda pair: -pair[1])
+        brightest = sorted(zip(frames, writer.largest, strict=False), key=lambda pair: -pair[1])
         writer.finish(
             {
                 # Of several classes, which were merged on purpose, all are named.

@@ -17,11 +17,11 @@ from distbragg.store.coordinates import axis_variables
 from distbragg.store.generations import GENERATIONS, is_extending, left_short
 from distbragg.store.grids import damaged_grids
 from distbragg.store.inputs import input_names
-from distbragg.store.layout import IMAGES, INPUTS
+from distbragg.store.layout import INPUTS
 from distbragg.store.ledger import Receipt, fold_receipts, is_disputed
 from distbragg.store.maps import content_digest
 from distbragg.store.objects import flat_index
-from distbragg.store.open import open_images, reading_store
+from distbragg.store.open import open_array, reading_store
 from distbragg.store.own_arrays import check_own_arrays
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.seal import Seal, metadata_digests, read_seal
@@ -38,7 +38,7 @@ Kind = Literal[
 `unreadable`: the file system gives an error; `swapped`: the bytes of another unit; `changed`: a
 flipped bit or an object of another run; `disputed`: it was rendered twice, to different bytes;
 `unsealed`: not what was sealed; `unreproduced`: rendered again it comes out otherwise; `labels`:
-its table of spots is not the receipted one; `map`: the object of a map is not."""
+its table of spots is not the receipted one; `map`: the object of a variant or a map is not."""
 
 RECEIPT_KINDS = frozenset(
     {"undecodable", "not-finite", "wrong-sum", "unreproduced", "unsealed", "disputed"}
@@ -138,7 +138,7 @@ def verify_run(
         if on_unit is not None:
             on_unit(unit)
     known = {item.unit for item in damaged} | receipts.keys() | set(left_short(run, receipts))
-    stored = listing.objects.keys() | {unit for sizes in listing.maps.values() for unit in sizes}
+    stored = {unit for sizes in listing.objects.values() for unit in sizes}
     orphans = () if in_use else sorted(stored - known)
     return VerifyReport(
         path=run.url,
@@ -158,19 +158,17 @@ def verify_run(
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """Sizes of objects and of tables of spots by unit, and what should not be there."""
+    """Sizes of objects, by array, and of tables of spots by unit; and what should not be there."""
 
-    objects: dict[int, int] = field(default_factory=dict)
-    maps: dict[str, dict[int, int]] = field(default_factory=dict)
+    objects: dict[str, dict[int, int]] = field(default_factory=dict)
     tables: dict[int, int] = field(default_factory=dict)
     strays: list[FileDamage] = field(default_factory=list)
 
 
 def _listing(run: RunDirectory) -> _Listing:
     """List the run once."""
-    found = _Listing(maps={one.array: {} for one in run.maps})
-    arrays = {IMAGES: found.objects, **found.maps}
-    grids = {one.array: one.object_grid for one in (run.layout, *run.maps)}
+    grids = {one.array: one.object_grid for one in run.arrays}
+    found = _Listing(objects={name: {} for name in grids})
     odd = "is a link, a pipe or a device, which is not followed; remove it"
     labelled = has_labels(run)
     for key, entry in run.objects.names():
@@ -178,12 +176,12 @@ def _listing(run: RunDirectory) -> _Listing:
             found.strays.append(FileDamage(key, odd, "link"))
             continue
         name, chunk, index = key.partition("/c/")
-        if chunk and name in arrays:
+        if chunk and name in grids:
             unit = flat_index(index, grids[name])
             if unit is None:
                 found.strays.append(FileDamage(key, "is no object of this run", "foreign"))
             else:
-                arrays[name][unit] = entry.size
+                found.objects[name][unit] = entry.size
         elif labelled and is_beside_labels(key):
             unit = labelled_unit(run, key)
             if unit is None:
@@ -206,13 +204,14 @@ class _Checker:
 
     @cached_property
     def _array(self) -> zarr.Array[Any] | None:
-        return open_images(self.run) if self.level == "deep" else None
+        return open_array(self.run, self.run.first.array) if self.level == "deep" else None
 
     def check(self, unit: int) -> Damage | None:
         """Return what is wrong with a unit's object or table; None where nothing is."""
         receipts = self.receipts.get(unit, ())
         try:
-            size = self._size(self.listing.objects, unit, self.run.layout.object_name(unit))
+            first = self.run.first
+            size = self._size(self.listing.objects[first.array], unit, first.object_name(unit))
         except DamageError as error:
             return Damage(unit, f"its object cannot be read ({error})", "unreadable")
         if size is None:
@@ -227,7 +226,7 @@ class _Checker:
         fits = any(receipt.size == size for receipt in receipts)
         if self.level == "quick" or not size:
             found = None if fits else _wrong_size(unit, size, receipts)
-            found = found or self._check_maps(unit, receipts, {})
+            found = found or self._check_beside(unit, receipts, {})
         else:
             found = self._check_bytes(unit, receipts)
         if found is None and has_labels(self.run):
@@ -237,14 +236,14 @@ class _Checker:
                 return Damage(unit, problem, "labels")
         return found
 
-    def _check_maps(
+    def _check_beside(
         self, unit: int, receipts: tuple[Receipt, ...], digests: dict[str, str]
     ) -> Damage | None:
-        """Return what is wrong with a unit's maps; their `digests` are taken but at `quick`."""
-        for one in self.run.maps:
+        """Say what is wrong with the arrays beside; their `digests` are taken but at `quick`."""
+        for one in self.run.beside:
             key, name = one.object_name(unit), one.array
             try:
-                size = self._size(self.listing.maps[name], unit, key)
+                size = self._size(self.listing.objects[name], unit, key)
                 if size is not None and self.level != "quick":
                     digests[name], size = self.run.objects.digest(key)
             except (OSError, DamageError) as error:
@@ -294,16 +293,16 @@ class _Checker:
 
     def _check_bytes(self, unit: int, receipts: tuple[Receipt, ...]) -> Damage | None:
         try:
-            digest, size = self.run.objects.digest(self.run.layout.object_name(unit))
+            digest, size = self.run.objects.digest(self.run.first.object_name(unit))
         except OSError as error:
             return Damage(unit, f"its object cannot be read ({error.strerror})", "unreadable")
         if all(receipt.digest != digest for receipt in receipts):
             return self._wrong_bytes(unit, size, digest, receipts)
-        maps: dict[str, str] = {}
-        wrong = self._check_maps(unit, receipts, maps)
+        beside: dict[str, str] = {}
+        wrong = self._check_beside(unit, receipts, beside)
         if wrong is not None:
             return wrong
-        digest, settled = content_digest(digest, maps), self.run.settled(unit)
+        digest, settled = content_digest(digest, beside), self.run.settled(unit)
         sealed = settled if self.seal is None else self.seal.digests[unit]
         if sealed not in (None, digest):
             by = "generation" if self.seal is None else "seal"
@@ -339,7 +338,7 @@ def _check_pixels(
     run: RunDirectory, unit: int, receipts: tuple[Receipt, ...], array: zarr.Array[Any]
 ) -> Damage | None:
     """Decode a unit (chunk checksums are compared on the way) and compare its pixels."""
-    layout = run.layout
+    layout = run.first
     try:
         stored = np.asarray(array[layout.unit_region(unit)])
     except (ValueError, OSError, RuntimeError, DamageError) as error:
@@ -347,6 +346,8 @@ def _check_pixels(
         return Damage(unit, problem, "undecodable")
     if not np.isfinite(stored).all():
         return Damage(unit, "it holds pixels that are not finite", "not-finite")
+    if not run.keeps_frames:
+        return None  # sums are of whole frames
     # Exact over frames, as receipts state it.
     frames = stored.reshape(-1, layout.panels, *layout.shape)
     sums = (

@@ -1,4 +1,4 @@
-"""Writing one unit: a whole shard in one file, then its receipt."""
+"""Writing one unit: a whole shard of each array in one file, then its receipt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distbragg.errors import InputError
 from distbragg.plan.frame import held_bytes
 from distbragg.spec.compute import Overflow
 from distbragg.store.generations import OldFrames
-from distbragg.store.layout import OVERLOADS, StackLayout, largest_value
+from distbragg.store.layout import IMAGES, OVERLOADS, StackLayout, largest_value
 from distbragg.store.ledger import append_receipt
 from distbragg.store.objects import Objects, Stored
 from distbragg.store.run_directory import RunDirectory
@@ -29,7 +29,9 @@ _BLOCK_PIXELS: Final = 1 << 16
 
 
 class UnitWriter:
-    """Takes the frames of a unit in order, encodes each at once, and stores them as one shard.
+    """Takes the frames of a unit in order, encodes each at once, and stores a shard of each array.
+
+    Variants are made of the frames as they are stored, or would be.
 
     Bytes go to a file of the writer's own meanwhile; nothing is seen of the shard before
     `finish`, and leaving the context without it stores nothing. With several `threads`, frames are
@@ -41,8 +43,9 @@ class UnitWriter:
         self._run, self._unit, self._layout, self._run_id = run, unit, run.layout, run.run_id
         self._pool = ThreadPoolExecutor(threads, "encode") if threads > 1 else None
         old = OldFrames(run, unit) if run.lineage else None
-        self._images = _Shard(run.objects, self._layout, unit, self._pool, old)
-        self._maps = {one.array: _Shard(run.objects, one, unit) for one in run.maps}
+        first, *beside = run.arrays
+        self._first = _Shard(run.objects, first, unit, self._pool, old)
+        self._beside = {one.array: _Shard(run.objects, one, unit) for one in beside}
         self._encoding: list[NDArray[Any]] = []
         self._free: list[NDArray[Any]] = []
         self._sums: list[float] = []
@@ -56,7 +59,7 @@ class UnitWriter:
     def __exit__(self, *_: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-        for shard in (self._images, *self._maps.values()):
+        for shard in (self._first, *self._beside.values()):
             shard.close()
 
     def blank(self) -> NDArray[Any]:
@@ -78,17 +81,30 @@ class UnitWriter:
             self._sums.append(total)
             self._overloads.append(overloads + beyond)
             self.largest.append(float(stored.max()))
-            self._images.add(stored)
+            arrays = arrays_of(self._run, stored)
+            self._first.add(arrays.pop(self._first.array))
+            for name, pixels in arrays.items():
+                self._beside[name].add(pixels)
             # What was being encoded of the frame before is done.
             self._free.extend(self._encoding)
             self._encoding = [frame] if self._pool else []
             self._free.extend(() if self._pool else (frame,))
 
+    def add_stored(self, arrays: Mapping[str, NDArray[Any]], overloads: int = 0) -> None:
+        """Encode what another run stores in place of the next whole frame, by array.
+
+        Its sum and its brightest pixel are not known, and the receipt says nothing of them.
+        """
+        self._overloads.append(overloads)
+        with self._timed():
+            self._first.add(arrays[self._first.array])
+        self.add_maps({name: arrays[name] for name in self._beside})
+
     def add_maps(self, maps: Mapping[str, NDArray[Any]]) -> None:
         """Encode the maps of the frame that was added last, each (panels, slow, fast)."""
         with self._timed():
-            for name, shard in self._maps.items():
-                shard.add(maps[name])
+            for name, pixels in maps.items():
+                self._beside[name].add(pixels)
 
     def finish(self, info: Mapping[str, Any], labels: bytes | None = None) -> dict[str, Any]:
         """Store the shard and the table of spots, append the receipt, and return that.
@@ -100,15 +116,14 @@ class UnitWriter:
         rendering, and for the disk or the network. Where frames of an earlier generation come out
         otherwise, a `DamageError` is raised and nothing stored.
         """
-        if len(self._sums) != self._images.frames:
-            raise ValueError(
-                f"unit {self._unit} has {self._images.frames} frames, got {len(self._sums)}"
-            )
+        frames = self._first.frames
+        if (got := len(self._overloads)) != frames:
+            raise ValueError(f"unit {self._unit} has {frames} frames, got {got}")
         with self._timed():
-            self._images.settle()
+            self._first.settle()
         encode_seconds, started = self.seconds, time.perf_counter()
-        maps = {name: _stated(shard.finish()) for name, shard in self._maps.items()}
-        done = self._images.finish()
+        beside = {name: _stated(shard.finish()) for name, shard in self._beside.items()}
+        done = self._first.finish()
         table: dict[str, Any] = (
             {} if labels is None else {"labels": store_labels(self._run, self._unit, labels)}
         )
@@ -117,7 +132,7 @@ class UnitWriter:
         receipt = (
             self._receipt(info)
             | table
-            | ({"maps": maps} if maps else {})
+            | ({"maps": beside} if beside else {})
             | {
                 **_stated(done),
                 "encode_seconds": round(encode_seconds, 6),
@@ -136,9 +151,8 @@ class UnitWriter:
             **info,
             "run": self._run_id,
             "unit": self._unit,
-            "frames": len(self._sums),
-            "sum": math.fsum(self._sums),
-            "max": max(self.largest),
+            "frames": len(self._overloads),
+            **({"sum": math.fsum(self._sums), "max": max(self.largest)} if self._sums else {}),
             **({OVERLOADS: self._overloads} if any(self._overloads) else {}),
             "host": socket.gethostname(),
             "pid": os.getpid(),
@@ -169,7 +183,7 @@ class _Shard:
         old: OldFrames | None = None,
     ) -> None:
         self._encoded, self._pool, self._old = EncodedShard(layout, unit), pool, old
-        self.frames = self._encoded.frames
+        self.array, self.frames = layout.array, self._encoded.frames
         self._spool = objects.writer(layout.object_name(unit))
         self._pending: list[Future[Chunk]] = []
 
@@ -203,6 +217,15 @@ class _Shard:
         if self._old is not None:
             self._old.compare(pieces)
         self._spool.add(pieces)
+
+
+def arrays_of(run: RunDirectory, stored: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Return what a run stores of a frame, (panels, slow, fast) of its stored type, but for maps.
+
+    By the name of the array: the frame itself, unless it is not kept, and its variants.
+    """
+    frame = {IMAGES: stored} if run.keeps_frames else {}
+    return {**frame, **{one.spec.name: one.make(stored) for one in run.variants}}
 
 
 def _stated(done: Stored) -> dict[str, Any]:

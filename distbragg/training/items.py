@@ -158,7 +158,7 @@ class ItemReader:
         }
         self._frame_labels = [name for name in names if name not in known]
         self._labels = FrameLabels(run, contents.seen)
-        stored = [one.array for one in run.maps]
+        stored = run.sweep.experiment.output.maps or ()
         for name in contents.maps:
             if name not in (*stored, RECORDED):
                 raise InputError(

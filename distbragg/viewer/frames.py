@@ -174,8 +174,8 @@ class RunSource(Source):
         self._missing = fill_value(run.layout.dtype)
 
     def _values(self, frame: int) -> NDArray[Any] | None:
-        layout, unit = self.run.layout, self.run.layout.unit_of(frame)
-        if self.run.objects.head(layout.object_name(unit)) is None:
+        unit = self.run.layout.unit_of(frame)
+        if self.run.objects.head(self.run.first.object_name(unit)) is None:
             return None
         return self._reader.read([frame])[0].reshape(self.shape)
 

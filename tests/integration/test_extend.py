@@ -25,7 +25,7 @@ from distbragg.run.verify import seal, verify
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.lease import lease_key
 from distbragg.store.local_objects import LocalObjects
-from distbragg.store.open import FrameReader, open_images, open_stack
+from distbragg.store.open import FrameReader, open_array, open_stack
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
 from distbragg.store.verify import verify_run
@@ -215,7 +215,7 @@ def test_who_opened_the_run_before_it_grew_reads_on(tmp_path: Path, source: Path
     old, frames = open_run(path), open_stack(path).images.values
     reader = FrameReader(old)
     grown = extend(path, sweep_of(phi(9.0, 8, 7, 6)))
-    np.testing.assert_array_equal(open_images(old)[:5], frames)
+    np.testing.assert_array_equal(open_array(old)[:5], frames)
     np.testing.assert_array_equal(reader.read([0, 4]), frames[[0, 4]])
     assert [item.kind for item in verify_run(old, "full").findings] == []
     resume(grown, cluster="serial")

@@ -22,7 +22,6 @@ from distbragg.run.repair import repair
 from distbragg.run.verify import seal, verify
 from distbragg.spec.compute import MapName
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.layout import StackLayout
 from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.run_directory import RunDirectory, open_run
 
@@ -74,7 +73,7 @@ def run(finished: Path, tmp_path: Path) -> RunDirectory:
 
 
 def objects_of(run: RunDirectory) -> dict[str, bytes]:
-    layouts: tuple[StackLayout, ...] = (run.layout, *run.maps)
+    layouts = run.arrays
     names = [one.object_name(unit) for unit in range(run.layout.units) for one in layouts]
     return {name: (run.path / name).read_bytes() for name in names}
 
@@ -177,7 +176,7 @@ def test_damaged_map_is_found_and_rendered_again(
     if sealed:
         seal(run)
     before = objects_of(run)
-    path = run.path / run.maps[1].object_name(1)
+    path = run.path / run.beside[1].object_name(1)
     data = path.read_bytes()
     if damage == "gone":
         path.unlink()
@@ -186,7 +185,7 @@ def test_damaged_map_is_found_and_rendered_again(
         path.write_bytes(data[:-9] if damage == "cut" else changed)
     (found,) = verify(run).findings
     assert (found.unit, found.kind) == (1, "map")
-    assert run.maps[1].array in found.problem
+    assert run.beside[1].array in found.problem
     left = set(range(run.layout.units)) - done_units(run)
     assert left == (set() if damage == "changed" else {1})
     assert repair(run, cluster="serial").repaired == (1,)
@@ -198,7 +197,7 @@ def test_damaged_map_is_found_and_rendered_again(
 def test_map_and_receipt_changed_together_break_the_seal(run: RunDirectory) -> None:
     digest = completed_units(run)[0].content
     seal(run)
-    one = run.maps[0]
+    one = run.beside[0]
     first, second = (run.path / one.object_name(unit) for unit in (0, 1))
     stated = completed_units(run)[1].to_plain()["maps"][one.array]
     for path in (run.path / ".distbragg" / "receipts").iterdir():
@@ -235,7 +234,7 @@ def test_published_run_has_its_maps(run: RunDirectory, bucket: str) -> None:
     publish(run, url)
     there = open_run(url)
     assert verify(there).sound
-    for one in run.maps:
+    for one in run.beside:
         name = one.object_name(0)
         assert there.objects.get(name) == (run.path / name).read_bytes()
 
