@@ -86,7 +86,8 @@ def specification_page() -> str:
             + ", [fields of a sweep](#fields-of-a-sweep).\n",
             *sections,
             "# Fields of a sweep\n\nA sweep file has `experiment`, one experiment with the fields "
-            "above or the path of its file, and `axes`, a list of:\n",
+            "above or the path of its file, `axes`, a list, and `count` and `seed` of draws:\n",
+            _table(SweepSpec, lambda name: "axes[]" if name == "axes" else "") + "\n",
             *_sections(AxisSpec, "axes[]", {}),
         )
     )

@@ -97,7 +97,8 @@ def _print_frames(
 
 
 def _line(cells: Iterable[object], widths: Sequence[int]) -> str:
-    shown = (f"{cell:.8g}" if isinstance(cell, float) else str(cell) for cell in cells)
+    plain = ("null" if cell is None else cell for cell in cells)
+    shown = (f"{cell:.8g}" if isinstance(cell, float) else str(cell) for cell in plain)
     return "  ".join(f"{text:>{width}}" for text, width in zip(shown, widths, strict=True)).rstrip()
 
 

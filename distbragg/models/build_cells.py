@@ -15,7 +15,7 @@ from distbragg.models.crystal import Crystal
 from distbragg.models.rotations import fold_seed
 from distbragg.models.vectors import Float64Array, frozen_float64
 from distbragg.spec.cell_spread import CellSpreadSpec
-from distbragg.spec.crystal import MosaicSpec
+from distbragg.spec.crystal import Cell, MosaicSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.units import deg_to_rad
 
@@ -84,6 +84,28 @@ def with_cells(crystal: Crystal, spec: MosaicSpec, frame: int) -> Crystal:
     deviates = np.random.default_rng(seed).standard_normal((len(turns), len(crystal.cell_roots)))
     deviates[0] = 0.0
     return replace(crystal, mosaic_rotations=turns, cell_deviates=frozen_float64(deviates))
+
+
+def changed_cell(spec: ExperimentSpec, cell: Cell) -> Cell:
+    """Return a cell, Å and degrees, with `crystal.cell_change_percent_deg` in its own system."""
+    change = spec.crystal.cell_change_percent_deg
+    if change is None:
+        return cell
+    given = np.array([*cell[:3], *(deg_to_rad(angle) for angle in cell[3:])])
+    a, b, c, alpha, beta, gamma = cell
+    made = [a, b, c, alpha, beta, gamma]
+    for places in _free(crystal_system_of(spec, given), given):
+        by = change[places[0]]
+        for place in places:
+            made[place] = made[place] * (1.0 + 0.01 * by) if place < 3 else made[place] + by
+    if min(made[:3]) <= 0.0:
+        raise InputError(
+            f"leaves no edge of {' '.join(f'{edge:g}' for edge in cell[:3])} Å",
+            field="crystal.cell_change_percent_deg",
+            remedy="edges change by percent: -1 is 1 % shorter",
+        )
+    a, b, c, alpha, beta, gamma = made
+    return a, b, c, alpha, beta, gamma
 
 
 def crystal_system_of(spec: ExperimentSpec, cell: Float64Array) -> str:

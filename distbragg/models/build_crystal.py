@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+
 from distbragg.constants import DEFAULT_MOSAIC_SEED
 from distbragg.errors import InputError
 from distbragg.models.build_beam import beam_size_m
-from distbragg.models.build_cells import cell_roots
+from distbragg.models.build_cells import cell_roots, changed_cell
 from distbragg.models.build_diffuse import build_diffuse
 from distbragg.models.build_mosaic import (
     cap_rotations,
@@ -26,6 +28,7 @@ from distbragg.models.rotations import (
     Ran1,
     given_orientation,
     kappa_setting,
+    orientation_of,
     random_misset,
     uniform_rotation,
 )
@@ -36,6 +39,7 @@ from distbragg.models.vectors import (
     Number,
     Physics,
     Triad,
+    cell_of,
     cell_parameters,
     cross,
     direction_of,
@@ -153,7 +157,7 @@ def _oriented_lattice(
     if given is None and of_file is None and crystal.matrix_file is None and factors.first_file:
         tell("crystal.cell", "header", factors.first_file)
         given = file_cell(factors.first_file, factors.format, factors.column)
-    cell = None if given is None else cell_parameters(given)
+    cell = None if given is None else cell_parameters(changed_cell(spec, given))
     if crystal.matrix_file is not None:
         # Columns of a MOSFLM matrix, freed of the wavelength it was written with.
         rows = read_matrix(crystal.matrix_file).tolist()
@@ -175,6 +179,11 @@ def _oriented_lattice(
         )
     if asked() is not None:
         tell("crystal.cell", *(("header", "real_space") if of_file else ("given", field)))
+    if cell is None and crystal.cell_change_percent_deg is not None:
+        real, _ = lattice(reciprocal, None, spec.physics, field)
+        cell = cell_parameters(changed_cell(spec, cell_of(real)))
+        standing = standard_reciprocal(cell, spec.physics)
+        reciprocal = rotated(orientation_of(np.array(real)), standing)
     turned = _turn(reciprocal, crystal, spec.physics, generator)
     return lattice(turned, cell, spec.physics, field)
 

@@ -15,6 +15,7 @@ import numpy as np
 from distbragg.models.beam_spot import beam_spot
 from distbragg.models.build_background import told_of_materials
 from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
+from distbragg.models.build_cells import changed_cell
 from distbragg.models.build_diffuse import told_of_diffuse
 from distbragg.models.build_panels import with_preset
 from distbragg.models.build_point_spread import file_sum, written_spreads
@@ -308,7 +309,7 @@ def _other_cells(
     for source, cell in others:
         if cell is None:
             continue
-        other = np.array(cell)
+        other = np.array(changed_cell(spec, cell))
         lengths = np.abs(other[:3] / used[:3] - 1.0) > _CELL_RELATIVE
         if lengths.any() or (np.abs(other[3:] - used[3:]) > _CELL_DEG).any():
             first, second = (" ".join(f"{x:.6g}" for x in one.tolist()) for one in (used, other))

@@ -13,19 +13,29 @@ from typing import Final
 import numpy as np
 
 from distbragg.errors import InputError
-from distbragg.matrices import apply3, determinant3, matmul3, orthogonal_part, transposed
+from distbragg.matrices import (
+    apply3,
+    determinant3,
+    inverse3,
+    matmul3,
+    orthogonal_part,
+    transposed,
+)
 from distbragg.models.vectors import (
     Float64Array,
     Vector,
     X,
     Y,
     Z,
+    cell_of,
+    cell_parameters,
     components,
     cross,
     dot,
     norm,
     rotate_about,
     rotation_about,
+    standard_reciprocal,
     unit,
 )
 from distbragg.spec.crystal import CrystalSpec
@@ -263,3 +273,10 @@ def _kappa_axis(spec: KappaSpec, omega: Vector, beam: Vector) -> Vector:
             remedy="give it",
         )
     return rotate_about(omega, beam, deg_to_rad(spec.alpha_deg))
+
+
+def orientation_of(real: Float64Array) -> Float64Array:
+    """Return the rotation from the standard setting of a cell to these rows a, b, c (Å)."""
+    cell = cell_parameters(cell_of(real))
+    standard = np.array(standard_reciprocal(cell, "exact"), dtype=np.float64).T
+    return orthogonal_part(matmul3(inverse3(real), inverse3(standard)))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from distbragg.errors import InputError
-from distbragg.matrices import inverse3, matmul3, orthogonal_part
-from distbragg.models.vectors import Float64Array, cell_of, cell_parameters, standard_reciprocal
+from distbragg.models.rotations import orientation_of
+from distbragg.models.vectors import Float64Array
 from distbragg.spec.load import is_sweep, load_spec, parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
+
+_LONGEST_VECTOR: Final = 1000  # whose covariance is read
 
 
 def load_sweep(
@@ -62,7 +64,15 @@ def load_any(
 
 
 def table_rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
-    """Return the rows of some columns of a table; of an experiment list its crystals' U."""
+    """Return the rows of some columns of a table; of an experiment list its crystals' U.
+
+    Of no columns, not even None: rows of numbers without names, as of a covariance.
+    """
+    if columns is not None and not columns:
+        from distbragg.read.kernel import read_rows
+
+        rows: list[list[Any]] = read_rows(str(path), _LONGEST_VECTOR, "covariance").tolist()
+        return rows
     if path.suffix == ".expt":
         return [matrix.ravel().tolist() for matrix in crystal_orientations(str(path))]
     if not columns:
@@ -93,10 +103,3 @@ def crystal_orientations(path: str) -> list[Float64Array]:
         real = np.array(geometry.real_space, dtype=np.float64)
         found.append(orientation_of(real))
     return found
-
-
-def orientation_of(real: Float64Array) -> Float64Array:
-    """Return the rotation from the standard setting of a cell to these rows a, b, c (Å)."""
-    cell = cell_parameters(cell_of(real))
-    standard = np.array(standard_reciprocal(cell, "exact"), dtype=np.float64).T
-    return orthogonal_part(matmul3(inverse3(real), inverse3(standard)))

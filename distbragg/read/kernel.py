@@ -16,10 +16,7 @@ def read_kernel(path: str, most: int) -> NDArray[np.float64]:
 
     No share is negative, and some are not 0. `most` is of rows and of columns.
     """
-    if first_bytes(path, len(NPY_MAGIC)) == NPY_MAGIC:
-        array = mapped_npy(path, "a table of shares")
-    else:
-        array = _read_rows(path, most)
+    array = read_rows(path, most, "share")
     rows, columns = array.shape
     if rows % 2 == 0 or columns % 2 == 0 or max(rows, columns) > most:
         raise InputError(
@@ -33,10 +30,16 @@ def read_kernel(path: str, most: int) -> NDArray[np.float64]:
     return shares
 
 
-def _read_rows(path: str, most: int) -> NDArray[np.float64]:
+def read_rows(path: str, most: int, of: str) -> NDArray[np.float64]:
+    """Read numbers in rows of one length, an `.npy` array or a text.
+
+    `most` is of rows and of columns; `of`: what a number is, for messages.
+    """
+    if first_bytes(path, len(NPY_MAGIC)) == NPY_MAGIC:
+        return np.asarray(mapped_npy(path, f"a table of {of}s"))
     content = read_bytes(path)
     lines = (line.split(b"#")[0] for line in content.splitlines())
     first = next((words for line in lines if (words := line.replace(b",", b" ").split())), [])
-    columns = {index: f"share {index + 1}" for index in range(min(len(first), most + 1))}
+    columns = {index: f"{of} {index + 1}" for index in range(min(len(first), most + 1))}
     table = read_table(content, path, columns, widths=(len(columns),), most=most, of="rows")
     return table.values

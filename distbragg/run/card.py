@@ -109,6 +109,9 @@ def _extent(axis: AxisCoordinate) -> str:
         return ", ".join(distinct[:5]) + (", …" if len(distinct) > 5 else "")
     if values.ndim == 2:
         return f"vectors of {values.shape[1]}"
+    if np.isnan(values).any():
+        given = values[~np.isnan(values)]
+        return f"null, {given.min():.6g} to {given.max():.6g}" if given.size else "null"
     return f"{np.min(values):.6g} to {np.max(values):.6g}"
 
 

@@ -33,15 +33,15 @@ RECORDING: Final = ("noise", "detector.response", "detector.point_spread", "outp
 """What may differ from the run whose expectations are taken: nothing that they depend on."""
 
 
-def decides_recording(axis: AxisSpec) -> bool:
-    """Whether an axis changes what is recorded of a frame; by which number it is drawn does not."""
-    return axis.target.startswith(RECORDING) and axis.target != FRAME_SHIFT
+def decides_recording(path: str) -> bool:
+    """Whether a field changes what is recorded of a frame; by which number it is drawn does not."""
+    return path.startswith(RECORDING) and path != FRAME_SHIFT
 
 
 def expected_in(run: RunDirectory) -> tuple[str, ...]:
     """Return the arrays of a run whose sum is its expected photons; none where it keeps none."""
     first = RunContext.of(run).opened.frame(0).experiment
-    swept = any(map(decides_recording, run.sweep.axes))
+    swept = any(map(decides_recording, run.sweep.swept))
     floats = run.layout.dtype in ("float32", "float64")
     if run.keeps_frames and floats and not (first.noise.photon or first.recorded or swept):
         return (IMAGES,)

@@ -53,8 +53,7 @@ class Explanation:
         sweep, rows = self.sweep, [("sweep", "", "")]
         rows += [("frames", f"{sweep.frames:,}, of which this is {self.frame}", "")]
         for axis in sweep.coordinates():
-            unit = "" if axis.unit in ("", "1") else f"({axis.unit})"
-            rows += [(f"axis {axis.name}", f"{axis.path} {unit}", axis.dim)] if axis.path else []
+            rows += [(f"axis {axis.name}", axis.told, axis.dim)] if axis.told else []
         if sweep.frames > self.frames_checked > 1:
             text = f"{self.frames_checked:,}, at the ends of the axes"
             rows.append(("frames checked", text, ""))
@@ -89,8 +88,9 @@ class Explanation:
             "dims": dict(sweep.dims),
             "axes": [
                 {"name": axis.name, "dim": axis.dim, "path": axis.path, "unit": axis.unit}
+                | ({"drawn": axis.drawn} if axis.drawn else {})
                 for axis in sweep.coordinates()
-                if axis.path
+                if axis.told
             ],
             "files": dict(file_fields(sweep)),
             "frame": self.frame,
@@ -131,7 +131,7 @@ def explain(
         problem = f"{index} is none of the {sweep.frames} frames"
         raise InputError(problem, source="--frame", remedy=f"give 0 to {sweep.frames - 1}")
     written = sweep.frame_spec(index)
-    swept = {axis.target: axis.name for axis in sweep.axes}
+    swept = sweep.swept
     changed = tuple(item.partition("=")[0].removeprefix("experiment.") for item in overrides)
     facts: list[Fact] = []
     try:

@@ -259,7 +259,7 @@ def _open_folder(job: ExportJob) -> None:
 def _warn_about_geometry(job: ExportJob) -> None:
     """Say once where a header cannot describe the geometry."""
     run, frames = job.run.directory, job.contents.frames
-    swept = any(axis.target == "detector.curved" for axis in run.sweep.axes)
+    swept = "detector.curved" in run.sweep.swept
     looked = frames if swept else frames[:1]
     curved = any(run.sweep.frame_spec(frame).detector.curved for frame in looked)
     if curved and job.format in ("smv", "cbf", *BY_SERIES):

@@ -33,7 +33,7 @@ from distbragg.run.frame_header import (
     frame_truth,
 )
 from distbragg.run.frames import parse_frames, series_of, stem
-from distbragg.spec.axis import axis_labels
+from distbragg.spec.axis import label_items
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import durable_path
 from distbragg.store.layout import OVERLOADS
@@ -390,12 +390,12 @@ def _write_table(job: ExportJob) -> None:
     overloads = np.ravel(stack[OVERLOADS].values).tolist() if OVERLOADS in stack.coords else []
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    names = [axis.target for axis in sweep.axes]
+    names = [axis.target or axis.name for axis in sweep.axes]
     table.writerow(["frame", "series", "position", *names, *([OVERLOADS] if overloads else [])])
-    labels = [(axis.dimension, axis_labels(axis)) for axis in sweep.axes]
+    labels = [(axis.dimension, label_items(axis)) for axis in sweep.axes]
     for frame, (series, own) in sorted(job.contents.place.items()):
         position = sweep.frame_index(frame)
-        values = (array[position[dim]].tolist() for dim, array in labels)
+        values = (items[position[dim]] for dim, items in labels)
         told = [int(overloads[frame])] if overloads else []
         table.writerow([frame, series + 1, own + 1, *values, *told])
     write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())

@@ -22,8 +22,9 @@ from distbragg.run.resume import check_version, finish_extension
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.continued import as_drawn, continued, fingerprint, named_as_before
 from distbragg.spec.files import check_under, file_fields
+from distbragg.spec.growth import combine, is_tail
 from distbragg.spec.load import parse_sweep
-from distbragg.spec.sweep import SweepSpec, combine, is_tail
+from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
 from distbragg.store.coordinates import StoredVariable, axis_variables, image_attrs, pixel_variables
 from distbragg.store.create import group_attrs, group_files

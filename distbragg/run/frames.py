@@ -9,7 +9,7 @@ from typing import Any
 
 from distbragg.errors import InputError
 from distbragg.run.prepare import SpecLike, as_sweep
-from distbragg.spec.axis import axis_labels
+from distbragg.spec.axis import label_items
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.sweep import SweepSpec
@@ -79,13 +79,15 @@ def frame_columns(sweep: SweepSpec) -> tuple[str, ...]:
 
 def frame_rows(sweep: SweepSpec, frames: Sequence[int]) -> Iterator[tuple[Any, ...]]:
     """Yield what each axis sets in each frame; see `frame_columns`."""
-    labels = [(axis.dimension, axis_labels(axis)) for axis in sweep.axes]
+    labels = [
+        (axis.dimension, label_items(axis), axis.expanded.array[0].size) for axis in sweep.axes
+    ]
     for frame in frames:
         position = sweep.frame_index(frame)
         row: list[Any] = [frame]
-        for dim, values in labels:
-            value = values[position[dim]].tolist()
-            row += value if isinstance(value, list) else [value]
+        for dim, values, width in labels:
+            value = values[position[dim]]
+            row += value if isinstance(value, list) else [value] * width
         yield tuple(row)
 
 

@@ -114,7 +114,7 @@ def _refuse(run: RunDirectory) -> NoReturn:
         changed.append("output.dtype")
     if not run.keeps_frames:
         changed.append("output.frames")
-    changed += [axis.target for axis in run.sweep.axes if decides_recording(axis)]
+    changed += [path for path in run.sweep.swept if decides_recording(path)]
     raise InputError(
         "its pixels are no expected photons, and it keeps no parts",
         source=run.url,

@@ -21,10 +21,11 @@ from distbragg.models.notes import by_field, in_one_line
 from distbragg.notes import LOGGED, Note, Notes
 from distbragg.plan.memory import precheck_spec
 from distbragg.run.machine import memory_bytes
-from distbragg.spec.axis import QUATERNION_PATH, AxisSpec
+from distbragg.spec.axis import AxisSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import file_fields
 from distbragg.spec.sweep import SweepSpec
+from distbragg.spec.vector_draws import QUATERNION_PATH
 
 _log = logging.getLogger("distbragg")
 
@@ -105,9 +106,12 @@ def _positions(axes: Sequence[AxisSpec], size: int) -> list[int]:
         if values.dtype.kind in "UT":
             _, places = np.unique(values, return_index=True)
             found.update(sorted(places.tolist())[:_TEXTS])
-        else:
-            found.update(np.ravel(values.argmin(axis=0)).tolist())
-            found.update(np.ravel(values.argmax(axis=0)).tolist())
+            continue
+        if axis.expanded.missing is not None:
+            found.add(int(axis.expanded.missing.argmax()))
+        if np.isfinite(values).any():
+            found.update(np.ravel(np.nanargmin(values, axis=0)).tolist())
+            found.update(np.ravel(np.nanargmax(values, axis=0)).tolist())
     return sorted(found)
 
 
@@ -156,5 +160,5 @@ def _check_regular(spec: ExperimentSpec) -> None:
 
 def _key(sweep: SweepSpec, frame: int) -> str:
     """Identity of a frame's structure factors; hashing the file is left to the first frame."""
-    swept = any(axis.target.startswith("structure_factors.") for axis in sweep.axes)
+    swept = any(path.startswith("structure_factors.") for path in sweep.swept)
     return reflections_key(sweep.frame_spec(frame)) if swept else ""

@@ -4,86 +4,22 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BeforeValidator, PrivateAttr, model_validator
-from pydantic_core import PydanticCustomError
 
-from distbragg.errors import InputError
+from distbragg.spec.alternatives import Alternatives
+from distbragg.spec.axis_values import AxisValues, plain_values
 from distbragg.spec.base import MAXIMUM_COUNT, Count, FilePath, Finite, Seed, SpecModel, refusal
+from distbragg.spec.distributions import Range
+from distbragg.spec.draw import DrawSpec
 from distbragg.spec.expression import parse_expression
 from distbragg.spec.paths import file_labels, names_file, path_of_today
-from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
+from distbragg.spec.vector_draws import QUATERNION_PATH
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AxisValues:
-    """Values of an axis: (size,) scalars or text, or (size, components) numbers."""
-
-    array: NDArray[Any]
-
-    @classmethod
-    def of(cls, values: tuple[Any, ...]) -> Self:
-        """Stack values that `plain_values` has checked."""
-        if any(isinstance(value, str) for value in values):
-            return cls(np.array([str(value) for value in values]))
-        if values and all(isinstance(value, bool) for value in values):
-            return cls(np.array(values, dtype=np.bool_))
-        if values and all(type(value) is int for value in values):
-            return cls(np.array(values, dtype=np.int64))
-        return cls(np.array(values, dtype=np.float64))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, AxisValues) and np.array_equal(self.array, other.array)
-
-    def __hash__(self) -> int:
-        return hash(self.array.shape)
-
-    def __len__(self) -> int:
-        return int(self.array.shape[0])
-
-    def item(self, index: int) -> Any:  # noqa: ANN401
-        """One value as plain Python data."""
-        return self.array[index].tolist()
-
-
-def plain_values(values: object) -> tuple[Any, ...]:
-    """Check the `values` of an axis: scalars or text, or vectors of one length.
-
-    Text that reads as a number in Python but not in YAML stays text.
-    """
-    if not isinstance(values, list | tuple):
-        raise refusal("needs a list")
-    rows = [tuple(row) if isinstance(row, list | tuple) else row for row in values]
-    shapes = {len(row) if isinstance(row, tuple) else -1 for row in rows}
-    if len(shapes) > 1:
-        raise refusal(
-            "the values are of different shapes",
-            remedy="give scalars only, or vectors of one length",
-        )
-    for row in rows:
-        for value in row if isinstance(row, tuple) else (row,):
-            _check_scalar(value, in_vector=isinstance(row, tuple))
-    return tuple(rows)
-
-
-def _check_scalar(value: object, *, in_vector: bool) -> None:
-    allowed = (int, float) if in_vector else (int, float, str)
-    if not isinstance(value, allowed) or (in_vector and isinstance(value, bool)):
-        raise refusal(f"a value cannot be {type(value).__name__}", remedy="use numbers or text")
-    if isinstance(value, str) and old_number(value):
-        raise refusal(f"{value!r} is no number", remedy=PLAIN_NUMBERS)
-    if isinstance(value, int) and abs(value) > 2**63 - 1:
-        raise refusal("an integer beyond 64 bits")
-    if isinstance(value, float) and math.isnan(value):
-        raise refusal("a value is not a number (NaN)")
-
-
-QUATERNION_PATH = "crystal.quaternion_xyzw"
 RESERVED_NAMES = frozenset(
     {"slow", "fast", "panel", "images", "labels", "rendered", "xyz"}
     | {f"panel_{name}" for name in ("origin", "fast", "slow", "pixel_size")}
@@ -112,9 +48,12 @@ _EXACT_POWER: Final = 22
 """Whole numbers below the first, and powers of ten up to the second, are exact in a float64."""
 
 _KINDS: Final = (
-    "values", "linspace", "arange", "random_orientations", "sample", "table", "derived"
+    "values", "linspace", "arange", "random_orientations", "sample", "draw", "table", "derived"
 )  # fmt: skip
 """Fields that give an axis its values, of which each has exactly one."""
+
+_NAMED: Final = ("values", "draw", "table")
+"""Fields that may give names of alternatives."""
 
 _RESERVED: Final = {lookalike(name): name for name in RESERVED_NAMES}
 
@@ -199,7 +138,7 @@ class RandomOrientations(SpecModel):
         return AxisValues(drawn / np.sqrt((drawn * drawn).sum(axis=1))[:, np.newaxis])
 
 
-class Sample(SpecModel):
+class Sample(Range):
     """Numbers drawn between `low` and `high`, the same for the same seed.
 
     The sampled axes of one `dim` with the same method, count and seed are drawn together: a
@@ -213,22 +152,6 @@ class Sample(SpecModel):
     """Number of values. Example: 1000"""
     seed: Seed = 0
     """Seed of the generator: the same one draws the same numbers. Example: 1"""
-    low: Finite
-    """Least value. Example: 0.01"""
-    high: Finite
-    """Greatest value. Example: 0.3"""
-    scale: Literal["linear", "log", "integer"] = "linear"
-    """Whether numbers are drawn evenly, their logarithms are, or they are whole. Example: log"""
-
-    @model_validator(mode="after")
-    def _check_range(self) -> Self:
-        if not self.low < self.high:
-            raise refusal(f"low {self.low:g} is not below high {self.high:g}", field="low")
-        if self.scale == "log" and self.low <= 0:
-            raise refusal("a logarithmic range needs positive ends", field="low")
-        if self.scale == "integer" and not (self.low.is_integer() and self.high.is_integer()):
-            raise refusal("a range of whole numbers needs whole ends", field="low")
-        return self
 
     def design(self, columns: int) -> NDArray[np.float64]:
         """Sample the unit cube: (count, columns) float64 in [0, 1).
@@ -248,16 +171,6 @@ class Sample(SpecModel):
         else:
             drawn = qmc.LatinHypercube(columns, rng=generator).random(self.count)
         return np.asarray(drawn, dtype=np.float64)
-
-    def values(self, unit: NDArray[np.float64]) -> AxisValues:
-        """Map numbers of [0, 1) to the range."""
-        low, high = self.low, self.high
-        if self.scale == "log":
-            return AxisValues(np.exp(np.log(low) + unit * (np.log(high) - np.log(low))))
-        if self.scale == "integer":
-            whole = np.floor(low + unit * (high - low + 1.0))
-            return AxisValues(np.minimum(whole, high).astype(np.int64))
-        return AxisValues(low + unit * (high - low))
 
 
 class Table(SpecModel):
@@ -287,14 +200,14 @@ class AxisSpec(SpecModel):
     name: str
     """Name of the coordinate in the stack. Example: phi"""
     path: Annotated[str, AfterValidator(path_of_today)] = ""
-    """Dotted path of the field that the axis sets; random orientations need none. Example:
-    goniometer.phi_deg"""
+    """Dotted path of the field that the axis sets. Orientations and cells that are drawn need none,
+    nor do alternatives, nor what is drawn for other axes alone. Example: goniometer.phi_deg"""
     dim: str = ""
     """Dimension of the stack that the axis runs along; axes of one dim advance together, and empty
     is a dimension of its own. Example: shot"""
     values: Annotated[tuple[Any, ...], BeforeValidator(plain_values)] | None = None
-    """The values: numbers, texts, or lists of one length. Left out: another field gives them.
-    Example: [0, 1, 2.5]"""
+    """The values: numbers, texts, or lists of one length; null is as if the field were not given.
+    Left out: another field gives them. Example: [0, 1, 2.5]"""
     linspace: Linspace | None = None
     """Evenly spaced values by their ends and number. Left out: another field gives them."""
     arange: Arange | None = None
@@ -303,11 +216,18 @@ class AxisSpec(SpecModel):
     """Orientations drawn evenly over all rotations. Left out: another field gives the values."""
     sample: Sample | None = None
     """Numbers drawn from a range. Left out: another field gives the values."""
+    draw: DrawSpec | None = None
+    """A distribution that each value is drawn from by itself. Left out: another field gives the
+    values."""
     table: Table | None = None
     """Values from a file. Left out: another field gives them."""
     derived: str | None = None
     """Arithmetic of other axes of the same dim, by name, and `index`. Left out: another field gives
     the values. Example: 0.1 * index"""
+
+    alternatives: Alternatives | None = None
+    """Fields that a value sets at once, by its name, in place of `path`; the values are names.
+    Left out: a value sets `path`. Example: {hit: {}, miss: {crystal.present: false}}"""
 
     _expanded: AxisValues = PrivateAttr()
 
@@ -316,13 +236,12 @@ class AxisSpec(SpecModel):
         _check_name(self.name, "name")
         _check_name(self.dimension, "dim")
         given = [kind for kind in _KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
+        if self.alternatives is not None:
+            self._check_alternatives(given)
+        elif len(given) != 1:
             found = " and ".join(given) if given else "none"
             raise refusal(f"needs exactly one of {', '.join(_KINDS)}, found {found}")
-        if self.random_orientations is not None and self.path not in ("", QUATERNION_PATH):
-            raise refusal(f"random orientations set {QUATERNION_PATH}", field="path")
-        if not self.target:
-            raise refusal("is missing", field="path", remedy="name the field this axis sets")
+        self._check_path()
         if self.derived is not None:
             parse_expression(self.derived)
             if not self.dim:
@@ -335,7 +254,32 @@ class AxisSpec(SpecModel):
             self._expanded = AxisValues.of(self.values)
         elif (made := self.linspace or self.arange or self.random_orientations) is not None:
             self._expanded = made.values()
+        elif not given:
+            self._expanded = AxisValues.of([each.name for each in self.alternatives or ()])
         return self
+
+    def _check_path(self) -> None:
+        own = "" if self.draw is None else self.draw.default_path()
+        if self.random_orientations is not None and self.path not in ("", QUATERNION_PATH):
+            raise refusal(f"random orientations set {QUATERNION_PATH}", field="path")
+        if own and self.path not in ("", own):
+            raise refusal(f"what is drawn sets {own}", field="path", remedy="leave it out")
+        if not self.target and self.draw is None and self.alternatives is None:
+            raise refusal("is missing", field="path", remedy="name the field this axis sets")
+
+    def _check_alternatives(self, given: list[str]) -> None:
+        if self.path:
+            problem, remedy = "given beside alternatives", "they name the fields that they set"
+            raise refusal(problem, field="path", remedy=remedy)
+        if len(given) > 1 or not set(given) <= set(_NAMED):
+            problem = f"the names of alternatives come from one of {', '.join(_NAMED)}"
+            raise refusal(f"{problem}, found {' and '.join(given)}", remedy="or from none: all")
+        places = [] if self.draw is None else [one.values for _, one in self.draw.choices()]
+        names = {each.name for each in self.alternatives or ()}
+        for value in (*(self.values or ()), *(value for values in places for value in values)):
+            if value not in names:
+                problem = f"{value!r} is no alternative"
+                raise refusal(problem, field="alternatives", remedy=f"they are {', '.join(names)}")
 
     @property
     def dimension(self) -> str:
@@ -344,8 +288,32 @@ class AxisSpec(SpecModel):
 
     @property
     def target(self) -> str:
-        """Dotted path the axis sets."""
-        return QUATERNION_PATH if self.random_orientations is not None else self.path
+        """Dotted path the axis sets; empty where it sets none, or several by alternatives."""
+        if self.random_orientations is not None:
+            return QUATERNION_PATH
+        return self.path or ("" if self.draw is None else self.draw.default_path())
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Dotted paths of all fields that the axis sets."""
+        if self.alternatives is not None:
+            paths = (field.path for one in self.alternatives for field in one.sets)
+            return tuple(dict.fromkeys(paths))
+        return (self.target,) if self.target else ()
+
+    def item(self, index: int) -> Any:  # noqa: ANN401
+        """Return the value at a position as plain data."""
+        values = self._expanded
+        if values.missing is not None and values.missing[index]:
+            return None
+        return values.array[index].tolist()
+
+    def settings(self, index: int) -> dict[str, Any]:
+        """Return what the value at a position sets, by path."""
+        value = self.item(index)
+        if self.alternatives is not None:
+            return next(one.values() for one in self.alternatives if one.name == value)
+        return {self.target: value} if self.target else {}
 
     @property
     def expanded(self) -> AxisValues:
@@ -365,57 +333,9 @@ def _check_name(word: str, field: str) -> None:
         raise refusal(f"{word!r} {looks} a name of the stack itself", field=field)
 
 
-def fill_axes(axes: tuple[AxisSpec, ...]) -> None:
-    """Give sampled and derived axes their values, which depend on the axes beside them."""
-    groups: dict[tuple[str, str, int, int], list[tuple[AxisSpec, Sample]]] = {}
-    for position, axis in enumerate(axes):
-        if axis.table is not None:
-            raise InputError(
-                f"the table {axis.table.file!r} was not read",
-                field=f"axes.{position}.table",
-                remedy="load the sweep from its file with distbragg.load_sweep",
-            )
-        if (drawn := axis.sample) is not None:
-            key = (axis.dimension, drawn.method, drawn.count, drawn.seed)
-            groups.setdefault(key, []).append((axis, drawn))
-    for members in groups.values():
-        cube = members[0][1].design(len(members))
-        for column, (axis, drawn) in enumerate(members):
-            axis._expanded = drawn.values(cube[:, column])
-    for position, axis in enumerate(axes):
-        if axis.derived is not None:
-            axis._expanded = _derive(axis, axes, f"axes.{position}.derived")
-
-
-def _derive(axis: AxisSpec, axes: tuple[AxisSpec, ...], field: str) -> AxisValues:
-    """Compute a derived axis from the axes of its dim that are not derived themselves."""
-    expression = parse_expression(axis.derived or "")
-    beside = {
-        other.name: other
-        for other in axes
-        if other.derived is None and other.dimension == axis.dimension
-    }
-    if not beside:
-        raise InputError(
-            f"no other axis runs along {axis.dimension!r}", field=field.replace("derived", "dim")
-        )
-    size = len(next(iter(beside.values())).expanded)
-    values = {"index": np.arange(size, dtype=np.float64)}
-    for name in sorted(expression.names - {"index"}):
-        if name not in beside:
-            raise InputError(
-                f"{name!r} is no axis along {axis.dimension!r}",
-                field=field,
-                remedy=f"use index and {', '.join(beside)}; derived axes cannot use one another",
-            )
-        array = beside[name].expanded.array
-        if array.ndim != 1 or array.dtype.kind not in "iuf" or array.shape[0] != size:
-            raise InputError(f"the axis {name!r} is not one number a position", field=field)
-        values[name] = array.astype(np.float64)
-    try:
-        return AxisValues(expression.evaluate(values, size))
-    except PydanticCustomError as error:
-        raise InputError(error.message(), field=field) from None
+def label_items(axis: AxisSpec) -> list[Any]:
+    """Return the labels of an axis as plain data, None of what is null."""
+    return AxisValues(axis_labels(axis), axis.expanded.missing).items()
 
 
 def axis_labels(axis: AxisSpec) -> NDArray[Any]:
@@ -423,4 +343,9 @@ def axis_labels(axis: AxisSpec) -> NDArray[Any]:
     values = axis.expanded.array
     if not names_file(axis.target):
         return values
-    return np.array(file_labels([str(value) for value in values.tolist()]))
+    texts = [str(value) for value in values.tolist()]
+    # Of files that are drawn all count: a name does not depend on which of them were.
+    drawn = [] if axis.draw is None else [one.values for _, one in axis.draw.choices()]
+    known = dict.fromkeys([*texts, *(str(one) for values in drawn for one in values if one)])
+    labels = dict(zip(known, file_labels(list(known)), strict=True))
+    return np.array([labels[text] for text in texts])

@@ -144,8 +144,11 @@ _LISTS = (list, tuple)
 @cache
 def _takes_boolean(model: type[BaseModel], field: str) -> bool:
     info = model.model_fields.get(field)
-    parts = (Any,) if info is None else annotation_parts(info.annotation)
-    return any(part in (bool, Any) for part in parts)
+    if info is None:
+        return True
+    taken = [getattr(item, "json_schema_input_type", None) for item in info.metadata]
+    return any(part in (bool, Any) for kind in (info.annotation, *taken)
+               for part in annotation_parts(kind))  # fmt: skip
 
 
 class SpecModel(BaseModel):

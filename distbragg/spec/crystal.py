@@ -385,6 +385,10 @@ class CrystalSpec(OrientedSpec):
     present: bool = True
     """Whether the beam meets a crystal; false is a miss, a frame of background alone. Example:
     false"""
+    cell_change_percent_deg: tuple[Finite, Finite, Finite, Finite, Finite, Finite] | None = None
+    """Change of the cell: percent of a, b, c, then degrees of alpha, beta, gamma. What symmetry
+    makes one number changes as the first of it, what it fixes stays; `cell_spread.system` may
+    state the system. Left out: none. Example: [0.5, 0.5, -0.2, 0, 0, 0]"""
     cell_spread: CellSpreadSpec = CellSpreadSpec()
     """Spread of the unit cells of mosaic domains."""
     size_spread_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0

@@ -10,6 +10,7 @@ from typing import TypeVar
 from pydantic import BaseModel
 
 from distbragg.errors import InputError
+from distbragg.spec.alternatives import files_of
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import file_paths, names_file, plain_parts, with_value
@@ -22,16 +23,26 @@ def file_fields(spec: ExperimentSpec | SweepSpec) -> tuple[tuple[str, str], ...]
     """Dotted path and file name of every input file a specification names.
 
     For a sweep the paths start with `experiment.`, and a swept file field gives one entry a
-    value, `axes.<axis>.values.<index>`.
+    value, `axes.<axis>.values.<index>`; so do files that are drawn, or set by alternatives.
     """
     if isinstance(spec, ExperimentSpec):
         return tuple(file for names in sorted(file_paths()) for file in _files_at(spec, names, ""))
     found = [(f"experiment.{path}", name) for path, name in file_fields(spec.experiment)]
     for position, axis in enumerate(spec.axes):
-        if names_file(axis.target):
+        place = f"axes.{position}"
+        if axis.alternatives is not None:
             found += [
-                (f"axes.{position}.values.{index}", str(name))
-                for index, name in enumerate(axis.values or ())
+                (f"{place}.alternatives.{at}", name) for at, name in files_of(axis.alternatives)
+            ]
+        elif names_file(axis.target):
+            lists = [("values", axis.values or ())]
+            if axis.draw is not None:
+                lists += [(f"draw.{at}.values", one.values) for at, one in axis.draw.choices()]
+            found += [
+                (f"{place}.{at}.{index}", str(name))
+                for at, names in lists
+                for index, name in enumerate(names)
+                if name is not None
             ]
     return tuple(found)
 

@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec
 from distbragg.spec.base import SpecModel
+from distbragg.spec.canonical import to_plain
+from distbragg.spec.draw import DrawSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.files import Spec, absolute_files, check_under, file_fields
 from distbragg.spec.paths import (
@@ -25,9 +27,10 @@ from distbragg.spec.paths import (
 )
 from distbragg.spec.problems import input_error
 from distbragg.spec.sweep import SweepSpec
+from distbragg.spec.vector_draws import NormalsDraw
 from distbragg.spec.yaml_text import as_mapping, parse_yaml, read_yaml_mapping
 
-_SWEEP_KEYS = ("experiment", "axes")
+_SWEEP_KEYS = ("experiment", "axes", "count", "seed")
 _SPLIT_FIELD = partial(split_path, source="--set")
 
 Model = TypeVar("Model", bound=SpecModel)
@@ -73,7 +76,7 @@ class _Origin:
 
 def is_sweep(data: Mapping[str, Any]) -> bool:
     """Whether plain data is that of a sweep, not of an experiment."""
-    return any(key in data for key in _SWEEP_KEYS)
+    return any(key in data for key in _SWEEP_KEYS)  # none of which is a field of an experiment
 
 
 def load_spec(
@@ -142,8 +145,9 @@ def parse_sweep(
     """Validate plain data as a sweep: `experiment` (inline, or a file's path) and `axes`.
 
     Overrides set fields of the experiment (`beam.energy_ev=9000`, with or without a leading
-    `experiment.`) or of the axes (`axes.0.linspace.count=5`). `tables` reads the rows of an axis's
-    table; without it such an axis is refused. The others are those of `parse_spec`.
+    `experiment.`), of the axes (`axes.0.linspace.count=5`), or `count` and `seed` of draws.
+    `tables` reads the rows of an axis's table; without it such an axis is refused. The others are
+    those of `parse_spec`.
     """
     origin = _Origin(source, base_dir, root)
     data = as_mapping(mapping, source=source)
@@ -153,16 +157,18 @@ def parse_sweep(
                 "unknown key",
                 source=source,
                 field=key,
-                remedy="a sweep has `experiment` and `axes`; fields belong under `experiment`",
+                remedy="a sweep has `experiment`, `axes`, `count` and `seed`; fields belong under "
+                "`experiment`",
             )
-    on_axes = [item for item in overrides if item.startswith("axes.")]
+    on_axes = [item for item in overrides if item.startswith(("axes.", "count=", "seed="))]
     on_experiment = [item.removeprefix("experiment.") for item in overrides if item not in on_axes]
     with _naming(overrides):
         data = apply_overrides(data, on_axes, plain_parts)
         axes = _parse_axes(data.get("axes"), origin, tables)
         _refuse_swept(on_experiment, axes)
         experiment = _parse_experiment(data.get("experiment"), origin, on_experiment)
-        sweep = origin.validated(SweepSpec, {"experiment": experiment, "axes": axes})
+        parts = {**data, "experiment": experiment, "axes": axes}
+        sweep = origin.validated(SweepSpec, parts)
         return origin.with_files(sweep)
 
 
@@ -226,7 +232,11 @@ def _parse_axes(axes: object, origin: _Origin, tables: TableReader | None) -> li
 def _parse_axis(plain: Mapping[str, Any], origin: _Origin, tables: TableReader | None) -> AxisSpec:
     """Validate an axis, and put a table's values in its place."""
     axis = origin.validated(AxisSpec, plain)
-    if axis.table is None or tables is None:
+    if tables is None:
+        return axis
+    if axis.draw is not None:
+        return _with_covariances(axis, axis.draw, origin, tables)
+    if axis.table is None:
         return axis
     path = origin.beside(axis.table.file, "table.file")
     single = axis.table.column
@@ -234,6 +244,20 @@ def _parse_axis(plain: Mapping[str, Any], origin: _Origin, tables: TableReader |
     values = rows if single is None else [row[0] for row in rows]
     rest = {key: value for key, value in plain.items() if key != "table"}
     return origin.validated(AxisSpec, {**rest, "values": values})
+
+
+def _with_covariances(
+    axis: AxisSpec, draw: DrawSpec, origin: _Origin, tables: TableReader
+) -> AxisSpec:
+    """Put the numbers of covariances in files in their place."""
+    for place, one in draw.leaves():
+        if isinstance(one, NormalsDraw) and one.covariance_file is not None:
+            field = f"draw.{place}"
+            rows = tables(origin.beside(one.covariance_file, f"{field}.covariance_file"), ())
+            read = {"mean": one.mean, "covariance": rows}
+            plain = with_value(to_plain(axis, unset=False), plain_parts(field), read, path=field)
+            axis = origin.validated(AxisSpec, as_mapping(plain))
+    return axis
 
 
 def _parse_experiment(
@@ -260,7 +284,7 @@ def _parse_experiment(
 
 
 def _refuse_swept(overrides: Sequence[str], axes: Sequence[AxisSpec]) -> None:
-    names = {axis.target: axis.name for axis in axes}
+    names = {path: axis.name for axis in axes for path in axis.targets}
     for item in overrides:
         path = path_of_today(item.partition("=")[0].strip())
         if path in names:

@@ -233,6 +233,15 @@ def ends_at_group(parts: tuple[str | int, ...]) -> bool:
     return model is not None and not is_list
 
 
+def default_at(parts: tuple[str | int, ...]) -> Any:  # noqa: ANN401
+    """Return what stands in a field at checked parts of a path where it is not given."""
+    model: type[SpecModel] = ExperimentSpec
+    for part in parts[:-1]:
+        model = (submodel(model, part) or model) if isinstance(part, str) else model
+    last = parts[-1]
+    return model.model_fields[last].get_default() if isinstance(last, str) else None
+
+
 def with_value(
     node: Any,  # noqa: ANN401
     parts: tuple[str | int, ...],
@@ -289,6 +298,8 @@ def unit_of(path: str) -> str:
     index = int(parts.pop()) if parts[-1].isdecimal() else None
     if parts[-2:] == ["crystal", "cell"]:
         return "1" if index is None else ("angstrom" if index < 3 else "degree")
+    if parts[-1] == "cell_change_percent_deg":
+        return "1" if index is None else ("percent" if index < 3 else "degree")
     for suffix, unit in _UNITS.items():
         if parts[-1].endswith(f"_{suffix}"):
             return unit

@@ -10,18 +10,26 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError, model_validator
+from pydantic import AfterValidator, ValidationError, model_validator
 
 from distbragg.errors import InputError
-from distbragg.spec.axis import AxisSpec, AxisValues, axis_labels, fill_axes, lookalike
-from distbragg.spec.base import SpecModel
-from distbragg.spec.canonical import canonical_json, to_plain
+from distbragg.spec.axis import AxisSpec, axis_labels, lookalike
+from distbragg.spec.base import Count, Seed, SpecModel
 from distbragg.spec.experiment import ExperimentSpec
-from distbragg.spec.paths import ends_at_group, split_path, unit_of, value_at, with_value
+from distbragg.spec.expression import parse_expression
+from distbragg.spec.fill import fill_axes
+from distbragg.spec.paths import (
+    default_at,
+    ends_at_group,
+    split_path,
+    unit_of,
+    value_at,
+    with_value,
+)
 from distbragg.spec.problems import input_error
 
 if TYPE_CHECKING:
@@ -49,10 +57,27 @@ class AxisCoordinate:
 
     name: str  # that of the dimension where it labels the dimension itself
     dim: str
-    path: str  # the field the axis sets; empty for a plain index
+    path: str  # the field the axis sets, or several; empty for a plain index
     unit: str  # "1" for a number without unit, empty for text
     values: NDArray[Any]  # (size,) or (size, components), files by name
     component_dim: str = ""  # name of the second dimension of `values`
+    drawn: str = ""  # the distribution that values are drawn from, in words
+
+    @property
+    def told(self) -> str:
+        """What the axis sets, its unit, and what its values are drawn from; empty of an index."""
+        unit = f" ({self.unit})" if self.unit not in ("", "1") else ""
+        drawn = f": {self.drawn}" if self.drawn else ""
+        return f"{self.path}{unit}{drawn}".removeprefix(": ")
+
+
+def _own(axes: tuple[AxisSpec, ...]) -> tuple[AxisSpec, ...]:
+    """Copy axes whose values depend on the sweep: another sweep may have the same axis."""
+    depend = ("sample", "draw", "derived")
+    return tuple(
+        axis.model_copy() if any(getattr(axis, kind) is not None for kind in depend) else axis
+        for axis in axes
+    )
 
 
 class SweepSpec(SpecModel):
@@ -61,23 +86,48 @@ class SweepSpec(SpecModel):
     experiment: ExperimentSpec = ExperimentSpec()
     """The experiment of all frames, but for what the axes set; in a file also the path of its file.
     """
-    axes: tuple[AxisSpec, ...] = ()
+    axes: Annotated[tuple[AxisSpec, ...], AfterValidator(_own)] = ()
     """What varies from frame to frame; without axes there is one frame."""
+    count: Count | None = None
+    """Number of positions of a dim that axes are drawn along: of frames, where it is the only one.
+    Left out: the `count` of a draw, else as many as other axes of the dim have. Example: 2000"""
+    seed: Seed | None = None
+    """Seed of all draws that have none of their own. Left out: 0. Example: 1"""
 
     @model_validator(mode="after")
     def _check_sweep(self) -> Self:
-        fill_axes(self.axes)
+        fill_axes(self.axes, count=self.count, seed=self.seed)
         self._check_names()
         for position, axis in enumerate(self.axes):
-            _check_target(axis, self.experiment, field=f"axes.{position}.path")
+            field = f"axes.{position}.path" if axis.target else f"axes.{position}.alternatives"
+            for target in axis.targets:
+                _check_target(axis, target, self.experiment, field=field)
         self._check_sizes()
+        self._check_draws()
         for dim, size in self.dims:
             members = [axis for axis in self.axes if axis.dimension == dim]
             # Random orientations are unit quaternions by construction.
             drawn = all(axis.random_orientations is not None for axis in members)
             for index in _spread(1 if drawn else size):
-                self._spec_with({axis.target: axis.expanded.item(index) for axis in members}, dim)
+                self._spec_with(_settings(members, index), dim)
         return self
+
+    def _check_draws(self) -> None:
+        """Refuse what is drawn for nothing."""
+        drawn = {axis.name: axis.draw for axis in self.axes if axis.draw is not None}
+        for field in ("count", "seed"):
+            if not drawn and getattr(self, field) is not None:
+                raise InputError("no axis is drawn", field=field, remedy="leave it out")
+        used = {name for draw in drawn.values() for name in draw.uses()}
+        for axis in self.axes:
+            used |= parse_expression(axis.derived).names if axis.derived is not None else set()
+        for position, axis in enumerate(self.axes):
+            if not axis.targets and axis.name not in used:
+                raise InputError(
+                    "is missing",
+                    field=f"axes.{position}.path",
+                    remedy=f"name the field that {axis.name!r} sets, or use it in another axis",
+                )
 
     def _check_names(self) -> None:
         dims = {axis.dimension for axis in self.axes}
@@ -96,8 +146,11 @@ class SweepSpec(SpecModel):
             if axis.name in dims and axis.name != axis.dimension:
                 problem = f"the name {axis.name!r} is the dimension of another axis"
                 raise InputError(problem, field=field)
-            if any(_overlap(axis.target, other.target) for other in before):
-                raise InputError(f"{axis.target} is set by two axes", field=f"axes.{position}.path")
+            set_before = [target for other in before for target in other.targets]
+            for target in axis.targets:
+                if any(_overlap(target, other) for other in set_before):
+                    problem = f"{target} is set by two axes"
+                    raise InputError(problem, field=f"axes.{position}.path")
         self._check_vector_names({axis.name for axis in self.axes} | dims)
 
     def _check_vector_names(self, taken: set[str]) -> None:
@@ -142,6 +195,11 @@ class SweepSpec(SpecModel):
         """Number of frames: the product of the dimension sizes."""
         return math.prod(size for _, size in self.dims)
 
+    @property
+    def swept(self) -> dict[str, str]:
+        """Names of the axes by the dotted path of each field that they set."""
+        return {path: axis.name for axis in self.axes for path in axis.targets}
+
     def view(self, **how: Any) -> Viewer:  # noqa: ANN401 what `distbragg.view` takes
         """Show the frames in a browser, or at the end of a notebook's cell: `distbragg.view`."""
         import distbragg  # the viewer is made of what is made of this
@@ -152,10 +210,7 @@ class SweepSpec(SpecModel):
         """Rows (name, value) that a notebook shows: frames, axes, and the experiment's own."""
         sizes = " x ".join(f"{name} {size:,}" for name, size in self.dims) or "none"
         rows = [("frames", f"{self.frames:,}"), ("dimensions", sizes)]
-        for axis in self.coordinates():
-            if axis.path:
-                unit = f" ({axis.unit})" if axis.unit not in ("", "1") else ""
-                rows.append((f"axis {axis.name}", f"{axis.path}{unit}"))
+        rows += [(f"axis {axis.name}", axis.told) for axis in self.coordinates() if axis.told]
         return rows + self.experiment.rows()
 
     def frame_index(self, index: int) -> dict[str, int]:
@@ -179,7 +234,10 @@ class SweepSpec(SpecModel):
     def frame_values(self, index: int) -> dict[str, Any]:
         """Values of one frame by the dotted path of the field they set."""
         position = self.frame_index(index)
-        return {axis.target: axis.expanded.item(position[axis.dimension]) for axis in self.axes}
+        found: dict[str, Any] = {}
+        for axis in self.axes:
+            found |= axis.settings(position[axis.dimension])
+        return found
 
     def frame_spec(self, index: int) -> ExperimentSpec:
         """Validate and return the experiment of one frame."""
@@ -190,7 +248,10 @@ class SweepSpec(SpecModel):
             return self.experiment
         plain: object = self.experiment
         for path, value in values.items():
-            plain = with_value(plain, _split(path), value, path=path)
+            parts = _split(path)
+            # What is null is as if it were not given.
+            given = default_at(parts) if value is None else value
+            plain = with_value(plain, parts, given, path=path)
         try:
             return ExperimentSpec.model_validate(plain)
         except ValidationError as error:
@@ -213,9 +274,14 @@ class SweepSpec(SpecModel):
         return tuple(found)
 
 
+def _settings(axes: Sequence[AxisSpec], index: int) -> dict[str, Any]:
+    """Return what axes of one dim set at a position, by path."""
+    return {path: value for axis in axes for path, value in axis.settings(index).items()}
+
+
 def _coordinate(axis: AxisSpec) -> AxisCoordinate:
     array = axis_labels(axis)
-    unit = "" if array.dtype.kind in "UT" else unit_of(axis.target)
+    unit = "" if array.dtype.kind in "UT" else unit_of(axis.target) if axis.target else "1"
     if axis.target == _SPREAD and array.shape[1:] == (9,):
         unit = f"{unit}2"
     name, component = axis.name, ""
@@ -224,7 +290,9 @@ def _coordinate(axis: AxisSpec) -> AxisCoordinate:
         if axis.name == axis.dimension:
             leaf = [part for part in axis.target.split(".") if not part.isdecimal()][-1]
             name = f"{axis.name}_{leaf}"
-    return AxisCoordinate(name, axis.dimension, axis.target, unit, array, component)
+    path = ", ".join(axis.targets)
+    drawn = "" if axis.draw is None else axis.draw.told()
+    return AxisCoordinate(name, axis.dimension, path, unit, array, component, drawn)
 
 
 def _overlap(first: str, second: str) -> bool:
@@ -237,16 +305,16 @@ def _spread(size: int) -> list[int]:
     return [step * (size - 1) // max(count - 1, 1) for step in range(count)]
 
 
-def _check_target(axis: AxisSpec, base: ExperimentSpec, *, field: str) -> None:
+def _check_target(axis: AxisSpec, target: str, base: ExperimentSpec, *, field: str) -> None:
     """Refuse paths that do not exist, are not a value, or change what all frames share."""
     try:
-        parts = _split(axis.target)
+        parts = _split(target)
     except InputError as error:
         raise error.placed(source="", field=field) from None
     for fixed, reason in _FIXED.items():
-        if _overlap(axis.target, fixed):
-            raise InputError(f"{axis.target} cannot be swept: {reason}", field=field)
-    if axis.target == "detector.pixel_size_mm":
+        if _overlap(target, fixed):
+            raise InputError(f"{target} cannot be swept: {reason}", field=field)
+    if target == "detector.pixel_size_mm":
         detector = base.detector
         if detector.pixels_fast is None or detector.pixels_slow is None:
             raise InputError(
@@ -254,112 +322,13 @@ def _check_target(axis: AxisSpec, base: ExperimentSpec, *, field: str) -> None:
                 field=field,
                 remedy="give detector.pixels_fast and detector.pixels_slow",
             )
-    if ends_at_group(parts):
+    if ends_at_group(parts) and axis.alternatives is None:
         raise InputError(
-            f"{axis.target} is a group of fields", field=field, remedy="name one field of it"
+            f"{target} is a group of fields", field=field, remedy="name one field of it"
         )
     if isinstance(parts[-1], int) and value_at(base, parts) is None:
         raise InputError(
-            f"{axis.target} sets one element of a list the experiment does not give",
+            f"{target} sets one element of a list the experiment does not give",
             field=field,
             remedy="give the whole list in the experiment",
         )
-
-
-def combine(old: SweepSpec, more: SweepSpec) -> SweepSpec:
-    """Return the sweep that holds the frames of `old`, then those of `more`.
-
-    Frames are numbered with the first dimension slowest, so that it alone can grow without
-    renumbering frames and without moving what is stored. The axes of `more` along the first
-    dimension of `old` give the new values; those along others may be left out, or must be those
-    of `old`.
-    """
-    if not old.axes:
-        raise InputError(
-            "the stack is a single frame, which has no axis to append to",
-            remedy="make a sweep of all frames",
-        )
-    first = old.dims[0][0]
-    given = {axis.name: axis for axis in more.axes}
-    grown = [_grown(axis, given.pop(axis.name, None), first) for axis in old.axes]
-    if given:
-        raise InputError(
-            f"{next(iter(given))!r} is no axis of the stack",
-            field="axes",
-            remedy=f"axes are {', '.join(axis.name for axis in old.axes)}",
-        )
-    _refuse_repeats(grown, old, first)
-    plain = to_plain(old)
-    return SweepSpec.model_validate({**plain, "axes": grown})
-
-
-def is_tail(old: SweepSpec, more: SweepSpec) -> bool:
-    """Whether the frames of `more` are the last ones of `old` already."""
-    first = old.dims[0][0] if old.axes else ""
-    new = {axis.name: axis for axis in more.axes}
-    members = [axis for axis in old.axes if axis.dimension == first and axis.derived is None]
-    if not members or not all(axis.name in new for axis in members):
-        return False
-    pairs = ((axis.expanded.array, new[axis.name].expanded.array) for axis in members)
-    return all(np.array_equal(stored[-len(tail) :], tail) for stored, tail in pairs)
-
-
-def _grown(axis: AxisSpec, new: AxisSpec | None, first: str) -> Mapping[str, Any]:
-    if new is not None and (new.target, new.dimension) != (axis.target, axis.dimension):
-        raise InputError(
-            f"{axis.name!r} sets {new.target} along {new.dimension!r}; in the stack it sets "
-            f"{axis.target} along {axis.dimension!r}",
-            field="axes",
-        )
-    if axis.dimension != first:
-        if new is not None and new.expanded != axis.expanded:
-            raise InputError(
-                f"{axis.name!r} has other values than in the stack: frames can be appended along "
-                f"{first!r}, the first dimension, alone",
-                field="axes",
-                remedy=f"leave {axis.name!r} out, or render another stack",
-            )
-        return to_plain(axis)
-    if axis.derived is not None and (new is None or new.derived == axis.derived):
-        return to_plain(axis)
-    if new is None:
-        raise InputError(
-            f"new values of {axis.name!r} are missing: it runs along {first!r}, which grows",
-            field="axes",
-        )
-    values = [*axis.expanded.array.tolist(), *_as_stored(axis, new.expanded)]
-    return {"name": axis.name, "dim": axis.dim, "path": axis.target, "values": values}
-
-
-def _as_stored(axis: AxisSpec, new: AxisValues) -> list[Any]:
-    """Return new values in the type of those that are stored."""
-    old = axis.expanded.array
-    kind, found = old.dtype.kind, new.array.dtype.kind
-    if old.ndim != new.array.ndim or old.shape[1:] != new.array.shape[1:]:
-        raise InputError(f"new values of {axis.name!r} have another shape", field="axes")
-    if kind == "f" and found == "i":
-        return list(new.array.astype(np.float64).tolist())
-    if kind != found:
-        raise InputError(
-            f"new values of {axis.name!r} are of another kind ({new.array.dtype}) than those of "
-            f"the stack ({old.dtype})",
-            field="axes",
-        )
-    return list(new.array.tolist())
-
-
-def _refuse_repeats(grown: Sequence[Mapping[str, Any]], old: SweepSpec, first: str) -> None:
-    """Refuse a frame that is there already: seeds would give the same images twice."""
-    size = old.dims[0][1]
-    members = {axis.name for axis in old.axes if axis.dimension == first}
-    columns = [axis["values"] for axis in grown if axis["name"] in members and "values" in axis]
-    rows = [canonical_json(list(row)) for row in zip(*columns, strict=True)]
-    known = set(rows[:size])
-    for number, row in enumerate(rows[size:]):
-        if row in known:
-            raise InputError(
-                f"value {number} along {first!r} is in the stack already",
-                field="axes",
-                remedy="append other values; random orientations need another seed",
-            )
-        known.add(row)

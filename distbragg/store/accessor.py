@@ -288,8 +288,10 @@ class BraggAccessor:
         for axis in known:
             here = np.reshape(images.coords[axis.name].values, (-1, 1))
             if axis.values.dtype.kind in "fiu":
-                span = _CLOSE * max(1e-300, float(np.abs(axis.values).max()))
-                match &= np.abs(here.astype(np.float64) - axis.values) <= span
+                here = here.astype(np.float64)
+                span = _CLOSE * max(1e-300, float(np.nanmax(np.abs(axis.values), initial=0.0)))
+                alike = np.isnan(here) & np.isnan(axis.values)
+                match &= (np.abs(here - axis.values) <= span) | alike
             else:
                 match &= here.astype(axis.values.dtype) == axis.values
         if not known or not match.any(axis=1).all():

@@ -39,7 +39,8 @@ def axis_variables(coordinates: Iterable[AxisCoordinate]) -> dict[str, StoredVar
     """Return the stored coordinates of the sweep axes; vectors over (dimension, component)."""
     variables: dict[str, StoredVariable] = {}
     for axis in coordinates:
-        attrs = {"long_name": axis.path or f"index along {axis.dim}"}
+        index = f"index along {axis.dim}" if axis.name == axis.dim else "drawn for other axes"
+        attrs = {"long_name": axis.path or index}
         if axis.path:
             attrs["spec_path"] = axis.path
         if axis.unit:

@@ -55,7 +55,7 @@ class FrameGeometry:
     @property
     def moving(self) -> tuple[str, ...]:
         """Dimensions of the sweep along which pixels look elsewhere, or other pixels are active."""
-        dims = [axis.dimension for axis in self.sweep.axes if _moves(axis.target)]
+        dims = [axis.dimension for axis in self.sweep.axes if any(map(_moves, axis.targets))]
         return tuple(name for name, _ in self.sweep.dims if name in dims)
 
     def experiment(self, frame: int) -> Experiment:

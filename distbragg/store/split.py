@@ -129,8 +129,8 @@ def _draws(split: Split, keys: Sequence[Sequence[bytes]]) -> list[float]:
 
 
 def _value_digest(axis: AxisSpec, index: int) -> bytes:
-    value: Any = axis.expanded.item(index)
-    if names_file(axis.target):
+    value: Any = axis.item(index)
+    if names_file(axis.target) and value is not None:
         # The folder of a copied input is the hash of its content; the path is no identity.
         value = Path(value).parent.name
     text = canonical_json([axis.target, value]).encode()

@@ -411,7 +411,8 @@ def _coordinates(run: RunDirectory) -> Iterator[FileDamage]:
         except (ValueError, OSError, RuntimeError, KeyError, DamageError) as error:
             yield FileDamage(name, f"cannot be read ({' '.join(str(error).split())})", "coordinate")
             continue
-        same = stored.shape == variable.values.shape and (stored == variable.values).all()
+        nan = stored.dtype.kind == variable.values.dtype.kind == "f"
+        same = np.array_equal(stored, variable.values, equal_nan=nan)
         if not same and not is_extending(run):
             yield FileDamage(name, "is not the axis of the specification", "coordinate")
 

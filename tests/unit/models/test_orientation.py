@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
-from distbragg.models.rotations import euler_matrix, kappa_setting, nearest_rotation
-from distbragg.models.tables import crystal_orientations, load_sweep, orientation_of
+from distbragg.models.rotations import euler_matrix, kappa_setting, nearest_rotation, orientation_of
+from distbragg.models.tables import crystal_orientations, load_sweep
 from distbragg.spec.experiment import KappaSpec
 from distbragg.spec.load import parse_spec
 

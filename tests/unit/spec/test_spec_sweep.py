@@ -230,7 +230,7 @@ def test_a_sweep_can_be_made_in_python():
         ({"name": ""}, "no identifier"),
         ({"values": []}, "no values"),
         ({"values": [0.1, -3]}, "greater than or equal to 0, got -3"),
-        ({"values": [0.1, None]}, "cannot be NoneType"),
+        ({"values": [[0.1, None]]}, "cannot be NoneType"),
         ({"values": [0.1, [1, 2]]}, "different shapes"),
         ({"values": [0.1, float("nan")]}, "NaN"),
         ({"values": [10**30]}, "64 bits"),
