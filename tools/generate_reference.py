@@ -86,8 +86,13 @@ def specification_page() -> str:
             + ", [fields of a sweep](#fields-of-a-sweep).\n",
             *sections,
             "# Fields of a sweep\n\nA sweep file has `experiment`, one experiment with the fields "
-            "above or the path of its file, `axes`, a list, and `count` and `seed` of draws:\n",
-            _table(SweepSpec, lambda name: "axes[]" if name == "axes" else "") + "\n",
+            "above or the path of its file, `count` and `seed` "
+            "of what is drawn, and `axes`, a list.\n",
+            *(
+                f"`{name}`: {said.meaning} Left out: {said.left_out}. Example: `{said.example}`\n"
+                for name in ("count", "seed")
+                for said in [described(SweepSpec, name)]
+            ),
             *_sections(AxisSpec, "axes[]", {}),
         )
     )

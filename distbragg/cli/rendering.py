@@ -12,6 +12,7 @@ import click
 from distbragg.cli import options
 from distbragg.cli.interrupt import Interrupts
 from distbragg.cli.output import echo
+from distbragg.errors import InputError
 
 if TYPE_CHECKING:
     from distbragg.engine.events import EventCallback
@@ -172,7 +173,10 @@ def run_command(run: str, **working: Any) -> int:
 
 @click.command("extend")
 @options.run_argument
-@click.argument("more", metavar="MORE.yaml", type=click.Path())
+@click.argument("more", metavar="[MORE.yaml]", required=False, type=click.Path())
+@options.count_option(
+    "--frames", "All frames that the run is to hold, where those to come are drawn; no file then."
+)
 @options.root_option
 @options.force_option
 @options.cluster_options
@@ -180,7 +184,14 @@ def run_command(run: str, **working: Any) -> int:
 @click.option("--no-render", is_flag=True, help="Append the frames; `resume` renders them.")
 @options.watch_options
 def extend_command(
-    run: str, more: str, root: str | None, force: bool, no_render: bool, **working: Any
+    *,
+    run: str,
+    more: str | None,
+    frames: int | None,
+    root: str | None,
+    force: bool,
+    no_render: bool,
+    **working: Any,
 ) -> int:
     """Append frames to a finished run, and render them.
 
@@ -188,7 +199,7 @@ def extend_command(
     and all other axes may be left out. Along the first dimension an axis that is left out stays
     as it is where it is constant, and is drawn on where it is drawn; a line says so. Old frames
     keep their numbers, their objects and their receipts. Interrupted, `distbragg resume RUN` goes
-    on.
+    on. A run whose frames are all drawn needs no file: --frames 2000 draws on up to 2000 frames.
 
     \b
     Example, for a run over `orientation` (random, seed 5):
@@ -198,7 +209,14 @@ def extend_command(
     """
     from distbragg.run.extend import extend
 
-    grown = extend(run, more, root=root, force=force)
+    if (more is None) == (frames is None):
+        raise InputError(
+            "needs a file of new values or --frames, one of the two",
+            source="extend",
+            remedy="--frames is for runs whose axes are drawn",
+        )
+    asked = frames if more is None else more
+    grown = extend(run, asked or 0, root=root, force=force)
     if not no_render:
         return run_and_report(grown, **working)
     echo(f"{grown.path}: generation {len(grown.lineage)}, {grown.layout.frames:,} frames")

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from distbragg.errors import InputError, RefusedError
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.models.tables import load_any, table_rows
+from distbragg.notes import Notes
 from distbragg.run.create import by_content, collect_inputs, manifest_of
 from distbragg.run.drawn import rounded_source
 from distbragg.run.notes import tell
@@ -22,7 +23,7 @@ from distbragg.run.resume import check_version, finish_extension
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.continued import as_drawn, continued, fingerprint, named_as_before
 from distbragg.spec.files import check_under, file_fields
-from distbragg.spec.growth import combine, is_tail
+from distbragg.spec.growth import combine, grown, is_tail
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
@@ -47,7 +48,7 @@ from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 
 def extend(
     run: RunLike,
-    more: SweepSpec | str | Path,
+    more: SweepSpec | str | Path | int,
     *,
     root: str | Path | None = None,
     force: bool = False,
@@ -60,8 +61,10 @@ def extend(
     Parameters
     ----------
     run : RunDirectory or path
-    more : SweepSpec or path of a sweep file
-        New values of the axes along the first dimension. A file may leave out `experiment`, and
+    more : SweepSpec, path of a sweep file, or int
+        A number is that of all frames, old ones among them: of a run whose first dimension is
+        drawn. A file may say the same by `count`, the positions along that dimension. Else: new
+        values of the axes along the first dimension. A file may leave out `experiment`, and
         of an axis what it sets and along which dimension. Axes that are left out stay as they are
         where they are constant, and are drawn on where they are drawn one value after another.
     root : path, optional
@@ -94,11 +97,9 @@ def extend(
         )
     with Lease(directory.objects):
         directory = finish_extension(directory)
-        given = _more_of(directory, more, root)
-        asked = _by_content(given)
-        if directory.lineage and _is_there(directory, asked):
+        asked = _asked(directory, more, root)
+        if asked is None:
             return directory
-        sweep, notes = continued(directory.sweep, given)
         digests = object_digests(directory)
         missing = directory.layout.units - len(digests)
         if missing:
@@ -106,11 +107,54 @@ def extend(
                 f"{directory.url}: {missing} of {directory.layout.units} units are missing; "
                 f"`distbragg resume {directory.url}` finishes the run, then extend it"
             )
-        grown = as_drawn(combine(directory.sweep, sweep), directory.sweep)
-        _decide(directory, grown, list(digests.values()), fingerprint(asked), force=force)
-        tell(notes)
+        _decide(directory, asked, list(digests.values()), force=force)
+        tell(asked.notes)
         apply_extension(directory)
     return open_run(directory.url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The sweep that a run is to hold, what names it when it is asked for again, and notes."""
+
+    sweep: SweepSpec
+    name: str
+    notes: Notes = ()
+
+
+def _asked(
+    run: RunDirectory, more: SweepSpec | str | Path | int, root: str | Path | None
+) -> _Asked | None:
+    """Return what is asked for; None where it is there."""
+    if isinstance(more, int):
+        return _counted(run, _positions(run, more))
+    if not isinstance(more, SweepSpec) and set(data := read_yaml_mapping(Path(more))) == {"count"}:
+        if type(data["count"]) is not int:
+            raise InputError("must be a whole number", source=str(more), field="count")
+        return _counted(run, data["count"])
+    given = _more_of(run, more, root)
+    named = _by_content(given)
+    if run.lineage and _is_there(run, named):
+        return None
+    sweep, notes = continued(run.sweep, given)
+    return _Asked(as_drawn(combine(run.sweep, sweep), run.sweep), fingerprint(named), notes)
+
+
+def _counted(run: RunDirectory, count: int) -> _Asked | None:
+    whole = grown(run.sweep, count)
+    return None if whole.dims == run.sweep.dims else _Asked(whole, fingerprint(whole))
+
+
+def _positions(run: RunDirectory, frames: int) -> int:
+    """Return the positions along the first dimension that a number of frames is."""
+    along = run.layout.frames // run.sweep.dims[0][1] if run.sweep.axes else 1
+    if frames % along:
+        raise InputError(
+            f"{frames} frames, where each step of the first dimension has {along}",
+            source="--frames",
+            remedy=f"give a multiple of {along}",
+        )
+    return frames // along
 
 
 def _is_there(run: RunDirectory, asked: SweepSpec) -> bool:
@@ -120,10 +164,9 @@ def _is_there(run: RunDirectory, asked: SweepSpec) -> bool:
     return is_tail(_by_content(run.sweep), asked)
 
 
-def _decide(
-    run: RunDirectory, sweep: SweepSpec, digests: list[str], asked: str, *, force: bool
-) -> None:
-    """Decide on the run that is to hold all frames of `sweep`, once it is known to fit."""
+def _decide(run: RunDirectory, asked: _Asked, digests: list[str], *, force: bool) -> None:
+    """Decide on the run that is to hold all frames asked for, once it is known to fit."""
+    sweep = asked.sweep
     experiment = build_experiment(sweep.frame_spec(0))
     prepared = prepared_of(sweep, experiment)
     plan = replace(prepared.plan, unit_shape=run.layout.unit_shape)
@@ -139,7 +182,7 @@ def _decide(
     inputs = collect_inputs(sweep)
     stored = by_content(sweep, inputs)
     kept = {key: run.manifest.provenance[key] for key in KEPT if key in run.manifest.provenance}
-    told = {**kept, APPENDED: asked}
+    told = {**kept, APPENDED: asked.name}
     manifest = manifest_of(prepared, stored, run.manifest.numeric_class, told)
     manifest = replace(manifest, parent=parent_of(run.manifest, digests))
     _check_kept(run, manifest)

@@ -201,7 +201,8 @@ class AxisSpec(SpecModel):
     """Name of the coordinate in the stack. Example: phi"""
     path: Annotated[str, AfterValidator(path_of_today)] = ""
     """Dotted path of the field that the axis sets. Orientations and cells that are drawn need none,
-    nor do alternatives, nor what is drawn for other axes alone. Example: goniometer.phi_deg"""
+    nor do alternatives, nor what is drawn for other axes alone; an empty one sets nothing, and
+    labels the frames. Example: goniometer.phi_deg"""
     dim: str = ""
     """Dimension of the stack that the axis runs along; axes of one dim advance together, and empty
     is a dimension of its own. Example: shot"""
@@ -264,7 +265,9 @@ class AxisSpec(SpecModel):
             raise refusal(f"random orientations set {QUATERNION_PATH}", field="path")
         if own and self.path not in ("", own):
             raise refusal(f"what is drawn sets {own}", field="path", remedy="leave it out")
-        if not self.target and self.draw is None and self.alternatives is None:
+        # Stored axes always have a path: an empty one sets nothing on purpose.
+        named = self.target or "path" in self.model_fields_set
+        if not named and self.draw is None and self.alternatives is None:
             raise refusal("is missing", field="path", remedy="name the field this axis sets")
 
     def _check_alternatives(self, given: list[str]) -> None:
@@ -300,6 +303,11 @@ class AxisSpec(SpecModel):
             paths = (field.path for one in self.alternatives for field in one.sets)
             return tuple(dict.fromkeys(paths))
         return (self.target,) if self.target else ()
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return int(self._expanded.array.shape[0])
 
     def item(self, index: int) -> Any:  # noqa: ANN401
         """Return the value at a position as plain data."""

@@ -15,8 +15,9 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
-from distbragg.spec.axis import AxisSpec, fill_axes
+from distbragg.spec.axis import AxisSpec
 from distbragg.spec.canonical import canonical_json, to_plain
+from distbragg.spec.fill import fill_axes
 from distbragg.spec.sweep import SweepSpec
 
 FRAME_SHIFT: Final = "noise.frame_shift"
@@ -36,6 +37,8 @@ def _named(plain: Mapping[str, Any], known: Mapping[str, AxisSpec]) -> Mapping[s
     before = known.get(str(plain.get("name")))
     if before is None:
         return plain
+    if before.alternatives is not None:
+        return {"alternatives": before.alternatives, "dim": before.dim, **plain}
     path = {} if "random_orientations" in plain else {"path": before.target}
     return {**path, **({"dim": before.dim} if before.dim else {}), **plain}
 
@@ -70,7 +73,11 @@ def continued(run: SweepSpec, more: SweepSpec) -> tuple[SweepSpec, Notes]:
     count, size = counts[0], run.dims[0][1]
     longer = _drawn_on(members, size + count)
     made, notes = [], []
+    drawn_on = f"drawn on, values {size} to {size + count - 1}"
     for axis in left_out:
+        if axis.draw is not None:
+            notes.append(Note("note", f"axes.{axis.name}", f"not in the file: {drawn_on}"))
+            continue
         new, how = _next(axis, longer.get(axis.name), count, run)
         made.append(new)
         notes.append(Note("note", f"axes.{axis.name}", f"not in the file: {how}"))
@@ -133,14 +140,16 @@ def _next(
     """Return the next values of an axis, as a plain axis, and how they follow."""
     values, size = axis.expanded.array, len(axis.expanded)
     plain = {"name": axis.name, "dim": axis.dim, "path": axis.target}
+    if axis.alternatives is not None:
+        plain["alternatives"] = to_plain(axis)["alternatives"]
     if axis.target == FRAME_SHIFT:
         shift = _fresh_shift(axis, run)
         return {**plain, "values": [shift] * count}, f"{shift}, so that no frame has old noise"
     if longer is not None:
         drawn = longer.expanded.array[size:].tolist()
         return {**plain, "values": drawn}, f"drawn on, values {size} to {size + count - 1}"
-    if (values == values[0]).all():
-        value = values[0].tolist()
+    if (values == values[0]).all() or axis.expanded.nulls.all():
+        value = axis.item(0)
         return {**plain, "values": [value] * count}, f"stays {value}"
     raise InputError(
         f"new values of {axis.name!r} are missing: it runs along {axis.dimension!r}, which grows, "

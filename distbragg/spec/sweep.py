@@ -122,7 +122,7 @@ class SweepSpec(SpecModel):
         for axis in self.axes:
             used |= parse_expression(axis.derived).names if axis.derived is not None else set()
         for position, axis in enumerate(self.axes):
-            if not axis.targets and axis.name not in used:
+            if not (axis.targets or axis.name in used or "path" in axis.model_fields_set):
                 raise InputError(
                     "is missing",
                     field=f"axes.{position}.path",
@@ -171,7 +171,7 @@ class SweepSpec(SpecModel):
     def _check_sizes(self) -> None:
         sizes: dict[str, int] = {}
         for position, axis in enumerate(self.axes):
-            size = len(axis.expanded)
+            size = axis.size
             if size == 0:
                 raise InputError("the axis has no values", field=f"axes.{position}")
             first = sizes.setdefault(axis.dimension, size)
@@ -187,7 +187,7 @@ class SweepSpec(SpecModel):
         """Names and sizes of the sweep dimensions, in order of first appearance."""
         sizes: dict[str, int] = {}
         for axis in self.axes:
-            sizes.setdefault(axis.dimension, len(axis.expanded))
+            sizes.setdefault(axis.dimension, axis.size)
         return tuple(sizes.items())
 
     @property

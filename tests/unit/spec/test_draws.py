@@ -357,6 +357,9 @@ def test_what_sets_no_field_is_drawn_for_other_axes() -> None:
     np.testing.assert_allclose(values_of(sweep, "distance"), expected)
     assert "z" not in sweep.frame_values(0)
     assert [c.unit for c in sweep.coordinates() if c.name == "z"] == ["1"]
+    label = sweep_of({"name": "batch", "path": "", "values": ["a", "b"]}, count=None)
+    assert label.frame_values(1) == {}
+    assert label.coordinates()[1].values.tolist() == ["a", "b"]
 
 
 @pytest.mark.spec("SWP-9")
@@ -419,7 +422,6 @@ def test_a_covariance_is_read_from_a_file_once(tmp_path: Any, suffix: str) -> No
             "'yes' is no value of 'hit'",
         ),
         ({"draw": {"when": {"axis": "energy", "equals": 1, "then": 1, "otherwise": 2}}}, "depend"),
-        ({"path": "", "draw": NORMAL}, "is missing; name the field that 'energy' sets"),
     ],
 )
 def test_mistakes_in_draws_are_told_in_one_line(change: dict[str, Any], words: str) -> None:
@@ -433,6 +435,10 @@ def test_mistakes_in_draws_are_told_in_one_line(change: dict[str, Any], words: s
 def test_counts_and_seeds_without_draws_and_draws_without_counts_are_refused() -> None:
     with pytest.raises(InputError, match="how many values are drawn along 'shot'"):
         sweep_of(HIT, count=None)
+    with pytest.raises(InputError, match=r"axes.0.path: is missing"):
+        sweep_of({"name": "phi", "values": [1, 2]}, count=None)
+    with pytest.raises(InputError, match="is missing; name the field that 'z' sets, or use it"):
+        sweep_of({"name": "z", "draw": NORMAL})
     with pytest.raises(InputError, match="4 values along 'shot', where another axis has 3"):
         sweep_of(axis("a", ENERGY, **NORMAL, count=3), axis("b", FLUX, **NORMAL, count=4))
     phi = {"name": "phi", "path": "goniometer.phi_deg", "values": [1, 2]}

@@ -216,7 +216,6 @@ def test_a_sweep_can_be_made_in_python():
         ({"path": "crystal.mosaic.sprad_deg"}, "did you mean crystal.mosaic.spread_deg?"),
         ({"path": "crystal.mosaic"}, "group of fields"),
         ({"path": "crystal"}, "group of fields"),
-        ({"path": ""}, "axes.0.path: is missing"),
         ({"path": "compute.precision", "values": ["mixed"]}, "cannot be swept"),
         ({"path": "output.dtype", "values": ["float32"]}, "cannot be swept"),
         ({"path": "detector.pixels_fast", "values": [3]}, "one shape"),

@@ -1,0 +1,131 @@
+"""Runs whose frames are drawn: misses, null, alternatives, growing, storing, training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from distbragg.cli.main import main
+from distbragg.run.verify import verify
+from distbragg.spec.load import parse_sweep
+from distbragg.store.open import open_images, open_stack
+from distbragg.store.run_directory import open_run
+from distbragg.store.split import Split, split_frames
+
+from .conftest import tiny_plain
+
+AXES: list[dict[str, Any]] = [
+    {
+        "name": "hit",
+        "path": "crystal.present",
+        "draw": {"chance": {"probability": 0.5, "then": True, "otherwise": False}},
+    },
+    {
+        "name": "spread",
+        "path": "crystal.mosaic.spread_deg",
+        "draw": {"when": {"axis": "hit", "equals": True, "then": 0.2, "otherwise": None}},
+    },
+    {
+        "name": "kind",
+        "alternatives": {"long": {"crystal.block_cells": [3, 3, 9]}, "plain": {}},
+        "draw": {"choice": {"values": ["long", "plain"]}},
+    },
+    {"name": "z", "draw": {"normal": {"mean": 0, "sd": 1}}},
+    {"name": "phi", "path": "goniometer.phi_deg", "derived": "z * 2"},
+    {"name": "jitter", "draw": {"cell_jitter": {"lengths_percent": 1}}},
+    {"name": "turn", "draw": {"orientation": "uniform"}},
+]
+
+
+def written(folder: Path, count: int) -> Path:
+    axes = [{"dim": "shot", **axis} for axis in AXES]
+    plain = {"experiment": tiny_plain(), "count": count, "seed": 5, "axes": axes}
+    path = folder / f"draws{count}.yaml"
+    path.write_text(yaml.safe_dump(plain))
+    return path
+
+
+def render(folder: Path, count: int) -> Path:
+    run = folder / f"run{count}.zarr"
+    assert main(["sweep", str(written(folder, count)), "-o", str(run), "--cluster", "serial"]) == 0
+    return run
+
+
+@pytest.mark.spec("SWP-11")
+def test_a_stack_of_draws_is_labelled_and_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = render(tmp_path, 8)
+    assert verify(run).ok
+    stack = open_stack(run)
+    hit, spread = stack.hit.values, stack.spread.values
+    assert 0 < hit.sum() < 8
+    np.testing.assert_array_equal(np.isnan(spread), ~hit)
+    assert set(stack.kind.values.tolist()) <= {"long", "plain"}
+    photons = stack.images.sum(("slow", "fast")).values
+    np.testing.assert_array_equal(photons > 0, hit)
+    assert stack.spread.attrs["spec_path"] == "crystal.mosaic.spread_deg"
+    assert stack.z.attrs["long_name"] == "drawn for other axes"
+    frame = int(np.argmax(hit))
+    assert stack.isel(shot=slice(frame, frame + 1)).bragg.experiment(0).crystal.scale > 0
+    capsys.readouterr()
+    assert main(["plan", str(tmp_path / "draws8.yaml"), "--table", "--json"]) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["spread"] for row in rows] == [0.2 if each else None for each in hit]
+    assert [row["kind"] for row in rows] == stack.kind.values.tolist()
+    assert main(["explain", str(tmp_path / "draws8.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert "with a chance of 50 % true, otherwise false" in told
+    assert "where hit is true 0.2, otherwise null" in told
+
+
+@pytest.mark.spec("SWP-13")
+def test_a_run_of_draws_grows_by_a_number_of_frames(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, whole = render(tmp_path, 5), render(tmp_path, 12)
+    before = split_frames(open_run(run), Split(test=0.5))
+    images = open_images(run).compute()
+    command = ["extend", str(run), "--frames", "9", "--cluster", "serial"]
+    assert main(command) == 0
+    capsys.readouterr()
+    assert main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    more = tmp_path / "more.yaml"
+    more.write_text("count: 12\n")
+    assert main(["extend", str(run), str(more), "--cluster", "serial"]) == 0
+    assert verify(run).ok
+    grown = open_images(run).compute()
+    np.testing.assert_array_equal(grown[:5], images)
+    np.testing.assert_array_equal(grown, open_images(whole).compute())
+    for name in ("hit", "spread", "kind", "phi", "jitter", "turn"):
+        np.testing.assert_array_equal(open_stack(run)[name], open_stack(whole)[name])
+    assert (split_frames(open_run(run), Split(test=0.5))[:5] == before).all()
+    stored = open_run(run).manifest.sweep_plain
+    assert stored["count"] == 12
+    assert parse_sweep(stored).frames == 12
+
+
+@pytest.mark.spec("SWP-13")
+def test_what_cannot_grow_by_a_number_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = render(tmp_path, 5)
+    more = tmp_path / "more.yaml"
+    more.write_text("count: many\n")
+    for command, words in (
+        (["--frames", "4"], "4 positions along 'shot', which has 5"),
+        ([], "needs a file of new values or --frames"),
+        ([str(more), "--frames", "9"], "one of the two"),
+        ([str(more)], "count: must be a whole number"),
+    ):
+        capsys.readouterr()
+        assert main(["extend", str(run), *command]) == 2
+        said = capsys.readouterr().err.strip().splitlines()
+        assert words in said[-1]
+    assert open_run(run).layout.frames == 5
