@@ -157,7 +157,9 @@ def _oriented_lattice(
     if given is None and of_file is None and crystal.matrix_file is None and factors.first_file:
         tell("crystal.cell", "header", factors.first_file)
         given = file_cell(factors.first_file, factors.format, factors.column)
-    cell = None if given is None else cell_parameters(changed_cell(spec, given))
+    if given is not None and crystal.cell_change_percent_deg is not None:
+        given = changed_cell(spec, given)
+    cell = None if given is None else cell_parameters(given)
     if crystal.matrix_file is not None:
         # Columns of a MOSFLM matrix, freed of the wavelength it was written with.
         rows = read_matrix(crystal.matrix_file).tolist()

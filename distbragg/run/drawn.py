@@ -20,7 +20,6 @@ from distbragg.engine.work import TaskSettings, UnitFunctions
 from distbragg.errors import DistbraggError, RefusedError
 from distbragg.kernel.response import record_again
 from distbragg.rendering.frame import FrameFacts, FrameJob
-from distbragg.spec.axis import AxisSpec
 from distbragg.spec.compute import PARTS
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.store.layout import IMAGES

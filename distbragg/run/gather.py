@@ -232,7 +232,7 @@ def _constant(
 ) -> dict[str, Any]:
     """Return what a run's experiment says of all frames, files by content, as plain data."""
     plain: dict[str, Any] = {**run.manifest.sweep["experiment"], "title": ""}
-    swept = {axis.target for each in runs for axis in each.sweep.axes}
+    swept = {path for each in runs for path in each.sweep.swept}
     for path in {*swept, *vary, FRAME_SHIFT}:
         plain = _without(plain, plain_parts(path))
     return plain

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec
+from distbragg.spec.axis_values import AxisValues
 from distbragg.spec.canonical import canonical_json, to_plain
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.paths import split_path, value_at
@@ -58,7 +59,7 @@ def subset_sweep(sweep: SweepSpec, frames: Sequence[int]) -> Gathered:
     dim = names[0] if len(names) == 1 else FRAME
     index = dict(zip(names, np.unravel_index(places[:, 1], sizes), strict=True))
     axes = [
-        _listed(axis, dim, axis.expanded.array[index[axis.dimension]])
+        _listed(axis, dim, axis.expanded.take(index[axis.dimension]))
         for axis in sweep.axes
         if axis.target != FRAME_SHIFT
     ]
@@ -78,7 +79,7 @@ def merged_sweep(
     axes, added = [], []
     for axis in _axes_of(sweeps, names, first, vary):
         if axis.dimension != first:
-            axes.append(to_plain(axis))
+            axes.append(_rule(axis, sweeps[0]))
             continue
         columns = [_values(sweep, axis, name) for sweep, name in zip(sweeps, names, strict=True)]
         axes.append(_listed(axis, first, _joined(columns, axis.name)))
@@ -119,11 +120,10 @@ def stacked_sweep(
             source="--along",
             remedy="name each with --vary, e.g. --vary noise.seed",
         )
-    plain = [to_plain(sweep)["axes"] for sweep in sweeps]
+    plain = [_rule(axis, sweeps[0]) for axis in sweeps[0].axes]
     for number, sweep in enumerate(sweeps[1:], start=1):
         same = len(sweep.axes) == len(sweeps[0].axes) and all(
-            (one.name, one.target, one.dimension, one.expanded)
-            == (other.name, other.target, other.dimension, other.expanded)
+            (_identity(one), one.expanded) == (_identity(other), other.expanded)
             for one, other in zip(sweep.axes, sweeps[0].axes, strict=True)
         )
         if not same:
@@ -135,7 +135,7 @@ def stacked_sweep(
     axes: list[Plain] = []
     for path in vary:
         found = [_constant(sweep, path, name) for sweep, name in zip(sweeps, names, strict=True)]
-        name = _free_name(path, [*plain[0], *axes])
+        name = _free_name(path, [*plain, *axes])
         axes.append({"name": name, "dim": along, "path": path, "values": found})
     per_run = sweeps[0].frames
     shifts = np.array([_shifts(sweep) - number * per_run for number, sweep in enumerate(sweeps)])
@@ -147,7 +147,7 @@ def stacked_sweep(
         )
     made = _finished(
         to_plain(sweeps[0].experiment),
-        [*axes, *(axis for axis in plain[0] if axis["path"] != FRAME_SHIFT)],
+        [*axes, *(axis for axis in plain if axis["path"] != FRAME_SHIFT)],
         shifts[:, 0],
         along,
         _one_after_another(sweeps),
@@ -175,10 +175,25 @@ def _finished(
     return Gathered(SweepSpec.model_validate(plain), places, added)
 
 
-def _listed(axis: AxisSpec, dim: str, values: NDArray[Any]) -> Plain:
+def _listed(axis: AxisSpec, dim: str, values: AxisValues) -> Plain:
     """Return a plain axis that lists its values along a dimension."""
     own = "" if axis.name == dim else dim
-    return {"name": axis.name, "dim": own, "path": axis.target, "values": values.tolist()}
+    named = {key: value for key, value in to_plain(axis).items() if key == "alternatives"}
+    return {"name": axis.name, "dim": own, "path": axis.target, "values": values.items(), **named}
+
+
+def _rule(axis: AxisSpec, sweep: SweepSpec) -> Plain:
+    """Return a plain axis as it is; one that is drawn with its number and seed."""
+    plain = to_plain(axis)
+    if axis.draw is not None:
+        seed = axis.draw.seed if axis.draw.seed is not None else sweep.seed
+        plain["draw"] |= {"count": axis.size, "seed": seed or 0}
+    return plain
+
+
+def _identity(axis: AxisSpec) -> tuple[object, ...]:
+    """Return what axes have in common that are one axis of several sweeps."""
+    return axis.name, axis.targets, axis.alternatives, axis.dimension
 
 
 def _shifts(sweep: SweepSpec) -> NDArray[np.int64]:
@@ -240,10 +255,10 @@ def _axes_of(
     for sweep, name in zip(sweeps, names, strict=True):
         for axis in sweep.axes:
             other = seen.setdefault(axis.name, axis)
-            if (other.target, other.dimension) != (axis.target, axis.dimension):
+            if _identity(other) != _identity(axis):
                 raise InputError(
-                    f"{axis.name!r} sets {axis.target} along {axis.dimension!r}, in {names[0]} "
-                    f"{other.target} along {other.dimension!r}",
+                    f"{axis.name!r} sets {', '.join(axis.targets)} along {axis.dimension!r}, in "
+                    f"{names[0]} {', '.join(other.targets)} along {other.dimension!r}",
                     source=name,
                 )
             if axis.dimension != first and axis.expanded != other.expanded:
@@ -263,13 +278,13 @@ def _axes_of(
             yield axis
 
 
-def _values(sweep: SweepSpec, axis: AxisSpec, name: str) -> NDArray[Any]:
+def _values(sweep: SweepSpec, axis: AxisSpec, name: str) -> AxisValues:
     """Return the values of an axis in a sweep, or those of its experiment where it has none."""
     for own in sweep.axes:
         if own.name == axis.name:
-            return own.expanded.array
+            return own.expanded
     value = np.asarray(_constant(sweep, axis.target, name))
-    return np.broadcast_to(value, (sweep.dims[0][1], *value.shape))
+    return AxisValues(np.broadcast_to(value, (sweep.dims[0][1], *value.shape)))
 
 
 def _constant(sweep: SweepSpec, path: str, name: str) -> Any:  # noqa: ANN401
@@ -282,12 +297,13 @@ def _constant(sweep: SweepSpec, path: str, name: str) -> Any:  # noqa: ANN401
     return list(value) if isinstance(value, tuple) else value
 
 
-def _joined(columns: Sequence[NDArray[Any]], name: str) -> NDArray[Any]:
-    kinds = {"number" if column.dtype.kind in "iuf" else column.dtype.kind for column in columns}
-    shapes = {column.shape[1:] for column in columns}
+def _joined(columns: Sequence[AxisValues], name: str) -> AxisValues:
+    arrays = [column.array for column in columns]
+    kinds = {"number" if array.dtype.kind in "iuf" else array.dtype.kind for array in arrays}
+    shapes = {array.shape[1:] for array in arrays}
     if len(kinds) > 1 or len(shapes) > 1:
         raise InputError(f"the values of {name!r} are of different kinds", field="axes")
-    return np.concatenate(columns)
+    return AxisValues(np.concatenate(arrays), np.concatenate([each.nulls for each in columns]))
 
 
 def _free_name(path: str, axes: Sequence[Mapping[str, Any]]) -> str:
@@ -329,7 +345,7 @@ def _refuse_twice(
 
 def _is_random(sweep: SweepSpec) -> bool:
     """Whether anything is drawn for a frame by its number."""
-    swept = any(axis.target.startswith(_RANDOM) for axis in sweep.axes)
+    swept = any(path.startswith(_RANDOM) for path in sweep.swept)
     return swept or any(value_at(sweep.experiment, split_path(path)) for path in _RANDOM)
 
 
