@@ -102,7 +102,7 @@ class WhenDraw(_Either):
     """What the value of another axis of the same dim decides."""
 
     axis: str
-    """Name of the axis that decides; files count by their names. Example: hit"""
+    """Name of the axis that decides; files count by their names. Example: present"""
     equals: Annotated[
         tuple[Any, ...],
         BeforeValidator(_listed, json_schema_input_type=Any),

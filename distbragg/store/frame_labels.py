@@ -153,7 +153,7 @@ def _of_spots(spots: UnitSpots, seen: Seen) -> dict[str, NDArray[Any]]:
 
 def lattices_in_beam(sweep: SweepSpec) -> NDArray[np.int64]:
     """Return the number of lattices of each frame as specified, over the sweep's dimensions."""
-    deciding = [axis for axis in sweep.axes if axis.target in _DECIDING]
+    deciding = [a for a in sweep.axes if any(path in _DECIDING for path in a.targets)]
     dims = [name for name, _ in sweep.dims]
     varied = {axis.dimension for axis in deciding}
     shape = [size if name in varied else 1 for name, size in sweep.dims]
@@ -161,7 +161,7 @@ def lattices_in_beam(sweep: SweepSpec) -> NDArray[np.int64]:
     known: dict[str, int] = {}
     for place in np.ndindex(*shape):
         position = dict(zip(dims, place, strict=True))
-        values = [axis.expanded.item(position[axis.dimension]) for axis in deciding]
+        values = [axis.item(position[axis.dimension]) for axis in deciding]
         key = canonical_json(values)
         if key not in known:
             known[key] = lattice_count(sweep.frame_spec(sweep.frame_at(position)).crystal)

@@ -33,7 +33,9 @@ class RecordedPixels:
         self._geometry = FrameGeometry(self._run.sweep)
         self._kept: OrderedDict[tuple[int, ...], NDArray[np.bool_]] = OrderedDict()
         moving = set(self._geometry.moving) | {
-            axis.dimension for axis in self._run.sweep.axes if axis.target.startswith(_DECIDING)
+            axis.dimension
+            for axis in self._run.sweep.axes
+            if any(path.startswith(_DECIDING) for path in axis.targets)
         }
         self._moving = [name in moving for name, _ in self._run.layout.dims]
 
