@@ -18,8 +18,8 @@ from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.places import Places
 
 _FIRST: Final = {False: 3.0, True: 3.5}
-"""Nodes along a radius, by whether the crystal rotates: a spot that is recorded in part has a larger
-disc than it fills."""
+"""Nodes along a radius, by whether the crystal rotates: a spot that is recorded in part has a
+larger disc than it fills."""
 
 _DOUBLINGS: Final = 6
 """How often nodes are doubled until the lattices agree: a rotation can move a narrow spot along its

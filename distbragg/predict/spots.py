@@ -13,7 +13,7 @@ from distbragg.predict.closed_form import predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
 from distbragg.predict.table import Spots, ordered, together
-from distbragg.predict.twin import Twin
+from distbragg.predict.twin import Twin, compiled_twin
 
 
 def predict_spots(
@@ -21,7 +21,7 @@ def predict_spots(
 ) -> Spots:
     """Predict the spots of one frame; those below `minimum_photons` are left out.
 
-    Of crystals that stand still, summed in closed form, by a twin if there is one.
+    In closed form by a twin if there is one.
 
     Spots of two lattices that overlap are told apart, each with its own photons; those of blocks of
     several sizes are not.
@@ -54,4 +54,4 @@ def visible_spots(experiment: Experiment) -> Spots:
             "|F| is interpolated between reflections, so that no spots are predicted",
             field="structure_factors.interpolate",
         )
-    return predict_spots(experiment)
+    return predict_spots(experiment, twin=compiled_twin())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.kernel.native.abi import Parameters
-from distbragg.kernel.native.library import library
+from distbragg.kernel.native.library import available, library
 from distbragg.models.beam import Beam
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array, IntArray
@@ -84,6 +84,11 @@ class NativeTwin:
         if status != 0:
             raise MemoryError("the native library could not allocate the nodes of a spot")
         return out.T
+
+
+def compiled_twin() -> NativeTwin | None:
+    """Return the twin; none where the native kernel cannot be used."""
+    return NativeTwin() if available() else None
 
 
 def _at(array: NDArray[Any]) -> int:

@@ -15,7 +15,7 @@ from distbragg.kernel.render_tile import render_tile
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import SourceChunk, Tile
-from distbragg.predict.spots import predict_spots
+from distbragg.predict.spots import predict_spots, visible_spots
 from distbragg.spec.load import parse_spec
 
 PIXELS = (1123, 1059)
@@ -163,6 +163,24 @@ def test_the_compiled_twin_tells_the_same_spots(name: str, tmp_path: Path) -> No
             continue
         size = np.abs(values).max() if column in ("covariance", "phi") else np.abs(values)
         assert (np.abs(found - values) <= 1e-9 * size).all(), column
+
+
+@pytest.mark.spec("LAB-6")
+@pytest.mark.skipif(not native.available(), reason="the native kernel is not compiled")
+def test_spots_of_pictures_are_compiled_where_they_can_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distbragg.kernel.native import moments
+
+    experiment = experiment_of(tmp_path, ALL, **CASES["rotation"])
+    of_twin = predict_spots(experiment, 0.0, moments.NativeTwin())
+    seen = visible_spots(experiment)
+    monkeypatch.setattr(moments, "available", lambda: False)
+    of_model, alone = predict_spots(experiment), visible_spots(experiment)
+    for name, values in seen.columns().items():
+        assert np.array_equal(values, of_twin.columns()[name]), name
+        assert np.array_equal(alone.columns()[name], of_model.columns()[name]), name
+    assert not np.array_equal(seen.photons, alone.photons)
 
 
 @pytest.mark.spec("LAB-6")
