@@ -13,7 +13,7 @@ import yaml
 from distbragg.cli.main import main
 from distbragg.run.verify import verify
 from distbragg.spec.load import parse_sweep
-from distbragg.store.open import open_images, open_stack
+from distbragg.store.open import open_stack
 from distbragg.store.run_directory import open_run
 from distbragg.store.split import Split, split_frames
 
@@ -88,7 +88,7 @@ def test_a_run_of_draws_grows_by_a_number_of_frames(
 ) -> None:
     run, whole = render(tmp_path, 5), render(tmp_path, 12)
     before = split_frames(open_run(run), Split(test=0.5))
-    images = open_images(open_run(run))
+    images = open_stack(run).images.values
     command = ["extend", str(run), "--frames", "9", "--cluster", "serial"]
     assert main(command) == 0
     capsys.readouterr()
@@ -98,9 +98,9 @@ def test_a_run_of_draws_grows_by_a_number_of_frames(
     more.write_text("count: 12\n")
     assert main(["extend", str(run), str(more), "--cluster", "serial"]) == 0
     assert verify(run).sound
-    grown = open_images(open_run(run))
+    grown = open_stack(run).images.values
     np.testing.assert_array_equal(grown[:5], images)
-    np.testing.assert_array_equal(grown, open_images(open_run(whole)))
+    np.testing.assert_array_equal(grown, open_stack(whole).images.values)
     for name in ("hit", "spread", "kind", "phi", "jitter", "turn"):
         np.testing.assert_array_equal(open_stack(run)[name], open_stack(whole)[name])
     assert (split_frames(open_run(run), Split(test=0.5))[:5] == before).all()
