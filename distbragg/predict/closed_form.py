@@ -17,10 +17,10 @@ from typing import Final
 import numpy as np
 
 from distbragg.matrices import determinant3, dot3, norm3
+from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray, components
-from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
 from distbragg.physics.arrays import Triple
 from distbragg.physics.closed_form import Incidence, mean_transform
 from distbragg.physics.closed_rotation import seen_in_rotation
@@ -117,12 +117,6 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
     """Find the reflections that any source lights, 000 left out."""
     crystal = gaussian_crystal(experiment.crystal)
     reflections = experiment.reflections
-    table = AmplitudeTable(
-        np.append(reflections.amplitude.ravel(), reflections.default_amplitude),
-        reflections.amplitude.shape,
-        reflections.origin,
-        interpolate=False,
-    )
     dmin = _finest(experiment, crystal)
     turned = crystal.parts()
     width = (crystal.spindle.stop - crystal.spindle.start) / len(turned)
@@ -149,7 +143,7 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
             of_part.append(len(turned) * line + turn)
         part = np.concatenate(of_part)
     places = Places.joined(found)
-    kept = np.flatnonzero((_amplitude(table, places.hkl) > 0.0) & places.hkl.any(axis=1))
+    kept = np.flatnonzero((_amplitude(reflections, places.hkl) > 0.0) & places.hkl.any(axis=1))
     places, part = places[kept], part[kept]
     hkl, spot = _distinct(places.hkl)
     weight = np.array([one.weight for one in parts])[part]
@@ -158,7 +152,7 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
         for number, one in enumerate(parts):
             own = part == number
             weight[own] *= energies.of_source(places.hkl[own], one.source)
-    amplitude = _amplitude(table, hkl)
+    amplitude = _amplitude(reflections, hkl)
     peak = amplitude**2 * experiment.crystal.unit_cells**2 * experiment.crystal.scale
     brightness = scattered_fluence(experiment.beam, 1) * peak
     return _Frame(
@@ -199,10 +193,16 @@ def _distinct(hkl: IntArray) -> tuple[IntArray, IntArray]:
     return hkl[first], which.ravel()
 
 
-def _amplitude(table: AmplitudeTable, hkl: IntArray) -> Float64Array:
-    """Return |F| of reflections, (n,)."""
-    h, k, l = hkl.T.astype(np.float64)  # noqa: E741 - Miller indices
-    return np.broadcast_to(cell_amplitude(table, (h, k, l), (h, k, l)), h.shape)
+def _amplitude(reflections: Reflections, hkl: IntArray) -> Float64Array:
+    """Return |F| of reflections (n, 3), (n,)."""
+    table, default = reflections.amplitude, reflections.default_amplitude
+    if table.size == 0:
+        return np.full(len(hkl), default)
+    h, k, l = (hkl - np.array(reflections.origin)).T  # noqa: E741 - Miller indices
+    size_h, size_k, size_l = table.shape
+    inside = (h >= 0) & (h < size_h) & (k >= 0) & (k < size_k) & (l >= 0) & (l < size_l)
+    place = np.where(inside, (h * size_k + k) * size_l + l, 0)
+    return np.where(inside, table.ravel().take(place), default)
 
 
 def _roughly(frame: _Frame) -> tuple[Float64Array, Float64Array, Float64Array]:

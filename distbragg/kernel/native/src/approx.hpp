@@ -29,6 +29,32 @@ DISTBRAGG_INLINE void sine_cosine(double angle, double& sine, double& cosine) {
   cosine = sign * sin_pi(0.5 - std::fabs(rest));
 }
 
+// The angle of a point from the first axis, by a length across it that is not negative and one along
+// it that may be; to rounding. Near ⅛ turn and ¼ turn the angle from there is what is told.
+DISTBRAGG_INLINE double angle_of(double side, double ahead) {
+  constexpr double kEighth = 0.41421356237309504880, kPast = 2.41421356237309504880;  // tan π/8, 3π/8
+  const double along = std::fabs(ahead);
+  const bool steep = side > kPast * along, middle = !steep && side > kEighth * along;
+  const double over = steep ? -along : (middle ? side - along : side);
+  const double under = steep ? side : (middle ? side + along : along);
+  const double t = over / under, u = t * t;
+  // arctan(t)/t by t², fitted with the least greatest error, 4e-17.
+  double p = 0.021135373157693246;
+  p = madd(p, u, -0.04348052215716462);
+  p = madd(p, u, 0.056883492268090106);
+  p = madd(p, u, -0.06640233930429408);
+  p = madd(p, u, 0.07689953496306857);
+  p = madd(p, u, -0.09090773074808414);
+  p = madd(p, u, 0.11111106180455946);
+  p = madd(p, u, -0.14285714180976467);
+  p = madd(p, u, 0.1999999999885511);
+  p = madd(p, u, -0.3333333333332844);
+  p = madd(p, u, 1.0);
+  const double from = steep ? 0.5 * kPi : (middle ? 0.25 * kPi : 0.0);
+  const double angle = madd(t, p, from);
+  return ahead < 0.0 ? kPi - angle : angle;
+}
+
 // ROUND spots: (3 (sin x / x − cos x) / x²)² at x = π√v, v ≥ 0. With t = √v and r what is left of
 // it when whole turns are taken off this is (r S(r²) − t C(r²))² / v³, where
 //   S(u) = 3/π² sin(πr)/(πr),  C(u) = 3/π² cos(πr),  u = r² ≤ ¼,

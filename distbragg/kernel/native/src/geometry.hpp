@@ -32,9 +32,10 @@ inline Vector cross(const Vector& a, const Vector& b) {
   return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
 }
 
-inline Vector unit(const Vector& v) {
+DISTBRAGG_INLINE Vector unit(const Vector& v) {
   const double length = std::sqrt(dot(v, v));
-  return length > 0.0 ? Vector{v.x / length, v.y / length, v.z / length} : Vector{0.0, 0.0, 0.0};
+  const auto part = [length](double x) { return length > 0.0 ? x / length : 0.0; };
+  return {part(v.x), part(v.y), part(v.z)};
 }
 
 inline Vector load(const double* v) { return {v[0], v[1], v[2]}; }

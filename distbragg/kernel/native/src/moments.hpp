@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "geometry.hpp"
@@ -28,7 +29,7 @@ inline Incidence line_of(const double* v) {
   return in;
 }
 
-// The reflections that lines light, reflection by reflection where lines share a direction.
+// The reflections that lines light; lines that share a direction are asked together.
 class LitByLines {
  public:
   LitByLines(const Parameters& p, const double* lines, std::int64_t count) : crystal_(p, 0) {
@@ -73,25 +74,44 @@ class LitByLines {
     Crystal wider = crystal_;
     wider.cut *= kWider;
     const NearSphere near(wider, all);
-    Place own;
-    near.each([&](const Place& place) {
-      std::size_t first = from, last = to;
-      double start, stop;
-      if (near.window(place.relp, kWider, start, stop) && start > low - (high - low) &&
-          stop < high + (high - low)) {
-        const auto begin = lines_.begin();
-        const auto below = [](const Incidence& line, double k) { return line.wavenumber < k; };
-        first = static_cast<std::size_t>(
-            std::lower_bound(begin + static_cast<std::ptrdiff_t>(from),
-                             begin + static_cast<std::ptrdiff_t>(to), start, below) - begin);
-        last = static_cast<std::size_t>(
-            std::lower_bound(begin + static_cast<std::ptrdiff_t>(from),
-                             begin + static_cast<std::ptrdiff_t>(to), stop, below) - begin);
-      }
-      for (std::size_t n = first; n < last; ++n) {
-        if (near_[n].see(place.h, place.k, place.l, own)) found(n, own);
+    std::vector<std::vector<double>> wanted(to - from);  // h, k, l of what each may light
+    near.in_points([&](const Points& points) {
+      for (int i = 0; i < points.count; ++i) {
+        const auto [first, last] = range_of(near, points.relp(i), from, to);
+        for (std::size_t n = first; n < last; ++n) {
+          auto& own = wanted[n - from];
+          own.insert(own.end(), {points.h[i], points.k[i], points.l[i]});
+        }
       }
     });
+    for (std::size_t n = from; n < to; ++n) {
+      const std::vector<double>& own = wanted[n - from];
+      Points points;
+      for (std::size_t at = 0; at < own.size(); at += 3) {
+        points.add(own[at], own[at + 1], own[at + 2]);
+        if (points.count < Points::kMost && at + 3 < own.size()) continue;
+        near_[n].see(points, [&](const Place& place) { found(n, place); });
+        points.count = 0;
+      }
+    }
+  }
+
+  // Those of some lines that may light a lattice point.
+  std::pair<std::size_t, std::size_t> range_of(const NearSphere& near, const Vector& relp,
+                                               std::size_t from, std::size_t to) const {
+    const double low = lines_[from].wavenumber, high = lines_[to - 1].wavenumber;
+    double start, stop;
+    if (!near.window(relp, kWider, start, stop) || start <= low - (high - low) ||
+        stop >= high + (high - low)) {
+      return {from, to};
+    }
+    const auto begin = lines_.begin() + static_cast<std::ptrdiff_t>(from);
+    const auto end = lines_.begin() + static_cast<std::ptrdiff_t>(to);
+    const auto below = [](const Incidence& line, double k) { return line.wavenumber < k; };
+    const auto number = [&](double k) {
+      return static_cast<std::size_t>(std::lower_bound(begin, end, k, below) - lines_.begin());
+    };
+    return {number(start), number(stop)};
   }
 
   const Crystal crystal_;

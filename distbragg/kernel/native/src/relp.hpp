@@ -116,7 +116,7 @@ DISTBRAGG_INLINE double log_poly(double x) {
 }
 
 // Two unit vectors across a unit vector and each other, right-handed with it.
-inline void tangents(const Vector& forward, Vector& first, Vector& second) {
+DISTBRAGG_INLINE void tangents(const Vector& forward, Vector& first, Vector& second) {
   const bool flat = forward.z * forward.z < 0.5;
   first = unit({flat ? -forward.y : 0.0, flat ? forward.x : -forward.z, flat ? 0.0 : forward.y});
   second = across(forward, first);
