@@ -107,12 +107,27 @@ def encode_table(run: RunDirectory, columns: Mapping[str, Column]) -> bytes:
         ) from None
     # The first identity of a run that has grown: its tables come out the same ever after.
     first = run.lineage[-1].run_id if run.lineage else run.run_id
-    table = pa.table(dict(columns)).replace_schema_metadata(
-        {"distbragg_run_id": first, "distbragg_units": json.dumps(UNITS, sort_keys=True)}
-    )
+    said = {"distbragg_run_id": first, "distbragg_units": json.dumps(UNITS, sort_keys=True)}
+    # By their memory: pyarrow loads pandas to ask whether an array is one of its own.
+    arrays = [
+        pa.Array.from_buffers(
+            pa.from_numpy_dtype(values.dtype), len(values), [None, pa.py_buffer(_as_arrow(values))]
+        )
+        for values in columns.values()
+    ]
+    table = pa.Table.from_arrays(arrays, names=list(columns), metadata=said)
+    whole = [name for name, values in columns.items() if values.dtype.kind != "f"]
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", compression_level=1)
+    # Real numbers are nearly all different: a dictionary of them takes time and space.
+    pq.write_table(table, buffer, compression="zstd", compression_level=1, use_dictionary=whole)
     return buffer.getvalue()
+
+
+def _as_arrow(values: Column) -> Column:
+    """Return values as Arrow holds them, yes and no bit by bit."""
+    if values.dtype == np.bool_:
+        return np.packbits(values, bitorder="little")
+    return np.ascontiguousarray(values)
 
 
 def labels_key(unit: int) -> str:

@@ -329,7 +329,7 @@ class SpotBrush {
     }
     if (least > 1.0) return;
     const bool rotates = spindle.stop > spindle.start;
-    choose_mean(in_, spot.relp.growing != nullptr, rotates, [&](auto mean) {
+    choose_mean(in_, spot.relp, rotates, [&](auto mean) {
       using Mean = decltype(mean);
       if (spectrum_ == nullptr) {
         Mean::add(spot.relp, in_, spindle, x, y, z, square, height, count, sum);

@@ -32,7 +32,7 @@ class SpotFitter {
     const bool rotates = spindle.stop > spindle.start;
     const double *x = rays_.x, *y = rays_.y, *z = rays_.z;
     alignas(64) double top[kNodes], at[kNodes], width[kNodes];
-    choose_mean(in_, spot.relp.growing != nullptr, rotates, [&](auto mean) {
+    choose_mean(in_, spot.relp, rotates, [&](auto mean) {
       using Kind = decltype(mean);
       if constexpr (Kind::rotates) {
         Kind::passages(spot.relp, in_, spindle, x, y, z, kNodes, top, at, width);

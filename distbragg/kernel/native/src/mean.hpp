@@ -18,7 +18,7 @@ struct Passages {
   Passage operator[](int i) const { return {here[i], pull[i], stiff[i], start[i], stop[i]}; }
 };
 
-template <int kDivergent, bool kSpectrum, bool kRotates>
+template <int kHeld, bool kSpectrum, bool kRotates>
 struct Mean {
   static constexpr bool rotates = kRotates;
 
@@ -38,7 +38,7 @@ struct Mean {
       over_spectrum(own, from, count, log, look);
     } else {
 #pragma omp simd
-      for (int i = 0; i < count; ++i) log[i] = log_mean<kDivergent>(own, look(i), from.wavenumber);
+      for (int i = 0; i < count; ++i) log[i] = log_mean<kHeld>(own, look(i), from.wavenumber);
     }
   }
 
@@ -62,7 +62,7 @@ struct Mean {
       for (int i = 0; i < count; ++i) {
         const Sight sight = look(i);
         const double here = madd(spread[i], node, middle[i]), off = (here - k) / width;
-        const double value = madd(-0.5 * off, off, log_mean<kDivergent>(own, sight, here));
+        const double value = madd(-0.5 * off, off, log_mean<kHeld>(own, sight, here));
         here_log[i] = value + madd(0.5 * node, node, weight);
         most[i] = larger(most[i], here_log[i]);
       }
@@ -95,12 +95,12 @@ struct Mean {
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      before[i] = log_mean<kDivergent>(own, sight, at[i] - width[i]);
+      before[i] = log_mean<kHeld>(own, sight, at[i] - width[i]);
     }
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      after[i] = log_mean<kDivergent>(own, sight, at[i] + width[i]);
+      after[i] = log_mean<kHeld>(own, sight, at[i] + width[i]);
     }
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
@@ -127,7 +127,7 @@ struct Mean {
     for (int n = 0; n < kTurnSteps; ++n) {
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        approach<kDivergent>(own, from, about, x[i], y[i], z[i], angle[i], step[i]);
+        approach<kHeld>(own, from, about, x[i], y[i], z[i], angle[i], step[i]);
       }
     }
 #pragma omp simd
@@ -136,7 +136,7 @@ struct Mean {
       for (int i = 0; i < count; ++i) turned[i] = madd(side - 1.0, step[i], angle[i]);
       const double* at_angle = turned;
       const auto look = [=, &own, &from, &about](int i) __attribute__((always_inline)) {
-        return seen_from<kDivergent>(own, from, about.axis, at_angle[i], {x[i], y[i], z[i]});
+        return seen_from<kHeld>(own, from, about.axis, at_angle[i], {x[i], y[i], z[i]});
       };
       logs_along(own, from, count, logs[side], look);
     }
@@ -208,19 +208,20 @@ struct Mean {
   }
 };
 
-// Calls work(Mean<held, spectrum, rotates>()) for a source; what has a spread of cells is taken for
-// divergent as well.
+// Calls work(Mean<held, spectrum, rotates>()) for a reflection in the light of a source; what has a
+// spread of cells is taken for divergent as well.
 template <class Work>
-void choose_mean(const Incidence& in, bool cells, bool rotates, Work work) {
+void choose_mean(const Incidence& in, const Relp& relp, bool rotates, Work work) {
   const bool s = in.width > 0.0;
   const auto with = [&](auto held) {
     constexpr int kHeld = decltype(held)::value;
     if (rotates) s ? work(Mean<kHeld, true, true>()) : work(Mean<kHeld, false, true>());
     else s ? work(Mean<kHeld, true, false>()) : work(Mean<kHeld, false, false>());
   };
-  if (cells) with(std::integral_constant<int, kCells>());
+  if (relp.growing != nullptr) with(std::integral_constant<int, kCells>());
   else if (in.divergent) with(std::integral_constant<int, kDivergence>());
-  else with(std::integral_constant<int, kParallel>());
+  else if (!relp.round) with(std::integral_constant<int, kParallel>());
+  else with(std::integral_constant<int, kRound>());
 }
 
 }  // namespace distbragg::closed

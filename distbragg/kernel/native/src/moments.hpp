@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -27,6 +28,10 @@ inline Incidence line_of(const double* v) {
   in.width = v[10];
   in.divergent = dot(in.one, in.one) + dot(in.two, in.two) > 0.0;
   return in;
+}
+
+inline bool same(const Vector& a, const Vector& b) {
+  return a.x == b.x && a.y == b.y && a.z == b.z;
 }
 
 // The reflections that lines light; lines that share a direction are asked together.
@@ -55,9 +60,6 @@ class LitByLines {
  private:
   static constexpr double kWider = 1.1;  // than where first-order windows end
 
-  static bool same(const Vector& a, const Vector& b) {
-    return a.x == b.x && a.y == b.y && a.z == b.z;
-  }
   static bool follows(const Incidence& before, const Incidence& line) {
     return same(before.direction, line.direction) && same(before.one, line.one) &&
            same(before.two, line.two) && before.wavenumber <= line.wavenumber;
@@ -119,22 +121,45 @@ class LitByLines {
   std::vector<NearSphere> near_;
 };
 
-// The nodes of one lattice of squares on the unit disc.
+// The nodes of two lattices of squares on the unit disc, one in the gaps of the other. Each lattice is
+// filled up to whole vectors with nodes that count for nothing.
 struct DiscNodes {
-  std::vector<double> a, b;
+  std::vector<double> a, b, counts;
+  int second = 0;     // where the second lattice begins
   const double area;  // of a square
 
-  DiscNodes(double radius, double shift) : area(1.0 / (radius * radius)) {
+  explicit DiscNodes(double radius) : area(1.0 / (radius * radius)) {
+    lattice(radius, 0.0);
+    second = size();
+    lattice(radius, 0.5);
+  }
+
+  int size() const { return static_cast<int>(a.size()); }
+
+ private:
+  void lattice(double radius, double shift) {
+    constexpr std::size_t kWide = 8;
     const int most = static_cast<int>(std::ceil(radius));
     for (int i = -most; i <= most; ++i) {
       for (int j = -most; j <= most; ++j) {
         const double x = (i + shift) / radius, y = (j + shift) / radius;
-        if (x * x + y * y > 1.0) continue;
-        a.push_back(x);
-        b.push_back(y);
+        if (x * x + y * y <= 1.0) add(x, y, 1.0);
       }
     }
+    while (a.size() % kWide != 0) add(a.back(), b.back(), 0.0);
   }
+  void add(double x, double y, double count) {
+    a.push_back(x);
+    b.push_back(y);
+    counts.push_back(count);
+  }
+};
+
+// A place by its numbers, and what weighs it.
+struct LitPlace {
+  const double* numbers;  // (kPlaceNumbers,)
+  const double* start;    // pixels count from there
+  double weight;
 };
 
 // Moments of spots on one panel: Σ w T, then of what is captured its sum, first and second moments
@@ -143,23 +168,14 @@ class Moments {
  public:
   explicit Moments(const Parameters& p) : p_(p), crystal_(p, 0), source_(p) {}
 
-  // One reflection in the light of one line: adds to `out`, (kMoments + 1,). Angles of the spindle
-  // count from the middle of its rotation.
-  void add(const Incidence& line, const double* place, double weight, const double* start,
-           double* out) {
-    Growing growing;
-    Growing* grown = crystal_.strains.count > 0 ? &growing : nullptr;
-    const Relp relp(load(place), crystal_.covariance, crystal_.mosaic, crystal_.strains, grown);
+  // One reflection in the light of one line: adds to `out`, (kMoments + 1,). One line after another
+  // of the same reflection takes less. Angles of the spindle count from the middle of its rotation.
+  void add(const Incidence& line, const LitPlace& at, double* out) {
+    const Relp& relp = relp_of(at.numbers);
     source_.aim(line.direction);
     double found[kMoments];
     for (int doubling = 0; doubling <= kDoublings; ++doubling) {
-      double one[kMoments], two[kMoments];
-      sum(relp, line, place, weight, start, nodes(doubling, 0), one);
-      sum(relp, line, place, weight, start, nodes(doubling, 1), two);
-      for (int m = 0; m < kMoments; ++m) found[m] = 0.5 * (one[m] + two[m]);
-      const double both = one[0] + two[0];
-      const bool away = std::fabs(one[0] - two[0]) > kAgreed * 0.5 * both || both <= 0.0;
-      if (!away) break;
+      if (sum(relp, line, at, nodes(doubling), found)) break;
     }
     for (int m = 0; m < kMoments; ++m) out[m] += found[m];
     out[kMoments] += found[1] * wavelength(relp, line, found);
@@ -173,11 +189,13 @@ class Moments {
   struct Polarized {
     Vector axis, in, electric, magnetic;
     double kahn, planeless;
-    bool on;
+    bool on, aimed = false;
     explicit Polarized(const Parameters& p)
         : axis(load(p.polarization_axis)), kahn(p.kahn_factor), planeless(0.0),
           on(p.polarization != 0) {}
     void aim(const Vector& direction) {
+      if (aimed && same(direction, in)) return;
+      aimed = true;
       in = direction;
       magnetic = unit(distbragg::cross(axis, in));
       electric = unit(distbragg::cross(in, magnetic));
@@ -185,42 +203,59 @@ class Moments {
     }
   };
 
-  const DiscNodes& nodes(int doubling, int shifted) {
-    const std::size_t at = static_cast<std::size_t>(2 * doubling + shifted);
-    while (nodes_.size() <= at) {
-      const int next = static_cast<int>(nodes_.size());
+  const DiscNodes& nodes(int doubling) {
+    while (nodes_.size() <= static_cast<std::size_t>(doubling)) {
       const double first = crystal_.rotates() ? 3.5 : 3.0;
-      nodes_.emplace_back(std::ldexp(first, next / 2), next % 2 == 0 ? 0.0 : 0.5);
+      nodes_.emplace_back(std::ldexp(first, static_cast<int>(nodes_.size())));
     }
-    return nodes_[at];
+    return nodes_[static_cast<std::size_t>(doubling)];
   }
 
-  void sum(const Relp& relp, const Incidence& line, const double* place, double weight,
-           const double* start, const DiscNodes& at, double* out) {
+  const Relp& relp_of(const double* place) {
+    const Vector at = load(place);
+    if (!held_ || !same(at, relp_at_)) {
+      Growing* grown = crystal_.strains.count > 0 ? &growing_ : nullptr;
+      relp_ = Relp(at, crystal_.covariance, crystal_.mosaic, crystal_.strains, grown);
+      relp_at_ = at;
+      held_ = true;
+    }
+    return relp_;
+  }
+
+  // Sums over the nodes of both lattices; false where these do not agree, or what neither has met may
+  // lie between their nodes.
+  bool sum(const Relp& relp, const Incidence& line, const LitPlace& at, const DiscNodes& nodes,
+           double* out) {
     std::fill(out, out + kMoments, 0.0);
-    const int count = static_cast<int>(at.a.size());
-    for (int from = 0; from < count; from += kLanes) {
-      add_rays(relp, line, place, weight, start, at, from, std::min(kLanes, count - from), out);
+    double bare[2] = {0.0, 0.0};
+    for (int from = 0; from < nodes.size(); from += kLanes) {
+      const int count = std::min(kLanes, nodes.size() - from);
+      aim(at, nodes, from, count);
+      choose_mean(line, relp, crystal_.rotates(), [&](auto mean) {
+        decltype(mean)::seen(relp, line, crystal_.spindle, x_, y_, z_, count, mean_, angle_);
+      });
+      const int second = std::clamp(nodes.second - from, 0, count);
+      bare[0] += weigh(0, second);
+      bare[1] += weigh(second, count);
+      polarize(count);
+      for (std::int64_t layer = 0; layer < p_.layers; ++layer) on_layer(layer, at.start, count, out);
     }
-    for (int m = 0; m < kMoments; ++m) out[m] *= at.area;
+    const double both = bare[0] + bare[1];
+    out[0] = both;
+    for (int m = 0; m < kMoments; ++m) out[m] *= 0.5 * nodes.area;
+    return !(std::fabs(bare[0] - bare[1]) > kAgreed * 0.5 * both || both <= 0.0);
   }
 
-  void add_rays(const Relp& relp, const Incidence& line, const double* place, double weight,
-                const double* start, const DiscNodes& at, int from, int some, double* out) {
-    constexpr int kWide = 8;
-    const int count = (some + kWide - 1) / kWide * kWide;
+  // The rays to nodes, and what of a sphere belongs to each.
+  void aim(const LitPlace& at, const DiscNodes& nodes, int from, int count) {
+    const double* place = at.numbers;
     const Vector centre = load(place + 3), first = load(place + 6), second = load(place + 9);
     const double xx = place[12], xy = place[13], yy = place[14], bow = place[15];
     const double l11 = std::sqrt(xx), l21 = xy / l11;
     const double l22 = std::sqrt(larger(yy - l21 * l21, 1e-18 * yy));
-    const double area = kReach * kReach * l11 * l22 * weight;
-    const double* nodes_a = at.a.data() + from;
-    const double* nodes_b = at.b.data() + from;
-    alignas(64) double a[kLanes], b[kLanes];
-    for (int i = 0; i < count; ++i) {
-      a[i] = nodes_a[std::min(i, some - 1)];
-      b[i] = nodes_b[std::min(i, some - 1)];
-    }
+    const double area = kReach * kReach * l11 * l22 * at.weight;
+    const double *a = nodes.a.data() + from, *b = nodes.b.data() + from;
+    const double* counts = nodes.counts.data() + from;
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
       const double one = kReach * l11 * a[i];
@@ -229,26 +264,32 @@ class Moments {
       x_[i] = (centre.x + one * first.x + two * second.x) * over;
       y_[i] = (centre.y + one * first.y + two * second.y) * over;
       z_[i] = (centre.z + one * first.z + two * second.z) * over;
-      // Spare lanes repeat the last node, and count for nothing.
-      share_[i] = i < some ? area * over * over * over : 0.0;
+      share_[i] = counts[i] * (area * over * over * over);
     }
-    choose_mean(line, relp.growing != nullptr, crystal_.rotates(), [&](auto mean) {
-      decltype(mean)::seen(relp, line, crystal_.spindle, x_, y_, z_, count, mean_, angle_);
-    });
-    const Polarized seen = source_;
+  }
+
+  // Gives the nodes of one lattice their share of what is seen; returns their sum.
+  double weigh(int from, int to) {
     double bare = 0.0;
 #pragma omp simd reduction(+ : bare)
+    for (int i = from; i < to; ++i) {
+      share_[i] *= mean_[i];
+      bare += share_[i];
+    }
+    return bare;
+  }
+
+  void polarize(int count) {
+    if (!source_.on) return;
+    const Polarized seen = source_;
+#pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const double own = share_[i] * mean_[i];
       const double c = dot(seen.in, {x_[i], y_[i], z_[i]});
       const double along = dot(seen.electric, {x_[i], y_[i], z_[i]});
       const double across = dot(seen.magnetic, {x_[i], y_[i], z_[i]});
       const double plane = along * along - across * across + seen.planeless * (1.0 - c * c);
-      bare += own;
-      share_[i] = seen.on ? own * (0.5 * (1.0 + c * c - seen.kahn * plane)) : own;
+      share_[i] *= 0.5 * (1.0 + c * c - seen.kahn * plane);
     }
-    out[0] += bare;
-    for (std::int64_t layer = 0; layer < p_.layers; ++layer) on_layer(layer, start, count, out);
   }
 
   // Adds what a layer captures.
@@ -302,7 +343,7 @@ class Moments {
     for (const int side : {0, 1}) {
       Incidence beside = line;
       beside.wavenumber = k + (side == 0 ? kOff : -kOff) * width;
-      choose_mean(beside, relp.growing != nullptr, crystal_.rotates(), [&](auto mean) {
+      choose_mean(beside, relp, crystal_.rotates(), [&](auto mean) {
         double angle;
         decltype(mean)::seen(relp, beside, crystal_.spindle, &ray.x, &ray.y, &ray.z, 1,
                              logs + side, &angle);
@@ -315,10 +356,27 @@ class Moments {
 
   const Parameters& p_;
   const Crystal crystal_;
+  Relp relp_;
+  Growing growing_;
+  Vector relp_at_;
+  bool held_ = false;  // a reflection, at that place
   Polarized source_;
   std::vector<DiscNodes> nodes_;
   alignas(64) double x_[kLanes], y_[kLanes], z_[kLanes], share_[kLanes];
   alignas(64) double mean_[kLanes], angle_[kLanes];
 };
+
+// Numbers 0 … count − 1 in the order of the spots that they are of.
+inline std::vector<std::int64_t> by_spot(const std::int64_t* spot, std::int64_t count) {
+  const std::int64_t last = count > 0 ? *std::max_element(spot, spot + count) : -1;
+  std::vector<std::int64_t> start(static_cast<std::size_t>(last) + 2, 0);
+  for (std::int64_t n = 0; n < count; ++n) ++start[static_cast<std::size_t>(spot[n]) + 1];
+  std::partial_sum(start.begin(), start.end(), start.begin());
+  std::vector<std::int64_t> order(static_cast<std::size_t>(count));
+  for (std::int64_t n = 0; n < count; ++n) {
+    order[static_cast<std::size_t>(start[static_cast<std::size_t>(spot[n])]++)] = n;
+  }
+  return order;
+}
 
 }  // namespace distbragg::closed

@@ -127,8 +127,9 @@ struct Growing {
   Symmetric along[3];
 };
 
-// What the mean transform holds beside mosaicity: no divergence, or one, and a spread of cells too.
-enum Held : int { kParallel, kDivergence, kCells };
+// What the mean transform holds: mosaicity that is the same about all axes and no more, or any, and
+// divergence too, and a spread of cells too.
+enum Held : int { kRound, kParallel, kDivergence, kCells };
 
 // A reciprocal lattice point, in the frame (ĝ, t₁, t₂); see `_Frame` of the model.
 struct Relp {
@@ -137,6 +138,7 @@ struct Relp {
   Symmetric crystal, rotated, turned;
   Vector twist;
   double curved;  // 1, or 0 where flat coordinates are the better ones
+  bool round;     // mosaicity is the same about all axes: there is no twist
   const Growing* growing = nullptr;  // held by who made it; none where all cells are alike
 
   Relp() = default;
@@ -160,7 +162,7 @@ struct Relp {
       whole = determinant(c);
       growing = grown;
     }
-    const Symmetric m = within(mosaic, forward, first, second);
+    const Symmetric m = mosaic_along(mosaic);
     turned = turning_first(c);
     const Symmetric twice = turning_first(turned);
     const double square = length * length, half = 0.5 * m.xx;
@@ -170,6 +172,20 @@ struct Relp {
     curved = (m.xx + m.yy + m.zz) * length > 2.0 * kFlat * thin ? 1.0 : 0.0;
     rotated = {0.0, 0.0, 0.0, square * m.zz, -square * m.yz, square * m.yy};
     twist = {0.0, length * m.xz, -length * m.xy};
+  }
+
+ private:
+  // Mosaicity along the axes of the frame.
+  Symmetric mosaic_along(const Symmetric& m) {
+    constexpr double kRounding = 1e-13;
+    const double mean = (m.xx + m.yy + m.zz) * (1.0 / 3.0);
+    double off = std::fabs(m.xx - mean);
+    for (const double part : {m.yy - mean, m.zz - mean, m.xy, m.xz, m.yz}) {
+      off = larger(off, std::fabs(part));
+    }
+    round = off <= kRounding * mean;
+    return round ? Symmetric{mean, 0.0, 0.0, mean, 0.0, mean}
+                 : within(m, forward, first, second);
   }
 };
 
@@ -264,21 +280,21 @@ DISTBRAGG_INLINE double grown_term(const Growing& growing, const Symmetric& crys
 }
 
 // ln of the mean over mosaicity and divergence for one wavenumber.
-template <int kDivergent>
+template <int kHeld>
 DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k) {
   constexpr double kMostBend = 0.2;
   const double length = relp.length, scale = scale_of(relp, sight, k);
   Symmetric flat = scaled(relp.crystal, 1.0, scale);
-  if constexpr (kDivergent > 0) flat = flat + scaled(sight.spread, k, k * scale);
+  if constexpr (kHeld >= kDivergence) flat = flat + scaled(sight.spread, k, k * scale);
   const Symmetric total = flat + relp.rotated;
   const double size = determinant(total);
   const Symmetric inv = inverse(total, size);
   const Vector flat1 = {flat.xy, flat.yy, flat.yz}, flat2 = {flat.xz, flat.yz, flat.zz};
-  const double loose =
-      flat.yy - between(inv, flat1, flat1) + (flat.zz - between(inv, flat2, flat2));
+  const Vector pull1 = times(inv, flat1), pull2 = times(inv, flat2);
+  const double loose = flat.yy - dot(flat1, pull1) + (flat.zz - dot(flat2, pull2));
   const double square = k * k, bent = relp.curved / (2.0 * length * scale);
   double unsure = 0.0;
-  if constexpr (kDivergent > 0) {
+  if constexpr (kHeld >= kDivergence) {
     const Symmetric& s = sight.spread;
     const Vector r0 = {s.xx, s.xy * scale, s.xz * scale}, r1 = {s.xy, s.yy * scale, s.yz * scale};
     const Vector r2 = {s.xz, s.yz * scale, s.zz * scale};
@@ -289,11 +305,11 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
   Vector d = seen;
 #pragma GCC unroll 4
   for (int step = 0; step < 4; ++step) {
-    const Vector y = times(inv, d);
-    const double one = dot(flat1, y), two = dot(flat2, y);
+    const double one = dot(pull1, d), two = dot(pull2, d);
     const double sagitta = (madd(one, one, two * two) + loose) * bent;
+    const Vector y = times(inv, d);
     d.x = seen.x - sagitta;
-    if constexpr (kDivergent > 0) {
+    if constexpr (kHeld >= kDivergence) {
       const Vector mean = times(sight.spread, {y.x, y.y * scale, y.z * scale});
       const double lost = 0.5 * k * madd(square, dot(mean, mean), unsure);
       d.x = madd(lost, sight.forward.x, d.x);
@@ -302,8 +318,11 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
     }
   }
   const Vector y = times(inv, d);
-  double bend = turned_term(relp.twist, relp.turned, y, inv) + twisted_term(relp, y, inv);
-  if constexpr (kDivergent > 0) {
+  double bend = 0.0;
+  if constexpr (kHeld > kRound) {
+    bend = turned_term(relp.twist, relp.turned, y, inv) + twisted_term(relp, y, inv);
+  }
+  if constexpr (kHeld >= kDivergence) {
     const double per = 1.0 / length;
     const Symmetric& r = relp.rotated;
     const Vector about1 = {r.xz * per, r.yz * per, r.zz * per};
@@ -311,11 +330,10 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
     bend += turned_term(about1, scaled(turning_second(sight.spread), k, k * scale), y, inv);
     bend += turned_term(about2, scaled(turning_third(sight.spread), k, k * scale), y, inv);
   }
-  const Vector along = {inv.xx, inv.xy, inv.xz};
-  bend -= madd(dot(flat1, y), dot(along, flat1), dot(flat2, y) * dot(along, flat2)) / length;
+  bend -= madd(dot(pull1, d), pull1.x, dot(pull2, d) * pull2.x) / length;
   const double steep = dot(y, d), most = kMostBend * (1.0 + steep) * relp.curved;
   bend = bend < -most ? -most : (bend > most ? most : bend);
-  if constexpr (kDivergent == kCells) {
+  if constexpr (kHeld == kCells) {
     const double grown = grown_term(*relp.growing, scaled(relp.crystal, 1.0, scale), y, inv);
     const double limit = kMostBend * (1.0 + steep);
     bend += grown < -limit ? -limit : (grown > limit ? limit : grown);
@@ -403,27 +421,27 @@ struct Passage {
   double here, pull, stiff, start, stop;
 };
 
-template <int kDivergent>
+template <int kHeld>
 DISTBRAGG_INLINE Sight seen_from(const Relp& relp, const Incidence& in, const Vector& axis,
                                  double angle, const Vector& ray) {
   double sine, cosine;
   sine_cosine(-angle, sine, cosine);
   const Vector none = {0.0, 0.0, 0.0};
   return sight_of(relp, turn(in.direction, axis, sine, cosine),
-                  kDivergent > 0 ? turn(in.one, axis, sine, cosine) : none,
-                  kDivergent > 0 ? turn(in.two, axis, sine, cosine) : none,
+                  kHeld >= kDivergence ? turn(in.one, axis, sine, cosine) : none,
+                  kHeld >= kDivergence ? turn(in.two, axis, sine, cosine) : none,
                   turn(ray, axis, sine, cosine));
 }
 
 // One step towards the angle at which a ray sees a reflection pass; and minus the curvature of the
 // logarithm there, to first order.
-template <int kDivergent>
+template <int kHeld>
 DISTBRAGG_INLINE void approach(const Relp& relp, const Incidence& in, const Spindle& spindle,
                                double x, double y, double z, double& angle, double& stiff) {
   const double range = spindle.stop - spindle.start;
   const Vector velocity = relp.length * across(spindle.axis, relp.forward);
   const Vector speed = {0.0, dot(velocity, relp.first), dot(velocity, relp.second)};
-  const Sight sight = seen_from<kDivergent>(relp, in, spindle.axis, angle, {x, y, z});
+  const Sight sight = seen_from<kHeld>(relp, in, spindle.axis, angle, {x, y, z});
   Symmetric total = flat_of(relp, sight, in.wavenumber, 1.0) + relp.rotated;
   const double radial = in.width * sight.length;
   total.xx = madd(radial, radial, total.xx);

@@ -293,9 +293,9 @@ int distbragg_moments(const distbragg::Parameters* p, const double* lines, std::
   using namespace distbragg::closed;
   try {
     Moments moments(*p);
-    for (std::int64_t n = 0; n < count; ++n) {
-      moments.add(line_of(lines + kLineNumbers * line[n]), numbers + kPlaceNumbers * n, weights[n],
-                  start + 2 * spot[n], out + (kMoments + 1) * spot[n]);
+    for (const std::int64_t n : by_spot(spot, count)) {
+      const LitPlace at = {numbers + kPlaceNumbers * n, start + 2 * spot[n], weights[n]};
+      moments.add(line_of(lines + kLineNumbers * line[n]), at, out + (kMoments + 1) * spot[n]);
     }
     return 0;
   } catch (const std::bad_alloc&) {
