@@ -26,7 +26,7 @@ from obstore.store import from_url
 from distbragg.errors import DamageError, EnvironmentFailure, InputError
 from distbragg.store.files import sha256_bytes, write_durable
 from distbragg.store.layout import STATE_DIR
-from distbragg.store.objects import MAX_OBJECT_BYTES, Entry, Objects, ObjectWriter
+from distbragg.store.objects import MAX_OBJECT_BYTES, Entry, Objects, ObjectWriter, Spans
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta
@@ -102,6 +102,22 @@ class BucketObjects(Objects):
             if answer.meta["size"] > limit:
                 raise DamageError(f"{self.url}/{key}: is larger than {limit} bytes")
             return bytes(answer.bytes())
+
+    @contextlib.contextmanager
+    def spans(self, key: str) -> Iterator[Spans]:
+        def read(parts: Sequence[tuple[int, int]]) -> list[bytes]:
+            with self._errors():
+                if any(first < 0 for first, _ in parts):
+                    return [self._tail(key, -first)[:length] for first, length in parts]
+                starts, lengths = zip(*parts, strict=True) if parts else ((), ())
+                found = obstore.get_ranges(self.store, key, starts=starts, lengths=lengths)
+                return [bytes(part) for part in found]
+
+        yield read
+
+    def _tail(self, key: str, length: int) -> bytes:
+        """Return the last bytes of an object."""
+        return bytes(obstore.get(self.store, key, options={"range": {"suffix": length}}).bytes())
 
     def put(self, key: str, data: bytes, *, version: str | None = None) -> str:
         mode: Any = "overwrite" if version is None else "create"

@@ -29,6 +29,7 @@ _DECIDING: Final = (
 )
 """Fields that the number of lattices of a frame hangs on."""
 
+_FRAMES: Final = "frame"
 _COLUMNS: Final = ("photons", "resolution", "lattice", "active")
 _SAID: Final[Mapping[str, Mapping[str, str]]] = {
     LATTICES_IN_BEAM: {"long_name": "lattices of the frame as specified, 0 for a miss"},
@@ -101,7 +102,7 @@ class FrameLabels:
         self.run = open_run(run)
         self.seen = (seen or Seen()).of(self.run)
         self._spots: SpotReader | None = None
-        self._latest: tuple[int, dict[str, NDArray[Any]]] | None = None
+        self._known: dict[int, dict[str, NDArray[Any]]] = {}
         self._in_beam: NDArray[np.int64] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -116,9 +117,11 @@ class FrameLabels:
         if name in OF_BEAM:
             return self.of_beam(name).reshape(-1)[frame]
         unit = self.run.layout.unit_of(frame)
-        if self._latest is None or self._latest[0] != unit:
-            self._latest = unit, self.unit(unit)
-        return self._latest[1][name][self.run.layout.unit_frames(unit).index(frame)]
+        found = self._known.get(unit)
+        if found is None:
+            frames = np.asarray(self.run.layout.unit_frames(unit))
+            found = self._known[unit] = {_FRAMES: frames, **self.unit(unit)}
+        return found[name][np.searchsorted(found[_FRAMES], frame)]
 
     def of_beam(self, name: str) -> NDArray[Any]:
         """Return a label that needs no table, over the sweep's dimensions."""

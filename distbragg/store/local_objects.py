@@ -30,7 +30,7 @@ from distbragg.store.local_files import (
     unsettled,
     version_tag,
 )
-from distbragg.store.objects import MAX_OBJECT_BYTES, Entry, Objects
+from distbragg.store.objects import MAX_OBJECT_BYTES, Entry, Objects, Spans
 from distbragg.store.processes import process_start, this_machine
 
 if TYPE_CHECKING:
@@ -83,6 +83,20 @@ class LocalObjects(PlainFiles, Objects):
             if size > limit:
                 raise DamageError(f"{self.root / key}: is larger than {limit} bytes")
             return handle.read(size)
+
+    @contextlib.contextmanager
+    def spans(self, key: str) -> Iterator[Spans]:
+        with self.open(key) as handle:
+            file = handle.fileno()
+            size = os.fstat(file).st_size
+
+            def read(parts: Sequence[tuple[int, int]]) -> list[bytes]:
+                return [
+                    os.pread(file, length, first if first >= 0 else max(0, size + first))
+                    for first, length in parts
+                ]
+
+            yield read
 
     def put(self, key: str, data: bytes, *, version: str | None = None) -> str:
         with self.writer(key) as writer:

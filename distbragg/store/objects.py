@@ -10,7 +10,7 @@ import datetime
 import hashlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -131,6 +131,9 @@ class Appender(Protocol):
         """Add a line, whole or, where the process is killed meanwhile, torn at the end."""
 
 
+Spans = Callable[[Sequence[tuple[int, int]]], list[bytes]]
+
+
 class Objects(ABC):
     """What a run needs of the place where it lies; `url` is its path or address.
 
@@ -168,6 +171,13 @@ class Objects(ABC):
     @abstractmethod
     def get(self, key: str, limit: int = MAX_OBJECT_BYTES) -> bytes:
         """Return an object of at most `limit` bytes."""
+
+    @abstractmethod
+    def spans(self, key: str) -> AbstractContextManager[Spans]:
+        """Yield what reads parts of an object, of (first byte, length) each.
+
+        A first byte below 0 counts from the end. Parts that reach beyond the object are short.
+        """
 
     @abstractmethod
     def put(self, key: str, data: bytes, *, version: str | None = None) -> str:

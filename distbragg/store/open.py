@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import DamageError, InputError
+from distbragg.errors import InputError
 from distbragg.plan.variants import Variant
 from distbragg.store.coordinates import RENDERED
 from distbragg.store.frame_labels import FrameLabels, Seen
@@ -19,6 +18,7 @@ from distbragg.store.layout import IMAGES, OVERLOADS, SKIPPED, StackLayout
 from distbragg.store.ledger import Receipt, completed_units
 from distbragg.store.own_arrays import GuardedStore, check_own_arrays
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.shard_reader import ShardReader
 from distbragg.store.split import Split, split_frames
 from distbragg.store.spots import check_labels, has_labels
 
@@ -41,8 +41,6 @@ TOLD: Final[Mapping[str, tuple[float, Mapping[str, str]]]] = {
 RUN_ID: Final = "distbragg_run_id"
 OPENED: Final[dict[str, RunDirectory]] = {}
 """Runs whose stacks this process opened, by identity: what `.bragg` finds its images by."""
-
-_WHOLE_SHARE: Final = 0.5  # share of a unit's frames from which on the unit is read in one piece
 
 
 def open_stack(
@@ -229,8 +227,8 @@ def array_of(run: RunDirectory, name: str = IMAGES) -> StackLayout:
 class FrameReader:
     """Reads frames by their flat number: whole ones, of a variant or of a map.
 
-    It travels between processes as a path: after a fork or in another process the array is
-    opened anew. An array that the run does not store is an `InputError`.
+    It travels between processes as a path. An array that the run does not store is an
+    `InputError`.
 
     Attributes
     ----------
@@ -243,13 +241,8 @@ class FrameReader:
     def __init__(self, run: RunLike, array: str = IMAGES) -> None:
         self.run, self._array = open_run(run), array
         self.layout = array_of(self.run, array)
-        self._opened: tuple[int, zarr.Array[Any]] | None = None
         check_own_arrays(self.run)
-
-    @property
-    def variant(self) -> Variant | None:
-        """The variant that is read; None of whole frames and of maps."""
-        return next((one for one in self.run.variants if one.spec.name == self._array), None)
+        self._shards = ShardReader(self.run.objects, self.layout)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.run.url, "array": self._array}
@@ -257,32 +250,42 @@ class FrameReader:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.run, self._array = open_run(state["path"]), state["array"]
         self.layout = array_of(self.run, self._array)
-        self._opened = None
+        self._shards = ShardReader(self.run.objects, self.layout)
 
-    def read(self, frames: Sequence[int]) -> list[NDArray[Any]]:
-        """Return frames ([panels,] slow, fast) as asked for; those of a unit are read together."""
-        layout = self.run.layout
-        by_unit: dict[int, list[int]] = {}
-        for frame in dict.fromkeys(frames):
-            by_unit.setdefault(layout.unit_of(frame), []).append(frame)
-        found: dict[int, NDArray[Any]] = {}
-        for unit, members in by_unit.items():
-            start = tuple(part.start for part in layout.unit_region(unit))
-            whole = len(members) >= _WHOLE_SHARE * layout.frame_count(unit)
-            block = self._get(layout.unit_region(unit)) if whole else None
-            for frame in members:
-                index = layout.position(frame)
-                if block is None:
-                    found[frame] = self._get(index)
-                else:
-                    found[frame] = block[tuple(np.subtract(index, start))]
-        return [found[frame] for frame in frames]
+    @property
+    def variant(self) -> Variant | None:
+        """The variant that is read; None of whole frames and of maps."""
+        return next((one for one in self.run.variants if one.spec.name == self._array), None)
 
-    def _get(self, region: tuple[Any, ...]) -> NDArray[Any]:
-        if self._opened is None or self._opened[0] != os.getpid():
-            self._opened = (os.getpid(), open_array(self.run, self._array))
-        try:
-            return np.asarray(self._opened[1][region])
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise DamageError(f"{self.run.url}: frames cannot be read ({reason})") from error
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what is stored."""
+        return np.dtype(self.layout.dtype)
+
+    @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of a frame: ([panels,] slow, fast[, components])."""
+        return self._shards.frame_shape
+
+    def read(
+        self, frames: Sequence[int], out: Sequence[NDArray[Any]] | NDArray[Any] | None = None
+    ) -> list[NDArray[Any]]:
+        """Return frames ([panels,] slow, fast) as asked for; those of a unit are read together.
+
+        Where arrays `out` are given, one a frame, they are read into these, in their type.
+        """
+        made: Any = out
+        if out is None:
+            made = [np.empty(self.frame_shape, self.dtype) for _ in frames]
+        first: dict[int, int] = {}
+        for place, frame in enumerate(frames):
+            first.setdefault(frame, place)
+        by_unit: dict[int, dict[int, NDArray[Any]]] = {}
+        for frame, place in first.items():
+            by_unit.setdefault(self.layout.unit_of(frame), {})[frame] = made[place]
+        for unit, targets in by_unit.items():
+            self._shards.read(unit, targets)
+        for place, frame in enumerate(frames):
+            if first[frame] != place:
+                made[place][...] = made[first[frame]]
+        return list(made)

@@ -24,8 +24,8 @@ from distbragg.store.layout import StackLayout, fill_value
 
 Chunk = tuple[bytes, bytes]
 
-_ABSENT: Final = 2**64 - 1  # offset and length, in a shard's index, of a chunk that is not there
-_CHECKSUM_BYTES: Final = 4
+ABSENT: Final = 2**64 - 1  # offset and length, in a shard's index, of a chunk that is not there
+CHECKSUM_BYTES: Final = 4
 
 _blosc_lock = threading.Lock()
 _blosc_users = 0
@@ -82,7 +82,7 @@ class ChunkEncoder:
             whole = np.full(self._shape, self._fill, dtype=self._dtype)
             whole[: tile.shape[0], : tile.shape[1]] = tile
             tile = whole
-        with _single_threaded_blosc():
+        with single_threaded_blosc():
             data: bytes = self._blosc.encode(np.ascontiguousarray(tile, dtype=self._dtype))
         return data, checksum(data)
 
@@ -96,7 +96,7 @@ def shard_index(layout: StackLayout, unit: int, lengths: Sequence[int]) -> bytes
     extent = layout.unit_extent(unit)
     tiles = [-(-size // edge) for size, edge in zip(layout.shape, layout.inner, strict=True)]
     per_frame = layout.panels * math.prod(tiles)
-    table = np.full((math.prod(layout.unit_shape), per_frame, 2), _ABSENT, dtype="<u8")
+    table = np.full((math.prod(layout.unit_shape), per_frame, 2), ABSENT, dtype="<u8")
     sizes = np.asarray(lengths, dtype="<u8")
     places = np.stack([np.cumsum(sizes) - sizes, sizes], axis=-1)
     # A unit at the end of an axis fills only a part of its shard.
@@ -110,11 +110,11 @@ def shard_index(layout: StackLayout, unit: int, lengths: Sequence[int]) -> bytes
 def checksum(data: bytes) -> bytes:
     """CRC-32C of `data` as Zarr appends it: four bytes, least significant first."""
     value: int = google_crc32c.value(data)
-    return value.to_bytes(_CHECKSUM_BYTES, "little")
+    return value.to_bytes(CHECKSUM_BYTES, "little")
 
 
 @contextmanager
-def _single_threaded_blosc() -> Iterator[None]:
+def single_threaded_blosc() -> Iterator[None]:
     """Keep Blosc from using threads of its own while any thread is in here.
 
     They append compressed blocks in the order they finish, which would make the stored bytes

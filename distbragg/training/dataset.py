@@ -161,8 +161,19 @@ class StackDataset(_Selection, Dataset[Item]):
         for index in indices:
             if not -count <= index < count:
                 raise IndexError(f"there is no item {index}; the data set has {count}")
-        items = self._reader.read([int(self._frames[index]) for index in indices])
-        return [self._transformed(item) for item in items]
+        frames = [int(self._frames[index]) for index in indices]
+        if not self._transforms:
+            return [self._transformed(item) for item in self._reader.read(frames, batch=True)]
+        # Unit by unit: what is turned into something smaller leaves its memory to the next.
+        units: dict[int, list[int]] = {}
+        for place, frame in enumerate(frames):
+            units.setdefault(self._reader.run.layout.unit_of(frame), []).append(place)
+        found: list[Any] = [None] * len(frames)
+        for places in units.values():
+            items = self._reader.read([frames[place] for place in places])
+            for place, item in zip(places, items, strict=True):
+                found[place] = self._transformed(item)
+        return found
 
 
 class StackStream(_Selection, IterableDataset[Item]):

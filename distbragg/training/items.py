@@ -18,6 +18,7 @@ from distbragg.store.frame_spots import SpotReader
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.spots import check_labels
+from distbragg.training.collate import batch_memory
 from distbragg.training.recorded import RecordedPixels
 
 Item = dict[str, Any]
@@ -107,16 +108,20 @@ class SpotColumns:
         if self.maximum is None:
             return dict(spots)
         count = len(spots["position"])
-        if count > self.maximum:
-            strongest = torch.topk(spots["photons"], self.maximum).indices.sort().values
-            spots = {name: part[strongest] for name, part in spots.items()}
         kept = min(count, self.maximum)
+        rows: Any = slice(None)
+        if count > kept:
+            strongest = np.argpartition(spots["photons"].numpy(), count - kept)[count - kept :]
+            rows = np.sort(strongest)
         found = {}
         for name, part in spots.items():
             if name in ("position", "panel", *self.columns):
-                shape = (self.maximum, *part.shape[1:])
-                found[name] = torch.full(shape, _PADDING.get(name, 0), dtype=part.dtype)
-                found[name][:kept] = part
+                values = part.numpy()
+                padded = np.full(
+                    (self.maximum, *values.shape[1:]), _PADDING.get(name, 0), values.dtype
+                )
+                padded[:kept] = values[rows]
+                found[name] = torch.from_numpy(padded)
         found["count"], found["left_out"] = torch.tensor(kept), torch.tensor(count - kept)
         return found
 
@@ -174,28 +179,37 @@ class ItemReader:
     def __reduce__(self) -> tuple[Any, ...]:
         return ItemReader, (self.run.url, self._contents)
 
-    def read(self, frames: Sequence[int]) -> list[Item]:
-        """Return an item for each frame."""
-        images = self.images.read(frames)
-        maps = {name: reader.read(frames) for name, reader in self._maps.items()}
+    def read(self, frames: Sequence[int], *, batch: bool = False) -> list[Item]:
+        """Return an item for each frame.
+
+        Those of a `batch` have images, and maps, in memory that `collate` hands on as it is.
+        """
+        single = self._contents.dtype == "float32"
+        images = _read(self.images, frames, batch, torch.float32 if single else None)
+        maps = {name: _read(reader, frames, batch) for name, reader in self._maps.items()}
+        if self._recorded is not None:
+            maps[RECORDED] = self._masks(self._recorded, frames, batch)
         items = []
-        for place, (frame, image) in enumerate(zip(frames, images, strict=True)):
-            item = self._labelled(frame)
-            # A copy: a frame may be a view of a whole unit, which would stay in memory.
-            kind = np.float32 if self._contents.dtype == "float32" else image.dtype
-            item["image"] = torch.from_numpy(np.array(image, dtype=kind))
-            item["frame"] = frame
-            if self._contents.maps:
-                own = {name: torch.from_numpy(np.array(part[place])) for name, part in maps.items()}
-                if self._recorded is not None:
-                    own[RECORDED] = torch.from_numpy(self._recorded.frame(frame).copy())
-                item["maps"] = own
+        for place, frame in enumerate(frames):
+            item = {**self._labelled(frame), "image": images[place], "frame": frame}
+            if maps:
+                item["maps"] = {name: part[place] for name, part in maps.items()}
             if self._spots is not None and self._contents.columns is not None:
                 item["spots"] = self._contents.columns.of(
                     self._spots.frame(frame), panels=self.run.layout.panels > 1
                 )
             items.append(item)
         return items
+
+    def _masks(
+        self, recorded: RecordedPixels, frames: Sequence[int], batch: bool
+    ) -> Sequence[torch.Tensor]:
+        masks = [recorded.frame(frame) for frame in frames]
+        if not batch:
+            return [torch.from_numpy(mask.copy()) for mask in masks]
+        together = batch_memory((len(masks), *masks[0].shape), torch.bool)
+        np.stack(masks, out=together.numpy())
+        return together
 
     def finished(self, item: Any) -> Any:  # noqa: ANN401 whatever a transform makes
         """Return an item after its transforms: with padded spots, where that is asked for."""
@@ -211,6 +225,20 @@ class ItemReader:
         for name in self._frame_labels:
             found[name] = _label(self._labels.frame(frame, name))
         return found
+
+
+def _read(
+    reader: FrameReader, frames: Sequence[int], batch: bool, kind: torch.dtype | None = None
+) -> Sequence[torch.Tensor]:
+    """Return frames of an array as tensors, of the stored type where no other is given."""
+    shape, kind = reader.frame_shape, kind or torch.from_numpy(np.empty(0, reader.dtype)).dtype
+    if batch:
+        together = batch_memory((len(frames), *shape), kind)
+        reader.read(frames, together.numpy())
+        return together
+    found = [torch.empty(shape, dtype=kind) for _ in frames]
+    reader.read(frames, [one.numpy() for one in found])
+    return found
 
 
 def _label_names(

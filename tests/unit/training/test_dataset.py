@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from distbragg.errors import DamageError, InputError, RefusedError
-from distbragg.store import open as open_module
+from distbragg.store import shard_reader
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
@@ -117,16 +117,15 @@ def halved(item: dict[str, Any]) -> dict[str, Any]:
 def test_stream_reads_each_shard_once_and_mixes_them(
     run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    regions: list[tuple[Any, ...]] = []
-    get = open_module.FrameReader._get
+    read: list[str] = []
+    whole = shard_reader.ShardReader._whole
     monkeypatch.setattr(
-        open_module.FrameReader,
-        "_get",
-        lambda self, region: regions.append(region) or get(self, region),
+        shard_reader.ShardReader, "_whole", lambda self, key: read.append(key) or whole(self, key)
     )
+    monkeypatch.setattr(shard_reader.ShardReader, "_parts", None)
     stream = StackStream(run, shuffle=True, seed=5, mix=3)
     first = [item["frame"] for item in stream]
-    assert len(regions) == run.layout.units - 1
+    assert len(read) == len(set(read)) == run.layout.units - 1
     units = [stream._reader.run.layout.unit_of(frame) for frame in first]
     assert sum(a != b for a, b in pairwise(units)) > run.layout.units
     assert first == [item["frame"] for item in stream]
