@@ -71,6 +71,6 @@ def batch_memory(shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
     """Return a tensor, content undefined; in a loader's worker one that all processes share."""
     if get_worker_info() is None:
         return torch.empty(tuple(shape), dtype=dtype)
-    size = math.prod(shape) * dtype.itemsize
-    shared = torch.UntypedStorage._new_shared(size)  # as torch's own collation does
-    return torch.empty(0, dtype=dtype).set_(shared).view(tuple(shape))  # type: ignore[call-overload,no-any-return]
+    # As torch's own collation does: what is made shared later is copied.
+    shared = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(shared).view(tuple(shape))

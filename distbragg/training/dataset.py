@@ -31,6 +31,7 @@ class SelectionOptions(TypedDict, total=False):
     maps: Sequence[str]
     seen: Seen | None
     dtype: ItemType
+    variant: str | None
     transform: Transform | Sequence[Transform] | None
     missing: Missing
 
@@ -49,6 +50,7 @@ class _Selection:
         maps: Sequence[str] = (),
         seen: Seen | None = None,
         dtype: ItemType = "float32",
+        variant: str | None = None,
         transform: Transform | Sequence[Transform] | None = None,
         missing: Missing = "skip",
     ) -> None:
@@ -74,7 +76,7 @@ class _Selection:
                 source=directory.url,
                 remedy="render the run, or choose another split",
             )
-        self._reader = ItemReader(directory, Contents(labels, spots, maps, seen, dtype))
+        self._reader = ItemReader(directory, Contents(labels, spots, maps, seen, dtype, variant))
         self._transforms: tuple[Transform, ...] = ()
         if transform is not None:
             self._transforms = (transform,) if callable(transform) else tuple(transform)
@@ -126,6 +128,9 @@ class StackDataset(_Selection, Dataset[Item]):
         Which spots the labels count; default: all of the table whose pixel is active.
     dtype : {"float32", "stored"}
         Type of the image: float32, or that of the stack, which takes less time and memory.
+    variant : str, optional
+        Name of a stored variant (`output.variants`), which is the image then: spots and maps are
+        moved to its pixels. Default: whole frames.
     transform : callable or sequence of callables, optional
         From an item to an item, one after another: those of `distbragg.training`, or your own.
         Several workers need ones that can be pickled.
@@ -184,7 +189,7 @@ class StackStream(_Selection, IterableDataset[Item]):
 
     Parameters
     ----------
-    run, part, split, labels, spots, maps, seen, dtype, transform, missing
+    run, part, split, labels, spots, maps, seen, dtype, variant, transform, missing
         As for `StackDataset`, as are items and errors.
     shuffle : bool
         Draw the order of units, and of frames among the units held.

@@ -15,11 +15,13 @@ from distbragg.predict.table import ELLIPSE
 from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels, Seen
 from distbragg.store.frame_spots import SpotReader
+from distbragg.store.layout import IMAGES
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.spots import check_labels
 from distbragg.training.collate import batch_memory
 from distbragg.training.recorded import RecordedPixels
+from distbragg.training.transforms import check_maps, in_variant
 
 Item = dict[str, Any]
 ItemType = Literal["float32", "stored"]
@@ -135,6 +137,7 @@ class Contents:
     maps: Sequence[str] = ()
     seen: Seen | None = None
     dtype: ItemType = "float32"
+    variant: str | None = None
     columns: SpotColumns | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -152,7 +155,13 @@ class ItemReader:
     def __init__(self, place: RunLike, contents: Contents) -> None:
         run = open_run(place)
         self.run, self._contents = run, contents
-        self.images = FrameReader(run)
+        self.images = FrameReader(run, contents.variant or IMAGES)
+        if contents.variant is not None and self.images.variant is None:
+            raise InputError(
+                f"{contents.variant!r} is no variant of the frames",
+                source="variant",
+                remedy=f"variants are {', '.join(one.spec.name for one in run.variants) or 'none'}",
+            )
         known = {axis.name: axis for axis in run.sweep.coordinates()}
         names = _label_names(run, known, contents.labels)
         dims = [name for name, _ in run.layout.dims]
@@ -171,6 +180,8 @@ class ItemReader:
                     source="maps",
                     remedy=f"it has {', '.join((*stored, RECORDED))}; output.maps asks for others",
                 )
+        if self.images.variant is not None:
+            check_maps(contents.maps, self.images.variant)
         self._maps = {name: FrameReader(run, name) for name in contents.maps if name != RECORDED}
         self._recorded = RecordedPixels(run) if RECORDED in contents.maps else None
         columns = contents.columns
@@ -198,7 +209,8 @@ class ItemReader:
                 item["spots"] = self._contents.columns.of(
                     self._spots.frame(frame), panels=self.run.layout.panels > 1
                 )
-            items.append(item)
+            variant = self.images.variant
+            items.append(item if variant is None else in_variant(item, variant))
         return items
 
     def _masks(
@@ -209,7 +221,7 @@ class ItemReader:
             return [torch.from_numpy(mask.copy()) for mask in masks]
         together = batch_memory((len(masks), *masks[0].shape), torch.bool)
         np.stack(masks, out=together.numpy())
-        return together
+        return list(together)
 
     def finished(self, item: Any) -> Any:  # noqa: ANN401 whatever a transform makes
         """Return an item after its transforms: with padded spots, where that is asked for."""
@@ -235,7 +247,7 @@ def _read(
     if batch:
         together = batch_memory((len(frames), *shape), kind)
         reader.read(frames, together.numpy())
-        return together
+        return list(together)
     found = [torch.empty(shape, dtype=kind) for _ in frames]
     reader.read(frames, [one.numpy() for one in found])
     return found

@@ -6,7 +6,7 @@ loader's workers. Those that move pixels move `maps` and the places of `spots` w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.plan.maps import NO_LATTICE, NO_REFLECTION
+from distbragg.plan.variants import Variant
 from distbragg.variants import (
     Box,
     Pooling,
@@ -64,29 +65,13 @@ class Pool:
         """Return the item pooled."""
         image = item["image"].numpy()
         pooled = {
-            name: self._map(name, part.numpy(), image)
+            name: _pooled_map(name, part.numpy(), image, self.factor, self.how)
             for name, part in item.get("maps", {}).items()
         }
         return _moved(item, pool(image, self.factor, self.how), pooled, self._spots, self.factor**2)
 
     def _spots(self, positions: NDArray[Any]) -> NDArray[Any]:
         return pooled_positions(positions, self.factor)
-
-    def _map(self, name: str, values: NDArray[Any], image: NDArray[Any]) -> NDArray[Any]:
-        if name in _EMPTY:
-            return _brightest(values, image, self.factor, _EMPTY[name])
-        if name == "spot_mask":
-            return pool(values, self.factor, "max")
-        if name == "recorded":
-            return ~pool(~values, self.factor, "max")
-        if name == "bragg_share":
-            return pool(values, self.factor, "mean")
-        if name == "mean_wavelength":
-            there = np.isfinite(values)
-            total = pool(np.where(there, values, np.float32(0.0)), self.factor, "sum")
-            with np.errstate(invalid="ignore"):
-                return np.asarray(total / pool(there.astype(np.float32), self.factor, "sum"))
-        return pool(values, self.factor, self.how)
 
 
 @dataclass(frozen=True)
@@ -262,6 +247,58 @@ def _cropped_map(name: str, values: NDArray[Any], box: Box) -> NDArray[Any]:
     if name != "hkl":
         return crop(values, box)
     return np.moveaxis(crop(np.moveaxis(values, -1, 0), box), 0, -1)
+
+
+def in_variant(item: Item, variant: Variant) -> Item:
+    """Move maps and spots of a whole frame to the pixels of a stored variant, which is the image.
+
+    Which reflection `hkl` and `lattice` of a block are told of, its pixels would say: see
+    `check_maps`.
+    """
+    box, factor = variant.box, variant.factor
+
+    def moved(positions: NDArray[Any]) -> NDArray[Any]:
+        return pooled_positions(cropped_positions(positions, box), factor)
+
+    found = dict(item)
+    if "maps" in item:
+        cut = {name: _cropped_map(name, part.numpy(), box) for name, part in item["maps"].items()}
+        if variant.spec.pool is not None:
+            how = variant.spec.how or "max"
+            cut = {name: _pooled_map(name, part, None, factor, how) for name, part in cut.items()}
+        found["maps"] = {name: torch.from_numpy(part) for name, part in cut.items()}
+    if "spots" in item:
+        found["spots"] = moved_spots(item["spots"], moved, variant.shape, factor**2)
+    return found
+
+
+def check_maps(maps: Sequence[str], variant: Variant) -> None:
+    """Refuse maps that blocks of a variant cannot have."""
+    for name in maps:
+        if name in _EMPTY and variant.spec.pool is not None:
+            raise InputError(
+                f"{name!r} of a block is that of its brightest pixel, which "
+                f"{variant.spec.name!r} does not hold",
+                source="maps",
+                remedy="pool whole frames with distbragg.training.Pool, or leave the map out",
+            )
+
+
+def _pooled_map(
+    name: str, values: NDArray[Any], image: NDArray[Any] | None, factor: int, how: Pooling
+) -> NDArray[Any]:
+    """Pool a map by what it means; see `Pool`."""
+    if name in _EMPTY and image is not None:
+        return _brightest(values, image, factor, _EMPTY[name])
+    if name == "recorded":
+        return ~pool(~values, factor, "max")
+    if name == "mean_wavelength":
+        there = np.isfinite(values)
+        total = pool(np.where(there, values, np.float32(0.0)), factor, "sum")
+        with np.errstate(invalid="ignore"):
+            return np.asarray(total / pool(there.astype(np.float32), factor, "sum"))
+    ways: Mapping[str, Pooling] = {"spot_mask": "max", "bragg_share": "mean"}
+    return pool(values, factor, ways.get(name, how))
 
 
 def _brightest(values: NDArray[Any], image: NDArray[Any], factor: int, empty: int) -> NDArray[Any]:

@@ -169,6 +169,40 @@ def test_spots_lie_on_the_maxima_of_the_image_after_crop_and_pool(path: Path, st
 
 
 @pytest.mark.spec("DAT-7")
+@pytest.mark.parametrize("frames", [True, False])
+def test_a_stored_variant_is_what_transforms_make(tmp_path: Path, frames: bool) -> None:
+    variants = [
+        {"name": "pooled", "crop": {"slow": [3, 120], "fast": [5, 144]}, "pool": 4, "how": "max"},
+        {"name": "middle", "crop": {"slow": [20, 90], "fast": [30, 110]}},
+    ]
+    output = {**EXPERIMENT["output"], "variants": variants, "frames": frames}
+    path = tmp_path / "RUN"
+    db.sweep(labelled_sweep(output=output), path, cluster="serial", threads=1)
+    whole = db.sweep(labelled_sweep(), tmp_path / "WHOLE", cluster="serial", threads=1).path
+    maps = ["recorded", "spot_mask", "bragg", "bragg_share", "mean_wavelength"]
+    names = ["position", "ellipse", "hkl", "photons"]
+    for name, kept, steps in (
+        ("pooled", maps, (Crop((3, 120), (5, 144)), Pool(4))),
+        ("middle", [*maps, "hkl", "lattice"], (Crop((20, 90), (30, 110)),)),
+    ):
+        stored = db.StackDataset(path, variant=name, maps=kept, spots=names)
+        made = db.StackDataset(whole, maps=kept, spots=names, transform=steps)
+        for index in (0, 1, 5):
+            ours, theirs = stored[index], made[index]
+            assert torch.equal(ours["image"], theirs["image"])
+            for kind in ("maps", "spots"):
+                for key, values in theirs[kind].items():
+                    torch.testing.assert_close(ours[kind][key], values, equal_nan=True)
+    with pytest.raises(InputError, match="brightest"):
+        db.StackDataset(path, variant="pooled", maps=["hkl"])
+    with pytest.raises(InputError, match=r"variants are middle, pooled|stores no array"):
+        db.StackDataset(path, variant="small")
+    if not frames:
+        with pytest.raises(InputError, match="no whole frames"):
+            db.StackDataset(path)
+
+
+@pytest.mark.spec("DAT-7")
 def test_maps_pool_by_what_they_mean(path: Path) -> None:
     maps = ["recorded", "bragg", "bragg_share", "mean_wavelength", "spot_mask"]
     plain = db.StackDataset(path, maps=maps)[2]

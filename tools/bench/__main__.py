@@ -1,4 +1,4 @@
-"""`python -m tools.bench report|gpu|closed-form|point-spread|recorded|labelled`: how fast it is."""
+"""How fast it is: `python -m tools.bench report|gpu|closed-form|recorded|labelled|loader|…`."""
 
 from __future__ import annotations
 
@@ -154,6 +154,20 @@ def recorded(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "recorded")
     found = measure_recorded(QUICK if quick else Extent(), _say)
     bundle.write_json("recorded.json", found.plain())
+    _tell(bundle, summary(found))
+
+
+@command.command("loader")
+@_out
+@_quick
+def loader(out: Path, quick: bool) -> None:
+    """Count the labelled frames a second that a DataLoader of two workers gives."""
+    from tools.bench.loader import QUICK, Extent, measure_loader, summary
+    from tools.evidence.bundle import Bundle
+
+    bundle = Bundle.create(out, "loader")
+    found = measure_loader(QUICK if quick else Extent(), _say)
+    bundle.write_json("loader.json", found.plain())
     _tell(bundle, summary(found))
 
 
