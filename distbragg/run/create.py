@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -140,11 +141,19 @@ def _summary(prepared: Prepared) -> dict[str, Any]:
         "steps_per_frame": frame.steps,
         "grid_points": int(experiment.reflections.amplitude.size),
         "frames_checked": prepared.said.frames,
-        "notes": [_without_folder(note) for note in prepared.said.notes],
+        "notes": _without_folders(prepared),
     }
 
 
-def _without_folder(note: Note) -> dict[str, str]:
-    """Return a note as plain data; a stack that is given away tells no paths of this machine."""
-    plain = note.to_plain()
-    return {**plain, "place": Path(note.place).name if note.place.startswith("/") else note.place}
+def _without_folders(prepared: Prepared) -> list[dict[str, str]]:
+    """Return notes as plain data; a stack that is given away tells no paths of this machine."""
+    folders = {os.path.dirname(name) for _, name in file_fields(prepared.sweep)} - {"", "/"}
+    found = []
+    for note in prepared.said.notes:
+        text, place = note.text, note.place
+        for folder in sorted(folders, key=len, reverse=True):
+            text = text.replace(f"{folder}/", "")
+        if place.startswith("/"):
+            place = Path(place).name
+        found.append(Note(note.kind, place, text).to_plain())
+    return found

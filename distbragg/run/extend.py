@@ -25,6 +25,7 @@ from distbragg.spec.continued import as_drawn, continued, fingerprint, named_as_
 from distbragg.spec.files import check_under, file_fields
 from distbragg.spec.growth import combine, grown, is_tail
 from distbragg.spec.load import parse_sweep
+from distbragg.spec.paths import names_file
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
 from distbragg.store.coordinates import StoredVariable, axis_variables, image_attrs, pixel_variables
@@ -136,7 +137,7 @@ def _asked(
     named = _by_content(given)
     if run.lineage and _is_there(run, named):
         return None
-    sweep, notes = continued(run.sweep, given)
+    sweep, notes = continued(run.sweep, _with_own_files(run, given, named))
     return _Asked(as_drawn(combine(run.sweep, sweep), run.sweep), fingerprint(named), notes)
 
 
@@ -155,6 +156,18 @@ def _positions(run: RunDirectory, frames: int) -> int:
             remedy=f"give a multiple of {along}",
         )
     return frames // along
+
+
+def _with_own_files(run: RunDirectory, given: SweepSpec, asked: SweepSpec) -> SweepSpec:
+    """Name swept files that are those of the run, whatever their paths, by the run's copies."""
+    stored = {axis.name: axis.expanded for axis in _by_content(run.sweep).axes}
+    same = {axis.name for axis in asked.axes if axis.expanded == stored.get(axis.name)}
+    own = {axis.name: axis for axis in run.sweep.axes if axis.name in same}
+    plain = [
+        to_plain(own[axis.name] if axis.name in own and names_file(axis.target) else axis)
+        for axis in given.axes
+    ]
+    return SweepSpec.model_validate({**to_plain(given), "axes": plain})
 
 
 def _is_there(run: RunDirectory, asked: SweepSpec) -> bool:
