@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -163,26 +162,28 @@ def report_command(run: str, out: str, as_json: bool) -> None:
     "--license", "license_name", default="", metavar="ID", help="License, e.g. cc-by-4.0."
 )
 @options.split_options
-def card_command(run: str, out: str | None, **about: Any) -> None:
+@click.option(
+    "--croissant", "metadata", is_flag=True, help="Also write croissant.json and frames.csv."
+)
+def card_command(run: str, out: str | None, metadata: bool, **about: Any) -> None:
     """Describe a run as a data set: structure, axes, splits, provenance, limits, integrity.
 
     Markdown with a YAML head, as data set hubs read it. Host, user and paths are left out.
-    Beside CARD.md lies a contact sheet, CARD.png, once a frame is rendered.
+    Once a frame is rendered, a contact sheet lies beside CARD.md, CARD.png, and histograms of axes
+    and labels, CARD-labels.png. --croissant adds metadata that search engines and loaders read, and
+    the table of frames with their parts.
     """
-    from distbragg.run.card import card
-    from distbragg.run.plot import sheet_png
-    from distbragg.store.files import write_durable
+    if out is not None:
+        from distbragg.run.card_files import write_card
 
-    if out is None:
-        click.echo(card(run, **about), nl=False)
+        *others, _ = write_card(run, out, metadata=metadata, **about)
+        echo(*others, out)
         return
-    target, drawn = Path(out).absolute(), sheet_png(run)
-    sheet = target.with_suffix(".png")
-    text = card(run, **about, picture=sheet.name if drawn else "")
-    if drawn:
-        write_durable(sheet, drawn)
-    write_durable(target, text.encode())
-    echo(*([sheet] if drawn else []), out)
+    if metadata:
+        raise click.UsageError("--croissant writes files: give -o CARD.md")
+    from distbragg.run.card import card
+
+    click.echo(card(run, **about), nl=False)
 
 
 @click.command("publish")

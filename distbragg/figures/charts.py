@@ -24,10 +24,14 @@ _NAMED: Final = 10  # profiles that the legend names
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values of an axis: numbers (n,) or (n, components), or texts (n,), and their title."""
+    """Values of an axis: numbers (n,) or (n, components), or texts (n,), and their title.
+
+    `of` says what has them: frames, unless it is spots.
+    """
 
     title: str
     values: NDArray[Any]
+    of: str = "frames"
 
     @property
     def are_texts(self) -> bool:
@@ -96,7 +100,7 @@ def _inverse(value: Any) -> NDArray[np.float64]:  # noqa: ANN401 what matplotlib
 def draw_histograms(
     figure: Figure, axes_values: Sequence[Values], rendered: BoolArray, bins: int
 ) -> None:
-    """Draw how the values of each axis are spread over all frames, and over those rendered."""
+    """Draw how values are spread: of an axis over all frames, and over those rendered."""
     columns = min(3, max(1, len(axes_values)))
     rows = math.ceil(len(axes_values) / columns)
     figure.set_size_inches(0.6 + 3.2 * columns, 0.4 + 2.5 * rows)
@@ -105,11 +109,12 @@ def draw_histograms(
         axes.set_axis_off()
     for axes, item in zip(grid.flat, axes_values, strict=False):
         axes.set_xlabel(item.title)
-        axes.set_ylabel("frames")
+        axes.set_ylabel(item.of)
+        shown = rendered if item.of == "frames" else np.ones(len(item.values), dtype=np.bool_)
         if item.are_texts:
-            _draw_texts(axes, item.values.astype(str), rendered)
+            _draw_texts(axes, item.values.astype(str), shown)
         else:
-            _draw_numbers(axes, item.values, rendered, bins)
+            _draw_numbers(axes, item.values, shown, bins)
     if not rendered.all():
         grid.flat[0].legend(fontsize=8)
 

@@ -33,13 +33,19 @@ _LONGEST_VALUE: Final = 60
 
 
 def card(
-    run: RunLike, *, split: Split | None = None, license_name: str = "", picture: str = ""
+    run: RunLike,
+    *,
+    split: Split | None = None,
+    license_name: str = "",
+    picture: str = "",
+    histograms: str = "",
 ) -> str:
     """Write the card of a run from its provenance: Markdown with a YAML head, as hubs read it.
 
     Host, user, paths and the command of the machine that made the run are left out: a card is
     published. `split` is the one whose sizes the card states, by default that of `StackDataset`;
-    `picture` the name of a contact sheet that lies beside the card.
+    `picture` and `histograms` the names of a contact sheet and of histograms of axes and labels
+    that lie beside the card.
     """
     records, split = read_records(run), split or Split()
     directory, manifest, done = records.run, records.run.manifest, records.done
@@ -51,6 +57,8 @@ def card(
         name=directory.url if is_url(directory.url) else directory.path.name,
         license_name=license_name,
         picture=picture,
+        histograms=histograms,
+        in_bucket=is_url(directory.url),
         columns=list(frame_columns(sweep)[1:]),
         slowest=[
             [*frame_row(directory, frame, unit), f"{seconds:.3g} s"]

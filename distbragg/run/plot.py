@@ -254,22 +254,32 @@ class RunPictures:
 
     def axes(self, options: PlotOptions) -> Figure:
         """Draw histograms of the values of all axes."""
-        from distbragg.figures.charts import Values, draw_histograms
+        shown = self.axis_values()
+        if not shown:
+            raise InputError("is a single frame, which has no axis", source=self.run.url)
+        return self.histograms(shown, options)
+
+    def histograms(self, shown: Sequence[Values], options: PlotOptions) -> Figure:
+        """Draw histograms of values of frames, or of what frames have."""
+        from distbragg.figures.charts import draw_histograms
         from distbragg.figures.style import new_figure
+
+        figure = new_figure()
+        draw_histograms(figure, shown, self.rendered, options.bins or 30)
+        return figure
+
+    def axis_values(self) -> list[Values]:
+        """Return the values of each axis that sets a field, frame by frame."""
+        from distbragg.figures.charts import Values
 
         sizes = dict(self.run.layout.dims)
         places = np.unravel_index(np.arange(self.run.layout.frames), tuple(sizes.values()))
         position = dict(zip(sizes, places, strict=True)) if sizes else {}
-        shown = [
+        return [
             Values(axis_title(axis), axis.values[position[axis.dim]])
             for axis in self.run.sweep.coordinates()
             if axis.path
         ]
-        if not shown:
-            raise InputError("is a single frame, which has no axis", source=self.run.url)
-        figure = new_figure()
-        draw_histograms(figure, shown, self.rendered, options.bins or 30)
-        return figure
 
     def map(self, options: PlotOptions) -> Figure:
         """Draw a number of each frame over one axis or two; the mean where others vary."""

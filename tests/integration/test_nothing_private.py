@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def whole_run(home: Path) -> Path:
-    """A run with all that one may hold: files, notes, tables, maps, generations, a repair, a seal."""
+    """A run with all that one may hold: files, notes, tables, maps, a generation, a repair."""
     files = []
     for name, folder in (("F.hkl", "one"), ("F.hkl", "two"), ("bad.hkl", "three")):
         (home / folder).mkdir()

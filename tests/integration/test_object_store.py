@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import platform
+import re
 import socket
 import sys
 from pathlib import Path
@@ -56,6 +57,22 @@ def test_card_of_a_run_in_a_bucket_tells_its_address(bucket: str) -> None:
     text = card(db.create(tiny_sweep(), url))
     assert f'db.open_stack("{url}")' in text
     assert "# tiny" in text
+
+
+@pytest.mark.spec("OBJ-10")
+def test_lines_of_the_card_open_the_run_by_xarray_alone(
+    bucket: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{bucket}/run.zarr"
+    publish(finished, url)
+    # The test's server speaks plain HTTP, which obstore takes on request alone.
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    (lines,) = re.findall(r"```python\n(import xarray.*?)```", card(url), re.DOTALL)
+    assert "distbragg" not in lines
+    made: dict[str, Any] = {}
+    exec(lines, made)
+    np.testing.assert_array_equal(made["stack"].images, db.open_stack(finished).images)
+    assert made["stack"]["phi"].values.tolist() == AXES[0]["values"]
 
 
 @pytest.mark.spec("OBJ-2")

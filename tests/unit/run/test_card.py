@@ -101,7 +101,8 @@ def test_command_writes_the_card(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert main(["card", str(path), "-o", str(out), "--seed", "2", "--group-by", "phi"]) == 0
     assert out.read_text().startswith("---\n")
     # The frames of this run were made by hand: there is no experiment to draw them by.
-    assert "![" not in out.read_text()
+    assert "(README.png)" not in out.read_text()
+    assert "(README-labels.png)" in out.read_text()
     assert "there is no contact sheet" in capsys.readouterr().err
     assert main(["card", str(path)]) == 0
     assert "## Integrity" in capsys.readouterr().out
