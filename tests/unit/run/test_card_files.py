@@ -47,7 +47,7 @@ def loaded(folder: Path) -> Any:
         return mlcroissant.Dataset(str(folder / "croissant.json"))
 
 
-@pytest.mark.spec("DAT-10")
+@pytest.mark.spec("DAT-20")
 def test_croissant_metadata_are_valid_and_load_the_frames(run: Path, tmp_path: Path) -> None:
     split = Split(0.3, 0.3, seed=2)
     write_card(run, tmp_path / "README.md", split=split, license_name="cc-by-4.0", metadata=True)
@@ -62,7 +62,7 @@ def test_croissant_metadata_are_valid_and_load_the_frames(run: Path, tmp_path: P
     assert [record["frames/orientation_0"] for record in records] == drawn[:, 0].tolist()
 
 
-@pytest.mark.spec("DAT-10")
+@pytest.mark.spec("DAT-20")
 def test_croissant_metadata_state_shapes_types_units_and_digests(run: Path, tmp_path: Path) -> None:
     write_card(run, tmp_path / "README.md", metadata=True)
     body = json.loads((tmp_path / "croissant.json").read_text())
