@@ -1,8 +1,8 @@
 """What the headers of exported frames say: plain numbers, resolved by the caller.
 
 Vectors stand in the frame that imgCIF, DIALS and the SMV and miniCBF readers share: the beam
-travels along −z, x is the part of the spindle across the beam, y completes a right-handed frame.
-NeXus's own frame (McStas) has x and z reversed.
+travels along −z, x is the part of the spindle across the beam, y completes a right-handed frame. Of
+a geometry of CrystFEL y is its y. NeXus's own frame (McStas) has x and z reversed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from distbragg.errors import InputError
 from distbragg.export.scaling import DEFAULT_ADC_OFFSET, Recording
 from distbragg.export.smv import SmvGeometry
-from distbragg.matrices import dot3, norm3
+from distbragg.matrices import dot3
 from distbragg.models.vectors import Vector
 
 _ALONG: Final = 1e-6
@@ -83,19 +81,6 @@ class FrameFile:
                 return stream.read(len(head)) == head and self.path.stat().st_size == size
         except OSError:
             return False
-
-
-def imgcif_frame(
-    beam: NDArray[np.float64], spindle: NDArray[np.float64], fast: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the rotation from the laboratory to the imgCIF frame, rows x, y, z."""
-    for axis in (spindle, fast):
-        across = axis - float(dot3(axis, beam)) * beam
-        length = float(norm3(across))
-        if length > _ALONG:
-            x = across / length
-            return np.stack([x, np.cross(-beam, x), -beam])
-    raise InputError("the panel and the spindle lie along the beam: no header describes that")
 
 
 def is_square(header: FrameHeader) -> bool:

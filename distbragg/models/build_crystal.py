@@ -41,6 +41,7 @@ from distbragg.models.vectors import (
     Triad,
     cell_of,
     cell_parameters,
+    components,
     cross,
     direction_of,
     dot,
@@ -153,14 +154,22 @@ def _oriented_lattice(
 ) -> tuple[Triad, Triad]:
     crystal, factors = spec.crystal, spec.structure_factors
     given = crystal.cell
-    of_file = headers.real_space if given is None else None
-    if given is None and of_file is None and crystal.matrix_file is None and factors.first_file:
+    of_file = (
+        headers.real_space if given is None and crystal.a_matrix_per_angstrom is None else None
+    )
+    unstated = given is None and of_file is None
+    oriented = crystal.matrix_file is not None or crystal.a_matrix_per_angstrom is not None
+    if unstated and not oriented and factors.first_file:
         tell("crystal.cell", "header", factors.first_file)
         given = file_cell(factors.first_file, factors.format, factors.column)
     if given is not None and crystal.cell_change_percent_deg is not None:
         given = changed_cell(spec, given)
     cell = None if given is None else cell_parameters(given)
-    if crystal.matrix_file is not None:
+    if crystal.a_matrix_per_angstrom is not None:
+        a, b, c = (crystal.a_matrix_per_angstrom[place::3] for place in range(3))
+        reciprocal = (components(a), components(b), components(c))
+        field = "crystal.a_matrix_per_angstrom"
+    elif crystal.matrix_file is not None:
         # Columns of a MOSFLM matrix, freed of the wavelength it was written with.
         rows = read_matrix(crystal.matrix_file).tolist()
         factor = METRES_PER_ANGSTROM / angstrom_to_m(wavelength)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from distbragg.matrices import inverse3
 from distbragg.models.build_cells import with_cells
 from distbragg.models.build_crystal import build_crystal
 from distbragg.models.build_mosaic import averaged, with_normal_domains
@@ -18,7 +19,7 @@ from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Method
 from distbragg.models.rotations import uniform_rotation
 from distbragg.models.setting import Setting
-from distbragg.models.vectors import Float64Array, X, Y, Z, rotate_xyz, rotation_about
+from distbragg.models.vectors import Float64Array, X, Y, Z, cell_of, rotate_xyz, rotation_about
 from distbragg.spec.crystal import ORIENTATIONS, CrystalSpec, LatticeSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.lattices import DrawnLatticesSpec
@@ -82,7 +83,7 @@ def _specs(spec: ExperimentSpec) -> Iterator[ExperimentSpec]:
     crystal = spec.crystal
     alone: dict[str, object] = {"lattices": None, "drawn_lattices": None}
     for lattice in crystal.lattices or ():
-        own = crystal.model_copy(update={**alone, **_given(lattice)})
+        own = crystal.model_copy(update={**alone, **_given(lattice, crystal)})
         yield spec.model_copy(update={"crystal": own})
     drawn = crystal.drawn_lattices
     if drawn is not None and drawn.count > 1:
@@ -90,15 +91,25 @@ def _specs(spec: ExperimentSpec) -> Iterator[ExperimentSpec]:
         yield from repeat(one, drawn.count - 1)
 
 
-def _given(lattice: LatticeSpec) -> dict[str, object]:
+def _cell_alone(crystal: CrystalSpec) -> dict[str, object]:
+    """Return the cell of the crystal's matrix, for a lattice with an orientation of its own."""
+    if crystal.a_matrix_per_angstrom is None:
+        return {}
+    real = inverse3(np.array(crystal.a_matrix_per_angstrom).reshape(3, 3))
+    return {"a_matrix_per_angstrom": None, "cell": cell_of(real)}
+
+
+def _given(lattice: LatticeSpec, crystal: CrystalSpec) -> dict[str, object]:
     """Return the fields of a lattice that stand in place of the crystal's."""
     given = {
         name: value
         for name in lattice.model_fields_set
         if (value := getattr(lattice, name)) is not None and name != "turned_deg"
     }
-    if any(name in given for name in ORIENTATIONS):
-        given = {**dict.fromkeys(ORIENTATIONS), **given}
+    if "a_matrix_per_angstrom" in given:
+        given = {**dict.fromkeys((*ORIENTATIONS, "cell", "matrix_file")), **given}
+    elif any(name in given for name in ORIENTATIONS):
+        given = {**dict.fromkeys(ORIENTATIONS), **_cell_alone(crystal), **given}
     if "block_cells" in given:
         given["block_size_mm"] = None
     if "illuminated_blocks" in given:

@@ -1,4 +1,4 @@
-"""Sweeps from files whose axes may come from tables: CSV, Parquet, DIALS experiment lists."""
+"""Sweeps from files whose axes may come from tables: CSV, Parquet, lists of crystals."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from distbragg.errors import InputError
-from distbragg.models.rotations import orientation_of
-from distbragg.models.vectors import Float64Array
-from distbragg.spec.load import is_sweep, load_spec, parse_sweep
+from distbragg.spec.load import CRYSTAL_LISTS, TableOf, is_sweep, load_spec, parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
 
@@ -63,8 +59,8 @@ def load_any(
     return SweepSpec(experiment=load_spec(path, overrides, root=root))
 
 
-def table_rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
-    """Return the rows of some columns of a table; of an experiment list its crystals' U.
+def table_rows(path: Path, columns: Sequence[str] | None, of: TableOf | None = None) -> list[Any]:
+    """Return the rows of some columns of a table; of a list of crystals what an axis sets.
 
     Of no columns, not even None: rows of numbers without names, as of a covariance.
     """
@@ -73,8 +69,10 @@ def table_rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
 
         rows: list[list[Any]] = read_rows(str(path), _LONGEST_VECTOR, "covariance").tolist()
         return rows
-    if path.suffix == ".expt":
-        return [matrix.ravel().tolist() for matrix in crystal_orientations(str(path))]
+    if of is not None and path.suffix in CRYSTAL_LISTS:
+        from distbragg.models.crystal_tables import crystal_rows  # few sweeps have such a table
+
+        return crystal_rows(path, columns, of)
     if not columns:
         raise InputError(
             "names no columns of its table", field="table", remedy="give column or columns"
@@ -83,23 +81,3 @@ def table_rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
 
     table = read_table(str(path), columns)
     return [list(row) for row in zip(*(table[name].tolist() for name in columns), strict=True)]
-
-
-def crystal_orientations(path: str) -> list[Float64Array]:
-    """Return U of every crystal of a DIALS experiment list, in the file's frame.
-
-    U turns the crystal's standard setting, a* along x and b* in the xy plane as `crystal.cell`
-    gives it, into the orientation of the file.
-    """
-    from distbragg.read.geometry.expt import read_expt  # few sweeps have a table of this kind
-
-    found: list[Float64Array] = []
-    count = 1
-    while len(found) < count:
-        geometry = read_expt(path, experiment=len(found))
-        if geometry.real_space is None:
-            raise InputError(f"experiment {len(found)} has no crystal", source=path)
-        count = geometry.experiments
-        real = np.array(geometry.real_space, dtype=np.float64)
-        found.append(orientation_of(real))
-    return found

@@ -24,7 +24,7 @@ from distbragg.spec.canonical import to_plain
 from distbragg.spec.continued import as_drawn, continued, fingerprint, named_as_before
 from distbragg.spec.files import check_under, file_fields
 from distbragg.spec.growth import combine, grown, is_tail
-from distbragg.spec.load import parse_sweep
+from distbragg.spec.load import TableOf, parse_sweep
 from distbragg.spec.paths import names_file
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
@@ -224,10 +224,10 @@ def _more_of(run: RunDirectory, more: SweepSpec | str | Path, root: str | Path |
         sweep = load_any(Path(more), root=root)
     else:
 
-        def rows(path: Path, columns: Sequence[str] | None) -> list[list[Any]]:
+        def rows(path: Path, columns: Sequence[str] | None, of: TableOf | None = None) -> list[Any]:
             if root is not None:
                 check_under(path, root, field="table.file")
-            return table_rows(path, columns)
+            return table_rows(path, columns, of)
 
         # The run's own inputs lie in the run: absolute names that no root should judge.
         data["axes"] = named_as_before(data.get("axes"), run.sweep)

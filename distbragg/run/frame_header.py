@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from distbragg.engine.context import RunContext, SweepFrames
 from distbragg.export.beams import FrameBeam, frame_beam
 from distbragg.export.expt import Truth
-from distbragg.export.header import FrameHeader, PanelHeader, imgcif_frame
+from distbragg.export.header import FrameHeader, PanelHeader
 from distbragg.export.scaling import Recording
 from distbragg.export.smv import smv_geometry
 from distbragg.kernel.response import bad_pixels
@@ -22,6 +22,7 @@ from distbragg.models.build_beam import DEFAULT_EXPOSURE_S
 from distbragg.models.crystal import NO_TABLE
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.file_frames import IMGCIF_TO_CRYSTFEL, imgcif_frame, of_crystfel
 from distbragg.models.response import Response
 from distbragg.models.setting import geometry_of, sensor_material
 from distbragg.models.vectors import Triad, components, rotation_about
@@ -49,8 +50,11 @@ def frame_geometry(run: RunContext, frame: int) -> tuple[ExperimentSpec, Experim
     return ready.spec, ready.experiment
 
 
-def header_frame(experiment: Experiment) -> NDArray[np.float64]:
+def header_frame(spec: ExperimentSpec, experiment: Experiment) -> NDArray[np.float64]:
     """Return the rotation from the laboratory to the imgCIF frame of an experiment's headers."""
+    file = geometry_of(spec.detector)
+    if of_crystfel(None if file is None else file.format, experiment.beam.direction):
+        return IMGCIF_TO_CRYSTFEL
     return imgcif_frame(
         np.asarray(experiment.beam.direction),
         np.asarray(experiment.crystal.spindle_axis),
@@ -61,7 +65,7 @@ def header_frame(experiment: Experiment) -> NDArray[np.float64]:
 def frame_header(run: RunContext, frame: int) -> FrameHeader:
     """Return what a header says of one frame; a panel parallel to the beam is refused."""
     spec, experiment = frame_geometry(run, frame)
-    rotation, turn = _rotation(spec, experiment), header_frame(experiment)
+    rotation, turn = _rotation(spec, experiment), header_frame(spec, experiment)
     exposure = spec.beam.exposure_s
     whole = experiment.noise.photon and not experiment.recorded
     return FrameHeader(
@@ -133,7 +137,7 @@ def frame_truth(run: RunContext, frame: int) -> Truth:
         lattices=tuple(rows for _, rows in crystals),
         numbers=tuple(number for number, _ in crystals),
         polarization=components(
-            apply3(header_frame(experiment), experiment.beam.polarization_axis)
+            apply3(header_frame(spec, experiment), experiment.beam.polarization_axis)
         ),
         kahn_factor=float(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0,
     )
@@ -148,7 +152,7 @@ def frame_crystals(
     """
     spec, experiment = frame_geometry(run, frame)
     start, width = _rotation(spec, experiment)
-    turn = header_frame(experiment)
+    turn = header_frame(spec, experiment)
     if not whole_scan:
         spindle = components(apply3(turn, experiment.crystal.spindle_axis))
         turn = matmul3(rotation_about(spindle, math.radians(start + 0.5 * width)), turn)

@@ -35,7 +35,12 @@ _CORNERS: Final = 64
 _TEXTS: Final = 16  # most distinct texts of an axis, such as files, that are looked at
 _TABLES: Final = 4  # most structure-factor files that are read for their notes alone
 _NUMBERS: Final = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")
-_ORIENTATIONS: Final = (QUATERNION_PATH, "crystal.u_matrix", "crystal.misset_deg")
+_ORIENTATIONS: Final = (
+    QUATERNION_PATH,
+    "crystal.u_matrix",
+    "crystal.a_matrix_per_angstrom",
+    "crystal.misset_deg",
+)
 
 
 @dataclass(frozen=True, slots=True)

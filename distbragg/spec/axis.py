@@ -176,18 +176,23 @@ class Sample(Range):
 class Table(SpecModel):
     """Values from a CSV or Parquet file: one column, or several that make a vector.
 
-    A DIALS experiment list (`.expt`) gives the orientation matrices of its crystals, for
-    `crystal.u_matrix`. Read when the sweep is loaded; the values themselves become part of it.
+    A DIALS experiment list (`.expt`) and a CrystFEL stream (`.stream`) give a row for each of their
+    crystals, turned into the laboratory frame of the experiment: what the axis sets, of
+    `crystal.a_matrix_per_angstrom`, `u_matrix` and `cell`, `beam.energy_ev` and
+    `wavelength_angstrom`. Read when the sweep is loaded; the values themselves become part of it.
     """
 
     file: FilePath
-    """The table: CSV, Parquet, or a DIALS experiment list. Example: shots.csv"""
+    """The table: CSV, Parquet, DIALS experiment list or CrystFEL stream. Example: shots.csv"""
     column: str | None = None
-    """Column that holds the values. Left out: `columns`, or the matrices of an experiment list.
-    Example: energy"""
+    """Column that holds the values. Left out: `columns`, or what the path names of a list of
+    crystals. Example: energy"""
     columns: tuple[str, ...] | None = None
-    """Columns that hold the components of a vector. Left out: `column`, or the matrices of an
-    experiment list. Example: [qx, qy, qz, qw]"""
+    """Columns that hold the components of a vector. Left out: `column`, or what the path names of a
+    list of crystals. Example: [qx, qy, qz, qw]"""
+    lattices: Count | None = None
+    """Frames of a stream that have so many crystals, a row for each frame; `crystal.lattices.N` is
+    then one of them. Left out: a row for each crystal. Example: 2"""
 
 
 class AxisSpec(SpecModel):

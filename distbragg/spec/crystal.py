@@ -308,13 +308,20 @@ class OrientedSpec(SpecModel):
     u_matrix: tuple[Finite, ...] | None = Field(default=None, min_length=9, max_length=9)
     """Rotation matrix, nine numbers, rows first. Left out: another field orients the crystal.
     Example: [0, -1, 0, 1, 0, 0, 0, 0, 1]"""
+    a_matrix_per_angstrom: tuple[Finite, ...] | None = Field(
+        default=None, min_length=9, max_length=9
+    )
+    """Cell and orientation in one: a*, b*, c* in 1/Å as the columns of a matrix, nine numbers, rows
+    first, in the laboratory at spindle angle 0 (DIALS' A = U B). Left out: `cell` and a field of
+    orientation. Example: [0.02, 0, 0, 0, 0.02, 0, 0, 0, 0.01]"""
     illuminated_blocks: Positive | None = None
     """Mosaic blocks in the beam, whose intensities add up: the scale of the spots. Left out: what
     `specimen` holds, else 1. Example: 1e6"""
 
     former = {"cells": "block_cells"}  # noqa: RUF012
-    _exclusive: ClassVar[tuple[tuple[str, ...], ...]] = tuple(
-        ORIENTATIONS[index:] for index in range(len(ORIENTATIONS) - 1)
+    _exclusive: ClassVar[tuple[tuple[str, ...], ...]] = (
+        ("a_matrix_per_angstrom", "cell", *ORIENTATIONS),
+        *(ORIENTATIONS[index:] for index in range(len(ORIENTATIONS) - 1)),
     )
     """Fields of which the first stands beside none of the others."""
 
@@ -346,7 +353,7 @@ class LatticeSpec(OrientedSpec):
     mosaic: MosaicSpec | None = None
     """Mosaicity of this lattice. Left out: the crystal's."""
 
-    _exclusive = (*OrientedSpec._exclusive, ("turned_deg", *ORIENTATIONS))
+    _exclusive = (*OrientedSpec._exclusive, ("turned_deg", "a_matrix_per_angstrom", *ORIENTATIONS))
 
 
 class CrystalSpec(OrientedSpec):
@@ -399,12 +406,19 @@ class CrystalSpec(OrientedSpec):
     former = {**OrientedSpec.former, "size_mm": "block_size_mm"}  # noqa: RUF012
     _exclusive = (
         *OrientedSpec._exclusive,
+        ("a_matrix_per_angstrom", "matrix_file"),
         ("illuminated_blocks", "specimen"),
         ("lattices", "drawn_lattices"),
     )
 
     def _check_own(self) -> None:
         for index, lattice in enumerate(self.lattices or ()):
+            if self.a_matrix_per_angstrom is not None and lattice.cell is not None:
+                problem = "the crystal's a_matrix_per_angstrom gives its cell, which turns with it"
+                field = f"lattices.{index}.cell"
+                raise refusal(
+                    problem, field=field, remedy="give the lattice an a_matrix_per_angstrom too"
+                )
             own = lattice.mosaic
             if own is not None and own.distribution != self.mosaic.distribution:
                 problem = f"{own.distribution}, where the crystal's is {self.mosaic.distribution}"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 
@@ -35,7 +35,28 @@ _SPLIT_FIELD = partial(split_path, source="--set")
 
 Model = TypeVar("Model", bound=SpecModel)
 
-TableReader = Callable[[Path, Sequence[str] | None], list[list[Any]]]
+CRYSTAL_LISTS: Final = (".expt", ".stream")
+"""Suffixes of tables that have a row for each crystal, and no columns of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableOf:
+    """What the values of a table are for."""
+
+    target: str  # the field that the axis sets
+    lattices: int | None  # how many a frame of crystals must have
+    experiment: ExperimentSpec  # what the sweep changes
+
+
+class TableReader(Protocol):
+    """Reads the rows of a table: those of some columns, or what an axis has a use for."""
+
+    def __call__(
+        self, path: Path, columns: Sequence[str] | None, of: TableOf | None = None, /
+    ) -> list[Any]:
+        """Return a row, or one value, for each position of the axis."""
+
+
 """Reads rows of the named columns from a file; this layer reads no files but specifications."""
 
 
@@ -164,9 +185,9 @@ def parse_sweep(
     on_experiment = [item.removeprefix("experiment.") for item in overrides if item not in on_axes]
     with _naming(overrides):
         data = apply_overrides(data, on_axes, plain_parts)
-        axes = _parse_axes(data.get("axes"), origin, tables)
-        _refuse_swept(on_experiment, axes)
         experiment = _parse_experiment(data.get("experiment"), origin, on_experiment)
+        axes = _parse_axes(data.get("axes"), origin, tables, experiment)
+        _refuse_swept(on_experiment, axes)
         parts = {**data, "experiment": experiment, "axes": axes}
         sweep = origin.validated(SweepSpec, parts)
         return origin.with_files(sweep)
@@ -216,7 +237,9 @@ def _within(place: str) -> Iterator[None]:
         raise error.placed(field=field) from None
 
 
-def _parse_axes(axes: object, origin: _Origin, tables: TableReader | None) -> list[AxisSpec]:
+def _parse_axes(
+    axes: object, origin: _Origin, tables: TableReader | None, experiment: ExperimentSpec
+) -> list[AxisSpec]:
     if not isinstance(axes, list | tuple | None):
         raise InputError("needs a list of axes", source=origin.source, field="axes")
     parsed = []
@@ -225,11 +248,16 @@ def _parse_axes(axes: object, origin: _Origin, tables: TableReader | None) -> li
             if not isinstance(axis, Mapping):
                 problem = "needs a mapping with name, path and values"
                 raise InputError(problem, source=origin.source)
-            parsed.append(_parse_axis(axis, origin, tables))
+            parsed.append(_parse_axis(axis, origin, tables, experiment))
     return parsed
 
 
-def _parse_axis(plain: Mapping[str, Any], origin: _Origin, tables: TableReader | None) -> AxisSpec:
+def _parse_axis(
+    plain: Mapping[str, Any],
+    origin: _Origin,
+    tables: TableReader | None,
+    experiment: ExperimentSpec,
+) -> AxisSpec:
     """Validate an axis, and put a table's values in its place."""
     axis = origin.validated(AxisSpec, plain)
     if tables is None:
@@ -240,8 +268,10 @@ def _parse_axis(plain: Mapping[str, Any], origin: _Origin, tables: TableReader |
         return axis
     path = origin.beside(axis.table.file, "table.file")
     single = axis.table.column
-    rows = tables(path, axis.table.columns if single is None else (single,))
-    values = rows if single is None else [row[0] for row in rows]
+    asked = TableOf(axis.target, axis.table.lattices, experiment)
+    rows = tables(path, axis.table.columns if single is None else (single,), asked)
+    one = single is not None and path.suffix not in CRYSTAL_LISTS
+    values = [row[0] for row in rows] if one else rows
     rest = {key: value for key, value in plain.items() if key != "table"}
     return origin.validated(AxisSpec, {**rest, "values": values})
 

@@ -121,6 +121,17 @@ def shown(page: str, name: str) -> str:
     return text
 
 
+_CRYSTAL = """--- Begin crystal
+astar = +0.1264000 +0.0000000 +0.0000000 nm^-1
+bstar = +0.0000000 +0.1264000 +0.0000000 nm^-1
+cstar = +0.0000000 +0.0000000 +0.2632000 nm^-1
+--- End crystal
+"""
+STREAM = "CrystFEL stream format 2.3\n" + "".join(
+    f"----- Begin chunk -----\nphoton_energy_eV = 9500\n{_CRYSTAL * count}----- End chunk -----\n"
+    for count in (1, 2, 0)
+)
+
 GIVEN: dict[str, Callable[[Path], object]] = {
     "RUN": make_run,
     "demo.zarr": make_demo,
@@ -131,6 +142,7 @@ GIVEN: dict[str, Callable[[Path], object]] = {
     "reflections.hkl": lambda path: path.write_text(REFLECTIONS),
     "P1.hkl": lambda path: path.write_text(REFLECTIONS),
     "A.mat": lambda path: path.write_text("0.0126 0 0\n0 0.0126 0\n0 0 0.0263\n"),
+    "found.stream": lambda path: path.write_text(STREAM),
     "1orc.pdb": make_entry,
     "entry.pdb": make_entry,
     "4et8.pdb": make_entry,

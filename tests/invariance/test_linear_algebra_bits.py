@@ -98,7 +98,7 @@ def _orientations(random: np.random.Generator, folder: Path) -> dict[str, dict[s
 
 def _goniometer_files(random: np.random.Generator, folder: Path) -> dict[str, str]:
     """What a list of crystals on a goniometer of three axes becomes."""
-    from distbragg.models.tables import crystal_orientations
+    from distbragg.models.rotations import orientation_of
     from distbragg.read.geometry.expt import read_expt
     from tests.geometry_files import expt
 
@@ -117,7 +117,7 @@ def _goniometer_files(random: np.random.Generator, folder: Path) -> dict[str, st
     assert geometry.real_space is not None
     return {
         "expt axes": _digest(geometry.real_space, geometry.spindle),
-        "expt orientation": _digest(*crystal_orientations(str(path))),
+        "expt orientation": _digest(orientation_of(np.array(geometry.real_space))),
     }
 
 

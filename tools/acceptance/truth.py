@@ -16,9 +16,10 @@ Matrix = NDArray[np.float64]
 
 def true_reciprocal(run: Path, frame: int = 0) -> Matrix:
     """Columns a*, b*, c* of a frame's crystal at spindle angle 0 in DIALS's frame, 1/Å."""
-    _, experiment = frame_geometry(RunContext.of(open_run(run)), frame)
+    spec, experiment = frame_geometry(RunContext.of(open_run(run)), frame)
     return np.asarray(
-        header_frame(experiment) @ np.asarray(experiment.crystal.reciprocal).T, dtype=np.float64
+        header_frame(spec, experiment) @ np.asarray(experiment.crystal.reciprocal).T,
+        dtype=np.float64,
     )
 
 

@@ -63,7 +63,7 @@ Frame = tuple[Matrix, Matrix]
 
 def read_expt(path: str, *, experiment: int | None = None) -> FileGeometry:
     """Read one experiment of a DIALS list; the first, which a note says, where none is chosen."""
-    reading = _Experiment(path, experiment)
+    reading = ExperimentReading(path, experiment)
     reading.say_what_is_left()
     beam, polarization = reading.beam()
     fixed, setting, spindle = reading.goniometer()
@@ -101,7 +101,7 @@ def _document(path: str) -> Model:
     return document
 
 
-class _Experiment(GeometryReading):
+class ExperimentReading(GeometryReading):
     """The models of one experiment, None where it has none of a kind."""
 
     def __init__(self, path: str, experiment: int | None) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.export.header import imgcif_frame
 from distbragg.export.scaling import COUNT_CUTOFF, whole_counts
+from distbragg.models.file_frames import imgcif_frame
 
 X, Y, Z = np.eye(3)
 

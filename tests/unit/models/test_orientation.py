@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.models.rotations import euler_matrix, kappa_setting, nearest_rotation, orientation_of
-from distbragg.models.tables import crystal_orientations, load_sweep
+from distbragg.models.tables import load_sweep
 from distbragg.spec.experiment import KappaSpec
 from distbragg.spec.load import parse_spec
 
@@ -147,13 +147,9 @@ def test_experiment_list_gives_the_orientations_of_its_crystals(tmp_path: Path) 
     standard = crystal_of().real_space
     turns = Rotation.random(3, np.random.default_rng(1)).as_matrix()
     (tmp_path / "shots.expt").write_text(json.dumps(expt_of([standard @ u.T for u in turns])))
-    for found, expected in zip(
-        crystal_orientations(str(tmp_path / "shots.expt")), turns, strict=True
-    ):
-        np.testing.assert_allclose(found, expected, atol=1e-12)
     path = tmp_path / "sweep.yaml"
     path.write_text(
-        f"experiment: {{crystal: {{cell: {CELL}}}}}\n"
+        f"experiment: {{crystal: {{cell: {CELL}}}, detector: {{geometry_file: shots.expt}}}}\n"
         "axes: [{name: shot, path: crystal.u_matrix, table: {file: shots.expt}}]\n"
     )
     sweep = load_sweep(path)
