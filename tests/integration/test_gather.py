@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -421,10 +422,39 @@ def test_a_killed_command_is_gone_on_with_by_the_same(
     assert not list(out.parent.glob("*.tmp-*"))
 
 
+@pytest.mark.spec("GEN-3")
+def test_a_killed_extension_leaves_the_old_run_and_is_finished_by_the_same(
+    first: Path, tmp_path: Path
+) -> None:
+    run, more = tmp_path / "RUN.zarr", tmp_path / "more.yaml"
+    new = [{"name": "orientation", "random_orientations": {"count": 2, "seed": 9}}]
+    new.append({"name": "form", "values": ["gauss", "gauss"]})
+    more.write_text(json.dumps({"axes": new}))
+    old, killed = open_stack(first).images.values, 0
+    for step in range(3, 60, 5):
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(first, run)
+        given = ["extend", str(run), str(more), "--no-render"]
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED, str(step), *given],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr
+        np.testing.assert_array_equal(open_stack(run).images.values[:7], old)
+        assert verify(run).sound
+        assert main([*given[:3], "--cluster", "serial"]) == 0
+        assert open_run(run).layout.frames == 9
+        assert verify(run, level="deep").sound
+        killed += done.returncode == -9
+        if done.returncode == 0:
+            break
+    assert killed >= 3
+
+
 @pytest.mark.spec("GAT-7")
 def test_what_is_damaged_is_not_taken_over(tmp_path: Path, first: Path) -> None:
-    import shutil
-
     broken = Path(shutil.copytree(first, tmp_path / "B.zarr"))
     path = open_run(broken).object_path(1)
     data = bytearray(path.read_bytes())
