@@ -95,7 +95,7 @@ def _constants() -> Iterator[str]:
             f"constexpr Real {_constant(name)} = sizeof(Real) == sizeof(float) "
             f"? Real({pair['float']!r}f) : Real({pair['double']!r});"
         )
-    for name, values in table.NOISE_LISTS.items():
+    for name, values in table.LISTS.items():
         yield f"constexpr double {_constant(name)}[] = {{"
         yield from (f"    {_real(value)}," for value in values)
         yield "};"

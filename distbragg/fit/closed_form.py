@@ -19,7 +19,7 @@ from distbragg.fit.spot_boxes import Window
 from distbragg.fit.spot_drawing import Drawing
 from distbragg.kernel.closed_model import SpotList, heights
 from distbragg.kernel.model import make_sample, with_factors
-from distbragg.kernel.scene import Scene
+from distbragg.kernel.scene import Scene, Source
 from distbragg.models.beam import Beam
 from distbragg.models.build_mosaic import frame_of_mosaic
 from distbragg.models.crystal import unit_cells
@@ -29,6 +29,7 @@ from distbragg.physics import arrays
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.closed_form import Incidence, Relps
 from distbragg.physics.closed_rotation import Spindle
+from distbragg.physics.halos import Spread, turning
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,
@@ -153,10 +154,18 @@ def divergence_axes(beam: Beam) -> tuple[Triple, Triple]:
     return unit(cross(upward, along)), upward
 
 
-def _incidence(beam: Beam, parameters: Parameters, scene: Scene, source: int) -> Incidence:
-    """Return one source with the parameters in place."""
-    direction = scene.sources[source].incident
-    k = 1.0 / scene.sources[source].wavelength
+def spread_of(experiment: Experiment, parameters: Parameters, spot: Spot, real: Tensor) -> Spread:
+    """Return how domains differ from the crystal of the parameters; see `shape_of`."""
+    shape = shape_of(experiment, parameters, spot, real)
+    spindle = shape.spindle
+    turns = turning(_symmetric(shape.mosaic), spindle.axis, spindle.stop - spindle.start)
+    return Spread(turns, rows_of(shape.strains))
+
+
+def incidence_of(beam: Beam, parameters: Parameters, source: Source) -> Incidence:
+    """Return one source, its own numbers those of the parameters, with what it spreads by."""
+    direction = source.incident
+    k = 1.0 / source.wavelength
     given = parameters.divergence_mrad
     ways: list[Triple] = [components(row) for row in beam.divergence]
     if given is not None:
@@ -212,8 +221,8 @@ def sum_spots(
     total = torch.zeros_like(pixels.slow)
     parts = shape.parts()
     window, at = pixels.window()
-    for number, source in enumerate(scene.sources):
-        incidence = _incidence(experiment.beam, parameters, scene, number)
+    for source in scene.sources:
+        incidence = incidence_of(experiment.beam, parameters, source)
         own = replace(scene, table=scene.table.of_source(source.coefficients))
         lists = [
             Drawing.of(scene, window, _spots_of(experiment, own, part, incidence, len(parts)))

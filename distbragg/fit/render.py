@@ -15,7 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from distbragg.errors import InputError
 from distbragg.fit.amplitudes import table_of, with_scattering
-from distbragg.fit.closed_form import Pixels, shape_of, sum_spots
+from distbragg.fit.closed_form import Pixels, incidence_of, shape_of, spread_of, sum_spots
 from distbragg.fit.orientation import cell_changes, cell_vectors, domain_vectors
 from distbragg.fit.parameters import Parameters, checked
 from distbragg.fit.placement import placed
@@ -35,7 +35,8 @@ from distbragg.physics.amplitude import AmplitudeTable
 from distbragg.physics.arrays import Triple
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_terms
 from distbragg.physics.factors import intensity_scale
-from distbragg.physics.lattices import lattices_of
+from distbragg.physics.halos import EXPONENTIALS
+from distbragg.physics.lattices import summed_lattices
 from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.transform import Spot
 from distbragg.plan.frame import Tile
@@ -122,14 +123,18 @@ def _expected(
         slow, fast = pixel_coordinates(area, positions)
         pixels = Pixels(torch.from_numpy(slow).to(device), torch.from_numpy(fast).to(device))
         photons = torch.zeros_like(pixels.slow)
-        lattices = lattices_of(experiment)
+        lattices = summed_lattices(experiment)
         # All lattices have one |F|, whose ΔB is that of the first one's cell.
         first = replace(lattices[0].experiment, crystal=experiment.crystal)
         amplitudes = table_of(first, values, cell_vectors(first, values, device))
         for lattice in lattices:
             own, block = values.of_lattice(lattice.number), lattice.experiment.crystal
             own = own.of_block(experiment.lattices[lattice.number], block)
-            photons = photons + _of_lattice(lattice.experiment, own, panel, pixels, amplitudes)
+            part = _of_lattice(lattice.experiment, own, panel, pixels, amplitudes)
+            if lattice.experiment.sampling.method == "halos":
+                finer = lattice.experiment.sampling.oversample / experiment.sampling.oversample
+                part = part * (lattice.share * finer**2)
+            photons = photons + part
         if (overlay := overlay_of(experiment, panel)) is not None:
             photons = overlaid(photons, overlay, pixels.slow, pixels.fast)
         image = image.index_copy(0, torch.from_numpy(positions).to(device), photons)
@@ -160,10 +165,16 @@ def _make_scene(experiment: Experiment, parameters: Parameters, panel: int, real
     """Return the kernel's scene with the parameters in place but those of |F|."""
     device = real.device
     own = make_scene(experiment, panel, slice(None), device)
-    crystal, closed = experiment.crystal, experiment.sampling.method == "closed_form"
-    spread = None if closed else parameters.mosaic_spread_deg
+    crystal, method = experiment.crystal, experiment.sampling.method
+    spread = parameters.mosaic_spread_deg if method == "sampled" else None
     spot = _spot(experiment, parameters, own.spot, real)
     sources = _sources(experiment.beam, own.sources, parameters)
+    if method == "halos":
+        own = replace(own, spread=spread_of(experiment, parameters, spot, real))
+        sources = tuple(
+            replace(one, incidence=incidence_of(experiment.beam, parameters, one))
+            for one in sources
+        )
     return replace(
         own,
         placement=placed(experiment, parameters, panel, device),
@@ -263,6 +274,8 @@ def _numerator(scene: Scene, slow: Tensor, fast: Tensor, *, differentiated: bool
     orientations = int(scene.vectors.shape[0])
     if scene.diffuse is not None:  # a halo keeps about a quarter of what a spot does
         orientations *= 1 + scene.diffuse.per_step // 4
+    if scene.spread is not None:
+        orientations *= len(EXPONENTIALS)
     block = max(1, _BLOCK_EVALUATIONS // orientations)
     evaluations = int(slow.shape[0]) * orientations * len(scene.sources) * len(samples)
     intensity = _sample_intensity

@@ -34,6 +34,7 @@ from distbragg.physics.factors import (
     solid_angle,
     stol_of,
 )
+from distbragg.physics.halos import displaced, mean_intensity, within_pixel
 from distbragg.physics.orientation import miller_indices, nearest_indices
 from distbragg.physics.rays import (
     Rays,
@@ -41,6 +42,7 @@ from distbragg.physics.rays import (
     cosine_to_normal,
     sample_indices,
     sample_rays,
+    surface_axes,
 )
 from distbragg.physics.transform import lattice_amplitude
 from distbragg.plan.frame import SourceChunk, Tile
@@ -153,7 +155,10 @@ def sample_intensity(scene: Scene, source: Source, sample: Sample, block: int) -
     `block` is how many pixels × orientations are evaluated at once.
     """
     scattering = scattering_vector(sample.rays.direction, source.incident, source.wavelength)
-    value = bragg_sum(scene, source, scattering, block)
+    if scene.spread is None:
+        value = bragg_sum(scene, source, scattering, block)
+    else:
+        value = halo_sum(scene, source, sample, scattering)
     if scene.sampling.dmin > 0.0:
         beyond = beyond_resolution(stol_of(scattering), scene.sampling.dmin)
         value = torch.where(beyond, 0.0, value)
@@ -190,6 +195,29 @@ def bragg_sum(scene: Scene, source: Source, scattering: Triple, block: int) -> T
             total = total + row
     product: Tensor = total * scene.blocks
     return product
+
+
+def halo_sum(scene: Scene, source: Source, sample: Sample, scattering: Triple) -> Tensor:
+    """Return the mean diffuse scattering of all blocks at vectors in 1/Å, (pixels,) float64."""
+    assert scene.spread is not None
+    assert scene.diffuse is not None
+    assert source.incidence is not None
+    moved, covariance = displaced(scene.spread, source.incidence, scattering)
+    if scene.sampling.integrate:
+        ray, size = sample.rays.direction, scene.placement.panel.pixel_size
+        width = source.incidence.wavenumber * size / scene.sampling.oversample / sample.rays.length
+        ways = surface_axes(scene.placement, ray)
+        covariance = covariance + within_pixel(ways, ray, width)
+    x, y, z = (part + further for part, further in zip(scattering, moved, strict=True))
+    h, k, l = (index[0] for index in miller_indices(scene.vectors, (x, y, z)))  # noqa: E741
+    nearest = nearest_indices((h, k, l))
+    offsets = h - nearest[0], k - nearest[1], l - nearest[2]
+    numbers = scene.vectors[0].unbind()
+    a, b, c = ((numbers[at], numbers[at + 1], numbers[at + 2]) for at in (0, 3, 6))
+    table = scene.table.of_source(source.coefficients)
+    value = mean_intensity(scene.diffuse, table, offsets, nearest, covariance.within((a, b, c)))
+    total: Tensor = value * scene.blocks
+    return total
 
 
 def evaluate_steps(scene: Scene, source: Source, vectors: Tensor, scattering: Triple) -> Steps:

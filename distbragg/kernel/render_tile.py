@@ -14,7 +14,7 @@ from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.tile import TileSum, active_positions
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
-from distbragg.physics.lattices import Lattice, lattices_of
+from distbragg.physics.lattices import Lattice, summed_lattices
 from distbragg.plan.frame import SourceChunk, Tile, is_one_sum, sums_are_scaled
 
 
@@ -80,7 +80,7 @@ def sum_tile(
         TileSum.plus,
         (
             _sum_lattice(lattice, panel, tile, chunk, options, in_place=in_place)
-            for lattice in lattices_of(experiment)
+            for lattice in summed_lattices(experiment)
         ),
     )
 

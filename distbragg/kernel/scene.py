@@ -13,17 +13,20 @@ import torch
 from torch import Tensor
 
 from distbragg.kernel.amorphous import summed_curve
-from distbragg.models.beam import Beam
 from distbragg.models.crystal import Crystal, Reflections
 from distbragg.models.experiment import Experiment, Sampling
 from distbragg.models.vectors import Float64Array, components
 from distbragg.physics.amorphous import AmorphousTable, SummedTable
 from distbragg.physics.amplitude import AmplitudeTable
 from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.closed_form import Incidence
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_of
 from distbragg.physics.factors import PolarizationFrame, polarization_frame
+from distbragg.physics.halos import Spread, turning
+from distbragg.physics.near_sphere import gaussian_crystal, incidence_of, symmetric
 from distbragg.physics.orientation import domain_vectors
 from distbragg.physics.rays import Placement, placement_of
+from distbragg.physics.strain import rows_of
 from distbragg.physics.transform import Spot
 
 _KEPT_TABLES: Final = 4
@@ -42,6 +45,7 @@ class Source:
     weight: Array
     frame: PolarizationFrame
     coefficients: Array | None = None  # (tables,), where |F| follows the energy
+    incidence: Incidence | None = None  # how it spreads, where halos alone are summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Scene:
     background: AmorphousTable | SummedTable | None  # None where no background is inside the sum
     sources: tuple[Source, ...]
     diffuse: DiffuseTerms | None = None
+    spread: Spread | None = None  # where halos alone are summed
 
 
 def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch.device) -> Scene:
@@ -74,9 +79,18 @@ def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch
         blocks=experiment.crystal.scale,
         table=amplitude_table(experiment.reflections, device),
         background=_background(experiment, device) if exact else None,
-        sources=_sources(beam, sources, experiment.reflections),
+        sources=_sources(experiment, sources),
         diffuse=diffuse_of(experiment.crystal),
+        spread=spread_of(experiment.crystal) if sampling.method == "halos" else None,
     )
+
+
+def spread_of(crystal: Crystal) -> Spread:
+    """Return how the domains of a crystal differ from its mean, as floats."""
+    own = gaussian_crystal(crystal)
+    spindle = own.spindle
+    turns = turning(symmetric(own.mosaic), spindle.axis, spindle.stop - spindle.start)
+    return Spread(turns, rows_of(own.strains))
 
 
 def spot_of(crystal: Crystal) -> Spot:
@@ -105,9 +119,14 @@ def _background(
     )
 
 
-def _sources(beam: Beam, chosen: slice, reflections: Reflections) -> tuple[Source, ...]:
-    table, spectral = beam.sources, reflections.spectral
-    count = len(table.wavelength[chosen])
+def _sources(experiment: Experiment, chosen: slice) -> tuple[Source, ...]:
+    beam, spectral = experiment.beam, experiment.reflections.spectral
+    table = beam.sources
+    numbers_of = range(table.count)[chosen]
+    count = len(numbers_of)
+    spread: list[Incidence | None] = [None] * count
+    if experiment.sampling.method == "halos":
+        spread = [incidence_of(beam, number) for number in numbers_of]
     shares = [None] * count if spectral is None else spectral.coefficients[chosen].tolist()
     x, y, z = -table.direction[chosen].T
     frames = polarization_frame((x, y, z), components(beam.polarization_axis))
@@ -120,12 +139,14 @@ def _sources(beam: Beam, chosen: slice, reflections: Reflections) -> tuple[Sourc
             weight,
             PolarizationFrame((*at[3:6],), (*at[6:9],), (*at[9:12],), at[12]),
             share,
+            incidence,
         )
-        for at, wavelength, weight, share in zip(
+        for at, wavelength, weight, share, incidence in zip(
             numbers.T.tolist(),
             table.wavelength[chosen].tolist(),
             table.weight[chosen].tolist(),
             shares,
+            spread,
             strict=True,
         )
     )

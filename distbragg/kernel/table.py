@@ -14,6 +14,7 @@ from typing import Final, get_args
 
 from distbragg.models.detector import Surface
 from distbragg.physics.elementary import EXP_SERIES, LOG_SERIES, SINE_SERIES
+from distbragg.physics.halos import EXPONENTIALS
 from distbragg.shapes import SHAPES
 
 SURFACES: Final[dict[str, int]] = {name: code for code, name in enumerate(get_args(Surface))}
@@ -67,7 +68,12 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
     ),
     (
         "Further lattices, as they were alone; in closed form their crystals alone are read.",
-        (Fields(INTEGER, "others"), Fields("const Parameters*", "other", "(others,)")),
+        (
+            Fields(INTEGER, "others"),
+            Fields("const Parameters*", "other", "(others,)"),
+            Fields(INTEGER, "halos"),
+            Fields("const Parameters*", "halo", "(halos,) of diffuse scattering, beside the spots"),
+        ),
     ),
     (
         "Steps that are bounded by this much may be left out, in units of the scaled table;\n"
@@ -108,6 +114,8 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(INTEGER, "diffuse_stencil"),
             Fields(REALS_IN, "diffuse_halo", "(halos, 19)"),
             Fields(REAL, "diffuse_height", "over spot_scale"),
+            Fields(INTEGER, "halos_alone", "no spots; spread by the numbers of the closed form"),
+            Fields(REALS_IN, "source_width", "(sources,) of halos alone, each its bandwidth"),
         ),
     ),
     (
@@ -374,18 +382,21 @@ NUMBERS: Final[dict[str, float]] = {
 }
 """Constants in float64; π is PI + PI_LOW."""
 
-NOISE_LISTS: Final[dict[str, tuple[float, ...]]] = {
+LISTS: Final[dict[str, tuple[float, ...]]] = {
     "NOISE_SIN_PI": SINE_SERIES,
     "NOISE_EXP": EXP_SERIES,
     "NOISE_LOG": LOG_SERIES,
+    "HALO_EXPONENTS": tuple(exponent for exponent, _ in EXPONENTIALS),
+    "HALO_WEIGHTS": tuple(weight for _, weight in EXPONENTIALS),
 }
 """Photon noise goes by the model's polynomials, of additions and multiplications that are each
-rounded, from the constant term up: the counts are equal in C++ and in Python."""
+rounded, from the constant term up: the counts are equal in C++ and in Python. Halos are sums of
+exponentials, see `physics.halos`."""
 
 
 def table_id() -> str:
     """16 hex digits over the table: a library built from another one is not loaded."""
     parts = (
-        PARAMETERS, SURFACES, list(SHAPES.values()), POLYNOMIALS, PAIRS, NUMBERS, NOISE_LISTS
+        PARAMETERS, SURFACES, list(SHAPES.values()), POLYNOMIALS, PAIRS, NUMBERS, LISTS
     )  # fmt: skip
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

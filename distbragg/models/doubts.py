@@ -15,6 +15,7 @@ import numpy as np
 from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
+from distbragg.models.halo_spread import halo_spread
 from distbragg.models.vectors import Vector, components, dot, unit
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import value_at
@@ -32,6 +33,7 @@ _ROUNDING: Final = 1e-9
 _KEPT_BY_MASK: Final = 0.5
 _DIVERGENCE_MRAD: Final = 50.0
 _SOURCES_DEG: Final = 80.0
+_HALO_SPREAD: Final = 1.0 / 6.0  # of what the stencil reaches, a standard deviation
 
 _RANGES: Final = (
     ("beam.flux_photons_per_s", 1e3, 1e20, "a flux of {:.6g} photons/s is implausible"),
@@ -61,6 +63,7 @@ def doubts(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     yield from _of_crystal(spec, experiment)
     yield from _of_intensity(spec, experiment)
     yield from _of_sources(spec, experiment)
+    yield from _of_halos(experiment)
     yield from _of_detector(spec, experiment)
     for path, low, high, text in _RANGES:
         value = value_at(spec, tuple(path.split(".")))
@@ -173,6 +176,22 @@ def _of_sources(spec: ExperimentSpec, experiment: Experiment) -> Lines:
             "beam.source_file",
             f"its beam runs at {off:.3g} degrees to the detector's normal; positions are in the "
             "frame of detector.convention (written for another one?)",
+        )
+
+
+def _of_halos(experiment: Experiment) -> Lines:
+    """Yield that halos are spread beyond the lattice points that the stencil reaches."""
+    diffuse = experiment.crystal.diffuse
+    if diffuse is None or experiment.sampling.method != "closed_form":
+        return
+    spread, most = halo_spread(experiment), _HALO_SPREAD * (diffuse.stencil + 0.5)
+    if spread > most:
+        field = "crystal.diffuse.stencil"
+        yield (
+            field,
+            f"at high angles halos are spread by {spread:.2g} of the way between lattice points, "
+            f"more than the {most:.2g} that {diffuse.stencil} allows for: they lose some of their "
+            "photons; give 2 or a smaller spread",
         )
 
 

@@ -14,7 +14,8 @@ from distbragg.models.response import Response
 from distbragg.models.vectors import Float64Array, Physics
 from distbragg.notes import Notes
 
-Method = Literal["sampled", "closed_form"]
+Method = Literal["sampled", "closed_form", "halos"]
+"""`halos`: diffuse scattering alone, beside a crystal in closed form; see `physics.lattices`."""
 
 _DERIVED: Final = {"hashed": False}
 

@@ -121,9 +121,6 @@ def _obstacles(
     if interpolated:
         field = "structure_factors.interpolate"
         yield _Obstacle(field, "|F| is interpolated between reflections", f"set {field}: false")
-    if crystal.diffuse is not None:
-        problem = "diffuse scattering has no closed form"
-        yield _Obstacle("crystal.diffuse", problem, "leave crystal.diffuse out")
     bandwidth = spec.beam.bandwidth_percent or 0.0
     if bandwidth > _WIDEST_BANDWIDTH_PERCENT:
         problem = f"a bandwidth of {bandwidth:.6g} % is more than {_WIDEST_BANDWIDTH_PERCENT:g}"

@@ -120,6 +120,12 @@ def _square(rows: Rows, vector: Triple) -> Array:
     return one * one + two * two + three * three
 
 
+def strength(displacement: Rows, place: Triple) -> Array:
+    """Return e exp(−e) of whole h, k, l: what a halo holds of its spot."""
+    exponent = _square(displacement, place)
+    return exponent * exp(-exponent)
+
+
 def diffuse_intensity(
     terms: DiffuseTerms, table: AmplitudeTable, offsets: Triple, nearest: Triple
 ) -> Array:
@@ -130,16 +136,16 @@ def diffuse_intensity(
     """
     total: Array = 0.0
     for step in terms.stencil:
-        place, away = _moved(nearest, step, 1.0), _moved(offsets, step, -1.0)
+        place, away = moved(nearest, step, 1.0), moved(offsets, step, -1.0)
         amplitude = nearest_amplitude(table, place)
         halos: Array = 0.0
         for correlation, displacement in zip(terms.correlation, terms.displacement, strict=True):
-            exponent = _square(displacement, place)
             wide = _square(correlation, away) + 1.0
-            halos = halos + exponent * exp(-exponent) / (wide * wide)
+            halos = halos + strength(displacement, place) / (wide * wide)
         total = total + amplitude * amplitude * halos
     return total * terms.height
 
 
-def _moved(place: Triple, step: tuple[int, int, int], sign: float) -> Triple:
+def moved(place: Triple, step: tuple[int, int, int], sign: float) -> Triple:
+    """Return h, k, l with a step of the stencil added or, with `sign` −1, taken off."""
     return place[0] + sign * step[0], place[1] + sign * step[1], place[2] + sign * step[2]

@@ -90,7 +90,7 @@ class Symmetric:
         )
 
     def within(self, frame: tuple[Triple, Triple, Triple]) -> Symmetric:
-        """Return the components in a frame of three orthogonal unit vectors."""
+        """Return rows · matrix · rowsᵀ: the components in a frame, where it is of unit vectors."""
         images = [self.times(axis) for axis in frame]
         return Symmetric(
             (

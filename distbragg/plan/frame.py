@@ -13,6 +13,7 @@ import numpy as np
 from distbragg.errors import AccountingError, PlanError
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.physics.lattices import halos_of, lattices_of
 from distbragg.plan.cost import (
     HALO_STEPS,
     NOMINAL_FRAME_S,
@@ -20,6 +21,7 @@ from distbragg.plan.cost import (
     NOMINAL_PIXEL_S,
     NOMINAL_RESPONSE_S,
     NOMINAL_SPREAD_S,
+    SPREAD_HALO,
     TASK_SECONDS,
     steps_per_second,
 )
@@ -207,6 +209,10 @@ class FramePlan:
         """Seconds that steps take at a rate of those without diffuse scattering."""
         return steps * (1.0 + HALO_STEPS * self.halos) / rate
 
+    def halo_seconds(self, steps: int, rate: float) -> float:
+        """Seconds that their diffuse scattering takes."""
+        return steps * (HALO_STEPS * self.halos) / rate
+
     @property
     def nominal_rate(self) -> float:
         """Nominal steps per second of one core or GPU."""
@@ -351,7 +357,14 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
 
 def _halos(experiment: Experiment) -> int:
     diffuse = experiment.crystal.diffuse
-    return 0 if diffuse is None else diffuse.halos
+    if diffuse is None:
+        return 0
+    if experiment.sampling.method == "sampled":
+        return diffuse.halos
+    found = halos_of(experiment)
+    parts = len(found) // len(lattices_of(experiment))
+    finer = found[0].experiment.sampling.oversample // experiment.sampling.oversample
+    return SPREAD_HALO * diffuse.halos * parts * finer**2
 
 
 def shares_plan(experiment: Experiment, other: Experiment) -> bool:

@@ -153,6 +153,28 @@ def test_without_displacements_the_bits_are_the_old_ones(kernel) -> None:
     assert np.array_equal(kernel.numerator(still), other.numerator(view))
 
 
+@pytest.mark.spec("DIF-8")
+def test_a_halo_in_closed_form_is_its_mean_over_the_spectrum(kernel) -> None:
+    # The pixel of the first test: q is 2.1 1 1 times 1 + 0.02 z with a normal z.
+    still = scene(index=(2.1, 1.0, 1.0), cells=(40.0, 40.0, 40.0), shape="gauss")
+    view = replace(
+        still,
+        beam=replace(still.beam, sources=replace(still.beam.sources, bandwidth=0.02)),
+        sampling=replace(still.sampling, method="closed_form"),
+    )
+    given = displaced(view, (5.0, 7.0, 9.0), (0.2, 0.3, 0.1))
+    found = (kernel.pixel(given) - kernel.pixel(view)) / SOLID_ANGLE
+    points, weights = np.polynomial.hermite_e.hermegauss(60)
+    index = np.array([2.1, 1.0, 1.0])
+    away = index * (1.0 + 0.02 * points[:, None]) - [2.0, 1.0, 1.0]
+    edges = index / SCATTERING
+    wide = 1.0 + 4.0 * math.pi**2 * np.sum(([5.0, 7.0, 9.0] * away / edges) ** 2, axis=1)
+    mean = float(weights @ wide**-2) / math.sqrt(2.0 * math.pi)
+    e = 0.4149977
+    height = 8 * math.pi * 5 * 7 * 9 * 40.0**3 / abs(np.prod(edges))
+    assert found == pytest.approx(e * math.exp(-e) * height * mean, rel=2e-3)
+
+
 @pytest.mark.spec("DIF-5")
 @pytest.mark.parametrize("shape", ["gauss", "tophat"])
 def test_a_tolerance_leaves_nothing_out(kernel, shape) -> None:

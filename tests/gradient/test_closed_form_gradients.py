@@ -41,6 +41,21 @@ TURN = {"goniometer": {"phi_deg": 10.0, "oscillation_deg": 1.0}}
 BEAM = {"beam": {"bandwidth_percent": 0.5, "divergence_mrad": [2.0, 1.0]}}
 SENSOR = {"thickness_um": 300, "attenuation_length_um": 200, "layers": 2}
 CURVED = {"detector": {"curved": True}}
+HALO = {
+    "crystal": {
+        "diffuse": {
+            "gamma_angstrom": [20, 35, 25],
+            "sigma_angstrom": [0.2, 0.4, 0.3],
+            "laue_group": "2/m",
+            "stencil": 0,
+        }
+    }
+}
+HALO_OF_ALL = {
+    "crystal": HALO["crystal"] | SPREAD["crystal"] | LATTICES["crystal"],
+    **BEAM,
+    "goniometer": {"phi_deg": 10.0, "oscillation_deg": 0.3},
+}
 LINES = {"beam": {"dispersion": {"range_percent": 2.0, "steps": 2}}}
 
 
@@ -100,6 +115,10 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
         SPREAD,
         SPREAD | TURN,
         SIZES,
+        HALO,
+        HALO | TURN,
+        HALO_OF_ALL,
+        {"crystal": HALO["crystal"] | SIZES["crystal"]},
         {"sampling": {"oversample": 2}},
         {"detector": {"sensor": SENSOR}},
         # By points: over an area the kernel follows the plane that touches the surface.
@@ -113,6 +132,10 @@ def kernel_image(experiment: Experiment) -> np.ndarray:
             "spread",
             "spread-turn",
             "sizes",
+            "halos",
+            "halos-turn",
+            "halos-of-all",
+            "halos-sizes",
             "oversample",
             "layers",
             "curved",
@@ -128,7 +151,7 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         assert np.abs(found - expected).max() < 5e-5 * expected.max()
 
 
-@pytest.mark.spec("LAT-8")
+@pytest.mark.spec("LAT-8", "DIF-7")
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
@@ -169,6 +192,19 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         ("bandwidth_percent", BEAM),
         ("divergence_mrad", BEAM),
         ("source_weights", LINES),
+        ("diffuse_gamma_angstrom", HALO),
+        ("diffuse_sigma_angstrom", HALO),
+        ("diffuse_gamma_angstrom", HALO_OF_ALL),
+        ("cell", HALO),
+        ("misset_deg", HALO | TURN),
+        ("mosaic_spread_deg", HALO),
+        ("bandwidth_percent", HALO | BEAM),
+        ("divergence_mrad", HALO | BEAM),
+        ("distance_mm", HALO),
+        ("cells", HALO),
+        ("scale", HALO),
+        ("cell_spread", HALO_OF_ALL),
+        ("other_scale", HALO_OF_ALL),
     ],
 )
 def test_gradient_of_each_parameter(

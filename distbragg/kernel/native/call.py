@@ -28,8 +28,9 @@ from distbragg.kernel.native.prepare import (
 from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
-from distbragg.physics.lattices import Lattice, lattices_of
-from distbragg.physics.near_sphere import CUT, gaussian_crystal, symmetric
+from distbragg.physics.halos import turning
+from distbragg.physics.lattices import Lattice, halos_of, lattices_of
+from distbragg.physics.near_sphere import CUT, GaussianCrystal, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -94,19 +95,26 @@ class Call:
             crystal does not change, where it is the same.
         """
         double = any(uses_double(one, options.precision) for one in experiment.summed)
-        alone = len(experiment.summed) == 1 and experiment.crystal.scale > 0.0
-        lattice, *others = [Lattice(experiment)] if alone else lattices_of(experiment)
+        lattice, *others = lattices_of(experiment)
         call = cls._of_lattice(block, lattice.experiment, place, like, double=double)
         block.threads = max(1, options.threads)
-        if others:
-            blocks = (Parameters * len(others))()
-            for own, other in zip(blocks, others, strict=True):
-                part = cls._of_lattice(own, other.experiment, place, None, double=double)
-                own.spot_scale *= other.share
-                call._alive.append(part)
-            call._alive.append(blocks)
-            block.others, block.other = len(others), ctypes.addressof(blocks)
+        block.others, block.other = call._beside(others, place, double=double)
+        block.halos, block.halo = call._beside(halos_of(experiment), place, double=double)
         return call
+
+    def _beside(
+        self, lattices: list[Lattice], place: Place, *, double: bool
+    ) -> tuple[int, int | None]:
+        """Return how many further blocks there are, and where, one for each lattice."""
+        if not lattices:
+            return 0, None
+        blocks = (Parameters * len(lattices))()
+        for own, lattice in zip(blocks, lattices, strict=True):
+            part = self._of_lattice(own, lattice.experiment, place, None, double=double)
+            own.spot_scale *= lattice.share
+            self._alive.append(part)
+        self._alive.append(blocks)
+        return len(lattices), ctypes.addressof(blocks)
 
     @classmethod
     def _of_lattice(
@@ -342,14 +350,17 @@ class Call:
         view = self._experiment.detector.panels[self._place[0]]
         scale = block.spot_scale * block.table_scale
         block.reach, block.skip_below = self._limits(prepared, view, scale)
-        block.diffuse_halos = 0
-        if crystal.diffuse is not None:
+        block.diffuse_halos = block.halos = 0
+        method = self._experiment.sampling.method
+        if crystal.diffuse is not None and method != "closed_form":
             self._diffuse()
         if block.skip_below > 0.0:
             self._bounds(prepared, view, scale)
-        if self._experiment.sampling.method == "closed_form":
+        if method == "closed_form":
             self._closed_form()
             self._bounded(view, scale)
+        elif method == "halos":
+            self._halos()
 
     def _diffuse(self) -> None:
         """Set the diffuse scattering: it lights everything, so that no step is left out."""
@@ -375,11 +386,27 @@ class Call:
         self._fixed("reciprocal", crystal.reciprocal.reshape(-1))
         self._fixed("relp_covariance", symmetric(crystal.covariance).parts)
         self._fixed("mosaic_covariance", symmetric(crystal.mosaic).parts)
-        self._fixed("divergence", experiment.beam.divergence.reshape(-1))
         block.bandwidth = experiment.beam.sources.bandwidth
         self._fixed("spindle", crystal.spindle.axis)
         self._fixed("rotation", (crystal.spindle.start, crystal.spindle.stop))
         block.parts = crystal.part_count
+        self._spread(crystal)
+
+    def _halos(self) -> None:
+        """Set what halos are spread by."""
+        block, experiment = self._block, self._experiment
+        crystal = gaussian_crystal(experiment.crystal)
+        block.halos_alone, block.integrate = True, experiment.sampling.integrate
+        spindle, sources = crystal.spindle, experiment.beam.sources
+        turns = turning(symmetric(crystal.mosaic), spindle.axis, spindle.stop - spindle.start)
+        self._fixed("mosaic_covariance", turns.parts)
+        self._doubles("source_width", np.full(sources.count, sources.bandwidth))
+        self._spread(crystal)
+
+    def _spread(self, crystal: GaussianCrystal) -> None:
+        """Set what is the same of spots and of halos: divergence, and a spread of cells."""
+        block = self._block
+        self._fixed("divergence", self._experiment.beam.divergence.reshape(-1))
         block.strains = len(crystal.strains)
         block.strain[: crystal.strains.size] = crystal.strains.ravel().tolist()
 

@@ -94,8 +94,6 @@ def test_without_the_section_the_identity_is_the_old_one() -> None:
         ({**GIVEN, "laue_group": "5/mmm"}, {}, "crystal.diffuse.laue_group"),
         ({**GIVEN, "laue_group": None}, {}, "crystal.diffuse.laue_group"),
         (GIVEN, {"physics": "nanobragg"}, "crystal.diffuse"),
-        (GIVEN, {"sampling": {"method": "closed_form"}}, "crystal.diffuse"),
-        (GIVEN, {"beam": {"bandwidth_percent": 0.5}}, "leave crystal.diffuse out"),
     ],
 )
 def test_what_cannot_be_is_refused(diffuse, sections, field) -> None:
@@ -111,13 +109,12 @@ def test_axes_that_are_not_at_right_angles_are_refused() -> None:
     assert resolved({**GIVEN, "axes": turned}).crystal.diffuse.axes.ravel().tolist() == turned
 
 
-@pytest.mark.spec("DIF-6")
-def test_the_closed_form_gives_way() -> None:
-    mosaic = {"spread_deg": 0.2, "distribution": "gaussian", "domains": 3}
-    experiment = resolved(crystal={"mosaic": mosaic})
-    assert experiment.sampling.method == "sampled"
-    told = [note.text for note in experiment.notes if note.place == "sampling.method"]
-    assert told == ["sampled, because diffuse scattering has no closed form"]
+@pytest.mark.spec("DIF-8")
+def test_the_closed_form_is_chosen_as_without_halos() -> None:
+    mosaic = {"spread_deg": 0.2, "distribution": "gaussian"}
+    assert resolved(crystal={"mosaic": mosaic}).sampling.method == "closed_form"
+    assert resolved(beam={"bandwidth_percent": 0.5}).sampling.method == "closed_form"
+    assert resolved().sampling.method == "sampled"
 
 
 def test_a_sweep_reaches_every_field() -> None:

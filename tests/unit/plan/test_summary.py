@@ -8,7 +8,13 @@ from dataclasses import replace
 import pytest
 
 from distbragg.models.build import build_experiment
-from distbragg.plan.cost import CLUSTER_START_S, EXPECTED_LABEL_S, HALO_STEPS, PROCESS_START_S
+from distbragg.plan.cost import (
+    CLUSTER_START_S,
+    EXPECTED_LABEL_S,
+    HALO_STEPS,
+    PROCESS_START_S,
+    SPREAD_HALO,
+)
 from distbragg.plan.frame import plan_frame
 from distbragg.plan.summary import count_tasks, expected_frame_seconds, summarize
 from distbragg.plan.sweep import plan_sweep
@@ -105,3 +111,24 @@ def test_halos_count_in_what_steps_are_expected_to_take():
     assert frame_of().steps == plain.steps
     summing = frame_of().summing_seconds(1000, 100.0)
     assert summing == pytest.approx(10.0 * (1 + 27 * HALO_STEPS))
+
+
+def test_halos_in_closed_form_count_where_spots_do_not():
+    halo = {"gamma_angstrom": 30, "sigma_angstrom": 0.3, "laue_group": "-1"}
+    spec = small_spec()
+    mosaic = {"distribution": "gaussian", "spread_deg": 0.1}
+    crystal = spec.crystal.model_dump(exclude_unset=True) | {"shape": "gauss", "mosaic": mosaic}
+
+    def frame_of(**changes):
+        plain = spec.model_dump(exclude_unset=True)
+        given = {
+            "crystal": crystal | changes,
+            "sampling": {"method": "closed_form", "oversample": 1},
+        }
+        changed = spec.model_validate(plain | given)
+        return plan_frame(build_experiment(changed), changed.compute)
+
+    plain, with_halos = frame_of(), frame_of(diffuse=halo)
+    assert [plain.halos, with_halos.halos] == [0, 27 * SPREAD_HALO]
+    longer = expected_frame_seconds(with_halos, 10**6) - expected_frame_seconds(plain, 10**6)
+    assert longer == pytest.approx(10**6 * 27 * SPREAD_HALO * HALO_STEPS / 3.0e8)

@@ -13,20 +13,59 @@
 
 namespace distbragg {
 
+// A halo as the host packs it: 2π γ W, 2π σ W, and how many rotations make it.
+template <class Real>
+struct HaloNumbers {
+  static constexpr int kNumbers = 19;
+  Real correlation[9], displacement[9], weight;
+
+  explicit HaloNumbers(const double* row) : weight(static_cast<Real>(row[18])) {
+    for (int j = 0; j < 9; ++j) correlation[j] = static_cast<Real>(row[j]);
+    for (int j = 0; j < 9; ++j) displacement[j] = static_cast<Real>(row[9 + j]);
+  }
+
+  static DISTBRAGG_INLINE Real along(const Real* row, Real h, Real k, Real l) {
+    return madd(row[0], h, madd(row[1], k, row[2] * l));
+  }
+
+  static DISTBRAGG_INLINE Real squared(Real x, Real y, Real z) {
+    return madd(x, x, madd(y, y, z * z));
+  }
+};
+
+// The points about the nearest reflection that scatter too.
+class Stencil {
+ public:
+  explicit Stencil(const Parameters& p) : reach_(static_cast<int>(p.diffuse_stencil)) {}
+
+  template <class Work>
+  void each(Work work) const {
+    for (int h = -reach_; h <= reach_; ++h) {
+      for (int k = -reach_; k <= reach_; ++k) {
+        for (int l = -reach_; l <= reach_; ++l) work(h, k, l);
+      }
+    }
+  }
+
+ private:
+  const int reach_;
+};
+
+template <class Real>
+std::vector<HaloNumbers<Real>> halos_of(const Parameters& p) {
+  std::vector<HaloNumbers<Real>> halos;
+  for (std::int64_t i = 0; i < p.diffuse_halos; ++i) {
+    halos.emplace_back(p.diffuse_halo + HaloNumbers<Real>::kNumbers * i);
+  }
+  return halos;
+}
+
 template <class Real>
 class DiffuseSum {
  public:
   explicit DiffuseSum(const Parameters& p)
-      : table_(p), reach_(static_cast<int>(p.diffuse_stencil)), height_(p.diffuse_height) {
-    for (std::int64_t i = 0; i < p.diffuse_halos; ++i) {
-      const double* row = p.diffuse_halo + kNumbers * i;
-      Halo halo;
-      for (int j = 0; j < 9; ++j) halo.correlation[j] = static_cast<Real>(row[j]);
-      for (int j = 0; j < 9; ++j) halo.displacement[j] = static_cast<Real>(row[9 + j]);
-      halo.weight = static_cast<Real>(row[18]);
-      halos_.push_back(halo);
-    }
-  }
+      : table_(p), stencil_(p), height_(p.diffuse_height),
+        halos_(halos_of<Real>(p)) {}
 
   bool any() const { return !halos_.empty(); }
 
@@ -38,11 +77,7 @@ class DiffuseSum {
     for (int strip = q.first; strip < q.last; strip += kStrip) {
       locate<kForm>(domain, at, strip, s);
       alignas(64) Real total[kStrip] = {};
-      for (int h = -reach_; h <= reach_; ++h) {
-        for (int k = -reach_; k <= reach_; ++k) {
-          for (int l = -reach_; l <= reach_; ++l) add_point(h, k, l, s, total);
-        }
-      }
+      stencil_.each([&](int h, int k, int l) { add_point(h, k, l, s, total); });
 #pragma omp simd
       for (int i = 0; i < kStrip; ++i) {
         q.sum[strip + i] = madd(height_, static_cast<double>(total[i]), q.sum[strip + i]);
@@ -51,11 +86,7 @@ class DiffuseSum {
   }
 
  private:
-  static constexpr int kNumbers = 19;  // of a halo, as the host packs it
-
-  struct Halo {
-    Real correlation[9], displacement[9], weight;
-  };
+  using Halo = HaloNumbers<Real>;
 
   // What lanes of a strip see about the nearest reflection: 2π γ W of the way to it, and 2π σ W of
   // its place.
@@ -95,12 +126,12 @@ class DiffuseSum {
       for (int i = 0; i < kStrip; ++i) {
         const Real h = static_cast<Real>(s.h[i]), k = static_cast<Real>(s.k[i]);
         const Real l = static_cast<Real>(s.l[i]);
-        seen.away_one[i] = along(c, away_h[i], away_k[i], away_l[i]);
-        seen.away_two[i] = along(c + 3, away_h[i], away_k[i], away_l[i]);
-        seen.away_three[i] = along(c + 6, away_h[i], away_k[i], away_l[i]);
-        seen.place_one[i] = along(d, h, k, l);
-        seen.place_two[i] = along(d + 3, h, k, l);
-        seen.place_three[i] = along(d + 6, h, k, l);
+        seen.away_one[i] = Halo::along(c, away_h[i], away_k[i], away_l[i]);
+        seen.away_two[i] = Halo::along(c + 3, away_h[i], away_k[i], away_l[i]);
+        seen.away_three[i] = Halo::along(c + 6, away_h[i], away_k[i], away_l[i]);
+        seen.place_one[i] = Halo::along(d, h, k, l);
+        seen.place_two[i] = Halo::along(d + 3, h, k, l);
+        seen.place_three[i] = Halo::along(d + 6, h, k, l);
       }
     }
   }
@@ -113,16 +144,16 @@ class DiffuseSum {
       const Real* d = halos_[n].displacement;
       const Seen& seen = s.seen[n];
       const Real step_h = Real(h), step_k = Real(k), step_l = Real(l), weight = halos_[n].weight;
-      const Real c1 = along(c, step_h, step_k, step_l), d1 = along(d, step_h, step_k, step_l);
-      const Real c2 = along(c + 3, step_h, step_k, step_l);
-      const Real d2 = along(d + 3, step_h, step_k, step_l);
-      const Real c3 = along(c + 6, step_h, step_k, step_l);
-      const Real d3 = along(d + 6, step_h, step_k, step_l);
+      const Real c1 = Halo::along(c, step_h, step_k, step_l), d1 = Halo::along(d, step_h, step_k, step_l);
+      const Real c2 = Halo::along(c + 3, step_h, step_k, step_l);
+      const Real d2 = Halo::along(d + 3, step_h, step_k, step_l);
+      const Real c3 = Halo::along(c + 6, step_h, step_k, step_l);
+      const Real d3 = Halo::along(d + 6, step_h, step_k, step_l);
 #pragma omp simd
       for (int i = 0; i < kStrip; ++i) {
         const Real exponent =
-            squared(seen.place_one[i] + d1, seen.place_two[i] + d2, seen.place_three[i] + d3);
-        const Real wide = Real(1) + squared(seen.away_one[i] - c1, seen.away_two[i] - c2,
+            Halo::squared(seen.place_one[i] + d1, seen.place_two[i] + d2, seen.place_three[i] + d3);
+        const Real wide = Real(1) + Halo::squared(seen.away_one[i] - c1, seen.away_two[i] - c2,
                                             seen.away_three[i] - c3);
         const Real strength = weight * exponent * exp_poly<true>(-exponent);
         halo_sum[i] += strength / (wide * wide);
@@ -135,18 +166,10 @@ class DiffuseSum {
     }
   }
 
-  static DISTBRAGG_INLINE Real along(const Real* row, Real h, Real k, Real l) {
-    return madd(row[0], h, madd(row[1], k, row[2] * l));
-  }
-
-  static DISTBRAGG_INLINE Real squared(Real x, Real y, Real z) {
-    return madd(x, x, madd(y, y, z * z));
-  }
-
   const Table<Real> table_;
-  const int reach_;
+  const Stencil stencil_;
   const double height_;
-  std::vector<Halo> halos_;
+  const std::vector<Halo> halos_;
 };
 
 }  // namespace distbragg

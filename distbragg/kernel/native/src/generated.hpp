@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "134559934cd11ac4";
+constexpr const char* kTableId = "a6e9bb4e0495941e";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -64,6 +64,8 @@ struct Parameters {
   // Further lattices, as they were alone; in closed form their crystals alone are read.
   std::int64_t others;
   const Parameters* other;  // (others,)
+  std::int64_t halos;
+  const Parameters* halo;  // (halos,) of diffuse scattering, beside the spots
 
   // Steps that are bounded by this much may be left out, in units of the scaled table;
   // 0: none.
@@ -96,6 +98,8 @@ struct Parameters {
   std::int64_t diffuse_stencil;
   const double* diffuse_halo;  // (halos, 19)
   double diffuse_height;  // over spot_scale
+  std::int64_t halos_alone;  // no spots; spread by the numbers of the closed form
+  const double* source_width;  // (sources,) of halos alone, each its bandwidth
 
   // Structure factors: |F|² in a box with one border plane that holds the default.
   double table_scale;  // the tables hold |F|² / table_scale, at most 1
@@ -213,6 +217,26 @@ constexpr double kNoiseLog[] = {
     0.15387165194005087,
     0.13248673833473634,
     0.13262861870241216,
+};
+constexpr double kHaloExponents[] = {
+    0.002117159189,
+    0.008691379556,
+    0.02644448386,
+    0.07529180342,
+    0.2073571491,
+    0.5532451903,
+    1.431060333,
+    3.642323292,
+};
+constexpr double kHaloWeights[] = {
+    8.084065186e-06,
+    8.892210177e-05,
+    0.0007269296476,
+    0.005409023803,
+    0.03485132357,
+    0.1699316211,
+    0.4586188434,
+    0.3293278579,
 };
 
 // From the highest power down, each step one fused multiply-add.

@@ -18,6 +18,7 @@
 #include "narrow.hpp"
 #include "near.hpp"
 #include "shapes.hpp"
+#include "spread_halos.hpp"
 #include "table.hpp"
 #include "transform.hpp"
 
@@ -56,10 +57,11 @@ struct DomainSum final : StepSum {
   const NarrowFamilies narrow;
   const BroadFamilies broad;
   const DiffuseSum<Real> diffuse;
+  const SpreadHalos<Real> halos;
 
   DomainSum(const Parameters& p, const std::vector<Source>& sources)
       : parameters(p), domains(p, sources), table(p), lattice(p), step_bound(p), narrow(p),
-        broad(p, kBroad ? ShapeRow<kShape>::kDecay : 0.0), diffuse(p) {}
+        broad(p, kBroad ? ShapeRow<kShape>::kDecay : 0.0), diffuse(p), halos(p) {}
 
   // |F|² F_latt². The table is scaled to at most 1, so that the product stays in the range of
   // float32.
@@ -254,6 +256,10 @@ struct DomainSum final : StepSum {
 
   template <Form kForm>
   void run_with_halos(Scattering& q) const {
+    if (halos.any()) {
+      std::fill(q.sum, q.sum + kLanes, 0.0);
+      return halos.template add<kForm>(domain_of<kForm>(0, q), q);
+    }
     run_all<kForm>(q);
     if (!diffuse.any()) return;
     for (std::int64_t d = 0; d < parameters.domains; ++d) {

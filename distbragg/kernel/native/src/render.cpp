@@ -100,27 +100,50 @@ class ActivePixels {
   std::vector<std::int64_t> start_;
 };
 
+// Lattices that are summed step by step, beside others.
+class Lattices {
+ public:
+  Lattices(const Parameters* own, std::int64_t count) {
+    for (std::int64_t n = 0; n < count; ++n) {
+      lattices_.push_back(std::make_unique<const SampleSum>(own[n]));
+    }
+  }
+
+  void add(Workspace& w) const {
+    for (const auto& lattice : lattices_) add(*lattice, w);
+  }
+
+  // The same where lattices have samples of their own.
+  void aim_and_add(Workspace& w) const {
+    for (const auto& lattice : lattices_) {
+      lattice->aim_all<kLanes>(w);
+      add(*lattice, w);
+    }
+  }
+
+  static void add(const SampleSum& lattice, Workspace& w) {
+    for (const Source& source : lattice.sources()) {
+      lattice.add_source<kLanes>(source, w, [&](Scattering& q) { lattice.steps().run(q); });
+    }
+  }
+
+ private:
+  std::vector<std::unique_ptr<const SampleSum>> lattices_;
+};
+
 // Every pixel and every domain of every lattice, exact zeros aside: blocks of active pixels, row by row.
 void render_blocks(const Parameters& p, const SampleSum& samples) {
   const Output output(p);
   const ActivePixels pixels(p, output);
   const std::int64_t blocks = (pixels.count() + kLanes - 1) / kLanes;
   auto spaces = samples.workspaces(blocks);
-  std::vector<std::unique_ptr<const SampleSum>> others;
-  for (std::int64_t n = 0; n < p.others; ++n) {
-    others.push_back(std::make_unique<const SampleSum>(p.other[n]));
-  }
-  const auto add = [](const SampleSum& lattice, Workspace& w) {
-    for (const Source& source : lattice.sources()) {
-      lattice.add_source<kLanes>(source, w, [&](Scattering& q) { lattice.steps().run(q); });
-    }
-  };
+  const Lattices others(p.other, p.others);
   share_out(blocks, spaces, [&](std::int64_t block, Workspace& w) {
     const int count = pixels.list(block * kLanes, pixels.count(), w.pixel, w.places);
     samples.aim_all<kLanes>(w);
     std::fill(w.numerator, w.numerator + kLanes, 0.0);
-    add(samples, w);
-    for (const auto& other : others) add(*other, w);
+    Lattices::add(samples, w);
+    others.add(w);
     output.put(w.numerator, w.places, count);
   });
 }
@@ -191,6 +214,7 @@ void find_strongest(Parameters& p, const SampleSum& samples) {
 void render_spots(Parameters& p, const SampleSum& samples) {
   const Output output(p);
   const ActivePixels pixels(p, output);
+  const Lattices halos(p.halo, p.halos);
   closed::SpotSum spots(p);
   std::vector<double> sums;  // where the sources do not fit into one group
   for (std::int64_t first = p.source_start; first < p.source_stop;) {
@@ -220,7 +244,9 @@ void render_spots(Parameters& p, const SampleSum& samples) {
           });
         });
         if (!whole) std::copy(w.numerator, w.numerator + count, before);
-        if (stop == p.source_stop) output.put(w.numerator, w.places, count);
+        if (stop != p.source_stop) continue;
+        halos.aim_and_add(w);
+        output.put(w.numerator, w.places, count);
       }
     });
     first = stop;

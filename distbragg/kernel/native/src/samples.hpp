@@ -63,6 +63,8 @@ class SampleSum {
   template <int kCount>
   void aim_all(Workspace& w) const {
     if (!keeps_all()) return;
+    const auto wanted = static_cast<std::size_t>(samples_);
+    if (w.directions.size() < wanted) w.directions.resize(wanted);
     for (std::int64_t k = 0; k < samples_; ++k) {
       aim<kCount>(w.pixel, k, w.directions[static_cast<std::size_t>(k)]);
     }
