@@ -23,14 +23,14 @@ BRIGHTEST: Final = 2e4
 
 
 def frame_of(diffuse: dict[str, Any] | None) -> np.ndarray:
-    """Render expected photons of a garnet in a beam of 10 µm."""
+    """Render expected photons of a garnet in a beam of 10 µm, in closed form."""
     crystal: dict[str, Any] = {
         "cell": [11.459, 11.459, 11.459, 90, 90, 90],
         "block_cells": [20, 20, 20],
         "misset_deg": [0, 12, 2],
         "shape": "gauss",
         "specimen": {"edges_um": [4, 4, 4]},
-        "mosaic": {"spread_deg": 0.5, "domains": 30},
+        "mosaic": {"distribution": "gaussian", "spread_deg": 0.5},
     }
     if diffuse is not None:
         crystal["diffuse"] = diffuse
@@ -41,6 +41,7 @@ def frame_of(diffuse: dict[str, Any] | None) -> np.ndarray:
                 "flux_photons_per_s": 1e12,
                 "exposure_s": 1.0,
                 "size_mm": 0.01,
+                "bandwidth_percent": 0.3,
             },
             "crystal": crystal,
             "structure_factors": {
@@ -56,7 +57,7 @@ def frame_of(diffuse: dict[str, Any] | None) -> np.ndarray:
                 "xbeam_mm": -4,
                 "ybeam_mm": 4,
             },
-            "sampling": {"oversample": 1},
+            "sampling": {"method": "closed_form"},
         }
     )
 
