@@ -59,5 +59,5 @@ class DiffuseSpec(SpecModel):
     """Laue, point or space group over whose rotations the scattering is averaged. Left out: that of
     `structure_factors.space_group` or of the file. Example: 4/mmm"""
     stencil: Literal[0, 1, 2] = 1
-    """Lattice points up to this far along h, k and l scatter too: 1, 27 or 125 halos a step, or of a
+    """Lattice points up to this far along h, k and l scatter too: 1, 27 or 125 halos a step, or a
     pixel in closed form; 0 leaves a seam between halos that overlap. Example: 2"""
