@@ -107,16 +107,7 @@ def _positions(axes: Sequence[AxisSpec], size: int) -> list[int]:
     for axis in axes:
         if axis.target in _ORIENTATIONS:
             continue
-        values = axis.expanded.array
-        if values.dtype.kind in "UT":
-            _, places = np.unique(values, return_index=True)
-            found.update(sorted(places.tolist())[:_TEXTS])
-            continue
-        if axis.expanded.missing is not None:
-            found.add(int(axis.expanded.missing.argmax()))
-        if np.isfinite(values).any():
-            found.update(np.ravel(np.nanargmin(values, axis=0)).tolist())
-            found.update(np.ravel(np.nanargmax(values, axis=0)).tolist())
+        found |= axis.expanded.extremes(_TEXTS)
     return sorted(found)
 
 

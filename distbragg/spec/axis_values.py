@@ -83,6 +83,18 @@ class AxisValues:
         pairs = zip(values, self.missing.tolist(), strict=True)
         return [None if gone else value for value, gone in pairs]
 
+    def extremes(self, texts: int) -> set[int]:
+        """Return where numbers are least and greatest, `null` is, and so many texts are first."""
+        values = self.array
+        if values.dtype.kind == "U":
+            _, places = np.unique(values, return_index=True)
+            return set(sorted(places.tolist())[:texts])
+        found = set() if self.missing is None else {int(self.missing.argmax())}
+        if not self.nulls.all():
+            found.update(np.ravel(np.nanargmin(values, axis=0)).tolist())
+            found.update(np.ravel(np.nanargmax(values, axis=0)).tolist())
+        return found
+
     def take(self, places: NDArray[np.int64]) -> AxisValues:
         """Return the values at some places, in their order."""
         return AxisValues(self.array[places], None if self.missing is None else self.nulls[places])

@@ -49,6 +49,9 @@ _split = cache(split_path)
 _CHECKED_INDICES = 20_000
 """Longest axis of which every value is validated at load; of a longer one, that many spread
 evenly, both ends among them (its frames are validated again when they are made)."""
+_CHECKED_DRAWS = 2_000
+"""The same where all values are drawn, by rules that nobody mistyped, besides all extremes."""
+_BY_RULE = ("draw", "random_orientations", "sample", "derived")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,7 @@ class SweepSpec(SpecModel):
         self._check_draws()
         for dim, size in self.dims:
             members = [axis for axis in self.axes if axis.dimension == dim]
-            # Random orientations are unit quaternions by construction.
-            drawn = all(axis.random_orientations is not None for axis in members)
-            for index in _spread(1 if drawn else size):
+            for index in _checked(members, size):
                 self._spec_with(_settings(members, index), dim)
         return self
 
@@ -299,9 +300,20 @@ def _overlap(first: str, second: str) -> bool:
     return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
 
 
-def _spread(size: int) -> list[int]:
+def _checked(members: Sequence[AxisSpec], size: int) -> list[int]:
+    """Choose the positions along a dimension whose values are validated at load."""
+    if all(axis.random_orientations is not None for axis in members):
+        return [0]  # unit quaternions by construction
+    by_rule = all(any(getattr(axis, kind) is not None for kind in _BY_RULE) for axis in members)
+    if size <= _CHECKED_DRAWS or not (by_rule and any(axis.draw for axis in members)):
+        return _spread(size, _CHECKED_INDICES)
+    found = set(_spread(size, _CHECKED_DRAWS))
+    return sorted(found.union(*(axis.expanded.extremes(size) for axis in members)))
+
+
+def _spread(size: int, most: int) -> list[int]:
     """Choose positions evenly, both ends among them; all where they are few."""
-    count = min(size, _CHECKED_INDICES)
+    count = min(size, most)
     return [step * (size - 1) // max(count - 1, 1) for step in range(count)]
 
 

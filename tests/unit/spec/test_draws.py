@@ -445,3 +445,13 @@ def test_counts_and_seeds_without_draws_and_draws_without_counts_are_refused() -
     for field in ("count", "seed"):
         with pytest.raises(InputError, match=f"{field}: no axis is drawn"):
             parse_sweep({"experiment": EXPERIMENT, "axes": [phi], field: 3})
+
+
+@pytest.mark.spec("SWP-14")
+def test_the_extremes_of_long_draws_are_checked_when_a_sweep_is_loaded() -> None:
+    """Of 100,000 numbers one alone is beyond what the field takes."""
+    plain = np.sort(drawn(100_000, name="spread", normal={"mean": 0, "sd": 1}))
+    spread = {"normal": {"mean": -0.5 * (plain[0] + plain[1]), "sd": 1}}
+    assert (drawn(100_000, name="spread", **spread) < 0).sum() == 1
+    with pytest.raises(InputError, match=r"crystal\.mosaic\.spread_deg: .*greater than or equal"):
+        sweep_of(axis("spread", "crystal.mosaic.spread_deg", **spread), count=100_000)
