@@ -40,6 +40,13 @@ _COLUMN: Final = 12  # least width of a column of the table of frames
 @click.option("--table", is_flag=True, help="Print what each axis sets in each frame instead.")
 @click.option("--csv", "as_csv", is_flag=True, help="The table as CSV.")
 @click.option(
+    "--plot",
+    "picture",
+    metavar="FILE.png",
+    type=click.Path(),
+    help="Draw what the axes set, a histogram each: .png, .pdf or .svg.",
+)
+@click.option(
     "--frames", default="", metavar="LIST", help="Frames of the table, such as 0:10,15; all."
 )
 def plan_command(
@@ -52,19 +59,24 @@ def plan_command(
     as_json: bool,
     table: bool,
     as_csv: bool,
+    picture: str | None,
     frames: str,
 ) -> None:
     """Show frames, tiles, tasks, steps, memory and disk of a sweep or experiment.
 
-    Nothing is rendered and nothing written. `--table` prints the frames: one line each, as text,
-    with `--csv` as CSV, with `--json` as one JSON object a line. A plan that memory or disk cannot
-    hold is refused, and the message names the number to change.
+    Nothing is rendered, and nothing written but the picture of `--plot`. `--table` prints the
+    frames: one line each, as text, with `--csv` as CSV, with `--json` as one JSON object a line.
+    `--plot` draws a histogram of what each axis sets. A plan that memory or disk cannot hold is
+    refused, and the message names the number to change.
 
     A step is one evaluation of the lattice sum: pixel x sub-pixel x sensor layer x source x
     spindle step x mosaic domain.
     """
     from distbragg.run.prepare import plan
 
+    if picture is not None:
+        _plot(spec, overrides, picture, root)
+        return
     if table or as_csv:
         from distbragg.run.frames import frame_table
 
@@ -75,6 +87,16 @@ def plan_command(
         raise InputError("goes with --table", source="--frames")
     summary = plan(spec, overrides, out=out, workers=workers, root=root)
     print_facts(f"plan of {spec}", summary.to_plain(), summary.rows, as_json=as_json)
+
+
+def _plot(spec: str, overrides: Sequence[str], picture: str, root: str | None) -> None:
+    """Draw what the axes set."""
+    from distbragg.cli.plotting import check_picture, write_figure
+    from distbragg.run.plot_axes import plot_sweep
+
+    check_picture(picture)
+    write_figure(picture, plot_sweep(spec, overrides, root=root))
+    echo(picture)
 
 
 def _print_frames(

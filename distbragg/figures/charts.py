@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
@@ -19,12 +20,16 @@ from distbragg.models.vectors import BoolArray, Float64Array
 from distbragg.physics.pixels import coordinates_of_detector, radial_profile
 
 _TEXTS: Final = 20  # bars of an axis of texts: those of most frames
+_REMARK: Final = 52  # letters of a line of a remark
+_REMARK_LINES: Final = 3
+_FEW: Final = 8  # different numbers that are drawn as texts are
+_APART: Final = 10.0
 _NAMED: Final = 10  # profiles that the legend names
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Values of an axis: numbers (n,) or (n, components), or texts (n,), and their title.
+    """Values of an axis: numbers (n,) or (n, components), or texts (n,), title and a remark.
 
     `of` says what has them: frames, unless it is spots.
     """
@@ -32,11 +37,24 @@ class Values:
     title: str
     values: NDArray[Any]
     of: str = "frames"
+    remark: str = ""
 
     @property
     def are_texts(self) -> bool:
         """Whether the values are names, which have no order."""
         return self.values.dtype.kind in "UTOb"
+
+    @property
+    def are_few(self) -> bool:
+        """Whether the values are numbers of which there are a few alone."""
+        return self.values.ndim == 1 and len(np.unique(self.values)) <= _FEW
+
+    @property
+    def names(self) -> NDArray[np.str_]:
+        """The values as texts."""
+        if self.values.dtype.kind != "f":
+            return self.values.astype(str)
+        return np.array(["null" if np.isnan(v) else f"{v:g}" for v in self.values.tolist()])
 
 
 def profiles_of(
@@ -103,16 +121,19 @@ def draw_histograms(
     """Draw how values are spread: of an axis over all frames, and over those rendered."""
     columns = min(3, max(1, len(axes_values)))
     rows = math.ceil(len(axes_values) / columns)
-    figure.set_size_inches(0.6 + 3.2 * columns, 0.4 + 2.5 * rows)
+    remarks = any(item.remark for item in axes_values)
+    figure.set_size_inches(0.6 + 3.2 * columns, 0.4 + (2.8 if remarks else 2.5) * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(axes_values) :]:
         axes.set_axis_off()
     for axes, item in zip(grid.flat, axes_values, strict=False):
         axes.set_xlabel(item.title)
         axes.set_ylabel(item.of)
+        if item.remark:
+            axes.set_title("\n".join(wrap(item.remark, _REMARK)[:_REMARK_LINES]), fontsize=6)
         shown = rendered if item.of == "frames" else np.ones(len(item.values), dtype=np.bool_)
-        if item.are_texts:
-            _draw_texts(axes, item.values.astype(str), shown)
+        if item.are_texts or (item.remark and item.are_few):
+            _draw_texts(axes, item.names, shown)
         else:
             _draw_numbers(axes, item.values, shown, bins)
     if not rendered.all():
@@ -130,13 +151,27 @@ def _draw_texts(axes: Axes, values: NDArray[Any], rendered: BoolArray) -> None:
 
 def _draw_numbers(axes: Axes, values: NDArray[Any], rendered: BoolArray, bins: int) -> None:
     numbers = values.astype(np.float64)
+    if (nulls := np.isnan(numbers)).any():
+        share = f"null: {100.0 * nulls.mean():.3g} %"
+        axes.text(0.97, 0.94, share, fontsize=7, ha="right", transform=axes.transAxes)
+    if numbers.ndim == 2 and numbers.shape[1] == 2:
+        axes.plot(*numbers.T, ".", ms=2, alpha=0.4, rasterized=True)
+        axes.set_ylabel(f"{axes.get_xlabel()} 1")
+        axes.set_xlabel(f"{axes.get_xlabel()} 0")
+        return
+    if numbers.ndim == 2 and not nulls.all() and _lie_apart(numbers):
+        numbers = numbers - np.nanmean(numbers, axis=0)
+        axes.set_xlabel(f"{axes.get_xlabel()}, beyond the mean")
     finite = numbers[np.isfinite(numbers)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     if low == high:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, bins + 1).tolist()
     if numbers.ndim == 2:
+        still = [part[0] == part[-1] and len(np.unique(part)) == 1 for part in numbers.T]
         for component, part in enumerate(numbers.T):
+            if still[component] and not all(still):
+                continue  # a bar as high as the panel, which says nothing
             axes.hist(
                 part, edges, histtype="step", color=f"C{component % 10}", label=f"{component}"
             )
@@ -145,6 +180,12 @@ def _draw_numbers(axes: Axes, values: NDArray[Any], rendered: BoolArray, bins: i
         return
     axes.hist(numbers, edges, color="0.82", label="all frames")
     axes.hist(numbers[rendered], edges, color="C0", label="rendered")
+
+
+def _lie_apart(numbers: Float64Array) -> bool:
+    """Whether the components of vectors vary much less than they differ, as those of a cell."""
+    means = np.nanmean(numbers, axis=0)
+    return bool(np.ptp(means) > _APART * np.nanstd(numbers, axis=0).max())
 
 
 def draw_map(figure: Figure, x: Values, y: Values | None, values: Float64Array, label: str) -> Axes:

@@ -15,6 +15,7 @@ from distbragg.run.card import card
 from distbragg.run.croissant import croissant
 from distbragg.run.frames import frame_columns, frame_rows
 from distbragg.run.plot import PlotOptions, RunPictures, as_png, sheet_png
+from distbragg.run.plot_axes import axis_values
 from distbragg.store.files import write_durable
 from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.open import rendered_frames
@@ -86,7 +87,7 @@ def histograms_png(run: RunLike) -> bytes:
     """Return the PNG of histograms of axes and labels; nothing where there is none, and say so."""
     try:
         pictures = RunPictures(run)
-        shown = [*pictures.axis_values(), *_of_spots(pictures.run)]
+        shown = [*axis_values(pictures.run.sweep), *_of_spots(pictures.run)]
         if not shown or not pictures.rendered.any():
             return b""
         return as_png(pictures.histograms(shown, PlotOptions()))

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from distbragg.errors import DistbraggError, InputError
 from distbragg.models.build import Resolved, build_experiment, build_reflections, reflections_key
 from distbragg.models.crystal import Reflections

@@ -19,6 +19,7 @@ from distbragg.models.vectors import BoolArray, Float64Array
 from distbragg.predict.spots import visible_spots
 from distbragg.run.frame_header import blind_pixels, frame_geometry
 from distbragg.run.frames import frame_columns, frame_rows, parse_frames
+from distbragg.run.plot_axes import BINS, axis_title, axis_values, histograms
 from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.ledger import completed_units
 from distbragg.store.open import FrameReader, rendered_frames
@@ -254,32 +255,14 @@ class RunPictures:
 
     def axes(self, options: PlotOptions) -> Figure:
         """Draw histograms of the values of all axes."""
-        shown = self.axis_values()
+        shown = axis_values(self.run.sweep)
         if not shown:
             raise InputError("is a single frame, which has no axis", source=self.run.url)
         return self.histograms(shown, options)
 
     def histograms(self, shown: Sequence[Values], options: PlotOptions) -> Figure:
         """Draw histograms of values of frames, or of what frames have."""
-        from distbragg.figures.charts import draw_histograms
-        from distbragg.figures.style import new_figure
-
-        figure = new_figure()
-        draw_histograms(figure, shown, self.rendered, options.bins or 30)
-        return figure
-
-    def axis_values(self) -> list[Values]:
-        """Return the values of each axis that sets a field, frame by frame."""
-        from distbragg.figures.charts import Values
-
-        sizes = dict(self.run.layout.dims)
-        places = np.unravel_index(np.arange(self.run.layout.frames), tuple(sizes.values()))
-        position = dict(zip(sizes, places, strict=True)) if sizes else {}
-        return [
-            Values(axis_title(axis), axis.values[position[axis.dim]])
-            for axis in self.run.sweep.coordinates()
-            if axis.path
-        ]
+        return histograms(shown, self.rendered, options.bins or BINS)
 
     def map(self, options: PlotOptions) -> Figure:
         """Draw a number of each frame over one axis or two; the mean where others vary."""
@@ -444,12 +427,6 @@ def _draw_radial(
     q, profiles = profiles_of(frames, options.bins or PROFILE_BINS)
     draw_profiles(figure, q, profiles, f"mean of the pixels ({unit})")
     return figure
-
-
-def axis_title(axis: AxisCoordinate) -> str:
-    """Name an axis for people, with its unit."""
-    name = axis.name.replace("_", " ")
-    return f"{name} ({axis.unit})" if axis.unit not in ("", "1") else name
 
 
 def _values(axis: AxisCoordinate) -> Values:

@@ -7,6 +7,7 @@ order of first appearance. The cost of a sweep is the sum of its axes, never the
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +26,7 @@ from distbragg.spec.fill import fill_axes
 from distbragg.spec.paths import (
     default_at,
     ends_at_group,
+    names_file,
     split_path,
     unit_of,
     value_at,
@@ -293,6 +295,8 @@ def _coordinate(axis: AxisSpec) -> AxisCoordinate:
             name = f"{axis.name}_{leaf}"
     path = ", ".join(axis.targets)
     drawn = "" if axis.draw is None else axis.draw.told()
+    if drawn and names_file(axis.target):
+        drawn = re.sub(r"[^\s,]*[/\\]", "", drawn)  # folders
     return AxisCoordinate(name, axis.dimension, path, unit, array, component, drawn)
 
 

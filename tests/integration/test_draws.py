@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from distbragg.cli.main import main
+from distbragg.run.plot_axes import plot_sweep
 from distbragg.run.verify import verify
 from distbragg.spec.load import parse_sweep
 from distbragg.store.open import open_stack
@@ -107,6 +108,24 @@ def test_a_run_of_draws_grows_by_a_number_of_frames(
     stored = open_run(run).manifest.sweep_plain
     assert stored["count"] == 12
     assert parse_sweep(stored).frames == 12
+
+
+@pytest.mark.spec("FIG-6")
+def test_a_plan_draws_what_will_be_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, picture = written(tmp_path, 200), tmp_path / "drawn.svg"
+    assert main(["plan", str(spec), "--plot", str(picture)]) == 0
+    assert picture.stat().st_size > 5000
+    figure = plot_sweep(spec)
+    titles = [axes.get_title().replace("\n", " ") for axes in figure.axes]
+    assert titles[0] == "with a chance of 50 % true, otherwise false"
+    assert "normal, mean 0, sd 1" in titles
+    bars = [patch.get_height() for patch in figure.axes[0].patches]
+    assert sum(bars) == 400  # all frames, and the same in front
+    capsys.readouterr()
+    assert main(["plan", str(spec), "--plot", str(tmp_path / "drawn.doc")]) == 2
+    assert "no picture has the suffix" in capsys.readouterr().err
 
 
 @pytest.mark.spec("SWP-13")

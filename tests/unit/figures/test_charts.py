@@ -58,6 +58,28 @@ def test_histograms_count_frames_and_those_rendered() -> None:
 
 
 @pytest.mark.spec("FIG-6")
+def test_what_is_drawn_is_shown_with_its_distribution() -> None:
+    figure, every = new_figure(), np.ones(4, dtype=bool)
+    cells = np.array([[79, 90.0], [79.2, 90.0], [79.1, 90.0], [78.9, 90.0]])
+    shown = [
+        Values("spread", np.array([np.nan, 0.5, 0.5, np.nan]), remark="one of null, 0.5"),
+        Values("energy", np.array([1.0, np.nan, 3.0, 3.5])),
+        Values("drift", cells, remark="correlated normals"),
+        Values("cell", np.column_stack([cells, 90 + cells[:, 0]])),
+    ]
+    draw_histograms(figure, shown, every, 2)
+    few, energy, drift, cell = figure.axes[:4]
+    assert few.get_title() == "one of null, 0.5"
+    assert [tick.get_text() for tick in few.get_xticklabels()] == ["null", "0.5"]
+    assert [patch.get_height() for patch in few.patches] == [2, 2, 2, 2]
+    assert [text.get_text() for text in energy.texts] == ["null: 25 %"]
+    np.testing.assert_array_equal(drift.lines[0].get_xydata(), cells)
+    assert (drift.get_xlabel(), drift.get_ylabel()) == ("drift 0", "drift 1")
+    assert cell.get_xlabel() == "cell, beyond the mean"
+    assert len(cell.patches) == 2  # the component that never varies is left out
+
+
+@pytest.mark.spec("FIG-6")
 def test_a_map_has_its_values_at_the_places_of_its_axes() -> None:
     x, y = Values("phi", np.array([2.0, 0.0, 1.0])), Values("file", np.array(["b", "a"]))
     values = np.array([[1.0, 2.0, 3.0], [4.0, np.nan, 6.0]])
