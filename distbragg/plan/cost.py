@@ -39,7 +39,18 @@ EXPECTED_SPREAD_S: Final = 6.0e-11
 EXPECTED_RESPONSE_S: Final = 5.0e-9
 EXPECTED_FRAME_S: Final = 1.5e-3
 EXPECTED_LABEL_S: Final = 3.5e-7
-"""Seconds per reflection of the table for predicting a frame's spots."""
+"""Seconds per reflection of the table for predicting the spots of a sampled frame."""
+
+EXPECTED_INTEGRAL_S: Final = {
+    (False, False): 8.0e-6,
+    (False, True): 2.4e-5,
+    (True, False): 1.8e-5,
+    (True, True): 7.5e-5,
+}
+"""Seconds per integral over a spot's rays, of which the labels of a frame in closed form are made:
+by whether the crystal rotates, and whether lines have a normal width of their own."""
+
+NUMPY_INTEGRALS: Final = 13.0  # times as long, beside kernels that have no compiled twin
 
 PROCESS_START_S: Final = 1.5  # seconds until a process is ready to render
 CLUSTER_START_S: Final = 3.5  # the same of local workers, and of closing them

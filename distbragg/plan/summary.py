@@ -12,12 +12,14 @@ from distbragg.plan.cost import (
     CLUSTER_START_S,
     EXPECTED_EAGER_STEPS_PER_S,
     EXPECTED_FRAME_S,
+    EXPECTED_INTEGRAL_S,
     EXPECTED_LABEL_S,
     EXPECTED_NOISE_S,
     EXPECTED_PIXEL_S,
     EXPECTED_RESPONSE_S,
     EXPECTED_SPREAD_S,
     EXPECTED_STEPS_PER_S,
+    NUMPY_INTEGRALS,
     PROCESS_START_S,
 )
 from distbragg.plan.frame import FramePlan
@@ -113,9 +115,17 @@ class PlanSummary:
 
 
 def summarize(
-    plan: SweepPlan, experiment: Experiment, spec: ExperimentSpec, *, workers: int = 1
+    plan: SweepPlan,
+    experiment: Experiment,
+    spec: ExperimentSpec,
+    *,
+    workers: int = 1,
+    integrals: int | None = None,
 ) -> PlanSummary:
-    """Summarize the plan of a sweep whose heaviest frame is `experiment`, by its average frame."""
+    """Summarize the plan of a sweep whose heaviest frame is `experiment`, by its average frame.
+
+    `integrals` are those of its labels in closed form; None where they are sampled.
+    """
     compute = spec.compute
     form = choose_form(plan, compute)
     frame = plan.frame
@@ -123,7 +133,8 @@ def summarize(
     eager = compute.kernel not in {"auto", "native"}
     seconds = expected_frame_seconds(frame, plan.mean_frame_steps, eager=eager)
     seconds *= 1 + plan.map_passes
-    seconds += points * EXPECTED_LABEL_S if spec.output.labels else 0.0
+    if spec.output.labels:
+        seconds += expected_label_seconds(experiment, integrals, eager=eager or frame.on_gpu)
     # The longest-working one decides: units are not cut.
     busy = seconds * min(plan.frames, math.ceil(plan.units / workers) * plan.frames_per_unit)
     return PlanSummary(
@@ -153,6 +164,15 @@ def summarize(
         variants=tuple(map(str, plan.variants)),
         whole_frames=spec.output.keeps_frames,
     )
+
+
+def expected_label_seconds(experiment: Experiment, integrals: int | None, *, eager: bool) -> float:
+    """Seconds that predicting the spots of a frame is expected to take on a core of today."""
+    if integrals is None:
+        return experiment.reflections.amplitude.size * EXPECTED_LABEL_S
+    start, stop = experiment.crystal.oscillation
+    each = EXPECTED_INTEGRAL_S[stop != start, experiment.beam.sources.bandwidth > 0.0]
+    return integrals * each * (NUMPY_INTEGRALS if eager else 1.0)
 
 
 def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False) -> float:

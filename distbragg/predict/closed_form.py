@@ -98,10 +98,7 @@ def predict_closed(
     experiment: Experiment, minimum_photons: float, twin: Twin | None = None
 ) -> Spots:
     """Predict the spots of a frame in closed form, by a twin if there is one."""
-    frame = _lit(experiment, twin)
-    direction, width, size = _roughly(frame)
-    panel = near_panel(experiment.detector, direction, _MARGIN * width)
-    panel[_BOUND * frame.brightness * size < minimum_photons] = -1
+    frame, direction, panel = _wanted(experiment, minimum_photons, twin)
     moments = _integrals(frame, panel, direction)
     landing = land(experiment, _mean_ray(moments))
     # Few, beside a gap between panels.
@@ -111,6 +108,23 @@ def predict_closed(
         for name, values in moments.items():
             values[..., moved >= 0] = again[name][..., moved >= 0]
     return _finish(frame, landing.panel, moments, minimum_photons)
+
+
+def count_integrals(experiment: Experiment, minimum_photons: float, twin: Twin | None) -> int:
+    """Count the integrals that predicting a frame takes: spots by lines and parts of a rotation."""
+    frame, _, panel = _wanted(experiment, minimum_photons, twin)
+    return int((panel[frame.spot] >= 0).sum())
+
+
+def _wanted(
+    experiment: Experiment, minimum_photons: float, twin: Twin | None
+) -> tuple[_Frame, Float64Array, IntArray]:
+    """Return reflections, the ray to each, and its panel; −1 where none need be integrated."""
+    frame = _lit(experiment, twin)
+    direction, width, size = _roughly(frame)
+    panel = near_panel(experiment.detector, direction, _MARGIN * width)
+    panel[_BOUND * frame.brightness * size < minimum_photons] = -1
+    return frame, direction, panel
 
 
 def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:

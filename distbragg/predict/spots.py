@@ -9,7 +9,7 @@ import numpy as np
 from distbragg.errors import InputError
 from distbragg.models.experiment import Experiment
 from distbragg.physics.lattices import lattices_of
-from distbragg.predict.closed_form import predict_closed
+from distbragg.predict.closed_form import count_integrals, predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
 from distbragg.predict.table import Spots, ordered, together
@@ -41,6 +41,16 @@ def predict_spots(
         parts.append(replace(spots, lattice=number))
     found = ordered(parts)
     return together(found, minimum_photons) if sized else found
+
+
+def integrals_of_spots(experiment: Experiment, minimum_photons: float) -> int | None:
+    """Count the integrals that predicting the spots of a frame takes; None of a sampled frame."""
+    if experiment.sampling.method != "closed_form":
+        return None
+    least = 0.0 if experiment.crystal.blocks else minimum_photons
+    lattices = [lattice.experiment for lattice in lattices_of(experiment)]
+    twin = compiled_twin()
+    return sum(count_integrals(lattice, least, twin) for lattice in lattices)
 
 
 def visible_spots(experiment: Experiment) -> Spots:

@@ -25,7 +25,7 @@ from distbragg.quantities import counted, scaled
 from distbragg.run.machine import free_disk_bytes, memory_bytes
 from distbragg.run.notes import SweepNotes, check_size, sweep_notes, tell
 from distbragg.run.survey import Survey, survey_sweep
-from distbragg.spec.compute import ComputeSpec
+from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
 
@@ -102,8 +102,13 @@ def plan(
     """
     prepared = prepare(spec, overrides, root=root)
     check_machine(prepared, out=None if out is None else Path(out))
+    given = prepared.sweep.experiment
     summary = summarize(
-        prepared.plan, prepared.heaviest, prepared.sweep.experiment, workers=workers
+        prepared.plan,
+        prepared.heaviest,
+        given,
+        workers=workers,
+        integrals=_label_integrals(prepared.heaviest, given.output),
     )
     notes = prepared.said.notes
     if workers > summary.units:
@@ -152,6 +157,15 @@ def _check_names(sweep: SweepSpec) -> None:
                 field="axes",
                 remedy="give the axis another name",
             )
+
+
+def _label_integrals(experiment: Experiment, output: OutputSpec) -> int | None:
+    """Count the integrals of a frame's labels, where it keeps some in closed form."""
+    if not output.labels:
+        return None
+    from distbragg.predict.spots import integrals_of_spots  # few runs keep tables
+
+    return integrals_of_spots(experiment, output.label_minimum_photons)
 
 
 def said_of(sweep: SweepSpec) -> SweepNotes:

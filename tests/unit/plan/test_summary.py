@@ -10,15 +10,24 @@ import pytest
 from distbragg.models.build import build_experiment
 from distbragg.plan.cost import (
     CLUSTER_START_S,
+    EXPECTED_INTEGRAL_S,
     EXPECTED_LABEL_S,
     HALO_STEPS,
+    NUMPY_INTEGRALS,
     PROCESS_START_S,
     SPREAD_HALO,
 )
 from distbragg.plan.frame import plan_frame
-from distbragg.plan.summary import count_tasks, expected_frame_seconds, summarize
+from distbragg.plan.summary import (
+    count_tasks,
+    expected_frame_seconds,
+    expected_label_seconds,
+    summarize,
+)
 from distbragg.plan.sweep import plan_sweep
+from distbragg.predict.spots import integrals_of_spots, predict_spots
 from distbragg.spec.compute import OutputSpec
+from distbragg.spec.experiment import ExperimentSpec
 
 from .test_frame_plan import small_spec
 
@@ -68,6 +77,30 @@ def test_wall_time_is_that_of_whole_units_on_the_busiest_worker():
     labelled = told(1, output=OutputSpec(labels=True))[0] - told(1)[0]
     points = experiment.reflections.amplitude.size
     assert labelled == pytest.approx(5 * points * EXPECTED_LABEL_S)
+
+
+@pytest.mark.spec("CLI-9")
+@pytest.mark.parametrize("oscillation", [0.0, 0.5, -0.5])
+@pytest.mark.parametrize("bandwidth", [0.0, 0.3])
+def test_labels_in_closed_form_take_what_their_integrals_do(oscillation, bandwidth):
+    spec = small_spec()
+    crystal = {"shape": "gauss", "mosaic": {"distribution": "gaussian", "spread_deg": 0.2}}
+    beam = {"wavelength_angstrom": 1.0, "bandwidth_percent": bandwidth}
+    plain = spec.model_dump(mode="json", exclude_unset=True)
+    plain |= {
+        "beam": beam,
+        "crystal": {**plain["crystal"], **crystal},
+        "goniometer": {"oscillation_deg": oscillation},
+        "sampling": {"method": "closed_form"},
+    }
+    experiment = build_experiment(ExperimentSpec.model_validate(plain))
+    count = integrals_of_spots(experiment, 0.0)
+    each = EXPECTED_INTEGRAL_S[oscillation != 0.0, bandwidth > 0.0]
+    assert count >= len(predict_spots(experiment)) > 0
+    compiled = expected_label_seconds(experiment, count, eager=False)
+    assert compiled == pytest.approx(count * each)
+    by_numpy = expected_label_seconds(experiment, count, eager=True)
+    assert by_numpy == pytest.approx(NUMPY_INTEGRALS * count * each)
 
 
 def test_expected_times_follow_noise_precision_and_kernel():
