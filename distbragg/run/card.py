@@ -19,7 +19,7 @@ from distbragg.store.objects import is_url
 from distbragg.store.open import open_array, rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike
 from distbragg.store.seal import read_seal
-from distbragg.store.split import PARTS, Split, split_frames
+from distbragg.store.split import PARTS, Split, shared_crystals, split_frames
 from distbragg.templates import fill
 
 _SIZES: Final = (
@@ -78,6 +78,7 @@ def card(
             f"group_by={split.group_by!r})"
         ),
         splits=_splits(directory, split, frozenset(done)),
+        shared=shared_crystals(directory, split_frames(directory, split)),
         creation=_creation(manifest),
         specification=json.dumps(
             _shown_spec(manifest.sweep_plain), indent=2, sort_keys=True

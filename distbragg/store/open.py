@@ -19,7 +19,7 @@ from distbragg.store.ledger import Receipt, completed_units
 from distbragg.store.own_arrays import GuardedStore, check_own_arrays
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.shard_reader import ShardReader
-from distbragg.store.split import Split, split_frames
+from distbragg.store.split import Split, split_frames, warn_of_shared_crystals
 from distbragg.store.spots import check_labels, has_labels
 
 if TYPE_CHECKING:
@@ -139,7 +139,9 @@ def open_stack(
     stack = stack.assign_coords(_of_frames(stack, run, done, seen))
     if split is not None:
         described = {"long_name": "part of the data set", "seed": split.seed}
-        stack = stack.assign_coords(split=(names, split_frames(run, split), described))
+        parts = split_frames(run, split)
+        warn_of_shared_crystals(run, parts)
+        stack = stack.assign_coords(split=(names, parts, described))
     labelled: xr.Dataset = stack.assign_attrs(missing_frames=missing)
     return labelled
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -17,9 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
+from distbragg.spec.alternatives import files_of
 from distbragg.spec.axis import AxisSpec
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.continued import FRAME_SHIFT
+from distbragg.spec.crystal import ORIENTATIONS
 from distbragg.spec.paths import names_file
 from distbragg.store.run_directory import RunDirectory
 
@@ -27,6 +30,10 @@ Part = Literal["train", "validation", "test"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
 
 _DIGEST_BYTES: Final = 16
+
+
+class SharedCrystals(UserWarning):
+    """Frames of one crystal lie in several parts of a split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,8 @@ class Split:
         Another seed draws another split.
     group_by : tuple of str
         Names of axes: frames that agree in these stay together. Default: every axis, so that
-        only frames of equal values stay together.
+        only frames of equal values stay together; where frames of one crystal come apart,
+        `open_stack` and the data sets warn (`SharedCrystals`).
     """
 
     validation: float = 0.1
@@ -129,9 +137,61 @@ def _draws(split: Split, keys: Sequence[Sequence[bytes]]) -> list[float]:
 
 
 def _value_digest(axis: AxisSpec, index: int) -> bytes:
+    """Tell what an axis sets by its content: neither the path of a file nor a name matters."""
+    if axis.alternatives is not None:
+        files = {name for _, name in files_of(axis.alternatives)}
+        told = [[path, _content(value, files)] for path, value in axis.settings(index).items()]
+        return hashlib.sha256(canonical_json(sorted(told)).encode()).digest()[:_DIGEST_BYTES]
     value: Any = axis.item(index)
-    if names_file(axis.target) and value is not None:
-        # The folder of a copied input is the hash of its content; the path is no identity.
-        value = Path(value).parent.name
+    if names_file(axis.target):
+        value = _content(value, {value})
     text = canonical_json([axis.target, value]).encode()
     return hashlib.sha256(text).digest()[:_DIGEST_BYTES]
+
+
+def _content(value: Any, files: Collection[str | None]) -> Any:  # noqa: ANN401 plain data
+    """Put the hash of its content in the place of a file's name, wherever it stands."""
+    if isinstance(value, Mapping):
+        return {key: _content(inner, files) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_content(inner, files) for inner in value]
+    # The folder of a copied input is the hash of its content; the path is no identity.
+    return Path(value).parent.name if isinstance(value, str) and value in files else value
+
+
+def warn_of_shared_crystals(run: RunDirectory, parts: NDArray[np.str_]) -> None:
+    """Warn where frames of one crystal lie in several parts."""
+    names = shared_crystals(run, parts)
+    if names:
+        warnings.warn(
+            f"{run.url}: frames of one crystal lie in several parts of this split; "
+            f"group_by={names!r} keeps them together",
+            SharedCrystals,
+            stacklevel=3,
+        )
+
+
+def shared_crystals(run: RunDirectory, parts: NDArray[np.str_]) -> tuple[str, ...]:
+    """Return the axes to group by where frames of one crystal lie in several parts; else none.
+
+    Crystals are told apart by their orientation and their structure factors.
+    """
+    axes = [axis for axis in run.sweep.axes if any(map(_tells_crystals, axis.targets))]
+    crystal = np.zeros([1] * len(run.layout.dims), dtype=np.int64)
+    for number, (name, size) in enumerate(run.layout.dims):
+        members = [axis for axis in axes if axis.dimension == name]
+        if members:
+            digests = [b"".join(_value_digest(axis, at) for axis in members) for at in range(size)]
+            places = np.unique(np.array(digests, dtype=object), return_inverse=True)[1]
+            shape = [size if other == number else 1 for other in range(len(run.layout.dims))]
+            crystal = crystal * size + places.reshape(shape)
+    own = np.unique(np.broadcast_to(crystal, parts.shape), return_inverse=True)[1].reshape(-1)
+    part = np.unique(parts, return_inverse=True)[1].reshape(-1)
+    found = len(np.unique(np.stack([own, part]), axis=1).T)
+    return tuple(axis.name for axis in axes) if axes and found > own.max(initial=-1) + 1 else ()
+
+
+def _tells_crystals(target: str) -> bool:
+    return target.startswith("structure_factors.") or (
+        target.startswith("crystal.") and target.rpartition(".")[2] in ORIENTATIONS
+    )

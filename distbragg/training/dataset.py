@@ -15,7 +15,7 @@ from distbragg.store.frame_labels import Seen
 from distbragg.store.ledger import done_units
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunLike, open_run
-from distbragg.store.split import PARTS, Part, Split, split_frames
+from distbragg.store.split import PARTS, Part, Split, split_frames, warn_of_shared_crystals
 from distbragg.training.items import Contents, Item, ItemReader, ItemType, SpotColumns
 
 Transform = Callable[[Any], Any]
@@ -61,7 +61,9 @@ class _Selection:
             )
         wanted = np.ones([size for _, size in directory.layout.dims], dtype=bool)
         if part is not None:
-            wanted = split_frames(directory, split or Split()) == part
+            parts = split_frames(directory, split or Split())
+            warn_of_shared_crystals(directory, parts)
+            wanted = parts == part
         rendered = rendered_frames(directory.layout, done_units(directory))
         absent = int(np.count_nonzero(wanted & ~rendered))
         if absent and missing == "refuse":

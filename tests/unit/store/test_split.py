@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.split import Split, split_frames
+from distbragg.store.split import SharedCrystals, Split, shared_crystals, split_frames
 
 from .conftest import create_tiny, tiny_sweep
 
@@ -84,6 +85,53 @@ def test_grouped_frames_stay_together(stack: RunDirectory) -> None:
     assert (parts == parts[:1]).all()
     with pytest.raises(InputError, match="axes are phi, spread"):
         split_frames(stack, Split(group_by=("orientation",)))
+
+
+ORIENTED = {"name": "orientation", "random_orientations": {"count": 30, "seed": 1}}
+
+
+@pytest.mark.spec("DAT-11")
+def test_crystals_that_come_apart_are_told_with_the_remedy(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "RUN", ORIENTED, axis("spread", "crystal.mosaic.spread_deg", SPREAD))
+    with pytest.warns(SharedCrystals, match=r"group_by=\('orientation',\) keeps them together"):
+        open_stack(run.path, split=Split(0.3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        parts = open_stack(run.path, split=Split(0.3, group_by=("orientation",)))["split"]
+        open_stack(run.path, split=Split(0.0))  # all frames are for training
+    assert (parts == parts[:, :1]).all()
+
+
+@pytest.mark.spec("DAT-11")
+def test_crystals_of_one_frame_each_are_no_matter(tmp_path: Path) -> None:
+    shot = [{**ORIENTED, "dim": "shot"}, axis("phi", "goniometer.phi_deg", PHI[:30], dim="shot")]
+    run = run_of(tmp_path / "RUN", *shot)
+    assert shared_crystals(run, split_frames(run, Split(0.4))) == ()
+    # The same orientation twice along one dimension is one crystal.
+    twice = [[1.0 * (index // 2), 2.0, 3.0] for index in range(30)]
+    run = run_of(
+        tmp_path / "TWICE", axis("turned", "crystal.misset_deg", twice, dim="shot"), shot[1]
+    )
+    assert shared_crystals(run, split_frames(run, Split(0.4))) == ("turned",)
+    grouped = split_frames(run, Split(0.4, group_by=("turned",)))
+    assert (grouped[::2] == grouped[1::2]).all()
+    assert shared_crystals(run, grouped) == ()
+    # A rotation of one crystal has nothing to be grouped by.
+    run = run_of(tmp_path / "PHI", axis("phi", "goniometer.phi_deg", PHI))
+    assert shared_crystals(run, split_frames(run, Split(0.4))) == ()
+
+
+@pytest.mark.spec("DAT-1")
+def test_alternatives_are_what_they_set_and_not_their_names(tmp_path: Path) -> None:
+    def run(name: str, *alternatives: tuple[str, float]) -> RunDirectory:
+        sets = {one: {"crystal.mosaic.spread_deg": spread} for one, spread in alternatives}
+        kind = {"name": "kind", "alternatives": sets}
+        return run_of(tmp_path / name, axis("phi", "goniometer.phi_deg", PHI), kind)
+
+    ours = split_frames(run("A", ("soft", 0.2), ("hard", 0.1)), Split(0.4))
+    theirs = split_frames(run("B", ("weak", 0.1), ("strong", 0.2), ("no", 0.3)), Split(0.4))
+    np.testing.assert_array_equal(ours[:, 0], theirs[:, 1])
+    np.testing.assert_array_equal(ours[:, 1], theirs[:, 0])
 
 
 @pytest.mark.spec("DAT-1")

@@ -22,6 +22,8 @@ from distbragg.training.dataset import StackDataset, StackStream
 from tests.unit.store.conftest import create_tiny, frames_of, tiny_sweep
 from tests.units import write_unit
 
+pytestmark = pytest.mark.filterwarnings("ignore::distbragg.store.split.SharedCrystals")
+
 SPLIT = Split(validation=0.4, seed=3)
 AXES: list[dict[str, Any]] = [
     {"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 1.0, 2.0, 3.0, 4.0]},
