@@ -162,7 +162,8 @@ def _oriented_lattice(
     if unstated and not oriented and factors.first_file:
         tell("crystal.cell", "header", factors.first_file)
         given = file_cell(factors.first_file, factors.format, factors.column)
-    if given is not None and crystal.cell_change_percent_deg is not None:
+    changes = crystal.cell_change_percent_deg is not None
+    if given is not None and changes and not oriented:
         given = changed_cell(spec, given)
     cell = None if given is None else cell_parameters(given)
     if crystal.a_matrix_per_angstrom is not None:
@@ -190,8 +191,8 @@ def _oriented_lattice(
         )
     if asked() is not None:
         tell("crystal.cell", *(("header", "real_space") if of_file else ("given", field)))
-    if cell is None and crystal.cell_change_percent_deg is not None:
-        real, _ = lattice(reciprocal, None, spec.physics, field)
+    if changes and (oriented or of_file is not None):
+        real, _ = lattice(reciprocal, cell, spec.physics, field)
         cell = cell_parameters(changed_cell(spec, cell_of(real)))
         standing = standard_reciprocal(cell, spec.physics)
         reciprocal = rotated(orientation_of(np.array(real)), standing)

@@ -79,6 +79,9 @@ def test_the_orientation_of_a_matrix_stays(tmp_path: Any) -> None:
     spec["structure_factors"] = {"default_f_electrons": 10}
     changed = build_experiment(parse_spec(spec)).crystal.real_space
     np.testing.assert_allclose(cell_of(changed), [40.4, 49, 61.8, 80.5, 94.75, 105.125], rtol=1e-5)
+    spec["crystal"] = {**crystal, "cell": [80, 50, 60, 80, 95, 105]}  # whose lengths hold
+    longer = build_experiment(parse_spec(spec)).crystal.real_space
+    np.testing.assert_allclose(cell_of(longer), [80.8, 49, 61.8, 80.5, 94.75, 105.125], rtol=1e-5)
     np.testing.assert_allclose(
         orientation_of(changed), orientation_of(real_space(turned)), atol=1e-5
     )
