@@ -15,10 +15,14 @@ from distbragg.spec.detector import GeometryFormat
 if TYPE_CHECKING:
     from distbragg.read.preset import Preset
     from distbragg.run.export import ExportResult
-    from distbragg.run.export_job import ExportFormat
+    from distbragg.run.export_plan import ExportFormat
     from distbragg.spec.cluster import ClusterSpec
+    from distbragg.store.split import Split
 
-FORMATS: Final = ("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi")
+FORMATS: Final = (
+    *("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi"),
+    *("webdataset", "hdf5"),
+)
 SHOWN_PANELS: Final = 16
 
 
@@ -55,11 +59,39 @@ SHOWN_PANELS: Final = 16
     "--compression",
     type=click.Choice(("auto", "bitshuffle", "gzip", "none")),
     default="auto",
-    help="Of nxmx and cxi; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.",
+    help="Of nxmx, cxi and hdf5; auto: bitshuffle with LZ4 where hdf5plugin is there, else gzip.",
+)
+@click.option(
+    "--variant",
+    metavar="NAME",
+    default="",
+    help="One of output.variants in place of whole frames, for webdataset and hdf5.",
+)
+@click.option(
+    "--split",
+    "apart",
+    is_flag=True,
+    help="Write webdataset and hdf5 as a set for each part, told apart by the options below.",
+)
+@options.split_options
+@click.option(
+    "--file-mb",
+    type=float,
+    default=256.0,
+    show_default=True,
+    metavar="MB",
+    help="Pixels of a file of webdataset or hdf5 at most, before compression.",
 )
 @options.cluster_options
 def export_command(
-    run: str, form: ExportFormat, cluster: str | ClusterSpec | None, workers: int | None, **how: Any
+    run: str,
+    form: ExportFormat,
+    split: Split,
+    cluster: str | ClusterSpec | None,
+    workers: int | None,
+    *,
+    apart: bool,
+    **how: Any,
 ) -> int:
     """Write a run's frames as files that other programs read.
 
@@ -76,6 +108,9 @@ def export_command(
       cxi    .cxi    CrystFEL: modules unassembled, .geom and .lst beside them, and
                      a .stream of the true crystals, with spots where the run keeps
                      labels
+      webdataset     shards (.tar) of samples for training: image, labels, spots
+      hdf5   .h5     images, labels and spots for training: one file, or parts and
+                     a master over them
 
     Files already there and whole are kept; frames.csv says which frame is where.
 
@@ -84,9 +119,11 @@ def export_command(
       distbragg export out.zarr --format smv -o images
       distbragg export out.zarr --format nxmx --workers 4
       distbragg export out.zarr --format cbf --frames 0:10,15
+      distbragg export out.zarr --format webdataset --split --test 0.1 -o shards
     """
     from distbragg.run.export import export_run
 
+    how["split"] = options.split_if(split, given=apart)
     result = export_run(run, form, cluster=cluster, workers=workers, progress=True, **how)
     return _report_export(result)
 

@@ -17,6 +17,7 @@ from distbragg.errors import InputError
 
 if TYPE_CHECKING:
     from distbragg.spec.cluster import ClusterSpec
+    from distbragg.store.split import Split
 
 Decorator = Callable[[Any], Any]
 
@@ -172,6 +173,19 @@ def split_options(function: Callable[..., object]) -> Any:
             "--group-by", multiple=True, metavar="AXIS", help="Keep frames of one value together."
         ),
     )(wrapped)
+
+
+def split_if(split: Split, *, given: bool) -> Split | None:
+    """Return the split where `--split` is given; refuse what draws one where it is not."""
+    from distbragg.store.split import Split
+
+    if not given and split != Split():
+        raise InputError(
+            "frames are told apart only where --split is given",
+            source="--validation, --test, --seed, --group-by",
+            remedy="add --split, or leave them out",
+        )
+    return split if given else None
 
 
 creation_options = all_of(set_option, root_option, force_option, compute_options)

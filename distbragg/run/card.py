@@ -71,6 +71,7 @@ def card(
         physics=str(manifest.summary.get("physics", "?")),
         varied=", ".join(axis.path for axis in sweep.coordinates() if axis.path),
         structure=_structure(records),
+        variant="" if directory.keeps_frames else f', variant="{directory.first.array}"',
         axes=[(axis, _extent(axis)) for axis in sweep.coordinates()],
         split=split,
         split_code=(

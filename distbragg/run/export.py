@@ -8,6 +8,7 @@ import math
 import re
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,14 +23,15 @@ from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
 from distbragg.export.scaling import DEFAULT_ADC_OFFSET, UINT16_MAXIMUM
-from distbragg.run.export_job import (
+from distbragg.run.export_job import export_unit, finish_export
+from distbragg.run.export_plan import (
     BY_SERIES,
+    DATA_FILE_BYTES,
     FORMATS,
     IN_BLOCKS,
+    SETS,
     ExportFormat,
     ExportJob,
-    export_unit,
-    finish_export,
     zarr2_path,
 )
 from distbragg.run.frame_header import frame_geometry, frame_header
@@ -37,10 +39,13 @@ from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.progress import Progress, shown_progress
 from distbragg.store.coordinates import RENDERED
+from distbragg.store.layout import IMAGES
 from distbragg.store.open import array_of, open_stack
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.split import Split
 
 RECORD: Final = "export.json"
+DATA_FILE_MB: Final = 256.0  # of pixels in a file of a set
 PIXELS_PER_S: Final = 2e7
 """Pixels a process reads, encodes and writes in a second, to see whether workers pay."""
 
@@ -77,6 +82,9 @@ def export_run(
     scale: float = 1.0,
     adc_offset: int | None = None,
     compression: Compression = "auto",
+    variant: str = "",
+    split: Split | None = None,
+    file_mb: float = DATA_FILE_MB,
     cluster: ClusterLike | None = None,
     client: ClientLike | None = None,
     workers: int | None = None,
@@ -88,7 +96,8 @@ def export_run(
     Parameters
     ----------
     run : RunDirectory or path
-    format : {"smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi"}
+    format : str
+        One of `FORMATS`: smv, cbf, nxmx, tiff, png, npy, zarr2, expt, cxi, webdataset, hdf5.
     out : path, optional
         The folder of the files; default: the run's name and the format, in this folder.
     frames : str
@@ -101,7 +110,15 @@ def export_run(
         Added to every count of SMV; default 40, or 0 where the detector's response has an offset
         of its own.
     compression : {"auto", "bitshuffle", "gzip", "none"}
-        Of NXmx and CXI; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.
+        Of NXmx, CXI and HDF5; auto: bitshuffle with LZ4 where hdf5plugin is installed, else gzip.
+    variant : str
+        For WebDataset and HDF5: one of `output.variants` in place of whole frames; spots are
+        moved with its pixels.
+    split : Split, optional
+        For WebDataset and HDF5: a set of files for each part.
+    file_mb : float
+        For WebDataset and HDF5: pixels of one file at most, MB before compression, of at least a
+        frame and at most 10,000.
     cluster, client, workers, on_event, progress
         As for `resume`.
 
@@ -122,9 +139,11 @@ def export_run(
     started = time.monotonic()
     directory = open_run(run)
     stem = directory.path.name.removesuffix(".zarr")
-    # In a run's name, what must not begin a file name becomes `_`.
+    _check_set(format, variant, split, file_mb)
+    _check_folder(format, out)
     if format != "expt":
-        array_of(directory)
+        array_of(directory, variant or IMAGES)
+    # In a run's name, what must not begin a file name becomes `_`.
     name = prefix or re.sub(r"[^!-.0-\[\]-~]", "_", stem) or "frame"
     rendered = _rendered(directory, frames)
     if adc_offset is None:
@@ -136,7 +155,8 @@ def export_run(
     if compression == "auto":
         from distbragg.export.nxmx import best_compression
 
-        compression = best_compression() if format in IN_BLOCKS else "none"
+        stored = format in IN_BLOCKS and format != "webdataset"
+        compression = best_compression() if stored else "none"
     job = ExportJob(
         run=RunContext.of(directory),
         out=str(Path(out or f"{name}_{format}").absolute()),
@@ -147,14 +167,18 @@ def export_run(
         scale=scale,
         adc_offset=adc_offset,
         compression=compression,
+        variant=variant,
+        split=split,
+        file_bytes=int(file_mb * 1e6) if format in SETS else DATA_FILE_BYTES,
     )
     contents = job.contents
     _warn_about_geometry(job)
     _warn_about_pixels(job)
     _open_folder(job)
     # Experiment lists are written at the end, with no pixels.
-    blocks = range(len(contents.blocks))
-    units = {"expt": (), "nxmx": blocks, "cxi": blocks}.get(format, contents.frames)
+    units: Sequence[int] = contents.frames if format != "expt" else ()
+    if format in IN_BLOCKS:
+        units = range(len(contents.blocks))
     if format == "zarr2":
         from distbragg.export.zarr2 import create_zarr2
 
@@ -218,6 +242,30 @@ def _check(format: str, scale: float, adc_offset: int, prefix: str) -> None:
             f"{prefix!r} cannot begin file names",
             source="--prefix",
             remedy="use ASCII without spaces and slashes",
+        )
+
+
+def _check_set(format: str, variant: str, split: Split | None, file_mb: float) -> None:
+    """Refuse what only sets for training have."""
+    if not 0.0 < file_mb < math.inf:
+        raise InputError(f"files of {file_mb:g} MB", source="--file-mb", remedy="give more than 0")
+    given = {"--variant": variant, "--split": split, "--file-mb": file_mb != DATA_FILE_MB}
+    stray = [name for name, value in given.items() if value]
+    if stray and format not in SETS:
+        raise InputError(
+            f"goes with sets for training, not with {format}",
+            source=stray[0],
+            remedy=f"leave it out, or use --format {' or '.join(SETS)}",
+        )
+
+
+def _check_folder(format: str, out: str | Path | None) -> None:
+    """Refuse the name of a file where a set's folder is meant."""
+    if format in SETS and Path(out or "").suffix in (".h5", ".hdf5", ".tar"):
+        raise InputError(
+            "names a file, where a folder is made",
+            source=f"-o {out}",
+            remedy="give a folder, and the name of its files with --prefix",
         )
 
 

@@ -1,19 +1,16 @@
-"""What one export is, as plain data, the work of one of its units, and what comes last.
+"""The work of one unit of an export, and what comes last.
 
-A unit of NXmx and CXI is one data file, of every other format one frame. Doing a unit twice
+A unit of NXmx, CXI and sets is one data file, of every other format one frame. Doing a unit twice
 writes the same files twice, each time whole.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import math
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +19,16 @@ from distbragg._version import __version__
 from distbragg.engine.context import RunContext
 from distbragg.engine.work import TaskSettings
 from distbragg.export.files import write_whole
+from distbragg.run.export_plan import (
+    BY_SERIES,
+    SETS,
+    ExportJob,
+    data_path,
+    frame_path,
+    parts_of,
+    series_path,
+    zarr2_path,
+)
 from distbragg.run.frame_header import (
     beam_of_frame,
     blind_pixels,
@@ -32,9 +39,7 @@ from distbragg.run.frame_header import (
     frame_phi,
     frame_truth,
 )
-from distbragg.run.frames import parse_frames, series_of, stem
 from distbragg.spec.axis import label_items
-from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import durable_path
 from distbragg.store.layout import OVERLOADS
 from distbragg.store.open import FrameReader, open_stack
@@ -43,131 +48,7 @@ from distbragg.store.spots import has_labels, labels_of
 if TYPE_CHECKING:
     from distbragg.export.spots import Columns, TrueSpots
 
-ExportFormat = Literal["smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi"]
-FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
-
-BY_SERIES: Final = ("nxmx", "expt", "cxi")  # files are of a series rather than of a frame
-IN_BLOCKS: Final = ("nxmx", "cxi")  # formats that keep many frames in a data file
-FRAMES_PER_FILE: Final = 100
-DATA_FILE_BYTES: Final = 1 << 28  # most bytes of pixels in one NXmx data file, before compression
 TABLE: Final = "frames.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class ExportJob:
-    """One export; see `export_run` for what is not told here."""
-
-    run: RunContext
-    out: str  # absolute path of the folder of the files
-    format: ExportFormat
-    prefix: str
-    asked: str  # selection of frames as given; empty: all
-    frames: str
-    """Those that were in the stack when the export began, as a selection: a run that grows
-    meanwhile does not change what its units hold."""
-    scale: float
-    adc_offset: int
-    compression: Literal["bitshuffle", "gzip", "none"]
-
-    def identity(self) -> dict[str, Any]:
-        """Return what decides the content of the files, whichever frames are there."""
-        # Their files hold or describe many frames.
-        several = {"frames": self.asked, "compression": self.compression}
-        return {
-            "run_id": self.run.run_id,
-            "format": self.format,
-            "prefix": self.prefix,
-            "scale": self.scale,
-            "adc_offset": self.adc_offset,
-            **(several if self.format in BY_SERIES else {}),
-        }
-
-    def fingerprint(self, frames: tuple[int, ...]) -> str:
-        """SHA-256 of what decides the content of a file of these frames, hex."""
-        content = {**self.identity(), "members": list(frames)}
-        return hashlib.sha256(canonical_json(content).encode()).hexdigest()
-
-    @property
-    def contents(self) -> Contents:
-        """What the export holds, worked out once in each process."""
-        return self.run.kept(self, lambda: _contents(self))
-
-
-class Block(NamedTuple):
-    """A data file of many frames: its series, its number in that, from 1, and its frames."""
-
-    series: int
-    number: int
-    frames: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Contents:
-    """What an export holds."""
-
-    frames: tuple[int, ...]  # asked for and in the stack
-    missing: int  # asked for and not in the stack
-    series: tuple[tuple[int, ...], ...]
-    place: dict[int, tuple[int, int]]  # series of each frame and position there, both from 0
-    blocks: tuple[Block, ...]  # the data files of many frames; of other formats none
-
-    def frames_of(self, unit: int) -> int:
-        """Count the frames of a unit."""
-        return len(self.blocks[unit].frames) if self.blocks else 1
-
-
-def _contents(job: ExportJob) -> Contents:
-    """Work out what an export holds.
-
-    Frame files are named by their place in the whole run: exports of parts meet in one folder.
-    """
-    run, layout = job.run.directory, job.run.directory.layout
-    asked = parse_frames(job.asked, layout.frames)
-    frames = parse_frames(job.frames, layout.frames)
-    series = series_of(
-        run.sweep,
-        frames if job.format in BY_SERIES else range(layout.frames),
-        one_beam=job.format not in BY_SERIES,
-    )
-    frame_bytes = layout.panels * math.prod(layout.shape) * np.dtype(layout.dtype).itemsize
-    size = max(1, min(FRAMES_PER_FILE, DATA_FILE_BYTES // frame_bytes))
-    blocks = (
-        Block(number, 1 + start // size, members[start : start + size])
-        for number, members in enumerate(series if job.format in IN_BLOCKS else ())
-        for start in range(0, len(members), size)
-    )
-    place = {
-        frame: (number, position)
-        for number, members in enumerate(series)
-        for position, frame in enumerate(members)
-    }
-    return Contents(frames, len(asked) - len(frames), series, place, tuple(blocks))
-
-
-def frame_path(job: ExportJob, frame: int, panel: int, suffix: str) -> Path:
-    """Path of the file of one frame and panel."""
-    contents = job.contents
-    name = stem(job.prefix, contents.place[frame], len(contents.series))
-    if job.run.directory.layout.panels > 1:
-        name += f"_p{panel:03d}"
-    return Path(job.out) / f"{name}{suffix}"
-
-
-def series_path(job: ExportJob, number: int, suffix: str) -> Path:
-    """Path of a file of one series, which has its number where there are several."""
-    middle = f"_{number + 1}" if len(job.contents.series) > 1 else ""
-    return Path(job.out) / f"{job.prefix}{middle}{suffix}"
-
-
-def data_path(job: ExportJob, block: Block) -> Path:
-    """Path of a data file of many frames."""
-    suffix = ".cxi" if job.format == "cxi" else ".h5"
-    return series_path(job, block.series, f"_{block.number:06d}{suffix}")
-
-
-def zarr2_path(job: ExportJob) -> Path:
-    """Path of the Zarr 2 copy."""
-    return Path(job.out) / f"{job.prefix}.zarr"
 
 
 def export_unit(
@@ -175,7 +56,12 @@ def export_unit(
 ) -> dict[str, Any]:
     """Write one unit unless it is whole; count files `written`, `skipped`, pixels `outside`."""
     del run, attempt, settings
-    forms = {"nxmx": _export_block, "cxi": _export_cxi, "zarr2": _export_zarr2}
+    forms = {
+        "nxmx": _export_block,
+        "cxi": _export_cxi,
+        "zarr2": _export_zarr2,
+        **dict.fromkeys(SETS, _export_set),
+    }
     return forms.get(job.format, _export_files)(job, unit)
 
 
@@ -270,13 +156,36 @@ def _export_zarr2(job: ExportJob, frame: int) -> dict[str, int]:
     return {"written": 1}
 
 
+def _export_set(job: ExportJob, unit: int) -> dict[str, int]:
+    from distbragg.run.export_sets import write_samples, write_set_part
+
+    block = job.contents.blocks[unit]
+    path, identity = data_path(job, block), job.fingerprint(block.frames)
+    if job.format == "webdataset":
+        written = write_samples(path, job.frame_set, block.frames, identity)
+    else:
+        written = write_set_part(path, job.frame_set, block.frames, job.compression, identity)
+    return {"written": 1} if written else {"skipped": 1}
+
+
+def _write_set(job: ExportJob, number: int, path: Path) -> None:
+    """Write the master of a set in HDF5 of several files."""
+    from distbragg.export.hdf5_set import write_set
+
+    parts = [data_path(job, block) for block in parts_of(job, number)]
+    if len(parts) > 1:
+        write_set(path, parts)
+
+
 def finish_export(job: ExportJob, *, complete: bool) -> Path:
     """Write what needs all files: the table of frames, the masters; return what to open."""
     contents = job.contents
     _write_table(job)
     if job.format == "zarr2":
         return zarr2_path(job)
-    if job.format not in BY_SERIES:
+    if job.format == "webdataset":
+        return data_path(job, contents.blocks[0])
+    if job.format not in (*BY_SERIES, *SETS):
         from distbragg.export.frame_files import FRAME_FORMATS
 
         return frame_path(job, contents.frames[0], 0, FRAME_FORMATS[job.format].suffix)
@@ -284,6 +193,7 @@ def finish_export(job: ExportJob, *, complete: bool) -> Path:
         "expt": (".expt", _write_expt),
         "nxmx": ("_master.h5", _write_master),
         "cxi": (".geom", _write_crystfel),
+        "hdf5": (".h5", _write_set),
     }[job.format]
     if complete:
         for number in range(len(contents.series)):
@@ -337,7 +247,7 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
     from distbragg.export.crystfel import Shot, geometry_text, stream_text
 
     layout = job.run.directory.layout
-    blocks = [block for block in job.contents.blocks if block.series == number]
+    blocks = parts_of(job, number)
     first, rows = blocks[0].frames[0], layout.shape[0]
     header, bandwidth = frame_header(job.run, first), beam_of_frame(job.run, first).spread
     write_whole(path, geometry_text(header, rows, bandwidth).encode())
@@ -366,11 +276,7 @@ def _write_master(job: ExportJob, number: int, path: Path) -> None:
     from distbragg.export.nxmx import write_master
 
     members = job.contents.series[number]
-    files = {
-        data_path(job, block).name: len(block.frames)
-        for block in job.contents.blocks
-        if block.series == number
-    }
+    files = {data_path(job, block).name: len(block.frames) for block in parts_of(job, number)}
     write_master(
         path,
         files,

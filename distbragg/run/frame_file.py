@@ -11,7 +11,7 @@ from typing import Final
 from distbragg.errors import InputError
 from distbragg.run.create import create
 from distbragg.run.export import export_run
-from distbragg.run.export_job import ExportFormat
+from distbragg.run.export_plan import ExportFormat
 from distbragg.run.resume import resume
 from distbragg.spec.experiment import ExperimentSpec
 

@@ -11,6 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.plan.variants import Variant
+from distbragg.predict.table import ELLIPSE
 from distbragg.read.columns import read_table
 from distbragg.store.run_directory import RunLike, open_run
 from distbragg.store.spots import check_labels, labels_key
@@ -100,6 +102,21 @@ class SpotReader:
         return UnitSpots(
             frames, starts, {name: _compact(name, part) for name, part in table.items()}
         )
+
+
+def moved_spots(spots: Mapping[str, NDArray[Any]], variant: Variant) -> dict[str, NDArray[Any]]:
+    """Return spots of a frame as they lie in a variant of it, without those beside it.
+
+    Places are moved; variances and covariances shrink with the square of the variant's factor.
+    """
+    found = dict(spots)
+    kept = np.ones(len(spots["slow"]), dtype=bool)
+    for name, offset, size in zip(("slow", "fast"), variant.offset, variant.shape, strict=True):
+        found[name] = (spots[name] - np.float32(offset)) / np.float32(variant.factor)
+        kept &= (found[name] >= 0) & (found[name] < size)
+    for name in found.keys() & set(ELLIPSE):
+        found[name] = spots[name] / np.float32(variant.factor**2)
+    return {name: values[kept] for name, values in found.items()}
 
 
 def _compact(name: str, values: NDArray[Any]) -> NDArray[Any]:

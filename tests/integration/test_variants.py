@@ -581,3 +581,42 @@ def test_names_that_a_stack_or_an_item_has_are_no_names_of_variants() -> None:
 
     names = {IMAGES, LABELS, OVERLOADS, SKIPPED, RECORDED, *FRAME_LABELS, *OWN_KEYS, *_PIXEL_NAMES}
     assert {name for name in names if not name.endswith(ENDINGS)} <= TAKEN
+
+
+@pytest.mark.spec("VAR-11")
+def test_items_of_a_variant_are_those_that_transforms_make_of_frames(tmp_path: Path) -> None:
+    from distbragg.training import Crop, Pool, Root
+
+    box = {"slow": [8, 50], "fast": [5, 60]}
+    changes: dict[str, Any] = {
+        "crystal": {"misset_deg": [5.0, 3.0, 11.0], "block_cells": [20, 20, 20]},
+        "detector": {"pixel_size_mm": 1.0, "pixels_fast": 61, "pixels_slow": 53},
+        "sampling": {"oversample": 4},
+        "noise": {"photon": True, "seed": 5},
+        "output": {
+            "dtype": "uint32",
+            "labels": True,
+            "variants": [{"name": "one", "crop": box, "pool": 4, "how": "max", "root": True}],
+        },
+    }
+    path, alone = tmp_path / "RUN", tmp_path / "alone"
+    db.sweep(swept(**changes), path, cluster="serial")
+    output = {**changes["output"], "frames": False}
+    db.sweep(swept(**changes | {"output": output}), alone, cluster="serial")
+    steps = (Crop((8, 50), (5, 60)), Pool(4, "max"), Root(whole=True))
+    options: dict[str, Any] = {"dtype": "stored", "spots": ["position", "hkl", "photons"]}
+    wanted = db.StackDataset(path, transform=steps, **options)
+    assert len(wanted) == 3
+    for run in (path, alone):
+        items = db.StackDataset(run, variant="one", **options)
+        for one, other in zip(items, wanted, strict=True):
+            assert one["image"].shape == (10, 13)
+            assert one["image"].dtype == other["image"].dtype
+            np.testing.assert_array_equal(one["image"].numpy(), other["image"].numpy())
+            assert len(one["spots"]["hkl"]) > 10
+            for name in one["spots"]:
+                np.testing.assert_allclose(one["spots"][name], other["spots"][name], rtol=1e-6)
+    with pytest.raises(InputError, match="stores no whole frames, but one"):
+        db.StackDataset(alone)
+    with pytest.raises(InputError, match="stores no array 'two', but images, one"):
+        db.StackDataset(path, variant="two")
