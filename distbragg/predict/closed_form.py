@@ -157,16 +157,18 @@ def _lit(experiment: Experiment, twin: Twin | None) -> _Frame:
             of_part.append(len(turned) * line + turn)
         part = np.concatenate(of_part)
     places = Places.joined(found)
-    kept = np.flatnonzero((_amplitude(reflections, places.hkl) > 0.0) & places.hkl.any(axis=1))
-    places, part = places[kept], part[kept]
-    hkl, spot = _distinct(places.hkl)
+    h, k, l = places.hkl.T  # noqa: E741 - Miller indices
+    amplitude = _amplitude(reflections, places.hkl)
+    kept = np.flatnonzero((amplitude > 0.0) & ((h | k | l) != 0))
+    places, part, amplitude = places[kept], part[kept], amplitude[kept]
+    first, spot = _distinct(places.hkl)
+    hkl, amplitude = places.hkl[first], amplitude[first]
     weight = np.array([one.weight for one in parts])[part]
     energies = Energies(reflections)
     if energies.differ:
         for number, one in enumerate(parts):
             own = part == number
             weight[own] *= energies.of_source(places.hkl[own], one.source)
-    amplitude = _amplitude(reflections, hkl)
     peak = amplitude**2 * experiment.crystal.unit_cells**2 * experiment.crystal.scale
     brightness = scattered_fluence(experiment.beam, 1) * peak
     return _Frame(
@@ -196,15 +198,15 @@ def _finest(experiment: Experiment, crystal: GaussianCrystal) -> float:
 
 
 def _distinct(hkl: IntArray) -> tuple[IntArray, IntArray]:
-    """Return each of some indices once, in order, and which of them each was."""
+    """Return where indices (n, 3) stand first, in their order, and which of those each is."""
     if len(hkl) == 0:
-        return hkl, np.zeros(0, dtype=np.int64)
-    low, sizes = hkl.min(axis=0), np.ptp(hkl, axis=0) + 1
-    (h, k, l), (_, size_k, size_l) = (hkl - low).T, sizes.tolist()  # noqa: E741
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    h, k, l = (axis - axis.min() for axis in hkl.T)  # noqa: E741 - Miller indices
+    size_k, size_l = int(k.max()) + 1, int(l.max()) + 1
     _, first, which = np.unique(
         (h * size_k + k) * size_l + l, return_index=True, return_inverse=True
     )
-    return hkl[first], which.ravel()
+    return first, which.ravel()
 
 
 def _amplitude(reflections: Reflections, hkl: IntArray) -> Float64Array:

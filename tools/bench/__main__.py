@@ -1,4 +1,4 @@
-"""How fast it is: `python -m tools.bench report|gpu|closed-form|recorded|labelled|loader|…`."""
+"""`python -m tools.bench --help`: how fast it is, and how much memory it holds."""
 
 from __future__ import annotations
 
@@ -182,6 +182,21 @@ def labelled(out: Path, quick: bool) -> None:
     bundle = Bundle.create(out, "labelled")
     found = measure_labelled(QUICK if quick else Extent(), _say)
     bundle.write_json("labelled.json", found.plain())
+    _tell(bundle, summary(found))
+
+
+@command.command("memory-slope")
+@_out
+@click.option("--frames", type=click.IntRange(min=1000), default=20_000, show_default=True)
+@click.option("--cluster", "clusters", multiple=True, help="Default: serial, then local:2.")
+def memory_slope(*, out: Path, frames: int, clusters: tuple[str, ...]) -> None:
+    """Read how the memory of driver and workers grows over a run of tiny frames with labels."""
+    from tools.bench.memory_slope import WORKERS, measure_slope, plain, summary
+    from tools.evidence.bundle import Bundle
+
+    bundle = Bundle.create(out, "memory-slope")
+    found = measure_slope(frames, clusters or ("serial", f"local:{WORKERS}"), _say)
+    bundle.write_json("slopes.json", plain(found))
     _tell(bundle, summary(found))
 
 

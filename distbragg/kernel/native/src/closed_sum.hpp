@@ -99,10 +99,12 @@ class Spots {
     const Sums of = {table_.data(), shares_.data()};
     by_band_.each(band, [&](std::size_t n) {
       const Spot& spot = spots_[n];
+      SpotBrush::Strokes strokes(brush_, spot, of, sample);
       spot.each_row(from, to, [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
         double* out = sums + (row - from) * width + (start - p_.fast_start);
-        brush_.draw(spot, of, sample, row, start, stop - start, out);
+        strokes.add(row, start, stop - start, out);
       });
+      strokes.finish();
     });
   }
 
@@ -127,9 +129,10 @@ class Spots {
       to = from + 1;
       while (to < last && pixel.fast[to] == pixel.fast[to - 1] + 1.0) ++to;
       std::fill(drawn, drawn + (to - from) + SpotBrush::kWide, 0.0);
-      brush_.draw(spot, {table_.data(), shares_.data()}, sample,
-                  static_cast<std::int64_t>(pixel.slow[from]),
+      SpotBrush::Strokes strokes(brush_, spot, {table_.data(), shares_.data()}, sample);
+      strokes.add(static_cast<std::int64_t>(pixel.slow[from]),
                   static_cast<std::int64_t>(pixel.fast[from]), to - from, drawn);
+      strokes.finish();
       for (int i = from; i < to; ++i) sum[i] += drawn[i - from];
     }
   }

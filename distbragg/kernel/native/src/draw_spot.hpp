@@ -29,46 +29,7 @@ class SpotBrush {
  public:
   static constexpr int kWide = 16;  // lanes of a vector
 
-  SpotBrush(const Parameters& p, const Projection& projection, const Incidence& in,
-            const Spectrum* spectrum)
-      : p_(p), projection_(projection), in_(in), spectrum_(spectrum),
-        per_pixel_(1.0 / p.pixel_size) {}
-
-  // Adds a spot that is evaluated at every pixel to lanes that lie in one row.
-  void add(const Spot& spot, const Spindle& spindle, const Sums& sums, const Directions& d,
-           int from, int to, double* sum) const {
-    const Row row(p_, projection_.depth_of(d.layer), spot, d.slow[from] * per_pixel_);
-    add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
-  }
-
-  // Draws a spot that polynomials are fitted to onto `count` pixels of a row of the panel, from a
-  // column on, for one sample of each pixel.
-  void draw(const Spot& spot, const Sums& sums, std::int64_t sample, std::int64_t row_number,
-            std::int64_t column, std::int64_t count, double* sum) const {
-    const std::int64_t n = p_.oversample, sub = sample % (n * n);
-    // As `positions` puts pixels on the panel.
-    const double step = p_.pixel_size / static_cast<double>(n), half = step / 2.0;
-    const Samples along = {step, half, static_cast<double>(n), static_cast<double>(sub % n)};
-    const double down = along.place(static_cast<double>(row_number), static_cast<double>(sub / n));
-    const Row row(p_, projection_.depth_of(sample / (n * n)), spot, down * per_pixel_);
-    const auto with = [&](auto kind) {
-      for (std::int64_t from = 0; from < count; from += kLanes) {
-        const int some = static_cast<int>(std::min<std::int64_t>(kLanes, count - from));
-        add_fitted<decltype(kind)::value>(spot, sums.table, row, along,
-                                          static_cast<double>(column + from), some, sum + from);
-      }
-    };
-    switch (spot.kind) {
-      case Kind::kDirect: return;
-      case Kind::kSmooth: return with(std::integral_constant<Kind, Kind::kSmooth>());
-      case Kind::kLines: return with(std::integral_constant<Kind, Kind::kLines>());
-      case Kind::kPassage: return with(std::integral_constant<Kind, Kind::kPassage>());
-    }
-  }
-
  private:
-  static constexpr double kAside = 1e6;     // pixels from a spot, where nothing is
-
   // Where a row lies from the middle of a spot, at the depth that the spot is given at; pixels.
   struct Row {
     double slow, fast_scale, fast_start;
@@ -89,6 +50,92 @@ class SpotBrush {
     }
     DISTBRAGG_INLINE double place(double pixel) const { return place(pixel, sub); }
   };
+
+  // Pixels in pieces of rows: where each lies from the middle of a spot, in pixels, and the sums that
+  // belong to the pieces. With room for a vector more.
+  static constexpr int kMostRuns = 64;
+  struct Run {
+    double* sum;
+    int count;
+  };
+  struct Lanes {
+    alignas(64) double fast[kLanes + kWide], slow[kLanes + kWide];
+    Run runs[kMostRuns];
+    int count = 0, run_count = 0;
+  };
+
+ public:
+
+  SpotBrush(const Parameters& p, const Projection& projection, const Incidence& in,
+            const Spectrum* spectrum)
+      : p_(p), projection_(projection), in_(in), spectrum_(spectrum),
+        per_pixel_(1.0 / p.pixel_size) {}
+
+  // Adds a spot that is evaluated at every pixel to lanes that lie in one row.
+  void add(const Spot& spot, const Spindle& spindle, const Sums& sums, const Directions& d,
+           int from, int to, double* sum) const {
+    const Row row(p_, projection_.depth_of(d.layer), spot, d.slow[from] * per_pixel_);
+    add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
+  }
+
+  // Draws a spot that polynomials are fitted to, for one sample of each pixel: pieces of rows, side by
+  // side in vectors. What was added last is drawn by `finish`.
+  class Strokes {
+   public:
+    Strokes(const SpotBrush& brush, const Spot& spot, const Sums& sums, std::int64_t sample)
+        : brush_(brush), spot_(spot), table_(sums.table) {
+      const std::int64_t n = brush.p_.oversample, sub = sample % (n * n);
+      // As `positions` puts pixels on the panel.
+      const double step = brush.p_.pixel_size / static_cast<double>(n), half = step / 2.0;
+      along_ = {step, half, static_cast<double>(n), static_cast<double>(sub % n)};
+      sub_slow_ = static_cast<double>(sub / n);
+      depth_ = &brush.projection_.depth_of(sample / (n * n));
+    }
+
+    // Adds `count` pixels of a row of the panel, from a column on; `sum` has a vector's room more.
+    void add(std::int64_t row_number, std::int64_t column, std::int64_t count, double* sum) {
+      const double down = along_.place(static_cast<double>(row_number), sub_slow_);
+      const Row row(brush_.p_, *depth_, spot_, down * brush_.per_pixel_);
+      for (std::int64_t from = 0; from < count;) {
+        const int some = static_cast<int>(std::min<std::int64_t>(kLanes - lanes_.count, count - from));
+        const double first = static_cast<double>(column + from);
+        for (int at = 0; at < some; at += kWide) {
+#pragma omp simd
+          for (int i = 0; i < kWide; ++i) {
+            lanes_.fast[lanes_.count + at + i] = row.fast(along_.place(first + (at + i)));
+            lanes_.slow[lanes_.count + at + i] = row.slow;
+          }
+        }
+        lanes_.runs[lanes_.run_count++] = {sum + from, some};
+        lanes_.count += some;
+        from += some;
+        if (lanes_.count == kLanes || lanes_.run_count == kMostRuns) finish();
+      }
+    }
+
+    void finish() {
+      if (lanes_.count == 0) return;
+      switch (spot_.kind) {
+        case Kind::kDirect: break;
+        case Kind::kSmooth: brush_.add_fitted<Kind::kSmooth>(spot_, table_, lanes_); break;
+        case Kind::kLines: brush_.add_fitted<Kind::kLines>(spot_, table_, lanes_); break;
+        case Kind::kPassage: brush_.add_fitted<Kind::kPassage>(spot_, table_, lanes_); break;
+      }
+      lanes_.count = lanes_.run_count = 0;
+    }
+
+   private:
+    const SpotBrush& brush_;
+    const Spot& spot_;
+    const float* table_;
+    Samples along_;
+    double sub_slow_;
+    const Depth* depth_;
+    Lanes lanes_;
+  };
+
+ private:
+  static constexpr double kAside = 1e6;     // pixels from a spot, where nothing is
 
   // The intervals of a sample that a spot may cover.
   struct Window {
@@ -133,41 +180,50 @@ class SpotBrush {
   }
 
   template <Kind kKind>
-  void add_fitted(const Spot& spot, const float* table, const Row& row, const Samples& along,
-                  double column, int count, double* sum) const {
-    const int fast = spot.sub.fast, slow = spot.sub.slow;
+  void add_fitted(const Spot& spot, const float* table, const Lanes& lanes) const {
+    const int fast = spot.sub.fast, slow = spot.sub.slow, count = lanes.count;
     const double height = spot.height / (static_cast<double>(fast) * slow);
+    alignas(64) float total[kLanes + kWide];
     if (is_narrow(spot)) {
-      for (int i = 0; i < count; ++i) {
-        const double seen =
-            within<kKind>(spot, table, row.fast(along.place(column + i)), row.slow);
-        sum[i] = madd(height, seen, sum[i]);
+      int lane = 0;
+      for (int n = 0; n < lanes.run_count; ++n) {
+        const Run& run = lanes.runs[n];
+        for (int i = 0; i < run.count; ++i, ++lane) {
+          const double seen = within<kKind>(spot, table, lanes.fast[lane], lanes.slow[lane]);
+          run.sum[i] = madd(height, seen, run.sum[i]);
+        }
       }
       return;
     }
     const int whole = (count + kWide - 1) / kWide * kWide;
-    alignas(64) float place[kLanes], total[kLanes];
+    alignas(64) float place[kLanes + kWide], down[kLanes + kWide];
     std::fill(total, total + whole, 0.0f);
     for (int j = 0; j < slow; ++j) {
-      const float down = static_cast<float>(row.slow + middle_of(j, slow));
+      const double below = middle_of(j, slow);
+      for (int first = 0; first < whole; first += kWide) {
+#pragma omp simd
+        for (int lane = first; lane < first + kWide; ++lane) {
+          down[lane] = static_cast<float>(lanes.slow[lane] + below);
+        }
+      }
       for (int i = 0; i < fast; ++i) {
         const double aside = middle_of(i, fast);
         for (int first = 0; first < whole; first += kWide) {
 #pragma omp simd
           for (int lane = first; lane < first + kWide; ++lane) {
-            place[lane] = static_cast<float>(row.fast(along.place(column + lane)) + aside);
+            place[lane] = static_cast<float>(lanes.fast[lane] + aside);
           }
         }
         shade<kKind>(spot, table, place, down, whole, total);
       }
     }
-    // Spare lanes add nothing; there is room for them.
-    for (int first = 0; first < whole; first += kWide) {
-#pragma omp simd
-      for (int lane = first; lane < first + kWide; ++lane) {
-        const double seen = static_cast<double>(lane < count ? total[lane] : 0.0f);
-        sum[lane] = madd(height, seen, sum[lane]);
+    const float* seen = total;
+    for (int n = 0; n < lanes.run_count; ++n) {
+      const Run& run = lanes.runs[n];
+      for (int i = 0; i < run.count; ++i) {
+        run.sum[i] = madd(height, static_cast<double>(seen[i]), run.sum[i]);
       }
+      seen += run.count;
     }
   }
 
@@ -175,9 +231,9 @@ class SpotBrush {
   template <Kind kKind>
   double within(const Spot& spot, const float* table, double fast, double slow) const {
     const Window in = covered(spot, fast, slow);
-    alignas(64) float place[kWide], total[kWide] = {};
+    alignas(64) float place[kWide], down[kWide], total[kWide] = {};
     for (int j = in.slow_start; j < in.slow_stop; ++j) {
-      const float down = static_cast<float>(slow + middle_of(j, spot.sub.slow));
+      std::fill(down, down + kWide, static_cast<float>(slow + middle_of(j, spot.sub.slow)));
       for (int i = in.fast_start; i < in.fast_stop; i += kWide) {
         for (int n = 0; n < kWide; ++n) {
           const double along = i + n < in.fast_stop ? middle_of(i + n, spot.sub.fast) : kAside;
@@ -191,14 +247,14 @@ class SpotBrush {
     return seen;
   }
 
-  // Adds what is seen at places of one row, by their distance from the spot's middle; as many as
-  // make whole vectors.
+  // Adds what is seen at places, by their distance from the spot's middle; as many as make whole
+  // vectors.
   template <Kind kKind>
-  static void shade(const Spot& spot, const float* table, const float* fast, float slow, int count,
-                    float* total) {
+  static void shade(const Spot& spot, const float* table, const float* fast, const float* slow,
+                    int count, float* total) {
     const float a_fast = static_cast<float>(spot.step[0]), a_slow = static_cast<float>(spot.step[1]);
     const float b_fast = static_cast<float>(spot.step[2]), b_slow = static_cast<float>(spot.step[3]);
-    const float arc = static_cast<float>(spot.arc), a_row = a_slow * slow, b_row = b_slow * slow;
+    const float arc = static_cast<float>(spot.arc);
     const float* sums = table + spot.table;
     const float end = spot.table_end;
     for (int first = 0; first < count; first += kWide) {
@@ -206,8 +262,9 @@ class SpotBrush {
       alignas(64) std::int32_t low[kWide];
 #pragma omp simd
       for (int i = 0; i < kWide; ++i) {
-        const float a = madd(a_fast, fast[first + i], a_row);
-        const float b = madd(-arc * a, a, madd(b_fast, fast[first + i], b_row));
+        const float at = fast[first + i], row = slow[first + i];
+        const float a = madd(a_fast, at, a_slow * row);
+        const float b = madd(-arc * a, a, madd(b_fast, at, b_slow * row));
         const bool inside = madd(a, a, b * b) <= 1.0f;
         // What lies outside may be far away, and is not taken.
         const float u = inside ? a : 0.0f, v = inside ? b : 0.0f;

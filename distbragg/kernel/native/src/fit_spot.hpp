@@ -99,7 +99,7 @@ class SpotFitter {
       const Derivatives by = derivatives(top), place = derivatives(at);
       divide(top, by, &place, smooth, spot);
       widen(by, place, at, top, width, spot);
-      if (!average(top, spot)) return true;
+      if (!average(top, derivatives(top), spot)) return true;
     }
     if (tabulate(at, top, width, spot, table)) {
       spot.kind = Kind::kLines;
@@ -187,8 +187,9 @@ class SpotFitter {
     std::copy(log, log + kNodes, spread);
     spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
     if (p_.integrate != 0) {
-      divide(log, derivatives(log), nullptr, 1.0, spot);
-      if (!average(spread, spot)) return;
+      const Derivatives by = derivatives(log);
+      divide(log, by, nullptr, 1.0, spot);
+      if (!average(spread, by, spot)) return;
     }
     for (int m = 0; m < kNodes; ++m) top[m] += spread[m] - log[m];
     const double* values[3] = {top, from, to};
@@ -218,10 +219,12 @@ class SpotFitter {
   // Draws a spot by its logarithm where that is a polynomial.
   void fit_smooth(double* log, Spot& spot) const {
     spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
-    if (!fits(log, log, spot.most, kWorstFit, spot.log)) return;
+    const Polynomial<double> fitted = nodes_.polynomial(log);
+    if (!fits(fitted, log, log, spot.most, kWorstFit, spot.log)) return;
     if (p_.integrate != 0) {
-      divide(log, derivatives(log), nullptr, 1.0, spot);
-      if (!average(log, spot)) return;
+      const Derivatives by = nodes_.derivatives(fitted);
+      divide(log, by, nullptr, 1.0, spot);
+      if (!average(log, by, spot)) return;
       fits(log, log, spot.most, HUGE_VAL, spot.log);
     }
     spot.kind = Kind::kSmooth;
@@ -307,7 +310,12 @@ class SpotFitter {
   // what is seen there.
   bool fits(const double* value, const double* log, double most, double tolerance,
             Polynomial<float>& fitted) const {
-    const Polynomial<double> p = nodes_.polynomial(value);
+    return fits(nodes_.polynomial(value), value, log, most, tolerance, fitted);
+  }
+
+  // The same of values whose polynomial is known.
+  bool fits(const Polynomial<double>& p, const double* value, const double* log, double most,
+            double tolerance, Polynomial<float>& fitted) const {
     alignas(64) double there[kNodes];
     nodes_.values(p, there);
     double worst = 0.0;
@@ -320,15 +328,15 @@ class SpotFitter {
     return std::isfinite(p.c[0]) && worst < tolerance;
   }
 
-  // Turns logarithms at the nodes into those of the mean over a sub-pixel, to second order of its
-  // size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one. False where
+  // Turns logarithms at the nodes, of such derivatives, into those of the mean over a sub-pixel, to
+  // second order of its size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one. False where
   // the step is too long for what is faint, steep and far from the middle: no mean is above all.
-  bool average(double* log, const Spot& spot) const {
+  bool average(double* log, const Derivatives& by, const Spot& spot) const {
     const double most = *std::max_element(log, log + kNodes);
     double first[kNodes], second[kNodes], there[kNodes];
-    spreading(log, spot, first);
+    spreading(by, spot, first);
     for (int m = 0; m < kNodes; ++m) there[m] = log[m] + first[m];
-    spreading(there, spot, second);
+    spreading(derivatives(there), spot, second);
     bool sound = true;
     for (int m = 0; m < kNodes; ++m) {
       log[m] += 0.5 * (first[m] + second[m]);
@@ -338,8 +346,7 @@ class SpotFitter {
   }
 
   // The change of a logarithm L by the variances h²/12 of a sub-pixel: Σ h²/24 (L'' + L'²).
-  void spreading(const double* log, const Spot& spot, double* change) const {
-    const Derivatives d = derivatives(log);
+  void spreading(const Derivatives& d, const Spot& spot, double* change) const {
     std::fill(change, change + kNodes, 0.0);
     for (const int axis : {0, 1}) {
 #pragma omp simd

@@ -5,7 +5,6 @@
 #include <list>
 #include <memory>
 #include <mutex>
-#include <utility>
 #include <vector>
 
 #include "near_sphere.hpp"
@@ -45,29 +44,43 @@ class Wanted {
   std::size_t count_ = 0;
 };
 
-// Finds the reflections of one source, in order of h, k, l, or has them from before.
+// Finds the reflections of one source, in order of h, k, l, or has them from before. Those of frames
+// long past are let go: a run of many small ones is to take no more memory than its first.
 inline std::shared_ptr<const Places> find_places(const Crystal& crystal, const Incidence& in) {
-  constexpr std::size_t kMostBytes = std::size_t{32} << 20;
-  using Entry = std::pair<Wanted, std::shared_ptr<const Places>>;
+  constexpr std::size_t kMostBytes = std::size_t{32} << 20, kFewBytes = std::size_t{4} << 20;
+  constexpr std::int64_t kLong = 64;  // times that others were looked for
+  struct Entry {
+    Wanted wanted;
+    std::shared_ptr<const Places> places;
+    std::int64_t used;
+    std::size_t bytes() const { return sizeof(Entry) + places->capacity() * sizeof(Place); }
+  };
   static std::mutex mutex;
   static std::list<Entry> latest;
   static std::size_t bytes = 0;
+  static std::int64_t now = 0;
   const Wanted wanted(crystal, in);
   {
     const std::lock_guard<std::mutex> lock(mutex);
+    ++now;
     for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
-      if (!(entry->first == wanted)) continue;
+      if (!(entry->wanted == wanted)) continue;
       latest.splice(latest.begin(), latest, entry);
-      return entry->second;
+      entry->used = now;
+      return entry->places;
     }
   }
   auto places = std::make_shared<Places>();
   NearSphere(crystal, in).each([&](const Place& place) { places->push_back(place); });
+  places->shrink_to_fit();
   const std::lock_guard<std::mutex> lock(mutex);
-  latest.emplace_front(wanted, places);
-  bytes += places->size() * sizeof(Place);
-  while (bytes > kMostBytes && latest.size() > 1) {
-    bytes -= latest.back().second->size() * sizeof(Place);
+  latest.push_front({wanted, places, now});
+  bytes += latest.front().bytes();
+  const auto too_many = [&] {
+    return bytes > kMostBytes || (bytes > kFewBytes && latest.back().used + kLong < now);
+  };
+  while (latest.size() > 1 && too_many()) {
+    bytes -= latest.back().bytes();
     latest.pop_back();
   }
   return places;

@@ -47,7 +47,9 @@ class LitByLines {
   void each(Found found) const {
     for (std::size_t from = 0; from < lines_.size();) {
       std::size_t to = from + 1;
-      while (to < lines_.size() && follows(lines_[to - 1], lines_[to])) ++to;
+      // A rotation takes a reflection past lines that it is far from in its middle.
+      const bool still = !crystal_.rotates();
+      while (still && to < lines_.size() && follows(lines_[to - 1], lines_[to])) ++to;
       if (to - from == 1) {
         near_[from].each([&](const Place& place) { found(from, place); });
       } else {

@@ -28,9 +28,9 @@ struct Polynomial {
   }
 };
 
-// Values and derivatives at the nodes: by a, b, aa, ab, bb.
+// Derivatives at the nodes: by a, b, aa, ab, bb.
 struct Derivatives {
-  alignas(64) double value[kNodes], by[5][kNodes];
+  alignas(64) double by[5][kNodes];
 };
 
 // Nodes on rings, and what makes coefficients of values there, by least squares.
@@ -57,7 +57,6 @@ class Fit {
 
   Derivatives derivatives(const Polynomial<double>& p) const {
     Derivatives d;
-    at_nodes(p, 0, d.value);
     for (int n = 0; n < 5; ++n) at_nodes(p, n + 1, d.by[n]);
     return d;
   }
