@@ -40,7 +40,13 @@ SHOWN_PANELS: Final = 16
     default="",
     help="Frames counted from 0, such as 0:10,15; default: all.",
 )
-@click.option("--prefix", metavar="NAME", default="", help="What file names begin with.")
+@click.option(
+    "--prefix",
+    metavar="NAME",
+    default="",
+    help="What file names begin with; default: the "
+    "run's name, in which all but letters A to Z, digits, . _ + and - becomes _.",
+)
 @click.option(
     "--scale",
     type=float,

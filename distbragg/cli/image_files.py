@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("distbragg")
 
 STACK_SUFFIX: Final = ".zarr"
-EXPORTED: Final = (".cbf", ".tif", ".tiff", ".h5", ".nxs")
+EXPORTED: Final = (".cbf", ".tif", ".tiff", ".h5", ".nxs", ".cxi")
 """Those of files that `run.frame_file` makes."""
 SUFFIXES: Final = (".npy", ".bin", ".img", ".pgm", ".png", *EXPORTED)
 

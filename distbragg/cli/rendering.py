@@ -27,14 +27,26 @@ spec_argument = click.argument("spec", metavar="SWEEP.yaml", type=click.Path())
 @click.command("render")
 @click.argument("spec", metavar="EXPERIMENT.yaml", type=click.Path())
 @options.output_option(
-    "OUT", "out.zarr for a stack; .npy .bin .img .pgm .png .cbf .tif .h5 .nxs for an image."
+    "OUT", "out.zarr for a stack; .npy .bin .img .pgm .png .cbf .tif .h5 .nxs .cxi for an image."
+)
+@click.option(
+    "--truth",
+    is_flag=True,
+    help="Write .expt beside .cbf .tif .h5 .nxs .cxi: geometry and true crystals; and .refl, the "
+    "true spots, where output.labels is true.",
 )
 @options.set_option
 @options.root_option
 @options.threads_option
 @options.compute_options
 def render_command(
-    spec: str, out: str, overrides: tuple[str, ...], root: str | None, threads: int | None
+    spec: str,
+    out: str,
+    overrides: tuple[str, ...],
+    root: str | None,
+    threads: int | None,
+    *,
+    truth: bool,
 ) -> int:
     """Render one experiment in this process.
 
@@ -48,8 +60,9 @@ def render_command(
              recorded as it is, where its response is asked for
       .pgm   8 bits, as nanoBragg's -pgmfile
       .png   a picture with axes
-      .cbf .tif .h5 .nxs
-             CBF, TIFF and NXmx as `distbragg export` writes them, a file a panel but for NXmx
+      .cbf .tif .h5 .nxs .cxi
+             CBF, TIFF, NXmx and CXI as `distbragg export` writes them, a file a panel but for
+             NXmx and CXI; beside CXI its .geom and .stream
 
     \b
     Examples:
@@ -72,8 +85,15 @@ def render_command(
     if Path(out).suffix.lower() in image_files.EXPORTED:
         from distbragg.run.frame_file import render_file
 
-        echo(*(f"{path}: written" for path in render_file(experiment, out, threads=threads)))
+        made = render_file(experiment, out, truth=truth, threads=threads)
+        echo(*(f"{path}: written" for path in made))
         return 0
+    if truth:
+        raise InputError(
+            "goes with files of other programs",
+            source="--truth",
+            remedy=f"give one of {', '.join(image_files.EXPORTED)} with -o",
+        )
     image = render_image(experiment, threads=threads, progress="auto")
     image_files.write_image(out, image, experiment, image_files.geometry_alone(experiment))
     echo(f"{out}: {' x '.join(map(str, image.shape))} pixels (slow x fast)")

@@ -103,7 +103,7 @@ def export_run(
     frames : str
         A selection such as `0:10,15`; all where empty.
     prefix : str
-        What file names begin with; default: the run's name.
+        What file names begin with; default: the run's name, made fit by `file_prefix`.
     scale : float
         Counts per photon of SMV and CBF.
     adc_offset : int, optional
@@ -143,8 +143,7 @@ def export_run(
     _check_folder(format, out)
     if format != "expt":
         array_of(directory, variant or IMAGES)
-    # In a run's name, what must not begin a file name becomes `_`.
-    name = prefix or re.sub(r"[^!-.0-\[\]-~]", "_", stem) or "frame"
+    name = prefix or file_prefix(stem)
     rendered = _rendered(directory, frames)
     if adc_offset is None:
         first = parse_frames(rendered, directory.layout.frames)[0]
@@ -227,6 +226,17 @@ def export_run(
     )
 
 
+def file_prefix(name: str) -> str:
+    """Return what file names begin with for a run's name, whatever reads them.
+
+    Letters A to Z, digits, and . _ + - stay, all else becomes `_`: templates of DIALS and XDS take
+    # and ? for numbers, and shells and CIF have no use for the rest. A first sign that is none of
+    letters, digits and _ gets one before it.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._+-]", "_", name) or "frame"
+    return plain if re.match(r"\w", plain) else f"_{plain}"
+
+
 def _check(format: str, scale: float, adc_offset: int, prefix: str) -> None:
     if format not in FORMATS:
         known = ", ".join(FORMATS)
@@ -237,11 +247,11 @@ def _check(format: str, scale: float, adc_offset: int, prefix: str) -> None:
         raise InputError(
             f"an offset of {adc_offset}", source="--adc-offset", remedy="give 0 to 65534"
         )
-    if not prefix.isascii() or any(sign in prefix for sign in "/\\ \t\n"):
+    if prefix != file_prefix(prefix):
         raise InputError(
             f"{prefix!r} cannot begin file names",
             source="--prefix",
-            remedy="use ASCII without spaces and slashes",
+            remedy="use letters A to Z, digits, and . _ + -, the first a letter, digit or _",
         )
 
 

@@ -21,6 +21,7 @@ from distbragg.cli.main import main
 from distbragg.errors import ExitStatus
 from distbragg.export.scaling import DEFAULT_ADC_OFFSET
 from distbragg.run.create import create
+from distbragg.run.export import file_prefix
 from distbragg.run.resume import resume
 
 from .conftest import tiny_sweep
@@ -234,13 +235,33 @@ def test_unrendered_frames_are_left_out_and_added_later(
     assert len(list(out.glob("*.npy"))) == 8
 
 
+@pytest.mark.spec("EXP-15")
 def test_a_run_of_any_name_gives_files_of_a_legal_one(tmp_path: Path) -> None:
     run = make(tmp_path / "my rün.zarr")
     assert export(run, "npy", tmp_path / "out", "--frames", "0") == 0
     assert [path.name for path in (tmp_path / "out").glob("*.npy")] == ["my_r_n_1_0001.npy"]
 
 
+@pytest.mark.spec("EXP-15")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("my rün", "my_r_n"),
+        ("run.v2", "run.v2"),
+        ("a#?*[1]", "a____1_"),
+        ("-dash", "_-dash"),
+        (".hidden", "_.hidden"),
+        ("晶体", "__"),
+        ("x=1,y%2", "x_1_y_2"),
+        ("", "frame"),
+    ],
+)
+def test_names_of_files_are_legal_for_every_reader(name: str, expected: str) -> None:
+    assert file_prefix(name) == expected
+
+
 @pytest.mark.parametrize("words", [["--frames", "0:99"], ["--frames", "x"], ["--prefix", "a/b"],
+["--prefix", "a#b"], ["--prefix", ".a"],
                                    ["--scale", "0"], ["--adc-offset", "70000"]])  # fmt: skip
 def test_what_cannot_be_is_one_line_and_writes_nothing(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]

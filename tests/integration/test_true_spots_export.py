@@ -12,6 +12,7 @@ import h5py
 import msgpack
 import numpy as np
 import pytest
+import yaml
 
 import distbragg as db
 from distbragg.cli.main import main
@@ -22,7 +23,7 @@ from distbragg.store.open import open_stack
 from distbragg.store.run_directory import open_run
 from distbragg.store.spots import open_labels
 
-from .conftest import tiny_sweep
+from .conftest import tiny_plain, tiny_sweep
 
 LABELS = {"labels": True, "label_minimum_photons": 0.0}
 NUMBERS = {
@@ -243,3 +244,26 @@ def test_a_second_export_keeps_whole_files(
     export(stills, "cxi", out, "--compression", "gzip")
     assert "1 existed already" in capsys.readouterr().out
     assert (out / "stills_000001.cxi").read_bytes() == before
+
+
+@pytest.mark.spec("EXP-11")
+def test_render_writes_cxi_and_the_truth_beside_a_frame(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = tiny_plain(detector={"pixel_size_mm": 1.0}, output=LABELS)
+    spec = tmp_path / "still.yaml"
+    spec.write_text(yaml.safe_dump(plain))
+    assert main(["render", str(spec), "-o", str(tmp_path / "a.cxi"), "--truth"]) == 0
+    made = ["a.cxi", "a.expt", "a.geom", "a.refl", "a.stream", "still.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == made
+    assert "Image filename: a.cxi\n" in (tmp_path / "a.stream").read_text()
+    (panel,) = read_geometry(str(tmp_path / "a.geom")).panels
+    with h5py.File(tmp_path / "a.cxi") as file:
+        assert file["/entry_1/data_1/data"].shape == (1, *panel.shape)
+        peaks = int(file["/entry_1/result_1/nPeaks"][0])
+    _, table = read_refl(tmp_path / "a.refl")
+    assert len(table["id"]) == peaks > 0
+    assert main(["render", str(spec), "-o", str(tmp_path / "b.npy"), "--truth"]) == 2
+    assert "--truth: goes with files of other programs" in capsys.readouterr().err
+    assert main(["render", str(spec), "-o", str(tmp_path / "c.cbf"), "--truth"]) == 0
+    assert (tmp_path / "c.expt").is_file()
