@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,10 @@ from distbragg.read.smv import NPY_MAGIC, mapped_npy, read_smv_header, read_smv_
 from distbragg.read.spectrum import ZARR_SUFFIXES
 from distbragg.read.text import first_bytes
 
+_HDF5_MAGIC: Final = b"\x89HDF\r\n\x1a\n"
+_MASKED: Final = 2
+"""Highest values of an unsigned type that detectors write where nothing is measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Photons:
@@ -21,22 +27,24 @@ class Photons:
 
     path: str
     frame: int = 0  # of an array of several, in the order they are stored
-    dataset: str = ""  # array of a Zarr store
+    dataset: str = ""  # array of a Zarr store, dataset of an HDF5 file
     panels: int = 1
 
 
 def read_photons(asked: Photons) -> NDArray[np.float64]:
     """Read an image, (panels · slow, fast): of an array, an SMV image or one that fabio reads.
 
-    An `.npy` array, or that of a Zarr store, may hold several. Pixels below 0 (masked ones, in many
-    formats) count as 0.
+    An array (`.npy`, Zarr, HDF5) may hold several. Pixels below 0 (masked ones, in many formats)
+    count as 0, and so do those of HDF5 that hold one of the two highest values of an unsigned type.
     """
     path = asked.path
-    if path.lower().rstrip("/").endswith(ZARR_SUFFIXES):
+    if path.lower().rstrip("/").endswith(ZARR_SUFFIXES) or Path(path).is_dir():
         from distbragg.read.zarr_array import zarr_images
 
-        pixels = zarr_images(path, asked.dataset, lambda array: _one_of(array, asked))
-    elif (magic := first_bytes(path, len(NPY_MAGIC))) == NPY_MAGIC:
+        pixels = zarr_images(path, asked.dataset, lambda array: _one_of_zarr(array, asked))
+    elif (magic := first_bytes(path, len(_HDF5_MAGIC))) == _HDF5_MAGIC:
+        pixels = _hdf5_image(asked)
+    elif magic.startswith(NPY_MAGIC):
         pixels = _one_of(mapped_npy(path, "an image of photons", several=True), asked)
     elif magic.startswith(b"{"):
         pixels = _one_of(read_smv_pixels(read_smv_header(path)), asked)
@@ -56,8 +64,53 @@ def read_photons(asked: Photons) -> NDArray[np.float64]:
     return photons
 
 
-def _one_of(array: Any, asked: Photons) -> NDArray[Any]:  # noqa: ANN401
-    """Return one image of an array (…, [panels,] slow, fast), its panels one below the other."""
+def _one_of_zarr(array: Any, asked: Photons) -> NDArray[Any]:  # noqa: ANN401
+    """Return one image of an array; refuse one that says that its numbers are no photons."""
+    units = array.attrs.get("units", "photons")
+    if units not in ("photons", "photon", "counts", "1"):
+        raise InputError(
+            f"{asked.dataset!r} is in {str(units)[:40]!r}, not in photons",
+            source=asked.path,
+            field="background.image.file",
+            remedy="give an image without gain and offset",
+        )
+    return _one_of(array, asked)
+
+
+def _hdf5_image(asked: Photons) -> NDArray[Any]:
+    """Return one image of a dataset of an HDF5 file, masked pixels 0."""
+    from distbragg.read.hdf5 import open_hdf5, open_member, stored_values
+
+    with open_hdf5(asked.path) as file:
+        dataset = open_member(file, asked.dataset, asked.path)
+        shape = getattr(dataset, "shape", None) or ()
+        if len(shape) < 2 or dataset.dtype.kind not in "fiu":
+            raise InputError(
+                f"{asked.dataset!r} is no dataset of images",
+                source=asked.path,
+                field="background.image.dataset",
+                remedy="name one, e.g. entry/data/data",
+            )
+
+        def values(place: tuple[int, ...]) -> NDArray[Any]:
+            row = stored_values(dataset, asked.path, *place[:1])
+            return np.asarray(row[place[1:]])
+
+        pixels = _one_of(dataset, asked, values)
+    if pixels.dtype.kind == "u":
+        pixels = np.where(pixels > np.iinfo(pixels.dtype).max - _MASKED, 0, pixels)
+    return pixels
+
+
+def _one_of(
+    array: Any,  # noqa: ANN401
+    asked: Photons,
+    read: Callable[[tuple[int, ...]], NDArray[Any]] | None = None,
+) -> NDArray[Any]:
+    """Return one image of an array (…, [panels,] slow, fast), its panels one below the other.
+
+    `read` returns what lies at an index of the leading dimensions, in place of indexing.
+    """
     shape = tuple(array.shape)
     own = 3 if asked.panels > 1 and shape[-3:-2] == (asked.panels,) else 2
     several = shape[:-own] if len(shape) >= own else ()
@@ -67,6 +120,6 @@ def _one_of(array: Any, asked: Photons) -> NDArray[Any]:  # noqa: ANN401
             source=asked.path,
             field="background.image.frame",
         )
-    place = tuple(int(part) for part in np.unravel_index(asked.frame, several)) if several else ...
-    pixels = np.asarray(array[place])
+    place = tuple(int(part) for part in np.unravel_index(asked.frame, several)) if several else ()
+    pixels = np.asarray(array[place] if read is None else read(place))
     return pixels.reshape(-1, shape[-1]) if own == 3 else pixels

@@ -62,12 +62,15 @@ class BackgroundImageSpec(SpecModel):
     """
 
     file: FilePath
-    """Expected photons of every pixel: an .npy array, an image (SMV, CBF, TIFF, EDF) or a Zarr
-    store (.zarr, a stack of distbragg too), panels one below the other. Example: air.npy"""
+    """Expected photons of every pixel: an .npy array, an image (SMV, CBF, TIFF, EDF), an HDF5 file
+    or a Zarr store (.zarr, a run of distbragg too), panels one below the other, as in a sweep.
+    Example: air.npy"""
     frame: Annotated[int, Field(ge=0)] = 0
-    """Which image of an .npy or Zarr array that holds several, from 0, as in a sweep. Example: 7"""
+    """Which image of an array that holds several (.npy, Zarr, HDF5), from 0, as in a sweep.
+    Example: 7"""
     dataset: str = "images"
-    """Name of the array in a Zarr store; one that is stored by itself has none. Example: water"""
+    """Name of the array in a Zarr store, where one that is stored by itself has none, or of the
+    dataset in an HDF5 file. Example: entry/data/data"""
     scale: NonNegative = 1.0
     """What the image is multiplied by, as in a sweep. Example: 0.5"""
 

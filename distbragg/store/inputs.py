@@ -53,7 +53,9 @@ def identify_input(path: str | Path, *, field: str = "") -> InputFile:
         if _is_packable(source):
             packed = hashlib.sha256()
             _pack(source, packed.update)
-            return InputFile(source.absolute(), packed.hexdigest(), source.name + PACKED_SUFFIX)
+            suffix = "" if source.name.lower().endswith(FOLDER_SUFFIX) else FOLDER_SUFFIX
+            name = source.name + suffix + PACKED_SUFFIX
+            return InputFile(source.absolute(), packed.hexdigest(), name)
         # A device or a pipe has no end.
         if source.exists() and not source.is_file():
             raise InputError("is not a file", source=str(source), field=field)
@@ -124,7 +126,9 @@ class _Sink:
 
 
 def _is_packable(path: Path) -> bool:
-    return path.name.lower().endswith(FOLDER_SUFFIX) and path.is_dir()
+    """Whether it is a Zarr folder: by its name, or as a run of another name, by what it holds."""
+    named = path.name.lower().endswith(FOLDER_SUFFIX)
+    return path.is_dir() and (named or (path / "zarr.json").is_file())
 
 
 def _pack(folder: Path, target: Callable[[bytes], object]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fabio
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -31,6 +32,7 @@ from distbragg.plan.frame import SourceChunk, Tile, plan_frame
 from distbragg.plan.memory import predict_peak_bytes
 from distbragg.plan.sweep import plan_sweep
 from distbragg.predict.spots import predict_spots
+from distbragg.run.verify import verify
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.load import parse_spec, parse_sweep
 
@@ -269,6 +271,69 @@ def test_one_image_of_a_zarr_store_or_array_is_read(tmp_path: Path, shards: Any)
                 built(background={"image": given | wrong})
     with pytest.raises(InputError, match="there is no dataset 'images'"):
         built(background={"image": {"file": str(tmp_path / "several.zarr")}})
+
+
+@pytest.mark.spec("SCL-16")
+def test_one_image_of_an_hdf5_file_is_read(tmp_path: Path) -> None:
+    counts = (np.arange(6).reshape(2, 3, 1, 1) * 10 + PICTURE).astype(np.uint32)
+    counts[1, 1, 0, :2] = 2**32 - 1, 2**32 - 2  # a gap and a bad pixel
+    path = tmp_path / "empty.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("entry/data/data", data=counts.reshape(6, *SHAPE), chunks=(1, *SHAPE))
+        file.create_dataset("grid", data=counts, compression="gzip")
+        file["alone"] = PICTURE
+        file["names"] = ["a", "b"]
+        file["elsewhere"] = h5py.ExternalLink("other.h5", "images")
+    for dataset in ("entry/data/data", "grid"):
+        given = {"file": str(path), "dataset": dataset, "frame": 4}
+        image = built(background={"image": given}).background.image
+        assert image is not None
+        expected = counts[1, 1].astype(np.float64)
+        expected[0, :2] = 0.0
+        np.testing.assert_array_equal(image.photons[0], expected)
+    alone = built(background={"image": {"file": str(path), "dataset": "alone"}}).background.image
+    assert alone is not None
+    np.testing.assert_array_equal(alone.photons[0], PICTURE)
+    for dataset, told in (
+        ("images", "'images' is no dataset of images"),
+        ("names", "'names' is no dataset of images"),
+        ("entry", "'entry' is no dataset of images"),
+        ("elsewhere", "is a link to another file"),
+    ):
+        with pytest.raises(InputError, match=told):
+            built(background={"image": {"file": str(path), "dataset": dataset}})
+    with pytest.raises(InputError, match=r"frame: there is no image 6: it holds 6"):
+        built(background={"image": {"file": str(path), "dataset": "grid", "frame": 6}})
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(InputError, match="cannot be read as HDF5"):
+        built(background={"image": {"file": str(path), "dataset": "grid"}})
+
+
+@pytest.mark.spec("SCL-16")
+def test_frames_of_a_sweep_take_images_of_files(tmp_path: Path) -> None:
+    """Of an array, an HDF5 file and a run that is not called .zarr, whatever their order."""
+    dark = spec(crystal={"present": False}) | {"output": {"dtype": "float64"}}
+    db.sweep(parse_sweep({"experiment": dark}), tmp_path / "dark", cluster="serial")
+    with db.open_stack(tmp_path / "dark") as stack:
+        picture = stack["images"].values.reshape(SHAPE)
+    np.save(tmp_path / "twice.npy", 2.0 * picture)
+    with h5py.File(tmp_path / "thrice.h5", "w") as file:
+        file["images"] = 3.0 * picture
+    files = [str(tmp_path / name) for name in ("thrice.h5", "dark", "twice.npy")]
+    base = spec(background={"image": {"file": files[0]}}) | {"output": {"dtype": "float64"}}
+    axis = {"name": "picture", "path": "background.image.file", "values": files}
+    sweep = parse_sweep({"experiment": base, "axes": [axis]})
+    db.sweep(sweep, tmp_path / "s", cluster="serial")
+    plain = spec() | {"output": {"dtype": "float64"}}
+    db.sweep(parse_sweep({"experiment": plain}), tmp_path / "p", cluster="serial")
+    with db.open_stack(tmp_path / "s") as stack, db.open_stack(tmp_path / "p") as bare:
+        expected = bare["images"].values + np.array([3, 1, 2])[:, None, None] * picture
+        np.testing.assert_allclose(stack["images"].values, expected, rtol=1e-6)
+    assert verify(tmp_path / "s", level="deep", audit=3).sound
+    run = zarr.open_group(tmp_path / "dark", mode="r+")
+    run["images"].attrs["units"] = "ADU"
+    with pytest.raises(InputError, match=r"image\.file: 'images' is in 'ADU', not in photons"):
+        built(background={"image": {"file": files[1]}})
 
 
 @pytest.mark.spec("SCL-16")

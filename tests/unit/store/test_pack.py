@@ -57,5 +57,9 @@ def test_links_and_folders_that_are_too_large_are_refused(
 
 
 def test_other_folders_are_no_files(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "folder")
+    # A Zarr folder is one whatever it is called, as runs are.
+    assert identify_input(folder).name == "folder.zarr.zip"
+    (folder / "zarr.json").unlink()
     with pytest.raises(InputError, match="is not a file"):
-        identify_input(make_folder(tmp_path / "folder"))
+        identify_input(folder)
