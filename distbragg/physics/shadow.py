@@ -7,6 +7,7 @@ width of the edge, half of it within the outline. Disc or polygon and arm are on
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from distbragg.models.beam_stop import BeamStop
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array, components
-from distbragg.physics.rays import SampleIndex, placement_of, sample_rays
+from distbragg.physics.arrays import Triple, dot
+from distbragg.physics.rays import SampleIndex, placement_of, sample_positions
 
 _BLOCK_PIXELS: Final = 1 << 16
 """Pixels whose rays are followed at once: bounds the temporaries. No bit depends on it."""
@@ -32,11 +34,9 @@ def panel_transmission(
     shares = np.empty(panel.shape)
     step = max(1, _BLOCK_PIXELS // panel.shape[1])
     for start in range(0, panel.shape[0], step):
-        block = slice(start, start + step)
-        slow, fast = np.meshgrid(rows[block], columns, indexing="ij")
-        rays = sample_rays(placement, slow, fast, sample=middle, oversample=1)
-        directions = np.stack(rays.direction, axis=-1)
-        shares[block] = ray_transmission(stop, first, beam, directions)
+        slow = rows[start : start + step, np.newaxis]
+        places = sample_positions(placement, slow, columns, sample=middle, oversample=1)
+        shares[start : start + step] = _share(stop, first, beam, places)
     return shares
 
 
@@ -44,33 +44,54 @@ def ray_transmission(
     stop: BeamStop, first: Panel, beam: Float64Array, direction: Float64Array
 ) -> Float64Array:
     """Return the share of rays, (..., 3) unit vectors, that arrives; behind the sample all do."""
-    along = direction @ beam
+    x, y, z = np.moveaxis(direction, -1, 0)
+    return _share(stop, first, beam, (x, y, z))
+
+
+def _share(stop: BeamStop, first: Panel, beam: Float64Array, ray: Triple) -> Float64Array:
+    """Return the share of rays through points, x, y, z each of one shape, m or of any length."""
+    along = dot(ray, components(beam))
     ahead = along > 0.0
-    share = np.ones(along.shape)
-    ways = [np.array(components(axis)) for axis in (first.fast, first.slow)]
-    # What of an axis runs along the beam does not lie in the plane across it.
-    flat = [way - (way @ beam) * beam for way in ways]
-    place = direction[ahead] * (abs(first.distance) / along[ahead])[..., np.newaxis]
-    x, y = (place @ (way / math.sqrt(way @ way)) for way in flat)
-    share[ahead] = transmission(stop, x, y)
-    return share
+    distance = abs(first.distance) / np.where(ahead, along, 1.0)
+    x, y = (dot(ray, way) * distance for way in _across(first, beam))
+    return np.asarray(np.where(ahead, transmission(stop, x, y), 1.0))
+
+
+def _across(first: Panel, beam: Float64Array) -> Iterator[Triple]:
+    """Yield the panel's axes without what of them runs along the beam, as unit vectors."""
+    for axis in (first.fast, first.slow):
+        way = np.array(components(axis))
+        flat = way - (way @ beam) * beam
+        yield components(flat / math.sqrt(flat @ flat))
 
 
 def transmission(stop: BeamStop, x: Float64Array, y: Float64Array) -> Float64Array:
     """Return the share that arrives at places on the plane, m from the beam."""
     away_x, away_y = x - stop.centre[0], y - stop.centre[1]
+    cosine, sine = math.cos(stop.arm_angle), math.sin(stop.arm_angle)
+    across = away_y * cosine - away_x * sine
+    near = away_x * away_x + away_y * away_y <= (_reach(stop) + stop.edge) ** 2
+    if stop.arm_width > 0.0:
+        near |= np.abs(across) <= 0.5 * stop.arm_width + stop.edge
+    shares = np.ones(np.shape(x))
+    x, y, away_x, away_y = x[near], y[near], away_x[near], away_y[near]
     if stop.polygon:
         outside = _from_polygon(stop.polygon, x, y)
     else:
         outside = np.hypot(away_x, away_y) - stop.radius
     if stop.arm_width > 0.0:
-        cosine, sine = math.cos(stop.arm_angle), math.sin(stop.arm_angle)
-        along, across = away_x * cosine + away_y * sine, np.abs(away_y * cosine - away_x * sine)
-        across = across - 0.5 * stop.arm_width
-        end = np.hypot(along, np.maximum(across, 0.0))
-        outside = np.minimum(outside, np.where(along < 0.0, end, across))
+        along, beside = away_x * cosine + away_y * sine, np.abs(across[near]) - 0.5 * stop.arm_width
+        end = np.hypot(along, np.maximum(beside, 0.0))
+        outside = np.minimum(outside, np.where(along < 0.0, end, beside))
     share = np.clip(outside / stop.edge + 0.5, 0.0, 1.0) if stop.edge > 0.0 else outside > 0.0
-    return np.asarray(stop.transmission + (1.0 - stop.transmission) * share, dtype=np.float64)
+    shares[near] = stop.transmission + (1.0 - stop.transmission) * share
+    return shares
+
+
+def _reach(stop: BeamStop) -> float:
+    """Return the radius about the centre within which disc or polygon lie, m."""
+    corners = (math.dist(corner, stop.centre) for corner in stop.polygon)
+    return max(corners, default=stop.radius)
 
 
 def _from_polygon(
