@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from distbragg.kernel import native
 from distbragg.kernel.energies import channels
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.tile import TileSum, active_positions
+from distbragg.kernel.tile import TileSum
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.lattices import Lattice, summed_lattices
-from distbragg.plan.frame import SourceChunk, Tile, is_one_sum, sums_are_scaled
+from distbragg.plan.frame import SourceChunk, Tile, is_one_sum
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,6 @@ class TilePhotons:
     value too large for its type becomes infinite."""
     frame: int = 0
     """Index of the frame in its sweep; keys the noise."""
-
-
-def finishes_in_kernel(experiment: Experiment, options: KernelOptions) -> bool:
-    """Whether `native.render_photons` can make the photons, or counts, of a frame."""
-    whole = is_one_sum(experiment) and sums_are_scaled(experiment)
-    return whole and options.kernel == "native"
 
 
 def render_tile(
@@ -143,18 +137,3 @@ def _sum_at_once(
     from distbragg.kernel.model import render_model
 
     return TileSum(render_model(experiment, panel, tile, chunk, options))
-
-
-def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk) -> int:
-    """Count the steps of one tile × source chunk, those a kernel may skip included.
-
-    They are active pixels × sources × spindle steps × domains × sub-pixels × layers, counted anew
-    from the arrays the kernel loops over. What this is compared with is the plan's count: that
-    guards how a frame is cut and merged, not what the kernel adds up.
-    """
-    view = experiment.detector.panels[panel]
-    active = tile.pixels if view.fully_active else int(active_positions(view, tile).size)
-    sources = len(experiment.beam.sources.wavelength[chunk.start : chunk.stop])
-    orientations = sum(len(one.phi) * len(one.mosaic_rotations) for one in experiment.summed)
-    samples = experiment.sampling.oversample**2 * len(view.sensor.position)
-    return active * sources * orientations * samples

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from distbragg.errors import AccountingError
 from distbragg.kernel.finalize import finalize_into
-from distbragg.kernel.native import render_photons
+from distbragg.kernel.native import finishes_in_kernel, render_photons
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.render_tile import TilePhotons, count_terms, finishes_in_kernel, sum_tile
+from distbragg.kernel.render_tile import TilePhotons, sum_tile
 from distbragg.kernel.response import record_frame
-from distbragg.kernel.tile import DeviceSum, TileSum
+from distbragg.kernel.tile import DeviceSum, TileSum, active_positions
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import intensity_scale
-from distbragg.plan.frame import FramePlan, SourceChunk, TileKey, frames_at_once
+from distbragg.plan.frame import FramePlan, SourceChunk, Tile, TileKey, frames_at_once
 from distbragg.plan.merge import merge_tree
 
 RESOURCE: Final = "GPU"
@@ -353,3 +353,18 @@ def finish_tile(
 def device_turn(options: KernelOptions) -> AbstractContextManager[object]:
     """Hold the process's GPU while a frame is rendered; on the CPU nothing is held."""
     return nullcontext() if options.device == "cpu" else _turn
+
+
+def count_terms(experiment: Experiment, panel: int, tile: Tile, chunk: SourceChunk) -> int:
+    """Count the steps of one tile × source chunk, those a kernel may skip included.
+
+    They are active pixels × sources × spindle steps × domains × sub-pixels × layers, counted again
+    from the arrays the kernel loops over. What this is compared with is the plan's count: that
+    guards how a frame is cut and merged, not what the kernel adds up.
+    """
+    view = experiment.detector.panels[panel]
+    active = tile.pixels if view.fully_active else int(active_positions(view, tile).size)
+    sources = len(experiment.beam.sources.wavelength[chunk.start : chunk.stop])
+    orientations = sum(len(one.phi) * len(one.mosaic_rotations) for one in experiment.summed)
+    samples = experiment.sampling.oversample**2 * len(view.sensor.position)
+    return active * sources * orientations * samples

@@ -241,14 +241,15 @@ def to_stored(
     Returns the array, its sum, and how many pixels were beyond. Pixels that are no numbers, or no
     whole counts for an integer type, are refused, and under "error" what is beyond.
     """
-    target, largest = np.dtype(dtype), largest_value(dtype)
+    target = np.dtype(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         if target.kind != "f":
-            return _counts(images, target, int(largest), overflow)
+            return _counts(images, target, int(largest_value(dtype)), overflow)
         stored = np.ascontiguousarray(images, dtype=target)
         total, overloads = float(stored.sum(dtype=np.float64)), 0
         # One pixel that is not finite makes the sum so; to look at each takes longer than the sum.
         if not math.isfinite(total):
+            largest = largest_value(dtype)
             over = images > largest
             overloads = int(np.count_nonzero(over))
             images = np.where(over, largest, images)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from distbragg.kernel import native
 from distbragg.kernel.finalize import finalize_into
+from distbragg.kernel.native import finishes_in_kernel
 from distbragg.kernel.options import KernelOptions
-from distbragg.kernel.render_tile import TilePhotons, finishes_in_kernel, sum_tile
+from distbragg.kernel.render_tile import TilePhotons, sum_tile
 from distbragg.models.experiment import Experiment
 from distbragg.physics.factors import intensity_scale
 from distbragg.plan.frame import Tile

@@ -9,6 +9,7 @@ from __future__ import annotations
 from distbragg.kernel.native.library import available, build_id, isa, level_asked, reason
 from distbragg.kernel.native.render import (
     find_strongest,
+    finishes_in_kernel,
     render_numerator,
     render_photons,
     render_sum,
@@ -18,6 +19,7 @@ __all__ = [
     "available",
     "build_id",
     "find_strongest",
+    "finishes_in_kernel",
     "isa",
     "level_asked",
     "reason",

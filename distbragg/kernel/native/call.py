@@ -95,11 +95,11 @@ class Call:
             crystal does not change, where it is the same.
         """
         double = any(uses_double(one, options.precision) for one in experiment.summed)
-        lattice, *others = lattices_of(experiment)
+        (lattice, *others), halos = lattices_of(experiment), halos_of(experiment)
         call = cls._of_lattice(block, lattice.experiment, place, like, double=double)
         block.threads = max(1, options.threads)
         block.others, block.other = call._beside(others, place, double=double)
-        block.halos, block.halo = call._beside(halos_of(experiment), place, double=double)
+        block.halos, block.halo = call._beside(halos, place, double=double)
         return call
 
     def _beside(

@@ -15,6 +15,7 @@ from distbragg.kernel.native.call import Call
 from distbragg.kernel.native.library import library
 from distbragg.kernel.tile import TileSum
 from distbragg.physics.factors import intensity_scale
+from distbragg.plan.frame import is_one_sum, sums_are_scaled
 
 if TYPE_CHECKING:
     from distbragg.kernel.options import KernelOptions
@@ -30,6 +31,12 @@ LONG_STEPS: Final = 10**8
 _NO_MEMORY: Final = 1
 _BEGIN_S: Final = 1.0
 """Longest wait for a thread that may have been started to begin, s."""
+
+
+def finishes_in_kernel(experiment: Experiment, options: KernelOptions) -> bool:
+    """Whether `render_photons` can make the photons, or counts, of a frame."""
+    whole = is_one_sum(experiment) and sums_are_scaled(experiment)
+    return whole and options.kernel == "native"
 
 
 def render_numerator(

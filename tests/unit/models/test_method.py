@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
-from distbragg.kernel.render_tile import count_terms
 from distbragg.models.build import Resolved, build_experiment
 from distbragg.models.experiment import physics_hash
 from distbragg.physics.factors import intensity_scale
 from distbragg.plan.frame import SourceChunk, Tile
+from distbragg.rendering.frame import count_terms
 from distbragg.spec.experiment import ExperimentSpec
 from tests.beams import beam_of
 
