@@ -129,7 +129,12 @@ def shots(reflections: Path, kind: Kind, frames: int) -> dict[str, Any]:
     """Return a sweep of shots, each of a cell and an orientation of its own."""
     random = np.random.default_rng(7 + kind.lattices)
     cells = [[*edges, 90.0, 90.0, 90.0] for edges in random.uniform(*CELLS, (frames, 3)).tolist()]
-    beam: dict[str, Any] = {"fluence_photons_per_m2": 3e27, "wavelength_angstrom": 1.3}
+    beam: dict[str, Any] = {
+        "flux_photons_per_s": 1e12,
+        "exposure_s": 0.2,
+        "size_mm": 0.02,
+        "wavelength_angstrom": 1.3,
+    }
     if kind.pink:
         away = np.linspace(-1.0, 1.0, LINES)
         del beam["wavelength_angstrom"]
@@ -141,6 +146,7 @@ def shots(reflections: Path, kind: Kind, frames: int) -> dict[str, Any]:
         "cell": [100.0, 100.0, 100.0, 90.0, 90.0, 90.0],
         "shape": "gauss",
         "block_cells": [15, 15, 15],
+        "specimen": {"edges_um": [20.0, 20.0, 20.0]},
         "mosaic": {"distribution": "gaussian", "spread_deg": 0.1},
     }
     if kind.lattices > 1:
