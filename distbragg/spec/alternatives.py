@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from itertools import combinations
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from distbragg.spec.base import SpecModel, refusal
-from distbragg.spec.paths import file_paths, path_of_today
+from distbragg.spec.paths import file_paths, overlap, path_of_today
 
 
 class SetFieldSpec(SpecModel):
@@ -28,6 +29,14 @@ class AlternativeSpec(SpecModel):
     """Its name, which labels the frames. Example: lysozyme"""
     sets: tuple[SetFieldSpec, ...] = ()
     """Fields that it sets; all others are as in the experiment."""
+
+    @model_validator(mode="after")
+    def _check_sets(self) -> Self:
+        for first, second in combinations([field.path for field in self.sets], 2):
+            if overlap(first, second):
+                problem = f"{self.name!r} sets {first} and {second}, which are of one field"
+                raise refusal(problem, remedy="keep one of the two")
+        return self
 
     def values(self) -> dict[str, Any]:
         """Return what it sets, by path."""

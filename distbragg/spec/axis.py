@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, PrivateAttr, model_validat
 from distbragg.spec.alternatives import Alternatives
 from distbragg.spec.axis_values import AxisValues, plain_values
 from distbragg.spec.base import MAXIMUM_COUNT, Count, FilePath, Finite, Seed, SpecModel, refusal
-from distbragg.spec.distributions import Range
+from distbragg.spec.distributions import ChoiceDraw, Range
 from distbragg.spec.draw import DrawSpec
 from distbragg.spec.expression import parse_expression
 from distbragg.spec.paths import file_labels, names_file, path_of_today
@@ -282,8 +282,12 @@ class AxisSpec(SpecModel):
         if len(given) > 1 or not set(given) <= set(_NAMED):
             problem = f"the names of alternatives come from one of {', '.join(_NAMED)}"
             raise refusal(f"{problem}, found {' and '.join(given)}", remedy="or from none: all")
+        for place, one in () if self.draw is None else self.draw.leaves():
+            if not isinstance(one, ChoiceDraw):
+                problem = "draws numbers, where alternatives have names"
+                raise refusal(problem, field=f"draw.{place}", remedy="choose among their names")
         places = [] if self.draw is None else [one.values for _, one in self.draw.choices()]
-        names = {each.name for each in self.alternatives or ()}
+        names = [each.name for each in self.alternatives or ()]
         for value in (*(self.values or ()), *(value for values in places for value in values)):
             if value not in names:
                 problem = f"{value!r} is no alternative"

@@ -9,6 +9,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import PydanticCustomError
 
 from distbragg.spec.base import refusal
 from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
@@ -32,11 +33,14 @@ class AxisValues:
     def of(cls, values: Sequence[Any]) -> Self:
         """Stack values that `plain_values` has checked."""
         given = [value for value in values if value is not None]
+        truths = [isinstance(value, bool) for value in given]
+        if any(truths) and not all(truths) and not any(isinstance(v, str) for v in given):
+            raise _true_beside_numbers()
         if len(given) < len(values):
             return cls._of_some(values, given)
         if any(isinstance(value, str) for value in values):
             return cls(np.array([str(value) for value in values]))
-        if given and all(isinstance(value, bool) for value in values):
+        if given and all(truths):
             return cls(np.array(values, dtype=np.bool_))
         if given and all(type(value) is int for value in values):
             return cls(np.array(values, dtype=np.int64))
@@ -114,12 +118,19 @@ class AxisValues:
         if any(part.array.dtype.kind == "U" for part in parts):
             columns = [_as_texts(part) for part in parts]
         else:
+            numbers = [part for part in parts if not part.nulls.any()]
+            if len({part.array.dtype.kind == "b" for part in numbers}) > 1:
+                raise _true_beside_numbers()
             kind = np.result_type(*(part.array.dtype for part in parts))
             columns = [_spread_over(part.array.astype(kind), shape) for part in parts]
         rows = np.arange(len(which))
         array = np.stack(columns)[which, rows]
         missing = np.stack(nulls)[which, rows] if any(n.any() for n in nulls) else None
         return cls(array, missing)
+
+
+def _true_beside_numbers() -> PydanticCustomError:
+    return refusal("true or false beside numbers", remedy="give one kind of values")
 
 
 def _spread_over(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

@@ -19,6 +19,9 @@ IntArray = NDArray[np.int64]
 _LEAST_SHARE: Final = 1e-12
 """Of a distribution, between its cuts: with less, its own digits would show in what is drawn."""
 
+_MOST_WHOLE: Final = 2**53
+"""Up to which float64 has every whole number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
@@ -73,6 +76,9 @@ class Range(SpecModel):
             raise refusal("a logarithmic range needs positive ends", field="low")
         if self.scale == "integer" and not (self.low.is_integer() and self.high.is_integer()):
             raise refusal("a range of whole numbers needs whole ends", field="low")
+        if self.scale == "integer" and max(-self.low, self.high) > _MOST_WHOLE:
+            problem = "whole numbers are drawn up to 2^53"
+            raise refusal(problem, field="low" if -self.low > _MOST_WHOLE else "high")
         return self
 
     def within(self, unit: Float64Array) -> AxisValues:

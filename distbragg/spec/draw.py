@@ -95,7 +95,10 @@ class ChanceDraw(_Either):
 
 
 def _listed(value: object) -> tuple[Any, ...]:
-    return plain_values(value if isinstance(value, list | tuple) else [value])
+    values = plain_values(value if isinstance(value, list | tuple) else [value])
+    if any(isinstance(one, tuple) for one in values):
+        raise refusal("a vector decides nothing", remedy="give a value, or a list of values")
+    return values
 
 
 class WhenDraw(_Either):

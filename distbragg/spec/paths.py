@@ -112,6 +112,11 @@ def names_file(path: str) -> bool:
     return tuple(part for part in path.split(".") if not part.isdecimal()) in file_paths()
 
 
+def overlap(first: str, second: str) -> bool:
+    """Whether two paths are of one field, or one of a group that holds the other."""
+    return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
+
+
 def suggestion(key: str, model: type[SpecModel], prefix: str = "") -> str:
     """Remedy for an unknown key: what it is called here, or the name that is most like it.
 

@@ -27,6 +27,7 @@ from distbragg.spec.paths import (
     default_at,
     ends_at_group,
     names_file,
+    overlap,
     split_path,
     unit_of,
     value_at,
@@ -151,7 +152,7 @@ class SweepSpec(SpecModel):
                 raise InputError(problem, field=field)
             set_before = [target for other in before for target in other.targets]
             for target in axis.targets:
-                if any(_overlap(target, other) for other in set_before):
+                if any(overlap(target, other) for other in set_before):
                     problem = f"{target} is set by two axes"
                     raise InputError(problem, field=f"axes.{position}.path")
         self._check_vector_names({axis.name for axis in self.axes} | dims)
@@ -300,10 +301,6 @@ def _coordinate(axis: AxisSpec) -> AxisCoordinate:
     return AxisCoordinate(name, axis.dimension, path, unit, array, component, drawn)
 
 
-def _overlap(first: str, second: str) -> bool:
-    return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
-
-
 def _checked(members: Sequence[AxisSpec], size: int) -> list[int]:
     """Choose the positions along a dimension whose values are validated at load."""
     if all(axis.random_orientations is not None for axis in members):
@@ -328,7 +325,7 @@ def _check_target(axis: AxisSpec, target: str, base: ExperimentSpec, *, field: s
     except InputError as error:
         raise error.placed(source="", field=field) from None
     for fixed, reason in _FIXED.items():
-        if _overlap(target, fixed):
+        if overlap(target, fixed):
             raise InputError(f"{target} cannot be swept: {reason}", field=field)
     if target == "detector.pixel_size_mm":
         detector = base.detector

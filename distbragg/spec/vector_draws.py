@@ -58,7 +58,8 @@ class NormalsDraw(Distribution):
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
             raise refusal(f"needs covariance, covariance_file or sd, found {found}")
-        size = len(self.covariance or self.sd or self.mean)
+        spread = self.covariance if self.sd is None else self.sd
+        size = len(self.mean if spread is None else spread)
         if size != len(self.mean):
             raise refusal(f"{size} of it for a mean of {len(self.mean)} numbers", field=given[0])
         return self

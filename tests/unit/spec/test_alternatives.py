@@ -153,6 +153,9 @@ def test_null_is_as_if_the_field_were_not_given() -> None:
     assert again.axes[0].expanded != again.axes[1].expanded
 
 
+UNIFORM = {"uniform": {"low": 0, "high": 1}}
+
+
 @pytest.mark.spec("SWP-14")
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -161,6 +164,15 @@ def test_null_is_as_if_the_field_were_not_given() -> None:
         ({"values": ["lysozyme", "thaumatin"]}, "'thaumatin' is no alternative"),
         ({"values": ["lysozyme", None]}, "None is no alternative"),
         ({"draw": {"choice": {"values": ["a"]}}}, "'a' is no alternative"),
+        ({"draw": {"normal": {"mean": 1, "sd": 1}}}, "draw.normal: draws numbers"),
+        (
+            {"draw": {"chance": {"probability": 1, "then": "lysozyme", "otherwise": UNIFORM}}},
+            "draw.chance.otherwise.uniform: draws numbers",
+        ),
+        (
+            {"alternatives": {"a": {"crystal.cell.0": 50, "crystal.cell": [1, 2, 3, 90, 90, 90]}}},
+            "'a' sets crystal.cell.0 and crystal.cell",
+        ),
         ({"linspace": {"start": 0, "stop": 1, "count": 2}}, "one of values, draw, table"),
         ({"alternatives": {"a": 1}}, "axes.0.alternatives.a: needs a mapping"),
         ({"alternatives": {"a": {}}}, "set no field"),

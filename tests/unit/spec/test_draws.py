@@ -404,6 +404,20 @@ def test_a_covariance_is_read_from_a_file_once(tmp_path: Any, suffix: str) -> No
         ({"draw": {"mixture": []}}, "draw.mixture"),
         ({"draw": {"chance": {"probability": 2, "then": 1, "otherwise": 2}}}, "probability"),
         ({"draw": {"chance": {"probability": 1, "then": 1}}}, "otherwise: is missing"),
+        ({"draw": {"choice": {"values": [True, 9000]}}}, "true or false beside numbers"),
+        (
+            {"draw": {"chance": {"probability": 0, "then": True, "otherwise": 9000}}},
+            "true or false beside numbers",
+        ),
+        (
+            {"draw": {"uniform": {"low": 0, "high": 1e20, "scale": "integer"}}},
+            "draw.uniform.high: whole numbers are drawn up to 2^53",
+        ),
+        (
+            {"draw": {"uniform": {"low": -1e20, "high": 1, "scale": "integer"}}},
+            "draw.uniform.low: whole numbers are drawn up to 2^53",
+        ),
+        ({"draw": {"normals": {"mean": [1, 2], "sd": []}}}, "sd: 0 of it for a mean of 2"),
         ({"draw": {"normals": {"mean": [1, 2]}}}, "needs covariance, covariance_file or sd"),
         ({"draw": {"normals": {"mean": [1, 2], "sd": [1]}}}, "1 of it for a mean of 2"),
         (
@@ -420,6 +434,10 @@ def test_a_covariance_is_read_from_a_file_once(tmp_path: Any, suffix: str) -> No
         (
             {"draw": {"when": {"axis": "hit", "equals": "yes", "then": 1, "otherwise": 2}}},
             "'yes' is no value of 'hit'",
+        ),
+        (
+            {"draw": {"when": {"axis": "hit", "equals": [[1, 2]], "then": 1, "otherwise": 2}}},
+            "draw.when.equals: a vector decides nothing",
         ),
         ({"draw": {"when": {"axis": "energy", "equals": 1, "then": 1, "otherwise": 2}}}, "depend"),
     ],
