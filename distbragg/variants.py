@@ -48,11 +48,11 @@ def pool(images: NDArray[Any], factor: int, how: Pooling = "max") -> NDArray[Any
     if how not in get_args(Pooling):
         raise InputError(f"{how!r} is no way to pool", source="pool", remedy="max, mean or sum")
     height, width = images.shape[-2:]
-    if not 1 <= factor <= min(height, width):
+    if not (is_whole(factor) and 1 <= factor <= min(height, width)):
         raise InputError(
             f"blocks of {factor} pixels in an image of {height} × {width}",
             source="pool",
-            remedy="give a factor from 1 to the shorter edge",
+            remedy="give a whole number from 1 to the shorter edge",
         )
     kept: Any = images.dtype
     if how != "max" and images.dtype.kind in "biu":
@@ -92,13 +92,19 @@ def crop(images: NDArray[Any], box: Box) -> NDArray[Any]:
 
 def check_box(box: Box, shape: tuple[int, ...]) -> None:
     """Refuse a box that is empty or reaches beyond an image of `shape` (slow, fast)."""
-    if not (0 <= box[0] < box[1] <= shape[0] and 0 <= box[2] < box[3] <= shape[1]):
+    within = 0 <= box[0] < box[1] <= shape[0] and 0 <= box[2] < box[3] <= shape[1]
+    if not (within and all(map(is_whole, box))):
         raise InputError(
             f"slow {box[0]} to {box[1]}, fast {box[2]} to {box[3]} "
             f"in an image of {shape[0]} × {shape[1]}",
             source="crop",
-            remedy="give a box inside the image, ends excluded",
+            remedy="give whole numbers of a box inside the image, ends excluded",
         )
+
+
+def is_whole(value: object) -> bool:
+    """Say whether a number of pixels is a whole number, Python's or numpy's."""
+    return isinstance(value, int | np.integer)
 
 
 def cropped_positions(positions: NDArray[Any], box: Box) -> NDArray[Any]:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
@@ -23,6 +24,8 @@ GAMMA: Final = 0.4
 DARKEST, BRIGHTEST = 1.0, 99.7  # percentiles of the pixels that are drawn darkest and brightest
 GAP: Final = "0.72"  # colour of what is no pixel
 DPI: Final = 120
+
+_FORMULA: Final = r"\mathdefault"  # which matplotlib begins the numbers of ticks with
 
 FileKind = Literal["png", "pdf", "svg"]
 KINDS: Final[tuple[FileKind, ...]] = get_args(FileKind)
@@ -74,6 +77,10 @@ def color_bar(
 def encoded(figure: Figure, kind: FileKind = "png", dpi: int = DPI) -> bytes:
     """Return the bytes of a figure's file: no time stamp, so that equal figures are equal bytes."""
     buffer = io.BytesIO()
+    for text in figure.findobj(Text):
+        # Names and titles are no formulas, though they hold a $; ticks of logarithmic axes are.
+        if isinstance(text, Text) and text.get_text() and _FORMULA not in text.get_text():
+            text.set_parse_math(False)
     with rc_context({"svg.hashsalt": "distbragg"}):
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=_METADATA[kind])
     return buffer.getvalue()

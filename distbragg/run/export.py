@@ -336,6 +336,8 @@ def _warn_about_geometry(job: ExportJob) -> None:
 
 def _warn_about_pixels(job: ExportJob) -> None:
     """Say once what DIALS does not find in a header, as the arguments that tell it."""
+    if job.format not in ("smv", "cbf", "nxmx"):
+        return
     header = frame_header(job.run, job.contents.frames[0])
     own, unread, words = header.recording, [], []
     scale = job.scale if job.format in ("smv", "cbf") else 1.0
@@ -345,7 +347,7 @@ def _warn_about_pixels(job: ExportJob) -> None:
         highest = math.inf if own is None else own.highest * scale + added
         unread.append("masked pixels and saturation")
         words.append(f"panel.trusted_range=0.5,{min(highest, UINT16_MAXIMUM - added):g}")
-    if job.format in ("smv", "cbf", "nxmx") and own is not None and own.of_adu:
+    if own is not None and own.of_adu:
         unread.append("gain and pedestal")
         words.append(f"panel.gain={own.gain * scale:g}")
         words.append(f"panel.pedestal={own.offset * scale + added:g}")

@@ -155,6 +155,12 @@ def _positions(run: RunDirectory, frames: int) -> int:
             source="--frames",
             remedy=f"give a multiple of {along}",
         )
+    if frames < run.layout.frames:
+        raise InputError(
+            f"{frames} frames, where the run has {run.layout.frames}",
+            source="--frames",
+            remedy="give more; `distbragg subset` takes some of them",
+        )
     return frames // along
 
 

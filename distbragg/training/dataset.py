@@ -82,6 +82,11 @@ class _Selection:
         self._transforms: tuple[Transform, ...] = ()
         if transform is not None:
             self._transforms = (transform,) if callable(transform) else tuple(transform)
+        for step in self._transforms:
+            if not callable(step):
+                raise InputError(
+                    f"{step!r} turns nothing", source="transform", remedy="give callables"
+                )
         # In memory that workers share: those of a loader that persist hear of the next epoch too.
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]

@@ -22,6 +22,7 @@ from distbragg.store.spots import check_labels
 from distbragg.training.collate import batch_memory
 from distbragg.training.recorded import RecordedPixels
 from distbragg.training.transforms import check_maps, in_variant
+from distbragg.variants import is_whole
 
 Item = dict[str, Any]
 ItemType = Literal["float32", "stored"]
@@ -78,8 +79,11 @@ class SpotColumns:
                     source="spots",
                     remedy=f"columns are {', '.join(known)}",
                 )
-        if self.maximum is not None and self.maximum < 1:
+        if self.maximum is not None and not (is_whole(self.maximum) and self.maximum >= 1):
             raise InputError(f"at most {self.maximum} spots", source="spots", remedy="1 or more")
+        if not self.minimum_photons >= 0.0:
+            problem = f"spots of {self.minimum_photons} photons or more"
+            raise InputError(problem, source="spots", remedy="give a number, 0 or more")
 
     def stored(self) -> tuple[str, ...]:
         """Return the columns of tables that are read."""
@@ -147,6 +151,9 @@ class Contents:
         if given is not None and not isinstance(given, SpotColumns):
             given = SpotColumns((given,) if isinstance(given, str) else tuple(given))
         object.__setattr__(self, "columns", given)
+        for name in ("labels", "maps"):
+            if isinstance(one := getattr(self, name), str):
+                object.__setattr__(self, name, (one,))
 
 
 class ItemReader:

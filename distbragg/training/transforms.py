@@ -24,6 +24,7 @@ from distbragg.variants import (
     crop,
     cropped_positions,
     inside,
+    is_whole,
     pool,
     pooled_positions,
     root_uint16,
@@ -117,7 +118,8 @@ class RandomCrop:
     def __call__(self, item: Item) -> Item:
         """Return the item cropped."""
         height, width = item["image"].shape[-2:]
-        if not (0 < self.slow <= height and 0 < self.fast <= width):
+        whole = is_whole(self.slow) and is_whole(self.fast)
+        if not (whole and 0 < self.slow <= height and 0 < self.fast <= width):
             raise InputError(
                 f"a box of {self.slow} × {self.fast} in an image of {height} × {width}",
                 source="RandomCrop",
@@ -166,6 +168,12 @@ class Clip:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise InputError(
+                f"from {self.low} to {self.high}", source="Clip", remedy="give low, then high"
+            )
 
     def __call__(self, item: Item) -> Item:
         """Return the item with another image."""

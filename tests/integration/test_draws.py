@@ -136,7 +136,7 @@ def test_what_cannot_grow_by_a_number_is_told_in_one_line(
     more = tmp_path / "more.yaml"
     more.write_text("count: many\n")
     for command, words in (
-        (["--frames", "4"], "4 positions along 'shot', which has 5"),
+        (["--frames", "4"], "--frames: 4 frames, where the run has 5; give more"),
         ([], "needs a file of new values or --frames"),
         ([str(more), "--frames", "9"], "one of the two"),
         ([str(more)], "count: must be a whole number"),

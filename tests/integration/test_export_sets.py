@@ -310,6 +310,18 @@ def test_what_does_not_go_together_is_refused_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.spec("EXP-30")
+def test_a_panel_along_the_beam_goes_into_sets(tmp_path: Path) -> None:
+    """Which headers of single images cannot describe: no place of it is on the beam."""
+    panel = {"name": "side", "origin_mm": [-30, 60, -26], "fast": [1, 0, 0], "slow": [0, 0, 1]}
+    plain = shots(3, detector={"panels": [panel]}).model_dump(mode="json", exclude_unset=True)
+    del plain["experiment"]["output"]["variants"], plain["experiment"]["detector"]["distance_mm"]
+    db.sweep(SweepSpec.model_validate(plain), tmp_path / "side", cluster="serial")
+    for form in ("hdf5", "webdataset"):
+        result = export_run(tmp_path / "side", form, out=tmp_path / form, cluster="serial")  # type: ignore[arg-type]
+        assert result.frames == 3
+
+
 @pytest.mark.spec("EXP-34")
 def test_sets_of_a_run_without_frames_name_its_variants(tmp_path: Path) -> None:
     plain = shots(3).model_dump(mode="json", exclude_unset=True)

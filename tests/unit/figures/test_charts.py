@@ -13,7 +13,7 @@ from distbragg.figures.charts import (
     profiles_of,
 )
 from distbragg.figures.frame import FrameImage
-from distbragg.figures.style import new_figure
+from distbragg.figures.style import encoded, new_figure
 from distbragg.physics.pixels import coordinates_of_detector
 from tests.unit.figures.test_frame import experiment
 
@@ -93,3 +93,17 @@ def test_a_map_has_its_values_at_the_places_of_its_axes() -> None:
     points = draw_map(new_figure(), x, Values("e", np.arange(3.0)), values[0], "sum").collections[0]
     assert points.get_offsets().tolist() == [[2, 0], [0, 1], [1, 2]]
     assert points.get_array().tolist() == [1, 2, 3]
+
+
+@pytest.mark.spec("FIG-8")
+def test_names_are_no_formulas_and_ticks_of_logarithms_are() -> None:
+    figure, names = new_figure(), np.array(["$x_{", "$5", "a$b$"])
+    draw_histograms(figure, [Values("price in $ or $_{", names)], np.ones(3, dtype=bool), 2)
+    data = encoded(figure, "svg").decode()
+    assert all(f">{name}<" in data or f"{name} -->" in data for name in names)
+    profiles = new_figure()
+    axes = profiles.subplots()
+    axes.set_yscale("log")
+    axes.plot([1, 2], [1, 1000])
+    axes.set_title("$_{")
+    assert "mathdefault" in encoded(profiles, "svg").decode() == encoded(profiles, "svg").decode()

@@ -19,6 +19,8 @@ from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
 from distbragg.training.dataset import StackDataset, StackStream
+from distbragg.training.items import SpotColumns
+from distbragg.training.transforms import Clip, RandomCrop
 from tests.unit.store.conftest import create_tiny, frames_of, tiny_sweep
 from tests.units import write_unit
 
@@ -161,12 +163,36 @@ def test_refusals_are_one_line(run: RunDirectory, tmp_path: Path) -> None:
         StackDataset(run, missing="refuse")
     with pytest.raises(InputError, match="no coordinate"):
         StackDataset(run, labels=["absent"])
+    with pytest.raises(InputError, match="5 turns nothing; give callables"):
+        StackDataset(run, transform=[5])  # type: ignore[list-item]
     with pytest.raises(InputError, match="no part"):
         StackDataset(run, "training")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no frame is rendered"):
         StackDataset(create_tiny(tmp_path / "NEW"))
     with pytest.raises(InputError, match="rank"):
         StackStream(run, rank=2, world_size=2)
+
+
+def test_a_name_alone_is_a_list_of_one(run: RunDirectory) -> None:
+    item = StackDataset(run, labels="phi", maps="recorded")[0]
+    assert set(item) == {"image", "frame", "phi", "maps"}
+    assert set(item["maps"]) == {"recorded"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: SpotColumns(maximum=2.5),
+        lambda: SpotColumns(maximum="3"),
+        lambda: SpotColumns(minimum_photons=float("nan")),
+        lambda: Clip(5, 1),
+        lambda: Clip(float("nan"), 1),
+        lambda: RandomCrop(2.5, 2)({"image": torch.zeros(4, 4), "frame": 0}),
+    ],
+)
+def test_numbers_that_say_nothing_are_refused(call: Any) -> None:
+    with pytest.raises(InputError):
+        call()
 
 
 def test_damaged_object_is_named(tmp_path: Path) -> None:
