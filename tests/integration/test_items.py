@@ -374,6 +374,12 @@ def test_what_is_not_there_is_refused(path: Path, options: Any, named: str) -> N
         db.StackDataset(path, **options)
 
 
+def test_a_name_alone_is_a_list_of_one(path: Path) -> None:
+    item = db.StackDataset(path, labels="hit", maps="recorded")[0]
+    assert set(item) == {"image", "frame", "hit", "maps"}
+    assert set(item["maps"]) == {"recorded"}
+
+
 def test_a_run_without_tables_is_refused_at_once(tmp_path: Path) -> None:
     output = {"output": {"labels": False}}
     db.sweep(labelled_sweep(**output), tmp_path / "RUN", cluster="serial", threads=1)

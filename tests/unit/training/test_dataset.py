@@ -173,12 +173,6 @@ def test_refusals_are_one_line(run: RunDirectory, tmp_path: Path) -> None:
         StackStream(run, rank=2, world_size=2)
 
 
-def test_a_name_alone_is_a_list_of_one(run: RunDirectory) -> None:
-    item = StackDataset(run, labels="phi", maps="recorded")[0]
-    assert set(item) == {"image", "frame", "phi", "maps"}
-    assert set(item["maps"]) == {"recorded"}
-
-
 @pytest.mark.parametrize(
     "call",
     [
