@@ -67,7 +67,12 @@ class _Stream(Reading):
             elif text.startswith(b"--- Begin crystal"):
                 found.append({})
             elif name in _STARS and found:
-                found[-1][name] = [self._number(word, line) for word in value.split()[:3]]
+                *numbers, unit = value.split() or [b""]
+                if unit != b"nm^-1":
+                    raise self.refusal(f"{name.decode()} is not in nm^-1", line=line)
+                found[-1][name] = [self._number(word, line) for word in numbers]
+            elif text.startswith(b"----- Begin chunk"):
+                raise self.refusal(f"chunk {number} has no end before the next", line=line)
             elif text.startswith(b"----- End chunk"):
                 if not energy > 0.0:
                     raise self.refusal(f"chunk {number} has no photon energy", line=line)

@@ -46,6 +46,7 @@ from distbragg.store.split import Split
 
 RECORD: Final = "export.json"
 DATA_FILE_MB: Final = 256.0  # of pixels in a file of a set
+_LONGEST_PREFIX: Final = 200  # of the 255 bytes of a name
 PIXELS_PER_S: Final = 2e7
 """Pixels a process reads, encodes and writes in a second, to see whether workers pay."""
 
@@ -231,9 +232,9 @@ def file_prefix(name: str) -> str:
 
     Letters A to Z, digits, and . _ + - stay, all else becomes `_`: templates of DIALS and XDS take
     # and ? for numbers, and shells and CIF have no use for the rest. A first sign that is none of
-    letters, digits and _ gets one before it.
+    letters, digits and _ gets one before it. So many signs stay that numbers and endings fit.
     """
-    plain = re.sub(r"[^A-Za-z0-9._+-]", "_", name) or "frame"
+    plain = re.sub(r"[^A-Za-z0-9._+-]", "_", name)[:_LONGEST_PREFIX] or "frame"
     return plain if re.match(r"\w", plain) else f"_{plain}"
 
 
@@ -251,7 +252,7 @@ def _check(format: str, scale: float, adc_offset: int, prefix: str) -> None:
         raise InputError(
             f"{prefix!r} cannot begin file names",
             source="--prefix",
-            remedy="use letters A to Z, digits, and . _ + -, the first a letter, digit or _",
+            remedy="use up to 200 letters A to Z, digits, . _ + -, the first a letter, digit or _",
         )
 
 

@@ -198,15 +198,15 @@ def _check_alike(runs: Sequence[RunDirectory], vary: Sequence[str], *, allow_mix
                 f"{run.url}: was rendered by distbragg {run.manifest.version}, {first.url} by "
                 f"{first.manifest.version}; runs of one version go together"
             )
-        for told, ours, theirs in (
-            ("is stored otherwise", _stored_as(run), _stored_as(first)),
-            ("is another experiment", plain, constant[0]),
+        for told, ours, theirs, remedy in (
+            ("is stored otherwise", _stored_as(run), _stored_as(first), "merge it with its like"),
+            ("is another experiment", plain, constant[0], "--vary FIELD makes an axis of a field"),
         ):
             if ours != theirs:
                 raise InputError(
                     f"{told} than {first.url}: {_differing(ours, theirs)}",
                     source=run.url,
-                    remedy="--vary FIELD makes an axis of a field",
+                    remedy=remedy,
                 )
         ours, theirs = run.manifest.numeric_class, first.manifest.numeric_class
         if ours != theirs and not allow_mixed:

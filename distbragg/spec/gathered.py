@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from distbragg.errors import InputError
 from distbragg.spec.axis import AxisSpec
@@ -21,6 +22,7 @@ from distbragg.spec.axis_values import AxisValues
 from distbragg.spec.canonical import canonical_json, to_plain
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.paths import split_path, value_at
+from distbragg.spec.problems import input_error
 from distbragg.spec.sweep import SweepSpec
 
 FRAME: Final = "frame"
@@ -172,7 +174,10 @@ def _finished(
         shift = {"name": added[0], "dim": dim, "path": FRAME_SHIFT, "values": shifts.tolist()}
         axes = [*axes, shift]
     plain = {"experiment": {**experiment, "noise": noise}, "axes": list(axes)}
-    return Gathered(SweepSpec.model_validate(plain), places, added)
+    try:
+        return Gathered(SweepSpec.model_validate(plain), places, added)
+    except ValidationError as error:  # of a name or a field that --along or --vary gave
+        raise input_error(error, SweepSpec, "the sweep of all frames") from None
 
 
 def _listed(axis: AxisSpec, dim: str, values: AxisValues) -> Plain:

@@ -41,7 +41,7 @@ from distbragg.store.layout import (
 from distbragg.store.local_files import refusals
 from distbragg.store.manifest import Manifest, describe_difference, load_manifest
 from distbragg.store.maps import array_attrs, stored_arrays
-from distbragg.store.objects import Objects, objects_at
+from distbragg.store.objects import Objects, is_url, objects_at
 from distbragg.store.run_directory import RunDirectory, open_run
 
 
@@ -63,6 +63,8 @@ def create_run(
     objects = objects_at(place)
     if is_there(objects, manifest):
         return open_run(place)
+    if not is_url(place):
+        _refuse_inside(Path(place))
     try:
         with refusals(Path(objects.url)):
             files = group_files(
@@ -103,6 +105,17 @@ def is_there(objects: Objects, manifest: Manifest, former: Collection[str] = ())
             "or the specification of that run"
         )
     return True
+
+
+def _refuse_inside(path: Path) -> None:
+    """Refuse a place within another run, whose Zarr group it would join."""
+    for folder in path.resolve().parents:
+        if (folder / MANIFEST).is_file():
+            raise InputError(
+                f"lies within the run {folder}",
+                source=str(path),
+                remedy="give an output path beside it",
+            )
 
 
 def no_run(objects: Objects) -> InputError:

@@ -261,7 +261,7 @@ def test_names_of_files_are_legal_for_every_reader(name: str, expected: str) -> 
 
 
 @pytest.mark.parametrize("words", [["--frames", "0:99"], ["--frames", "x"], ["--prefix", "a/b"],
-["--prefix", "a#b"], ["--prefix", ".a"],
+["--prefix", "a#b"], ["--prefix", "a" * 300], ["--prefix", ".a"],
                                    ["--scale", "0"], ["--adc-offset", "70000"]])  # fmt: skip
 def test_what_cannot_be_is_one_line_and_writes_nothing(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]

@@ -209,6 +209,18 @@ cstar = +0.0000000 +0.0000000 +0.1428571 nm^-1
             {},
             r"stream:9: axes.0: 'nan' is no finite",
         ),
+        (
+            ("+0.1428571 nm^-1", "+0.1428571 A^-1"),
+            "crystal.a_matrix_per_angstrom",
+            {},
+            r"stream:9: axes.0: cstar is not in nm\^-1",
+        ),
+        (
+            ("----- End chunk -----", "----- Begin chunk -----"),
+            "crystal.a_matrix_per_angstrom",
+            {},
+            r"stream:11: axes.0: chunk 1 has no end before the next",
+        ),
         (("bstar", "dstar"), "crystal.a_matrix_per_angstrom", {}, "lacks astar, bstar or cstar"),
         (("", ""), "crystal.fudge", {}, "nothing for crystal.fudge"),
         (

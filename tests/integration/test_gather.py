@@ -292,6 +292,32 @@ def test_runs_that_do_not_go_together_are_refused_in_one_line(
         merge([first, first], tmp_path / "M.zarr")
     with pytest.raises(InputError, match="at least two"):
         merge([first], tmp_path / "M.zarr")
+    before = digests_of(first)
+    with pytest.raises(InputError, match="lies within the run"):
+        subset(first, first / "images" / "S.zarr", frames="0")
+    assert digests_of(first) == before
+
+
+@pytest.mark.spec("GAT-2")
+def test_names_and_fields_that_cannot_be_axes_are_refused_in_one_line(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, out = tmp_path / "B.zarr", tmp_path / "M.zarr"
+    changes = {**EVERYTHING, "noise": {"photon": True, "seed": 5}}
+    db.sweep(shots(7, 1, **changes), other, cluster="serial")
+    runs = ["merge", str(first), str(other), "-o", str(out)]
+    for words in (
+        ["--vary", "output.labels"],
+        ["--along", "images", "--vary", "noise.seed"],
+        ["--along", "fast", "--vary", "noise.seed"],
+        ["--along", "a b", "--vary", "noise.seed"],
+        ["--along", "", "--vary", "compute.precision"],
+    ):
+        assert main([*runs, *words]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("distbragg: error: ")
+        assert len(told.splitlines()) == 1
+        assert not out.exists()
 
 
 @pytest.mark.spec("GAT-5")
