@@ -23,13 +23,14 @@ from distbragg.errors import ExitStatus, InputError, RefusedError
 from distbragg.export.files import write_whole
 from distbragg.export.header import is_square
 from distbragg.export.scaling import DEFAULT_ADC_OFFSET, UINT16_MAXIMUM
-from distbragg.run.export_job import export_unit, finish_export
+from distbragg.run.export_job import TABLE, export_unit, finish_export
 from distbragg.run.export_plan import (
     BY_SERIES,
     DATA_FILE_BYTES,
     FORMATS,
     IN_BLOCKS,
     SETS,
+    SUFFIXES,
     ExportFormat,
     ExportJob,
     zarr2_path,
@@ -302,6 +303,7 @@ def _open_folder(job: ExportJob) -> None:
     record = folder / RECORD
     identity = job.identity()
     if not record.exists():
+        _refuse_to_replace(job, folder)
         write_whole(record, (json.dumps(identity, indent=1, sort_keys=True) + "\n").encode())
         return
     try:
@@ -313,6 +315,14 @@ def _open_folder(job: ExportJob) -> None:
             f"{folder}: holds another export (another run, format or setting); give another "
             "folder with -o, or remove it"
         )
+
+
+def _refuse_to_replace(job: ExportJob, folder: Path) -> None:
+    """Refuse a folder of no export that has files of the names that this one writes."""
+    for path in sorted(folder.iterdir()):
+        own = path.name.startswith(job.prefix) and path.suffix in SUFFIXES[job.format]
+        if own or path.name == TABLE:
+            raise RefusedError(f"{path}: is there, and of no export; give another folder with -o")
 
 
 def _warn_about_geometry(job: ExportJob) -> None:

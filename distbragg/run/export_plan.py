@@ -24,6 +24,12 @@ FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 BY_SERIES: Final = ("nxmx", "expt", "cxi")  # files are of a series rather than of a frame
 SETS: Final = ("webdataset", "hdf5")  # for training: frames by part, with labels and spots
 IN_BLOCKS: Final = ("nxmx", "cxi", *SETS)  # formats that keep many frames in a data file
+SUFFIXES: Final[dict[ExportFormat, tuple[str, ...]]] = {
+    "smv": (".img",), "cbf": (".cbf",), "nxmx": (".h5",), "tiff": (".tif",), "png": (".png",),
+    "npy": (".npy",), "zarr2": (".zarr",), "expt": (".expt", ".refl"),
+    "cxi": (".cxi", ".geom", ".lst", ".stream"), "webdataset": (".tar",), "hdf5": (".h5",),
+}  # fmt: skip
+"""Ends of the names of a format's files."""
 FRAMES_PER_FILE: Final = 100
 SET_FRAMES_PER_FILE: Final = 10_000
 DATA_FILE_BYTES: Final = 1 << 28  # most bytes of pixels in one data file, before compression

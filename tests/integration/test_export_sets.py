@@ -233,6 +233,27 @@ def test_a_set_is_gone_on_with_and_another_is_not_written_over(
 
 
 @pytest.mark.spec("EXP-33")
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        ("webdataset", "mine-000000.tar"),
+        ("hdf5", "mine.h5"),
+        ("zarr2", "mine.zarr"),
+        ("smv", "frames.csv"),
+    ],
+)
+def test_files_of_others_are_not_written_over(
+    run: Path, tmp_path: Path, form: Any, name: str
+) -> None:
+    (tmp_path / "notes.txt").write_text("of no export's names")
+    (tmp_path / name).write_text("kept")
+    with pytest.raises(RefusedError, match=f"{name}: is there, and of no export"):
+        export_run(run, form, out=tmp_path, prefix="mine", cluster="serial")
+    assert (tmp_path / name).read_text() == "kept"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.spec("EXP-33")
 @pytest.mark.parametrize("form", ["webdataset", "hdf5"])
 def test_a_set_that_cannot_be_written_leaves_nothing_half_written(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Any
