@@ -17,6 +17,7 @@ from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.prepare import check_machine, prepared_of
 from distbragg.spec.condition import parse_condition
 from distbragg.spec.continued import FRAME_SHIFT
+from distbragg.spec.files import file_fields, replace_files
 from distbragg.spec.gathered import (
     Gathered,
     merged_sweep,
@@ -26,6 +27,7 @@ from distbragg.spec.gathered import (
     values_by_frame,
 )
 from distbragg.spec.paths import plain_parts
+from distbragg.spec.sweep import SweepSpec
 from distbragg.store.create import create_run
 from distbragg.store.files import sha256_bytes
 from distbragg.store.generations import pack_digests
@@ -157,7 +159,7 @@ def merge(
     if len(sources) < 2:
         raise InputError("needs at least two runs", source="merge", remedy="name them, then -o OUT")
     _check_alike(sources, vary, allow_mixed=allow_mixed)
-    sweeps, names = [run.sweep for run in sources], [run.url for run in sources]
+    sweeps, names = _with_files_of_one(sources), [run.url for run in sources]
     shape = sources[0].layout.unit_shape
     if along and along not in (name for name, _ in sweeps[0].dims[:1]):
         made, shape = stacked_sweep(sweeps, names, along, vary), (1, *shape)
@@ -214,6 +216,19 @@ def _check_alike(runs: Sequence[RunDirectory], vary: Sequence[str], *, allow_mix
                 f"{run.url}: was rendered in another numeric class than {first.url}: "
                 f"{_differing(ours, theirs)}; --allow-mixed takes both"
             )
+
+
+def _with_files_of_one(runs: Sequence[RunDirectory]) -> list[SweepSpec]:
+    """Return the sweeps of runs; files of one name and content lie in one of the runs for all."""
+    places: dict[tuple[str, ...], str] = {}
+    found = []
+    for run in runs:
+        # A run's copy of a file is `<sha256>/<name>`.
+        named = {
+            path: places.setdefault(Path(at).parts[-2:], at) for path, at in file_fields(run.sweep)
+        }
+        found.append(replace_files(run.sweep, named))
+    return found
 
 
 def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

@@ -192,6 +192,32 @@ def seal_digest(path: Path) -> str:
 
 
 @pytest.mark.spec("GAT-4")
+def test_alternatives_that_set_files_are_one_axis_of_all_runs(tmp_path: Path) -> None:
+    files = {}
+    for name, amplitude in (("weak", 50), ("strong", 90)):
+        rows = [" ".join(map(str, (*hkl, amplitude))) for hkl in np.ndindex(7, 7, 7)]
+        (tmp_path / f"{name}.hkl").write_text("\n".join(rows))
+        files[name] = {"structure_factors.file": str(tmp_path / f"{name}.hkl")}
+    axes = [
+        {"name": "protein", "alternatives": files, "draw": {"choice": {"values": [*files]}}},
+        {"name": "orientation", "draw": {"orientation": "uniform"}},
+    ]
+    plain = {"experiment": tiny_plain(), "axes": [{**axis, "dim": "shot"} for axis in axes]}
+    for seed in (1, 2):
+        sweep = SweepSpec.model_validate({**plain, "count": 5, "seed": seed})
+        db.sweep(sweep, tmp_path / f"{seed}.zarr", cluster="serial")
+    out = tmp_path / "both.zarr"
+    merge([tmp_path / "1.zarr", tmp_path / "2.zarr"], out)
+    single = [open_stack(tmp_path / f"{seed}.zarr") for seed in (1, 2)]
+    both = open_stack(out)
+    assert both["protein"].values.tolist() == [*np.concatenate([one["protein"] for one in single])]
+    assert set(both["protein"].values.tolist()) == {"weak", "strong"}
+    assert np.array_equal(both.images, np.concatenate([one.images for one in single]))
+    shutil.rmtree(tmp_path / "1.zarr")
+    shutil.rmtree(tmp_path / "2.zarr")
+    assert verify(out, level="deep", audit=20).sound
+
+
 def test_frames_keep_their_parts_in_subsets_and_merges(
     first: Path, second: Path, grid: Path, tmp_path: Path
 ) -> None:
