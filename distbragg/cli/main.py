@@ -42,7 +42,7 @@ COMMANDS: Final = {
     "noise": ("rendering", "draw a detector's noise again from the expected photons of a run"),
     "card": ("finished", "a run described as a data set, for people and hubs"),
     "plot": ("plotting", "pictures of a run or of one experiment, as PNG, PDF or SVG"),
-    "export": ("exchange", "a run's frames as SMV, CBF, NXmx, TIFF, PNG, NumPy or Zarr 2"),
+    "export": ("exchange", "a run's frames as files of other programs, or a training set"),
     "geometry": ("exchange", "what a geometry file of another program was understood to say"),
     "presets": ("exchange", "the detectors that detector.preset may name"),
     "fmodel": ("exchange", "structure factors of an atomic model, as an MTZ file"),
