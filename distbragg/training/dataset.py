@@ -59,6 +59,10 @@ class _Selection:
             raise InputError(
                 f"{part!r} is no part", source="part", remedy=f"one of {', '.join(PARTS)}, or None"
             )
+        if split is not None and part is None:
+            raise InputError(
+                "is given, and no part of it", source="split", remedy=f"one of {', '.join(PARTS)}"
+            )
         wanted = np.ones([size for _, size in directory.layout.dims], dtype=bool)
         if part is not None:
             parts = split_frames(directory, split or Split())

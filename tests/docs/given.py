@@ -66,6 +66,14 @@ experiment:
   sampling: {oversample: 1}
   background: {water_um: 10}
 """
+SHOT = """\
+beam: {energy_ev: 9000, flux_photons_per_s: 1.0e+12, exposure_s: 0.1, size_mm: 0.02}
+crystal:
+  {cell: [79.1, 79.1, 38, 90, 90, 90], block_cells: 30, specimen: {edges_um: [20, 20, 20]}}
+structure_factors: {file: reflections.hkl}
+detector: {distance_mm: 150, pixel_size_mm: 0.8, pixels_fast: 128, pixels_slow: 128}
+background: {materials: [{name: water, thickness_um: 20}]}
+"""
 REFLECTIONS = "".join(f"{h} {k} 1 {100 + 10 * h + k}\n" for h in range(5) for k in range(5))
 
 
@@ -136,6 +144,7 @@ GIVEN: dict[str, Callable[[Path], object]] = {
     "RUN": make_run,
     "demo.zarr": make_demo,
     "experiment.yaml": lambda path: path.write_text(SMALL),
+    "shot.yaml": lambda path: path.write_text(SHOT),
     "sweep.yaml": lambda path: path.write_text(SWEEP),
     "clean.yaml": lambda path: path.write_text(CLEAN),
     "noisy.yaml": lambda path: path.write_text(NOISY),
@@ -145,6 +154,8 @@ GIVEN: dict[str, Callable[[Path], object]] = {
     "found.stream": lambda path: path.write_text(STREAM),
     "1orc.pdb": make_entry,
     "entry.pdb": make_entry,
+    "lysozyme.pdb": make_entry,
+    "insulin.pdb": make_entry,
     "4et8.pdb": make_entry,
     "workflows": link_checkout,
     "cluster": link_checkout,

@@ -165,6 +165,8 @@ def test_refusals_are_one_line(run: RunDirectory, tmp_path: Path) -> None:
         StackDataset(run, labels=["absent"])
     with pytest.raises(InputError, match="5 turns nothing; give callables"):
         StackDataset(run, transform=[5])  # type: ignore[list-item]
+    with pytest.raises(InputError, match=r"split: is given, and no part of it; one of train"):
+        StackDataset(run, split=Split())
     with pytest.raises(InputError, match="no part"):
         StackDataset(run, "training")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no frame is rendered"):
