@@ -88,3 +88,18 @@ def test_what_is_left_of_an_arc_depends_on_no_width(monkeypatch, cells):
     assert whole.max() > 0.0
     assert cut.sum() == pytest.approx(whole.sum(), rel=3e-4)
     assert np.abs(cut - whole).max() <= 2e-4 * whole.max()
+
+
+@pytest.mark.spec("SAM-18")
+@pytest.mark.parametrize("turn", [0.0, 0.05])
+def test_a_wide_thin_arc_is_drawn_in_parts_along_its_ridge(turn):
+    """No polynomial holds for all of 1.8°, a sixth of a pixel wide; parts are those of any tile."""
+    one = scene((-6, 20, 15), crystal(60, 1.8), edge=160, turn=turn)
+    exact, mixed = image(one, FLOAT64), image(one, MIXED)
+    assert np.abs(mixed - exact).max() <= 1e-3 * exact.max()
+    assert mixed.sum() == pytest.approx(exact.sum(), rel=1e-3)
+    tiles = [
+        np.hstack([image(one, MIXED, tile=Tile(*rows, *columns)) for columns in ((0, 71), (71, 160))])
+        for rows in ((0, 83), (83, 160))
+    ]
+    np.testing.assert_array_equal(np.vstack(tiles), mixed)

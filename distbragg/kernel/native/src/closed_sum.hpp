@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "arc.hpp"
 #include "bands.hpp"
 #include "crew.hpp"
 #include "draw_spot.hpp"
@@ -194,6 +195,13 @@ class Spots {
           split(fitter, spot, box, part.spindle);
           continue;
         }
+        if (spot.kind == Kind::kDirect && spot.flat && area(box) > kLarge) {
+          const Arc arc(spot);
+          if (arc.cuts()) {
+            halve(fitter, spot, arc, arc.all(), part.spindle, kMostHalves);
+            continue;
+          }
+        }
       }
       spots_.push_back(spot);
     }
@@ -230,8 +238,38 @@ class Spots {
   // Whether a spot that no polynomial fits may be cut into parts that some do.
   static bool is_large(const Spot& spot, const Rectangle& box) {
     const double width = box.right - box.left, height = box.bottom - box.top;
-    return width * height > kLarge && width < kLargest && height < kLargest &&
+    return area(box) > kLarge && width < kLargest && height < kLargest &&
            spot.sub.fast * spot.sub.slow <= kMostIntervals;
+  }
+
+  static double area(const Rectangle& box) {
+    return (box.right - box.left) * (box.bottom - box.top);
+  }
+
+  // Cuts a part of an arc, narrow against pixels, into two, which are drawn by polynomials of their
+  // own in coordinates along the ridge, or cut again.
+  void halve(SpotFitter& fitter, const Spot& whole, const Arc& arc, const ArcPart& part,
+             const Spindle& spindle, int halves) {
+    const double middle = 0.5 * (part.from + part.to);
+    const std::int64_t at = arc.middle(part);
+    ArcPart one = part, two = part;
+    one.to = two.from = middle;
+    (arc.rises() ? one : two).stop = at;
+    (arc.rises() ? two : one).start = at;
+    for (const ArcPart& half : {one, two}) {
+      Spot spot = whole;
+      arc.aim(half, spot);
+      if (!projection_.clip(arc.box(half, spot), spot)) continue;
+      if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) continue;
+      if (spot.kind != Kind::kDirect) {
+        spots_.push_back(spot);
+      } else if (halves > 1 && arc.length(half) > kLeastEdge) {
+        halve(fitter, whole, arc, half, spindle, halves - 1);
+      } else {
+        spot = whole;
+        if (projection_.clip(arc.box(half, spot), spot)) spots_.push_back(spot);
+      }
+    }
   }
 
   // Draws a part of a spot by polynomials of its own, or cuts it into two. Parts depend on the spot
@@ -274,6 +312,7 @@ class Spots {
   static constexpr double kLarge = 400.0, kLargest = 1e6;  // pixels, and pixels along an edge
   static constexpr double kLeastEdge = 8.0;                // pixels
   static constexpr int kMostIntervals = 4;                 // of a pixel
+  static constexpr int kMostHalves = 5;                    // times that an arc is halved
   static constexpr double kMostSharp = 6.0;  // standard deviations from a part's middle to its edge
 
   static Incidence incidence(const Parameters& p, std::int64_t source) {

@@ -255,7 +255,9 @@ class SpotFitter {
     const bool lines = place != nullptr;
     const Derivatives& changes = lines ? *place : by;
     const double per = lines ? 1.0 / smooth : 0.0;
-    const double faint = lines ? -HUGE_VAL : spot.most - kFaint;
+    // A part of a spot may be faint as a whole.
+    const double brightest = smaller(spot.most, *std::max_element(log, log + kNodes));
+    const double faint = lines ? -HUGE_VAL : brightest - kFaint;
     double worst[2] = {0.0, 0.0};
     for (const int axis : {0, 1}) {
       double most = 0.0;

@@ -72,6 +72,19 @@ struct Spot {
     return (flat ? std::sqrt(form_ff / form_size()) : edge_slow) + margin;
   }
 
+  // An ellipse that holds the disc, whose ends bend away from the axis of a by `arc`.
+  void enclose() {
+    const double bent = std::fabs(arc);
+    const bool straight = bent < 0.4;
+    const double per_a = straight ? 1.0 / (1.0 + bent) : std::sqrt(0.5);
+    const double per_b = straight ? per_a : per_a / (1.0 + bent);
+    const double a0 = per_a * step[0], a1 = per_a * step[1];
+    const double b0 = per_b * step[2], b1 = per_b * step[3];
+    form_ff = flat ? a0 * a0 + b0 * b0 : 0.0;
+    form_fs = a0 * a1 + b0 * b1;
+    form_ss = a1 * a1 + b1 * b1;
+  }
+
   // Calls work(row, start, stop) for the columns that it may cover of each row in a range.
   template <class Work>
   void each_row(std::int64_t from, std::int64_t to, Work work) const {
@@ -253,16 +266,7 @@ class Projection {
     const double less = spot.flat ? 1.0 / grown : 1.0;
     for (int n = 0; n < 4; ++n) spot.step[n] = step[n] * less;
     spot.arc = disc.bow / less;
-    // An ellipse that holds the disc, whose ends bend away from the axis of a by `arc`.
-    const double bent = std::fabs(spot.arc);
-    const bool straight = bent < 0.4;
-    const double per_a = straight ? 1.0 / (1.0 + bent) : std::sqrt(0.5);
-    const double per_b = straight ? per_a : per_a / (1.0 + bent);
-    const double* s = spot.step;
-    const double a0 = per_a * s[0], a1 = per_a * s[1], b0 = per_b * s[2], b1 = per_b * s[3];
-    spot.form_ff = spot.flat ? a0 * a0 + b0 * b0 : 0.0;
-    spot.form_fs = a0 * a1 + b0 * b1;
-    spot.form_ss = a1 * a1 + b1 * b1;
+    spot.enclose();
   }
 
   // How far out on the panel the edge of a disc lies: in discs that are drawn to first order, and in
