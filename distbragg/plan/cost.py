@@ -52,6 +52,10 @@ by whether the crystal rotates, and whether lines have a normal width of their o
 
 NUMPY_INTEGRALS: Final = 13.0  # times as long, beside kernels that have no compiled twin
 
+EXPECTED_SPOT_S: Final = 8.0e-6  # seconds per spot that is drawn in closed form
+EXPECTED_ARC_S: Final = 4.0e-3
+"""Seconds per spot and radian of the spread that makes an arc of it, which is cut into parts."""
+
 PROCESS_START_S: Final = 1.5  # seconds until a process is ready to render
 CLUSTER_START_S: Final = 3.5  # the same of local workers, and of closing them
 UNIT_SECONDS: Final = 30.0  # planned cost that the frames of one unit stay within

@@ -6,10 +6,13 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from distbragg.models.experiment import Experiment
 from distbragg.notes import Notes
 from distbragg.plan.cost import (
     CLUSTER_START_S,
+    EXPECTED_ARC_S,
     EXPECTED_EAGER_STEPS_PER_S,
     EXPECTED_FRAME_S,
     EXPECTED_INTEGRAL_S,
@@ -17,6 +20,7 @@ from distbragg.plan.cost import (
     EXPECTED_NOISE_S,
     EXPECTED_PIXEL_S,
     EXPECTED_RESPONSE_S,
+    EXPECTED_SPOT_S,
     EXPECTED_SPREAD_S,
     EXPECTED_STEPS_PER_S,
     NUMPY_INTEGRALS,
@@ -121,10 +125,12 @@ def summarize(
     *,
     workers: int = 1,
     integrals: int | None = None,
+    spots: int | None = None,
 ) -> PlanSummary:
     """Summarize the plan of a sweep whose heaviest frame is `experiment`, by its average frame.
 
-    `integrals` are those of its labels in closed form; None where they are sampled.
+    `integrals` are those of its labels in closed form, `spots` what is drawn, by
+    lines; None where they are sampled.
     """
     compute = spec.compute
     form = choose_form(plan, compute)
@@ -132,6 +138,8 @@ def summarize(
     points = experiment.reflections.amplitude.size
     eager = compute.kernel not in {"auto", "native"}
     seconds = expected_frame_seconds(frame, plan.mean_frame_steps, eager=eager)
+    if frame.draws_spots and spots is not None:
+        seconds += expected_spot_seconds(experiment, spots)
     seconds *= 1 + plan.map_passes
     if spec.output.labels:
         seconds += expected_label_seconds(experiment, integrals, eager=eager or frame.on_gpu)
@@ -173,6 +181,13 @@ def expected_label_seconds(experiment: Experiment, integrals: int | None, *, eag
     start, stop = experiment.crystal.oscillation
     each = EXPECTED_INTEGRAL_S[stop != start, experiment.beam.sources.bandwidth > 0.0]
     return integrals * each * (NUMPY_INTEGRALS if eager else 1.0)
+
+
+def expected_spot_seconds(experiment: Experiment, spots: int) -> float:
+    """Seconds that drawing spots, counted by lines, is expected to take on a core of today."""
+    trace = float(np.trace(experiment.crystal.mosaic_covariance))
+    each = EXPECTED_SPOT_S + EXPECTED_ARC_S * math.sqrt(trace / 3.0)
+    return spots / experiment.beam.sources.count * each
 
 
 def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False) -> float:

@@ -109,6 +109,7 @@ def plan(
         given,
         workers=workers,
         integrals=_label_integrals(prepared.heaviest, given.output),
+        spots=_integrals(prepared.heaviest, 0.0),
     )
     notes = prepared.said.notes
     if workers > summary.units:
@@ -163,9 +164,14 @@ def _label_integrals(experiment: Experiment, output: OutputSpec) -> int | None:
     """Count the integrals of a frame's labels, where it keeps some in closed form."""
     if not output.labels:
         return None
-    from distbragg.predict.spots import integrals_of_spots  # few runs keep tables
+    return _integrals(experiment, output.label_minimum_photons)
 
-    return integrals_of_spots(experiment, output.label_minimum_photons)
+
+def _integrals(experiment: Experiment, minimum_photons: float) -> int | None:
+    """Count spots by lines and parts of a rotation in closed form."""
+    from distbragg.predict.spots import integrals_of_spots  # what renders alone needs none
+
+    return integrals_of_spots(experiment, minimum_photons)
 
 
 def said_of(sweep: SweepSpec) -> SweepNotes:

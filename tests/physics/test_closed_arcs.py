@@ -98,8 +98,9 @@ def test_a_wide_thin_arc_is_drawn_in_parts_along_its_ridge(turn):
     exact, mixed = image(one, FLOAT64), image(one, MIXED)
     assert np.abs(mixed - exact).max() <= 1e-3 * exact.max()
     assert mixed.sum() == pytest.approx(exact.sum(), rel=1e-3)
+    columns = ((0, 71), (71, 160))
     tiles = [
-        np.hstack([image(one, MIXED, tile=Tile(*rows, *columns)) for columns in ((0, 71), (71, 160))])
+        np.hstack([image(one, MIXED, tile=Tile(*rows, *some)) for some in columns])
         for rows in ((0, 83), (83, 160))
     ]
     np.testing.assert_array_equal(np.vstack(tiles), mixed)
