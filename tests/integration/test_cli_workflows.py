@@ -35,13 +35,16 @@ FRAMES = {
     "training_set": 8,
 }
 
+WITH_A_SCRIPT = {"spot_finder"}
+"""Recipes whose script makes what they read; each has tests of its own."""
+
 
 def with_sets(*items: str) -> list[str]:
     return [word for item in items for word in ("--set", item)]
 
 
 def test_every_recipe_is_tried_here_and_has_its_page() -> None:
-    recipes = {path.stem for path in WORKFLOWS.glob("*.yaml")}
+    recipes = {path.stem for path in WORKFLOWS.glob("*.yaml")} - WITH_A_SCRIPT
     assert recipes == set(RECIPES)
     index = (WORKFLOWS / "README.md").read_text()
     for name in recipes:
