@@ -201,6 +201,7 @@ def run_command(run: str, **working: Any) -> int:
 @options.force_option
 @options.cluster_options
 @options.threads_option
+@options.mixed_option
 @click.option("--no-render", is_flag=True, help="Append the frames; `resume` renders them.")
 @options.watch_options
 def extend_command(
@@ -227,7 +228,10 @@ def extend_command(
         - name: orientation
           random_orientations: {count: 200, seed: 6}
     """
+    from distbragg.engine.context import RunContext
+    from distbragg.engine.work import TaskSettings
     from distbragg.run.extend import extend
+    from distbragg.store.run_directory import open_run
 
     if (more is None) == (frames is None):
         raise InputError(
@@ -236,6 +240,10 @@ def extend_command(
             remedy="--frames is for runs whose axes are drawn",
         )
     asked = frames if more is None else more
+    if not no_render and working["cluster"] in (None, "local", "serial"):
+        # Frames that nobody here may render must not be appended first.
+        settings = TaskSettings(1, working["allow_mixed"])
+        RunContext.of(open_run(run)).opened.kernel(settings)
     grown = extend(run, asked or 0, root=root, force=force)
     if not no_render:
         return run_and_report(grown, **working)

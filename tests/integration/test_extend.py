@@ -14,6 +14,7 @@ import xarray as xr
 import yaml
 
 from distbragg.cli.main import main
+from distbragg.engine import context
 from distbragg.errors import DamageError, InputError, RefusedError
 from distbragg.run import extend as extend_module
 from distbragg.run.create import create
@@ -299,6 +300,25 @@ def drawn(count: int, seed: int) -> list[dict[str, Any]]:
         {"name": "turn", "path": "goniometer.phi_deg", "derived": "2*index"},
     ]
     return [{**axis, "dim": "shot"} for axis in along]
+
+
+def test_nothing_is_appended_where_no_process_here_may_render_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = finished(tmp_path / "RUN", phi(0.0, 1.0))
+    file = tmp_path / "more.yaml"
+    file.write_text(yaml.safe_dump({"axes": [phi(2.0)]}))
+    own = context.numeric_class
+    monkeypatch.setattr(context, "numeric_class", lambda one: {**own(one), "code": "another"})
+    before = digests_of(run.path)
+    assert main(["extend", str(run.path), str(file), "--cluster", "serial"]) == 4
+    told = capsys.readouterr().err
+    assert "code is another here" in told
+    assert "--allow-mixed" in told
+    assert digests_of(run.path) == before
+    command = ["extend", str(run.path), str(file), "--cluster", "serial", "--allow-mixed"]
+    assert main(command) == 0
+    assert open_run(run.path).layout.frames == 3
 
 
 @pytest.mark.spec("GEN-5")
