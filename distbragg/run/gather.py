@@ -65,7 +65,7 @@ def subset(
 ) -> GatherResult:
     """Make a run at `out` of some frames of a run; nothing is rendered.
 
-    Frames are those that all of `frames`, `where` and `part` choose, and of these each `every`th.
+    Frames are those that all of `frames`, `where` and `part` choose, and of these one in `every`.
     They keep pixels, maps, labels and their part of a split, and whatever is drawn for them at
     random; their numbers are new. What is there already of the same subset is kept.
 
