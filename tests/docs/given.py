@@ -142,6 +142,7 @@ STREAM = "CrystFEL stream format 2.3\n" + "".join(
 
 GIVEN: dict[str, Callable[[Path], object]] = {
     "RUN": make_run,
+    "drawn.zarr": make_run,
     "demo.zarr": make_demo,
     "experiment.yaml": lambda path: path.write_text(SMALL),
     "shot.yaml": lambda path: path.write_text(SHOT),
