@@ -97,11 +97,9 @@ def measure_loader(extent: Extent, say: Callable[[str], None]) -> Loading:
 
 
 def _shots(reflections: Path, dtype: str, frames: int) -> dict[str, Any]:
-    """Return a sweep of shots of 10 photons a pixel and some hundred spots."""
+    """Return a sweep of shots, counted and recorded unless they are stored as float32."""
     plain = shots(reflections, Kind(pink=False, lattices=1), frames)
     experiment = plain["experiment"]
-    experiment["beam"]["fluence_photons_per_m2"] = 1e26
-    experiment["background"] = {"materials": [{"name": "water", "thickness_um": 4.4e-7}]}
     experiment["output"] |= {"dtype": dtype, "maps": ["spot_mask"]}
     if dtype == "float32":
         del experiment["noise"], experiment["detector"]["response"], experiment["output"]["maps"]
