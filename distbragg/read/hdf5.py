@@ -133,6 +133,20 @@ def stored_values(dataset: Any, source: str, row: int | None = None) -> NDArray[
     return np.asarray(dataset[()] if row is None else dataset[row])
 
 
+def is_written(dataset: Any, place: tuple[int, ...]) -> bool:  # noqa: ANN401
+    """Whether the file has bytes of what lies at an index of the leading dimensions."""
+    if dataset.chunks is None:
+        return bool(dataset.id.get_space_status() != h5py.h5d.SPACE_STATUS_NOT_ALLOCATED)
+    chunks, beyond = dataset.chunks, len(place)
+    steps = [range(at - at % edge, at + 1, edge) for at, edge in zip(place, chunks, strict=False)]
+    for extent, edge in zip(dataset.shape[beyond:], chunks[beyond:], strict=True):
+        steps.append(range(0, extent, edge))
+    if math.prod(map(len, steps)) > _MOST_CHUNKS:
+        return True  # Reading it is refused for this.
+    info = dataset.id.get_chunk_info_by_coord
+    return any(info(at).byte_offset is not None for at in product(*steps))
+
+
 def _check_texts_of(dataset: Any, source: str) -> None:  # noqa: ANN401
     """Refuse text of variable length that claims to be long, and what is no text."""
     if (

@@ -36,8 +36,10 @@ def read_photons(asked: Photons) -> NDArray[np.float64]:
 
     An array (`.npy`, Zarr, HDF5) may hold several. Pixels below 0 (masked ones, in many formats)
     count as 0, and so do those of HDF5 that hold one of the two highest values of an unsigned type.
+    An image that was never written, as those of a run that is not finished, is refused.
     """
     path = asked.path
+    pixels: NDArray[Any] | None
     if path.lower().rstrip("/").endswith(ZARR_SUFFIXES) or Path(path).is_dir():
         from distbragg.read.zarr_array import zarr_images
 
@@ -58,6 +60,13 @@ def read_photons(asked: Photons) -> NDArray[np.float64]:
             text = " ".join(str(error).split())[:200]
             raise InputError(f"no image that can be read ({text})", source=path) from None
         pixels = _one_of(pixels, asked)
+    if pixels is None or (pixels.dtype.kind == "f" and np.isnan(pixels).all()):
+        raise InputError(
+            f"image {asked.frame} was never written",
+            source=path,
+            field="background.image.frame",
+            remedy="finish the run that it is of (`distbragg resume`), or name another frame",
+        )
     photons = np.maximum(np.asarray(pixels, dtype=np.float64), 0.0)
     if photons.ndim != 2 or not np.isfinite(photons).all():
         raise InputError("photons are finite numbers, rows and columns", source=path)
@@ -77,9 +86,9 @@ def _one_of_zarr(array: Any, asked: Photons) -> NDArray[Any]:  # noqa: ANN401
     return _one_of(array, asked)
 
 
-def _hdf5_image(asked: Photons) -> NDArray[Any]:
-    """Return one image of a dataset of an HDF5 file, masked pixels 0."""
-    from distbragg.read.hdf5 import open_hdf5, open_member, stored_values
+def _hdf5_image(asked: Photons) -> NDArray[Any] | None:
+    """Return one image of a dataset of an HDF5 file, masked pixels 0; None if never written."""
+    from distbragg.read.hdf5 import is_written, open_hdf5, open_member, stored_values
 
     with open_hdf5(asked.path) as file:
         dataset = open_member(file, asked.dataset, asked.path)
@@ -92,14 +101,20 @@ def _hdf5_image(asked: Photons) -> NDArray[Any]:
                 remedy="name one, e.g. entry/data/data",
             )
 
+        written = True
+
         def values(place: tuple[int, ...]) -> NDArray[Any]:
+            nonlocal written
+            written = is_written(dataset, place)
             row = stored_values(dataset, asked.path, *place[:1])
             return np.asarray(row[place[1:]])
 
         pixels = _one_of(dataset, asked, values)
     if pixels.dtype.kind == "u":
-        pixels = np.where(pixels > np.iinfo(pixels.dtype).max - _MASKED, 0, pixels)
-    return pixels
+        masked = pixels > np.iinfo(pixels.dtype).max - _MASKED
+        written = written and not masked.all()
+        pixels = np.where(masked, 0, pixels)
+    return pixels if written else None
 
 
 def _one_of(

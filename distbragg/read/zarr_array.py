@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.core.buffer import Buffer, default_buffer_prototype
@@ -39,6 +40,7 @@ class _Objects(dict[str, Buffer]):
         self._path, self._root = path, os.path.realpath(path)
         self._archive: zipfile.ZipFile | None = None
         self.coder, self.room = "", _MAXIMUM_METADATA_BYTES
+        self.chunks: dict[str, bool] = {}  # by key, whether there is one
         if not os.path.isdir(path):
             try:
                 self._archive = zipfile.ZipFile(path)
@@ -51,8 +53,15 @@ class _Objects(dict[str, Buffer]):
     def __missing__(self, key: str) -> Buffer:
         metadata = key.rpartition("/")[2] in _METADATA
         most = _MAXIMUM_METADATA_BYTES if metadata else self.room
-        with self._open(key) as stream:
-            data = stream.read(most + 1)
+        try:
+            with self._open(key) as stream:
+                data = stream.read(most + 1)
+        except KeyError:
+            if not metadata:
+                self.chunks[key] = False
+            raise
+        if not metadata:
+            self.chunks[key] = True
         coded = not metadata and self.coder in CODERS
         if len(data) > most or (coded and decoded_bytes(self.coder, data, most) > most):
             raise InputError(f"{key} holds or makes more than {most} bytes", source=self._path)
@@ -71,28 +80,40 @@ class _Objects(dict[str, Buffer]):
 
 def zarr_images(
     path: str, name: str, read: Callable[[zarr.Array[Any]], NDArray[Any]]
-) -> NDArray[Any]:
-    """Return what `read` takes of an array of images, which may lie in shards.
+) -> NDArray[Any] | None:
+    """Return what `read` takes of an array of images, which may lie in shards; None if not written.
 
-    It is the array `name`, or the one that the store itself is.
+    It is the array `name`, or the one that the store itself is. What no chunk is stored of, and
+    what holds the array's `_FillValue`, was never written.
     """
     try:
         root = zarr.open(MemoryStore(_Objects(path), read_only=True), mode="r")
         alone = isinstance(root, zarr.Array)
-        return read(open_zarr_array(path, "" if alone else name, images=True))
+        objects = _Objects(path)
+        array = _opened(objects, path, "" if alone else name, images=True)
+        pixels = read(array)
     except DAMAGE as error:
         text = " ".join(str(error).split())[:200]
         raise InputError(f"cannot be read as Zarr ({text})", source=path) from None
+    missing = array.attrs.get("_FillValue")
+    unwritten = missing is not None and np.any(pixels == missing)
+    return None if unwritten or not any(objects.chunks.values()) else pixels
 
 
-def open_zarr_array(path: str, name: str, *, images: bool = False) -> zarr.Array[Any]:
+def open_zarr_array(path: str, name: str) -> zarr.Array[Any]:
     """Open an array of one or two dimensions, of Zarr 2 or 3, compressed or not.
 
     One that is not of numbers, has large chunks, or is encoded by what is not on the list, such
-    as pickles, which run code, is refused. Of `images` it has two dimensions or more, may be in
-    shards, and an empty name is that of an array which is the store.
+    as pickles, which run code, is refused.
     """
-    objects = _Objects(path)
+    return _opened(_Objects(path), path, name, images=False)
+
+
+def _opened(objects: _Objects, path: str, name: str, *, images: bool) -> zarr.Array[Any]:
+    """Open an array; of `images` it has two dimensions or more and may be in shards.
+
+    An empty name is then that of an array which is the store.
+    """
     found = name.strip("/")
     wrong = any(part in ("", ".", "..") for part in found.split("/")) or "\\" in found
     if wrong and (found or not images):

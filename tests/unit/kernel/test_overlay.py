@@ -355,3 +355,46 @@ def test_frames_of_a_sweep_take_images_of_another_run(tmp_path: Path) -> None:
         expected = bare["images"].values + pictures[[2, 0, 1]]
         np.testing.assert_allclose(stack["images"].values, expected, rtol=1e-6)
         assert stack["picture"].values.tolist() == [2, 0, 1]
+
+
+@pytest.mark.spec("SCL-16")
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_frame_that_is_not_rendered_is_refused(tmp_path: Path, dtype: str) -> None:
+    """Frames of an unfinished run and of one whose parts are rendered, of counts and of floats."""
+    dark = spec(noise=True, crystal={"present": False}) | {"output": {"dtype": dtype}}
+    dark["compute"] = {"frames_per_unit": 1}
+    axis = {"name": "flux", "path": "beam.flux_photons_per_s", "values": [1e12, 2e12]}
+    sweep = parse_sweep({"experiment": dark, "axes": [axis]})
+    run = tmp_path / "dark.zarr"
+    db.sweep(sweep, run, cluster="serial", part=(1, 2))
+    for given in ({"file": str(run)}, {"file": str(run), "frame": 0}):
+        image = built(background={"image": given}).background.image
+        assert image is not None
+        assert image.photons.max() > 0.0
+    told = r"background\.image\.frame: image 1 was never written; finish the run"
+    with pytest.raises(InputError, match=told):
+        built(background={"image": {"file": str(run), "frame": 1}})
+
+
+@pytest.mark.spec("SCL-16")
+@pytest.mark.parametrize("shards", [None, (2, *SHAPE)], ids=["chunks", "shards"])
+def test_an_image_that_no_chunk_is_stored_of_is_refused(tmp_path: Path, shards: Any) -> None:
+    """Of a Zarr array and an HDF5 dataset, which read as zeros there."""
+    store = zarr.open_group(tmp_path / "some.zarr", mode="w")
+    each = {"shape": (4, *SHAPE), "chunks": (1, *SHAPE), "dtype": "int32"}
+    store.create_array("images", shards=shards, fill_value=0, **each)[1] = 3
+    with h5py.File(tmp_path / "some.h5", "w") as file:
+        file.create_dataset("images", **each)[1] = 3
+        gaps = {**each, "dtype": "uint16"}
+        file.create_dataset("masked", data=np.full(gaps["shape"], 65535, np.uint16))
+        file.create_dataset("nothing", shape=SHAPE, dtype="int32")
+    for name in ("some.zarr", "some.h5"):
+        given = {"file": str(tmp_path / name), "dataset": "images"}
+        image = built(background={"image": given | {"frame": 1}}).background.image
+        assert image is not None
+        assert (image.photons == 3.0).all()
+        with pytest.raises(InputError, match="image 3 was never written"):
+            built(background={"image": given | {"frame": 3}})
+    for name in ("masked", "nothing"):
+        with pytest.raises(InputError, match="image 0 was never written"):
+            built(background={"image": {"file": str(tmp_path / "some.h5"), "dataset": name}})
