@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM, JOULES_PER_EV
-from distbragg.export.crystfel import DATA, ENERGY, MASK, PEAKS
+from distbragg.export.crystfel import DATA, DISTANCE, ENERGY, MASK, PEAKS
 from distbragg.export.header import FrameHeader
 from distbragg.export.spots import Columns
 from distbragg.store.files import durable_path
@@ -32,16 +32,18 @@ def write_cxi(
     wavelengths: Sequence[float],
     mask: NDArray[np.uint32],
     *,
+    distances: Sequence[float],
     peaks: Sequence[Columns],
     dtype: np.dtype[Any],
     compression: Mapping[str, Any],
     identity: str,
 ) -> None:
-    """Write frames of one geometry, one chunk each.
+    """Write frames of one geometry but for its distance, one chunk each.
 
     Each frame is (panels, slow, fast) in the stack's number type `dtype`. The header is of the
-    first; `wavelengths` (frames,) are in Å. `mask` (panels · slow, fast) has bits of pixels without
-    signal. `peaks` are the true spots of each frame; an empty sequence where the run keeps none.
+    first; `wavelengths` (frames,) are in Å, `distances` (frames,) in mm. `mask` (panels · slow,
+    fast) has bits of pixels without signal. `peaks` are the true spots of each frame; an empty
+    sequence where the run keeps none.
     """
     rows = mask.shape[0] // len(header.panels)
     with durable_path(Path(path)) as temporary, h5py.File(temporary, "w") as file:
@@ -59,7 +61,7 @@ def write_cxi(
         instrument["source_1/energy"] = energies * JOULES_PER_EV
         detector = instrument.create_group("detector_1")
         detector["data"], detector["mask"] = h5py.SoftLink(DATA), h5py.SoftLink(MASK)
-        detector["distance"] = header.panels[0].distance / _MM_PER_M
+        file[DISTANCE] = np.asarray(distances) / _MM_PER_M
         for name in ("x_pixel_size", "y_pixel_size"):
             detector[name] = header.panels[0].pixel_size / _MM_PER_M
         file["entry_1/experiment_identifier"] = np.arange(len(wavelengths))

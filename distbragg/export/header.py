@@ -19,6 +19,7 @@ from distbragg.matrices import dot3
 from distbragg.models.vectors import Vector
 
 _ALONG: Final = 1e-6
+_LENGTH: Final = 1e-9  # mm, that the rounding of a place is below
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,20 @@ class FrameFile:
                 return stream.read(len(head)) == head and self.path.stat().st_size == size
         except OSError:
             return False
+
+
+def differ_in_distance_alone(one: FrameHeader, other: FrameHeader) -> bool:
+    """Whether the panels of two headers differ by a shift along the beam, the same for all."""
+    moved = [
+        np.subtract(theirs.origin, ours.origin)
+        for ours, theirs in zip(one.panels, other.panels, strict=True)
+    ]
+    turned = any(
+        (ours.fast, ours.slow) != (theirs.fast, theirs.slow)
+        for ours, theirs in zip(one.panels, other.panels, strict=True)
+    )
+    shift = np.array([0.0, 0.0, moved[0][2]])
+    return not turned and bool(np.abs(np.array(moved) - shift).max() < _LENGTH)
 
 
 def is_square(header: FrameHeader) -> bool:

@@ -135,6 +135,7 @@ def _export_cxi(job: ExportJob, unit: int) -> dict[str, int]:
         frame_header(job.run, block.frames[0]),
         [beam_of_frame(job.run, frame).wavelength for frame in block.frames],
         np.concatenate(blind_pixels(frame_geometry(job.run, block.frames[0])[1])),
+        distances=[frame_header(job.run, frame).panels[0].distance for frame in block.frames],
         peaks=frame_spots(job, block.frames),
         dtype=np.dtype(layout.dtype),
         compression=filters(job.compression),
@@ -250,7 +251,13 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
     blocks = parts_of(job, number)
     first, rows = blocks[0].frames[0], layout.shape[0]
     header, bandwidth = frame_header(job.run, first), beam_of_frame(job.run, first).spread
-    write_whole(path, geometry_text(header, rows, bandwidth).encode())
+    corners = {
+        frame: -frame_header(job.run, frame).panels[0].origin[2]
+        for frame in job.contents.series[number]
+    }
+    moves = len(set(corners.values())) > 1
+    geometry = geometry_text(header, rows, bandwidth, each_distance=moves)
+    write_whole(path, geometry.encode())
     names = "".join(f"{data_path(job, block).name}\n" for block in blocks)
     write_whole(path.with_suffix(".lst"), names.encode())
     shots = (
@@ -262,6 +269,7 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
             frame_crystals(job.run, frame),
             frame_lattice(job.run, frame),
             spots,
+            corners[frame],
         )
         for block in blocks
         for event, (frame, spots) in enumerate(
@@ -269,7 +277,7 @@ def _write_crystfel(job: ExportJob, number: int, path: Path) -> None:
         )
     )
     with durable_path(path.with_suffix(".stream")) as temporary, temporary.open("w") as stream:
-        stream.writelines(stream_text(header, rows, shots, bandwidth))
+        stream.writelines(stream_text(geometry, rows, shots))
 
 
 def _write_master(job: ExportJob, number: int, path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
@@ -12,7 +13,7 @@ import numpy as np
 
 from distbragg.engine.context import RunContext
 from distbragg.run.frame_set import FrameSet, split_plain
-from distbragg.run.frames import parse_frames, series_of, stem
+from distbragg.run.frames import DISTANCES, parse_frames, series_of, stem
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.split import Split
 
@@ -116,7 +117,7 @@ def _contents(job: ExportJob) -> Contents:
 
     Frame files are named by their place in the whole run: exports of parts meet in one folder.
     """
-    run, layout = job.run.directory, job.run.directory.layout
+    layout = job.run.directory.layout
     asked = parse_frames(job.asked, layout.frames)
     frames = parse_frames(job.frames, layout.frames)
     if job.format in SETS:
@@ -124,11 +125,7 @@ def _contents(job: ExportJob) -> Contents:
         series, names = tuple(parts.values()), tuple(f"-{name}" if name else "" for name in parts)
         most, frame_bytes = SET_FRAMES_PER_FILE, job.frame_set.frame_bytes
     else:
-        series = series_of(
-            run.sweep,
-            frames if job.format in BY_SERIES else range(layout.frames),
-            one_beam=job.format not in BY_SERIES,
-        )
+        series = _series(job, frames)
         names = tuple(f"_{n + 1}" if len(series) > 1 else "" for n in range(len(series)))
         most = FRAMES_PER_FILE
         frame_bytes = layout.panels * math.prod(layout.shape) * np.dtype(layout.dtype).itemsize
@@ -144,6 +141,34 @@ def _contents(job: ExportJob) -> Contents:
         for position, frame in enumerate(members)
     }
     return Contents(frames, len(asked) - len(frames), series, place, tuple(blocks), names)
+
+
+def _series(job: ExportJob, frames: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Cut frames into series; a file of CXI states the distance of each of its frames."""
+    sweep = job.run.directory.sweep
+    if job.format not in BY_SERIES:
+        return series_of(sweep, range(job.run.directory.layout.frames))
+    if job.format == "cxi" and not sweep.swept.keys().isdisjoint(DISTANCES):
+        joined = series_of(sweep, frames, one_beam=False, beside=DISTANCES)
+        if all(_move_along_beam(job, members) for members in joined):
+            return joined
+    return series_of(sweep, frames, one_beam=False)
+
+
+def _move_along_beam(job: ExportJob, members: Sequence[int]) -> bool:
+    """Whether panels of frames move along the beam alone: a place is linear in the distance."""
+    from distbragg.export.header import differ_in_distance_alone
+    from distbragg.run.frame_header import frame_header
+
+    sweep = job.run.directory.sweep
+    told = {
+        frame: tuple(values[path] or 0.0 for path in DISTANCES if path in values)
+        for frame in members
+        for values in [sweep.frame_values(frame)]
+    }
+    ends = min(told, key=lambda frame: told[frame]), max(told, key=lambda frame: told[frame])
+    near, far = (frame_header(job.run, frame) for frame in ends)
+    return differ_in_distance_alone(near, far)
 
 
 def frame_path(job: ExportJob, frame: int, panel: int, suffix: str) -> Path:

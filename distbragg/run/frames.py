@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ OSCILLATION = "goniometer.oscillation_deg"
 _GEOMETRY = ("beam.", "detector.", "goniometer.")
 _PLACING = ("beam.direction", "beam.polarization", *_GEOMETRY[1:])
 """What a header of many frames says once, where it has a beam for each."""
+
+DISTANCES = ("detector.distance_mm", "detector.close_distance_mm")
 
 _CONTIGUOUS = 1e-3
 """Share of the frame's width by which the next frame's start may miss this one's end."""
@@ -104,14 +106,18 @@ def frame_table(
 
 
 def series_of(
-    sweep: SweepSpec, frames: Sequence[int], *, one_beam: bool = True
+    sweep: SweepSpec,
+    frames: Sequence[int],
+    *,
+    one_beam: bool = True,
+    beside: Collection[str] = (),
 ) -> tuple[tuple[int, ...], ...]:
     """Cut frames into series, each of which one program reads as one data set.
 
     Rotations form a series where nothing but the spindle angle changes and each frame begins
     where the last one ended. Stills form one where beam and detector stay the same, or, unless
-    `one_beam`, the detector and the directions of the beam. `frames` are flat indices, in the order
-    they are to have.
+    `one_beam`, the detector and the directions of the beam; the fields `beside` may change.
+    `frames` are flat indices, in the order they are to have.
     """
     base = sweep.experiment.goniometer
     groups: dict[str, list[list[int]]] = {}
@@ -124,7 +130,8 @@ def series_of(
             values = {
                 path: value
                 for path, value in values.items()
-                if path.startswith(_GEOMETRY if one_beam else _PLACING) and path != PHI
+                if path.startswith(_GEOMETRY if one_beam else _PLACING)
+                and path not in (PHI, *beside)
             }
             key = canonical_json(values)
             groups.setdefault(key, [[]])[0].append(frame)

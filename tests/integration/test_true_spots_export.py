@@ -224,6 +224,54 @@ def test_a_stream_without_labels_holds_the_crystals_alone(tmp_path: Path) -> Non
     assert "--- Begin crystal" not in second
 
 
+@pytest.mark.spec("EXP-13", "EXP-2")
+@pytest.mark.parametrize(
+    "turned", [{}, {"rotation_deg": [0.0, 5.0, 2.0]}], ids=["across", "tilted"]
+)
+def test_frames_that_differ_in_distance_alone_are_one_file_of_cxi(
+    tmp_path: Path, turned: dict[str, Any]
+) -> None:
+    far = [100.0, 101.5, 99.25]
+    axes = [{"name": "distance", "path": "detector.distance_mm", "values": far, "dim": "shot"}]
+    detector = {"pixel_size_mm": 1.0, **turned}
+    run = render(tmp_path / "run.zarr", axes, detector=detector)
+    out = export(run, "cxi", tmp_path / "out", "--compression", "none")
+    assert (out / "run.lst").read_text() == "run_000001.cxi\n"
+    text = (out / "run.geom").read_text()
+    assert "\nclen = /entry_1/instrument_1/detector_1/distance m\n" in text
+    with h5py.File(out / "run_000001.cxi") as file:
+        stated = file["/entry_1/instrument_1/detector_1/distance"][()]
+        assert file["/entry_1/data_1/data"].shape[0] == len(far)
+    np.testing.assert_allclose(stated, np.array(far) * 1e-3, rtol=1e-12)
+    lengths = []
+    for frame, distance in enumerate(stated):
+        # As CrystFEL puts in what the file states of a frame.
+        place = tmp_path / f"{frame}.geom"
+        place.write_text(text.replace("/entry_1/instrument_1/detector_1/distance", str(distance)))
+        (panel,) = read_geometry(str(place)).panels
+        (told,) = frame_header(RunContext.of(open_run(run)), frame).panels
+        turn = np.array([-1.0, 1.0, -1.0])
+        np.testing.assert_allclose(panel.origin, turn * told.origin, atol=1e-9)
+        lengths.append(f"average_camera_length = {-told.origin[2] / 1e3:.9f} m\n")
+    chunks = (out / "run.stream").read_text().split("----- Begin chunk -----\n")[1:]
+    assert [length in chunk for length, chunk in zip(lengths, chunks, strict=True)] == [True] * 3
+
+
+@pytest.mark.spec("EXP-13", "EXP-2")
+def test_panels_that_move_otherwise_are_files_of_their_own(tmp_path: Path) -> None:
+    close = [100.0, 101.5]
+    axes = [{"name": "close", "path": "detector.close_distance_mm", "values": close}]
+    turned = {"pixel_size_mm": 1.0, "distance_mm": None, "pivot": "sample", "twotheta_deg": 10.0}
+    run = render(tmp_path / "run.zarr", axes, detector=turned)
+    out = export(run, "cxi", tmp_path / "out", "--compression", "none")
+    assert sorted(path.name for path in out.glob("*.cxi")) == [
+        "run_1_000001.cxi",
+        "run_2_000001.cxi",
+    ]
+    texts = [path.read_text() for path in out.glob("*.geom")]
+    assert ["clen = /" in text for text in texts] == [False, False]
+
+
 @pytest.mark.spec("EXP-9")
 def test_a_still_has_its_crystal_as_it_stands(tmp_path: Path) -> None:
     turns = [{"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 90.0]}]
