@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from distbragg import __version__
 
@@ -61,3 +64,31 @@ def test_every_extra_that_a_message_names_exists(project: dict[str, Any]) -> Non
     }
     assert "torch" in named
     assert named <= set(project["optional-dependencies"])
+
+
+def _needed(lines: list[str]) -> set[str]:
+    """Return what is installed of packages and of all that they need, by normal names."""
+    found: set[tuple[str, str]] = set()
+    asked = [(Requirement(line), "") for line in lines]
+    while asked:
+        need, asking = asked.pop()
+        if need.marker is not None and not need.marker.evaluate({"extra": asking}):
+            continue
+        name = canonicalize_name(need.name)
+        try:
+            needs = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        for extra in {"", *need.extras} - {known for of, known in found if of == name}:
+            found.add((name, extra))
+            asked += [(Requirement(line), extra) for line in needs]
+    return {name for name, _ in found}
+
+
+def test_every_package_of_the_development_environment_is_pinned(project: dict[str, Any]) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    lines = [line for group in groups.values() for line in group if isinstance(line, str)]
+    pins = re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+    needed = _needed([*project["dependencies"], *lines])
+    assert len(needed) > 100
+    assert needed <= {canonicalize_name(name) for name in pins}
