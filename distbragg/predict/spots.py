@@ -13,7 +13,7 @@ from distbragg.predict.closed_form import count_integrals, predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
 from distbragg.predict.table import Spots, ordered, together
-from distbragg.predict.twin import Twin, compiled_twin
+from distbragg.predict.twin import Twin
 
 
 def predict_spots(
@@ -43,17 +43,18 @@ def predict_spots(
     return together(found, minimum_photons) if sized else found
 
 
-def integrals_of_spots(experiment: Experiment, minimum_photons: float) -> int | None:
+def integrals_of_spots(
+    experiment: Experiment, minimum_photons: float, twin: Twin | None
+) -> int | None:
     """Count the integrals that predicting the spots of a frame takes; None of a sampled frame."""
     if experiment.sampling.method != "closed_form":
         return None
     least = 0.0 if experiment.crystal.blocks else minimum_photons
     lattices = [lattice.experiment for lattice in lattices_of(experiment)]
-    twin = compiled_twin()
     return sum(count_integrals(lattice, least, twin) for lattice in lattices)
 
 
-def visible_spots(experiment: Experiment) -> Spots:
+def visible_spots(experiment: Experiment, twin: Twin | None) -> Spots:
     """Predict the spots that a picture or a summary of a frame tells of.
 
     Where |F| is interpolated there is scattering everywhere between lattice points, as of single
@@ -64,4 +65,4 @@ def visible_spots(experiment: Experiment) -> Spots:
             "|F| is interpolated between reflections, so that no spots are predicted",
             field="structure_factors.interpolate",
         )
-    return predict_spots(experiment, twin=compiled_twin())
+    return predict_spots(experiment, twin=twin)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Final, Protocol
+from typing import Protocol
 
 from distbragg.models.beam import Beam
 from distbragg.models.detector import Panel
@@ -44,15 +43,3 @@ class Twin(Protocol):
         from the middle of that part.
         """
         ...
-
-
-_COMPILED: Final = "distbragg.kernel.native.moments"
-
-
-def compiled_twin() -> Twin | None:
-    """Return the native kernel's twin; none where that kernel is not compiled.
-
-    It is found by its name: what predicts spots knows of no kernel, and works without.
-    """
-    found: Twin | None = import_module(_COMPILED).compiled_twin()
-    return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.export.smv import beam_centres
+from distbragg.kernel.native.moments import compiled_twin
 from distbragg.kernel.options import resolve_options
 from distbragg.matrices import dot3, norm3
 from distbragg.models.beam_spot import spot_in_plane
@@ -116,7 +117,7 @@ def _reach(experiment: Experiment, panel: Panel) -> tuple[float, float]:
 def _of_spots(told: Told, level: float) -> Iterator[Fact]:
     experiment, name = told.experiment, "spots"
     try:
-        spots = visible_spots(experiment)
+        spots = visible_spots(experiment, compiled_twin())
     except InputError as error:
         yield Fact(name, "photons of a spot", "not predicted", "", "rule", str(error))
         return

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from distbragg.engine.context import RunContext
 from distbragg.errors import DistbraggError, InputError
+from distbragg.kernel.native.moments import compiled_twin
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array
 from distbragg.predict.spots import visible_spots
@@ -153,7 +154,8 @@ class RunPictures:
         if has_labels(self.run) and self.rendered[number]:
             found = labels_of(self.run, [number])
         else:
-            found = visible_spots(self._context.opened.frame(number).experiment).columns()
+            experiment = self._context.opened.frame(number).experiment
+            found = visible_spots(experiment, compiled_twin()).columns()
         return strongest(found, least_photons)
 
     def sheet(self, options: PlotOptions) -> Figure:
@@ -374,7 +376,9 @@ def plot_frame(
         return _draw_radial([(title, frame)], options, unit)
 
     def spots() -> dict[str, NDArray[Any]]:
-        return strongest(visible_spots(experiment).columns(), options.least_photons)
+        return strongest(
+            visible_spots(experiment, compiled_twin()).columns(), options.least_photons
+        )
 
     return _draw_one(frame, options, spots, title, unit)
 

@@ -169,9 +169,10 @@ def _label_integrals(experiment: Experiment, output: OutputSpec) -> int | None:
 
 def _integrals(experiment: Experiment, minimum_photons: float) -> int | None:
     """Count spots by lines and parts of a rotation in closed form."""
-    from distbragg.predict.spots import integrals_of_spots  # what renders alone needs none
+    from distbragg.kernel.native.moments import compiled_twin  # what renders alone needs none
+    from distbragg.predict.spots import integrals_of_spots
 
-    return integrals_of_spots(experiment, minimum_photons)
+    return integrals_of_spots(experiment, minimum_photons, compiled_twin())
 
 
 def said_of(sweep: SweepSpec) -> SweepNotes:

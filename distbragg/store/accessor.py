@@ -159,10 +159,11 @@ class BraggAccessor:
         if run is not None and has_labels(run):
             columns = labels_of(run, [number])
         else:
+            from distbragg.kernel.native.moments import compiled_twin
             from distbragg.predict.spots import visible_spots
 
             experiment = build_experiment(self._geometry.sweep.frame_spec(number), frame=number)
-            columns = visible_spots(experiment).columns()
+            columns = visible_spots(experiment, compiled_twin()).columns()
         chosen = np.asarray(columns["photons"]) >= minimum_photons
         return xr.Dataset({name: ("spot", values[chosen]) for name, values in columns.items()})
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from distbragg.engine.context import SweepFrames
 from distbragg.errors import DistbraggError, InputError
+from distbragg.kernel.native.moments import compiled_twin
 from distbragg.models.build import build_reflections
 from distbragg.models.crystal import NO_TABLE, Reflections
 from distbragg.models.experiment import Experiment
@@ -132,7 +133,7 @@ class Source(ABC):
             return found
 
     def _spots(self, frame: int) -> dict[str, Column] | None:
-        return visible_spots(self._full.frame(frame).experiment).columns()
+        return visible_spots(self._full.frame(frame).experiment, compiled_twin()).columns()
 
     def _reflections(self, key: str, spec: ExperimentSpec) -> Reflections:
         del key

@@ -96,7 +96,7 @@ def test_labels_in_closed_form_take_what_their_integrals_do(oscillation, bandwid
         "sampling": {"method": "closed_form"},
     }
     experiment = build_experiment(ExperimentSpec.model_validate(plain))
-    count = integrals_of_spots(experiment, 0.0)
+    count = integrals_of_spots(experiment, 0.0, None)
     each = EXPECTED_INTEGRAL_S[oscillation != 0.0, bandwidth > 0.0]
     assert count >= len(predict_spots(experiment)) > 0
     compiled = expected_label_seconds(experiment, count, eager=False)

@@ -174,9 +174,9 @@ def test_spots_of_pictures_are_compiled_where_they_can_be(
 
     experiment = experiment_of(tmp_path, ALL, **CASES["rotation"])
     of_twin = predict_spots(experiment, 0.0, moments.NativeTwin())
-    seen = visible_spots(experiment)
+    seen = visible_spots(experiment, moments.compiled_twin())
     monkeypatch.setattr(moments, "available", lambda: False)
-    of_model, alone = predict_spots(experiment), visible_spots(experiment)
+    of_model, alone = predict_spots(experiment), visible_spots(experiment, moments.compiled_twin())
     for name, values in seen.columns().items():
         assert np.array_equal(values, of_twin.columns()[name]), name
         assert np.array_equal(alone.columns()[name], of_model.columns()[name]), name
