@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
 from distbragg.fit import render_tensor
+from tests.recipes import WORKFLOWS, load_recipe
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 ROTATION_DEG = 0.01
 CELL_PERCENT = 0.02
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    path = WORKFLOWS / "refine_by_samples.py"
-    spec = importlib.util.spec_from_file_location("refine_by_samples", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("refine_by_samples")
 
 
 @pytest.mark.slow

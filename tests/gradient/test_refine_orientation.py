@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
+from tests.recipes import WORKFLOWS, load_recipe
+
 DEVIATIONS = 5.0
 """A correct refinement of fourteen numbers is beyond that once in 120,000 stills."""
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    path = WORKFLOWS / "refine_orientation.py"
-    spec = importlib.util.spec_from_file_location("refine_orientation", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("refine_orientation")
 
 
 def test_a_noisy_still_gives_back_cell_orientation_spread_and_size(recipe, monkeypatch):

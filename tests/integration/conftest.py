@@ -5,17 +5,20 @@ from __future__ import annotations
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 from moto.server import ThreadedMotoServer
 
+from distbragg.engine.context import RunContext
+from distbragg.engine.executor import SerialExecutor
 from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.ledger import object_digests
-from distbragg.store.run_directory import open_run
+from distbragg.store.ledger import done_units, object_digests
+from distbragg.store.run_directory import RunDirectory, open_run
 
 AXES: tuple[dict[str, Any], ...] = (
     {"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 1.0, 2.0, 3.0, 4.0]},
@@ -51,6 +54,31 @@ def tiny_plain(**changes: Any) -> dict[str, Any]:
 
 def tiny_sweep(axes: Any = AXES, **changes: Any) -> SweepSpec:
     return SweepSpec.model_validate({"experiment": tiny_plain(**changes), "axes": list(axes)})
+
+
+def objects_of(run: RunDirectory) -> dict[str, bytes]:
+    """Return all that a run stores of its frames, by name."""
+    names = [one.object_name(unit) for unit in range(run.layout.units) for one in run.arrays]
+    return {name: (run.path / name).read_bytes() for name in names}
+
+
+WAYS = ["graph", "tiles", "threads", "interrupted", "workers"]
+"""Ways of rendering a run that must store the same bytes as any other."""
+
+WAYS_COMPUTE: dict[str, dict[str, Any]] = {"graph": {"form": "graph"}, "tiles": {"tile": [5, 23]}}
+"""What a way asks of a specification's section `compute`."""
+
+
+def render_by(way: str, run: RunDirectory) -> None:
+    """Render a created run in one of `WAYS`."""
+    if way == "interrupted":
+        outcomes = SerialExecutor().run_units(RunContext.of(run), range(run.layout.units))
+        assert next(islice(outcomes, 1)).status == "done"
+        assert len(done_units(run)) == 1
+    options: dict[str, Any] = {"cluster": "local", "workers": 2} if way == "workers" else {}
+    if way == "threads":
+        options = {"threads": 3}
+    resume(run, **({"cluster": "serial"} | options))
 
 
 def digests_of(path: Path) -> dict[int, str]:

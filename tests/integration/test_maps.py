@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from itertools import islice, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ import pytest
 import xarray as xr
 
 import distbragg as db
-from distbragg.engine.context import RunContext
-from distbragg.engine.executor import SerialExecutor
 from distbragg.errors import InputError
 from distbragg.run.prepare import plan
 from distbragg.run.publish import publish
@@ -25,7 +23,7 @@ from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.run_directory import RunDirectory, open_run
 
-from .conftest import tiny_plain
+from .conftest import WAYS, WAYS_COMPUTE, objects_of, render_by, tiny_plain
 
 ALL: list[MapName] = [
     "bragg",
@@ -70,12 +68,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def run(finished: Path, tmp_path: Path) -> RunDirectory:
     return open_run(shutil.copytree(finished, tmp_path / "RUN"))
-
-
-def objects_of(run: RunDirectory) -> dict[str, bytes]:
-    layouts = run.arrays
-    names = [one.object_name(unit) for unit in range(run.layout.units) for one in layouts]
-    return {name: (run.path / name).read_bytes() for name in names}
 
 
 @pytest.mark.spec("MAP-1")
@@ -150,20 +142,13 @@ def test_a_miss_and_a_frame_without_background(tmp_path: Path) -> None:
 
 
 @pytest.mark.spec("MAP-6")
-@pytest.mark.parametrize("way", ["graph", "tiles", "threads", "interrupted", "workers"])
+@pytest.mark.parametrize("way", WAYS)
 def test_any_way_of_rendering_stores_the_same_bytes(
     run: RunDirectory, tmp_path: Path, way: str
 ) -> None:
-    compute = {"graph": {"form": "graph"}, "tiles": {"tile": [5, 23]}}.get(way, {})
+    compute = WAYS_COMPUTE.get(way, {})
     other = db.create(mapped_sweep(compute=compute), tmp_path / way)
-    if way == "interrupted":
-        outcomes = SerialExecutor().run_units(RunContext.of(other), range(other.layout.units))
-        assert next(islice(outcomes, 1)).status == "done"
-        assert len(done_units(other)) == 1
-    options: dict[str, Any] = {"cluster": "local", "workers": 2} if way == "workers" else {}
-    if way == "threads":
-        options = {"threads": 3}
-    db.resume(other, **({"cluster": "serial"} | options))
+    render_by(way, other)
     assert objects_of(other) == objects_of(run)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -13,20 +11,12 @@ import torch
 
 import distbragg as db
 from distbragg.models.tables import load_any
-
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
+from tests.recipes import WORKFLOWS, load_recipe
 
 
 @pytest.fixture(scope="module")
 def recipe() -> ModuleType:
-    path = WORKFLOWS / "spot_finder.py"
-    spec = importlib.util.spec_from_file_location("spot_finder", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_recipe("spot_finder")
 
 
 @pytest.fixture(scope="module")

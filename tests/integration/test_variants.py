@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ from numpy.typing import NDArray
 
 import distbragg as db
 from distbragg.cli.main import main
-from distbragg.engine.context import RunContext
-from distbragg.engine.executor import SerialExecutor
 from distbragg.errors import InputError
 from distbragg.run.card import card
 from distbragg.run.prepare import plan
@@ -29,7 +26,7 @@ from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, open_run
 
-from .conftest import tiny_plain
+from .conftest import WAYS, WAYS_COMPUTE, objects_of, render_by, tiny_plain
 
 BOX = {"slow": [3, 16], "fast": [2, 22]}
 VARIANTS: list[dict[str, Any]] = [
@@ -74,11 +71,6 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> RunDirectory:
     source = request.getfixturevalue("finished" if request.param == "beside" else "alone")
     return open_run(shutil.copytree(source, tmp_path / "RUN"))
-
-
-def objects_of(run: RunDirectory) -> dict[str, bytes]:
-    names = [one.object_name(unit) for unit in range(run.layout.units) for one in run.arrays]
-    return {name: (run.path / name).read_bytes() for name in names}
 
 
 def blocks(images: NDArray[Any], factor: int) -> NDArray[Any]:
@@ -442,21 +434,14 @@ def test_noise_is_drawn_of_parts_that_stand_in_place_of_frames(tmp_path: Path) -
 
 
 @pytest.mark.spec("VAR-8")
-@pytest.mark.parametrize("way", ["graph", "tiles", "threads", "interrupted", "workers"])
+@pytest.mark.parametrize("way", WAYS)
 def test_any_way_of_rendering_stores_the_same_bytes(
     run: RunDirectory, tmp_path: Path, way: str
 ) -> None:
-    compute = {"graph": {"form": "graph"}, "tiles": {"tile": [5, 23]}}.get(way, {})
+    compute = WAYS_COMPUTE.get(way, {})
     output = {**COUNTS["output"], "frames": None if run.keeps_frames else False}
     other = db.create(swept(**COUNTS | {"output": output}, compute=compute), tmp_path / way)
-    if way == "interrupted":
-        outcomes = SerialExecutor().run_units(RunContext.of(other), range(other.layout.units))
-        assert next(islice(outcomes, 1)).status == "done"
-        assert len(done_units(other)) == 1
-    options: dict[str, Any] = {"cluster": "local", "workers": 2} if way == "workers" else {}
-    if way == "threads":
-        options = {"threads": 3}
-    db.resume(other, **({"cluster": "serial"} | options))
+    render_by(way, other)
     assert objects_of(other) == objects_of(run)
 
 

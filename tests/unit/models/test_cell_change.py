@@ -13,16 +13,8 @@ from distbragg.models.experiment import physics_hash
 from distbragg.models.rotations import orientation_of
 from distbragg.models.vectors import cell_of
 from distbragg.spec.load import parse_spec, parse_sweep
+from tests.crystal_systems import CELLS
 
-CELLS = {
-    "triclinic": [40, 50, 60, 80, 95, 105],
-    "monoclinic": [40, 50, 60, 90, 95, 90],
-    "orthorhombic": [40, 50, 60, 90, 90, 90],
-    "tetragonal": [50, 50, 60, 90, 90, 90],
-    "hexagonal": [50, 50, 60, 90, 90, 120],
-    "rhombohedral": [50, 50, 50, 80, 80, 80],
-    "cubic": [50, 50, 50, 90, 90, 90],
-}
 BEAM = {"wavelength_angstrom": 1.0}
 SMALL = {"distance_mm": 100, "pixels_fast": 8, "pixels_slow": 8}
 CHANGE = [1, -2, 3, 0.5, -0.25, 0.125]

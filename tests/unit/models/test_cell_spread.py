@@ -14,16 +14,7 @@ from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.models.vectors import cell_of
 from distbragg.physics.orientation import domain_cells
 from distbragg.spec.load import parse_spec
-
-CELLS = {
-    "triclinic": [40, 50, 60, 80, 95, 105],
-    "monoclinic": [40, 50, 60, 90, 95, 90],
-    "orthorhombic": [40, 50, 60, 90, 90, 90],
-    "tetragonal": [50, 50, 60, 90, 90, 90],
-    "hexagonal": [50, 50, 60, 90, 90, 120],
-    "rhombohedral": [50, 50, 50, 80, 80, 80],
-    "cubic": [50, 50, 50, 90, 90, 90],
-}
+from tests.crystal_systems import CELLS
 
 
 def build(system: str, spread: dict[str, Any], **changes: Any) -> Experiment:
