@@ -29,7 +29,7 @@ from distbragg.physics import arrays
 from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.closed_form import Incidence, Relps
 from distbragg.physics.closed_rotation import Spindle
-from distbragg.physics.halos import Spread, turning
+from distbragg.physics.halos import Spread
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,
@@ -157,9 +157,7 @@ def divergence_axes(beam: Beam) -> tuple[Triple, Triple]:
 def spread_of(experiment: Experiment, parameters: Parameters, spot: Spot, real: Tensor) -> Spread:
     """Return how domains differ from the crystal of the parameters; see `shape_of`."""
     shape = shape_of(experiment, parameters, spot, real)
-    spindle = shape.spindle
-    turns = turning(_symmetric(shape.mosaic), spindle.axis, spindle.stop - spindle.start)
-    return Spread(turns, rows_of(shape.strains))
+    return Spread.of(_symmetric(shape.mosaic), shape.spindle, shape.strains)
 
 
 def incidence_of(beam: Beam, parameters: Parameters, source: Source) -> Incidence:

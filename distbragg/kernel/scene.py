@@ -22,11 +22,10 @@ from distbragg.physics.arrays import Array, Triple
 from distbragg.physics.closed_form import Incidence
 from distbragg.physics.diffuse import DiffuseTerms, diffuse_of
 from distbragg.physics.factors import PolarizationFrame, polarization_frame
-from distbragg.physics.halos import Spread, turning
+from distbragg.physics.halos import Spread
 from distbragg.physics.near_sphere import gaussian_crystal, incidence_of, symmetric
 from distbragg.physics.orientation import domain_vectors
 from distbragg.physics.rays import Placement, placement_of
-from distbragg.physics.strain import rows_of
 from distbragg.physics.transform import Spot
 
 _KEPT_TABLES: Final = 4
@@ -88,9 +87,7 @@ def make_scene(experiment: Experiment, panel: int, sources: slice, device: torch
 def spread_of(crystal: Crystal) -> Spread:
     """Return how the domains of a crystal differ from its mean, as floats."""
     own = gaussian_crystal(crystal)
-    spindle = own.spindle
-    turns = turning(symmetric(own.mosaic), spindle.axis, spindle.stop - spindle.start)
-    return Spread(turns, rows_of(own.strains))
+    return Spread.of(symmetric(own.mosaic), own.spindle, own.strains)
 
 
 def spot_of(crystal: Crystal) -> Spot:

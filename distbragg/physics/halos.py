@@ -25,9 +25,10 @@ from typing import Final
 from distbragg.physics.amplitude import AmplitudeTable, nearest_amplitude
 from distbragg.physics.arrays import Array, Triple, dot, root
 from distbragg.physics.closed_form import Incidence
+from distbragg.physics.closed_rotation import Spindle
 from distbragg.physics.diffuse import DiffuseTerms, Rows, moved, strength
 from distbragg.physics.elementary import exp
-from distbragg.physics.strain import Strain
+from distbragg.physics.strain import Strain, rows_of
 from distbragg.physics.symmetric import Symmetric, outer
 
 EXPONENTIALS: Final = (
@@ -62,11 +63,11 @@ class Spread:
     turns: Symmetric
     strains: tuple[Strain, ...] = ()
 
-
-def turning(mosaic: Symmetric, axis: Triple, angle: float) -> Symmetric:
-    """Return M of a mosaic spread and of a uniform rotation by an angle, rad, about an axis."""
-    x, y, z = (part * (angle / 12.0**0.5) for part in axis)
-    return mosaic + outer((x, y, z))
+    @classmethod
+    def of(cls, mosaic: Symmetric, spindle: Spindle, strains: Array) -> Spread:
+        """Return that of a mosaic spread, a uniform rotation and a spread of cells, (k, 3, 3)."""
+        turned = outer(_times(spindle.axis, (spindle.stop - spindle.start) / 12.0**0.5))
+        return cls(mosaic + turned, rows_of(strains))
 
 
 def displaced(spread: Spread, incidence: Incidence, q: Triple) -> tuple[Triple, Symmetric]:

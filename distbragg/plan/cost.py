@@ -22,9 +22,7 @@ NOMINAL_PIXEL_S: Final = 1.0e-7
 NOMINAL_NOISE_S: Final = 6.0e-8  # seconds per pixel for drawing photon noise
 NOMINAL_SPREAD_S: Final = 1.5e-10  # seconds per pixel and share of a point spread
 HALO_STEPS: Final = 0.6  # steps that a halo of diffuse scattering takes as long as, of each step
-SPREAD_HALO: Final = (
-    2  # halos of steps that one takes as long as in closed form, where it is spread
-)
+SPREAD_HALO: Final = 2  # such halos that one takes as long as where it is spread, in closed form
 NOMINAL_RESPONSE_S: Final = 2.0e-8  # seconds per pixel for the response of the detector
 NOMINAL_FRAME_S: Final = 0.02  # seconds per frame for resolving its specification
 

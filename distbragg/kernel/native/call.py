@@ -28,7 +28,7 @@ from distbragg.kernel.native.prepare import (
 from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
-from distbragg.physics.halos import turning
+from distbragg.physics.halos import Spread
 from distbragg.physics.lattices import Lattice, halos_of, lattices_of
 from distbragg.physics.near_sphere import CUT, GaussianCrystal, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
@@ -395,11 +395,10 @@ class Call:
     def _halos(self) -> None:
         """Set what halos are spread by."""
         block, experiment = self._block, self._experiment
-        crystal = gaussian_crystal(experiment.crystal)
+        crystal, sources = gaussian_crystal(experiment.crystal), experiment.beam.sources
         block.halos_alone, block.integrate = True, experiment.sampling.integrate
-        spindle, sources = crystal.spindle, experiment.beam.sources
-        turns = turning(symmetric(crystal.mosaic), spindle.axis, spindle.stop - spindle.start)
-        self._fixed("mosaic_covariance", turns.parts)
+        spread = Spread.of(symmetric(crystal.mosaic), crystal.spindle, crystal.strains)
+        self._fixed("mosaic_covariance", spread.turns.parts)
         self._doubles("source_width", np.full(sources.count, sources.bandwidth))
         self._spread(crystal)
 
