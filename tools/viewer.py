@@ -122,7 +122,7 @@ def middle(page: Browser) -> tuple[float, float, float, float]:
 
 def settled(page: Browser) -> None:
     """Wait for spots and profile."""
-    page.until(f"(() => {{ {FIND} return profile.data.x?.length > 0; }})()", 120)
+    page.until(f"(() => {{ {FIND} return profile?.data.x?.length > 0; }})()", 120)
     page.until(f"(() => {{ {FIND} return spots.data.x?.length > 0; }})()", 120)
     time.sleep(2.0)
 
@@ -155,7 +155,7 @@ def zoom(page: Browser) -> None:
 
 def in_place(page: Browser) -> None:
     """Look at panels in other colours."""
-    page.until(f"(() => {{ {FIND} return profile.data.x?.length > 0; }})()", 120)
+    page.until(f"(() => {{ {FIND} return profile?.data.x?.length > 0; }})()", 120)
     ask(page, "(() => { palette.value = 'inferno'; })()")
     x, y, width, height = middle(page)
     page.move(x + 0.13 * width, y - 0.1 * height)
@@ -180,7 +180,7 @@ def dark(page: Browser) -> None:
 
 def compared(page: Browser) -> None:
     """Look at the difference of two runs."""
-    page.until(f"(() => {{ {FIND} return profile.data.x?.length > 0; }})()", 120)
+    page.until(f"(() => {{ {FIND} return profile?.data.x?.length > 0; }})()", 120)
     ask(page, "(() => { comparison.active = 1; })()")
     x, y, width, height = middle(page)
     page.move(x + 0.05 * width, y + 0.05 * height)

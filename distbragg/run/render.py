@@ -148,6 +148,15 @@ def render_image(
     return image[0] if image.shape[0] == 1 else image
 
 
+def render_maps(spec: SpecLike, *, threads: int | None = None) -> Maps:
+    """Return the maps of `output.maps` by name, (panels, slow, fast[, numbers]), nothing else."""
+    experiment = as_experiment(spec)
+    prepared = prepare(experiment)
+    check_machine(prepared)
+    options = resolve_options(experiment.compute, threads or usable_cores())
+    return _maps_of(prepared.experiment, experiment, options)
+
+
 def render_experiment(
     spec: SpecLike,
     overrides: Sequence[str] = (),

@@ -24,9 +24,13 @@ from bokeh.models import (
 from bokeh.palettes import Greys256, Inferno256, Viridis256, interp_palette
 
 from distbragg.viewer.frames import Source
+from distbragg.viewer.kinds import Kind
 from distbragg.viewer.levels import COLOURS
 
 WIDTH: Final = 290  # of the column of widgets, screen pixels
+FIRST: Final = "distbragg-first"
+"""Name of the element that shows the frame until the page is ready."""
+
 OVERLAYS: Final = ("rings", "spots", "beam", "mask", "values")
 SCALES: Final = ("log", "linear")
 COMPARISONS: Final = ("other", "difference", "ratio")
@@ -43,6 +47,7 @@ KEYS: Final = (
     ("r s b m v", "rings, spots, beam, mask, values"),
     ("f", "fixed contrast, or a new one for each frame"),
     ("c", "next colours"),
+    ("i", "images, or the next map"),
     ("0", "whole detector"),
     ("?", "these keys"),
 )
@@ -52,6 +57,10 @@ if (window.distbragg_keys) { return; }
 window.distbragg_keys = true;
 const toggled = (list, item) =>
   list.includes(item) ? list.filter((x) => x !== item) : [...list, item].sort();
+const next = (select) => {
+  const at = select.options.indexOf(select.value);
+  select.value = select.options[(at + 1) % select.options.length];
+};
 const move = (step) => {
   frame.value = Math.min(last, Math.max(0, frame.value + step));
 };
@@ -70,10 +79,8 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "f") { fixed.active = !fixed.active; }
   else if (event.key === "0" || event.key === "Escape") { whole.value = whole.value + 1; }
   else if (event.key === "?" || event.key === "h") { help.visible = !help.visible; }
-  else if (event.key === "c") {
-    const at = palette.options.indexOf(palette.value);
-    palette.value = palette.options[(at + 1) % palette.options.length];
-  }
+  else if (event.key === "c") { next(palette); }
+  else if (event.key === "i") { next(kind); }
   else if (overlay >= 0) { shown.active = toggled(shown.active, overlay); }
   else { return; }
   event.preventDefault();
@@ -101,9 +108,13 @@ def table_html(rows: Any) -> str:  # noqa: ANN401 pairs of text
 
 
 @cache
-def palette_of(name: str) -> list[str]:
-    """Return the colours of all 256 levels: of values, masked pixels, and nothing twice."""
-    return [*interp_palette(PALETTES[name], COLOURS), "#5b8fb9", "#c9cdd2", "#c9cdd2"]
+def palette_of(name: str, kind: Kind) -> list[str]:
+    """Return the colours of all 256 levels: of values, masked pixels, and nothing twice.
+
+    Values of a kind that has no colours of its own have those of the palette `name`.
+    """
+    values = kind.palette() or interp_palette(PALETTES[name], COLOURS)
+    return [*values, "#5b8fb9", "#c9cdd2", "#c9cdd2"]
 
 
 class Controls:
@@ -136,6 +147,14 @@ class Controls:
             if len(first.dims) > 1 and size > 1
         ]
         self.axis_names = [str(slider.title) for slider in self.axes]
+        kinds = [name for name in first.kinds if second is None or name in second.kinds]
+        self.kind = Select(
+            title="what is shown",
+            options=kinds,
+            value=kinds[0],
+            width=WIDTH,
+            visible=len(kinds) > 1,
+        )
         self.scale = RadioButtonGroup(labels=list(SCALES), active=0)
         self.fixed = Toggle(label="fixed contrast", width=110)
         self.percentiles = RangeSlider(
@@ -185,13 +204,14 @@ class Controls:
     @property
     def keys(self) -> CustomJS:
         """What a document runs once it is ready: it listens to keys."""
-        named = ("frame", "scale", "fixed", "whole", "help", "palette", "shown")
+        named = ("frame", "scale", "fixed", "whole", "help", "palette", "kind", "shown")
         args = {name: getattr(self, name) for name in named}
         return CustomJS(args={**args, "last": int(self.frame.high or 0)}, code=_ON_KEY)
 
     def listen(self, document: Any) -> None:  # noqa: ANN401 a Document
-        """Listen to keys."""
-        document.js_on_event(DocumentReady, self.keys)
+        """Listen to keys, and take the picture away that was there first."""
+        ready = CustomJS(code=f'document.getElementById("{FIRST}")?.remove()')
+        document.js_on_event(DocumentReady, self.keys, ready)
 
     @property
     def overlays(self) -> set[str]:
@@ -217,6 +237,7 @@ class Controls:
             self.slider,
             *self.axes,
             self.labels,
+            self.kind,
             Row(children=[self.scale, self.fixed]),
             self.percentiles,
             Row(children=[self.low, self.high]),

@@ -27,17 +27,18 @@ from distbragg.read.columns import Column
 from distbragg.run.frame_header import blind_pixels
 from distbragg.run.frames import frame_columns, frame_rows
 from distbragg.run.prepare import as_sweep
-from distbragg.run.render import render_image
+from distbragg.run.render import render_image, render_maps
 from distbragg.run.result import RunResult
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.grids import load_grid
-from distbragg.store.layout import FAILURES_DIR, RECEIPTS_DIR, STATE_DIR, fill_value
+from distbragg.store.layout import FAILURES_DIR, IMAGES, RECEIPTS_DIR, STATE_DIR
 from distbragg.store.ledger import done_units, failures
 from distbragg.store.objects import is_url
-from distbragg.store.open import FrameReader
+from distbragg.store.open import FrameReader, array_of
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.spots import has_labels, labels_key, labels_of
+from distbragg.viewer.kinds import kinds_in
 
 Viewable = RunDirectory | RunResult | SweepSpec | ExperimentSpec | str | Path
 """A run, or its path or URL; or a specification, or the path of its file."""
@@ -53,6 +54,7 @@ class Source(ABC):
 
     stored_spots = False  # whether spots lie beside the frames, and need not be predicted
     grows = False  # whether frames may come while they are looked at
+    kinds: tuple[str, ...] = (IMAGES,)  # arrays of a frame that can be shown
 
     def __init__(self, name: str, sweep: SweepSpec) -> None:
         self.name = name
@@ -74,9 +76,9 @@ class Source(ABC):
         """Resolve a frame, but for its |F|."""
         return self._geometry.frame(frame).experiment
 
-    def values(self, frame: int) -> NDArray[Any] | None:
-        """Return the pixels of a frame, (panels, slow, fast); None where they are not there yet."""
-        return self._keep("values", frame, self._values)
+    def values(self, frame: int, kind: str = IMAGES) -> NDArray[Any] | None:
+        """Return the pixels of a frame, (panels, slow, fast[, numbers]); None: not there yet."""
+        return self._keep(kind, frame, lambda frame: self._values(frame, kind))
 
     def masked(self, frame: int) -> NDArray[np.bool_] | None:
         """Return which pixels measure nothing, (panels, slow, fast); None where all do."""
@@ -140,8 +142,8 @@ class Source(ABC):
         return build_reflections(spec)
 
     @abstractmethod
-    def _values(self, frame: int) -> NDArray[Any] | None:
-        """Read or render the pixels of a frame."""
+    def _values(self, frame: int, kind: str) -> NDArray[Any] | None:
+        """Read or render an array of a frame."""
 
 
 class SpecSource(Source):
@@ -150,10 +152,16 @@ class SpecSource(Source):
     def __init__(self, name: str, sweep: SweepSpec, threads: int | None = None) -> None:
         self._threads = threads
         super().__init__(name, sweep)
+        self.kinds = kinds_in([IMAGES, *(sweep.experiment.output.maps or ())])
+        self._maps: tuple[int, dict[str, NDArray[Any]]] = -1, {}  # of the frame rendered last
 
-    def _values(self, frame: int) -> NDArray[Any]:
+    def _values(self, frame: int, kind: str) -> NDArray[Any]:
         spec = self.sweep.frame_spec(frame)
-        return render_image(spec, threads=self._threads, progress=False).reshape(self.shape)
+        if kind == IMAGES:
+            return render_image(spec, threads=self._threads, progress=False).reshape(self.shape)
+        if self._maps[0] != frame:  # all are made together
+            self._maps = frame, render_maps(spec, threads=self._threads)
+        return self._maps[1][kind]
 
 
 class RunSource(Source):
@@ -170,15 +178,21 @@ class RunSource(Source):
 
     def _open(self, run: RunDirectory) -> None:
         self.run = run
-        self._reader = FrameReader(run)
+        self.kinds = kinds_in(one.array for one in run.arrays)
+        if not self.kinds:
+            array_of(run)  # says what there is instead
+        self._readers: dict[str, FrameReader] = {}
         self.stored_spots = has_labels(run)
-        self._missing = fill_value(run.layout.dtype)
 
-    def _values(self, frame: int) -> NDArray[Any] | None:
-        unit = self.run.layout.unit_of(frame)
-        if self.run.objects.head(self.run.first.object_name(unit)) is None:
+    def _values(self, frame: int, kind: str) -> NDArray[Any] | None:
+        if kind not in self._readers:
+            self._readers[kind] = FrameReader(self.run, kind)
+        reader = self._readers[kind]
+        unit = reader.layout.unit_of(frame)
+        if self.run.objects.head(reader.layout.object_name(unit)) is None:
             return None
-        return self._reader.read([frame])[0].reshape(self.shape)
+        numbers = [reader.layout.components] if reader.layout.components else []
+        return reader.read([frame])[0].reshape(*self.shape, *numbers)
 
     def _spots(self, frame: int) -> dict[str, Column] | None:
         key = labels_key(self.run.layout.unit_of(frame))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from bokeh.models import ColumnDataSource
+from bokeh.models import Column, ColumnDataSource, Row, Spacer
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -86,36 +86,44 @@ class Profiler:
 
 
 class Graphs:
-    """The two figures."""
+    """The two figures: made when there is something to draw, so that a frame is there sooner."""
 
     def __init__(self) -> None:
         self._profile = ColumnDataSource({"x": [], "y": [], "d": []})
         self._bars = ColumnDataSource({"left": [], "right": [], "top": []})
-        self.profile = figure(
-            height=HEIGHT,
-            sizing_mode="stretch_width",
-            min_width=300,
-            title="radial profile",
+        self._figures: list[Any] = []
+        self._place: Column | Row | None = None
+
+    def beside(self, width: int) -> Column:
+        """Return a place for both beside the picture, one above the other."""
+        self._place = Column(children=[Spacer()], width=width)
+        return self._place
+
+    def below(self) -> Row:
+        """Return a place for both below the pictures."""
+        self._place = Row(children=[Spacer()], sizing_mode="stretch_width", height=HEIGHT)
+        return self._place
+
+    def _make(self) -> None:
+        common = {"height": HEIGHT, "sizing_mode": "stretch_width", "min_width": 300}
+        profile = figure(
+            **common,
             x_axis_label="q / (1/Å)",
             y_axis_label="mean value",
             tools="pan,box_zoom,wheel_zoom,reset,hover",
             tooltips=[("q", "@x{0.000} 1/Å"), ("d", "@d{0.00} Å"), ("mean", "@y{0.000}")],
             toolbar_location=None,
         )
-        self.profile.line("x", "y", source=self._profile, line_color="#0072b2", line_width=1.5)
-        self.histogram = figure(
-            height=HEIGHT,
-            sizing_mode="stretch_width",
-            min_width=300,
-            title="histogram",
-            x_axis_label="value",
+        profile.line("x", "y", source=self._profile, line_color="#0072b2", line_width=1.5)
+        histogram = figure(
+            **common,
             y_axis_label="pixels",
             x_axis_type="log",
             y_axis_type="log",
             tools="pan,box_zoom,wheel_zoom,reset",
             toolbar_location=None,
         )
-        self.histogram.quad(
+        histogram.quad(
             left="left",
             right="right",
             top="top",
@@ -124,6 +132,7 @@ class Graphs:
             fill_color="#0072b2",
             line_color=None,
         )
+        self._figures = [profile, histogram]
 
     def show(self, summary: Summary | None) -> None:
         """Draw a frame's, or nothing."""
@@ -140,7 +149,13 @@ class Graphs:
             "right": summary.edges[1:][filled],
             "top": summary.count[filled],
         }
+        if not self._figures:
+            self._make()
+        profile, histogram = self._figures
         rows = "" if summary.every == 1 else f", one row in {summary.every}"
-        self.profile.title.text = f"radial profile{rows}"
-        zeros = f"{summary.zeros:,} at 0 or less"
-        self.histogram.title.text = f"histogram; {zeros}{rows}"
+        profile.title.text = f"radial profile{rows}"
+        histogram.title.text = f"histogram{rows}"
+        # All of it would not fit into a title.
+        histogram.xaxis.axis_label = f"value; {summary.zeros:,} pixels at 0 or less"
+        if self._place is not None and self._place.children != self._figures:
+            self._place.children = list(self._figures)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -12,13 +12,16 @@ from bokeh.models import (
     ColorBar,
     ColumnDataSource,
     HoverTool,
+    Image,
     Label,
     LinearColorMapper,
     LogColorMapper,
+    MultiLine,
     PanTool,
-    Range1d,
     ResetTool,
     SaveTool,
+    Scatter,
+    Text,
     WheelZoomTool,
 )
 from bokeh.plotting import figure
@@ -26,28 +29,37 @@ from numpy.typing import NDArray
 
 from distbragg.models.experiment import Experiment
 from distbragg.read.columns import Column
-from distbragg.viewer.controls import palette_of
+from distbragg.viewer.kinds import LATTICES
 from distbragg.viewer.levels import COLOURS, Limits, to_levels
 from distbragg.viewer.overlays import beam_places, rings
 from distbragg.viewer.plane import Picture, Plane, Pyramid, Window
+from distbragg.viewer.sight import Points, Sight
 
 SPOTS_SHOWN: Final = 3000  # spots that are drawn at most: the strongest of the window
 _VALUES_SHOWN: Final = 900  # pixels whose values are written at most
 _ROOM: Final = 30.0  # least size on the screen of a pixel whose value is written
-_LATTICES: Final = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195")
-"""Colours of lattices, in their order: told apart by colour-blind eyes, on white and on black."""
-
-_GUESS: Final = (800, 700)  # size of a picture before the browser has told
+_SIGN: Final = 6.0  # width of one sign of a value, about, on the screen
 _RING: Final = "#e0861a"
+_TOLD: Final = (
+    ("h k l", "@h @k @l"),
+    ("d", "@resolution{0.000} Å"),
+    ("photons", "@photons{0.0}"),
+    ("lattice", "@lattice"),
+    ("λ", "@wavelength{0.00000} Å"),
+    ("partiality", "@partiality{0.000}"),
+)
+"""What is told of the spot under the pointer."""
 
 
 class Pane:
     """A picture of one frame, or of the difference of two."""
 
-    def __init__(self, x_range: Range1d, y_range: Range1d, unit: str) -> None:
+    guess: Final[Points] = (800, 700)  # size of a picture before the browser has told
+
+    def __init__(self, sight: Sight, unit: str) -> None:
         self.figure = figure(
-            x_range=x_range,
-            y_range=y_range,
+            x_range=sight.x,
+            y_range=sight.y,
             tools=[PanTool(), BoxZoomTool(match_aspect=True), ResetTool(), SaveTool()],
             sizing_mode="stretch_both",
             min_width=300,
@@ -64,13 +76,17 @@ class Pane:
         self.figure.grid.visible = False
         self._image = ColumnDataSource({key: [] for key in ("image", "x", "y", "dw", "dh")})
         self._mapper = LinearColorMapper(palette=["#000000"] * 256, low=0, high=255)
-        self.figure.image(source=self._image, color_mapper=self._mapper)
+        self.figure.add_glyph(
+            self._image,
+            Image(image="image", x="x", y="y", dw="dw", dh="dh", color_mapper=self._mapper),
+        )
         self._bars = {
             "log": ColorBar(color_mapper=LogColorMapper(low=0.1, high=1.0), width=12),
             "linear": ColorBar(color_mapper=LinearColorMapper(low=0.0, high=1.0), width=12),
         }
         for bar in self._bars.values():
             self.figure.add_layout(bar, "right")
+        self._bar = True  # whether there is a colour bar
         self._overlays()
         self.missing = Label(
             x=0, y=0, text="", text_align="center", text_baseline="middle", text_color="#7a1f1f"
@@ -86,81 +102,55 @@ class Pane:
         names = ("x", "y", "colour", "h", "k", "l", "resolution", "photons", "wavelength")
         self._spots = source(*names, "lattice", "partiality")
         self._values = source("x", "y", "text", "colour")
-        self.figure.multi_line("xs", "ys", source=self._rings, color=_RING, line_width=1.2)
-        self.figure.text(
-            "x",
-            "y",
-            "text",
-            source=self._marks,
-            text_color="black",
-            text_font_size="11px",
-            text_align="center",
-            text_baseline="middle",
-            background_fill_color="white",
-            background_fill_alpha=0.75,
-            padding=2,
+        # Glyphs one by one: the functions of figures add three more of each, for selections.
+        draw = self.figure.add_glyph
+        draw(self._rings, MultiLine(xs="xs", ys="ys", line_color=_RING, line_width=1.2))
+        middle = {"x": "x", "y": "y", "text": "text", "text_align": "center"}
+        draw(
+            self._marks,
+            Text(
+                **middle,
+                text_baseline="middle",
+                text_color="black",
+                text_font_size="11px",
+                background_fill_color="white",
+                background_fill_alpha=0.75,
+                padding=2,
+            ),
         )
         for colour, width in (("white", 4), ("#c2185b", 2)):
-            self.figure.scatter(
-                "x",
-                "y",
-                source=self._beam,
-                marker="cross",
-                size=22,
-                line_color=colour,
-                line_width=width,
-            )
-        spots = self.figure.scatter(
-            "x",
-            "y",
-            source=self._spots,
-            marker="circle",
-            size=12,
-            fill_alpha=0.0,
-            line_color="colour",
-            line_width=1.3,
-        )
-        told = [
-            ("h k l", "@h @k @l"),
-            ("d", "@resolution{0.000} Å"),
-            ("photons", "@photons{0.0}"),
-            ("lattice", "@lattice"),
-            ("λ", "@wavelength{0.00000} Å"),
-            ("partiality", "@partiality{0.000}"),
-        ]
-        self.figure.add_tools(HoverTool(renderers=[spots], tooltips=told))
-        self.figure.text(
-            "x",
-            "y",
-            "text",
-            source=self._values,
-            text_color="colour",
-            text_font_size="10px",
-            text_align="center",
-            text_baseline="middle",
+            cross = Scatter(x="x", y="y", marker="cross", size=22)
+            cross.update(line_color=colour, line_width=width)
+            draw(self._beam, cross)
+        ring = Scatter(x="x", y="y", marker="circle", size=12, fill_alpha=0.0)
+        ring.update(line_color="colour", line_width=1.3)
+        spots = draw(self._spots, ring)
+        self.figure.add_tools(HoverTool(renderers=[spots], tooltips=list(_TOLD)))
+        draw(
+            self._values,
+            Text(**middle, text_baseline="middle", text_color="colour", text_font_size="10px"),
         )
 
     @property
-    def points(self) -> tuple[int, int]:
+    def points(self) -> Points:
         """Columns and rows of the screen the picture has; a guess before there is one."""
         try:
             width, height = self.figure.inner_width, self.figure.inner_height
         except UnsetValueError:
-            return _GUESS
-        return int(width or _GUESS[0]), int(height or _GUESS[1])
+            return self.guess
+        return int(width or self.guess[0]), int(height or self.guess[1])
 
-    def colours(self, palette: str, *, diverging: bool) -> None:
-        """Take other colours."""
+    def colours(self, colours: list[str], *, diverging: bool, bar: bool) -> None:
+        """Take other colours; those of names have no bar."""
+        self._bar = bar
         if diverging:
             from bokeh.palettes import RdBu11, interp_palette
 
             colours = [*interp_palette(RdBu11, COLOURS), "#808080", "#c9cdd2", "#c9cdd2"]
-        else:
-            colours = palette_of(palette)
         if self._mapper.palette != colours:
             self._mapper.palette = colours
-            for bar in self._bars.values():
-                bar.color_mapper.palette = colours[:COLOURS]
+            for shown in self._bars.values():
+                shown.color_mapper.palette = colours[:COLOURS]
 
     def draw(self, picture: Picture | None, limits: Limits, masked: Picture | None) -> None:
         """Show a picture within limits."""
@@ -177,7 +167,7 @@ class Pane:
             "dh": [window.height],
         }
         for scale, bar in self._bars.items():
-            bar.visible = scale == limits.scale
+            bar.visible = self._bar and scale == limits.scale
             if bar.visible:
                 bar.color_mapper.update(low=limits.low, high=limits.high)
 
@@ -233,27 +223,38 @@ class Pane:
             "x": x[strongest],
             "y": y[strongest],
             "lattice": lattice,
-            "colour": [_LATTICES[number % len(_LATTICES)] for number in lattice.tolist()],
+            "colour": [LATTICES[number % len(LATTICES)] for number in lattice.tolist()],
             **{name: table[name][strongest] for name in names},
         }
         return len(strongest), len(chosen)
 
     def write_values(
-        self, frame: Pyramid | None, plane: Plane, window: Window, limits: Limits
+        self,
+        stored: NDArray[Any] | None,
+        coloured: Pyramid | None,
+        plane: Plane,
+        window: Window,
+        *,
+        text: Callable[[Any], str],
+        limits: Limits,
     ) -> None:
-        """Write the value of every pixel where there is room for them."""
+        """Write the value of every pixel where there is room for them.
+
+        `stored` is (panels, slow, fast, ...), of each pixel what `text` writes, and `coloured` what
+        the picture shows of it.
+        """
         columns, rows = self.points
         room = min(columns / window.width, rows / window.height) * plane.pixel
         found: dict[str, list[Any]] = {name: [] for name in self._values.data}
-        if frame is not None and room >= _ROOM:
+        if stored is not None and coloured is not None and room >= _ROOM:
             for panel, slow, fast in plane.pixels_in(window, _VALUES_SHOWN):
-                values = np.asarray(frame.frame[panel][slow, fast])
                 x, y = plane.place(panel, slow + 0.5, fast + 0.5)
                 found["x"] += x.tolist()
                 found["y"] += y.tolist()
-                found["text"] += [number_text(value) for value in values.tolist()]
-                levels = to_levels(values.astype(np.float64)[np.newaxis], limits)[0]
-                found["colour"] += self._legible(levels)
+                told = map(text, stored[panel, slow, fast])
+                found["text"] += [one if len(one) * _SIGN <= room else "…" for one in told]
+                values = np.asarray(coloured.frame[panel][slow, fast], dtype=np.float64)
+                found["colour"] += self._legible(to_levels(values[np.newaxis], limits)[0])
         if found["x"] or self._values.data["x"]:
             self._values.data = found
 
@@ -264,13 +265,6 @@ class Pane:
     def _at(self, levels: NDArray[np.uint8]) -> list[Any]:
         palette: list[Any] = list(self._mapper.palette)
         return [palette[level] for level in levels.tolist()]
-
-
-def number_text(value: float) -> str:
-    """Write a pixel's value in few characters."""
-    if math.isnan(value):
-        return "–"
-    return f"{value:.0f}" if float(value).is_integer() and abs(value) < 1e5 else f"{value:.3g}"
 
 
 def _brightness(colour: str) -> float:

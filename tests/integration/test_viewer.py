@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import os
 import re
@@ -16,10 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 from bokeh.client import pull_session
 from bokeh.models import Spinner
+from PIL import Image
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.ioloop import IOLoop
 from tornado.websocket import websocket_connect
@@ -118,9 +122,26 @@ def test_everything_a_page_loads_comes_from_the_address_it_was_opened_by(viewer)
     page = urllib.request.urlopen(viewer.url).read().decode()
     secret = viewer.url.rstrip("/").rpartition("/")[2]
     loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
-    assert loaded
-    assert all(address.startswith(f"/{secret}/static/") for address in loaded)
+    held = [address for address in loaded if address.startswith("data:image/png;base64,")]
+    assert len(held) == 1
+    assert len(loaded) > 2
+    assert all(a.startswith(f"/{secret}/static/") for a in loaded if a not in held)
     assert f":{viewer.port}" not in page, "behind a tunnel the port is another one"
+
+
+@pytest.mark.spec("VIE-12")
+def test_the_frame_comes_with_the_page_before_any_script(viewer, run):
+    page = urllib.request.urlopen(viewer.url).read().decode()
+    held = re.search(r'src="data:image/png;base64,([^"]+)"', page)
+    assert held.start() < page.index("<script")
+    with Image.open(io.BytesIO(base64.b64decode(held[1]))) as picture:
+        shown = np.asarray(picture.convert("L"), dtype=float)
+    values = np.asarray(db.open_stack(run).images[0, 0])
+    assert shown.shape == values.shape
+    # Dark on white: the greater the value, the darker.
+    order = np.argsort(values, axis=None)
+    assert (np.diff(shown.ravel()[order]) <= 0.0).all()
+    assert shown.min() < shown.max()
 
 
 @pytest.mark.spec("VIE-2")

@@ -34,6 +34,7 @@ const image = find("ColumnDataSource", (m) => "dw" in m.data);
 const keys = find("Div", (m) => m.text.includes("PgDn"));
 const readout = find("Div", (m) => m.styles["font-family"] === "monospace");
 const fixed = find("Toggle", (m) => m.label === "fixed contrast");
+const kind = find("Select", (m) => m.options.includes("lattice"));
 const palette = find("Select", (m) => m.options.includes("inferno"));
 """
 
@@ -41,7 +42,8 @@ const palette = find("Select", (m) => m.options.includes("inferno"));
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     path: Path = tmp_path_factory.mktemp("viewer") / "RUN"
-    db.sweep(tiny_sweep(title=EVIL), path, cluster="serial", progress=False)
+    spec = tiny_sweep(title=EVIL, output={"maps": ["lattice", "bragg"]})
+    db.sweep(spec, path, cluster="serial", progress=False)
     with db.view(path) as viewer, Browser() as browser:
         browser.goto(viewer.url)
         browser.until("window.Bokeh?.documents?.[0]?.is_idle === true", 120)
@@ -80,6 +82,11 @@ def test_no_element_is_made_of_a_title(page):
     assert page.console == []
 
 
+@pytest.mark.spec("VIE-12")
+def test_the_first_picture_is_gone_once_the_page_is_ready(page):
+    assert page.evaluate("document.getElementById('distbragg-first')") is None
+
+
 @pytest.mark.spec("VIE-9")
 def test_every_key_does_what_it_says(page):
     page.press("n")
@@ -96,6 +103,9 @@ def test_every_key_does_what_it_says(page):
     until(page, "frame.value === 3")
     page.press("l")
     until(page, "scale.active === 1")
+    for name in ("bragg", "lattice", "images"):
+        page.press("i")
+        until(page, f"kind.value === '{name}'")
     page.press("f")
     until(page, "fixed.active === true")
     page.press("c")

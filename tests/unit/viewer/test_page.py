@@ -70,7 +70,7 @@ def go(page: Page, frame: int) -> None:
 def settle(page: Page) -> None:
     """Let happen what happens when a frame stays."""
     page._settled()
-    page._workers.shutdown(wait=True)
+    page.settling._workers.shutdown(wait=True)
     for callback in list(page.document.session_callbacks):
         if type(callback).__name__ == "NextTickCallback":
             callback.callback()
@@ -218,8 +218,8 @@ def test_the_pointer_is_told_the_pixels_own_value_and_what_it_looks_at(run):
 def test_values_are_written_where_pixels_are_large(run):
     page = page_of(open_source(run))
     assert not page.panes[0]._values.data["text"], "36 pixels do not fit with their values"
-    page._x.update(start=3.0, end=9.0)
-    page._y.update(start=8.0, end=3.0)
+    page.sight.x.update(start=3.0, end=9.0)
+    page.sight.y.update(start=8.0, end=3.0)
     page.draw()
     data = page.panes[0]._values.data
     at = [
@@ -235,17 +235,17 @@ def test_values_are_written_where_pixels_are_large(run):
 @pytest.mark.spec("VIE-4")
 def test_contrast_is_found_in_each_frame_or_kept(run):
     page = page_of(open_source(run))
-    found = page._limits
+    found = page.contrast.limits
     page.controls.scale.active = 1
     page.draw()
-    assert page._limits.scale == "linear"
+    assert page.contrast.limits.scale == "linear"
     page.controls.low.value, page.controls.high.value = 2.0, 40.0
     page._fix()
     go(page, 4)
-    assert (page._limits.low, page._limits.high) == (2.0, 40.0)
+    assert (page.contrast.limits.low, page.contrast.limits.high) == (2.0, 40.0)
     page.controls.fixed.active, page.controls.scale.active = False, 0
     go(page, 0)
-    assert page._limits == found
+    assert page.contrast.limits == found
 
 
 @pytest.mark.spec("VIE-5")
