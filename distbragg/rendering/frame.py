@@ -212,15 +212,19 @@ def render_jobs(
     out its time evenly. No bit depends on what is rendered together. An `AccountingError` says
     where partial sums do not add up to the plan.
     """
-    if len({job.plan.plan_hash for job in jobs}) == 1 and all(
-        len(job.plan.chunks) == 1 and finishes_in_kernel(job.experiment, options) for job in jobs
-    ):
-        facts = _render_finished(jobs, options, on_tile)
-    else:
-        facts = [_render_and_finish(job, options, on_tile) for job in jobs]
+    together: dict[str, list[int]] = {}
+    facts: dict[int, FrameFacts] = {}
+    for number, job in enumerate(jobs):
+        if len(job.plan.chunks) == 1 and finishes_in_kernel(job.experiment, options):
+            together.setdefault(job.plan.plan_hash, []).append(number)
+        else:
+            facts[number] = _render_and_finish(job, options, on_tile)
+    for members in together.values():
+        made = _render_finished([jobs[number] for number in members], options, on_tile)
+        facts |= zip(members, made, strict=True)
     return [
-        _recorded(job, done, options) if job.experiment.recorded else done
-        for job, done in zip(jobs, facts, strict=True)
+        _recorded(job, facts[number], options) if job.experiment.recorded else facts[number]
+        for number, job in enumerate(jobs)
     ]
 
 

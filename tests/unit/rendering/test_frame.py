@@ -36,6 +36,25 @@ def test_tiles_are_told_as_they_are_done_and_fill_the_frame(job):
 
 
 @pytest.mark.spec("ENG-4")
+def test_frames_of_several_plans_are_rendered_together_as_each_alone(job):
+    """Of one lattice, of two, and one that a detector in the C program's way finishes in Python."""
+    experiment = job.experiment
+    two = replace(experiment, others=(replace(experiment.crystal, scale=0.5),))
+    plain = replace(experiment, physics="nanobragg")
+    jobs = [
+        FrameJob(np.full((1, 11, 13), np.nan), one, plan_frame(one, small().compute), frame)
+        for frame, one in enumerate((two, experiment, plain, two))
+    ]
+    assert len({one.plan.plan_hash for one in jobs}) > 1
+    render_jobs(jobs, OPTIONS)
+    for one in jobs:
+        alone = replace(one, image=np.full((1, 11, 13), np.nan))
+        render_jobs([alone], OPTIONS)
+        np.testing.assert_array_equal(one.image, alone.image)
+    assert not np.array_equal(jobs[0].image, jobs[1].image)
+
+
+@pytest.mark.spec("ENG-4")
 def test_a_plan_of_other_steps_or_weights_is_refused_before_the_kernel_runs(job):
     active = (tuple(count + 1 for count in job.plan.active[0]),)
     with pytest.raises(AccountingError, match="steps summed, expected"):
