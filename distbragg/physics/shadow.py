@@ -7,8 +7,9 @@ width of the edge, half of it within the outline. Disc or polygon and arm are on
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -16,10 +17,14 @@ from distbragg.models.beam_stop import BeamStop
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array, components
 from distbragg.physics.arrays import Triple, dot
-from distbragg.physics.rays import SampleIndex, placement_of, sample_positions
+from distbragg.physics.rays import Placement, SampleIndex, placement_of, sample_positions
 
-_BLOCK_PIXELS: Final = 1 << 16
-"""Pixels whose rays are followed at once: bounds the temporaries. No bit depends on it."""
+_BLOCK_EDGE: Final = 64
+"""Edge of the blocks of pixels whose rays are followed at once. No bit depends on it."""
+
+_MIDDLE: Final = SampleIndex(0, 0, 0)
+_ROUND: Final = 1.0 + 1e-9
+"""By how much the shadow counts as larger than it is where blocks are left out: for rounding."""
 
 
 def panel_transmission(
@@ -29,15 +34,60 @@ def panel_transmission(
 
     `first`: the panel whose axes and distance the outline is given by. `beam`: its direction.
     """
-    rows, columns = (np.arange(size, dtype=np.float64) for size in panel.shape)
-    middle, placement = SampleIndex(0, 0, 0), placement_of(panel, beam)
-    shares = np.empty(panel.shape)
-    step = max(1, _BLOCK_PIXELS // panel.shape[1])
-    for start in range(0, panel.shape[0], step):
-        slow = rows[start : start + step, np.newaxis]
-        places = sample_positions(placement, slow, columns, sample=middle, oversample=1)
-        shares[start : start + step] = _share(stop, first, beam, places)
+    slow, fast = (np.arange(size, dtype=np.float64) for size in panel.shape)
+    placement, plane = placement_of(panel, beam), _Plane.of(first, beam)
+    shares = np.ones(panel.shape)
+    for rows, columns in _near(stop, placement, plane):
+        places = sample_positions(
+            placement, slow[rows, np.newaxis], fast[columns], sample=_MIDDLE, oversample=1
+        )
+        shares[rows, columns] = _share(stop, plane, places)
     return shares
+
+
+def _near(stop: BeamStop, placement: Placement, plane: _Plane) -> Iterator[tuple[slice, slice]]:
+    """Yield blocks of a panel's pixels, all but those of a flat panel that the shadow is far from.
+
+    Rays to a block of a flat panel cross the plane of the outline within the quadrangle of those
+    to its corners.
+    """
+    panel = placement.panel
+    starts = [np.arange(0, size, _BLOCK_EDGE) for size in panel.shape]
+    cuts = [
+        np.append(edges, size).astype(np.float64) - 0.5
+        for edges, size in zip(starts, panel.shape, strict=True)
+    ]
+    corners = sample_positions(
+        placement, cuts[0][:, np.newaxis], cuts[1], sample=_MIDDLE, oversample=1
+    )
+    far = np.zeros([edges.size for edges in starts], dtype=np.bool_)
+    if panel.surface == "flat":
+        along, x, y = plane.crossed(corners)
+        away_x, away_y = x - stop.centre[0], y - stop.centre[1]
+        ahead = _of_blocks(along, np.min) > 0.0
+        reach = (_reach(stop) + stop.edge) * _ROUND
+        left, right = _of_blocks(away_x, np.min), _of_blocks(away_x, np.max)
+        below, above = _of_blocks(away_y, np.min), _of_blocks(away_y, np.max)
+        far = ahead & ((left > reach) | (right < -reach) | (below > reach) | (above < -reach))
+        if stop.arm_width > 0.0:
+            across = _across_arm(stop, away_x, away_y)
+            wide = (0.5 * stop.arm_width + stop.edge) * _ROUND
+            far &= (_of_blocks(across, np.min) > wide) | (_of_blocks(across, np.max) < -wide)
+    for row, own in enumerate(~far):
+        # Blocks that stand side by side are one.
+        ends = np.flatnonzero(np.diff(own, prepend=False, append=False)).tolist()
+        for start, stop_at in zip(ends[::2], ends[1::2], strict=True):
+            rows, columns = (
+                slice(first * _BLOCK_EDGE, last * _BLOCK_EDGE)
+                for first, last in ((row, row + 1), (start, stop_at))
+            )
+            yield rows, columns
+
+
+def _of_blocks(corners: Float64Array, chosen: Callable[..., Any]) -> Float64Array:
+    """Return the least or the greatest of the four corners of each block."""
+    four = corners[:-1, :-1], corners[1:, :-1], corners[:-1, 1:], corners[1:, 1:]
+    return np.asarray(chosen(np.stack(four), axis=0))
 
 
 def ray_transmission(
@@ -45,31 +95,52 @@ def ray_transmission(
 ) -> Float64Array:
     """Return the share of rays, (..., 3) unit vectors, that arrives; behind the sample all do."""
     x, y, z = np.moveaxis(direction, -1, 0)
-    return _share(stop, first, beam, (x, y, z))
+    return _share(stop, _Plane.of(first, beam), (x, y, z))
 
 
-def _share(stop: BeamStop, first: Panel, beam: Float64Array, ray: Triple) -> Float64Array:
+def _share(stop: BeamStop, plane: _Plane, ray: Triple) -> Float64Array:
     """Return the share of rays through points, x, y, z each of one shape, m or of any length."""
-    along = dot(ray, components(beam))
-    ahead = along > 0.0
-    distance = abs(first.distance) / np.where(ahead, along, 1.0)
-    x, y = (dot(ray, way) * distance for way in _across(first, beam))
-    return np.asarray(np.where(ahead, transmission(stop, x, y), 1.0))
+    along, x, y = plane.crossed(ray)
+    return np.asarray(np.where(along > 0.0, transmission(stop, x, y), 1.0))
 
 
-def _across(first: Panel, beam: Float64Array) -> Iterator[Triple]:
-    """Yield the panel's axes without what of them runs along the beam, as unit vectors."""
-    for axis in (first.fast, first.slow):
-        way = np.array(components(axis))
-        flat = way - (way @ beam) * beam
-        yield components(flat / math.sqrt(flat @ flat))
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """The plane that the outline lies in, across the beam."""
+
+    distance: float  # m
+    beam: Triple
+    x: Triple  # unit vectors in the plane
+    y: Triple
+
+    @classmethod
+    def of(cls, first: Panel, beam: Float64Array) -> Self:
+        """Take a panel's distance, and its axes without what of them runs along the beam."""
+        return cls(
+            abs(first.distance),
+            components(beam),
+            *(_without(way, beam) for way in (first.fast, first.slow)),
+        )
+
+    def crossed(self, ray: Triple) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Return how far rays go along the beam, and where those ahead cross the plane, m."""
+        along = dot(ray, self.beam)
+        distance = self.distance / np.where(along > 0.0, along, 1.0)
+        return along, dot(ray, self.x) * distance, dot(ray, self.y) * distance
+
+
+def _without(axis: Float64Array, beam: Float64Array) -> Triple:
+    """Return an axis without what of it runs along the beam, as a unit vector."""
+    way = np.array(components(axis))
+    flat = way - (way @ beam) * beam
+    return components(flat / math.sqrt(flat @ flat))
 
 
 def transmission(stop: BeamStop, x: Float64Array, y: Float64Array) -> Float64Array:
     """Return the share that arrives at places on the plane, m from the beam."""
     away_x, away_y = x - stop.centre[0], y - stop.centre[1]
     cosine, sine = math.cos(stop.arm_angle), math.sin(stop.arm_angle)
-    across = away_y * cosine - away_x * sine
+    across = _across_arm(stop, away_x, away_y)
     near = away_x * away_x + away_y * away_y <= (_reach(stop) + stop.edge) ** 2
     if stop.arm_width > 0.0:
         near |= np.abs(across) <= 0.5 * stop.arm_width + stop.edge
@@ -86,6 +157,11 @@ def transmission(stop: BeamStop, x: Float64Array, y: Float64Array) -> Float64Arr
     share = np.clip(outside / stop.edge + 0.5, 0.0, 1.0) if stop.edge > 0.0 else outside > 0.0
     shares[near] = stop.transmission + (1.0 - stop.transmission) * share
     return shares
+
+
+def _across_arm(stop: BeamStop, away_x: Float64Array, away_y: Float64Array) -> Float64Array:
+    """Return how far places, m from the centre, are beside the arm's middle line."""
+    return away_y * math.cos(stop.arm_angle) - away_x * math.sin(stop.arm_angle)
 
 
 def _reach(stop: BeamStop) -> float:

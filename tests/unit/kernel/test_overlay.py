@@ -27,7 +27,8 @@ from distbragg.models.beam_stop import BeamStop
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.models.vectors import components
-from distbragg.physics.shadow import transmission
+from distbragg.physics import shadow
+from distbragg.physics.shadow import panel_transmission, transmission
 from distbragg.plan.frame import SourceChunk, Tile, plan_frame
 from distbragg.plan.memory import predict_peak_bytes
 from distbragg.plan.sweep import plan_sweep
@@ -127,6 +128,31 @@ def test_a_polygon_by_hand() -> None:
     assert transmission(stop, x, y).tolist() == pytest.approx(expected)
     hard = replace(stop, edge=0.0)
     assert transmission(hard, x, y).tolist() == [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.spec("SCL-17")
+@pytest.mark.parametrize("curved", [False, "sphere"])
+@pytest.mark.parametrize("polygon", [None, [[0, 0], [5, 0.5], [4, 6]]], ids=["disc", "polygon"])
+@pytest.mark.parametrize(
+    "arm", [{}, {"arm_width_mm": 1.5, "arm_angle_deg": 200.0}], ids=["", "arm"]
+)
+def test_no_share_depends_on_the_blocks_that_are_followed(
+    curved: Any, polygon: Any, arm: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outline = {"radius_mm": 2.0} if polygon is None else {"polygon_mm": polygon}
+    stop = {**outline, **arm, "edge_mm": 0.7, "transmission": 0.3, "centre_mm": [1.0, -2.0]}
+    tilted = {"rotation_deg": [3.0, -20.0, 11.0], "curved": curved, "beam_stop": stop}
+    detector = built(detector=tilted).detector
+    (panel,), given = detector.panels, detector.beam_stop
+    assert given is not None
+    beam = built().beam.direction
+    found = []
+    for edge in (10**6, 64, 7, 1):
+        monkeypatch.setattr(shadow, "_BLOCK_EDGE", edge)
+        found.append(panel_transmission(given, panel, panel, beam))
+    assert found[0].min() < 0.5 < found[0].max()
+    for shares in found[1:]:
+        np.testing.assert_array_equal(shares, found[0])
 
 
 @pytest.mark.spec("SCL-17")
