@@ -44,14 +44,23 @@ FRAMES_KEPT: Final = 8
 """Frames that a process keeps of each: the graph form uses one frame many times."""
 
 VALUES_KEPT: Final = 8  # other values, such as the survey of the run, that a process keeps of each
-GRIDS_KEPT: Final = 2  # |F| grids that a process keeps of each
+GRIDS_KEPT: Final = 2  # |F| grids that a process keeps of each, however large
+GRID_BYTES_KEPT: Final = 1 << 28
+"""More grids are kept while all together are smaller: frames of several proteins take turns."""
+
+_MOST_KEPT: Final = 64  # values of a cache that counts bytes
 
 
 class ProcessCache(Generic[K, V]):
-    """The last few values made in this process, each made once, different ones side by side."""
+    """The last few values made in this process, each made once, different ones side by side.
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    They are `size`, and more while `bytes_of` them all together are no more than `spare_bytes`.
+    """
+
+    def __init__(
+        self, size: int, bytes_of: Callable[[V], int] | None = None, spare_bytes: int = 0
+    ) -> None:
+        self._size, self._bytes_of, self._spare = size, bytes_of, spare_bytes
         self._values: OrderedDict[K, Future[V]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -63,7 +72,7 @@ class ProcessCache(Generic[K, V]):
                 self._values.move_to_end(key)
             else:
                 ours: Future[V] = Future()
-                while len(self._values) >= self._size:
+                while len(self._values) >= self._size and not self._has_room():
                     self._values.popitem(last=False)
                 self._values[key] = ours
         if value is not None:
@@ -77,6 +86,14 @@ class ProcessCache(Generic[K, V]):
             ours.set_exception(error)
             raise
         return ours.result()
+
+    def _has_room(self) -> bool:
+        """Whether one more than `size` may be kept; the lock is held."""
+        if self._bytes_of is None or len(self._values) >= _MOST_KEPT:
+            return False
+        made = [value for value in self._values.values() if value.done()]
+        sizes = (self._bytes_of(value.result()) for value in made if value.exception() is None)
+        return len(made) == len(self._values) and sum(sizes) <= self._spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +121,9 @@ class SweepFrames:
         self._compute = compute
         self._read = read
         self._frames: ProcessCache[int, PreparedFrame] = ProcessCache(FRAMES_KEPT)
-        self._grids: ProcessCache[str, Reflections] = ProcessCache(GRIDS_KEPT)
+        self._grids: ProcessCache[str, Reflections] = ProcessCache(
+            GRIDS_KEPT, lambda grid: grid.amplitude.nbytes, GRID_BYTES_KEPT
+        )
         self._latest: PreparedFrame | None = None
         self._like: Resolved | None = None
 

@@ -150,6 +150,24 @@ def test_process_cache_makes_each_value_once_and_forgets_the_oldest():
     assert made == [1, 2, 3, 2]
 
 
+def test_process_cache_keeps_more_values_while_they_are_small():
+    cache: ProcessCache[int, bytes] = ProcessCache(2, len, 10)
+    made: list[int] = []
+
+    def get(key: int, size: int) -> None:
+        cache.get(key, lambda: made.append(key) or bytes(size))
+
+    for key in (1, 2, 3, 4, 1, 2, 3, 4):
+        get(key, 2)
+    assert made == [1, 2, 3, 4]
+    get(5, 20)  # there is room for one more, whatever its size
+    get(6, 1)  # which leaves none but for two
+    get(5, 20)
+    assert made == [1, 2, 3, 4, 5, 6]
+    get(4, 2)
+    assert made[6:] == [4]
+
+
 @pytest.mark.spec("ENG-30")
 def test_different_values_are_made_side_by_side_and_one_value_once():
     cache: ProcessCache[int, int] = ProcessCache(4)
