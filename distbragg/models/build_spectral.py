@@ -56,9 +56,7 @@ def in_frame(
             text = "|F| of each line is that of its middle energy"
             notes = (*notes, Note("note", "beam.bandwidth_percent", text))
     if delta_b != 0.0:
-        places = stol_squared(box_indices(table), crystal.reciprocal)
-        with np.errstate(over="ignore"):
-            fall = np.exp(attenuation(delta_b, places))
+        fall = _fall(delta_b, table, crystal)
         if not float(fall.max(initial=0.0)) <= _LARGEST_RISE:
             raise InputError(
                 f"ΔB of {delta_b:g} Å² makes |F| grow {fall.max():.3g}-fold within the list",
@@ -71,6 +69,20 @@ def in_frame(
     if spectral is not None:
         amplitude = _frozen(np.sqrt(mean_squared(spectral, beam.sources)))
     return replace(table, amplitude=amplitude, spectral=spectral, delta_b=delta_b, notes=notes)
+
+
+def _fall(delta_b: float, table: Reflections, crystal: Crystal) -> Float64Array:
+    """Return what |F| of a table falls by; of a box about 0 half is that of the other half."""
+    h, k, l = box_indices(table)  # noqa: E741 - Miller indices
+    sides = zip(table.origin, table.amplitude.shape, strict=True)
+    is_even = all(2 * low + size == 1 for low, size in sides)
+    middle = len(h) // 2 if is_even else 0
+    half = stol_squared((h[middle:], k, l), crystal.reciprocal)
+    with np.errstate(over="ignore"):
+        found: Float64Array = np.exp(attenuation(delta_b, half))
+    if middle == 0:
+        return found
+    return np.concatenate([found[:0:-1, ::-1, ::-1], found])
 
 
 def box_indices(table: Reflections) -> tuple[Float64Array, Float64Array, Float64Array]:

@@ -125,6 +125,11 @@ class Reflections:
     delta_b: float = field(default=0.0, metadata=WHERE_GIVEN)
     """Å²: what amplitude and tables, of which it is a part, have been attenuated by."""
 
+    @property
+    def is_dark(self) -> bool:
+        """Whether nothing is scattered: there is no table, and nothing beside one."""
+        return self.amplitude.size == 0 and self.default_amplitude == 0.0
+
 
 NO_TABLE: Final = Reflections(
     amplitude=frozen_float64(np.zeros((0, 0, 0))),

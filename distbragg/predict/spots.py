@@ -12,7 +12,7 @@ from distbragg.physics.lattices import lattices_of
 from distbragg.predict.closed_form import count_integrals, predict_closed
 from distbragg.predict.landing import check_flat
 from distbragg.predict.samples import predict_sampled
-from distbragg.predict.table import Spots, ordered, together
+from distbragg.predict.table import Spots, no_spots, ordered, together
 from distbragg.predict.twin import Twin
 
 
@@ -33,7 +33,9 @@ def predict_spots(
     least = 0.0 if sized else minimum_photons
     parts = []
     for lattice in lattices_of(experiment):
-        if closed:
+        if lattice.experiment.reflections.is_dark:
+            spots = no_spots()
+        elif closed:
             spots = predict_closed(lattice.experiment, least, twin)
         else:
             spots = predict_sampled(lattice.experiment, least)

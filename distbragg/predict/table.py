@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 from distbragg.models.vectors import Float64Array, IntArray
 
 ELLIPSE: Final = ("variance_slow", "variance_fast", "covariance")
+_TYPES: Final = {
+    **dict.fromkeys(("h", "k", "l", "panel", "lattice"), np.int32), "active": np.bool_
+}  # fmt: skip
+"""Of columns that are not float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,13 @@ class Spots:
     def columns(self) -> dict[str, NDArray[np.generic]]:
         """Return the columns by name."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
+
+
+def no_spots() -> Spots:
+    """Return the spots of what scatters nothing."""
+    return Spots(
+        **{item.name: np.zeros(0, _TYPES.get(item.name, np.float64)) for item in fields(Spots)}
+    )
 
 
 def ordered(parts: list[Spots]) -> Spots:

@@ -23,6 +23,9 @@ _MARGIN: Final = 1.0 + 1e-6
 
 _KEY_DIGITS: Final = 10
 _CORNERS: Final = np.array(list(itertools.product((-0.5, 0.5), repeat=3))).T
+_AT_ONCE: Final = 1 << 22
+"""Entries of a list that are looked at together."""
+
 _KEPT_LISTS: Final = 4
 _KEPT_CELLS: Final = 64
 
@@ -113,12 +116,15 @@ def _ends_of(reflections: Reflections) -> _Ends:
 def _row_ends(amplitude: Float64Array) -> Float64Array:
     """Places in the box of the first and the last of each row that is not 0, (3, n)."""
     found = [np.zeros((3, 0))]
-    # Plane by plane: a mask of the whole box could be large.
-    for h, plane in enumerate(amplitude):
-        lit = plane != 0.0
-        k = np.flatnonzero(lit.any(axis=1))
-        first, last = lit[k].argmax(axis=1), lit.shape[1] - 1 - lit[k, ::-1].argmax(axis=1)
-        found += [np.stack([np.full(k.shape, h), k, end]) for end in (first, last)]
+    size_h, size_k, size_l = amplitude.shape
+    # Some planes at a time: a mask of the whole box could be large.
+    step = max(1, _AT_ONCE // max(1, size_k * size_l))
+    for start in range(0, size_h, step):
+        lit = amplitude[start : start + step] != 0.0
+        h, k = np.nonzero(lit.any(axis=2))
+        rows = lit[h, k]
+        first, last = rows.argmax(axis=1), size_l - 1 - rows[:, ::-1].argmax(axis=1)
+        found += [np.stack([h + start, k, end]) for end in (first, last)]
     return np.concatenate(found, axis=1)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
-from distbragg.kernel.native import call
+from distbragg.kernel.native import call, furthest
 from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
 from distbragg.models.crystal import Reflections
 from distbragg.models.vectors import frozen_float64
@@ -49,6 +49,13 @@ def test_no_cell_about_a_reflection_reaches_further(seed):
     turned = kit.turn(CELL, np.array([0.6, 0.0, 0.8]), 0.7)
     assert furthest_lit(listed, turned) == pytest.approx(found, rel=1e-8)
     assert furthest_lit(listed, 1.1 * CELL) == pytest.approx(found / 1.1)
+
+
+def test_planes_are_looked_at_in_any_number(monkeypatch):
+    box = sparse(3)
+    whole = furthest_lit(reflections(box), CELL)
+    monkeypatch.setattr(furthest, "_AT_ONCE", 1)
+    assert furthest_lit(reflections(box), CELL) == whole
 
 
 def test_a_list_without_end_has_no_furthest_and_an_empty_one_none_at_all():

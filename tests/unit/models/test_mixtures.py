@@ -12,11 +12,15 @@ import pytest
 import distbragg as db
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment, build_reflections, resolve
-from distbragg.models.build_spectral import combined
+from distbragg.models.build_spectral import box_indices, combined, in_frame
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment, physics_hash
+from distbragg.models.scattering import stol_squared
+from distbragg.models.vectors import frozen_float64
 from distbragg.read.structure_factors import read_structure_factors
+from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.load import parse_spec, parse_sweep
+from distbragg.spec.structure_factors import StructureFactorsSpec
 from tests.tolerances import DENSITY_TRANSFORM_OF_MAXIMUM
 
 IRON = """\
@@ -319,6 +323,21 @@ def test_delta_b_by_hand(tmp_path: Path) -> None:
     assert ratio == pytest.approx(np.exp(-1.0), rel=1e-9)
     with pytest.raises(InputError, match="beyond the list"):
         built(tmp_path, file=file, delta_b_angstrom2=8.0, default_f_electrons=1.0)
+
+
+@pytest.mark.spec("AMP-6")
+@pytest.mark.parametrize("origin", [(-3, -2, -4), (-2, -2, -4)], ids=["about 0", "beside 0"])
+def test_delta_b_falls_alike_wherever_the_list_lies(
+    tmp_path: Path, origin: tuple[int, int, int]
+) -> None:
+    given = built(tmp_path, file=write(tmp_path, "iron.pdb", IRON), delta_b_angstrom2=8.0)
+    amplitude = np.random.default_rng(1).random((7, 5, 9)) + 1.0
+    table = Reflections(frozen_float64(amplitude), origin, 0.0, interpolate=False)
+    factors = StructureFactorsSpec(delta_b_angstrom2=8.0, default_f_electrons=0.0)
+    spec = ExperimentSpec(structure_factors=factors)
+    found = in_frame(table, spec, given.beam, given.crystal).amplitude
+    square = stol_squared(box_indices(table), given.crystal.reciprocal)
+    np.testing.assert_array_equal(found, amplitude * np.exp(-8.0 * square))
 
 
 @pytest.mark.spec("AMP-6")

@@ -249,6 +249,18 @@ def test_no_spot_is_the_direct_beam_and_none_lies_beside_the_panel(tmp_path: Pat
     assert np.isfinite(np.stack([*spots.columns().values()])).all()
 
 
+@pytest.mark.spec("LAB-1")
+@pytest.mark.parametrize("method", ["closed_form", "sampled"])
+def test_a_miss_has_no_spot_in_columns_of_the_same_types(tmp_path: Path, method: str) -> None:
+    sampling = {"sampling": {"method": method}}
+    hit = predict_spots(experiment_of(tmp_path, ALL, **sampling))
+    crystal = {"crystal": {"present": False}}
+    miss = predict_spots(experiment_of(tmp_path, ALL, **sampling, **crystal))
+    assert len(miss) == 0 < len(hit)
+    for name, values in hit.columns().items():
+        assert miss.columns()[name].dtype == values.dtype
+
+
 @pytest.mark.spec("SCL-12", "LAB-6")
 def test_blocks_multiply_the_photons(tmp_path: Path) -> None:
     one = predict_spots(experiment_of(tmp_path, ALL), 10.0)
