@@ -15,7 +15,7 @@ import numpy as np
 from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
-from distbragg.models.halo_spread import halo_spread
+from distbragg.models.halo_spread import halo_spread, most_spread
 from distbragg.models.vectors import Vector, components, dot, unit
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import value_at
@@ -33,7 +33,6 @@ _ROUNDING: Final = 1e-9
 _KEPT_BY_MASK: Final = 0.5
 _DIVERGENCE_MRAD: Final = 50.0
 _SOURCES_DEG: Final = 80.0
-_HALO_SPREAD: Final = 1.0 / 6.0  # of what the stencil reaches, a standard deviation
 
 _RANGES: Final = (
     ("beam.flux_photons_per_s", 1e3, 1e20, "a flux of {:.6g} photons/s is implausible"),
@@ -184,7 +183,7 @@ def _of_halos(experiment: Experiment) -> Lines:
     diffuse = experiment.crystal.diffuse
     if diffuse is None or experiment.sampling.method != "closed_form":
         return
-    spread, most = halo_spread(experiment), _HALO_SPREAD * (diffuse.stencil + 0.5)
+    spread, most = halo_spread(experiment), most_spread(experiment.crystal)
     if spread > most:
         field = "crystal.diffuse.stencil"
         yield (

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
 from distbragg.matrices import norm3
+from distbragg.models.crystal import Crystal
 from distbragg.models.experiment import Experiment
+
+_SPREAD: Final = 1.0 / 6.0
+"""Of what the stencil reaches, a standard deviation up to which little is beyond."""
 
 
 def longest_vector(experiment: Experiment) -> float:
@@ -25,6 +30,12 @@ def longest_vector(experiment: Experiment) -> float:
     longest /= float(experiment.beam.sources.wavelength.min())
     dmin = experiment.sampling.dmin
     return min(longest, 1.0 / dmin) if dmin > 0.0 else longest
+
+
+def most_spread(crystal: Crystal) -> float:
+    """Return the standard deviation of h, k and l up to which the stencil serves."""
+    stencil = 0 if crystal.diffuse is None else crystal.diffuse.stencil
+    return _SPREAD * (stencil + 0.5)
 
 
 def halo_spread(experiment: Experiment) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from distbragg.errors import AccountingError, PlanError
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
+from distbragg.physics.halo_sources import few_sources
 from distbragg.physics.lattices import halos_of, lattices_of
 from distbragg.plan.cost import (
     HALO_STEPS,
@@ -286,7 +287,6 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         raise PlanError("all panels must have one shape", field="detector")
     on_gpu = compute.device != "cpu"
     samples = tuple(_samples(experiment, panel) for panel in range(len(panels)))
-    halos = _halos(experiment)
     sources = experiment.beam.sources
     closed_form = experiment.sampling.method == "closed_form"
     if closed_form:
@@ -298,6 +298,7 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     chunks = chunk_sources(sources.count, size)
     native = compute.kernel in {"auto", "native"}
     draws_spots = native and not on_gpu and closed_form and compute.precision == "mixed"
+    halos = _halos(experiment)[draws_spots]
     keeps_no_sums = (
         native
         and not on_gpu
@@ -355,16 +356,19 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
     return replace(unhashed, plan_hash=hashlib.sha256(text.encode()).hexdigest())
 
 
-def _halos(experiment: Experiment) -> int:
+def _halos(experiment: Experiment) -> tuple[int, int]:
+    """Return the halos that a step sees, of each source by itself and where few stand for many."""
     diffuse = experiment.crystal.diffuse
     if diffuse is None:
-        return 0
+        return 0, 0
     if experiment.sampling.method == "sampled":
-        return diffuse.halos
+        return diffuse.halos, diffuse.halos
     found = halos_of(experiment)
     parts = len(found) // len(lattices_of(experiment))
     finer = found[0].experiment.sampling.oversample // experiment.sampling.oversample
-    return SPREAD_HALO * diffuse.halos * parts * finer**2
+    each, count = SPREAD_HALO * diffuse.halos * parts * finer**2, experiment.beam.sources.count
+    few = few_sources(found[0].experiment, 0, count)
+    return each, math.ceil(each * few[0].count / count) if few else each
 
 
 def shares_plan(experiment: Experiment, other: Experiment) -> bool:

@@ -175,6 +175,36 @@ def test_a_halo_in_closed_form_is_its_mean_over_the_spectrum(kernel) -> None:
     assert found == pytest.approx(e * math.exp(-e) * height * mean, rel=2e-3)
 
 
+@pytest.mark.spec("DIF-10")
+def test_halos_of_many_lines_are_the_sum_over_them(kernel) -> None:
+    # The same pixel under 41 lines: q is 2.1 1 1 times 1 + z.
+    still = scene(index=(2.1, 1.0, 1.0), cells=(40.0, 40.0, 40.0), shape="gauss")
+    z = np.linspace(-0.06, 0.06, 41)
+    weight = np.exp(-0.5 * (z / 0.02) ** 2) * (1.2 + np.sin(200.0 * z))
+    weight /= weight.sum()
+    own = still.beam.sources
+    lines = replace(
+        own,
+        direction=frozen_float64(np.repeat(own.direction, 41, axis=0)),
+        wavelength=frozen_float64(own.wavelength[0] / (1.0 + z)),
+        weight=frozen_float64(weight),
+        listed=41,
+    )
+    view = replace(
+        still,
+        beam=replace(still.beam, sources=lines),
+        sampling=replace(still.sampling, method="closed_form"),
+    )
+    found = kernel.pixel(displaced(view, (5.0, 7.0, 9.0), (0.2, 0.3, 0.1))) - kernel.pixel(view)
+    index = np.array([2.1, 1.0, 1.0])
+    away = index * (1.0 + z[:, None]) - [2.0, 1.0, 1.0]
+    wide = 1.0 + 4.0 * math.pi**2 * np.sum(([5.0, 7.0, 9.0] * away * SCATTERING / index) ** 2, 1)
+    e = 0.4149977
+    height = 8 * math.pi * 5 * 7 * 9 * 40.0**3 / abs(np.prod(index / SCATTERING))
+    wanted = e * math.exp(-e) * height * float(weight @ wide**-2)
+    assert found / SOLID_ANGLE == pytest.approx(wanted, rel=3e-3)
+
+
 @pytest.mark.spec("DIF-5")
 @pytest.mark.parametrize("shape", ["gauss", "tophat"])
 def test_a_tolerance_leaves_nothing_out(kernel, shape) -> None:

@@ -42,24 +42,28 @@ SMALL = {
 BEAM = {"bandwidth_percent": 0.5, "divergence_mrad": [2.0, 1.0]}
 
 
-def scene(halo: dict[str, Any] | None = None, *changes: dict[str, Any]) -> Experiment:
+def scene(
+    halo: dict[str, Any] | None = None, *changes: dict[str, Any], method: str = "closed_form"
+) -> Experiment:
     """A crystal with halos, on the small panel, unless changed."""
     given = {
         "crystal": {"diffuse": HALO if halo is None else halo},
         "detector": SMALL,
         "sampling": {"dmin_angstrom": 1.2},
     }
-    return experiment(given, *changes)
+    return experiment(given, *changes, method=method)
 
 
-def halo_image(view: Experiment, options=FLOAT64, tile: Tile | None = None) -> np.ndarray:
+def halo_image(
+    view: Experiment, options=FLOAT64, tile: Tile | None = None, panel: int = 0
+) -> np.ndarray:
     """The halos of a scene alone, before the factors that all pixels share."""
-    return sum(part.share * image(part.experiment, options, tile=tile) for part in halos_of(view))
+    return sum(part.share * image(part.experiment, options, panel, tile) for part in halos_of(view))
 
 
-def drawn(view: Experiment, count: int = 4096) -> np.ndarray:
+def drawn(view: Experiment, count: int = 4096, panel: int = 0) -> np.ndarray:
     """The same as a mean over draws of domains, rays, wavelengths, angles, cells and places."""
-    crystal, beam, panel = view.crystal, view.beam, view.detector.panels[0]
+    crystal, beam, panel = view.crystal, view.beam, view.detector.panels[panel]
     strains = 0 if crystal.cell_roots is None else len(crystal.cell_roots)
     uniform = qmc.Sobol(9 + strains, seed=1).random(count)
     normal = norm.ppf(np.clip(uniform, 1e-9, 1.0 - 1e-9))

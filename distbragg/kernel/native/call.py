@@ -28,12 +28,15 @@ from distbragg.kernel.native.prepare import (
 from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
+from distbragg.physics.halo_sources import HaloSources, few_sources
 from distbragg.physics.halos import Spread
 from distbragg.physics.lattices import Lattice, halos_of, lattices_of
 from distbragg.physics.near_sphere import CUT, GaussianCrystal, gaussian_crystal, symmetric
 from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from distbragg.kernel.options import KernelOptions
     from distbragg.models.detector import Panel
     from distbragg.models.experiment import Background, Experiment
@@ -98,23 +101,27 @@ class Call:
         (lattice, *others), halos = lattices_of(experiment), halos_of(experiment)
         call = cls._of_lattice(block, lattice.experiment, place, like, double=double)
         block.threads = max(1, options.threads)
-        block.others, block.other = call._beside(others, place, double=double)
-        block.halos, block.halo = call._beside(halos, place, double=double)
+        beside = [(lattice, None) for lattice in others]
+        block.others, block.other = call._beside(beside, place, double=double)
+        sums = list(_halo_sums(halos, place[2], double=double))
+        block.halos, block.halo = call._beside(sums, place, double=double)
         return call
 
     def _beside(
-        self, lattices: list[Lattice], place: Place, *, double: bool
+        self, sums: Sequence[tuple[Lattice, HaloSources | None]], place: Place, *, double: bool
     ) -> tuple[int, int | None]:
-        """Return how many further blocks there are, and where, one for each lattice."""
-        if not lattices:
+        """Return how many further blocks there are, and where, one for each sum."""
+        if not sums:
             return 0, None
-        blocks = (Parameters * len(lattices))()
-        for own, lattice in zip(blocks, lattices, strict=True):
+        blocks = (Parameters * len(sums))()
+        for own, (lattice, sources) in zip(blocks, sums, strict=True):
             part = self._of_lattice(own, lattice.experiment, place, None, double=double)
             own.spot_scale *= lattice.share
+            if sources is not None:
+                part._take(sources)
             self._alive.append(part)
         self._alive.append(blocks)
-        return len(lattices), ctypes.addressof(blocks)
+        return len(sums), ctypes.addressof(blocks)
 
     @classmethod
     def _of_lattice(
@@ -402,6 +409,19 @@ class Call:
         self._doubles("source_width", np.full(sources.count, sources.bandwidth))
         self._spread(crystal)
 
+    def _take(self, sources: HaloSources) -> None:
+        """Let halos be summed over other sources than the experiment's."""
+        block = self._block
+        block.source_start, block.source_stop = 0, sources.count
+        self._doubles("source_direction", sources.direction)
+        self._doubles("source_wavelength", sources.wavelength)
+        self._doubles("source_weight", sources.weight)
+        self._doubles("source_width", sources.width)
+        self._doubles("source_within", sources.within)
+        self._doubles("coefficients", sources.coefficients)
+        if sources.rim:
+            self._fixed("rim", (float(sources.within.min()), float(sources.within.max())))
+
     def _spread(self, crystal: GaussianCrystal) -> None:
         """Set what is the same of spots and of halos: divergence, and a spread of cells."""
         block = self._block
@@ -427,3 +447,12 @@ class Call:
         """Set what a bound of the kernel stands for."""
         samples = samples_per_source(self._experiment, panel)
         self._most_of_a_bound = most_of_a_step(self._experiment, panel) * scale * samples
+
+
+def _halo_sums(
+    halos: list[Lattice], chunk: SourceChunk, *, double: bool
+) -> Iterator[tuple[Lattice, HaloSources | None]]:
+    """Yield the sums that halos are made of: in float64 each source by itself."""
+    for lattice in halos:
+        few = () if double else few_sources(lattice.experiment, chunk.start, chunk.stop)
+        yield from ((lattice, one) for one in few or (None,))

@@ -30,6 +30,7 @@ from distbragg.plan.sweep import plan_sweep
 from distbragg.predict.spots import integrals_of_spots, predict_spots
 from distbragg.spec.compute import OutputSpec
 from distbragg.spec.experiment import ExperimentSpec
+from distbragg.spec.load import parse_spec
 
 from .test_frame_plan import small_spec
 
@@ -148,6 +149,32 @@ def test_halos_count_in_what_steps_are_expected_to_take():
     assert summing == pytest.approx(10.0 * (1 + 27 * HALO_STEPS))
 
 
+@pytest.mark.spec("DIF-10")
+def test_lines_that_halos_see_as_few_are_expected_to_take_as_little():
+    def halos(precision: str, lines: int) -> int:
+        spec = parse_spec(
+            {
+                "beam": {
+                    "wavelength_angstrom": 1.0,
+                    "dispersion": {"range_percent": 0.5, "steps": lines},
+                },
+                "crystal": {
+                    "cell": [50, 60, 70, 90, 90, 90],
+                    "block_cells": [20, 20, 20],
+                    "shape": "gauss",
+                    "diffuse": {"gamma_angstrom": 10, "sigma_angstrom": 0.3, "laue_group": "-1"},
+                },
+                "structure_factors": {"default_f_electrons": 10.0},
+                "sampling": {"method": "closed_form"},
+                "compute": {"precision": precision},
+            }
+        )
+        return plan_frame(build_experiment(spec), spec.compute).halos
+
+    each = 27 * SPREAD_HALO
+    assert [halos("float64", 40), halos("mixed", 40), halos("mixed", 2)] == [each, 2, each // 2]
+
+
 def test_halos_in_closed_form_count_where_spots_do_not():
     halo = {"gamma_angstrom": 30, "sigma_angstrom": 0.3, "laue_group": "-1"}
     spec = small_spec()
@@ -157,6 +184,7 @@ def test_halos_in_closed_form_count_where_spots_do_not():
     def frame_of(**changes):
         plain = spec.model_dump(exclude_unset=True)
         given = {
+            "beam": {"wavelength_angstrom": 1.0},
             "crystal": crystal | changes,
             "sampling": {"method": "closed_form", "oversample": 1},
         }

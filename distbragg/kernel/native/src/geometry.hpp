@@ -244,6 +244,7 @@ inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std:
 struct Source {
   Vector incident;
   double inverse_wavelength, weight;
+  double within, beyond;  // seen where the cut leaves the first in and the second out, if not 0
   Vector electric, magnetic;
   bool without_plane;  // the polarisation axis lies along the beam
   double least_cosine;  // between the beam and directions in which anything is scattered
@@ -254,6 +255,8 @@ struct Source {
     incident = {-v[0], -v[1], -v[2]};
     inverse_wavelength = 1.0 / p.source_wavelength[index];
     weight = p.source_weight[index];
+    within = p.source_within == nullptr ? inverse_wavelength : p.source_within[2 * index];
+    beyond = p.source_within == nullptr ? 0.0 : p.source_within[2 * index + 1];
     magnetic = unit(cross(load(p.polarization_axis), incident));
     electric = unit(cross(incident, magnetic));
     without_plane = dot(magnetic, magnetic) == 0.0;
@@ -290,12 +293,15 @@ struct Chosen {
   int count;
 };
 
-// Half of |q|, 1/Å: q = (d − i)/λ.
-DISTBRAGG_INLINE double half_length(const Source& s, double x, double y, double z) {
-  const double w = s.inverse_wavelength;
+// Half of |q|, 1/Å: q = (d − i) w.
+DISTBRAGG_INLINE double half_length(const Source& s, double w, double x, double y, double z) {
   const double qx = (x - s.incident.x) * w, qy = (y - s.incident.y) * w;
   const double qz = (z - s.incident.z) * w;
   return 0.5 * std::sqrt(madd(qx, qx, madd(qy, qy, qz * qz)));
+}
+
+DISTBRAGG_INLINE double half_length(const Source& s, double x, double y, double z) {
+  return half_length(s, s.inverse_wavelength, x, y, z);
 }
 
 inline void narrow_scattering(Scattering& q) {
@@ -340,8 +346,17 @@ inline bool cut_resolution(double dmin, Scattering& q) {
   int inside = 0;
 #pragma omp simd reduction(| : inside)
   for (int i = 0; i < kCount; ++i) {
-    const double stol = half_length(s, d.x[i], d.y[i], d.z[i]);
+    const double stol = half_length(s, s.within, d.x[i], d.y[i], d.z[i]);
     const bool kept = !(dmin * stol > 0.5);
+    q.kept[i] = kept ? 1.0 : 0.0;
+    inside |= kept ? 1 : 0;
+  }
+  if (inside == 0 || s.beyond == 0.0) return inside != 0;
+  inside = 0;
+#pragma omp simd reduction(| : inside)
+  for (int i = 0; i < kCount; ++i) {
+    const double stol = half_length(s, s.beyond, d.x[i], d.y[i], d.z[i]);
+    const bool kept = q.kept[i] != 0.0 && dmin * stol > 0.5;
     q.kept[i] = kept ? 1.0 : 0.0;
     inside |= kept ? 1 : 0;
   }

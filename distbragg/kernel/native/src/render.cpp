@@ -117,7 +117,7 @@ class Lattices {
   void aim_and_add(Workspace& w) const {
     for (const auto& lattice : lattices_) {
       lattice->aim_all<kLanes>(w);
-      add(*lattice, w);
+      if (lattice->meets(w)) add(*lattice, w);
     }
   }
 

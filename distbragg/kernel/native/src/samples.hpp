@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -16,6 +17,8 @@ namespace distbragg {
 // Directions of up to this many samples (layers × sub-pixels) of a block are kept from source
 // to source; more would leave the second-level cache and are made again.
 constexpr std::int64_t kKeptSamples = 32;
+
+constexpr double kRimMargin = 1e-9;  // of the resolution, against rounding
 
 // A source and a domain that may be seen somewhere.
 struct Pair {
@@ -68,6 +71,31 @@ class SampleSum {
     for (std::int64_t k = 0; k < samples_; ++k) {
       aim<kCount>(w.pixel, k, w.directions[static_cast<std::size_t>(k)]);
     }
+  }
+
+  // Whether any pixel may see the sources: those of a rim do not, beside it. `aim_all` went before.
+  bool meets(const Workspace& w) const {
+    if (p_.rim[1] == 0.0 || !keeps_all()) return true;
+    const Vector beam = load(p_.beam);
+    double off = 0.0, least = HUGE_VAL, most = 0.0;
+    for (const Source& source : sources_) {
+      const Vector v = {source.incident.x - beam.x, source.incident.y - beam.y,
+                        source.incident.z - beam.z};
+      off = std::max(off, std::sqrt(dot(v, v)));
+    }
+    for (std::int64_t k = 0; k < samples_; ++k) {
+      const Directions& d = w.directions[static_cast<std::size_t>(k)];
+#pragma omp simd reduction(min : least) reduction(max : most)
+      for (int i = 0; i < kLanes; ++i) {
+        const double x = d.x[i] - beam.x, y = d.y[i] - beam.y, z = d.z[i] - beam.z;
+        const double square = madd(x, x, madd(y, y, z * z));
+        least = std::min(least, square);
+        most = std::max(most, square);
+      }
+    }
+    const double low = (std::sqrt(least) - off) * p_.rim[0] * p_.dmin;
+    const double high = (std::sqrt(most) + off) * p_.rim[1] * p_.dmin;
+    return !(low > 1.0 + kRimMargin || high < 1.0 - kRimMargin);
   }
 
   // numerator += weight × Σ over layers and sub-pixels; add_steps(scattering) fills its sum. A

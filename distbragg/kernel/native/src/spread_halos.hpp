@@ -29,8 +29,11 @@ class SpreadHalos {
     const Random random(p_, q);
     const Places at(*q.directions, 0);
     Strip s(halos_.size());
+    bool aimed = false;
     for (int strip = 0; strip < kLanes; strip += kStrip) {
-      if (strip == 0 || p_.surface != kFlat) find_ways(q, strip, s);
+      if (p_.dmin > 0.0 && !any_kept(q.kept + strip)) continue;
+      if (!aimed || p_.surface != kFlat) find_ways(q, strip, s);
+      aimed = true;
       displace(random, q, strip, s);
       locate<kForm>(domain, at, strip, s);
       for (std::size_t n = 0; n < halos_.size(); ++n) look(halos_[n], s, s.seen[n]);
@@ -96,6 +99,13 @@ class SpreadHalos {
     std::vector<Seen> seen;
     explicit Strip(std::size_t halos) : seen(halos) {}
   };
+
+  static bool any_kept(const double* kept) {
+    double sum = 0.0;
+#pragma omp simd reduction(+ : sum)
+    for (int i = 0; i < kStrip; ++i) sum += kept[i];
+    return sum != 0.0;
+  }
 
   static DISTBRAGG_INLINE void add_square(double x, double y, double z, double times, double* m) {
     m[0] = madd(times * x, x, m[0]);
