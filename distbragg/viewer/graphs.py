@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from bokeh.models import Column, ColumnDataSource, Row, Spacer
+from bokeh.models import Column, ColumnDataSource, LogTicker, Row, Spacer
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
@@ -132,6 +132,7 @@ class Graphs:
             fill_color="#0072b2",
             line_color=None,
         )
+        histogram.xaxis.ticker = LogTicker(desired_num_ticks=4, num_minor_ticks=0)
         self._figures = [profile, histogram]
 
     def show(self, summary: Summary | None) -> None:

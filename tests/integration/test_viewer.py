@@ -34,6 +34,7 @@ from distbragg.spec.canonical import to_plain
 from distbragg.viewer.serve import Viewer
 
 from .conftest import tiny_sweep
+from .forwarder import forwarded
 from .test_notebook import RUN_CELLS
 
 EVIL = "</title><script>alert(1)</script>"
@@ -127,6 +128,20 @@ def test_everything_a_page_loads_comes_from_the_address_it_was_opened_by(viewer)
     assert len(loaded) > 2
     assert all(a.startswith(f"/{secret}/static/") for a in loaded if a not in held)
     assert f":{viewer.port}" not in page, "behind a tunnel the port is another one"
+
+
+@pytest.mark.spec("VIE-1")
+def test_frames_travel_through_a_forwarded_port(viewer, run):
+    with forwarded(viewer.port) as port:
+        url = viewer.url.replace(f":{viewer.port}/", f":{port}/")
+        assert port != viewer.port
+        assert status_of(url) == 200
+        session = pull_session(url=url.rstrip("/"))
+        try:
+            (source,) = [m for m in session.document.models if "image" in getattr(m, "data", {})]
+            assert source.data["image"][0].shape == (17, 23)
+        finally:
+            session.close()
 
 
 @pytest.mark.spec("VIE-12")

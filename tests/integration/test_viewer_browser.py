@@ -11,6 +11,7 @@ import distbragg as db
 from tools.browser import CHROMIUM, Browser
 
 from .conftest import tiny_sweep
+from .forwarder import forwarded
 
 pytestmark = [
     pytest.mark.slow,
@@ -151,3 +152,21 @@ def test_the_pointer_reads_a_pixel(page):
     until(page, "readout.text.includes('2θ')")
     # The middle of 17 x 23 pixels.
     until(page, "/fast +11\\.\\d+ +slow +8\\.\\d+ +value/.test(readout.text)")
+
+
+@pytest.mark.spec("VIE-1")
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+def test_a_page_behind_a_forwarded_port_shows_frames_and_changes_them(tmp_path, host):
+    db.sweep(tiny_sweep(), tmp_path / "RUN", cluster="serial", progress=False)
+    with db.view(tmp_path / "RUN") as viewer, forwarded(viewer.port) as port, Browser() as page:
+        page.goto(viewer.url.replace(f"127.0.0.1:{viewer.port}", f"{host}:{port}"))
+        page.until("window.Bokeh?.documents?.[0]?.is_idle === true", 120)
+        until(page, "image.data.image?.length === 1")
+        assert page.evaluate("location.host") == f"{host}:{port}"
+        assert page.evaluate("performance.getEntriesByType('resource').length") >= 2
+        loaded = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
+        assert all(name.startswith((f"http://{host}:{port}/", "data:", "blob:")) for name in loaded)
+        before = ask(page, "Array.from(image.data.image[0]).join()")
+        page.press("End")
+        until(page, f"Array.from(image.data.image[0]).join() !== '{before}'")
+        assert page.console == []
