@@ -152,6 +152,10 @@ reference-pages: $(STAMP) ## Write the generated reference pages anew
 site: $(STAMP) ## Build the site alone, with warnings as errors
 	$(BIN)/python -m sphinx -q -W --keep-going -b html -c docs . build/site
 
+.PHONY: notebooks
+notebooks: $(STAMP) ## Run the notebooks of the documentation and keep them with their outputs in build/notebooks/run
+	$(BIN)/python -m tools.notebooks --into build/notebooks/run
+
 .PHONY: pytest
 pytest: $(STAMP) native ## The tests alone; PYTEST_ARGS narrows them
 	$(BIN)/python -m pytest -n $(PYTEST_PROCESSES) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS)

@@ -17,9 +17,10 @@ version = release = distbragg.__version__
 root_doc = site.ROOT_PAGE
 include_patterns = site.INCLUDED
 exclude_patterns = site.excluded(ROOT)
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "tools.site"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "tools.site"]
 templates_path = ["_templates"]
 
+nb_execution_mode = "off"  # tools/site.py hands over notebooks that were run
 myst_heading_anchors = 6
 suppress_warnings = ["myst.header"]  # clauses of specs/ are headings of the third level
 

@@ -20,7 +20,20 @@ MODULE_LINES_AIM = 400
 MODULE_LINES_LIMIT = 600
 
 TEXT_SUFFIXES = frozenset(
-    {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".ini", ".sh", ".sbatch", ".json"}
+    {
+        ".py",
+        ".md",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".txt",
+        ".cfg",
+        ".ini",
+        ".sh",
+        ".sbatch",
+        ".json",
+        ".ipynb",
+    }
     | {".cpp", ".hpp", ".h", ".c", ".cu"}
 )
 STRUCTURE_SUFFIXES = frozenset({".pdb", ".ent", ".cif", ".mtz"})

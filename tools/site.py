@@ -1,8 +1,8 @@
-"""Make the site from the Markdown pages as they stand, which code hosts show too.
+"""Make the site from the pages as they stand, which code hosts show too: Markdown and notebooks.
 
 The pages have no directive: the README of each folder lists its pages, and here the list becomes
 the table of contents. A page that no list names comes last, so that none is lost. Links to files
-that are no page become downloads, links to folders plain text.
+that are no page become downloads, links to folders plain text. Notebooks are run.
 """
 
 from __future__ import annotations
@@ -12,15 +12,22 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tools import notebooks
+
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 ROOT_PAGE = "docs/README"
 FOLDERS = ("docs", "specs", "workflows", "cluster")
-INCLUDED = [*(f"{folder}/**.md" for folder in FOLDERS), "CONTRIBUTING.md", "CHANGELOG.md"]
+INCLUDED = [
+    *(f"{folder}/**.md" for folder in FOLDERS),
+    f"{notebooks.FOLDER.relative_to(notebooks.ROOT).as_posix()}/*.ipynb",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+]
 PUBLIC_PAGE = "docs/reference/python"
 
-LINK = re.compile(r"\]\(<?([^)#>\s]+)\.md(?:#[^)]*)?>?\)")
+LINK = re.compile(r"\]\(<?([^)#>\s]+)\.(?:md|ipynb)(?:#[^)]*)?>?\)")
 LOCAL_LINK = re.compile(r"(?<!!)\[([^\]\[]+)\]\(([^):#\s]+(?:#[^)\s]*)?)\)")
 
 
@@ -51,6 +58,10 @@ def contents(page: str, text: str, pages: set[str]) -> list[str]:
 
 
 def _read(app: Sphinx, page: str, source: list[str]) -> None:
+    path = Path(app.env.doc2path(page))
+    if path.suffix == ".ipynb":
+        source[0] = notebooks.executed(path)
+        return
     pages = set(app.env.found_docs)
     source[0] = linked_from(page, source[0], Path(app.srcdir), pages)
     names = contents(page, source[0], pages) if page.endswith("README") else []

@@ -65,6 +65,8 @@ def test_contents_follow_the_list_and_lose_no_page():
     listed = contents("docs/a/README", "[y](y.md#part) [x](../b/x.md)", pages)
     assert listed == ["docs/a/y", "docs/a/deep/z", "docs/a/x"]
     assert contents("docs/README", "[](a/README.md)", pages) == ["docs/a/README", "specs/README"]
+    notebooks = contents("docs/a/README", "[z](deep/z.ipynb) [y](y.md)", pages)
+    assert notebooks == ["docs/a/deep/z", "docs/a/y", "docs/a/x"]
 
 
 def test_links_the_site_cannot_follow_become_downloads_or_text(tmp_path):
