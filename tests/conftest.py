@@ -6,11 +6,15 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tools.build_native import BuildError, Compiler
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -53,3 +57,12 @@ def keep_interrupts() -> Iterator[None]:
     yield
     if signal.getsignal(signal.SIGINT) is not before:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Client]:
+    """Give the client of two worker processes, for all tests of a module that kill none."""
+    from distbragg.clusters.open import open_client
+
+    with open_client("local:2") as opened:
+        yield opened.client

@@ -66,10 +66,13 @@ def disputed(scratch: Path) -> Row:
     return row
 
 
-def links(scratch: Path) -> Row:
-    """Run every command on runs from elsewhere that hold links, FIFOs and devices."""
+def links(scratch: Path, share: int = 1) -> Row:
+    """Run every command on runs from elsewhere that hold links, FIFOs and devices.
+
+    On each of them runs one command in `share`, and each command on one of them in so many.
+    """
     row = Row("a run from elsewhere holds links and special files", "every command")
-    found = in_own_process("tests.chaos.mending", "links", str(scratch), "0")
+    found = in_own_process("tests.chaos.mending", "links", str(scratch), str(share))
     row.at_least("commands run", found["commands"], 1)
     row.equal(f"files outside of the run touched {found['seen']}", found["touched"], 0)
     row.equal(f"commands that hung {found['hung']}", len(found["hung"]), 0)
@@ -196,7 +199,7 @@ def _disputed(folder: Path, base: Path, _: int) -> dict[str, object]:
     return {**result, "repair": repair, "verify": verify, "seen": seen}
 
 
-def _links(folder: Path, base: Path, _: int) -> dict[str, object]:
+def _links(folder: Path, base: Path, share: int) -> dict[str, object]:
     work, victim = folder / "work", folder / "victim"
     victim.mkdir()
     for name in ("partial", "images", "receipts", "grids", "labels"):
@@ -205,8 +208,8 @@ def _links(folder: Path, base: Path, _: int) -> dict[str, object]:
     before = _tree(victim)
     result: dict[str, int] = {"commands": 0, "touched": 0, "tracebacks": 0}
     seen, hung = "", []
-    for name, plant in _plants(victim).items():
-        for arguments in (*READING, *WRITING):
+    for number, (name, plant) in enumerate(_plants(victim).items()):
+        for arguments in (*READING, *WRITING)[number % share :: share]:
             run = _copied(base, work)
             shutil.rmtree(run / "images" / "c" / "3")
             plant(run)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 from moto.server import ThreadedMotoServer
 
 from distbragg.engine.context import RunContext
@@ -69,16 +70,24 @@ WAYS_COMPUTE: dict[str, dict[str, Any]] = {"graph": {"form": "graph"}, "tiles": 
 """What a way asks of a specification's section `compute`."""
 
 
-def render_by(way: str, run: RunDirectory) -> None:
-    """Render a created run in one of `WAYS`."""
+@pytest.fixture
+def render_by(request: pytest.FixtureRequest) -> Callable[[str, RunDirectory], None]:
+    """Return what renders a created run in one of `WAYS`."""
+
+    def render(way: str, run: RunDirectory) -> None:
+        client = request.getfixturevalue("two_workers") if way == "workers" else None
+        _render_by(way, run, client)
+
+    return render
+
+
+def _render_by(way: str, run: RunDirectory, client: Client | None) -> None:
     if way == "interrupted":
         outcomes = SerialExecutor().run_units(RunContext.of(run), range(run.layout.units))
         assert next(islice(outcomes, 1)).status == "done"
         assert len(done_units(run)) == 1
-    options: dict[str, Any] = {"cluster": "local", "workers": 2} if way == "workers" else {}
-    if way == "threads":
-        options = {"threads": 3}
-    resume(run, **({"cluster": "serial"} | options))
+    threads = 3 if way == "threads" else None
+    resume(run, cluster=None if client else "serial", client=client, threads=threads)
 
 
 def digests_of(path: Path) -> dict[int, str]:

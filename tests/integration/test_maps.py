@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.run_directory import RunDirectory, open_run
 
-from .conftest import WAYS, WAYS_COMPUTE, objects_of, render_by, tiny_plain
+from .conftest import WAYS, WAYS_COMPUTE, objects_of, tiny_plain
 
 ALL: list[MapName] = [
     "bragg",
@@ -144,7 +145,7 @@ def test_a_miss_and_a_frame_without_background(tmp_path: Path) -> None:
 @pytest.mark.spec("MAP-6")
 @pytest.mark.parametrize("way", WAYS)
 def test_any_way_of_rendering_stores_the_same_bytes(
-    run: RunDirectory, tmp_path: Path, way: str
+    run: RunDirectory, tmp_path: Path, way: str, render_by: Callable[[str, RunDirectory], None]
 ) -> None:
     compute = WAYS_COMPUTE.get(way, {})
     other = db.create(mapped_sweep(compute=compute), tmp_path / way)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, open_run
 
-from .conftest import WAYS, WAYS_COMPUTE, objects_of, render_by, tiny_plain
+from .conftest import WAYS, WAYS_COMPUTE, objects_of, tiny_plain
 
 BOX = {"slow": [3, 16], "fast": [2, 22]}
 VARIANTS: list[dict[str, Any]] = [
@@ -436,7 +437,7 @@ def test_noise_is_drawn_of_parts_that_stand_in_place_of_frames(tmp_path: Path) -
 @pytest.mark.spec("VAR-8")
 @pytest.mark.parametrize("way", WAYS)
 def test_any_way_of_rendering_stores_the_same_bytes(
-    run: RunDirectory, tmp_path: Path, way: str
+    run: RunDirectory, tmp_path: Path, way: str, render_by: Callable[[str, RunDirectory], None]
 ) -> None:
     compute = WAYS_COMPUTE.get(way, {})
     output = {**COUNTS["output"], "frames": None if run.keeps_frames else False}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from distributed import Client
 
 import distbragg as db
 from distbragg.cli.main import main
@@ -221,10 +222,12 @@ def test_repair_cut_short_leaves_what_it_found_and_is_finished_by_another(
 
 @pytest.mark.cluster
 @pytest.mark.slow
-def test_workers_of_a_cluster_repair_to_the_same_bits(run: RunDirectory, finished: Path) -> None:
+def test_workers_of_a_cluster_repair_to_the_same_bits(
+    run: RunDirectory, finished: Path, two_workers: Client
+) -> None:
     for unit in (0, 4, 9):
         flip(run, unit)
-    assert repair(run, cluster="local", workers=2).repaired == (0, 4, 9)
+    assert repair(run, client=two_workers).repaired == (0, 4, 9)
     assert stored_digests(run) == digests_of(finished)
 
 

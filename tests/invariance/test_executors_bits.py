@@ -80,12 +80,6 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
     return object_digests(rendered(folder, SerialExecutor(), tile=[4, 5], source_chunk=2))
 
 
-@pytest.fixture(scope="module")
-def client():
-    with open_client("local:2") as opened:
-        yield opened.client
-
-
 @pytest.mark.parametrize("form", ["unit", "graph"])
 def test_serial_forms_store_the_same_bytes(tmp_path: Path, reference: dict[int, str], form: str):
     executor = PicklingExecutor()
@@ -102,16 +96,16 @@ def test_threads_change_no_byte(tmp_path: Path, reference: dict[int, str]):
 @pytest.mark.cluster
 @pytest.mark.parametrize("form", ["unit", "graph"])
 def test_two_workers_store_the_same_bytes(
-    tmp_path: Path, client: Client, reference: dict[int, str], form: str
+    tmp_path: Path, two_workers: Client, reference: dict[int, str], form: str
 ):
-    run = rendered(tmp_path / "s", DaskExecutor(client), form, tile=[4, 5], source_chunk=2)
+    run = rendered(tmp_path / "s", DaskExecutor(two_workers), form, tile=[4, 5], source_chunk=2)
     assert object_digests(run) == reference
 
 
 @pytest.mark.cluster
 @pytest.mark.slow
 def test_another_number_of_workers_stores_the_same_bytes(tmp_path: Path, reference: dict[int, str]):
-    with open_client("local", workers=4) as opened:
+    with open_client("local", workers=3) as opened:
         for form in ("unit", "graph"):
             folder = tmp_path / form
             run = rendered(folder, DaskExecutor(opened.client), form, tile=[4, 5], source_chunk=2)

@@ -26,7 +26,7 @@ CORE_TYPES = ("Prescott", "Haswell", "SkylakeX")
 NEEDS = {"Prescott": "pni", "Haswell": "avx2", "SkylakeX": "avx512f"}
 """Flag of /proc/cpuinfo without which the kernels stop at an illegal instruction."""
 
-SEEDS = 6
+SEEDS = 3
 WITNESS = "witness"
 """A library product, which is expected to differ: without it the tests would show nothing."""
 

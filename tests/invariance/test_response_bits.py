@@ -10,7 +10,6 @@ import pytest
 from distributed import Client
 
 import distbragg as db
-from distbragg.clusters.open import open_client
 from distbragg.engine.context import RunContext
 from distbragg.engine.dask_executor import DaskExecutor
 from distbragg.engine.executor import Executor, SerialExecutor, TaskSettings
@@ -74,10 +73,10 @@ def test_threads_change_no_byte(tmp_path: Path, reference: dict[int, str]) -> No
 
 @pytest.mark.spec("RSP-2")
 @pytest.mark.cluster
-def test_workers_change_no_byte(tmp_path: Path, reference: dict[int, str]) -> None:
-    with open_client("local:2") as opened:
-        client: Client = opened.client
-        run = rendered(tmp_path / "s", DaskExecutor(client), "graph", tile=[4, 5])
+def test_workers_change_no_byte(
+    tmp_path: Path, two_workers: Client, reference: dict[int, str]
+) -> None:
+    run = rendered(tmp_path / "s", DaskExecutor(two_workers), "graph", tile=[4, 5])
     assert object_digests(run) == reference
 
 
@@ -93,10 +92,9 @@ def test_a_lazy_tile_is_cut_from_the_finished_frame(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.spec("RSP-5")
 @pytest.mark.cluster
-def test_workers_have_the_same_calibration_map() -> None:
+def test_workers_have_the_same_calibration_map(two_workers: Client) -> None:
     here = calibration_map(9, 0.02, 3000)
-    with open_client("local:2") as opened:
-        maps = opened.client.run(calibration_map, 9, 0.02, 3000)
+    maps = two_workers.run(calibration_map, 9, 0.02, 3000)
     assert len(maps) == 2
     assert all(found.tobytes() == here.tobytes() for found in maps.values())
 

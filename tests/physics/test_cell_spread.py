@@ -30,7 +30,7 @@ PARTS = {"goniometer": {"oscillation_deg": 5.0}}
     [
         Row(0.02, cells=0.003),
         Row(0.1, cells=0.01),
-        Row(0.1, cells=0.01, rotation_deg=1.0),
+        Row(0.1, cells=0.01, rotation_deg=1.0, log2_points=11),
     ],
     ids=str,
 )

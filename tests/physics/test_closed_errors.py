@@ -18,6 +18,9 @@ MARGIN = 1.1
 ANOTHER = 7
 """A reflection that is compared beside the worst: of 7 Å, with spreads that differ by axis."""
 
+LONG = 16
+"""Points of a sum, as a power of 2, beyond which only what the table tells is found again."""
+
 
 def test_the_table_is_in_the_form_that_the_command_writes():
     text, errors = read(PAGE.read_text(encoding="utf-8"))
@@ -31,7 +34,9 @@ def test_the_errors_of_the_table_are_found_again_within_the_bars(row: Row):
     largest, most = read(PAGE.read_text(encoding="utf-8"))[1][row.name]
     told = largest.error, most.error
     assert Error(*told).within(row.bars)
-    found = {seed: error_of(row, seed) for seed in {largest.seed, most.seed, ANOTHER}}
+    # The sums of the widest spread take longer than those of all other rows.
+    others = set() if row.log2_points > LONG else {ANOTHER}
+    found = {seed: error_of(row, seed) for seed in {largest.seed, most.seed} | others}
     assert all(error.within(told) for error in found.values())
     assert found[largest.seed].of_maximum >= largest.error / MARGIN - 1e-6
     assert found[most.seed].of_photons >= most.error / MARGIN - 1e-6

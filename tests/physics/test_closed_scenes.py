@@ -31,7 +31,7 @@ from tools.closed_form_cases import Error
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 Z = np.array([0.0, 0.0, 1.0])
-EDGE = 40
+EDGE = 24
 
 
 def across(ray):
@@ -46,7 +46,7 @@ def panels(*degrees: float):
     rays = [ray / np.linalg.norm(ray) for ray in rays]
     placed = [
         panel_about(
-            ray, across(ray), distance_mm=60.0, size_mm=0.8, edge=EDGE, tilt_deg=15.0 * number
+            ray, across(ray), distance_mm=60.0, size_mm=1.4, edge=EDGE, tilt_deg=15.0 * number
         )
         for number, ray in enumerate(rays)
     ]
