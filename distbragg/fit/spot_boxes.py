@@ -13,6 +13,8 @@ import numpy as np
 
 from distbragg.matrices import dot3
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
+from distbragg.physics.arrays import constant
+from distbragg.physics.bent import arcs_of_rays
 from distbragg.physics.places import Places
 from distbragg.physics.rays import Placement
 
@@ -103,16 +105,9 @@ def landed(placement: Placement, layer: int, rays: Float64Array) -> tuple[Float6
             facing = length > 0.0
             fast, slow = u * length, v * length
         else:
-            radius = numbers.close_distance
-            deep, facing = radius + depth, w > 0.0
-            fast = radius * np.arctan2(u, w)
-            slow = radius * np.arctan2(v, w)
-            if panel.surface == "cylinder_fast":
-                fast = deep * u / np.hypot(v, w)
-            elif panel.surface == "cylinder_slow":
-                slow = deep * v / np.hypot(u, w)
-            else:
-                fast = radius * np.arcsin(np.clip(u, -1.0, 1.0))
+            radius, facing = float(constant(numbers.close_distance)), w > 0.0
+            axes = fast_axis, slow_axis, normal
+            slow, fast, _ = arcs_of_rays(panel.surface, axes, radius, rays, depth)
         corner = (dot3(origin, slow_axis), dot3(origin, fast_axis))
         place = [
             (part - start) / panel.pixel_size - 0.5

@@ -12,8 +12,11 @@ import numpy as np
 from distbragg.errors import InputError
 from distbragg.matrices import apply3, dot3, matmul3, norm3, transposed
 from distbragg.models.crystal import Crystal
+from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, IntArray, components, rotation_about
+from distbragg.physics.arrays import dot
+from distbragg.physics.rays import SampleIndex, placement_of, sample_rays
 from distbragg.physics.strain import crystal_strains
 from distbragg.predict.section import Section
 
@@ -23,6 +26,9 @@ a thousandth of its peak is there."""
 
 _MARGIN: Final = 1.25
 """First-order bounds on how far a lattice point travels, enlarged for what is beyond them."""
+
+_GRID: Final = 129
+"""Places along each edge of a bent panel at which the angle to the beam is looked at."""
 
 _CHUNK: Final = 1 << 19
 _MAXIMUM_INDICES: Final = 50_000_000
@@ -117,6 +123,9 @@ def largest_stol(experiment: Experiment, span: Span) -> float:
     """Return sin θ/λ of the detector's farthest corner, or of the cut, 1/Å."""
     cosines = [1.0]
     for panel in experiment.detector.panels:
+        if panel.surface != "flat":
+            cosines.append(_least_cosine(panel, span.incident))
+            continue
         for slow in (0, panel.shape[0]):
             for fast in (0, panel.shape[1]):
                 corner = panel.origin + panel.pixel_size * (slow * panel.slow + fast * panel.fast)
@@ -125,6 +134,15 @@ def largest_stol(experiment: Experiment, span: Span) -> float:
     largest = math.sin(min(angle, math.pi) / 2.0) * (span.wave_number + span.wave_numbers)
     cut = experiment.sampling.dmin
     return min(largest, 0.5 / cut) if cut > 0.0 else largest
+
+
+def _least_cosine(panel: Panel, incident: Float64Array) -> float:
+    """Return the cosine of the largest angle between the beam and a bent panel, on a fine grid."""
+    slow, fast = (np.linspace(-0.5, size - 0.5, _GRID) for size in panel.shape)
+    sample = SampleIndex(panel.sensor.count - 1, 0, 0)
+    placement = placement_of(panel, incident)
+    rays = sample_rays(placement, slow[:, np.newaxis], fast, sample=sample, oversample=1)
+    return float(np.min(dot(rays.direction, components(incident))))
 
 
 def _near(hkl: IntArray, section: Section, span: Span, experiment: Experiment) -> IntArray:

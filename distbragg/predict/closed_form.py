@@ -40,7 +40,15 @@ from distbragg.physics.places import Places
 from distbragg.predict.candidates import largest_stol, span
 from distbragg.predict.disc import integrate
 from distbragg.predict.energies import Energies
-from distbragg.predict.landing import land, meet, near_panel, passing, point_share
+from distbragg.predict.landing import (
+    components_of,
+    cosine_on,
+    land,
+    meet,
+    near_panel,
+    passing,
+    pixel_share,
+)
 from distbragg.predict.lines import lines_of
 from distbragg.predict.table import Spots, ordered
 from distbragg.predict.twin import Lit, Twin
@@ -257,7 +265,7 @@ def _integrals(frame: _Frame, panel: IntArray, about: Float64Array) -> Moments:
 
 def _on_one(frame: _Frame, view: Panel, chosen: IntArray, start: Float64Array) -> Float64Array:
     """Return the moments, (12, n), of places that are chosen, on one panel."""
-    if frame.twin is not None:
+    if frame.twin is not None and view.surface == "flat":
         return _by_twin(frame, frame.twin, view, chosen, start)
     places, part, spot = frame.places[chosen], frame.part[chosen], frame.spot[chosen]
     total = np.zeros((len(_MOMENTS) + 1, start.shape[1]))
@@ -317,11 +325,6 @@ def _integrals_of(frame: _Frame, seen: _Seen, panel: Panel, start: Float64Array)
     return moments
 
 
-def components_of(vectors: Float64Array) -> Triple:
-    """Return vectors (..., 3) by their components."""
-    return vectors[..., 0], vectors[..., 1], vectors[..., 2]
-
-
 def _seen(
     crystal: GaussianCrystal, incidence: Incidence, relp: Float64Array, ray: Triple
 ) -> tuple[Float64Array, Float64Array]:
@@ -339,15 +342,17 @@ def _on_panel(
     panel: Panel, rays: Float64Array, bare: Float64Array, start: Float64Array
 ) -> list[Float64Array]:
     """Return what the sensor's layers capture, and its first and second moments in pixels."""
-    cosine = dot3(rays, panel.normal)
+    cosine = cosine_on(panel, rays)
     facing = np.where(cosine > 0.0, cosine, 1.0)
     near, total = panel.close_distance, [0.0 * bare] * 6
+    # A shell of a sphere is wider in both directions.
+    power = 2 if panel.surface == "sphere" else 1
     for layer, depth in enumerate(panel.sensor.position.tolist()):
         slow, fast, length = meet(panel, rays, depth)
         slow, fast = slow - start[0][:, np.newaxis], fast - start[1][:, np.newaxis]
-        share = capture_fraction(panel.sensor, layer, facing) * point_share(panel, length)
+        share = capture_fraction(panel.sensor, layer, facing) * pixel_share(panel, rays, length)
         # The solid angle that is rendered is of a pixel on the surface, as far off as the layer.
-        share = share * (near / (near + depth))
+        share = share * (near / (near + depth)) ** power
         own = np.where(length > 0.0, bare * share, 0.0)
         slow, fast = (np.where(length > 0.0, part, 0.0) for part in (slow, fast))
         powers = (1.0, slow, fast, slow * slow, slow * fast, fast * fast)

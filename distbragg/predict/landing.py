@@ -11,7 +11,10 @@ from distbragg.matrices import dot3
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array, IntArray
+from distbragg.physics.arrays import Triple
+from distbragg.physics.bent import arcs_of_rays
 from distbragg.physics.factors import layer_shares
+from distbragg.physics.rays import Rays, cosine_to_normal, placement_of
 from distbragg.physics.shadow import ray_transmission
 
 
@@ -29,13 +32,13 @@ class Landing:
     response: Float64Array
 
 
-def check_flat(detector: Detector) -> None:
-    """Refuse curved panels."""
-    if any(panel.surface != "flat" for panel in detector.panels):
+def check_surface(detector: Detector) -> None:
+    """Refuse panels that are bent as the C program bends them."""
+    if any(panel.surface == "nanobragg" for panel in detector.panels):
         raise InputError(
-            "spots are predicted on flat panels only",
+            "no spots are predicted on a panel that is bent the C program's way",
             field="detector.curved",
-            remedy="set output.labels: false, or leave detector.curved out",
+            remedy="use physics: exact, set output.labels: false, or leave detector.curved out",
         )
 
 
@@ -47,13 +50,13 @@ def land(experiment: Experiment, direction: Float64Array) -> Landing:
     slow, fast, response = np.zeros(count), np.zeros(count), np.zeros(count)
     active = np.zeros(count, dtype=np.bool_)
     for index, panel in enumerate(experiment.detector.panels):
-        cosine = dot3(direction, panel.normal)
+        cosine = cosine_on(panel, direction)
         share, depth = capture(experiment, panel, cosine)
         along, across, length = meet(panel, direction, depth)
         rows, columns = panel.shape
         hit = (length > 0.0) & (length < nearest)
         hit &= (across >= 0.0) & (across < columns) & (along >= 0.0) & (along < rows)
-        share = share * point_share(panel, length)
+        share = share * pixel_share(panel, direction, length)
         nearest[hit], panel_of[hit] = length[hit], index
         slow[hit], fast[hit], response[hit] = along[hit], across[hit], share[hit]
         active[hit] = panel.active[along[hit].astype(np.int64), across[hit].astype(np.int64)]
@@ -71,11 +74,19 @@ def passing(experiment: Experiment, direction: Float64Array) -> Float64Array | f
 def meet(
     panel: Panel, direction: Float64Array, depth: Float64Array | float
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return where rays (..., 3) meet the plane of a panel at a depth, m along its normal.
+    """Return where rays (..., 3) meet a panel at a depth, m along its normal.
 
     Pixels along slow and fast, and the distance from the crystal, m: negative, or none, where a
-    ray goes away from the plane.
+    ray goes away from the plane of a flat one.
     """
+    if panel.surface != "flat":
+        axes = panel.fast, panel.slow, panel.normal
+        *arcs, length = arcs_of_rays(panel.surface, axes, panel.close_distance, direction, depth)
+        slow, fast = (
+            (arc - float(dot3(panel.origin, axis))) / panel.pixel_size
+            for arc, axis in zip(arcs, (panel.slow, panel.fast), strict=True)
+        )
+        return slow, fast, length
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         length = (float((panel.origin * panel.normal).sum()) + depth) / dot3(
             direction, panel.normal
@@ -84,6 +95,31 @@ def meet(
         slow = dot3(place, panel.slow) / panel.pixel_size
         fast = dot3(place, panel.fast) / panel.pixel_size
     return slow, fast, length
+
+
+def components_of(vectors: Float64Array) -> Triple:
+    """Return vectors (..., 3) by their components."""
+    return vectors[..., 0], vectors[..., 1], vectors[..., 2]
+
+
+def cosine_on(panel: Panel, direction: Float64Array) -> Float64Array:
+    """Return the cosine between rays (..., 3) and a panel's normal where they meet it."""
+    cosine = dot3(direction, panel.normal)
+    if panel.surface == "flat":
+        return cosine
+    # The beam bears on panels that are bent the C program's way alone.
+    placement = placement_of(panel, panel.normal)
+    return np.asarray(cosine_to_normal(placement, Rays(components_of(direction), 0.0 * cosine)))
+
+
+def crowding(panel: Panel, direction: Float64Array) -> Float64Array | float:
+    """Return the width of a sphere's pixels along slow where rays meet it, over that at its foot.
+
+    They come closer towards its poles, which lie along fast; elsewhere it is 1.
+    """
+    if panel.surface != "sphere":
+        return 1.0
+    return np.asarray(np.sqrt(np.maximum(1.0 - dot3(direction, panel.fast) ** 2, 1e-12)))
 
 
 def near_panel(detector: Detector, direction: Float64Array, width: Float64Array) -> IntArray:
@@ -95,7 +131,7 @@ def near_panel(detector: Detector, direction: Float64Array, width: Float64Array)
     found = np.full(len(direction), -1, dtype=np.int64)
     for index, panel in enumerate(detector.panels):
         slow, fast, length = meet(panel, direction, 0.0)
-        cosine = dot3(direction, panel.normal)
+        cosine = cosine_on(panel, direction) * crowding(panel, direction)
         with np.errstate(divide="ignore", invalid="ignore"):
             off = width * length / (panel.pixel_size * np.abs(cosine)) + 1.0
             hit = (length > 0.0) & (length < nearest)
@@ -105,11 +141,19 @@ def near_panel(detector: Detector, direction: Float64Array, width: Float64Array)
     return found
 
 
-def point_share(panel: Panel, length: Float64Array) -> Float64Array | float:
-    """Return what stands in place of the solid angle, over it: R / (p² · distance) of points."""
+def pixel_share(
+    panel: Panel, direction: Float64Array, length: Float64Array
+) -> Float64Array | float:
+    """Return the solid angle that is rendered of a pixel on the surface, over that it has there.
+
+    Not 1 of points, and of a sphere, all of whose pixels have the solid angle of those at its foot.
+    """
+    crowded = crowding(panel, direction)
     if not panel.point_pixel:
-        return 1.0
-    return np.asarray(length / (panel.pixel_size**2 * panel.close_distance))
+        return 1.0 / crowded
+    if panel.surface == "flat":
+        return np.asarray(length / (panel.pixel_size**2 * panel.close_distance))
+    return np.asarray(1.0 / (panel.pixel_size**2 * cosine_on(panel, direction) * crowded))
 
 
 def capture(

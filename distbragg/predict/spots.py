@@ -10,7 +10,7 @@ from distbragg.errors import InputError
 from distbragg.models.experiment import Experiment
 from distbragg.physics.lattices import lattices_of
 from distbragg.predict.closed_form import count_integrals, predict_closed
-from distbragg.predict.landing import check_flat
+from distbragg.predict.landing import check_surface
 from distbragg.predict.samples import predict_sampled
 from distbragg.predict.table import Spots, no_spots, ordered, together
 from distbragg.predict.twin import Twin
@@ -26,7 +26,7 @@ def predict_spots(
     Spots of two lattices that overlap are told apart, each with its own photons; those of blocks of
     several sizes are not.
     """
-    check_flat(experiment.detector)
+    check_surface(experiment.detector)
     closed = experiment.sampling.method == "closed_form"
     # Blocks of several sizes make one spot.
     sized = bool(experiment.crystal.blocks)

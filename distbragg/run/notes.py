@@ -126,9 +126,9 @@ def _notes_of(
         )
         check_size(first.experiment, experiment, frame)
         if spec.output.labels:
-            from distbragg.predict.landing import check_flat  # few runs keep tables
+            from distbragg.predict.landing import check_surface  # few runs keep tables
 
-            check_flat(experiment.detector)
+            check_surface(experiment.detector)
         return experiment.notes
     except DistbraggError as error:
         return (Note("warning", "cannot be rendered", str(error)),)

@@ -413,7 +413,7 @@ def _draw_one(
     if options.spots:
         try:
             spots = find_spots()
-        except InputError as error:  # curved panels, |F| between reflections
+        except InputError as error:  # bent panels of the C program, |F| between reflections
             place = error.source or error.field
             _log.warning("no spots are drawn: %s: %s", place, error.problem)
     figure, look = new_figure(), options.look(FRAME_COLORS, unit)

@@ -136,9 +136,9 @@ def prepare(
     experiment = _first_frame(sweep)
     _check_names(sweep)
     if sweep.experiment.output.labels:
-        from distbragg.predict.landing import check_flat  # few runs keep tables
+        from distbragg.predict.landing import check_surface  # few runs keep tables
 
-        check_flat(experiment.detector)
+        check_surface(experiment.detector)
         if find_spec("pyarrow") is None:
             raise EnvironmentFailure("output.labels needs pyarrow: pip install 'distbragg[tables]'")
     return prepared_of(sweep, experiment)

@@ -14,6 +14,7 @@ from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, components
 from distbragg.physics.pixels import PixelCoordinates, coordinates_of_pixels
+from distbragg.predict.landing import meet
 from distbragg.viewer.plane import Plane
 
 _RINGS: Final = 6
@@ -90,6 +91,11 @@ def beam_places(experiment: Experiment, plane: Plane) -> Iterator[tuple[float, f
     beam = components(experiment.beam.direction)
     panels = experiment.detector.panels
     for index, panel in enumerate(panels):
+        if panel.surface not in ("flat", "nanobragg"):
+            slow, fast, _ = meet(panel, experiment.beam.direction, 0.0)
+            x, y = plane.place(index, slow, fast)
+            yield float(x), float(y)
+            return
         spot = spot_in_plane(panel, panel.pixels, beam, index)
         if spot is not None and (spot.on_panel or len(panels) == 1):
             size = panel.pixel_size

@@ -162,9 +162,9 @@ def test_info_describes_a_specification_that_cannot_be_rendered_yet(
 @pytest.mark.spec("CLI-22")
 def test_a_plan_tells_of_frames_whose_spots_cannot_be_predicted(tmp_path: Path) -> None:
     axis = {"name": "surface", "path": "detector.curved", "values": [False, "sphere", True]}
-    spec = write(tmp_path, [axis], output={"labels": True})
+    spec = write(tmp_path, [axis], physics="nanobragg", output={"labels": True})
     (note,) = [note for note in plan(spec).notes if note.place == "cannot be rendered"]
-    assert "detector.curved: spots are predicted on flat panels only" in note.text
+    assert "detector.curved: no spots are predicted on a panel that is bent" in note.text
     assert note.text.endswith("(frame 1 and 1 more)")
 
 

@@ -41,6 +41,9 @@ CASES: dict[str, dict[str, Any]] = {
         "goniometer": {"phi_deg": 10.0, "oscillation_deg": 0.5},
         "detector": {"sensor": SENSOR},
     },
+    "sphere": {"detector": {"curved": "sphere", "sensor": SENSOR}},
+    "cylinder along slow": {"detector": {"curved": "cylinder_slow", "sensor": SENSOR}},
+    "cylinder along fast": {"detector": {"curved": "cylinder_fast", "sensor": SENSOR}},
 }
 
 

@@ -84,6 +84,15 @@ CASES: dict[str, dict[str, Any]] = {
             "sensor": {"thickness_um": 300, "attenuation_length_um": 200, "layers": 3},
         }
     },
+    "sphere": {"detector": {"curved": "sphere"}},
+    "sphere with a sensor": {
+        "detector": {
+            "curved": True,
+            "sensor": {"thickness_um": 300, "attenuation_length_um": 200, "layers": 3},
+        }
+    },
+    "cylinder along slow": {"detector": {"curved": "cylinder_slow"}},
+    "cylinder along fast": {"detector": {"curved": "cylinder_fast"}},
     "nanobragg": {"physics": "nanobragg"},
 }
 
@@ -187,11 +196,30 @@ def test_masked_places_are_told_from_active_ones(tmp_path: Path) -> None:
     np.testing.assert_array_equal(spots.active, spots.fast < 151)
 
 
-def test_curved_detector_is_refused(tmp_path: Path) -> None:
-    spec = plain(tmp_path, REFLECTIONS)
+@pytest.mark.spec("LAB-1")
+def test_a_panel_bent_as_the_c_program_does_is_refused(tmp_path: Path) -> None:
+    spec = plain(tmp_path, REFLECTIONS) | {"physics": "nanobragg"}
     spec["detector"]["curved"] = True
-    with pytest.raises(InputError, match="flat panels"):
+    with pytest.raises(InputError, match="bent the C program's way"):
         spots_of(spec)
+
+
+@pytest.mark.spec("LAB-1")
+@pytest.mark.parametrize("surface", ["sphere", "cylinder_slow", "cylinder_fast"])
+def test_a_bent_panel_that_wraps_around_loses_no_spot(tmp_path: Path, surface: str) -> None:
+    """Its corners are farther from the beam than those of its plane."""
+    wide = {"pixel_size_mm": 0.3, "twotheta_deg": 0.0, "curved": surface}
+    spec = plain(tmp_path, [(0, 0, 1)], detector=wide)
+    spec["structure_factors"] = {"default_f_electrons": 50.0}
+    spots, flat = (
+        spots_of(spec, 1.0),
+        plain(tmp_path, [(0, 0, 1)], detector=wide | {"curved": False}),
+    )
+    flat["structure_factors"] = spec["structure_factors"]
+    assert spots.resolution.min() < 0.9 * spots_of(flat, 1.0).resolution.min()
+    for low, high, places in ((0, PIXELS[0], spots.slow), (0, PIXELS[1], spots.fast)):
+        assert places.min() < low + 25
+        assert places.max() > high - 25
 
 
 @pytest.mark.spec("LAT-7")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,31 @@ def test_predicted_spots_stand_on_the_pixels_they_light(run):
     told = page.describe(0, float(spots["y"][0]), float(spots["x"][0]))
     assert f"spot {h} {k} {l}" in told
     assert f"{spots['photons'][0]:.4g} photons" in told
+
+
+@pytest.mark.spec("VIE-5")
+@pytest.mark.parametrize("surface", ["sphere", "cylinder_slow", "cylinder_fast"])
+def test_spots_stand_where_they_shine_on_bent_panels(surface):
+    base = sweep_of().experiment.detector.model_dump(mode="json", exclude_unset=True)
+    bent = {**base, "curved": surface, "pixel_size_mm": 2.0, "distance_mm": 40.0}
+    crystal = {"cell": [13, 15, 17, 90, 90, 90], "block_cells": [9, 9, 9], "shape": "gauss"}
+    whole = {"oversample": "auto"}  # spots are narrower than these pixels
+    bent_sweep = sweep_of(axes=[], detector=bent, crystal=crystal, sampling=whole)
+    page = page_of(open_source(bent_sweep))
+    page.controls.shown.active = [1]
+    page._overlays()
+    settle(page)
+    spots, image = page.panes[0]._spots.data, page.frames[0].frame[0]
+    strong = [
+        (int(y), int(x))
+        for x, y, photons in zip(spots["x"], spots["y"], spots["photons"], strict=True)
+        if 1 < x < 36 and 1 < y < 30 and photons > 0.05 * spots["photons"][0]
+    ]
+    away = [math.hypot(y - 15, x - 18) for y, x in strong]
+    assert max(away) > 12, "where panels that are flat have them elsewhere"
+    for y, x in strong:
+        around = image[y - 1 : y + 2, x - 1 : x + 2]
+        assert around.max() > 3.0 * np.median(image), (y, x)
 
 
 @pytest.mark.spec("VIE-5")

@@ -158,6 +158,10 @@ def test_the_beam_centre_is_where_nothing_is_deflected():
     ((x, y),) = beam_places(experiment, Plane(experiment))
     assert float(looker(experiment)(0, y, x).two_theta) == pytest.approx(0.0, abs=1e-6)
     assert list(beam_places(two_panels(), Plane(two_panels()))) == [(0.0, 0.0)]
+    for surface in ("sphere", "cylinder_slow", "cylinder_fast"):
+        bent = one_panel(41, 41, curved=surface, twotheta_deg=20.0)
+        ((x, y),) = beam_places(bent, Plane(bent))
+        assert float(looker(bent)(0, y, x).two_theta) == pytest.approx(0.0, abs=1e-6)
 
 
 @pytest.mark.spec("VIE-4")
