@@ -49,7 +49,7 @@ def quoted(text: str) -> str:
     r"""Write characters that a terminal obeys, or that hide others, as escapes such as `\x1b`.
 
     They are control characters, line breaks, marks of direction and format, blanks other than
-    the space, and bytes of a file's name that are no text. A title that comes from a file can then
+    the space, and bytes of a file's name that are not text. A title that comes from a file can then
     neither clear the screen nor pass for another line.
     """
     if text.isprintable():

@@ -46,7 +46,7 @@ def pool(images: NDArray[Any], factor: int, how: Pooling = "max") -> NDArray[Any
         No such factor, or no such way.
     """
     if how not in get_args(Pooling):
-        raise InputError(f"{how!r} is no way to pool", source="pool", remedy="max, mean or sum")
+        raise InputError(f"{how!r} is not a way to pool", source="pool", remedy="max, mean or sum")
     height, width = images.shape[-2:]
     if not (is_whole(factor) and 1 <= factor <= min(height, width)):
         raise InputError(
@@ -120,7 +120,7 @@ def inside(positions: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]
 
 
 def root_uint16(images: NDArray[Any], scale: float = 1.0) -> NDArray[np.uint16]:
-    """Return round(scale √max(x, 0)), ties to even, at most 65535; what is no number gives 0.
+    """Return round(scale √max(x, 0)), ties to even, at most 65535; what is not a number gives 0.
 
     With a scale of 1 all counts below 65535.5² (4.29e9) are kept apart as far as rounding lets
     them: x comes back as (y/scale)² within (√x/scale) + 1/(4 scale²). Positions stay.

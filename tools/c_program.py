@@ -25,5 +25,5 @@ def c_binary() -> Path | None:
         return None
     path = Path(name).resolve()
     if not path.is_file() or not os.access(path, os.X_OK):
-        raise EnvironmentFailure(f"{VARIABLE}: {name} is no executable file")
+        raise EnvironmentFailure(f"{VARIABLE}: {name} is not an executable file")
     return path

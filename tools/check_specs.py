@@ -69,7 +69,8 @@ def read_clauses(root: Path) -> tuple[list[Clause], list[str]]:
             match = CLAUSE_HEADING.match(lines[head])
             if match is None:
                 problems.append(
-                    f"{path.relative_to(root)}:{head + 1}: heading is no clause `### XXX-n Title`"
+                    f"{path.relative_to(root)}:{head + 1}: "
+                    "heading is not a clause `### XXX-n Title`"
                 )
                 continue
             body = lines[head + 1 : stop]
@@ -150,7 +151,7 @@ def _write_paragraph(clause: Clause, tests: list[str]) -> None:
 
 
 def read_marks(root: Path) -> tuple[list[Mark], list[str]]:
-    """Return every clause named by a test and the marks whose argument is no literal string."""
+    """Return every clause named by a test and the marks whose argument is not a literal string."""
     marks: list[Mark] = []
     problems: list[str] = []
     for path in sorted((root / "tests").rglob("*.py")):
@@ -162,7 +163,7 @@ def read_marks(root: Path) -> tuple[list[Mark], list[str]]:
                     marks.append(Mark(argument.value, path, argument.lineno))
                 else:
                     problems.append(
-                        f"{path.relative_to(root)}:{call.lineno}: spec mark is no literal string"
+                        f"{path.relative_to(root)}:{call.lineno}: spec mark is not a literal string"
                     )
     return marks, problems
 

@@ -75,10 +75,10 @@ def specification_page() -> str:
     return "\n".join(
         (
             f"{NOTICE}\n\n# Fields of a specification\n",
-            "A specification is a file in YAML 1.2 with these sections. Every field may be left "
-            "out; the table says what fills it then: a default, or a rule. `info` and `plan` say "
-            "what was taken where a rule names several. Unknown keys are refused.\n",
-            "An editor with a YAML language server shows the same under the pointer, from "
+            "A specification is a file in YAML 1.2 with these sections. You may leave out every "
+            "field; the column *Default* gives the value or the rule that is used then, and "
+            "`distbragg explain` shows the result. Unknown keys are refused.\n",
+            "An editor with a YAML language server shows these texts as you type, from "
             "[specs/experiment.schema.json](../../specs/experiment.schema.json) and "
             "[specs/sweep.schema.json](../../specs/sweep.schema.json).\n",
             "Sections: [top level](#top-level), "
@@ -89,7 +89,7 @@ def specification_page() -> str:
             "above or the path of its file, `count` and `seed` "
             "of what is drawn, and `axes`, a list.\n",
             *(
-                f"`{name}`: {said.meaning} Left out: {said.left_out}. Example: `{said.example}`\n"
+                f"`{name}`: {said.meaning} Default: {said.left_out}. Example: `{said.example}`\n"
                 for name in ("count", "seed")
                 for said in [described(SweepSpec, name)]
             ),
@@ -102,10 +102,10 @@ def cluster_page() -> str:
     """Every field of a cluster file, kind by kind."""
     parts = [
         f"{NOTICE}\n\n# Fields of a cluster file\n",
-        "A cluster file is YAML with a `kind`. Unknown fields, and values that cannot be, are "
+        "A cluster file is YAML with a `kind`. Unknown fields and impossible values are "
         "refused with one line before anything is written. `distbragg cluster script --site FILE` "
-        "prints what a batch system would be given. Relative paths in `tls` and `scheduler_file` "
-        "are taken from the folder of the cluster file.\n",
+        "prints the job script of a batch system. Relative paths in `tls` and `scheduler_file` "
+        "are relative to the folder of the cluster file.\n",
     ]
     for model in dict.fromkeys(MODELS.values()):
         kinds = ", ".join(f"`{kind}`" for kind, of_kind in MODELS.items() if of_kind is model)
@@ -120,9 +120,9 @@ def flags_page() -> str:
         f"{NOTICE}\n\n# nanoBragg's flags\n",
         "`distbragg nanobragg` takes these. Names match exactly; later flags override earlier "
         "ones; an unknown flag is refused. *Exact only* flags do nothing in nanoBragg: under "
-        "`--physics nanobragg` they are ignored with a warning, under `--physics exact` they do "
-        "what they say. Where the numbers differ from that program's on purpose stands in "
-        "[departures](../../specs/departures.md).\n",
+        "`--physics nanobragg` they are ignored with a warning, under `--physics exact` they "
+        "have their documented effect. [Departures](../../specs/departures.md) lists where the "
+        "numbers differ from that program's on purpose.\n",
     ]
     for title, flags in GROUPS.items():
         rows = [_flag_row(flag) for flag in flags]
@@ -144,7 +144,7 @@ def command_line_page() -> str:
         "`distbragg COMMAND --help` says the same.\n",
         "## Exit statuses\n\n| Status | Name |\n|---|---|\n"
         + "\n".join(f"| {int(s)} | {s.name.lower().replace('_', ' ')} |" for s in ExitStatus)
-        + "\n\nNormative: [specs/cli.md](../../specs/cli.md).\n",
+        + "\n\nThe rules: [specs/cli.md](../../specs/cli.md).\n",
     ]
     context = click.Context(cli, info_name="distbragg")
     for name, (_, purpose) in COMMANDS.items():
@@ -208,7 +208,7 @@ def _sections(model: type[BaseModel], path: str, known: dict[type, str]) -> Iter
 
 def _table(model: type[BaseModel], section: Callable[[str], str]) -> str:
     """Write the table of a model's fields; `section` names where those inside a field are."""
-    rows = ["| Field | Meaning | Type | Left out | Example |", "|---|---|---|---|---|"]
+    rows = ["| Field | Meaning | Type | Default | Example |", "|---|---|---|---|---|"]
     for name, field in model.model_fields.items():
         said = described(typing.cast("type[SpecModel]", model), name)
         inner = section(name)

@@ -2,7 +2,7 @@
 
 The pages have no directive: the README of each folder lists its pages, and here the list becomes
 the table of contents. A page that no list names comes last, so that none is lost. Links to files
-that are no page become downloads, links to folders plain text. Notebooks are run.
+that are not pages become downloads, links to folders plain text. Notebooks are run.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def public_names() -> str:
 def linked_from(page: str, text: str, root: Path, pages: set[str]) -> str:
     """Return a page's text with links that the site can follow.
 
-    What is no page of the site becomes a download, a folder plain text.
+    What is not a page of the site becomes a download, a folder plain text.
     """
 
     def follow(match: re.Match[str]) -> str:

@@ -26,11 +26,11 @@ _COLUMN: Final = 12  # least width of a column of the table of frames
 @click.command("plan")
 @click.argument("spec", metavar="SPEC.yaml", type=click.Path())
 @options.output_option(
-    "RUN", "Where the stack would lie: checks the room on that disk.", required=False
+    "RUN", "Path of the stack; checks the free space on that disk.", required=False
 )
 @options.count_option(
     "--workers",
-    "Workers, here or on a cluster, or parts of a job array: how long they take.",
+    "Estimate the time for N workers, or for N parts of a job array.",
     default=1,
 )
 @options.set_option
@@ -44,10 +44,13 @@ _COLUMN: Final = 12  # least width of a column of the table of frames
     "picture",
     metavar="FILE.png",
     type=click.Path(),
-    help="Draw what the axes set, a histogram each: .png, .pdf or .svg.",
+    help="Draw a histogram of each axis: .png, .pdf or .svg.",
 )
 @click.option(
-    "--frames", default="", metavar="LIST", help="Frames of the table, such as 0:10,15; all."
+    "--frames",
+    default="",
+    metavar="LIST",
+    help="Frames of the table, such as 0:10,15 (default: all).",
 )
 def plan_command(
     *,
@@ -64,7 +67,7 @@ def plan_command(
 ) -> None:
     """Show frames, tiles, tasks, steps, memory and disk of a sweep or experiment.
 
-    Nothing is rendered, and nothing written but the picture of `--plot`. `--table` prints the
+    Nothing is rendered; only `--plot` writes a file. `--table` prints the
     frames: one line each, as text, with `--csv` as CSV, with `--json` as one JSON object a line.
     `--plot` draws a histogram of what each axis sets. A plan that memory or disk cannot hold is
     refused, and the message names the number to change.
@@ -84,7 +87,7 @@ def plan_command(
         _print_frames(columns, rows, as_csv=as_csv, as_json=as_json)
         return
     if frames:
-        raise InputError("goes with --table", source="--frames")
+        raise InputError("needs --table", source="--frames")
     summary = plan(spec, overrides, out=out, workers=workers, root=root)
     print_facts(f"plan of {spec}", summary.to_plain(), summary.rows, as_json=as_json)
 
@@ -129,10 +132,10 @@ def _line(cells: Iterable[object], widths: Sequence[int]) -> str:
 @options.set_option
 @options.json_option
 def info_command(path: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Describe a run (how far it is, what failed, how it was made), or explain a spec file.
+    """Describe a run (progress, failures, provenance), or explain a spec file.
 
-    For a run everything is read from its directory: no scheduler needs to be alive. Of a spec it
-    is `distbragg explain`.
+    Everything about a run is read from its folder: no scheduler is needed. For a spec this is the
+    same as `distbragg explain`.
     """
     from distbragg.store.objects import is_url
 
@@ -189,14 +192,14 @@ def _product(dims: dict[str, int]) -> str:
 @click.option(
     "--follow",
     is_flag=True,
-    help="Tell it again every few seconds while somebody works on the run; with --json, one "
+    help="Repeat every few seconds while a process works on the run; with --json, one "
     "object a line.",
 )
 def status_command(run: str, as_json: bool, follow: bool) -> None:
-    """Tell how far a run is, how fast it goes, who works on it and what failed.
+    """Show the progress and speed of a run, who works on it and what failed.
 
-    Everything is read from the run's files: no scheduler needs to be alive, and any machine
-    that sees the files will do. The exit status is 0 whatever the run's state.
+    Everything is read from the run's files: no scheduler is needed, and any machine that sees
+    the files can do it. The exit status is 0 whatever the state of the run.
     """
     from distbragg.run.status import status
 

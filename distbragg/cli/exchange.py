@@ -31,7 +31,7 @@ SHOWN_PANELS: Final = 16
 @click.option("--format", "form", required=True, type=click.Choice(FORMATS), help="What to write.")
 @options.output_option(
     "DIR",
-    "Folder of the files; default: the run's name and the format, in this folder.",
+    "Output folder; default: the run's name and the format, in this folder.",
     required=False,
 )
 @click.option(
@@ -44,7 +44,7 @@ SHOWN_PANELS: Final = 16
     "--prefix",
     metavar="NAME",
     default="",
-    help="What file names begin with; default: the "
+    help="Start of the file names; default: the "
     "run's name, in which all but letters A to Z, digits, . _ + and - becomes _.",
 )
 @click.option(
@@ -52,7 +52,7 @@ SHOWN_PANELS: Final = 16
     type=float,
     default=1.0,
     metavar="S",
-    help="Counts per photon of smv and cbf; default 1. Rounded to whole counts.",
+    help="Counts per photon in smv and cbf; default 1. Counts are rounded.",
 )
 @click.option(
     "--adc-offset",
@@ -65,19 +65,19 @@ SHOWN_PANELS: Final = 16
     "--compression",
     type=click.Choice(("auto", "bitshuffle", "gzip", "none")),
     default="auto",
-    help="Of nxmx, cxi and hdf5; auto: bitshuffle with LZ4 where hdf5plugin is there, else gzip.",
+    help="For nxmx, cxi, hdf5; auto: bitshuffle with LZ4 if hdf5plugin is installed, else gzip.",
 )
 @click.option(
     "--variant",
     metavar="NAME",
     default="",
-    help="One of output.variants in place of whole frames, for webdataset and hdf5.",
+    help="Write this one of output.variants instead of whole frames; webdataset and hdf5.",
 )
 @click.option(
     "--split",
     "apart",
     is_flag=True,
-    help="Write webdataset and hdf5 as a set for each part, told apart by the options below.",
+    help="Write one set per part of a split, given by the options below; webdataset and hdf5.",
 )
 @options.split_options
 @click.option(
@@ -86,7 +86,7 @@ SHOWN_PANELS: Final = 16
     default=256.0,
     show_default=True,
     metavar="MB",
-    help="Pixels of a file of webdataset or hdf5 at most, before compression.",
+    help="Largest pixel data of a webdataset or hdf5 file, before compression.",
 )
 @options.cluster_options
 def export_command(
@@ -146,7 +146,7 @@ def _report_export(result: ExportResult) -> int:
     )
     if result.outside:
         echo(
-            f"{result.outside} pixels were beyond the range of the format and are held at its "
+            f"{result.outside} pixels were beyond the range of the format and were clipped to its "
             "limit; --scale makes smv and cbf counts smaller"
         )
     if result.missing:
@@ -167,10 +167,10 @@ def _report_export(result: ExportResult) -> int:
     type=click.Choice(get_args(GeometryFormat)),
     default="auto",
     show_default=True,
-    help="Take the file for this, whatever it looks like.",
+    help="Read the file in this format, whatever its content.",
 )
 @click.option(
-    "--experiment", type=click.IntRange(min=0), help="Which one of a DIALS experiment list."
+    "--experiment", type=click.IntRange(min=0), help="Number of the experiment in a DIALS list."
 )
 @options.json_option
 def geometry_command(path: str, form: str, experiment: int | None, as_json: bool) -> None:
@@ -285,7 +285,7 @@ def _preset_text(preset: Preset) -> str:
     required=True,
     type=click.FloatRange(min=0.0, min_open=True),
     metavar="Å",
-    help="Resolution to which F is computed.",
+    help="Resolution limit of F.",
 )
 @click.option(
     "--wavelength",

@@ -23,9 +23,9 @@ _WIDEST: Final = 42  # of a column that others are lined up behind
     "--frame",
     type=click.IntRange(min=0),
     metavar="I",
-    help="Of a sweep; by default the first, with what is to be said of all frames.",
+    help="Frame of a sweep; default: the first, with warnings for all frames.",
 )
-@click.option("--all", "everything", is_flag=True, help="Tell of every field, defaults included.")
+@click.option("--all", "everything", is_flag=True, help="Show every field, with defaults.")
 @options.json_option
 def explain_command(
     *,
@@ -36,18 +36,18 @@ def explain_command(
     everything: bool,
     as_json: bool,
 ) -> None:
-    """Show every number that a specification resolves to, where it comes from and what follows.
+    """Show every number of a specification, its origin and what follows from it.
 
     \b
     Origins:
-      given       the specification says it, --set or the axis that is named
-      header      a file says it: an image header, a geometry file, structure factors
-      convention  the detector's convention has it
-      rule        it is worked out from other numbers, as told
-      default     nobody said anything
-      follows     it is no setting: what the others come to
+      given       by the specification, by --set or by the named axis
+      header      read from a file: image header, geometry file, structure factors
+      convention  set by the detector's convention
+      rule        computed from other numbers by the rule shown
+      default     not given
+      follows     a result of the numbers above
 
-    Photons of spots are those that are rendered, on active pixels and without background.
+    Photons of spots are those on active pixels, without background.
 
     \b
     Examples:
@@ -81,17 +81,17 @@ def print_explanation(told: Explanation, *, everything: bool, as_json: bool) -> 
 @click.command("init")
 @click.argument("kind", type=click.Choice(("still", "rotation", "pink-serial", "saxs")))
 @options.output_option(
-    "FILE.yaml", "The specification to write; default: the kind's name.", required=False
+    "FILE.yaml", "The specification to write; default: the name of the kind.", required=False
 )
 @click.option(
     "--pdb",
     metavar="FILE",
     type=click.Path(),
-    help="Atoms (PDB or mmCIF; for saxs PDB) that |F| is computed from; default: made-up ones, "
+    help="Atomic model for |F| (PDB or mmCIF; for saxs PDB); default: invented atoms, "
     "written beside the specification.",
 )
 def init_command(kind: str, out: str | None, pdb: str | None) -> None:
-    """Write a commented specification to begin with, which can be rendered at once.
+    """Write a commented specification to start from. It can be rendered as it is.
 
     \b
       still        one frame of a 20 µm protein crystal, monochromatic, EIGER2 1M

@@ -22,7 +22,7 @@ SHOWN: Final = 20  # damaged units and files that are listed
 @click.command("verify")
 @options.run_argument
 @click.option("--quick", "level", flag_value="quick", help="Compare the sizes of the objects.")
-@click.option("--full", "level", flag_value="full", help="Compare digests of all bytes: default.")
+@click.option("--full", "level", flag_value="full", help="Compare digests of all bytes (default).")
 @click.option(
     "--deep",
     "level",
@@ -34,16 +34,16 @@ SHOWN: Final = 20  # damaged units and files that are listed
     type=click.IntRange(min=0),
     metavar="N",
     default=0,
-    help="Also render N units again, drawn at random, in memory, and compare their bytes.",
+    help="Also render N random units again in memory and compare their bytes.",
 )
-@click.option("--seed", type=int, default=0, metavar="N", help="Which units the audit draws.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Seed of the units for --audit.")
 @options.threads_option
 @options.json_option
 def verify_command(run: str, level: Any, as_json: bool, **how: Any) -> int:
-    """Compare a run's objects with its receipts, and with its seal where it has one.
+    """Compare the stored objects of a run with its receipts, and with its seal if it has one.
 
-    Exit status 0: all is well; 5: something is damaged, and what it is is listed. Frames that
-    are not rendered yet are no damage. Nothing is changed: `distbragg repair` mends.
+    Exit status 0: no damage; 5: damage, which is listed. Frames that are not rendered yet do not
+    count as damage. Nothing is changed: use `distbragg repair` for that.
     """
     from distbragg.run.verify import verify
 
@@ -69,7 +69,7 @@ def _verify_lines(report: VerifyReport) -> Iterator[str]:
         yield "no damage"
     else:
         found = f"damaged: {len(report.findings)} units, {len(report.files)} other files"
-        yield f"{found}; `distbragg repair {report.path}` mends what rendering can"
+        yield f"{found}; `distbragg repair {report.path}` repairs what can be rendered again"
 
 
 def _finding_lines(report: VerifyReport) -> list[str]:
@@ -82,18 +82,17 @@ def _finding_lines(report: VerifyReport) -> list[str]:
 
 @click.command("repair")
 @options.run_argument
-@click.option("--deep", is_flag=True, help="Look at every pixel, as `verify --deep` does.")
+@click.option("--deep", is_flag=True, help="Check every pixel, as `verify --deep` does.")
 @options.cluster_options
 @options.threads_option
 @options.mixed_option
 @options.json_option
 def repair_command(run: str, deep: bool, as_json: bool, **how: Any) -> int:
-    """Verify a run, and render exactly what is damaged again, over what is there.
+    """Verify a run, and render exactly the damaged units again.
 
-    What comes out is what an undisturbed run holds, bit for bit. Frames that were never
-    rendered are left to `distbragg resume`. Exit status 0: all is mended; 3: some units could
-    not be rendered; 4: the run is in use or refused; 5: metadata or inputs are damaged, which
-    rendering cannot mend.
+    The result equals an undamaged run, bit for bit. Frames that were never rendered are left to
+    `distbragg resume`. Exit status 0: all is repaired; 3: some units could not be rendered; 4: the
+    run is in use or refused; 5: metadata or inputs are damaged, which rendering cannot repair.
     """
     from distbragg.run.repair import repair
     from distbragg.run.result import failure_lines
@@ -110,7 +109,7 @@ def repair_command(run: str, deep: bool, as_json: bool, **how: Any) -> int:
     else:
         echo(f"{result.path}: units rendered again: {len(result.repaired)}")
     if result.unmended:
-        echo(f"other files, which rendering cannot mend: {len(result.unmended)}")
+        echo(f"other files, which rendering cannot repair: {len(result.unmended)}")
     return result.status
 
 
@@ -118,7 +117,7 @@ def repair_command(run: str, deep: bool, as_json: bool, **how: Any) -> int:
 @options.run_argument
 @options.json_option
 def seal_command(run: str, as_json: bool) -> None:
-    """Check that every frame is there and every byte is right, and write that down.
+    """Check that no frame is missing and every byte is right, and record the digests.
 
     Afterwards `distbragg verify` compares with the seal, and any change is damage. Sealing
     again verifies and keeps the seal. Exit status 0: sealed; 4: frames are missing, or the run
@@ -138,11 +137,11 @@ def seal_command(run: str, as_json: bool) -> None:
 @click.command("report")
 @options.run_argument
 @options.output_option("FILE.html", "The page to write.")
-@click.option("--json", "as_json", is_flag=True, help="Say what was written as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was written as JSON.")
 def report_command(run: str, out: str, as_json: bool) -> None:
-    """Write a page on how a run went: throughput, timeline, failures, worst frames, provenance.
+    """Write an HTML page on a run: throughput, timeline, failures, slowest frames, provenance.
 
-    It is made from the run's files, without a live cluster, and needs nothing beside itself.
+    The page is made from the run's files, without a cluster. It needs no other file.
     """
     from distbragg.run.report import write_report
 
@@ -154,7 +153,7 @@ def report_command(run: str, out: str, as_json: bool) -> None:
 @options.run_argument
 @options.output_option(
     "CARD.md",
-    "Where to write it; default: standard output.",
+    "File to write; default: standard output.",
     required=False,
     type=click.Path(dir_okay=False),
 )
@@ -168,10 +167,10 @@ def report_command(run: str, out: str, as_json: bool) -> None:
 def card_command(run: str, out: str | None, metadata: bool, **about: Any) -> None:
     """Describe a run as a data set: structure, axes, splits, provenance, limits, integrity.
 
-    Markdown with a YAML head, as data set hubs read it. Host, user and paths are left out.
-    Once a frame is rendered, a contact sheet lies beside CARD.md, CARD.png, and histograms of axes
-    and labels, CARD-labels.png. --croissant adds metadata that search engines and loaders read, and
-    the table of frames with their parts.
+    The card is Markdown with a YAML head, as data set hubs read it, without host, user and paths.
+    With -o CARD.md a contact sheet (CARD.png) and histograms of axes and labels (CARD-labels.png)
+    are written too, once a frame is rendered. --croissant adds metadata for search engines and
+    loaders, and the table of frames with their parts.
     """
     if out is not None:
         from distbragg.run.card_files import write_card
@@ -190,14 +189,14 @@ def card_command(run: str, out: str | None, metadata: bool, **about: Any) -> Non
 @options.run_argument
 @click.argument("url", metavar="URL")
 @click.option(
-    "--with-provenance", is_flag=True, help="Also tell user, hosts and command that made the run."
+    "--with-provenance", is_flag=True, help="Also copy user, hosts and command of the run."
 )
 @options.json_option
 def publish_command(run: str, url: str, with_provenance: bool, as_json: bool) -> None:
-    """Copy RUN to s3://bucket/run.zarr, each object compared with its receipt on the way.
+    """Copy RUN to s3://bucket/run.zarr and compare each object with its receipt.
 
-    A finished run or one that is not: done again, it copies what is new. Status, verify,
-    repair, resume, export and open_stack then take the address as they take a path.
+    The run need not be finished: the same command copies what is new later. Status, verify,
+    repair, resume, export and open_stack take the address in place of a path.
     Credentials come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...).
     """
     from distbragg.run.publish import publish

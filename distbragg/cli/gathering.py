@@ -28,16 +28,16 @@ _PARTS: Final = ("train", "validation", "test")
 )
 @click.option("--split", "part", type=click.Choice(_PARTS), help="One part of a split.")
 @options.split_options
-@options.count_option("--every", "Of the frames chosen, every Nth.", default=1)
+@options.count_option("--every", "Keep every Nth of the chosen frames.", default=1)
 @options.force_option
 @options.json_option
 def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
-    """Take frames of RUN over into a run of their own; nothing is rendered.
+    """Copy frames of RUN into a new run; nothing is rendered.
 
-    Pixels, maps, labels and parts of a split stay what they are; frames get new numbers, and
-    noise.frame_shift tells the old ones. What is chosen from a grid lies along one dimension,
+    Pixels, maps, labels and the parts of a split do not change. Frames get new numbers;
+    noise.frame_shift leads back to the old ones. Frames chosen from a grid lie along one dimension,
     `frame`. OTHER is a run like any other: verify, repair, extend, export and train take it.
-    Interrupted, the same command goes on.
+    After an interruption the same command continues.
 
     \b
     Examples:
@@ -57,23 +57,23 @@ def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
     "--along",
     metavar="NAME",
     default="",
-    help="A new dimension, of one step a run; default: the first that the runs have.",
+    help="Name of a new dimension, one step per run; default: the runs' first dimension.",
 )
 @click.option(
     "--vary",
     metavar="FIELD",
     multiple=True,
-    help="A field in which the runs differ, or of which some have no axis, becomes an axis.",
+    help="Make an axis of this field, in which the runs differ.",
 )
-@click.option("--allow-mixed", is_flag=True, help="Take runs of another kernel or CPU.")
+@click.option("--allow-mixed", is_flag=True, help="Accept runs made with another kernel or CPU.")
 @options.force_option
 @options.json_option
 def merge_command(runs: tuple[str, ...], out: str, as_json: bool, **how: Any) -> None:
-    """Make one run of several, their frames one after another; nothing is rendered.
+    """Join several runs into one, frames one after another; nothing is rendered.
 
-    The runs agree in all that is constant: shape and type of a frame, maps, labels, experiment.
-    Objects are copied byte for byte where units fit, and cut anew where they do not. The manifest
-    names every run by its content. Interrupted, the same command goes on.
+    The runs must agree in all that is constant: shape and type of a frame, maps, labels and
+    experiment. Objects are copied byte for byte where units fit, and rewritten where they do not.
+    The manifest names every run by its content. After an interruption the same command continues.
 
     \b
     Examples:
@@ -90,8 +90,8 @@ def _report(result: GatherResult, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(result))
         return
-    there = f", {result.there} were there" if result.there else ""
+    there = f", {result.there} existed already" if result.there else ""
     echo(
         f"{result.path}: {result.frames:,} frames; units copied {result.copied}, "
-        f"cut anew {result.cut}{there}"
+        f"rewritten {result.cut}{there}"
     )

@@ -96,7 +96,7 @@ def write_image(
             stored = SmvCounts(own.gain, own.offset, min(own.saturated, UINT16_MAXIMUM))
             if outside := int(np.count_nonzero(counts != whole)):
                 _log.warning(
-                    "%d of %d pixels are beyond 16 bits and held at their limits: use .npy",
+                    "%d of %d pixels are beyond the 16-bit range and were clipped: use .npy",
                     outside,
                     counts.size,
                 )

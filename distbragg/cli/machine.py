@@ -46,17 +46,17 @@ _folder = click.Path(file_okay=False, path_type=Path)
 @click.option(
     "--indices",
     type=click.Choice(("wide", "split")),
-    help="How the triton kernel computes h, k, l; default: what suits the card.",
+    help="How the triton kernel computes h, k, l; default: the faster way on this GPU.",
 )
-@click.option("--noise", is_flag=True, help="Draw photon counts, as a part of the frame's time.")
+@click.option("--noise", is_flag=True, help="Also draw photon counts; their time is included.")
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),
     default=0.0,
     metavar="EPS",
-    help="Photons that may be left out of a pixel; default 0: nothing but exact zeros.",
+    help="Photons per pixel that may be left out; default 0: exact zeros only.",
 )
-@options.count_option("--repeats", "Timed renders.")
+@options.count_option("--repeats", "Number of timed renders.")
 @click.option(
     "--floatfile",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -90,7 +90,7 @@ def bench_command(
         echo(json.dumps(timing.plain()) if as_json else _line(timing))
     if not (show or new_inputs or workload):
         raise InputError(
-            "nothing is asked for",
+            "nothing to do",
             source="bench",
             remedy="give --workload NAME, --make-inputs FOLDER or --list",
         )
@@ -143,10 +143,10 @@ def _line(timing: Timing) -> str:
 @click.command("selftest")
 @options.machine_options
 def selftest_command(kernel: str, device: str) -> None:
-    """Render a few images of nanoBragg.c anew and compare them, in seconds.
+    """Render a few images that nanoBragg.c rendered and compare them, in seconds.
 
-    Prints the numeric class, which is what the bits of a result depend on besides the experiment,
-    and the worst error of each image. Exit status 5 where one is not the C program's.
+    Prints the numeric class, on which the bits of a result depend besides the experiment, and the
+    largest error of each image. Exit status 5: an image differs from that of the C program.
     """
     from distbragg.kernel.options import numeric_class, resolve_options
     from distbragg.run.selftest import check, selftest_cases
@@ -180,7 +180,7 @@ def selftest_command(kernel: str, device: str) -> None:
 
 @click.group("cluster")
 def cluster_command() -> None:
-    """Prepare clusters: see the job a cluster file asks for, and make certificates.
+    """Prepare clusters: print the job script of a cluster file, and make certificates.
 
     \b
     distbragg cluster script --site site.yaml   the job script, nothing submitted
@@ -191,7 +191,7 @@ def cluster_command() -> None:
 @cluster_command.command("script")
 @click.option("--site", required=True, metavar="FILE", help="The cluster file (YAML).")
 @click.option("--cluster", "kind", metavar="KIND", default="", help="slurm, pbs, lsf or sge.")
-@options.count_option("--workers", "Instead of the file's number.")
+@options.count_option("--workers", "Number of workers; default: that of the file.")
 def script(site: str, kind: str, workers: int | None) -> None:
     """Print the script of one job; nothing is submitted."""
     from distbragg.clusters.address import parse_cluster
@@ -215,10 +215,10 @@ def script(site: str, kind: str, workers: int | None) -> None:
 @cluster_command.command("certificates")
 @click.argument("directory", metavar="DIR", type=click.Path())
 def certificates(directory: str) -> None:
-    """Write ca.pem, cert.pem and key.pem into DIR, readable by you alone, good for a year.
+    """Write ca.pem, cert.pem and key.pem into DIR, readable by you alone, valid for a year.
 
-    Whoever holds them may run code on the cluster: keep the folder to yourself, on a file
-    system that the scheduler, the workers and this program see.
+    Anyone who can read them can run code on the cluster: keep the folder private, on a file system
+    that the scheduler, the workers and this program see.
     """
     from distbragg.clusters.tls import make_certificates
 

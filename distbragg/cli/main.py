@@ -19,37 +19,37 @@ from distbragg.errors import DistbraggError, ExitStatus
 from distbragg.notes import LOGGED
 
 COMMANDS: Final = {
-    "render": ("rendering", "one experiment file to images"),
-    "sweep": ("rendering", "many frames to one stack, on local or cluster workers"),
-    "init": ("explaining", "a commented specification to begin with"),
-    "explain": ("explaining", "every number of a spec, where it comes from, what follows"),
-    "plan": ("describing", "what a sweep would cost, without doing it"),
-    "create": ("rendering", "the metadata of a run, nothing rendered"),
-    "resume": ("rendering", "render what a run still lacks"),
-    "run": ("rendering", "one part of a run, for job arrays"),
-    "view": ("viewing", "look at frames in a browser, also while they are rendered"),
-    "info": ("describing", "what a run says; of a spec, what explain says"),
-    "status": ("describing", "how far a run is, from its files alone"),
-    "verify": ("finished", "is what is stored what was rendered"),
-    "repair": ("finished", "render what is damaged again, nothing else"),
-    "seal": ("finished", "declare a run finished and write down what it holds"),
-    "report": ("finished", "one HTML page on how a run went"),
-    "cluster": ("machine", "job scripts and certificates of clusters"),
+    "render": ("rendering", "render one experiment and write its image"),
+    "sweep": ("rendering", "render many frames into one stack, on local or cluster workers"),
+    "init": ("explaining", "write a commented specification to start from"),
+    "explain": ("explaining", "show every number of a spec, its origin and what follows from it"),
+    "plan": ("describing", "show what a sweep would cost, without rendering it"),
+    "create": ("rendering", "write the metadata of a run; render nothing"),
+    "resume": ("rendering", "render the missing frames of a run"),
+    "run": ("rendering", "render one part of a run, for job arrays"),
+    "view": ("viewing", "show frames in a browser, also while a run grows"),
+    "info": ("describing", "describe a run; explain a spec"),
+    "status": ("describing", "show the progress of a run, from its files alone"),
+    "verify": ("finished", "check that the stored frames are what was rendered"),
+    "repair": ("finished", "render damaged frames again, and nothing else"),
+    "seal": ("finished", "declare a run finished and record the digests of its files"),
+    "report": ("finished", "write an HTML page on how a run went"),
+    "cluster": ("machine", "print job scripts and make certificates for clusters"),
     "publish": ("finished", "copy a run to an object store"),
-    "extend": ("rendering", "append frames to a finished run, and render them"),
-    "subset": ("gathering", "some frames of a run, as a run of their own"),
-    "merge": ("gathering", "several runs as one"),
-    "noise": ("rendering", "draw a detector's noise again from the expected photons of a run"),
-    "card": ("finished", "a run described as a data set, for people and hubs"),
-    "plot": ("plotting", "pictures of a run or of one experiment, as PNG, PDF or SVG"),
-    "export": ("exchange", "a run's frames as files of other programs, or a training set"),
-    "geometry": ("exchange", "what a geometry file of another program was understood to say"),
-    "presets": ("exchange", "the detectors that detector.preset may name"),
-    "fmodel": ("exchange", "structure factors of an atomic model, as an MTZ file"),
-    "nanobragg": ("nanobragg", "nanoBragg's own command line"),
-    "bench": ("machine", "the speed of one workload in memory"),
-    "selftest": ("machine", "does this machine render what the C program renders"),
-    "demo": ("rendering", "a garnet in 36 frames, to see that everything works"),
+    "extend": ("rendering", "append frames to a finished run and render them"),
+    "subset": ("gathering", "copy some frames of a run into a new run"),
+    "merge": ("gathering", "join several runs into one"),
+    "noise": ("rendering", "draw the noise of a run again, without rendering"),
+    "card": ("finished", "describe a run as a data set, for readers and data hubs"),
+    "plot": ("plotting", "draw a run or one experiment as PNG, PDF or SVG"),
+    "export": ("exchange", "write frames for other programs or for training"),
+    "geometry": ("exchange", "show what distbragg reads from another program's geometry file"),
+    "presets": ("exchange", "list the detectors that detector.preset can name"),
+    "fmodel": ("exchange", "compute structure factors of an atomic model, as MTZ"),
+    "nanobragg": ("nanobragg", "run nanoBragg's own command line"),
+    "bench": ("machine", "measure the speed of one workload in memory"),
+    "selftest": ("machine", "compare this machine's images with those of the C program"),
+    "demo": ("rendering", "render 36 frames of a garnet, to see that everything works"),
 }
 """Command name → module of `distbragg.cli` that has it as `<name>_command`, and its purpose.
 
@@ -71,7 +71,7 @@ Exit status:
   5 damage found   6 no space, no cluster   130 interrupted: resume continues
 
 \b
-Next: `distbragg COMMAND --help`, then workflows/ and docs/ of the source tree.
+More: `distbragg COMMAND --help`, and docs/ and workflows/ in the source tree.
 """
 
 DASK_LOGGING = str(
@@ -111,7 +111,7 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
-    """Render X-ray diffraction images with nanoBragg's physics, in batches, on Dask.
+    """Simulate X-ray diffraction images with the physics of nanoBragg, in batches, on Dask.
 
     \b
     What you write:
@@ -119,18 +119,18 @@ def cli(context: click.Context, debug: bool) -> None:
       sweep    a spec plus axes: each axis varies one field over many frames
     What comes out:
       stack    one Zarr store of labelled frames; xarray.open_zarr opens it
-      run      the stack while it grows: interrupted, it resumes
+      run      the folder of a stack; an interrupted run can be resumed
 
     \b
     Try it:
-      distbragg demo                                     see it work
+      distbragg demo                                     an example
       distbragg render experiment.yaml -o frame.zarr     one frame
-      distbragg plan sweep.yaml                          the cost, before paying it
-      distbragg sweep sweep.yaml -o out.zarr --workers 4
-      distbragg resume out.zarr                          go on after an interruption
+      distbragg plan sweep.yaml                          time, memory and disk
+      distbragg sweep sweep.yaml -o out.zarr --workers 4 many frames
+      distbragg resume out.zarr                          continue after an interruption
       distbragg nanobragg -hkl P1.hkl -mat A.mat -lambda 1 -distance 100 -floatfile out.bin
 
-    Any field of a spec can be changed for one call: --set crystal.mosaic.spread_deg=0.3
+    --set crystal.mosaic.spread_deg=0.3 changes any field of a spec for one call.
     """
     context.ensure_object(dict)["debug"] = debug
     if context.invoked_subcommand is None:

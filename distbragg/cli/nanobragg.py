@@ -35,9 +35,9 @@ WIDTH: Final = 96
 HELP_COLUMN: Final = 34
 INTRODUCTION = """Usage: distbragg nanobragg [FLAGS]
 
-nanoBragg's own command line: every flag it parses is honoured, or named with the reason why
-not. Physics is nanoBragg's (--physics nanobragg) unless --physics exact is given. No file is
-written that is not named.
+This is nanoBragg's own command line. Every flag that nanoBragg parses is honoured, or a warning
+says why not. The physics is nanoBragg's unless --physics exact is given. Only the files that you
+name are written.
 
   distbragg nanobragg -hkl P1.hkl -cell 79 79 38 90 90 90 -misset 10 20 30 -lambda 1 \\
       -distance 100 -detpixels 1024 -N 12 -floatfile out.bin -intfile out.img
@@ -113,7 +113,7 @@ def check_outputs(parsed: NanobraggCommand) -> None:
     """Refuse a command that names no output, or one that cannot be written."""
     if not parsed.outputs.files and parsed.own.out is None and parsed.own.write_spec is None:
         raise InputError(
-            "no output is named, and nothing is written that is not named",
+            "no output file is named",
             source="nanobragg",
             remedy="give -floatfile, -intfile, -noisefile, -pgmfile, -o or --write-spec",
         )

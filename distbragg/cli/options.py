@@ -51,35 +51,35 @@ root_option = click.option(
     "--root",
     type=click.Path(file_okay=False, exists=True),
     metavar="DIR",
-    help="Refuse files outside of this folder: for a spec that comes from elsewhere.",
+    help="Refuse input files outside this folder; use it for a spec you do not trust.",
 )
 force_option = click.option(
-    "--force", is_flag=True, help="Begin even if the disk cannot hold the frames uncompressed."
+    "--force", is_flag=True, help="Start even if the disk cannot hold the uncompressed frames."
 )
 set_option = click.option(
     "--set",
     "overrides",
     metavar="PATH=VALUE",
     multiple=True,
-    help="Change one field of the spec, e.g. crystal.mosaic.spread_deg=0.3; repeatable.",
+    help="Change one field, e.g. crystal.mosaic.spread_deg=0.3; can be repeated.",
 )
 threads_option = count_option(
-    "--threads", "Threads of the kernel in this process; default: the cores it may use."
+    "--threads", "Threads of the kernel in this process; default: all cores it may use."
 )
 mixed_option = click.option(
-    "--allow-mixed", is_flag=True, help="Let workers of another kernel or CPU help."
+    "--allow-mixed", is_flag=True, help="Accept workers with another kernel or CPU."
 )
 watch_options = all_of(
     click.option(
         "--watch/--no-watch",
         default=True,
-        help="Show progress and, on a cluster, feed the dashboard and its metrics (default).",
+        help="Show progress and, on a cluster, update dashboard and metrics (default).",
     ),
     click.option(
         "--json",
         "as_json",
         is_flag=True,
-        help="Tell of progress as JSON on standard output, one event a line.",
+        help="Print progress as JSON on standard output, one event per line.",
     ),
 )
 machine_options = all_of(
@@ -103,12 +103,12 @@ def compute_options(function: Callable[..., object]) -> Any:
         click.option(
             "--precision",
             type=click.Choice(PRECISIONS),
-            help="mixed (default): float64 indices, float32 interference; float64: all of it.",
+            help="mixed (default): float64 indices, float32 interference; float64: everything.",
         ),
         click.option(
             "--kernel",
             type=click.Choice(KERNELS),
-            help="Which implementation of the sum; default: the fastest available.",
+            help="Implementation of the sum; default: the fastest available.",
         ),
         click.option("--device", metavar="D", help="cpu (default), cuda or cuda:N."),
     )(wrapped)
@@ -125,29 +125,29 @@ def cluster_options(function: Callable[..., object]) -> Any:
 
             where = parse_cluster(cluster or "", site or "", plain=plain)
         elif plain:
-            raise InputError("goes with --cluster", source="--plain", remedy="add --cluster local")
+            raise InputError("needs --cluster", source="--plain", remedy="add --cluster local")
         return function(cluster=where, **named)
 
     return all_of(
         click.option(
             "--cluster",
             metavar="WHERE",
-            help="local, serial, a scheduler's address (tcp://127.0.0.1:8786), its scheduler file, "
-            "a cluster file (YAML), or its kind with --site.",
+            help="local, serial, a scheduler's address (tcp://127.0.0.1:8786), a scheduler file, "
+            "a cluster file (YAML), or the kind of cluster with --site.",
         ),
         click.option(
             "--site",
             metavar="FILE",
-            help="A cluster file (YAML) that says the rest of --cluster slurm, pbs, lsf or sge.",
+            help="Cluster file (YAML) for --cluster slurm, pbs, lsf or sge.",
         ),
         click.option(
             "--plain",
             is_flag=True,
-            help="Speak plain text to --cluster: everybody who reaches it can run code as you.",
+            help="No encryption to --cluster: anyone who reaches it can run code as you.",
         ),
         count_option(
             "--workers",
-            "Worker processes in all; default: one per core, or what the cluster file says.",
+            "Worker processes in total; default: one per core, or the cluster file's number.",
         ),
     )(wrapped)
 
@@ -170,7 +170,10 @@ def split_options(function: Callable[..., object]) -> Any:
         click.option("--test", default=0.0, show_default=True, help="Share of frames for testing."),
         click.option("--seed", default=0, show_default=True, help="Seed of the split."),
         click.option(
-            "--group-by", multiple=True, metavar="AXIS", help="Keep frames of one value together."
+            "--group-by",
+            multiple=True,
+            metavar="AXIS",
+            help="Keep frames with the same value of this axis in one part.",
         ),
     )(wrapped)
 
@@ -181,7 +184,7 @@ def split_if(split: Split, *, given: bool) -> Split | None:
 
     if not given and split != Split():
         raise InputError(
-            "frames are told apart only where --split is given",
+            "these options need --split",
             source="--validation, --test, --seed, --group-by",
             remedy="add --split, or leave them out",
         )
@@ -198,7 +201,7 @@ working_options = all_of(
         "--unit-timeout",
         type=click.FloatRange(min=0.1),
         metavar="SECONDS",
-        help="Longest time of one attempt at a unit; default: an hour, or 200 times the plan.",
+        help="Time limit of one attempt at a unit; default: an hour, or 200 times the plan.",
     ),
     mixed_option,
     watch_options,

@@ -34,7 +34,7 @@ def _rings(
     except ValueError:
         found = (math.nan,)
     if not all(0.0 < one < math.inf for one in found):
-        raise click.BadParameter(f"{text!r} is no list of resolutions in Å, such as 4,2.5")
+        raise click.BadParameter(f"{text!r} is not a list of resolutions in Å, such as 4,2.5")
     return found
 
 
@@ -65,25 +65,25 @@ def write_figure(path: str | Path, figure: Figure) -> None:
 @click.option(
     "--kind",
     type=click.Choice(KINDS),
-    help="What to draw; default: sheet of a run, frame of a spec.",
+    help="What to draw; default: sheet for a run, frame for a spec.",
 )
 @click.option(
     "--frames",
     default="",
     metavar="SELECTION",
-    help="Frames such as 0:100:10,250, counted from 0; default: some of those that are rendered.",
+    help="Frames such as 0:100:10,250, counted from 0; default: some of the rendered ones.",
 )
-@options.count_option("--count", "How many frames a sheet shows, or profiles; default: 16, 8.")
+@options.count_option("--count", "Frames in a sheet (default 16), or radial profiles (default 8).")
 @click.option(
     "--rings",
     callback=_rings,
     metavar="Å,Å,...",
-    help="Resolution rings of a frame, such as 4,2.5; none: no rings; default: round ones.",
+    help="Resolution rings, such as 4,2.5, or none; default: rings at round numbers.",
 )
 @click.option(
     "--spots/--no-spots",
     default=True,
-    help="Circle the spots of a frame, stored or predicted, by lattice (default).",
+    help="Circle the stored or predicted spots of a frame, coloured by lattice (default).",
 )
 @click.option(
     "--least-photons",
@@ -91,20 +91,20 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     default=1.0,
     show_default=True,
     metavar="N",
-    help="Photons of the weakest spot that is drawn or counted.",
+    help="Draw or count only spots with at least N photons.",
 )
-@options.count_option("--bins", "Bins of q, or of a histogram; default: 200, 30.")
-@click.option("--x", "x", default="", metavar="AXIS", help="Axis of a map, from left to right.")
-@click.option("--y", "y", default="", metavar="AXIS", help="Axis of a map, from below upwards.")
+@options.count_option("--bins", "Number of bins of q (default 200) or of a histogram (default 30).")
+@click.option("--x", "x", default="", metavar="AXIS", help="Horizontal axis of a map.")
+@click.option("--y", "y", default="", metavar="AXIS", help="Vertical axis of a map.")
 @click.option(
     "--of",
     type=click.Choice(("sum", "max", "spots")),
     default="sum",
     show_default=True,
-    help="What a map shows of each frame: all photons, the brightest pixel, the number of spots.",
+    help="What a map shows per frame: all photons, the brightest pixel, the number of spots.",
 )
 @click.option("--top", type=click.FloatRange(min=0.0, min_open=True), metavar="N",
-              help="Photons of a pixel in full brightness; default: by the pixels.")  # fmt: skip
+              help="Photons at full brightness; default: from the pixels.")  # fmt: skip
 @click.option("--colors", default="", metavar="NAME", help="A colour map of matplotlib.")
 @options.set_option
 @options.threads_option
@@ -121,7 +121,7 @@ def plot_command(
       axes     how the values of each axis are spread, over all frames and those rendered
       map      a number of each frame over one axis or two: sum, max or spots
 
-    A run that is not finished is drawn as far as it is. --set and --threads go with a spec.
+    Of an unfinished run the rendered frames are drawn. --set and --threads need a spec.
 
     \b
     Examples:
@@ -154,7 +154,7 @@ def plot_command(
         figure = plot_frame(experiment, image, chosen, PlotOptions(**how), spec.title)
     else:
         if overrides:
-            raise InputError("goes with a spec, not with a run", source="--set")
+            raise InputError("is for a spec, not for a run", source="--set")
         figure = plot_run(what, chosen or "sheet", PlotOptions(**how))
     write_figure(out, figure)
     echo(f"{out}: written")

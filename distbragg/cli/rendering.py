@@ -32,8 +32,8 @@ spec_argument = click.argument("spec", metavar="SWEEP.yaml", type=click.Path())
 @click.option(
     "--truth",
     is_flag=True,
-    help="Write .expt beside .cbf .tif .h5 .nxs .cxi: geometry and true crystals; and .refl, the "
-    "true spots, where output.labels is true.",
+    help="Also write .expt (geometry, true crystals), and .refl (true spots) if output.labels is "
+    "true; for .cbf .tif .h5 .nxs .cxi.",
 )
 @options.set_option
 @options.root_option
@@ -56,13 +56,12 @@ def render_command(
       .npy   numpy array, photons per pixel
       .bin   raw float32, as nanoBragg's -floatfile
       .img   SMV, 16 bits: scaled to 55,000 at the brightest pixel, plus 40;
-             unscaled where the spec draws photon noise; what a detector
-             recorded as it is, where its response is asked for
+             not scaled with photon noise or a detector response
       .pgm   8 bits, as nanoBragg's -pgmfile
       .png   a picture with axes
       .cbf .tif .h5 .nxs .cxi
-             CBF, TIFF, NXmx and CXI as `distbragg export` writes them, a file a panel but for
-             NXmx and CXI; beside CXI its .geom and .stream
+             CBF, TIFF, NXmx and CXI as `distbragg export` writes them: CBF and TIFF one
+             file per panel, CXI with its .geom and .stream
 
     \b
     Examples:
@@ -90,7 +89,7 @@ def render_command(
         return 0
     if truth:
         raise InputError(
-            "goes with files of other programs",
+            "is for the files of other programs",
             source="--truth",
             remedy=f"give one of {', '.join(image_files.EXPORTED)} with -o",
         )
@@ -128,11 +127,11 @@ def sweep_command(
 ) -> int:
     """Render all frames of a sweep into one Zarr stack.
 
-    One process unless --cluster or --workers is given. The result is the same, bit for bit, with
-    any number of workers, units and interruptions.
+    Without --cluster or --workers, local workers are started if that saves time. The result is the
+    same, bit for bit, with any number of workers, units and interruptions.
 
-    The stack is complete in itself: axes, units, the whole spec. If it is there already, what
-    is missing is rendered; if nothing is missing, nothing is done.
+    The stack holds axes, units and the whole spec. If the run exists already, its missing frames
+    are rendered.
 
     \b
     Examples:
@@ -152,8 +151,7 @@ def sweep_command(
 def resume_command(run: str, **working: Any) -> int:
     """Continue a run where it stopped, and try again the frames that failed.
 
-    What is stored is kept, bit for bit; the spec, its input files and the plan are taken from
-    the run itself, so nothing but RUN is needed.
+    Stored frames are kept, bit for bit. The run holds its spec, its input files and its plan.
     """
     from distbragg.store.run_directory import open_run
 
@@ -174,9 +172,7 @@ def _part(context: click.Context, option: click.Parameter, text: str | None) -> 
 
 @click.command("run")
 @options.run_argument
-@click.option(
-    "--part", metavar="I/N", callback=_part, help="The i-th of N equal parts of the units."
-)
+@click.option("--part", metavar="I/N", callback=_part, help="Part i of N equal parts of the run.")
 @options.working_options
 def run_command(run: str, **working: Any) -> int:
     """Render one part of a created run; parts may run at the same time, anywhere.
@@ -195,7 +191,7 @@ def run_command(run: str, **working: Any) -> int:
 @options.run_argument
 @click.argument("more", metavar="[MORE.yaml]", required=False, type=click.Path())
 @options.count_option(
-    "--frames", "All frames that the run is to hold, where those to come are drawn; no file then."
+    "--frames", "Total number of frames, for a run whose axes are drawn; needs no file."
 )
 @options.root_option
 @options.force_option
@@ -217,10 +213,10 @@ def extend_command(
     """Append frames to a finished run, and render them.
 
     MORE.yaml is a sweep file whose axes along the first dimension give the new values; `experiment`
-    and all other axes may be left out. Along the first dimension an axis that is left out stays
-    as it is where it is constant, and is drawn on where it is drawn; a line says so. Old frames
-    keep their numbers, their objects and their receipts. Interrupted, `distbragg resume RUN` goes
-    on. A run whose frames are all drawn needs no file: --frames 2000 draws on up to 2000 frames.
+    and all other axes may be left out. An axis that is left out keeps its value if it is constant,
+    and gets further values if they are drawn; a line says so. Old frames keep their numbers,
+    objects and receipts. After an interruption `distbragg resume RUN` continues. A run whose
+    frames are all drawn needs no file: --frames 2000 extends it to 2000 frames.
 
     \b
     Example, for a run over `orientation` (random, seed 5):
@@ -263,10 +259,10 @@ def noise_command(
 ) -> int:
     """Draw photon noise and the detector's response again, from the expected photons of RUN.
 
-    RUN is a finished run without noise, of float32 or float64. Nothing is rendered: with float64
-    the frames have the bits of a run that renders with that noise and response. --set takes fields
-    of noise, detector.response, detector.point_spread and output. Keep a RUN of float32: resume,
-    repair and verify --audit of OTHER draw from it again.
+    RUN is a finished run without noise, in float32 or float64. Nothing is rendered. With float64
+    the frames equal, bit for bit, those of a run rendered with that noise and response. --set takes
+    fields of noise, detector.response, detector.point_spread and output. Keep a RUN of float32:
+    resume, repair and verify --audit of OTHER draw from it again.
 
     \b
     Examples:
@@ -293,10 +289,10 @@ def noise_command(
 def demo_command(out: str, picture: str | None, workers: int, overrides: tuple[str, ...]) -> int:
     """Render the demonstration sweep: pyrope garnet, 9 orientations x 4 mosaic spreads.
 
-    |F| comes from a crystal structure, the beam holds five weighted wavelengths, two worker
-    processes share the work. Writes a stack and a contact sheet (PNG); if the stack is there
-    already, only what it lacks is rendered. Where the progress is shown, so is the address of
-    the workers' dashboard.
+    |F| comes from a crystal structure, the beam has five weighted wavelengths, and two worker
+    processes share the work. Writes a stack and a contact sheet (PNG). If the stack exists already,
+    only its missing frames are rendered. The progress display shows the address of the workers'
+    dashboard.
 
     \b
     Examples:

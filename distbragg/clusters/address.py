@@ -51,7 +51,7 @@ def _kind(text: str) -> str:
     if not text or text in MODELS:
         return text
     raise InputError(
-        f"{text!r} is no kind of cluster file",
+        f"{text!r} is not a kind of cluster file",
         source="--cluster",
         remedy=f"with --site give one of {', '.join(MODELS)}, or leave --cluster out",
     )
@@ -84,7 +84,7 @@ def _local_workers(text: str, tail: str) -> int:
         return 0
     if not (tail.isdecimal() and 1 <= int(tail) <= _MAXIMUM_LOCAL_WORKERS):
         raise InputError(
-            f"{tail!r} is no number of workers", source="--cluster", remedy="write local:4"
+            f"{tail!r} is not a number of workers", source="--cluster", remedy="write local:4"
         )
     return int(tail)
 
@@ -122,7 +122,7 @@ def check_address(address: str, *, source: str, tls: bool, allow_plaintext: bool
         return address
     if tls:
         raise InputError(
-            f"certificates are given, but {address} is no tls:// address", source=source
+            f"certificates are given, but {address} is not a tls:// address", source=source
         )
     if scheme == "inproc" or allow_plaintext:
         return address
@@ -177,7 +177,7 @@ def _address_in(path: str) -> str:
         raise InputError(f"cannot be read: {error.strerror}", source=path) from None
     except (ValueError, KeyError, TypeError):
         raise InputError(
-            "is no scheduler file: it has no address",
+            "is not a scheduler file: it has no address",
             source=path,
             remedy="give the file that dask scheduler --scheduler-file wrote",
         ) from None

@@ -126,7 +126,7 @@ def _open(
         client = _connect(stack, where)
     else:
         raise InputError(
-            f"{type(where).__name__} is no cluster",
+            f"{type(where).__name__} is not a cluster",
             source="client",
             remedy="give a distributed.Client, a cluster object such as LocalCluster, or a text "
             "as for --cluster",
@@ -137,7 +137,7 @@ def _open(
 def _connect(stack: ExitStack, where: object, **options: Any) -> Client:  # noqa: ANN401
     address = getattr(where, "scheduler_address", where)
     wait_s = CONNECT_TIMEOUT_S
-    told = f"no scheduler answers at {address} yet; it is waited for, {wait_s:g} s at most"
+    told = f"no scheduler answers at {address} yet; waiting for it, {wait_s:g} s at most"
     silence = threading.Timer(SILENCE_S, logger.warning, (told,))
     silence.daemon = True
     silence.start()

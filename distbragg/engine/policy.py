@@ -253,7 +253,7 @@ class Policy:
         suspect, begun = self._suspect, self._begun(items, address, executing)
         poison = any(self._others(item, address) for item in begun)
         ended = [self._lost(item, address, now, item is suspect, item in begun) for item in items]
-        if poison:  # what waited is no witness against the worker either
+        if poison:  # what waited is not a witness against the worker either
             self._doubts.get(self._name(address), {}).pop(address, None)
         return ended
 

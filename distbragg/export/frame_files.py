@@ -59,7 +59,7 @@ def _write_smv(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) 
     most = int(UINT16_MAXIMUM) - file.adc_offset
     least = min(0, 1 - file.adc_offset)  # readout noise goes below 0
     counts, outside = whole_counts(image, scale=file.scale, minimum=least, maximum=most)
-    # 0 is no measurement, as readers of SMV take it.
+    # 0 is not a measurement, as readers of SMV take it.
     pixels = np.where(masked, 0, counts + file.adc_offset).astype(np.uint16)
     write_smv(file.path, pixels, _smv_head(file))
     return outside

@@ -77,7 +77,7 @@ def profiles_of(
         if not found:
             edges = np.linspace(0.0, float(q.max()), bins + 1)
         pixels = frame.masked()
-        profile = radial_profile(pixels, q, edges)  # masked pixels are no finite numbers
+        profile = radial_profile(pixels, q, edges)  # masked pixels are not finite numbers
         found.append((name, profile.mean))
     return 0.5 * (edges[1:] + edges[:-1]), found
 

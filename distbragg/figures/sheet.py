@@ -46,7 +46,7 @@ def nearly_square(count: int) -> int:
 
 
 def draw_sheet(figure: Figure, sheet: Sheet, look: Look) -> None:
-    """Draw a sheet; what is no number, such as a frame that is missing, is grey."""
+    """Draw a sheet; what is not a number, such as a frame that is missing, is grey."""
     count, columns = len(sheet.pictures), sheet.columns
     rows = math.ceil(count / columns)
     wrong = [

@@ -22,7 +22,7 @@ GAMMA: Final = 0.4
 """Exponent of the brightness curve: weak spots stay visible beside strong ones."""
 
 DARKEST, BRIGHTEST = 1.0, 99.7  # percentiles of the pixels that are drawn darkest and brightest
-GAP: Final = "0.72"  # colour of what is no pixel
+GAP: Final = "0.72"  # colour of what is not a pixel
 DPI: Final = 120
 
 _FORMULA: Final = r"\mathdefault"  # which matplotlib begins the numbers of ticks with
@@ -48,7 +48,7 @@ class Look:
         """Return the colour map, what is not drawn transparent."""
         if self.colors not in colormaps:
             raise InputError(
-                f"{self.colors!r} is no colour map of matplotlib",
+                f"{self.colors!r} is not a colour map of matplotlib",
                 remedy="use magma, viridis, gray_r or another name of its gallery",
             )
         return colormaps[self.colors].with_extremes(bad=(0.0, 0.0, 0.0, 0.0))
@@ -78,7 +78,7 @@ def encoded(figure: Figure, kind: FileKind = "png", dpi: int = DPI) -> bytes:
     """Return the bytes of a figure's file: no time stamp, so that equal figures are equal bytes."""
     buffer = io.BytesIO()
     for text in figure.findobj(Text):
-        # Names and titles are no formulas, though they hold a $; ticks of logarithmic axes are.
+        # Names and titles are not formulas, though they hold a $; ticks of logarithmic axes are.
         if isinstance(text, Text) and text.get_text() and _FORMULA not in text.get_text():
             text.set_parse_math(False)
     with rc_context({"svg.hashsalt": "distbragg"}):

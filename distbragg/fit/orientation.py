@@ -36,7 +36,7 @@ def standard_vectors(cell: Tensor) -> Tensor:
     sin_alpha = torch.sin(angles[0] * RADIANS_PER_DEGREE)
     share = 1.0 - cos_alpha**2 - cos_beta**2 - cos_gamma**2 + 2.0 * cos_alpha * cos_beta * cos_gamma
     if not float(share.detach()) > 0.0:
-        raise InputError("the angles close no cell", field="parameters.cell")
+        raise InputError("the angles do not form a cell", field="parameters.cell")
     zero = torch.zeros_like(a)
     across = (cos_gamma - cos_alpha * cos_beta) / sin_alpha
     rows = [torch.sqrt(share) / sin_alpha * a, across * a, cos_beta * a]
@@ -62,7 +62,7 @@ def scaled_rotations(rotations: Float64Array, ratio: Tensor) -> Tensor:
     """Rotations about the same axes by `ratio` times the angle (Rodrigues' formula).
 
     R = 1 + sin(θ) K + (1 − cos θ) K², with K the constant cross-product matrix of the axis: no
-    axis is computed from a small angle, so ratio 0 is no singular point. The rotations, (domains,
+    axis is computed from a small angle, so ratio 0 is not singular. The rotations, (domains,
     3, 3), are by less than 180°: their angle is known only up to whole turns.
     """
     vectors = Rotation.from_matrix(rotations).as_rotvec().reshape(-1, 3)

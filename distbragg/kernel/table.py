@@ -38,7 +38,7 @@ class Fields:
     comment: str = ""
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
-        """Yield name and length of each, 0 for what is no array."""
+        """Yield name and length of each, 0 for what is not an array."""
         for text in self.names.split():
             name, _, rest = text.partition("[")
             yield name, int(rest.rstrip("]") or 0)

@@ -271,7 +271,7 @@ def _dispersed(spec: DispersionSpec, physics: Physics, nominal: float) -> Float6
 
 
 def _check_dispersion(extent: float | None, steps: int | None) -> None:
-    """Refuse a count without a range, and what is no range or count."""
+    """Refuse a count without a range, and what is not a range or count."""
     if extent is not None and extent < 0.0:
         raise InputError(
             "is negative", field="beam.dispersion.range_percent", remedy="a range is 0 or more"

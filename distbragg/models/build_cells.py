@@ -37,7 +37,7 @@ _FREE: Final[dict[str, tuple[tuple[int, ...], ...]]] = {
 """Numbers of the cell that vary, those together that symmetry makes one."""
 
 _LARGEST_SPREAD: Final = 0.2
-"""Of an edge, of itself, or of an angle, rad: of more, draws would soon be no cell at all."""
+"""Of an edge, of itself, or of an angle, rad: of more, draws would soon not be a cell at all."""
 
 _STREAM: Final = 1
 """Of the seed of mosaicity: rotations have stream 0."""

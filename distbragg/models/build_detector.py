@@ -237,7 +237,7 @@ def _exact_centre(
     beam, close, org = side.given(detector, centre)
     if close is not None and org is not None:
         raise InputError(
-            f"given beside detector.{side.name}close_mm",
+            f"given together with detector.{side.name}close_mm",
             field=f"detector.org{side.name}_px",
             remedy="keep one of the two",
         )

@@ -89,7 +89,7 @@ def _of_models(
 
 
 def _check_models(files: list[str], factors: StructureFactorsSpec) -> None:
-    """Refuse what is no model."""
+    """Refuse what is not a model."""
     from distbragg.read.structure_factors import detect_format
 
     for file in files:

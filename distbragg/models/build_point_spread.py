@@ -82,7 +82,7 @@ def _width(spec: PointSpreadSpec, panel: Panel) -> float:
     """Full width at half maximum, pixels."""
     if spec.fwhm_px is not None and spec.fwhm_um is not None:
         raise InputError(
-            "given beside fwhm_px", field="detector.point_spread.fwhm_um", remedy="keep one"
+            "given together with fwhm_px", field="detector.point_spread.fwhm_um", remedy="keep one"
         )
     if spec.fwhm_px is not None:
         return spec.fwhm_px

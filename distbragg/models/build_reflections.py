@@ -106,7 +106,7 @@ def _check_finite(table: MillerTable, source: str) -> None:
     if bad.size:
         h, k, l = bad[0].tolist()  # noqa: E741 - Miller indices
         raise InputError(
-            f"|F| of reflection {h} {k} {l} is no finite number",
+            f"|F| of reflection {h} {k} {l} is not a finite number",
             source=source,
             field="structure_factors.file",
             remedy="correct the list, or leave the reflection out",

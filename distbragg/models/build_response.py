@@ -180,7 +180,7 @@ def _storable(value: float, name: str, spec: ExperimentSpec) -> float:
     whole = dtype.startswith("float") or value == math.floor(value)
     if not (low <= value <= high and whole):
         raise InputError(
-            f"{value:g} is no value that {dtype} stores",
+            f"{value:g} is not a value that {dtype} stores",
             field=f"{_FIELD}.{name}",
             remedy=f"give a whole number from {low:.0f} to {high:.0f}, or another output.dtype",
         )

@@ -22,7 +22,7 @@ _WIDEST_SPREAD_DEG: Final = 3.0
 """As far as the closed form is known to hold (docs/explanation/closed-form.md)."""
 
 _LONGEST_OSCILLATION_DEG: Final = 30.0
-"""A frame of more is no measurement, and would be cut into many parts."""
+"""A frame of more is not a measurement, and would be cut into many parts."""
 
 _WIDEST_CELLS: Final = 0.02
 """Standard deviation of an edge, of itself, or of an angle, rad: as far as it is known to hold."""
@@ -133,7 +133,7 @@ def _obstacles(
 
 
 def _obstacles_of_spreads(spec: ExperimentSpec, crystal: Crystal) -> Iterator[_Obstacle]:
-    """Yield what of the domains' orientations and cells is no normal spread, or too wide."""
+    """Yield what of the domains' orientations and cells is not a normal spread, or too wide."""
     if spec.crystal.mosaic.matrices_file is not None:
         field = "crystal.mosaic.matrices_file"
         remedy = "leave it out and give a spread_deg of crystal.mosaic.distribution: gaussian"

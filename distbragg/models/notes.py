@@ -1,6 +1,6 @@
 """What is to be said of a resolved experiment: one line each, by the rules of `distbragg.notes`.
 
-What files say that was left aside, what was given and does nothing, two sources of one number
+What files say that was ignored, what was given and does nothing, two sources of one number
 that disagree, numbers that look like mistakes (`doubts`), and numbers that nobody gave.
 """
 
@@ -127,7 +127,7 @@ def _of_files(
         if said := _transparent_sensor(spec.detector.sensor, geometry):
             yield Note("note", geometry.source, f"{said}: detector.sensor.material")
         if geometry.spectrum is not None and not takes_file_spectrum(spec.beam):
-            said = "the spectrum of the file is left aside: the specification gives the wavelength"
+            said = "the spectrum of the file is ignored: the specification gives the wavelength"
             yield Note("note", geometry.source, said)
     if spec.beam.spectrum is not None and spec.beam.source_file is None:
         spectrum = resolve_spectrum(spec.beam.spectrum)

@@ -235,7 +235,7 @@ def nearest_rotation(matrix: Float64Array) -> Float64Array:
     far = float(np.abs(matmul3(transposed(matrix), matrix) - np.eye(3)).max())
     if not far <= _ORTHONORMAL:
         raise InputError(
-            f"is no rotation: UᵀU differs from the identity by {far:.2g}",
+            f"is not a rotation: UᵀU differs from the identity by {far:.2g}",
             field="crystal.u_matrix",
             remedy="give U, not UB; nine numbers, rows first",
         )

@@ -311,7 +311,7 @@ def _of_file(spec: SpectrumSpec, path: str) -> Spectrum:
     for name in ("shot", "weights_dataset", "channels_dataset", "channels_unit"):
         if getattr(spec, name) is not None:
             raise InputError(
-                "goes with a file of many shots",
+                "needs a file of many shots",
                 field=f"beam.spectrum.{name}",
                 remedy=f"its name ends with {', '.join(SHOT_SUFFIXES)}",
             )

@@ -41,7 +41,7 @@ def without_gradient(array: Array) -> AbstractContextManager[object]:
 
 
 def whole_numbers(array: Array) -> Array:
-    """Convert whole float64 numbers to int64; what is no number becomes any."""
+    """Convert whole float64 numbers to int64; what is not a number becomes any."""
     module = module_of(array)
     if module is np:
         with np.errstate(invalid="ignore"):

@@ -274,7 +274,7 @@ def sight_of(frame: Frame, incidence: Incidence, ray: Triple) -> Sight:
     """Look at reflections along rays."""
     s0 = incidence.direction
     u = (ray[0] - s0[0], ray[1] - s0[1], ray[2] - s0[2])
-    # The direct beam, where u is 0, is no direction of q.
+    # The direct beam, where u is 0, is not a direction of q.
     length = root(module_of(u[0]).clip(dot(u, u), _NO_LENGTH**2, None))
     forward, first, second = frame.axes
     along, across = dot(u, forward), (dot(u, first), dot(u, second))

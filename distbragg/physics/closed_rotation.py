@@ -131,8 +131,8 @@ def seen_in_rotation(
 def _parabola_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> _Parabola:
     """Return the logarithm near the angle at which reflections pass the rays."""
     frame, axis = frame_of(relps), spindle.axis
-    # With a spread of cells the logarithm is no parabola to the last digits: where it is taken as
-    # one counts.
+    # With a spread of cells the logarithm is not a parabola to the last digits, so it counts where
+    # it is taken as one.
     kept = nullcontext() if frame.growing else without_gradient(frame.length)
     with kept:
         angle, step = _angle_of(frame, relps.place, incidence, ray, spindle)

@@ -59,7 +59,7 @@ def solid_angle(placement: Placement, rays: Rays) -> Array:
     """Return the solid angle of a pixel in steradian: p²/R² times the obliquity.
 
     The obliquity is close_distance/R, on a panel bent about the sample the cosine between ray
-    and panel. A point pixel has 1/R², which is no solid angle but what nanoBragg.c returns.
+    and panel. A point pixel has 1/R², which is not a solid angle but what nanoBragg.c returns.
     """
     panel, length = placement.panel, rays.length
     if panel.point_pixel:

@@ -38,7 +38,7 @@ _LONGEST_PART: Final = math.radians(2.0)
 
 _PARTS_BY_STRAIN: Final = 8000.0
 """Further parts of a rotation, for each rad of it and unit of strain: where cells are spread, the
-logarithm of a reflection's passage is no parabola for long. At 1 % a part is a third of a degree.
+logarithm of a reflection's passage is not a parabola for long: at 1 % for a third of a degree.
 """
 
 _BEYOND: Final = 2.2
@@ -345,7 +345,7 @@ def _turned_to_beam(places: Places, direction: Float64Array) -> Places:
     """Turn the axes across each spot about the beam and towards it, and give its ridge a bow.
 
     Rotations leave |q| as it is, so that they spread a spot along the circle of its scattering
-    angle, whose curvature is cot 2θ. What is as wide as it is far from the beam is no arc.
+    angle, whose curvature is cot 2θ. What is as wide as it is far from the beam is not an arc.
     """
     about = np.cross(direction, places.centre)
     sine = norm3(about)

@@ -30,7 +30,7 @@ class Spot:
     """What the transform depends on."""
 
     shape: SpotShape
-    cells: tuple[Array, ...]  # Na, Nb, Nc, and Nd, Ne, Nf where N is no diagonal matrix
+    cells: tuple[Array, ...]  # Na, Nb, Nc, and Nd, Ne, Nf where N is not a diagonal matrix
     form: tuple[Triple, Triple, Triple]
     """S, symmetric: r² = δᵀ S δ with δ in index units; see `models.crystal.Crystal`."""
 

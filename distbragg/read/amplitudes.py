@@ -65,7 +65,7 @@ class Column:
     squared: bool = False  # the root is taken
     intensity: bool = False  # its root must be asked for
     by_name: bool = False  # it must be asked for
-    problem: str = ""  # why it is no |F|, as it follows "column 'X' "
+    problem: str = ""  # why it is not an |F|, as it follows "column 'X' "
     kind: str = ""  # what a message adds to the label
 
 

@@ -105,7 +105,7 @@ def _filled(line: str, number: int, file: Reading) -> str:
         if not _NUMBER.fullmatch(line[field]):
             columns = f"columns {field.start + 1}-{field.stop}"
             raise file.refusal(
-                f"'{shown(line[field].strip())}' in {columns} is no number",
+                f"'{shown(line[field].strip())}' in {columns} is not a number",
                 "keep to the columns of PDB: x y z in 31-54, occupancy 55-60, B 61-66",
                 line=number,
             )
@@ -213,7 +213,7 @@ def _isotropic_of_mmcif(block: gemmi.cif.Block, structure: gemmi.Structure, file
     bare = 0
     for model in structure:
         for item in model.all():
-            # gemmi numbers an atom whose id is no number; it has read its B, if there is one.
+            # gemmi numbers an atom whose id is not a number; it has read its B, if there is one.
             lost = has_b and item.atom.serial not in written
             if lost or written.get(item.atom.serial, [""]) != [""]:
                 continue

@@ -36,7 +36,7 @@ def read_bad_pixels(path: str) -> BadPixels:
         whole = len(words) == 4 and all(word.isdecimal() for word in words[:3])
         if not whole or words[3] not in found:
             raise InputError(
-                f"{line.strip()[:40]!r} is no bad pixel",
+                f"{line.strip()[:40]!r} is not a bad pixel",
                 source=f"{path}:{number}",
                 remedy="a line is: panel slow fast dead, or panel slow fast hot",
             )

@@ -24,7 +24,7 @@ _POINT_GROUPS: Final = {
     "3m": "R 3 m:R",
     "-3m": "R -3 m:R",
 }
-"""Point groups of CrystFEL whose symbol alone is no space group's, with the unique axis c."""
+"""Point groups of CrystFEL whose symbol alone is not a space group's, with the unique axis c."""
 
 
 def operations_of(group: Group) -> gemmi.GroupOps:

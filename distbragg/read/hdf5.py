@@ -148,7 +148,7 @@ def is_written(dataset: Any, place: tuple[int, ...]) -> bool:  # noqa: ANN401
 
 
 def _check_texts_of(dataset: Any, source: str) -> None:  # noqa: ANN401
-    """Refuse text of variable length that claims to be long, and what is no text."""
+    """Refuse text of variable length that claims to be long, and what is not text."""
     if (
         h5py.check_string_dtype(dataset.dtype) is None
         or dataset.id.get_create_plist().get_nfilters()

@@ -93,7 +93,7 @@ def read_reflections(
 
 
 def _names(head: list[str], column: str | None) -> tuple[tuple[str, ...], int]:
-    """Find the names of the columns, and the number of their line where it is no comment.
+    """Find the names of the columns, and the number of their line where it is not a comment.
 
     A comment that begins `h k l` somewhere counts where it names |F|, an intensity, or the
     column asked for; other comments are prose.

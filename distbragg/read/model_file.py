@@ -1,4 +1,4 @@
-"""Opening atomic models: PDB, mmCIF, small-molecule CIF, checked and without what is no atom."""
+"""Opening atomic models: PDB, mmCIF, small-molecule CIF, checked, with atoms alone."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LoadedModel:
 
 
 def load_model(path: str) -> LoadedModel:
-    """Open a model and leave out what is no atom."""
+    """Open a model and leave out what is not an atom."""
     file = Reading(path)
     text = read_text(path)
     if looks_like_cif(path, text):
@@ -136,10 +136,10 @@ def _tabulated(group: Group | None, name: str, file: Reading) -> gemmi.SpaceGrou
 
 
 def screen_structure(structure: gemmi.Structure, unknown: int, file: Reading) -> None:
-    """Leave out what is no atom, and add the copies of strict symmetry, in the first model.
+    """Leave out what is not an atom, and add the copies of strict symmetry, in the first model.
 
     `unknown` atoms of it the file itself calls so; one more without an element is an error, and
-    so are no atoms, or one at no finite place.
+    so are not atoms, or one at no finite place.
     """
     if len(structure) == 0 or structure[0].count_atom_sites() == 0:
         raise file.refusal("the file holds no atoms")

@@ -60,7 +60,7 @@ def read_mtz(path: str, asked: Asked) -> MillerTable:
     mtz, operators = _open(file)
     if _is_unmerged(mtz) and not any(item.type == "F" for item in mtz.columns):
         raise file.refusal(
-            "the reflections are not merged: single intensities, before scaling, are no |F|",
+            "the reflections are not merged: single intensities, before scaling, are not |F|",
             "merge and truncate them first, e.g. aimless and ctruncate",
         )
     columns = _columns(mtz)

@@ -74,7 +74,7 @@ def read_photons(asked: Photons) -> NDArray[np.float64]:
 
 
 def _one_of_zarr(array: Any, asked: Photons) -> NDArray[Any]:  # noqa: ANN401
-    """Return one image of an array; refuse one that says that its numbers are no photons."""
+    """Return one image of an array; refuse one that says that its numbers are not photons."""
     units = array.attrs.get("units", "photons")
     if units not in ("photons", "photon", "counts", "1"):
         raise InputError(
@@ -95,7 +95,7 @@ def _hdf5_image(asked: Photons) -> NDArray[Any] | None:
         shape = getattr(dataset, "shape", None) or ()
         if len(shape) < 2 or dataset.dtype.kind not in "fiu":
             raise InputError(
-                f"{asked.dataset!r} is no dataset of images",
+                f"{asked.dataset!r} is not a dataset of images",
                 source=asked.path,
                 field="background.image.dataset",
                 remedy="name one, e.g. entry/data/data",

@@ -105,7 +105,7 @@ def read_xds_ascii(path: str, asked: Asked) -> MillerTable:
     content = read_bytes(path)
     header = _xds_header(content)
     if header.get("MERGE", "FALSE").upper() != "TRUE":
-        problem = "this is an unmerged list of XDS (MERGE=FALSE): single intensities are no |F|"
+        problem = "this is an unmerged list of XDS (MERGE=FALSE): single intensities are not |F|"
         raise file.refusal(problem, _XDSCONV)
     if asked.intensities == "refuse":
         raise refused_intensities("IOBS of this merged list of XDS", file, _XDSCONV)

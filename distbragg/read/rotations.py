@@ -46,7 +46,7 @@ def read_rotations(path: str) -> NDArray[np.float64]:
     if wrong.any():
         number = int(np.argmax(wrong))
         raise InputError(
-            f"matrix {number + 1} is no rotation: RᵀR differs from the identity by "
+            f"matrix {number + 1} is not a rotation: RᵀR differs from the identity by "
             f"{far[number]:.2g}, its determinant is {float(determinant3(matrices[number])):.3g}",
             source=path,
             remedy="give rotations alone, rows first, without the cell",

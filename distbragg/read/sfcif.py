@@ -112,7 +112,7 @@ class _Block:
         return [value.strip("'\"") for value in self.block.find_values(tag)]
 
     def numbers(self, label: str) -> NDArray[np.float64]:
-        """Values of a column; `?`, `.` and `nan` are NaN, what is no number is refused."""
+        """Values of a column; `?`, `.` and `nan` are NaN, what is not a number is refused."""
         written = self.text(label)
         values = np.array([gemmi.cif.as_number(text) for text in written], dtype=np.float64)
         for row in np.flatnonzero(np.isnan(values)).tolist():
@@ -154,7 +154,7 @@ class _Block:
         for label in labels:
             if label not in known:
                 other = label.startswith(("F_", "pdbx_F")) and "sigma" not in label.lower()
-                problem = "" if other else "is no amplitude"
+                problem = "" if other else "is not an amplitude"
                 found.append(Column(label, by_name=True, problem=problem))
         return found
 
@@ -188,7 +188,7 @@ def _blocks(file: Reading) -> list[_Block]:
         return blocks
     if listing("_diffrn_refln"):
         raise file.refusal(
-            "the CIF lists unmerged reflections (_diffrn_refln): single intensities are no |F|",
+            "the CIF lists unmerged reflections (_diffrn_refln): single intensities are not |F|",
             "give the merged list (_refln)",
         )
     raise file.refusal("the CIF lists no reflections")

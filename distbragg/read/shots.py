@@ -74,7 +74,7 @@ def _unpacked(dataset: Any, row: NDArray[np.float64], file: Reading) -> NDArray[
         if value.size == 1 and value.dtype.kind in "iuf":
             found[name] = float(value.reshape(-1)[0])
         elif name in attributes and name in ("scale_factor", "add_offset"):
-            raise file.refusal(f"{name} of {dataset.name} is no number")
+            raise file.refusal(f"{name} of {dataset.name} is not a number")
     missing = np.isin(row, [found[name] for name in _MISSING if name in found])
     values = row * found.get("scale_factor", 1.0) + found.get("add_offset", 0.0)
     return np.where(missing, np.nan, values)
@@ -90,9 +90,9 @@ def _dataset(stored: h5py.File, name: str, file: Reading) -> Any:  # noqa: ANN40
         known = ", ".join(_names(stored)) or "none"
         raise file.refusal(f"there is no dataset {name!r}", f"there are {known}")
     if not isinstance(node, h5py.Dataset):
-        raise file.refusal(f"{name!r} is no dataset")
+        raise file.refusal(f"{name!r} is not a dataset")
     if node.dtype.kind not in "fiu" or node.ndim not in (1, 2):
-        raise file.refusal(f"{name!r} is no array of numbers in one or two dimensions")
+        raise file.refusal(f"{name!r} is not an array of numbers in one or two dimensions")
     return node
 
 
@@ -137,7 +137,7 @@ def _unit_of(dataset: Any, given: str | None, file: Reading) -> SpectralUnit:  #
     else:
         unit = stated if text is not None else named
         if unit is None:
-            problem = f"{dataset.name} says no unit that is known ({(text or '')[:20]!r})"
+            problem = f"{dataset.name} has no known unit ({(text or '')[:20]!r})"
         elif (named and named != unit) or quantity not in (None, unit.quantity):
             problem = f"the name {name} and its unit {unit.name} contradict one another"
     if unit is None or problem:

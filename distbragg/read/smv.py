@@ -49,7 +49,7 @@ class SmvHeader:
     values: dict[str, str]
 
     def number(self, *keys: str) -> float | None:
-        """Return the first of `keys` that is present; refuse one that is no finite number."""
+        """Return the first of `keys` that is present; refuse one that is not a finite number."""
         for key in keys:
             if key in self.values:
                 return parse_number(self.values[key], self.source, key)
@@ -66,7 +66,7 @@ def read_smv_header(path: str) -> SmvHeader:
         raise reading.refusal("not an SMV image", "an SMV file begins with '{' and HEADER_BYTES=")
     match = re.search(rb"HEADER_BYTES\s*=\s*(\d{1,9})\s*;", content[:_FIRST_BYTES])
     if match is None:
-        raise reading.refusal("the header does not say HEADER_BYTES")
+        raise reading.refusal("the header has no HEADER_BYTES")
     length = int(match[1])
     if not 0 < length <= MAXIMUM_HEADER_BYTES:
         raise reading.refusal(f"HEADER_BYTES is {length}; at most {MAXIMUM_HEADER_BYTES} are read")
@@ -117,7 +117,7 @@ def read_smv_pixels(header: SmvHeader) -> NDArray[Any]:
 
 def _whole(values: dict[str, str], key: str, path: str) -> int:
     if key not in values:
-        raise InputError(f"the header does not say {key}", source=path)
+        raise InputError(f"the header has no {key}", source=path)
     number = parse_number(values[key], path, key)
     if number != math.floor(number) or not 1 <= number <= MAXIMUM_PIXELS:
         raise InputError(f"{key} is {shown(values[key])}, not a number of pixels", source=path)

@@ -113,7 +113,7 @@ def read_spectrum(path: str) -> Spectrum:
     if unit is None:
         unit = unit_by_size(values, columns.quantity, path, "the column")
         text = f"{values.min():g} to {values.max():g} is taken as {unit.name} by its size"
-        file.note(f"the column says no unit: {text}")
+        file.note(f"the column has no unit: {text}")
     wavelengths = unit.angstroms(values)
     if not (np.isfinite(wavelengths).all() and (wavelengths > 0.0).all()):
         raise file.refusal("a wavelength is zero or not finite")
@@ -131,7 +131,7 @@ def unit_by_size(
         if low <= least and most <= high:
             return unit
     raise InputError(
-        f"{what} says no unit, and {least:g} to {most:g} is plausible in none or in several",
+        f"{what} has no unit, and {least:g} to {most:g} is plausible in none or in several",
         source=source,
         remedy=_REMEDY,
     )
@@ -213,7 +213,7 @@ def columns_of(content: bytes, file: Reading) -> Columns:
         columns = replace(named, after=number)
     if columns.aside:
         names = ", ".join(shown(name) for name in columns.aside)
-        file.note(f"columns left aside: {names}", line=number)
+        file.note(f"columns ignored: {names}", line=number)
     return columns if columns.unit is not None else _with_said_unit(columns, comments, file)
 
 
@@ -314,7 +314,9 @@ def quantity_and_unit(
     if unit is None:
         return quantity, None
     if quantity not in (None, unit.quantity):
-        raise file.refusal(f"'{shown(name)}' is no unit of its quantity", _NAMES_REMEDY, line=line)
+        raise file.refusal(
+            f"'{shown(name)}' is not a unit of its quantity", _NAMES_REMEDY, line=line
+        )
     return unit.quantity, unit
 
 

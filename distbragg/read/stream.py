@@ -100,7 +100,7 @@ class _Stream(Reading):
             value = math.nan
         if not math.isfinite(value):
             word = shown(text.decode("ascii", "replace").strip())
-            raise self.refusal(f"{word!r} is no finite number", line=line)
+            raise self.refusal(f"{word!r} is not a finite number", line=line)
         return value
 
     def _basis(self, stars: dict[bytes, list[float]], line: int) -> NDArray[np.float64]:

@@ -167,7 +167,7 @@ def check_table(content: bytes, path: str) -> None:
         start, last = end + 1, end + 1 + _MAXIMUM_LINE_BYTES
         end = max(content.rfind(mark, start, last) for mark in (b"\n", b"\r"))
         if end < 0:
-            problem = f"holds a line of more than {_MAXIMUM_LINE_BYTES} bytes, and is no table"
+            problem = f"holds a line of more than {_MAXIMUM_LINE_BYTES} bytes, and is not a table"
             raise InputError(problem, source=path)
 
 

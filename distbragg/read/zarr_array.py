@@ -117,7 +117,7 @@ def _opened(objects: _Objects, path: str, name: str, *, images: bool) -> zarr.Ar
     found = name.strip("/")
     wrong = any(part in ("", ".", "..") for part in found.split("/")) or "\\" in found
     if wrong and (found or not images):
-        raise InputError(f"{name[:60]!r} is no name of an array", source=path)
+        raise InputError(f"{name[:60]!r} is not a name of an array", source=path)
     try:
         array = zarr.open_array(MemoryStore(objects, read_only=True), path=found, mode="r")
     except FileNotFoundError:
@@ -125,7 +125,7 @@ def _opened(objects: _Objects, path: str, name: str, *, images: bool) -> zarr.Ar
     known = array.ndim >= 2 if images else array.ndim in (1, 2)
     if array.dtype.kind not in "fiu" or not known or 0 in array.shape:
         wanted = "images" if images else "numbers in one or two dimensions"
-        raise InputError(f"{name!r} is no array of {wanted}", source=path)
+        raise InputError(f"{name!r} is not an array of {wanted}", source=path)
     codecs = _codecs(array)
     sharded = images and "sharding_indexed" in codecs
     if sharded:

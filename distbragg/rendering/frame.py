@@ -300,7 +300,7 @@ def _weight(experiment: Experiment, chunk: SourceChunk) -> float:
 
 def skipped_photons(experiment: Experiment, partial: PartialImage) -> float:
     """Return what was left out of any pixel of a tile's whole sum at most, photons."""
-    # Where nothing was left out the scale does not matter, even where it is no number.
+    # Where nothing was left out the scale does not matter, even where it is not a number.
     return partial.skipped * intensity_scale(experiment) if partial.skipped else 0.0
 
 

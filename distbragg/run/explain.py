@@ -46,7 +46,7 @@ class Explanation:
         for fact in self.facts:
             if name in (fact.name, fact.field):
                 return fact.value
-        raise InputError(f"nothing is said of {name!r}", field="explain")
+        raise InputError(f"there is no fact named {name!r}", field="explain")
 
     def table(self, *, everything: bool = False) -> list[tuple[str, str, str]]:
         """Rows (name, value, origin), a section's name above its own."""

@@ -132,7 +132,7 @@ def export_run(
     Raises
     ------
     InputError
-        `run` is no run, an argument or the folder cannot be used, or nothing is rendered.
+        `run` is not a run, an argument or the folder cannot be used, or nothing is rendered.
     RefusedError
         The folder holds another export.
     EnvironmentFailure
@@ -242,7 +242,7 @@ def file_prefix(name: str) -> str:
 def _check(format: str, scale: float, adc_offset: int, prefix: str) -> None:
     if format not in FORMATS:
         known = ", ".join(FORMATS)
-        raise InputError(f"{format!r} is no format", source="--format", remedy=f"one of {known}")
+        raise InputError(f"{format!r} is not a format", source="--format", remedy=f"one of {known}")
     if not 0.0 < scale < math.inf:
         raise InputError(f"a scale of {scale:g}", source="--scale", remedy="give a number above 0")
     if not 0 <= adc_offset < 65535:
@@ -265,7 +265,7 @@ def _check_set(format: str, variant: str, split: Split | None, file_mb: float) -
     stray = [name for name, value in given.items() if value]
     if stray and format not in SETS:
         raise InputError(
-            f"goes with sets for training, not with {format}",
+            f"is for training sets, not for {format}",
             source=stray[0],
             remedy=f"leave it out, or use --format {' or '.join(SETS)}",
         )
@@ -322,7 +322,9 @@ def _refuse_to_replace(job: ExportJob, folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         own = path.name.startswith(job.prefix) and path.suffix in SUFFIXES[job.format]
         if own or path.name == TABLE:
-            raise RefusedError(f"{path}: is there, and of no export; give another folder with -o")
+            raise RefusedError(
+                f"{path}: exists and is not part of an export; give another folder with -o"
+            )
 
 
 def _warn_about_geometry(job: ExportJob) -> None:

@@ -65,7 +65,7 @@ def _as_records(spots: dict[str, NDArray[Any]]) -> NDArray[Any]:
 
 
 def _finite(value: object) -> object:
-    """Return a label as JSON has it: what is no number is null."""
+    """Return a label as JSON has it: what is not a number is null."""
     if isinstance(value, list):
         return [_finite(one) for one in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

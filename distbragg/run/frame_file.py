@@ -50,7 +50,9 @@ def render_file(
         for reason in done.failures.values():
             raise InputError(reason)
         if done.outside:
-            _log.warning("%d pixels are beyond the format and held at its limit", done.outside)
+            _log.warning(
+                "%d pixels are beyond the range of the format and were clipped", done.outside
+            )
         if result.overloads:
             _log.warning("%d pixels are overloaded", result.overloads)
         if form == "nxmx":

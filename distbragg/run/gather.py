@@ -177,7 +177,7 @@ def _chosen(
         values = {"frame": np.arange(run.layout.frames), **values_by_frame(run.sweep)}
         for name in sorted(condition.names - values.keys()):
             raise InputError(
-                f"{name!r} is no axis of single values",
+                f"{name!r} is not an axis of single values",
                 source="--where",
                 remedy=f"there are {', '.join(values)}",
             )

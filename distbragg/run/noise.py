@@ -93,7 +93,7 @@ def begin_noise(
 
 
 def _check_source(run: RunDirectory) -> None:
-    """Refuse a run whose pixels are no expected photons, or are not all there."""
+    """Refuse a run whose pixels are not expected photons, or are not all there."""
     if not expected_in(run):
         _refuse(run)
     missing = run.layout.units - len(completed_units(run))
@@ -105,7 +105,7 @@ def _check_source(run: RunDirectory) -> None:
 
 
 def _refuse(run: RunDirectory) -> NoReturn:
-    """Say why the pixels of a run are no expected photons."""
+    """Say why the pixels of a run are not expected photons."""
     first = RunContext.of(run).opened.frame(0).experiment
     changed = ["noise.photon"] if first.noise.photon else []
     if first.recorded:
@@ -116,7 +116,7 @@ def _refuse(run: RunDirectory) -> NoReturn:
         changed.append("output.frames")
     changed += [path for path in run.sweep.swept if decides_recording(path)]
     raise InputError(
-        "its pixels are no expected photons, and it keeps no parts",
+        "its pixels are not expected photons, and it keeps no parts",
         source=run.url,
         field=changed[0],
         remedy="render a run without it, as float32 or float64, or with output.maps: [bragg, "

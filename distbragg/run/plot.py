@@ -232,7 +232,7 @@ class RunPictures:
         found = [axis for axis in plain if axis.name == name]
         if not found:
             raise InputError(
-                f"{name!r} is no axis of numbers or texts",
+                f"{name!r} is not an axis of numbers or texts",
                 source=self.run.url,
                 remedy=f"one of {', '.join(axis.name for axis in plain)}",
             )

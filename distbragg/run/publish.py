@@ -51,7 +51,9 @@ def publish(run: RunLike, url: str, *, provenance: bool = False) -> PublishResul
     directory = open_run(run)
     if not is_url(url):
         raise InputError(
-            "is no address of an object store", source=str(url), remedy="give s3://bucket/run.zarr"
+            "is not an address of an object store",
+            source=str(url),
+            remedy="give s3://bucket/run.zarr",
         )
     target = objects_at(url)
     _check_target(directory, target)

@@ -191,7 +191,7 @@ def _render(
 def _as_a_run(
     prepared: Prepared, image: NDArray[np.floating[Any]], overloads: int = 0
 ) -> NDArray[np.floating[Any]]:
-    """Refuse pixels that are no numbers and clip those beyond the type, as a run does.
+    """Refuse pixels that are not numbers and clip those beyond the type, as a run does.
 
     `overloads` are pixels that hold the detector's overload value.
 
@@ -199,7 +199,7 @@ def _as_a_run(
     """
     bad = int(np.count_nonzero(np.isnan(image)))
     if bad and prepared.experiment.physics == "nanobragg":
-        _log.warning("%d of %d pixels are no numbers", bad, image.size)
+        _log.warning("%d of %d pixels are not numbers", bad, image.size)
         return image
     overflow = prepared.sweep.experiment.output.overflow
     check_overloads(overloads, image.size, overflow)

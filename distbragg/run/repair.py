@@ -40,12 +40,12 @@ class RepairResult:
     repaired: tuple[int, ...] = ()  # units that were rendered again
     failed: dict[int, str] = field(default_factory=dict)  # reason by unit that could not be
     moved: tuple[str, ...] = ()  # foreign files, where they lie now
-    unmended: tuple[FileDamage, ...] = ()  # damage that rendering cannot mend
+    unmended: tuple[FileDamage, ...] = ()  # damage that rendering cannot repair
     seconds: float = 0.0
 
     @property
     def status(self) -> ExitStatus:
-        """`DAMAGE` where something is left that rendering cannot mend, else as a run."""
+        """`DAMAGE` where something is left that rendering cannot repair, else as a run."""
         if self.unmended:
             return ExitStatus.DAMAGE
         return ExitStatus.FAILED_FRAMES if self.failed else ExitStatus.DONE

@@ -153,7 +153,7 @@ class RunStatus:
         if not self.holders:
             rows.append(("in use by", "nobody"))
         if self.repaired_units:
-            rows.append(("repaired", f"{self.repaired_units:,} units, once found damaged"))
+            rows.append(("repaired", f"{self.repaired_units:,} units that were damaged"))
         if len(self.codes) > 1:
             rows += [(f"made by code {code}", f"units {said}") for code, said in self.codes.items()]
         return rows + failure_rows(

@@ -177,7 +177,7 @@ def seal(run: RunLike) -> SealResult:
         if not report.sound:
             raise DamageError(
                 f"{directory.url}: {_describe(report)}; "
-                f"`distbragg repair {directory.url}` mends what rendering can"
+                f"`distbragg repair {directory.url}` repairs what can be rendered again"
             )
         missing = [unit for unit in range(report.units) if unit not in report.digests]
         if missing:

@@ -277,7 +277,10 @@ class AxisSpec(SpecModel):
 
     def _check_alternatives(self, given: list[str]) -> None:
         if self.path:
-            problem, remedy = "given beside alternatives", "they name the fields that they set"
+            problem, remedy = (
+                "given together with alternatives",
+                "they name the fields that they set",
+            )
             raise refusal(problem, field="path", remedy=remedy)
         if len(given) > 1 or not set(given) <= set(_NAMED):
             problem = f"the names of alternatives come from one of {', '.join(_NAMED)}"
@@ -290,7 +293,7 @@ class AxisSpec(SpecModel):
         names = [each.name for each in self.alternatives or ()]
         for value in (*(self.values or ()), *(value for values in places for value in values)):
             if value not in names:
-                problem = f"{value!r} is no alternative"
+                problem = f"{value!r} is not an alternative"
                 raise refusal(problem, field="alternatives", remedy=f"they are {', '.join(names)}")
 
     @property
@@ -341,7 +344,7 @@ class AxisSpec(SpecModel):
 def _check_name(word: str, field: str) -> None:
     if not word.isidentifier():
         raise refusal(
-            f"{word!r} is no identifier",
+            f"{word!r} is not an identifier",
             field=field,
             remedy="use letters, digits and underscores, not starting with a digit",
         )

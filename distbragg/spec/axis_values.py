@@ -168,7 +168,7 @@ def _check_scalar(value: object, *, in_vector: bool) -> None:
     if not isinstance(value, allowed) or (in_vector and isinstance(value, bool)):
         raise refusal(f"a value cannot be {type(value).__name__}", remedy="use numbers or text")
     if isinstance(value, str) and old_number(value):
-        raise refusal(f"{value!r} is no number", remedy=PLAIN_NUMBERS)
+        raise refusal(f"{value!r} is not a number", remedy=PLAIN_NUMBERS)
     if isinstance(value, int) and abs(value) > 2**63 - 1:
         raise refusal("an integer beyond 64 bits")
     if isinstance(value, float) and math.isnan(value):

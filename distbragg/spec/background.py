@@ -15,15 +15,15 @@ class MaterialSpec(SpecModel):
     """A material in the beam, without order or powdered, of a `name` or from a `file`."""
 
     name: ShippedMaterial | None = None
-    """A material whose table comes along. Left out: `file` gives the table. Example: air"""
+    """A material whose table is included. Left out: `file` gives the table. Example: air"""
     file: FilePath | None = None
-    """Table of sin(θ)/λ, 1/Å, and F, electrons, a line each. Left out: that of `name`. Example:
-    glycerol.stol"""
+    """Table of sin(θ)/λ, 1/Å, and F, electrons, one pair per line. Left out: that of `name`.
+    Example: glycerol.stol"""
     stol_scale: Positive = 1.0
-    """What the abscissa of the file is multiplied by to be sin(θ)/λ: 0.25 of 4 sin(θ)/λ, 0.0796 of
-    Q. Example: 0.25"""
+    """Factor that turns the abscissa of the file into sin(θ)/λ: 0.25 of 4 sin(θ)/λ, 0.0796 of Q.
+    Example: 0.25"""
     thickness_um: NonNegative
-    """Way of the beam through the material, µm. Example: 50"""
+    """Path of the beam through the material, µm. Example: 50"""
     density_g_per_cm3: Positive | None = None
     """Density of the material as it is in the beam, g/cm³. Left out: the material's own, of a file
     that of water, 1. Example: 1.1"""
@@ -31,7 +31,7 @@ class MaterialSpec(SpecModel):
     """Mass of what F is the form factor of, g/mol. Left out: the material's own, of a file that of
     water, 18. Example: 92.1"""
     scale: NonNegative = 1.0
-    """What its intensity is multiplied by, as in a sweep. Example: 0.5"""
+    """Factor of its intensity; useful in a sweep. Example: 0.5"""
 
     @model_validator(mode="after")
     def _check_material(self) -> Self:
@@ -39,7 +39,7 @@ class MaterialSpec(SpecModel):
             problem = "needs a name or a file, one of the two"
             raise refusal(problem, remedy="names are water, air, ice, nano_ice, oil, polymer_film")
         if self.name is not None and self.stol_scale != 1.0:
-            raise refusal("goes with a file", field="stol_scale", remedy="leave it out")
+            raise refusal("needs a file", field="stol_scale", remedy="leave it out")
         return self
 
 
@@ -47,11 +47,11 @@ class IceRingsSpec(SpecModel):
     """Rings of hexagonal ice, as of frost: the lines alone, with nothing between them."""
 
     thickness_um: NonNegative
-    """Way of the beam through the ice, µm, all of it in crystallites. Example: 2"""
+    """Path of the beam through the ice, µm, all of it in crystallites. Example: 2"""
     width_per_angstrom: Positive = 0.004
     """Full width at half maximum of a ring in 1/d, 1/Å. Example: 0.002"""
     scale: NonNegative = 1.0
-    """What its intensity is multiplied by, as in a sweep. Example: 0.5"""
+    """Factor of its intensity; useful in a sweep. Example: 0.5"""
 
 
 class BackgroundImageSpec(SpecModel):
@@ -72,26 +72,26 @@ class BackgroundImageSpec(SpecModel):
     """Name of the array in a Zarr store, where one that is stored by itself has none, or of the
     dataset in an HDF5 file. Example: entry/data/data"""
     scale: NonNegative = 1.0
-    """What the image is multiplied by, as in a sweep. Example: 0.5"""
+    """Factor of the image; useful in a sweep. Example: 0.5"""
 
 
 class BackgroundSpec(SpecModel):
     """Amorphous scattering: a list of materials, a cube of water, or one table.
 
-    `ice_rings` come to the `materials`, and an `image` to all. The fields before them are those of
-    the C program and of a single table, and stand by themselves.
+    `ice_rings` are added to the `materials`, and an `image` to everything. The fields before them
+    are those of the C program and of a single table, and exclude the `materials`.
     """
 
     water_um: NonNegative = 0.0
     """Edge of a cube of water, µm, with F = 2.57 electrons at all angles, as nanoBragg has it; 0 is
     none. Example: 50"""
     stol_file: FilePath | None = None
-    """Table of sin(θ)/λ, 1/Å, and F, electrons, a line each. Left out: no such material. Example:
-    water.stol"""
+    """Table of sin(θ)/λ, 1/Å, and F, electrons, one pair per line. Left out: no such material.
+    Example: water.stol"""
     stol_scale: Positive = 1.0
-    """What the abscissa of the table is multiplied by to be sin(θ)/λ. Example: 0.25"""
+    """Factor that turns the abscissa of the table into sin(θ)/λ. Example: 0.25"""
     thickness_um: NonNegative | None = None
-    """Way of the beam through the material of `stol_file`, µm. Left out: an error beside a
+    """Path of the beam through the material of `stol_file`, µm. Left out: an error beside a
     `stol_file`. Example: 50"""
     density_g_per_cm3: Positive | None = None
     """Density of the material of `stol_file`, g/cm³. Left out: that of water, 1. Example: 1.1"""
@@ -118,13 +118,15 @@ class BackgroundSpec(SpecModel):
     def _check_background(self) -> Self:
         if self.stol_file is not None and self.water_um > 0:
             raise refusal(
-                "given beside water_um", field="stol_file", remedy="keep one of the two backgrounds"
+                "given together with water_um",
+                field="stol_file",
+                remedy="keep one of the two backgrounds",
             )
         if self.layered:
             known = "materials" if self.materials else "ice_rings"
             remedy = "make it one of background.materials"
             if self.water_um > 0:
-                raise refusal(f"given beside {known}", field="water_um", remedy=remedy)
+                raise refusal(f"given together with {known}", field="water_um", remedy=remedy)
             others = ("stol_file", "thickness_um", "density_g_per_cm3", "molar_mass_g_per_mol")
-            self.refuse_given(f"given beside {known}", *others, remedy=remedy)
+            self.refuse_given(f"given together with {known}", *others, remedy=remedy)
         return self

@@ -111,7 +111,7 @@ def former_names() -> Iterator[None]:
 
 
 def _without_sentinels(data: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain data without numbers that are no counts."""
+    """Return plain data without numbers that are not counts."""
     found = dict(data)
     for name, inner in counts.items():
         value = data.get(name)
@@ -240,7 +240,7 @@ class SpecModel(BaseModel):
         for name, value in data.items() if isinstance(data, Mapping) else ():
             stray = type(value) is bool or (isinstance(value, _LISTS) and bool in map(type, value))
             if stray and not _takes_boolean(cls, name):
-                raise refusal("true/false is no value here", field=name)
+                raise refusal("true/false is not allowed here", field=name)
         return data
 
     def refuse_given(self, problem: str, *fields: str, remedy: str = "") -> None:
@@ -252,4 +252,4 @@ class SpecModel(BaseModel):
     def keep_one(self, first: str, *others: str) -> None:
         """Refuse any of the other fields beside the first."""
         if getattr(self, first) is not None:
-            self.refuse_given(f"given beside {first}", *others, remedy="keep one of the two")
+            self.refuse_given(f"given together with {first}", *others, remedy="keep one of the two")

@@ -89,8 +89,8 @@ class DispersionSpec(SpecModel):
 class SpectrumSpec(SpecModel):
     """Weighted wavelengths: inline lists, a table, or the spectrum of one shot of many.
 
-    A text or CSV table has a wavelength or energy and a weight a line. HDF5 and NetCDF-4 files and
-    Zarr stores (a folder `.zarr`, or a ZIP of one, `.zarr.zip`) hold the spectra of many shots.
+    A text or CSV table has a wavelength or energy and a weight per line. HDF5 and NetCDF-4 files
+    and Zarr stores (a folder `.zarr`, or a ZIP of one, `.zarr.zip`) hold the spectra of many shots.
     `shot` alone is that of an NXmx master given as `detector.geometry_file`.
     """
 
@@ -104,8 +104,8 @@ class SpectrumSpec(SpecModel):
     """Path in the file of the spectra, shots × channels. Left out: NXbeam of a NeXus file. Example:
     /spectra/intensity"""
     channels_dataset: str | None = None
-    """Path in the file of the channels' wavelengths or energies, one list or one a shot. Left out:
-    NXbeam of a NeXus file. Example: /spectra/energy"""
+    """Path in the file of the channels' wavelengths or energies, one list or one per shot. Left
+    out: NXbeam of a NeXus file. Example: /spectra/energy"""
     channels_unit: Literal["angstrom", "nm", "m", "ev", "kev", "j"] | None = None
     """Unit that the channels' wavelengths or energies are in. Left out: the `units` attribute of
     their dataset. Example: ev"""
@@ -116,7 +116,7 @@ class SpectrumSpec(SpecModel):
     """Photon energies of the lines, eV. Left out: `wavelengths_angstrom`. Example: [12640, 12650,
     12660]"""
     weights: tuple[Finite, ...] | None = None
-    """Relative intensities of the lines, one for each. Left out: all alike. Example: [1, 4, 1]"""
+    """Relative intensities of the lines, one for each. Left out: all equal. Example: [1, 4, 1]"""
 
     @property
     def of_geometry_file(self) -> bool:
@@ -129,11 +129,13 @@ class SpectrumSpec(SpecModel):
         of_shots = ("weights_dataset", "channels_dataset", "channels_unit")
         if self.file is not None:
             lists = ("wavelengths_angstrom", "energies_ev", "weights")
-            self.refuse_given("given beside `file`", *lists, remedy="keep the file or the lists")
+            self.refuse_given(
+                "given together with `file`", *lists, remedy="keep the file or the lists"
+            )
             return self
         if self.of_geometry_file and all(getattr(self, name) is None for name in of_shots):
             return self
-        self.refuse_given("goes with a `file` of many shots", "shot", *of_shots)
+        self.refuse_given("needs a `file` of many shots", "shot", *of_shots)
         if (self.wavelengths_angstrom is None) == (self.energies_ev is None):
             problem = "needs a file, wavelengths_angstrom or energies_ev, exactly one of them"
             raise refusal(problem)
@@ -220,8 +222,8 @@ class BeamSpec(SpecModel):
     """Weighted wavelengths, in place of the dispersion grid. Left out: that of an NXmx geometry
     file where the wavelength is not given, else none."""
     source_file: FilePath | None = None
-    """Table of sources, `X Y Z weight wavelength` a line in metres, in place of grids and spectrum.
-    Left out: the grids and the spectrum. Example: sources.txt"""
+    """Table of sources, `X Y Z weight wavelength` per line in metres, in place of grids and
+    spectrum. Left out: the grids and the spectrum. Example: sources.txt"""
     weighting: Literal["auto", "sum", "count", "none"] = "auto"
     """What source weights do: sum divides by their sum, count ignores them, none divides by 1; auto
     is sum, under `physics: nanobragg` count. Example: none"""

@@ -28,7 +28,7 @@ System = Literal[
 
 
 def _check_covariance(rows: _Rows) -> _Rows:
-    """Refuse a matrix that is no covariance."""
+    """Refuse a matrix that is not a covariance."""
     matrix = np.array(rows)
     if float(np.abs(matrix - matrix.T).max()) > 1e-6 * float(np.abs(matrix).max()):
         remedy = "rows and columns are a, b, c, alpha, beta, gamma"
@@ -42,10 +42,10 @@ def _check_covariance(rows: _Rows) -> _Rows:
 
 
 class CellSpreadSpec(SpecModel):
-    """Normal spread of the cells of mosaic domains about the crystal's; all are alike without.
+    """Normal spread of the cells of mosaic domains about the crystal's cell.
 
-    It must be in keeping with the crystal system: lengths that are one number by symmetry vary
-    together, and angles that symmetry fixes have no spread.
+    It must agree with the crystal system: lengths that are equal by symmetry vary together, and
+    angles that symmetry fixes have no spread.
     """
 
     lengths_percent: NonNegative | _Three | None = None

@@ -153,13 +153,13 @@ class QueueClusterSpec(ClusterSpec):
     def _walltime_is_text(cls, value: object) -> object:
         if isinstance(value, str) and _WALLTIME.match(value):
             return value
-        raise refusal(f"{value!r} is no walltime", remedy="write hours, e.g. 10:00:00")
+        raise refusal(f"{value!r} is not a walltime", remedy="write hours, e.g. 10:00:00")
 
     @field_validator("tls", mode="before")
     @classmethod
     def _files_or_a_choice(cls, value: object) -> object:
         if isinstance(value, str | bool) and value not in ("auto", "none"):
-            raise refusal(f"{value!r} is no choice here", remedy="write auto, none or the files")
+            raise refusal(f"{value!r} is not allowed here", remedy="write auto, none or the files")
         return value
 
     @field_validator("options")
@@ -229,7 +229,7 @@ def read_cluster_file(path: str, kind: str = "") -> ClusterSpec:
     said = content.setdefault("kind", kind) if kind else content.get("kind")
     if not isinstance(said, str) or said not in MODELS:
         raise InputError(
-            f"{said!r} is no kind of cluster" if said is not None else "is missing",
+            f"{said!r} is not a kind of cluster" if said is not None else "is missing",
             source=path,
             field="kind",
             remedy=f"one of {', '.join(MODELS)}",

@@ -18,29 +18,29 @@ TileShape = tuple[Count, Count]
 
 
 class ComputeSpec(SpecModel):
-    """How the work is cut and computed; it changes no pixel but by rounding."""
+    """How the work is divided and computed; it changes pixels only by rounding."""
 
     precision: Literal["mixed", "float64"] = "mixed"
     """mixed has indices in float64 and the rest in float32; float64 has all in float64. Example:
     float64"""
     kernel: Literal["auto", "native", "triton", "model", "eager", "reference"] = "auto"
     """Program that renders: native (C++) on CPUs, triton on GPUs, model (torch) as the slow
-    standard; auto takes the fastest there is. Example: model"""
+    standard; auto takes the fastest available. Example: model"""
     device: Annotated[str, Field(pattern=r"^(cpu|cuda(:\d{1,3})?)$")] = "cpu"
     """cpu, cuda, or cuda:N for the GPU of that number. Example: cuda:0"""
     tile: TileShape | Auto = "auto"
-    """Pixels of one tile of a frame, [slow, fast]; auto cuts frames that are too much for one task.
-    Example: [256, 256]"""
+    """Pixels of one tile of a frame, [slow, fast]; auto cuts frames that are too large for one
+    task. Example: [256, 256]"""
     source_chunk: Count | Auto = "auto"
     """Sources that one task sums; auto cuts lists that are too long for one task. Example: 100"""
     frames_per_unit: Count | Auto = "auto"
-    """Frames of one work unit, which is one shard of the stack; auto aims at half a minute a unit.
-    Example: 100"""
+    """Frames of one work unit, which is one shard of the stack; auto aims at half a minute per
+    unit. Example: 100"""
     form: Literal["auto", "unit", "graph"] = "auto"
     """Whether a unit is one task, or a graph of one task for each tile and source chunk; auto takes
     one task where it fits. Example: graph"""
     memory_limit_gb: Positive | Auto = "auto"
-    """Memory that one task may use, GB; auto is what the machine has. Example: 8"""
+    """Memory that one task may use, GB; auto is the memory of the machine. Example: 8"""
 
 
 Variants = tuple[VariantSpec, ...] | None
@@ -93,23 +93,22 @@ class OutputSpec(SpecModel):
     of the whole frame; attributes of the array say where they lie in it. Left out: none. Example:
     [{name: pooled, pool: 4, how: max, root: true}]"""
     overflow: Overflow = "clip"
-    """What becomes of a pixel beyond the range of type or detector: clip holds it at the end of the
-    range, error sets the unit aside. Example: error"""
+    """What is done with a pixel beyond the range of type or detector: clip holds it at the end of
+    the range, error sets the unit aside. Example: error"""
     labels: bool = False
     """Whether a table of the predicted spots of each frame (position, hkl, |F|², partiality,
     photons) is stored beside the images. Example: true"""
     label_minimum_photons: NonNegative = 1.0
-    """Photons that a spot must expect to be listed. Example: 10"""
+    """Expected photons from which a spot is listed. Example: 10"""
     maps: tuple[MapName, ...] | None = None
-    """Arrays beside the images that tell what the expected photons of each pixel are made of,
-    before point spread, noise and response: bragg and background photons, which noise can be drawn
-    of again, mean_wavelength of the Bragg photons, bragg_share of all photons, spot_mask, and hkl
-    and lattice of the strongest reflection. Left out: none. Example: [hkl, bragg_share]"""
+    """Arrays beside the images on the expected photons of each pixel, before point spread, noise
+    and response: bragg and background photons, from which noise can be drawn again, mean_wavelength
+    of the Bragg photons, bragg_share of all photons, spot_mask, and hkl and lattice of the
+    strongest reflection. Left out: none. Example: [hkl, bragg_share]"""
     mask_minimum_photons: NonNegative | None = None
-    """Bragg photons from which on a pixel is in the spot_mask. Left out: 1. Example: 3"""
+    """Bragg photons from which a pixel is in the spot_mask. Left out: 1. Example: 3"""
     mask_minimum_fraction: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of Bragg photons in all from which on a pixel is in the spot_mask. Left out: 0.
-    Example: 0.1"""
+    """Share of Bragg photons from which a pixel is in the spot_mask. Left out: 0. Example: 0.1"""
 
     @field_validator("maps")
     @classmethod

@@ -55,7 +55,7 @@ def parse_condition(text: str) -> Condition:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise _refusal(f"{text[:80]!r} is no condition") from None
+        raise _refusal(f"{text[:80]!r} is not a condition") from None
     if len(text) > MAXIMUM_LENGTH or sum(1 for _ in ast.walk(tree)) > MAXIMUM_NODES:
         raise _refusal("is too long")
     names: set[str] = set()
@@ -84,7 +84,7 @@ def _test_of(node: ast.expr, names: set[str]) -> Test:
             return np.logical_and.reduce(np.broadcast_arrays(*found))
 
         return chained
-    raise _refusal(f"{ast.unparse(node)[:40]!r} is no comparison")
+    raise _refusal(f"{ast.unparse(node)[:40]!r} is not a comparison")
 
 
 def _side(node: ast.expr, names: set[str]) -> Test:

@@ -73,7 +73,7 @@ def continued(run: SweepSpec, more: SweepSpec) -> tuple[SweepSpec, Notes]:
     count, size = counts[0], run.dims[0][1]
     longer = _drawn_on(members, size + count)
     made, notes = [], []
-    drawn_on = f"drawn on, values {size} to {size + count - 1}"
+    drawn_on = f"drawn further, values {size} to {size + count - 1}"
     for axis in left_out:
         if axis.draw is not None:
             notes.append(Note("note", f"axes.{axis.name}", f"not in the file: {drawn_on}"))
@@ -147,7 +147,7 @@ def _next(
         return {**plain, "values": [shift] * count}, f"{shift}, so that no frame has old noise"
     if longer is not None:
         drawn = longer.expanded.array[size:].tolist()
-        return {**plain, "values": drawn}, f"drawn on, values {size} to {size + count - 1}"
+        return {**plain, "values": drawn}, f"drawn further, values {size} to {size + count - 1}"
     if (values == values[0]).all() or axis.expanded.nulls.all():
         value = axis.item(0)
         return {**plain, "values": [value] * count}, f"stays {value}"

@@ -38,7 +38,9 @@ def _cell_by_name(value: object) -> object:
     if not isinstance(value, Mapping):
         return value
     problems = [f"{name} is missing" for name in _NAMES_OF_CELL if name not in value]
-    problems += [f"{name!r} is no part of a cell" for name in value if name not in _NAMES_OF_CELL]
+    problems += [
+        f"{name!r} is not a part of a cell" for name in value if name not in _NAMES_OF_CELL
+    ]
     if problems:
         raise refusal(problems[0], remedy=f"a cell has {', '.join(_NAMES_OF_CELL)}")
     return tuple(value[name] for name in _NAMES_OF_CELL)
@@ -69,7 +71,7 @@ def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
 
 @lru_cache(maxsize=4)
 def check_cell(cell: Cell) -> None:
-    """Refuse lengths that are not positive and angles that close no cell."""
+    """Refuse lengths that are not positive and angles that do not form a cell."""
     for index, (name, value) in enumerate(zip(_NAMES_OF_CELL, cell, strict=True)):
         problem = ""
         if index < 3 and value <= 0:
@@ -80,7 +82,7 @@ def check_cell(cell: Cell) -> None:
             raise refusal(problem, field=f"cell.{index}")
     if reason := _why_angles_cannot_close(cell[3:]):
         angles = " ".join(f"{angle:g}" for angle in cell[3:])
-        raise refusal(f"the angles {angles} close no cell: {reason}", field="cell")
+        raise refusal(f"the angles {angles} do not form a cell: {reason}", field="cell")
 
 
 Covariance = tuple[Vector3, Vector3, Vector3]
@@ -118,10 +120,10 @@ def _in_order(value: Any) -> Any:  # noqa: ANN401
     if len(flat) != 9:
         raise refusal("is neither a number, nor three, nor six, nor a matrix", remedy=_WAYS)
     if not all(map(_is_number, flat)):
-        raise refusal("a matrix of what are no numbers", remedy=_WAYS)
+        raise refusal("the matrix has elements that are not numbers", remedy=_WAYS)
     rows = np.array(flat, dtype=np.float64).reshape(3, 3)
     if not np.isfinite(rows).all():
-        raise refusal("a matrix of what are no finite numbers", remedy=_WAYS)
+        raise refusal("the matrix has elements that are not finite numbers", remedy=_WAYS)
     if not float(np.abs(rows - rows.T).max()) <= _ROUNDED * float(np.abs(rows).max()):
         raise refusal("the matrix is not symmetric", remedy=_WAYS)
     even = 0.5 * (rows + rows.T)
@@ -170,7 +172,7 @@ def _spread_by_shape(value: Any) -> Any:  # noqa: ANN401
     if shape not in ((3, 0), (9, 0), (3, 3, 3)):
         raise refusal("is neither a number, nor three, nor a matrix", remedy=_SPREADS)
     if any(type(part) is bool for row in rows for part in row):
-        raise refusal("true/false is no value here")
+        raise refusal("true/false is not allowed here")
     return value
 
 
@@ -179,7 +181,7 @@ def _in_rows(numbers: _Nine) -> Covariance:
 
 
 def _check_covariance(rows: Covariance) -> Covariance:
-    """Refuse a matrix that is no covariance; make one symmetric that is so but for rounding."""
+    """Refuse a matrix that is not a covariance; make one symmetric that is so but for rounding."""
     matrix = np.array(rows)
     even = 0.5 * (matrix + matrix.T)
     if float(np.abs(matrix - even).max()) > _ROUNDED * float(np.abs(matrix).max()):
@@ -225,13 +227,13 @@ class MosaicSpec(SpecModel):
     """cap draws axes and angles within a cap, as nanoBragg does; gaussian draws normal rotation
     vectors. Example: gaussian"""
     per_frame: bool = False
-    """Whether each frame draws domains of its own. Example: true"""
+    """Whether each frame draws its own domains. Example: true"""
     axes: Literal["crystal", "laboratory"] = "crystal"
     """What the three numbers or the covariance of `spread_deg` are about: x along a and z along c*
     of the crystal, or the laboratory's. Example: laboratory"""
     matrices_file: FilePath | None = None
     """Rotation matrices of the domains, none of which is drawn: an .npy array (n, 3, 3), or nine
-    numbers a line. Left out: domains are drawn. Example: domains.npy"""
+    numbers per line. Left out: domains are drawn. Example: domains.npy"""
 
     @model_validator(mode="after")
     def _check_mosaic(self) -> Self:
@@ -240,7 +242,7 @@ class MosaicSpec(SpecModel):
             remedy = "set crystal.mosaic.distribution: gaussian, or give one number"
             raise refusal(problem, field="spread_deg", remedy=remedy)
         if self.matrices_file is not None:
-            problem, remedy = "given beside matrices_file", "the domains of the file are all"
+            problem, remedy = "given together with matrices_file", "the domains of the file are all"
             self.refuse_given(problem, "spread_deg", "domains", "seed", remedy=remedy)
             if self.distribution != "cap":
                 raise refusal(problem, field="distribution", remedy=remedy)
@@ -345,7 +347,7 @@ class OrientedSpec(SpecModel):
 
 
 class LatticeSpec(OrientedSpec):
-    """A further lattice in the beam. What is not given is that of the crystal."""
+    """A further lattice in the beam. Fields that are not given are those of the crystal."""
 
     turned_deg: Vector3 | None = None
     """Rotations out of the crystal's orientation about the laboratory x, y and z axes in turn,
@@ -373,14 +375,14 @@ class CrystalSpec(OrientedSpec):
     along b and c the beam clips it. Left out: `block_cells` says it. Example: [0.001, 0.001, 0.001]
     """
     specimen: SpecimenSpec | None = None
-    """Size of the whole crystal, which says how many blocks the beam illuminates. Left out:
+    """Size of the whole crystal, which sets how many blocks the beam illuminates. Left out:
     `illuminated_blocks` says it."""
     shape: SpotShape = "square"
     """Form of the block, hence of the spots: square has interference fringes, round weak ones,
     gauss and gauss_star none, tophat flat spots. Example: gauss"""
     fudge: Positive = 1.0
-    """What the squared distance from a reflection is multiplied by in all shapes but square: above
-    1 spots are narrower. Example: 1.2"""
+    """Factor of the squared distance from a reflection in all shapes but square: above 1 spots are
+    narrower. Example: 1.2"""
     mosaic: MosaicSpec = MosaicSpec()
     """Spread of orientations within the crystal."""
     diffuse: DiffuseSpec | None = None
@@ -393,9 +395,9 @@ class CrystalSpec(OrientedSpec):
     """Whether the beam meets a crystal; false is a miss, a frame of background alone. Example:
     false"""
     cell_change_percent_deg: tuple[Finite, Finite, Finite, Finite, Finite, Finite] | None = None
-    """Change of the cell: percent of a, b, c, then degrees of alpha, beta, gamma. What symmetry
-    makes one number changes as the first of it, what it fixes stays; `cell_spread.system` may
-    state the system. Left out: none. Example: [0.5, 0.5, -0.2, 0, 0, 0]"""
+    """Change of the cell: percent of a, b, c, then degrees of alpha, beta, gamma. Numbers that
+    symmetry makes equal change as the first of them, and those that it fixes stay;
+    `cell_spread.system` may state the system. Left out: none. Example: [0.5, 0.5, -0.2, 0, 0, 0]"""
     cell_spread: CellSpreadSpec = CellSpreadSpec()
     """Spread of the unit cells of mosaic domains."""
     size_spread_fraction: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0

@@ -75,9 +75,9 @@ class PanelSpec(SpecModel):
     pixel_size_mm: Positive | None = None
     """Edge of a square pixel, mm. Left out: the detector's. Example: 0.075"""
     sensor: SensorSpec = SensorSpec()
-    """What of the sensor is not as that of the detector."""
+    """Fields of the sensor that differ from the detector's."""
     point_spread: PointSpreadSpec = PointSpreadSpec()
-    """What of the point spread is not as that of the detector."""
+    """Fields of the point spread that differ from the detector's."""
     mask_file: FilePath | None = None
     """Image of the panel (.npy, SMV): pixels of value 0 are left out, all others are rendered. Left
     out: all are. Example: p0.npy"""
@@ -107,9 +107,9 @@ class DetectorAxesSpec(SpecModel):
 class BeamStopSpec(SpecModel):
     """A beam stop: the outline of its shadow, a disc (`radius_mm`) or a polygon, and its arm.
 
-    Places are in mm on the plane across the beam at the first panel's distance, from where the beam
-    meets it, along the panel's fast and slow axes; on a flat panel across the beam that is the
-    panel. The shadow is of everything.
+    Places are in mm on the plane across the beam at the first panel's distance, from the point
+    where the beam meets it, along the panel's fast and slow axes; for a flat panel across the beam
+    this plane is the panel. Everything is shadowed.
     """
 
     radius_mm: Positive | None = None
@@ -125,7 +125,7 @@ class BeamStopSpec(SpecModel):
     transmission: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the photons that passes within the shadow. Example: 0.001"""
     arm_width_mm: NonNegative = 0.0
-    """Width of the arm that holds the stop, mm; 0 is no arm. Example: 1"""
+    """Width of the arm that holds the stop, mm; 0 means no arm. Example: 1"""
     arm_angle_deg: Finite = 0.0
     """Direction in which the arm leads away, degrees from fast towards slow. Example: 90"""
 
@@ -149,8 +149,8 @@ class BeamStopSpec(SpecModel):
 class DetectorSpec(SpecModel):
     """A flat (or curved) panel, or several of them.
 
-    `panels` or `geometry_file` stand in place of what places and sizes a single panel. Beside them
-    `distance_mm` moves all panels along the beam, `xbeam_mm` and `ybeam_mm` across it,
+    `panels` or `geometry_file` replace the fields that place and size a single panel. Together with
+    them `distance_mm` moves all panels along the beam, `xbeam_mm` and `ybeam_mm` across it,
     `rotation_deg` and `twotheta_deg` turn them, and `sensor` replaces the file's, field by field.
     """
 
@@ -158,13 +158,13 @@ class DetectorSpec(SpecModel):
     """Name of a common detector (`distbragg presets`), which gives pixels, size and sensor. Left
     out: the fields below. Example: eiger2_16m"""
     gaps: Literal["mask", "panels"] | None = None
-    """Whether the gaps of a preset are masked, or its modules are panels of their own. Left out:
-    mask. Example: panels"""
+    """Whether the gaps of a preset are masked, or each of its modules is a panel. Left out: mask.
+    Example: panels"""
     geometry_file: FilePath | None = None
     """Geometry of another program (DIALS, XDS, CrystFEL, NXmx, CBF, SMV), in the file's own frame.
     Left out: the fields below place one panel. Example: imported.expt"""
     geometry_format: GeometryFormat = "auto"
-    """Format of that file; auto tells it by content. Example: crystfel"""
+    """Format of that file; auto recognises it by content. Example: crystfel"""
     geometry_experiment: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     """Number, from 0, of the experiment of a DIALS list. Left out: the only one. Example: 2"""
     panels: tuple[PanelSpec, ...] | None = None
@@ -227,8 +227,8 @@ class DetectorSpec(SpecModel):
     """Outer corner of the first pixel from the sample, laboratory x, y, z in mm. Left out: it
     follows from distance and beam centre. Example: [100, -50, 50]"""
     pix0_m: Vector3 | None = None
-    """The same in metres, as the version before had it; the next will not know it. Left out:
-    `origin_mm` counts. Example: [0.1, -0.05, 0.05]"""
+    """The same in metres, the name of an earlier version; the next version will refuse it. Left
+    out: `origin_mm` counts. Example: [0.1, -0.05, 0.05]"""
     curved: bool | Curve = False
     """How the panel is bent about the sample: true is sphere; cylinder_slow has its axis along
     slow, cylinder_fast along fast. Example: cylinder_slow"""
@@ -245,10 +245,10 @@ class DetectorSpec(SpecModel):
     """Image (.npy, SMV): pixels of value 0 are left out, all others are rendered; masks of NeXus
     and pyFAI mean the opposite. Left out: all are rendered. Example: mask.npy"""
     response: ResponseSpec | None = None
-    """What the electronics make of photons: gain, noise, saturation, bad pixels. Left out: pixels
-    hold photons."""
+    """What the electronics record: gain, noise, saturation, bad pixels. Left out: pixels hold
+    photons."""
     beam_stop: BeamStopSpec | None = None
-    """Shadow that the beam stop and its arm throw on the detector. Left out: none."""
+    """Shadow of the beam stop and its arm on the detector. Left out: none."""
 
     @property
     def origin_m(self) -> Vector3 | None:
@@ -280,7 +280,7 @@ class DetectorSpec(SpecModel):
         if self.geometry_file is not None or self.panels is not None:
             self._check_panels()
         if self.geometry_file is None:
-            self.refuse_given("goes with a geometry_file of experiments", "geometry_experiment")
+            self.refuse_given("needs a geometry_file of experiments", "geometry_experiment")
         return self
 
     def _check_preset(self) -> None:
@@ -309,7 +309,7 @@ class DetectorSpec(SpecModel):
             given.append("curved")
         if given:
             raise refusal(
-                f"given beside {owner}, which has places and sizes of its own",
+                f"given together with {owner}, which has places and sizes of its own",
                 field=given[0],
                 remedy="leave it out; distance_mm, xbeam_mm, ybeam_mm, rotation_deg, "
                 "twotheta_deg and sensor may stand beside it",

@@ -30,10 +30,10 @@ _Nine = Annotated[tuple[Finite, ...], Field(min_length=9, max_length=9)]
 
 
 def _at_right_angles(numbers: tuple[float, ...]) -> tuple[float, ...]:
-    """Refuse axes that are no unit vectors at right angles."""
+    """Refuse axes that are not unit vectors at right angles."""
     rows = np.array(numbers).reshape(3, 3)
     if float(np.abs(rows @ rows.T - np.eye(3)).max()) > _ROUNDED:
-        problem = "the principal axes are no unit vectors at right angles to each other"
+        problem = "the principal axes are not unit vectors at right angles to each other"
         raise refusal(problem, remedy="give the rows of a rotation matrix")
     return numbers
 
@@ -59,5 +59,5 @@ class DiffuseSpec(SpecModel):
     """Laue, point or space group over whose rotations the scattering is averaged. Left out: that of
     `structure_factors.space_group` or of the file. Example: 4/mmm"""
     stencil: Literal[0, 1, 2] = 1
-    """Lattice points up to this far along h, k and l scatter too: 1, 27 or 125 halos a step, or a
-    pixel in closed form; 0 leaves a seam between halos that overlap. Example: 2"""
+    """Lattice points up to this far along h, k and l scatter too: 1, 27 or 125 halos per step, or
+    per pixel in closed form; 0 leaves a seam between halos that overlap. Example: 2"""

@@ -135,7 +135,7 @@ class WhenDraw(_Either):
                 continue
             if isinstance(value, str) != texts:
                 what = "texts" if texts else "numbers"
-                problem = f"{value!r} is no value of {self.axis!r}, which are {what}"
+                problem = f"{value!r} is not a value of {self.axis!r}, which are {what}"
                 raise refusal(problem, field="when.equals")
             holds |= (other.array == value) & ~other.nulls
         return holds
@@ -220,7 +220,7 @@ class OneDrawSpec(Distribution):
         return next(filter(None, (part.draw.default_path() for part in self.mixture)), "")
 
     def leaves(self) -> Iterator[tuple[str, Distribution]]:
-        """Yield every distribution that is no choice among others, and its place in this."""
+        """Yield every distribution that is not a choice among others, and its place in this."""
         if self.mixture is not None:
             for number, part in enumerate(self.mixture):
                 inner = part.draw.leaves()

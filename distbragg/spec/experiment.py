@@ -128,8 +128,8 @@ class NoiseSpec(SpecModel):
     pulse energies. Example: 1"""
     frame_shift: Annotated[int, Field(ge=-_MOST_FRAMES, le=_MOST_FRAMES)] | None = None
     """What is added to the number of a frame before random numbers are drawn for it: frames that
-    were taken over from another run (`subset`, `merge`) keep their noise by it. Left out: nothing.
-    Example: 100"""
+    come from another run (`subset`, `merge`) keep their noise by it. Left out: nothing. Example:
+    100"""
 
 
 class HeaderFile(SpecModel):
@@ -161,7 +161,7 @@ class ExperimentSpec(SpecModel):
     """
 
     title: str = ""
-    """A line of your own, which the stack keeps. Example: lysozyme, 1.8 Å"""
+    """Title, which the stack keeps. Example: lysozyme, 1.8 Å"""
     physics: Literal["exact", "nanobragg"] = "exact"
     """exact corrects every sample and weights sources; nanobragg reproduces the numbers of
     nanoBragg.c. Example: nanobragg"""
@@ -170,7 +170,7 @@ class ExperimentSpec(SpecModel):
     crystal: CrystalSpec = CrystalSpec()
     """Unit cell, orientation, size and mosaicity of the crystal."""
     structure_factors: StructureFactorsSpec = StructureFactorsSpec()
-    """The file that |F| comes from, and what becomes of it."""
+    """The file that |F| comes from, and how it is used."""
     detector: DetectorSpec = DetectorSpec()
     """Size, place, sensor and electronics of the detector."""
     goniometer: GoniometerSpec = GoniometerSpec()
@@ -178,15 +178,16 @@ class ExperimentSpec(SpecModel):
     sampling: SamplingSpec = SamplingSpec()
     """How each pixel is summed or integrated."""
     background: BackgroundSpec = BackgroundSpec()
-    """What scatters beside the crystal: water, air, ice."""
+    """Other scattering in the beam: water, air, ice."""
     noise: NoiseSpec = NoiseSpec()
     """Counting noise, and the seed of everything random in a frame."""
     compute: ComputeSpec = ComputeSpec()
-    """Device, precision and tiling: nothing that changes what is rendered."""
+    """Device, precision and tiling, which do not change what is rendered."""
     output: OutputSpec = OutputSpec()
     """Number type, compression and spot labels of the stack."""
     header_files: tuple[HeaderFile, ...] = Field(default=())
-    """SMV images whose headers fill in the geometry that is not given, in order of reading."""
+    """SMV images whose headers give the geometry that the specification leaves out, in the order in
+    which they are read."""
 
     former_counts = _COUNTS
 

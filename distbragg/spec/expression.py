@@ -48,7 +48,7 @@ Formula = Callable[[Mapping[str, Any]], Any]
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A checked expression; `names` are those it uses that are no constants: axes."""
+    """A checked expression; `names` are those it uses that are not constants: axes."""
 
     text: str
     names: frozenset[str]
@@ -75,7 +75,7 @@ def parse_expression(text: str) -> Expression:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise refusal(
-            f"{text!r} is no arithmetic expression",
+            f"{text!r} is not an arithmetic expression",
             field="derived",
             remedy="write e.g. 12398.42 / wavelength",
         ) from None
@@ -94,7 +94,7 @@ def formula_of(node: ast.expr, names: set[str]) -> Formula:
     if isinstance(node, ast.Constant):
         value: Any = node.value
         if type(value) not in (int, float) or not abs(value) <= _LARGEST_NUMBER:
-            raise refusal(f"{str(value)[:40]!r} is no number here", field="derived")
+            raise refusal(f"{str(value)[:40]!r} is not a number here", field="derived")
         number = np.float64(value)
         return lambda values: number
     if isinstance(node, ast.Name):

@@ -77,7 +77,7 @@ class _Draws:
             other = self._axes.get(name)
             if other is None or other.dimension != axis.dimension or other.derived is not None:
                 raise InputError(
-                    f"{name!r} is no axis along {axis.dimension!r} that a draw can depend on",
+                    f"{name!r} is not an axis along {axis.dimension!r} that a draw can depend on",
                     field=field,
                     remedy="name an axis of the same dim that is not derived",
                 )
@@ -144,7 +144,7 @@ def _derive(axis: AxisSpec, axes: tuple[AxisSpec, ...], field: str) -> AxisValue
     for name in sorted(expression.names - {"index"}):
         if name not in beside:
             raise InputError(
-                f"{name!r} is no axis along {axis.dimension!r}",
+                f"{name!r} is not an axis along {axis.dimension!r}",
                 field=field,
                 remedy=f"use index and {', '.join(beside)}; derived axes cannot use one another",
             )

@@ -297,7 +297,10 @@ def _constant(sweep: SweepSpec, path: str, name: str) -> Any:  # noqa: ANN401
     value = value_at(sweep.experiment, split_path(path, source="--vary"))
     if value is None or isinstance(value, Mapping):
         raise InputError(
-            "is not given in the experiment", source=name, field=path, remedy="it can be no axis"
+            "is not given in the experiment",
+            source=name,
+            field=path,
+            remedy="it cannot be an axis",
         )
     return list(value) if isinstance(value, tuple) else value
 

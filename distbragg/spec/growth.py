@@ -35,7 +35,7 @@ def combine(old: SweepSpec, more: SweepSpec) -> SweepSpec:
     grown = [_grown(axis, given.pop(axis.name, None), first) for axis in old.axes]
     if given:
         raise InputError(
-            f"{next(iter(given))!r} is no axis of the stack",
+            f"{next(iter(given))!r} is not an axis of the stack",
             field="axes",
             remedy=f"axes are {', '.join(axis.name for axis in old.axes)}",
         )

@@ -18,7 +18,7 @@ class DrawnLatticesSpec(SpecModel):
     """
 
     count: Annotated[int, Field(ge=0, le=MOST_LATTICES)] = 1
-    """Lattices of a frame in all: 1 is the crystal alone, 0 a miss. Example: 3"""
+    """Total number of lattices of a frame: 1 is the crystal alone, 0 a miss. Example: 3"""
     orientation: Literal["independent", "split"] = "independent"
     """How the further lattices lie: independent of the first, or split off it by small angles.
     Example: split"""
@@ -31,7 +31,7 @@ class DrawnLatticesSpec(SpecModel):
     seed: Seed | None = None
     """Seed of the lattices that are drawn. Left out: 0. Example: 1"""
     per_frame: bool = True
-    """Whether each frame has lattices of its own; false keeps them through a rotation. Example:
+    """Whether each frame has its own lattices; false keeps them through a rotation. Example:
     false"""
 
     @model_validator(mode="after")
@@ -40,7 +40,10 @@ class DrawnLatticesSpec(SpecModel):
         if split and self.split_deg is None:
             raise refusal("not given, where orientation is split", field="split_deg")
         if not split and self.split_deg is not None:
-            problem, remedy = "given beside orientation: independent", "set orientation: split"
+            problem, remedy = (
+                "given together with orientation: independent",
+                "set orientation: split",
+            )
             raise refusal(problem, field="split_deg", remedy=remedy)
         scale = self.relative_scale
         if isinstance(scale, tuple) and scale[0] > scale[1]:

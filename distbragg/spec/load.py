@@ -206,7 +206,9 @@ def apply_overrides(
         path = path.strip()
         if not sign or not path:
             raise InputError(
-                f"{item!r} is no assignment", source="--set", remedy="write --set dotted.path=value"
+                f"{item!r} is not an assignment",
+                source="--set",
+                remedy="write --set dotted.path=value",
             )
         value = parse_yaml(text, source=f"--set {path}")
         data = with_value(data, split(path), value, path=path, source="--set")

@@ -147,7 +147,7 @@ def _next_flag(reader: Reader, gathered: Gathered) -> tuple[Flag, str]:
     shown = token if len(token) <= _LONGEST_SHOWN else f"{token[:_LONGEST_SHOWN]}…"
     if not token.startswith("-"):
         remedy = "arguments follow the flag they belong to"
-        raise InputError("is no flag", source=shown or "''", remedy=remedy)
+        raise InputError("is not a flag", source=shown or "''", remedy=remedy)
     if within := found_within(token):
         gathered.warn(f"{shown} is taken as {within}, which nanoBragg finds in it")
         return FLAGS[within], within
@@ -257,7 +257,7 @@ _HANDLERS: dict[str, Callable[[str, Reader, Gathered], object]] = {
 
 
 def _group_of(gathered: Gathered, group: Literal["outputs", "own"]) -> dict[str, Any]:
-    """Take the values of a group that is no part of the specification."""
+    """Take the values of a group that is not a part of the specification."""
     names = [path for path in gathered.values if path.startswith(f"{group}.")]
     return {path.partition(".")[2]: gathered.values.pop(path) for path in names}
 

@@ -98,7 +98,7 @@ def _threads(count: int) -> int:
 def _tile(text: str) -> list[int]:
     match = re.fullmatch(r"(\d{1,9})[xX](\d{1,9})", text)
     if match is None:
-        raise InputError(f"{text!r} is no shape", remedy="write it as 256x512")
+        raise InputError(f"{text!r} is not a shape", remedy="write it as 256x512")
     return [int(match[1]), int(match[2])]
 
 
@@ -193,7 +193,7 @@ DETECTOR = (
     _flag("-ORGY", "PX", "nearest point in XDS pixels", "detector.orgy_px", pivot="sample"),
     _flag("-pivot", "WHERE",
           "point the detector turns about: sample or beam; under nanobragg physics the convention "
-          "overrules it",
+          "overrides it",
           "detector.pivot", convert="text", special="pivot"),
     _flag("-mosflm", "", "MOSFLM convention (default)", "detector.convention", constant="mosflm",
           convention="mosflm", pivot="beam"),

@@ -153,20 +153,20 @@ def _resolve_geometry(gathered: Gathered, *, program: bool) -> None:
         values["detector.pivot"] = gathered.program_pivot if program else gathered.pivot
         return
     for path in (*_CUSTOM_VECTORS, "detector.origin_mm"):
-        gathered.drop(path, f"{{}} is undone by -{convention}, which was given after it")
+        gathered.drop(path, f"{{}} is overridden by -{convention}, which was given after it")
     asked_by, asked = gathered.pivot_asked
     own = FLAGS[f"-{convention}"].pivot
     if asked and not program:
         values["detector.pivot"] = asked
     elif asked and asked != own:
         gathered.warn(
-            f"{asked_by} asks for a {asked} pivot, which the {convention} convention undoes: "
+            f"{asked_by} asks for a {asked} pivot, which the {convention} convention overrides: "
             f"the pivot is the {own}, as in nanoBragg"
         )
 
 
 def _resolve_overruled(gathered: Gathered, *, program: bool) -> None:
-    """Drop what another flag overrules, or what has no effect without one."""
+    """Drop what another flag overrides, or what has no effect without one."""
     values = gathered.values
     polar = values.get("sampling.per_sample_polarization")
     no_polar = values.get("beam.polarization.enabled") is False
@@ -175,20 +175,20 @@ def _resolve_overruled(gathered: Gathered, *, program: bool) -> None:
     flux = values.get("beam.flux_photons_per_s")
     sources = "beam.source_file" in values
     grids = [path for path in values if path.startswith(("beam.divergence.", "beam.dispersion."))]
-    sizes, as_there = "{} is overruled by the pixel counts", ", as in nanoBragg"
+    sizes, as_there = "{} is overridden by the pixel counts", ", as in nanoBragg"
     rules: list[tuple[object, str, str]] = [
         (program and polar and no_polar, "beam.polarization.enabled",
-         f"-nopolar is undone by -oversample_polar{as_there}"),
+         f"-nopolar is overridden by -oversample_polar{as_there}"),
         ("detector.close_distance_mm" in values, "detector.distance_mm",
-         f"-distance is overruled by -close_distance{as_there}"),
+         f"-distance is overridden by -close_distance{as_there}"),
         (headers or "detector.pixels_fast" in values, "detector.size_fast_mm", sizes + as_there),
         (headers or "detector.pixels_slow" in values, "detector.size_slow_mm", sizes + as_there),
         (not thick, "detector.sensor.layers",
          "-detector_thicksteps has no effect without -detector_thick"),
         (not flux, "beam.flux_photons_per_s", ""),
         (not flux, "beam.exposure_s", "-exposure has no effect without -flux"),
-        (flux, "beam.fluence_photons_per_m2", f"-fluence is overruled by -flux{as_there}"),
-        *((sources, path, f"{{}} is overruled by -sourcefile{as_there}") for path in grids),
+        (flux, "beam.fluence_photons_per_m2", f"-fluence is overridden by -flux{as_there}"),
+        *((sources, path, f"{{}} is overridden by -sourcefile{as_there}") for path in grids),
         (not sources and not values.get("beam.dispersion.range_percent"), "beam.dispersion.steps",
          "-dispsteps has no effect without -dispersion"),
     ]  # fmt: skip
@@ -206,7 +206,9 @@ def _resolve_background(gathered: Gathered) -> None:
         return
     if values.get("background.water_um"):
         remedy = "keep one of the two backgrounds"
-        raise InputError("given beside a table of F against stol", source="-water", remedy=remedy)
+        raise InputError(
+            "given together with a table of F against stol", source="-water", remedy=remedy
+        )
     thickness = values.get("crystal.block_size_mm.0", 0.0)
     if thickness > 0:
         values["background.thickness_um"] = thickness * 1e3

@@ -276,7 +276,7 @@ def with_value(
         node = {}
     if not isinstance(node, Mapping):
         raise InputError(
-            f"{head!r} is set inside something that is no mapping", source=source, field=path
+            f"{head!r} is set inside something that is not a mapping", source=source, field=path
         )
     copy = dict(node)
     copy[head] = with_value(copy.get(head), rest, value, path=path, source=source)

@@ -31,15 +31,15 @@ class PointSpreadSpec(SpecModel):
     with its square. Left out: of gauss 1 + 2.74 widths, beyond which less than 1e-9 goes, of fibre
     10 widths, beyond which 6.5 % go. Example: 20"""
     file: FilePath | None = None
-    """Shares of one photon by displacement, an .npy array or text of one row a line, odd numbers of
-    both; the middle is the pixel itself. Left out: only where kind is file it is needed. Example:
-    psf.npy"""
+    """Shares of one photon by displacement, an .npy array or text with one row per line, with odd
+    numbers of rows and columns; the middle is the pixel itself. Left out: it is needed only where
+    kind is file. Example: psf.npy"""
     file_sum: Annotated[float | None, Field(gt=0, le=1)] = None
-    """What the shares of the file are scaled to add up to. Left out: they count as they are, and
-    what they lack of 1 is spread over the panel. Example: 1"""
+    """Sum to which the shares of the file are scaled. Left out: they are used unchanged, and the
+    part missing to 1 is spread over the panel. Example: 1"""
     stage: Literal["expected", "counted"] | None = None
     """With noise: counted spreads the light of counted photons, as a scintillator does; expected
     spreads what is counted then. Left out: counted. Example: expected"""
     edges: Literal["kept", "lost"] | None = None
-    """What passes an edge of the panel: kept spreads it over the panel with what goes beyond the
-    radius, lost drops it. Left out: kept. Example: lost"""
+    """Light that passes an edge of the panel: kept spreads it over the panel with what goes beyond
+    the radius, lost drops it. Left out: kept. Example: lost"""

@@ -92,7 +92,7 @@ def _describe(items: list[Mapping[str, Any]], model: type[SpecModel]) -> tuple[s
 
 
 def _remedy(items: list[Mapping[str, Any]], path: list[str], model: type[SpecModel]) -> str:
-    """Say what to write in place of a text that is no value of a field."""
+    """Say what to write in place of a text that is not a value of a field."""
     text, kinds = items[0]["input"], {item["type"]: item for item in items}
     if "string_pattern_mismatch" in kinds:
         from distbragg.spec.descriptions import field_at  # which reads source, for this alone

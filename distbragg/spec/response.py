@@ -44,7 +44,7 @@ class GainZoneSpec(SpecModel):
     """
 
     from_photons: NonNegative = 0.0
-    """Photons in a pixel from which on this gain is in force. Example: 30"""
+    """Number of photons in a pixel from which this gain applies. Example: 30"""
     adu_per_photon: Gain
     """What one photon adds, ADU; negative where values fall. Example: -1.3"""
     readout_adu: NonNegative = 0.0
@@ -52,11 +52,11 @@ class GainZoneSpec(SpecModel):
     offset_adu: Finite = 0.0
     """What a pixel without photons reads, ADU. Example: 14000"""
     gain_code: Annotated[int, Field(ge=0, lt=256)] = 0
-    """Value of the gain bits, which stand above those of `adc_bits`. Example: 1"""
+    """Value of the gain bits, which are stored above those of `adc_bits`. Example: 1"""
 
 
 class ResponseSpec(SpecModel):
-    """What the detector makes of the photons that reach it. Left out, pixels hold photons.
+    """What the detector records of the photons that reach it. Left out, pixels hold photons.
 
     `response: typical` is short for `typical: preset`.
 
@@ -93,34 +93,34 @@ class ResponseSpec(SpecModel):
     """Whether pixels hold ADU, or photons again after offset and gain are taken out. Left out: adu.
     Example: photons"""
     adc_bits: Annotated[int, Field(ge=1, le=24)] | None = None
-    """Bits of an ADU, above which the gain's code stands. Left out: no code is stored. Example: 14
-    """
+    """Bits of an ADU; the code of the gain is stored above them. Left out: no code is stored.
+    Example: 14 """
     saturation_photons: Positive | None = None
     """Most photons that a pixel can hold. Left out: no bound. Example: 1e6"""
     saturation_adu: Finite | None = None
-    """Largest value that is recorded, ADU, before photons are made of it. Left out: that of the
+    """Largest value that is recorded, ADU, before conversion to photons. Left out: that of the
     type. Example: 65535"""
     overload_value: Finite | None = None
-    """What a pixel beyond the range holds. Left out: the largest value there is. Example: -2"""
+    """Value of a pixel beyond the range. Left out: the largest value there is. Example: -2"""
     dead_pixels: tuple[Pixel, ...] = ()
-    """Pixels that see nothing, [slow, fast] or [panel, slow, fast] each. Example: [[10, 12], [3,
+    """Pixels that record nothing, [slow, fast] or [panel, slow, fast] each. Example: [[10, 12], [3,
     7]]"""
     hot_pixels: tuple[Pixel, ...] = ()
     """Pixels that are always bright, [slow, fast] or [panel, slow, fast] each. Example: [[0, 100,
     200]]"""
     bad_pixel_file: FilePath | None = None
-    """Text of dead and hot pixels, `panel slow fast dead` or `… hot` a line. Left out: none beside
-    the lists. Example: bad.txt"""
+    """Text of dead and hot pixels, one line `panel slow fast dead` or `… hot` for each. Left out:
+    none beside the lists. Example: bad.txt"""
     dead_fraction: Fraction = 0.0
     """Share of all pixels that is drawn to be dead. Example: 1e-4"""
     hot_fraction: Fraction = 0.0
     """Share of all pixels that is drawn to be hot. Example: 1e-5"""
     dead_value: Finite = 0.0
-    """What a dead pixel holds. Example: -1"""
+    """Value of a dead pixel. Example: -1"""
     hot_value: Finite | None = None
-    """What a hot pixel holds. Left out: the overload value. Example: 65535"""
+    """Value of a hot pixel. Left out: the overload value. Example: 65535"""
     masked_value: Finite = 0.0
-    """What a pixel of a mask, a gap or outside of the region holds. Example: -1"""
+    """Value of a pixel that is masked, in a gap or outside the region. Example: -1"""
 
     @model_validator(mode="before")
     @classmethod

@@ -28,8 +28,8 @@ class AnomalousSpec(SpecModel):
     """Name of an atom (FE1), or chain, residue number and name (A/64/FE). Left out: all atoms of
     the element that no other entry names. Example: A/64/FE"""
     table_file: FilePath | None = None
-    """Table of energy in eV, f′ and f″ in electrons, a line each. Left out: Cromer and Liberman's
-    values for an atom by itself. Example: se.txt"""
+    """Table of energy in eV, f′ and f″ in electrons, one row per line. Left out: Cromer and
+    Liberman's values for a free atom. Example: se.txt"""
 
 
 class ModelSpec(SpecModel):
@@ -82,8 +82,8 @@ class StructureFactorsSpec(SpecModel):
     format: Literal[
         "auto", "hkl", "hklf4", "hklf3", "crystfel", "xds", "mtz", "sf-mmcif", "model"
     ] = "auto"
-    """Format of the file; auto tells it by content and name, but for SHELX's hklf4 (intensities)
-    and hklf3 (amplitudes). Example: hklf4"""
+    """Format of the file; auto recognises it by content and name, except SHELX's hklf4
+    (intensities) and hklf3 (amplitudes). Example: hklf4"""
     column: str | None = None
     """Column of an MTZ or mmCIF file that holds |F|. Left out: the most complete amplitudes of the
     file, which a note names. Example: F-model"""
@@ -106,7 +106,7 @@ class StructureFactorsSpec(SpecModel):
     solvent_k_e_per_a3: NonNegative = 0.35
     """Mean density of the solvent, electrons/Å³. Example: 0.4"""
     solvent_b_angstrom2: NonNegative = 46.0
-    """B factor of the solvent, Å²: how soon it fades with resolution. Example: 50"""
+    """B factor of the solvent, Å²: how fast it falls off with resolution. Example: 50"""
     anomalous: bool = False
     """Whether a model's atoms have f′ and f″, those of the nominal wavelength. Example: true"""
     anomalous_elements: tuple[AnomalousSpec, ...] | None = Field(

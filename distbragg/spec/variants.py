@@ -43,9 +43,9 @@ class CropSpec(SpecModel):
 
 
 class VariantSpec(SpecModel):
-    """A smaller picture of each frame: what is left of a crop, then pooled, then rooted.
+    """A smaller picture of each frame: first cropped, then pooled, then its square root.
 
-    It is made of the stored pixels, so that it is what anybody makes of the stored frame.
+    It is computed from the stored pixels of the frame.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

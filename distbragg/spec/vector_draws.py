@@ -23,7 +23,7 @@ _Row = tuple[Finite, ...]
 
 
 def _check_covariance(rows: tuple[_Row, ...]) -> tuple[_Row, ...]:
-    """Refuse a matrix that is no covariance."""
+    """Refuse a matrix that is not a covariance."""
     if {len(row) for row in rows} != {len(rows)}:
         raise refusal("the covariance is not square", remedy="give as many rows as columns")
     matrix = np.array(rows)

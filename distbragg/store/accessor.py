@@ -259,7 +259,7 @@ class BraggAccessor:
         text = self._given.attrs.get(SPEC) or self._images.attrs.get(SPEC)
         if not text:
             raise InputError(
-                "the images do not tell what they are of",
+                "the images lack the attributes that say what they show",
                 source=SPEC,
                 remedy="open a run with distbragg.open_stack, or keep the attributes",
             )
@@ -297,7 +297,7 @@ class BraggAccessor:
                 match &= here.astype(axis.values.dtype) == axis.values
         if not known or not match.any(axis=1).all():
             raise InputError(
-                f"the images do not tell which frames of {dim!r} they are",
+                f"the images have no coordinate {dim!r} that numbers their frames",
                 source=f"coordinate {dim}",
                 remedy="keep the coordinates of the stack",
             )
@@ -335,7 +335,9 @@ class BraggAccessor:
             return (0,)
         names = [panel.name for panel in panels]
         if "panel" not in self._images.coords:
-            raise InputError("the images do not tell their panels", source="coordinate panel")
+            raise InputError(
+                "the images have no coordinate that names their panels", source="coordinate panel"
+            )
         held = np.atleast_1d(self._images.coords["panel"].values).tolist()
         return tuple(names.index(str(name)) for name in held)
 
@@ -347,7 +349,10 @@ class BraggAccessor:
             found: NDArray[np.float64] = images.coords[dim].values / (panel.pixel_size * 1e3) - 0.5
             return np.round(found, 6)
         if images.sizes[dim] != size:
-            raise InputError("the images do not tell their pixels", source=f"coordinate {dim}")
+            raise InputError(
+                "the images have no coordinate that numbers their pixels",
+                source=f"coordinate {dim}",
+            )
         return np.arange(size, dtype=np.float64)
 
     def _edges(self, bins: int | ArrayLike) -> NDArray[np.float64]:

@@ -108,7 +108,7 @@ class Receipt:
         receipt = read_record(_RECEIPT, plain)
         for name in ("skipped_photons", "overloads"):
             if len(getattr(receipt, name)) not in (0, receipt.frames):
-                raise ValueError(f"{name} is no list of {receipt.frames} numbers, one a frame")
+                raise ValueError(f"{name} is not a list of {receipt.frames} numbers, one a frame")
         return receipt
 
 

@@ -84,7 +84,7 @@ class PlainFiles:
         return os.open(name, OPEN_FOLDER, dir_fd=folder)
 
     def regular(self, folder: int, name: str, key: str) -> os.stat_result:
-        """Look at a file of an open folder; refuse what is no file."""
+        """Look at a file of an open folder; refuse what is not a file."""
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(self.root / key))
@@ -331,7 +331,7 @@ def key_parts(key: str) -> list[str]:
     """Split a key; refuse one that leads elsewhere with `DamageError`."""
     parts = key.split("/")
     if any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise DamageError(f"{key[:80]!r} is no file of a run")
+        raise DamageError(f"{key[:80]!r} is not a file of a run")
     return parts
 
 

@@ -213,7 +213,7 @@ class LocalObjects(PlainFiles, Objects):
 
 
 def _names(folder: int, prefix: str, deep: bool) -> Iterator[tuple[str, Entry | None]]:
-    """Yield all that is no folder in an open folder and, if `deep`, below; sorted."""
+    """Yield all that is not a folder in an open folder and, if `deep`, below; sorted."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
@@ -244,7 +244,7 @@ def _grid_sizes(
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
-            # A link is no object: what it leads to was not written by this run.
+            # A link is not an object: what it leads to was not written by this run.
             if not name.isdecimal() or entry.is_symlink():
                 continue
             index = int(name)
@@ -264,7 +264,7 @@ def _grid_sizes(
 def _add_size(
     folder: int, path: str, tail: Sequence[str], flat: int, sizes: dict[int, int]
 ) -> None:
-    """Add the size of the file below a folder (a file, if there is no tail) that is no link."""
+    """Add the size of the file below a folder (a file, if there is no tail) that is not a link."""
     try:
         for name in tail[:-1]:
             path += f"/{name}"

@@ -88,7 +88,7 @@ class Manifest:
 
     @property
     def notes(self) -> Notes:
-        """What was said of the frames when the run was made; what is no note is left out."""
+        """What was said of the frames when the run was made; what is not a note is left out."""
         items = self.summary.get("notes")
         return tuple(
             Note("warning" if item.get("kind") == "warning" else "note",
@@ -196,7 +196,7 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
 def _check_types(identity: Mapping[str, Any], body: Mapping[str, Any], source: str) -> None:
     for name, value in {**identity, **body}.items():
         if name in _MAPPINGS and not isinstance(value, dict):
-            raise DamageError(f"{source}: {name} is no mapping")
+            raise DamageError(f"{source}: {name} is not a mapping")
     texts = (identity["version"], identity["physics_hash"], identity["plan"].get("plan_hash"))
     if not all(isinstance(text, str) for text in (*texts, *identity["numeric_class"].values())):
         raise DamageError(f"{source}: version, plan, physics or numeric class cannot be read")

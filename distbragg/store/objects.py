@@ -210,7 +210,7 @@ class Objects(ABC):
 
     @abstractmethod
     def names(self, prefix: str = "", *, deep: bool = True) -> Iterator[tuple[str, Entry | None]]:
-        """Yield all that is no folder in one (ending in `/`; empty: the run); None: no object."""
+        """Yield what is not a folder in one (ending in `/`; empty: the run); None: no object."""
 
     def entries(self, prefix: str = "", *, deep: bool = True) -> Iterator[Entry]:
         """Yield all objects in a folder and, if `deep`, below; see `names`."""

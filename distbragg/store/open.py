@@ -99,7 +99,7 @@ def open_stack(
     """
     if isinstance(chunks, str) and chunks not in ("shards", "auto"):
         raise InputError(
-            f"{chunks!r} is no way to cut the images",
+            f"{chunks!r} is not a way to cut the images",
             source="chunks",
             remedy='give "shards", "auto", None, a number, or a mapping of dimensions to lengths',
         )

@@ -39,10 +39,10 @@ Digest = Annotated[str, Strict(), Field(pattern=r"^[0-9a-f]{64}$")]
 """What fields of records hold, whoever wrote them; a SHA-256 is hex."""
 
 _CALLED: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("int", "float", "finite", "less", "greater"), "number"),
-    "string": "SHA-256",
-    "tuple": "list",
-    "dataclass": "mapping",
+    **dict.fromkeys(("int", "float", "finite", "less", "greater"), "a number"),
+    "string": "a SHA-256",
+    "tuple": "a list",
+    "dataclass": "a mapping",
 }
 _Record = TypeVar("_Record")
 
@@ -57,8 +57,10 @@ def read_record(adapter: TypeAdapter[_Record], plain: Mapping[str, Any]) -> _Rec
     if first["type"] == "missing":
         raise ValueError(f"{name} is missing")
     if first["type"] in ("string_type", "value_error"):
-        raise ValueError(f"{name} is no text")
-    raise ValueError(f"{name} is no {_CALLED.get(first['type'].partition('_')[0], 'such field')}")
+        raise ValueError(f"{name} is not text")
+    raise ValueError(
+        f"{name} is not {_CALLED.get(first['type'].partition('_')[0], 'a known field')}"
+    )
 
 
 @dataclass

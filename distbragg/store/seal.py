@@ -40,7 +40,7 @@ def metadata_digests(run: RunDirectory) -> dict[str, str]:
     """SHA-256 of what the run wrote beside its objects and tables of spots.
 
     Keys are those of files; an attribute has the key of its file, `#` and its name. What is added
-    to a stack, to the attributes of its arrays too, is no part of it; nor are the group's own
+    to a stack, to the attributes of its arrays too, is not a part of it; nor are the group's own
     attributes, which repeat the manifest and which xarray replaces when it adds a variable.
     """
     found, coordinates = {}, own_coordinates(run)

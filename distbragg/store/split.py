@@ -119,7 +119,7 @@ def _axes(run: RunDirectory, split: Split) -> tuple[AxisSpec, ...]:
     for name in split.group_by:
         if name not in known:
             raise InputError(
-                f"{name!r} is no axis of the stack",
+                f"{name!r} is not an axis of the stack",
                 source="group_by",
                 remedy=f"axes are {', '.join(known) or 'none'}",
             )
@@ -155,7 +155,7 @@ def _content(value: Any, files: Collection[str | None]) -> Any:  # noqa: ANN401 
         return {key: _content(inner, files) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_content(inner, files) for inner in value]
-    # The folder of a copied input is the hash of its content; the path is no identity.
+    # The folder of a copied input is the hash of its content; the path is not an identity.
     return Path(value).parent.name if isinstance(value, str) and value in files else value
 
 

@@ -186,7 +186,7 @@ def open_labels(run: str | Path, columns: Sequence[str] | None = None) -> dict[s
     Raises
     ------
     InputError
-        `run` is no run, keeps no tables of spots, has none finished, or has no such column.
+        `run` is not a run, keeps no tables of spots, has none finished, or has no such column.
     DamageError
         A table is a link that leads out of the run.
     EnvironmentFailure

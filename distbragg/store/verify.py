@@ -74,7 +74,7 @@ class VerifyReport:
     checked: int  # units with a receipt; all of a sealed run
     damaged: tuple[Damage, ...]  # whose object is not what receipt or seal state
     unreceipted: tuple[Damage, ...] = ()  # as a writer leaves them that was killed
-    files: tuple[FileDamage, ...] = ()  # damage that is no unit's
+    files: tuple[FileDamage, ...] = ()  # damage that belongs to no unit
     notes: tuple[str, ...] = ()  # what is no damage
     sealed: bool = False
     audited: tuple[int, ...] = ()  # units rendered again
@@ -179,13 +179,13 @@ def _listing(run: RunDirectory) -> _Listing:
         if chunk and name in grids:
             unit = flat_index(index, grids[name])
             if unit is None:
-                found.strays.append(FileDamage(key, "is no object of this run", "foreign"))
+                found.strays.append(FileDamage(key, "is not an object of this run", "foreign"))
             else:
                 found.objects[name][unit] = entry.size
         elif labelled and is_beside_labels(key):
             unit = labelled_unit(run, key)
             if unit is None:
-                found.strays.append(FileDamage(key, "is no table of this run", "foreign"))
+                found.strays.append(FileDamage(key, "is not a table of this run", "foreign"))
             else:
                 found.tables[unit] = entry.size
     return found

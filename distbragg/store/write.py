@@ -238,7 +238,7 @@ def to_stored(
 ) -> tuple[NDArray[Any], float, int]:
     """Convert photons per pixel to the stored type; what is beyond its range becomes its largest.
 
-    Returns the array, its sum, and how many pixels were beyond. Pixels that are no numbers, or no
+    Returns the array, its sum, and how many pixels were beyond. Pixels that are not numbers, or no
     whole counts for an integer type, are refused, and under "error" what is beyond.
     """
     target = np.dtype(dtype)

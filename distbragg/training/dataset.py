@@ -57,7 +57,9 @@ class _Selection:
         directory = open_run(run)
         if part is not None and part not in PARTS:
             raise InputError(
-                f"{part!r} is no part", source="part", remedy=f"one of {', '.join(PARTS)}, or None"
+                f"{part!r} is not a part",
+                source="part",
+                remedy=f"one of {', '.join(PARTS)}, or None",
             )
         if split is not None and part is None:
             raise InputError(
@@ -151,7 +153,7 @@ class StackDataset(_Selection, Dataset[Item]):
     Raises
     ------
     InputError
-        `run` is no run; no such part, coordinate, map, column or frame.
+        `run` is not a run; no such part, coordinate, map, column or frame.
     RefusedError
         Frames are missing and `missing` is `refuse`.
     DamageError

@@ -75,7 +75,7 @@ class SpotColumns:
         for name in self.columns:
             if name not in known:
                 raise InputError(
-                    f"{name!r} is no column of spots",
+                    f"{name!r} is not a column of spots",
                     source="spots",
                     remedy=f"columns are {', '.join(known)}",
                 )
@@ -165,7 +165,7 @@ class ItemReader:
         self.images = FrameReader(run, contents.variant or IMAGES)
         if contents.variant is not None and self.images.variant is None:
             raise InputError(
-                f"{contents.variant!r} is no variant of the frames",
+                f"{contents.variant!r} is not a variant of the frames",
                 source="variant",
                 remedy=f"variants are {', '.join(one.spec.name for one in run.variants) or 'none'}",
             )
@@ -271,7 +271,7 @@ def _label_names(
             raise InputError(f"{name!r} is a key of every item", source="labels")
         if name not in known and name not in FRAME_LABELS:
             raise InputError(
-                f"{name!r} is no coordinate of the stack",
+                f"{name!r} is not a coordinate of the stack",
                 source="labels",
                 remedy=f"coordinates are {', '.join((*known, *FRAME_LABELS))}",
             )

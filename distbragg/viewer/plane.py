@@ -159,7 +159,7 @@ class Plane:
     ) -> Picture | None:
         """Return what a window of (columns, rows) `points` of the screen shows; None: nothing.
 
-        Points are no smaller than those of the screen, so that it drops none of them.
+        Points are not smaller than those of the screen, so that it drops none of them.
         """
         shared = window.within(self.bounds)
         if shared is None:

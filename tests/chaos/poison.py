@@ -50,7 +50,7 @@ def units_misbehave(
     tries = [len({number for unit, number in begun if unit == each}) for each in poison]
     row.at_most("tries that began at one, most", max(tries), ATTEMPTS)
     row.at_least("tries that began at one, fewest", min(tries), ATTEMPTS)
-    # What a worker was at is not always known when it dies: such a start is no try.
+    # What a worker was at is not always known when it dies: such a start is not a try.
     again = [sum(unit == each for unit, _ in begun) for each in poison]
     row.at_most("starts of one, most", max(again), 2 * ATTEMPTS)
     wanted = {u: d for u, d in undisturbed(units).items() if str(u) not in poison}

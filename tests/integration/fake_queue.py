@@ -42,7 +42,7 @@ def install(folder: Path, kind: str) -> Path:
 
 
 def alive(job: Path) -> bool:
-    """Say whether a job's process group has a process that is no zombie."""
+    """Say whether a job's process group has a process that is not a zombie."""
     state = subprocess.run(
         ["ps", "-o", "stat=", "-g", job.read_text()], capture_output=True, text=True, check=False
     ).stdout.split()

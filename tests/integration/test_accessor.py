@@ -181,12 +181,12 @@ def test_plot_draws_one_frame_or_a_sheet_the_right_way_up(moved: Path) -> None:
 @pytest.mark.spec("FIG-7")
 def test_images_that_do_not_tell_what_they_are_of_are_refused(moved: Path) -> None:
     stack = db.open_stack(moved)  # which registers the accessor
-    with pytest.raises(InputError, match="do not tell what they are of"):
+    with pytest.raises(InputError, match="lack the attributes that say what they show"):
         _ = xr.DataArray(np.zeros((2, 3)), dims=("slow", "fast")).bragg.q
     with pytest.raises(InputError, match="not slow and fast"):
         _ = xr.DataArray(np.zeros((2, 3)), dims=("x", "y")).bragg.q
     averaged = stack.drop_vars("distance").isel(distance=0)
-    with pytest.raises(InputError, match="which frames of 'distance'"):
+    with pytest.raises(InputError, match="no coordinate 'distance' that numbers"):
         _ = averaged.bragg.q
 
 

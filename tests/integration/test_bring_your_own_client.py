@@ -167,7 +167,7 @@ def test_what_cannot_be_used_is_said_in_one_line(client, tmp_path):
     run = db.create(tiny_sweep(), tmp_path / "RUN")
     with pytest.raises(InputError, match="both cluster and client"):
         db.resume(run, cluster="local:1", client=client)
-    with pytest.raises(InputError, match="int is no cluster"):
+    with pytest.raises(InputError, match="int is not a cluster"):
         db.resume(run, client=3)
     closed = Client(client.scheduler.address, security=client.security, set_as_default=False)
     closed.close()

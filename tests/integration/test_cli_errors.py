@@ -20,7 +20,7 @@ BAD_FIELDS: dict[str, dict[str, Any]] = {
     "a negative size": {"detector": {"pixel_size_mm": -0.1}},
     "no pixels": {"detector": {"pixels_fast": 0}},
     "not a number": {"crystal": {"cell": [50, 60, float("nan"), 90, 90, 90]}},
-    "angles that close no cell": {"crystal": {"cell": [50, 60, 70, 20, 20, 150]}},
+    "angles that do not form a cell": {"crystal": {"cell": [50, 60, 70, 20, 20, 150]}},
     "an unknown key": {"beam": {"wavelenght_angstrom": 1.0}},
     "a missing file": {"structure_factors": {"file": "absent.hkl"}},
     "a detector larger than memory": {

@@ -59,12 +59,12 @@ def test_one_experiment_is_rendered_and_drawn(tmp_path: Path) -> None:
     [
         (["-o", "x.jpg"], "no picture has the suffix '.jpg'; use one of .png, .pdf, .svg"),
         (["-o", "nowhere/x.png"], "its folder does not exist"),
-        (["-o", "x.png", "--rings", "3,b"], "no list of resolutions in Å"),
+        (["-o", "x.png", "--rings", "3,b"], "not a list of resolutions in Å"),
         (["-o", "x.png", "--frames", "99"], "not within the run's frames 0 to 8"),
         (["-o", "x.png", "--frames", "8"], "none of these frames is rendered"),
         (["-o", "x.png", "--kind", "map", "--x", "orientation"], "one of phi, scale, distance"),
-        (["-o", "x.png", "--colors", "no"], "'no' is no colour map"),
-        (["-o", "x.png", "--set", "beam.energy_ev=1"], "--set: goes with a spec"),
+        (["-o", "x.png", "--colors", "no"], "'no' is not a colour map"),
+        (["-o", "x.png", "--set", "beam.energy_ev=1"], "--set: is for a spec"),
     ],
 )
 def test_what_does_not_fit_is_one_line(

@@ -207,7 +207,7 @@ cstar = +0.0000000 +0.0000000 +0.1428571 nm^-1
             ("+0.1428571", "nan"),
             "crystal.a_matrix_per_angstrom",
             {},
-            r"stream:9: axes.0: 'nan' is no finite",
+            r"stream:9: axes.0: 'nan' is not a finite",
         ),
         (
             ("+0.1428571 nm^-1", "+0.1428571 A^-1"),

@@ -119,7 +119,7 @@ def _blobs(image: np.ndarray, slow: float, fast: float) -> Iterator[tuple[float,
 
 @pytest.mark.spec("CLI-32")
 def test_a_square_crystal_has_spots_of_the_area_that_is_told() -> None:
-    """Fringes are no part of a full width at half maximum, and beyond the photons of spots."""
+    """Fringes are not part of a full width at half maximum, and beyond the photons of spots."""
     spec = spec_of({"crystal": {"shape": "square", **CAP}, "sampling": {"oversample": 2}})
     told, image = explain(spec), image_of(spec)
     labels, _ = ndimage.label(image > 5.0, np.ones((3, 3)))

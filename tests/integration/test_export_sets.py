@@ -247,7 +247,7 @@ def test_files_of_others_are_not_written_over(
 ) -> None:
     (tmp_path / "notes.txt").write_text("of no export's names")
     (tmp_path / name).write_text("kept")
-    with pytest.raises(RefusedError, match=f"{name}: is there, and of no export"):
+    with pytest.raises(RefusedError, match=f"{name}: exists and is not part of an export"):
         export_run(run, form, out=tmp_path, prefix="mine", cluster="serial")
     assert (tmp_path / name).read_text() == "kept"
     assert len(list(tmp_path.iterdir())) == 2
@@ -308,12 +308,12 @@ def test_a_run_that_grows_adds_to_its_sets(run: Path, tmp_path: Path, form: Any)
     ("command", "problem"),
     [
         (["--format", "hdf5", "-o", "set.h5"], "names a file, where a folder is made"),
-        (["--format", "npy", "--variant", "small"], "goes with sets for training, not with npy"),
-        (["--format", "smv", "--split"], "goes with sets for training, not with smv"),
+        (["--format", "npy", "--variant", "small"], "is for training sets, not for npy"),
+        (["--format", "smv", "--split"], "is for training sets, not for smv"),
         (["--format", "hdf5", "--variant", "other"], "stores no array 'other'"),
         (["--format", "hdf5", "--validation", "0.3"], "add --split"),
         (["--format", "webdataset", "--file-mb", "0"], "files of 0 MB"),
-        (["--format", "webdataset", "--split", "--group-by", "x"], "'x' is no axis"),
+        (["--format", "webdataset", "--split", "--group-by", "x"], "'x' is not an axis"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(

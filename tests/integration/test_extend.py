@@ -335,7 +335,7 @@ def test_axes_that_are_left_out_go_on_as_they_were_drawn(
     assert main(["extend", str(run.path), str(file), "--cluster", "serial"]) == 0
     told = capsys.readouterr().err
     for line in (
-        "distance: not in the file: drawn on, values 3 to 5",
+        "distance: not in the file: drawn further, values 3 to 5",
         "form: not in the file: stays gauss",
     ):
         assert line in told

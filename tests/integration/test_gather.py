@@ -268,12 +268,12 @@ def test_conditions_on_text_and_what_cannot_be_chosen(first: Path, tmp_path: Pat
     same_frames(tmp_path / "S.zarr", first, [1, 5])
     for where, said in (
         ("energy > 1e9", "no frame is chosen"),
-        ("colour > 1", "'colour' is no axis of single values"),
-        ("orientation > 1", "'orientation' is no axis of single values"),
-        ("energy", "'energy' is no comparison"),
+        ("colour > 1", "'colour' is not an axis of single values"),
+        ("orientation > 1", "'orientation' is not an axis of single values"),
+        ("energy", "'energy' is not a comparison"),
         ("form < 3", "compares text with numbers"),
         ("energy > ().__class__", "not allowed"),
-        ("energy >", "is no condition"),
+        ("energy >", "is not a condition"),
     ):
         with pytest.raises(InputError, match=said.replace("(", r"\(")):
             subset(first, tmp_path / "none.zarr", where=where)
@@ -523,7 +523,7 @@ def test_commands_say_what_was_taken(
     out = str(tmp_path / "S.zarr")
     command = ["subset", str(first), "-o", out, "--frames", "0:4"]
     assert main(command) == 0
-    assert "4 frames; units copied 2, cut anew 0" in capsys.readouterr().out
+    assert "4 frames; units copied 2, rewritten 0" in capsys.readouterr().out
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["there"] == 2
     assert main(["resume", out, "--cluster", "serial"]) == 0

@@ -89,7 +89,7 @@ SMV_CASES = {
     "size of exabytes": smv(10**9, 10**9),
     "size beyond number": smv("9" * 400, 4),
     "negative size": smv(-4, 4),
-    "size that is no number": smv("nan", 4),
+    "size that is not a number": smv("nan", 4),
     "header of megabytes": smv(2, 2, header=99_999_999),
     "header beyond the file": smv(2, 2, header=60_000),
 }

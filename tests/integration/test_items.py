@@ -155,7 +155,7 @@ def test_spots_lie_on_the_maxima_of_the_image_after_crop_and_pool(path: Path, st
             assert 0 <= slow < height
             assert 0 <= fast < width
             around = image[max(slow - 1, 0) : slow + 2, max(fast - 1, 0) : fast + 2]
-            # A brighter neighbour may stand beside it: then the spot is no maximum of its own.
+            # A brighter neighbour may stand beside it: then the spot is not a maximum of its own.
             near = spots["position"] - spots["position"][place]
             others = spots["photons"][(near.abs().amax(dim=1) < 4) & (near.abs().amax(dim=1) > 0)]
             if others.sum() < 0.02 * spots["photons"][place]:

@@ -52,13 +52,13 @@ REFUSED = {
     "a polarisation fraction": (
         "beam.polarization.fraction=0.99", "kahn_factor is 2 f - 1 of a polarisation fraction f"
     ),
-    "a preset beside sizes": ("detector.preset=pilatus3_6m", "given beside preset; keep one"),
+    "a preset beside sizes": ("detector.preset=pilatus3_6m", "given together with preset; keep"),
     "directions without a range": (
         "beam.divergence.horizontal.steps=5",
         "given without a range; give beam.divergence.horizontal.range_mrad beside it",
     ),
     "a count below 1": ("crystal.mosaic.domains=-3", "greater than or equal to 1, got -3"),
-    "a switch for a number": ("detector.distance_mm=true", "true/false is no value here"),
+    "a switch for a number": ("detector.distance_mm=true", "true/false is not allowed here"),
 }  # fmt: skip
 
 WARNED = {

@@ -130,7 +130,7 @@ def test_what_expectations_depend_on_is_refused(
 @pytest.mark.spec("RSP-14")
 def test_a_run_with_noise_or_without_all_its_frames_is_refused(tmp_path: Path) -> None:
     noisy = create(swept("uint16", response={}), tmp_path / "noisy.zarr")
-    with pytest.raises(InputError, match="no expected photons"):
+    with pytest.raises(InputError, match="not expected photons"):
         db.noise(noisy, tmp_path / "n.zarr")
     with pytest.raises(RefusedError, match="2 of 2 units are missing"):
         db.noise(create(swept("float32"), tmp_path / "empty.zarr"), tmp_path / "n.zarr")

@@ -222,7 +222,7 @@ def test_objects_travel_by_their_place(objects: Objects) -> None:
 
 @pytest.mark.parametrize("key", ["../a", "a//b", "/a", "a/./b", "a\0b", ""])
 def test_key_that_leads_elsewhere_is_refused_in_a_folder(tmp_path: Path, key: str) -> None:
-    with pytest.raises(DamageError, match="no file of a run"):
+    with pytest.raises(DamageError, match="not a file of a run"):
         LocalObjects(tmp_path).put(key, b"")
 
 

@@ -126,7 +126,7 @@ def test_an_smv_image_of_render_tells_what_16_bits_do_not_hold(
     spec = tmp_path / "spec.yaml"
     spec.write_text(yaml.safe_dump(plain))
     assert main(["render", str(spec), "-o", str(tmp_path / "a.img")]) == 0
-    assert "pixels are beyond 16 bits and held at their limits" in capsys.readouterr().err
+    assert "pixels are beyond the 16-bit range and were clipped" in capsys.readouterr().err
 
 
 @pytest.mark.spec("EXP-11")

@@ -312,6 +312,6 @@ def test_render_writes_cxi_and_the_truth_beside_a_frame(
     _, table = read_refl(tmp_path / "a.refl")
     assert len(table["id"]) == peaks > 0
     assert main(["render", str(spec), "-o", str(tmp_path / "b.npy"), "--truth"]) == 2
-    assert "--truth: goes with files of other programs" in capsys.readouterr().err
+    assert "--truth: is for the files of other programs" in capsys.readouterr().err
     assert main(["render", str(spec), "-o", str(tmp_path / "c.cbf"), "--truth"]) == 0
     assert (tmp_path / "c.expt").is_file()

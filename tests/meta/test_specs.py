@@ -39,7 +39,7 @@ def test_a_consistent_tree_has_no_problem(tmp_path):
         ("test_a.py", "test_b.py", "names tests/test_b.py, which does not exist"),
         ("::test_points", "::test_lines", "::test_lines, which does not exist"),
         ("::test_points", "::helper", "::helper, which does not exist"),
-        ("### GEO-1 Points", "### Points", "heading is no clause"),
+        ("### GEO-1 Points", "### Points", "heading is not a clause"),
         ("Text.", "As GEO-7 says.", "no clause GEO-7"),
         (GOOD_SPEC, GOOD_SPEC + "\n" + GOOD_SPEC, "GEO-1 stands already at specs/export.md:3"),
         (GOOD_SPEC, "# Nothing\n", "no clause found"),
@@ -54,7 +54,7 @@ def test_a_faulty_clause_is_found(tmp_path, old, new, problem):
     ("old", "new", "problem"),
     [
         ('"GEO-1"', '"GEO-2"', "tests/test_a.py:4: no clause GEO-2"),
-        ('("GEO-1")', "(CLAUSE)", "no literal string"),
+        ('("GEO-1")', "(CLAUSE)", "not a literal string"),
         ('("GEO-1")', "()", "without clause"),
         ("def test_points", "def points", "::test_points, which does not exist"),
     ],

@@ -22,7 +22,7 @@ PLACE = (0.13, 0.31)
 
 SUB_PIXELS = {300: (64, 128), 1000: (192, 256)}
 """Middles that stand for a pixel along each edge: one to a standard deviation is enough. With 32
-of them a crystal of 1,000 cells is a third off, which is no reference."""
+of them a crystal of 1,000 cells is a third off, which is not a reference."""
 
 TURN = {"goniometer": {"phi_deg": -0.05, "oscillation_deg": 0.1}}
 WIDTHS = {

@@ -16,7 +16,7 @@ from distbragg.spec.yaml_text import parse_yaml
 finite = st.floats(-1e100, 1e100)
 positive = st.floats(min_value=1e-12, max_value=1e12)
 count = st.integers(1, 1_000_000)
-# PyYAML writes text such as 0E0 without quotes: for YAML 1.1, which it writes, that is no number.
+# PyYAML writes text such as 0E0 without quotes: in YAML 1.1, which it writes, that is text.
 text = st.text(
     st.characters(codec="utf-8", exclude_categories=["C"]), min_size=1, max_size=12
 ).filter(lambda word: not word.lstrip("+-.")[:1].isdecimal())

@@ -31,7 +31,7 @@ def with_diffuse(experiment: Experiment, given: Json) -> Experiment:
 
     simtbx takes the principal axes along the laboratory's x, y and z, whichever way the crystal
     is turned; and its matrix of principal axes acts on h, k, l before the crystal's lattice does,
-    so that it is no rotation unless the cell allows it.
+    so that it is not a rotation unless the cell allows it.
     """
     crystal = experiment.crystal
     axes = crystal_axes(triad(crystal.real_space), triad(crystal.reciprocal))

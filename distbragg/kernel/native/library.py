@@ -110,7 +110,7 @@ def _usable_record(objects: Path, sources: Path) -> BuildRecord:
     if record is None:
         raise _NotUsable(f"it is not compiled: {remedy}")
     if record.missing:
-        raise _NotUsable(f"it was not compiled: {record.missing}; mend that, then {remedy}")
+        raise _NotUsable(f"it was not compiled: {record.missing}; fix that, then {remedy}")
     if here and record.sources != here:
         raise _NotUsable(f"its sources are not those it was compiled from: {remedy}")
     return record

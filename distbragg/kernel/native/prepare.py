@@ -329,6 +329,6 @@ def skip_limit(experiment: Experiment, panel: Panel, scale: float, *, sought: bo
     steps = weights * domains * samples_per_source(experiment, panel)
     photons = intensity_scale(experiment) * most_of_a_step(experiment, panel) * scale * steps
     if not 0.0 < photons < math.inf:
-        return 0.0  # a step of 0 may still be no number
+        return 0.0  # a step of 0 may still not be a number
     # Below: the product and the sums over steps round too.
     return _ONLY_ZERO if only_zero else tolerance / photons * (1.0 - 1e-4)

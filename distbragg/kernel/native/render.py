@@ -146,7 +146,7 @@ def render_photons(tiles: Sequence[TilePhotons], options: KernelOptions) -> list
         call.write_photons(tile.out, intensity_scale(tile.experiment), tile.frame)
         calls.append(call)
     _run(blocks)
-    # Where nothing was left out the scale does not matter, even where it is no number.
+    # Where nothing was left out the scale does not matter, even where it is not a number.
     return [call.skipped * call.photon_scale if call.skipped else 0.0 for call in calls]
 
 

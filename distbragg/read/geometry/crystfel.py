@@ -2,7 +2,7 @@
 
 CrystFEL's frame has the beam along +z and y upwards; corners count in pixels, the camera length
 in metres. Properties given before a panel's first line are the defaults of the panels after it.
-A value that is no number is a place in the data files. Definition: crystfel_geometry(5).
+A value that is not a number is a place in the data files. Definition: crystfel_geometry(5).
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def read_crystfel(path: str) -> FileGeometry:
         file.note(asked)
     strange = {panel for panel, _ in file.regions} - {"", *file.panels}
     for name in strange:
-        file.note(f"a bad region lies in '{shown(name)}', which is no panel")
+        file.note(f"a bad region lies in '{shown(name)}', which is not a panel")
     wavelength = file.wavelength()
     file.say_what_is_left()
     return FileGeometry(
@@ -110,7 +110,7 @@ class _Crystfel(GeometryReading):
                 continue
             key, sign, value = (part.strip() for part in content.partition("="))
             if not sign or not key:
-                raise self.refusal(f"'{shown(content)}' is no assignment", line=line_number)
+                raise self.refusal(f"'{shown(content)}' is not an assignment", line=line_number)
             name, slash, prop = key.partition("/")
             if not slash or not name:
                 self.top[key] = value
@@ -229,7 +229,7 @@ class _Crystfel(GeometryReading):
             return None
         unit = length_mm(found[1] or "m")
         if unit is None:
-            raise self.refusal(f"'{shown(text or '')}' is no length in m or mm")
+            raise self.refusal(f"'{shown(text or '')}' is not a length in m or mm")
         return found[0] * unit
 
     def wavelength(self) -> float | None:
@@ -256,7 +256,7 @@ class _Crystfel(GeometryReading):
         unit = spectral_unit(found[1]) if found[1] else EV
         if name == "wavelength" and not found[1]:
             unit = unit_by_size([size], "wavelength", self.path, name)
-            self.note(f"wavelength says no unit: {size:g} is taken as {unit.name} by its size")
+            self.note(f"wavelength has no unit: {size:g} is taken as {unit.name} by its size")
         if unit is None or (unit.quantity == "energy") != (name == "photon_energy"):
             raise unknown
         return self.positive(unit.angstrom(size), "wavelength")
@@ -265,14 +265,14 @@ class _Crystfel(GeometryReading):
         """Say what the file holds that bears on its images and is not read."""
         given = set(self.top).union(*self.panels.values())
         if masks := sorted(name for name in given if _MASKS.match(name)):
-            self.note(f"left aside: {', '.join(masks)}; detector.mask_file gives a mask")
+            self.note(f"ignored: {', '.join(masks)}; detector.mask_file gives a mask")
         if counts := sorted(given & set(_COUNTS)):
-            self.note(f"left aside, since images are in photons: {', '.join(counts)}")
+            self.note(f"ignored, since images are in photons: {', '.join(counts)}")
         width = self.parsed(self.top.get("bandwidth", "0"), "bandwidth")
         if width > 1e-7:
             self.note(
-                f"bandwidth {width:g} (standard deviation of the wavelength over itself) is left "
-                "aside: beam.dispersion or beam.spectrum gives it"
+                f"bandwidth {width:g} (standard deviation of the wavelength over itself) is "
+                "ignored: beam.dispersion or beam.spectrum gives it"
             )
         unknown = sorted(
             shown(name)
@@ -280,7 +280,7 @@ class _Crystfel(GeometryReading):
             if not _WITHOUT_EFFECT.fullmatch(name) and not _MASKS.match(name)
         )
         if unknown:
-            self.note(f"not known and left aside: {', '.join(unknown[:20])}")
+            self.note(f"not known and ignored: {', '.join(unknown[:20])}")
 
 
 def _vector(text: str, here: GeometryReading, what: str) -> Triple:
@@ -290,7 +290,7 @@ def _vector(text: str, here: GeometryReading, what: str) -> Triple:
     while position < len(text):
         match = _TERM.match(text, position)
         if match is None:
-            raise here.refusal(f"{what} '{shown(text)}' is no direction")
+            raise here.refusal(f"{what} '{shown(text)}' is not a direction")
         factor = (match[1] or "+").replace(" ", "")
         parts[match[2]] += float(f"{factor}1" if factor in "+-" else factor)
         position = match.end()

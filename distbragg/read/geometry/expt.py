@@ -233,7 +233,7 @@ class ExperimentReading(GeometryReading):
             return IDENTITY
         matrix = np.array(self.numbers(value, 9, name)).reshape(3, 3)
         if not np.allclose(matmul3(matrix, transposed(matrix)), IDENTITY, atol=1e-3):
-            raise self.refusal(f"{name} is no rotation")
+            raise self.refusal(f"{name} is not a rotation")
         return matrix
 
     def crystal(self, turn: Matrix) -> tuple[Triple, Triple, Triple] | None:
@@ -319,7 +319,7 @@ class ExperimentReading(GeometryReading):
         if mask is None:
             return ()
         if not isinstance(mask, list) or len(mask) > _MAXIMUM_RECTANGLES:
-            raise self.refusal("the mask of a panel is no list of rectangles")
+            raise self.refusal("the mask of a panel is not a list of rectangles")
         rectangles = []
         for item in mask:
             fast, slow, fast_stop, slow_stop = map(int, self.numbers(item, 4, "a mask"))
@@ -336,12 +336,12 @@ class ExperimentReading(GeometryReading):
         self._say_of_beam(models["beam"])
         for name, field, of, remedy in _LEFT_ASIDE:
             if value := _size(models[name], field):
-                self.note(f"{field} {value:g}{of} is left aside: {remedy} gives it")
+                self.note(f"{field} {value:g}{of} is ignored: {remedy} gives it")
         self._say_of_scan(models["scan"])
         group = models["crystal"].get("space_group_hall_symbol")
         if isinstance(group, str) and group.strip() not in ("", "P 1"):
             self.note(
-                f"the space group, Hall symbol {shown(group.strip())}, is left aside: "
+                f"the space group, Hall symbol {shown(group.strip())}, is ignored: "
                 "structure_factors.space_group gives it"
             )
         self._say_of_panels(self.items(models["detector"], "panels"))
@@ -349,7 +349,7 @@ class ExperimentReading(GeometryReading):
             table = self.tables.get(name)
             if isinstance(table, str) and table:
                 file = shown(table[-40:])
-                self.note(f"the {name} table of the images ({file}) is left aside: {remedy}")
+                self.note(f"the {name} table of the images ({file}) is ignored: {remedy}")
 
     def _say_of_beam(self, beam: Model) -> None:
         probe, span = beam.get("probe"), beam.get("wavelength_range")
@@ -358,7 +358,7 @@ class ExperimentReading(GeometryReading):
         if isinstance(span, list) and len(span) == 2:
             least, most = (shown(str(value)) for value in span)
             self.note(
-                f"the beam is polychromatic, {least} to {most} Å: its range is left aside; "
+                f"the beam is polychromatic, {least} to {most} Å: its range is ignored; "
                 "beam.spectrum gives wavelengths"
             )
 
@@ -369,7 +369,7 @@ class ExperimentReading(GeometryReading):
         angles = properties.get("oscillation")
         single = isinstance(angles, list) and len(angles) == 1
         if "time_of_flight" in properties:
-            self.note("the scan is one of time of flight, which is left aside")
+            self.note("the scan is one of time of flight, which is ignored")
         elif single and not properties.get("oscillation_width"):
             self.note("the scan of one image states no width: it is taken as a still")
 
@@ -378,10 +378,10 @@ class ExperimentReading(GeometryReading):
         if any(
             _size(panel, "gain") not in (0.0, 1.0) or _size(panel, "pedestal") for panel in panels
         ):
-            self.note("gain and pedestal of the panels are left aside: images are in photons")
+            self.note("gain and pedestal of the panels are ignored: images are in photons")
         strategies = [panel.get("px_mm_strategy") for panel in panels]
         if any(isinstance(kind, dict) and kind.get("type") in _SHIFTED for kind in strategies):
-            self.note("the shifts of single pixels (px_mm_strategy) are left aside")
+            self.note("the shifts of single pixels (px_mm_strategy) are ignored")
 
 
 def _is_index(value: Json) -> bool:

@@ -52,7 +52,7 @@ def read_smv(path: str) -> FileGeometry:
             "use `dials.import` and its imported.expt",
         )
     if (size := header.number("PIXEL_SIZE")) is None:
-        raise reading.refusal("the header does not say PIXEL_SIZE")
+        raise reading.refusal("the header has no PIXEL_SIZE")
     pixel = reading.positive(size, "PIXEL_SIZE")
     distance = reading.positive_or_none(header.number("DISTANCE"), "DISTANCE")
     orgx, orgy = header.number("ORGX", "XDS_ORGX"), header.number("ORGY", "XDS_ORGY")
@@ -72,7 +72,7 @@ def read_smv(path: str) -> FileGeometry:
             f"{'mm' if unit == 1.0 else 'pixels by its size'}; beamlines differ: check it"
         )
     if abs(header.number("TWOTHETA") or 0.0) > _TILT:
-        reading.note("TWOTHETA is left aside: give detector.twotheta_deg and its axis")
+        reading.note("TWOTHETA is ignored: give detector.twotheta_deg and its axis")
     return _geometry(
         source=path,
         format="smv",
@@ -152,7 +152,7 @@ class _MiniHeader(GeometryReading):
         """Return a number that must be there."""
         found = self.sized(name)
         if found is None:
-            raise self.refusal(f"the header does not say {name}")
+            raise self.refusal(f"the header has no {name}")
         return found[0]
 
     def mm(self, found: Sized, what: str) -> float:
@@ -160,7 +160,7 @@ class _MiniHeader(GeometryReading):
         size, unit = found
         if unit is None:
             unit = "m" if abs(size) <= _LONGEST_M else "mm"
-            self.note(f"{what} says no unit: {size:g} is taken in {unit}")
+            self.note(f"{what} has no unit: {size:g} is taken in {unit}")
         return size * self.unit(length_mm(unit), what, unit)
 
     def pixel(self) -> float:
@@ -168,7 +168,7 @@ class _MiniHeader(GeometryReading):
         side = rf"{_NUMBER}[ \t]*((?!x\b)[^\W\d_]+)?"
         found = self.find(rf"Pixel_size\s+{side}\s*x\s*{side}")
         if found is None:
-            raise self.refusal("the header does not say Pixel_size")
+            raise self.refusal("the header has no Pixel_size")
         fast, slow = (
             self.mm((self.parsed(number, "Pixel_size"), unit), "Pixel_size")
             for number, unit in ((found[1], found[2]), (found[3], found[4]))
@@ -232,13 +232,13 @@ class _MiniHeader(GeometryReading):
         """Say what bears on the image and is not read."""
         for name in ("Detector_2theta", "Two_theta"):
             if self._turns(name):
-                self.note(f"{name} is left aside: give detector.twotheta_deg and its axis")
+                self.note(f"{name} is ignored: give detector.twotheta_deg and its axis")
         raised = self.sized("Detector_Voffset")
         if raised is not None and abs(raised[0]) > _TILT:
-            self.note("Detector_Voffset is left aside: detector.ybeam_mm gives the beam centre")
+            self.note("Detector_Voffset is ignored: detector.ybeam_mm gives the beam centre")
         self._say_axis()
         if "_axis.vector[1]" in self.text or "_diffrn_scan_axis" in self.text:
-            self.note("the full imgCIF header is left aside: the mini header is read")
+            self.note("the full imgCIF header is ignored: the mini header is read")
 
     def _say_axis(self) -> None:
         """Say where the spindle is taken along +x though the header has it elsewhere."""

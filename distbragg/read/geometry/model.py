@@ -79,7 +79,7 @@ class FileGeometry:
     distance_stated: bool = True  # else the panels stand at an assumed distance
     centre_stated: bool = True  # else the beam meets their middle
     spectrum: Spectrum | None = None  # of the first shot; `wavelength` is its nominal one
-    notes: tuple[str, ...] = ()  # what was assumed or left aside
+    notes: tuple[str, ...] = ()  # what was assumed or ignored
     experiments: int = 1  # how many the file lists, this one among them
 
     def __post_init__(self) -> None:

@@ -55,7 +55,7 @@ def read_nxmx(path: str) -> FileGeometry:
         else:
             panel, distance_stated, centre_stated = plain_panel(file, detector, counted)
             if mask is not None and mask.shape != panel.shape:
-                file.note("the pixel mask has another size than the detector and is left aside")
+                file.note("the pixel mask has another size than the detector and is ignored")
                 mask = None
             panels = [replace(panel, mask=_cut(file, mask, [0, 0], panel.shape))]
         thickness = file.length(detector, "sensor_thickness")
@@ -171,17 +171,17 @@ def _one_mask(file: NexusFile, place: Node, name: str) -> Mask | None:
     member = file.dataset(place, name)
     if member is None:
         if place.get(name, getlink=True) is not None:
-            file.note("the pixel mask lies in another file and is left aside")
+            file.note("the pixel mask lies in another file and is ignored")
         return None
     if member.dtype.kind not in "iub" or not 2 <= member.ndim <= 3:
-        raise file.refusal("pixel_mask is no image of whole numbers")
+        raise file.refusal("pixel_mask is not an image of whole numbers")
     if not 0 < member.size <= _LARGEST_MASK:
         raise file.refusal(f"the pixel mask has {member.size} pixels")
     try:
         return np.asarray(stored_values(member, file.path) != 0)
     except OSError:
         file.note(
-            "the pixel mask is compressed by a filter that is not installed and is left aside: "
+            "the pixel mask is compressed by a filter that is not installed and is ignored: "
             "pip install hdf5plugin"
         )
         return None
@@ -198,7 +198,7 @@ def _cut(
     slow, fast = first[-2:]
     good = mask[slow : slow + shape[0], fast : fast + shape[1]] == 0
     if good.shape != shape:
-        file.note("the pixel mask does not reach over every module and is left aside there")
+        file.note("the pixel mask does not reach over every module and is ignored there")
         return None
     return None if good.all() else good
 
@@ -248,4 +248,4 @@ def _say_what_is_left(file: NexusFile, entry: Node, detector: Node) -> None:
         names = [name for name in ("unit_cell", "orientation_matrix", "ub_matrix")
                  if file.stored(sample, name) is not None]  # fmt: skip
         if names:
-            file.note(f"left aside of the sample: {', '.join(names)}; crystal gives them")
+            file.note(f"ignored of the sample: {', '.join(names)}; crystal gives them")

@@ -133,7 +133,7 @@ class _Reader:
             self.file.notes.append(first_of_many(self.file.path, self.shots))
 
     def look_beside(self, group: Node, present: Sequence[tuple[str, Quantity]]) -> None:
-        """Read the polarisation, and say what is left aside."""
+        """Read the polarisation, and say what is ignored."""
         for other, quantity in present[1:]:
             values = self._dataset(group, other)
             second, first = self._single(values, other, quantity), self.found.wavelength
@@ -149,14 +149,14 @@ class _Reader:
         spread = f"{present[0][0]}_spread"
         aside = [name for name in (spread, *_ASIDE) if self.file.stored(group, name) is not None]
         if aside:
-            self.file.note(f"left aside: {', '.join(aside)}; beam gives what an image depends on")
+            self.file.note(f"ignored: {', '.join(aside)}; beam gives what an image depends on")
         if self.file.text(group, "depends_on") not in ("", "."):
-            self.file.note("depends_on of the beam is left aside: it travels along +z")
+            self.file.note("depends_on of the beam is ignored: it travels along +z")
 
     def _dataset(self, group: Node, name: str) -> Node:
         found = self.file.dataset(group, name)
         if found is None:
-            raise self.file.refusal(f"{name} is no field of numbers")
+            raise self.file.refusal(f"{name} is not a field of numbers")
         return found
 
     def _with_weights(self, group: Node, name: str) -> tuple[Node, Node]:
@@ -217,7 +217,7 @@ class _Reader:
         word = unit_attribute(Attributes(dataset))
         if word is None:
             unit = unit_by_size(values.tolist(), quantity, self.file.path, name)
-            self.file.note(f"{name} says no unit: it is taken in {unit.name} by its size")
+            self.file.note(f"{name} has no unit: it is taken in {unit.name} by its size")
             return unit
         return self.file.unit(spectral_unit(word), name, word)
 
@@ -227,7 +227,7 @@ class _Reader:
         intensity, along, between = (float(value) for value in row[:3])
         share = math.hypot(along, between) / intensity if intensity > 0.0 else math.inf
         if share > 1.0 + 1e-6:
-            self.file.note(f"{name} is no Stokes vector of a beam and is left aside")
+            self.file.note(f"{name} is no Stokes vector of a beam and is ignored")
             return
         angle = 0.5 * math.atan2(between, along)
         self.found.fraction = 0.5 * (1.0 + min(1.0, share))

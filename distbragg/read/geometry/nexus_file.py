@@ -112,7 +112,7 @@ class NexusFile(GeometryReading):
     def array(self, dataset: Node, what: str) -> Matrix:
         """Return all values of a dataset, float64 in its own shape."""
         if not isinstance(dataset, h5py.Dataset) or dataset.size is None:
-            raise self.refusal(f"{what} is no field of numbers")
+            raise self.refusal(f"{what} is not a field of numbers")
         if not 1 <= dataset.size <= _MOST_VALUES or dataset.dtype.kind not in "iuf":
             raise self.refusal(f"{what} holds no number")
         return stored_values(dataset, self.path).astype(np.float64)
@@ -170,7 +170,7 @@ class NexusFile(GeometryReading):
         if "offset_units" in Attributes(dataset):
             unit = self.length_unit(dataset, f"the offset of {what}", "offset_units")
         elif unit is None and offset.any():
-            self.note(f"the offset of {what} says no unit: metres are taken")
+            self.note(f"the offset of {what} has no unit: metres are taken")
         return offset * (_MM_PER_METRE if unit is None else unit)
 
     def chain(self, start: str) -> tuple[Matrix, Matrix]:

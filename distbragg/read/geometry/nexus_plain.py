@@ -115,7 +115,7 @@ def _say_swing(file: NexusFile, detector: Node) -> None:
             axes.setdefault(name, member)
     for name, dataset in axes.items():
         if abs(file.values(dataset, name)[0]) > _TILT:
-            file.note(f"{name} is left aside: give detector.twotheta_deg and its axis")
+            file.note(f"{name} is ignored: give detector.twotheta_deg and its axis")
             return
 
 

@@ -194,21 +194,21 @@ class _Parameters(GeometryReading):
         """Say what bears on the image and is not read."""
         for name in _LEFT_ASIDE:
             if name in self.values:
-                self.note(f"{name} is left aside")
+                self.note(f"{name} is ignored")
         if "ROTATION_AXIS" not in self.values and "OSCILLATION_RANGE" in self.values:
             self.note("ROTATION_AXIS= is not given: +x is taken")
         group = self.values.get("SPACE_GROUP_NUMBER", [[]])[-1]
         with_axes = "UNIT_CELL_A-AXIS" in self.values
         if with_axes and group and (number := self.parsed(group[0], "SPACE_GROUP_NUMBER=")) > 1.0:
             self.note(
-                f"the space group, number {number:g}, is left aside: structure_factors.space_group"
+                f"the space group, number {number:g}, is ignored: structure_factors.space_group"
             )
         started, data = self.optional("STARTING_FRAME"), self.optional("DATA_RANGE")
         if started is not None and data is not None and started != data:
             self.note(f"the rotation starts at STARTING_FRAME= {started:g}, not at DATA_RANGE=")
         constants = self.values.get("UNIT_CELL_CONSTANTS", [[]])[-1]
         if not with_axes and any(word.strip("0.") for word in constants):
-            self.note("UNIT_CELL_CONSTANTS has no orientation and is left aside: crystal.cell")
+            self.note("UNIT_CELL_CONSTANTS has no orientation and is ignored: crystal.cell")
 
     def _segments(self, whole: _Segment) -> list[_Segment]:
         """Return the segments; each SEGMENT= opens one, what follows belongs to it in order."""

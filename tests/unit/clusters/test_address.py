@@ -66,7 +66,7 @@ def test_an_encrypted_address_needs_certificates(scheme: str) -> None:
     with pytest.raises(InputError, match="asks for certificates"):
         check(f"{scheme}://10.0.0.1:8786")
     assert check(f"{scheme}://10.0.0.1:8786", tls=True) == f"{scheme.lower()}://10.0.0.1:8786"
-    with pytest.raises(InputError, match="no tls:// address"):
+    with pytest.raises(InputError, match="not a tls:// address"):
         check("tcp://127.0.0.1:8786", tls=True, allow_plaintext=True)
 
 

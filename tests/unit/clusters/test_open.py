@@ -62,7 +62,7 @@ def test_where_nobody_answers_it_is_said_at_once_and_ends_with_a_remedy(
     with pytest.raises(EnvironmentFailure) as caught, open_client("tcp://127.0.0.1:1"):
         pass
     (told,) = caplog.messages
-    assert told == "no scheduler answers at tcp://127.0.0.1:1 yet; it is waited for, 1 s at most"
+    assert told == "no scheduler answers at tcp://127.0.0.1:1 yet; waiting for it, 1 s at most"
     line = str(caught.value)
     assert line.startswith("no scheduler answered at tcp://127.0.0.1:1 (")
     assert "start `dask scheduler` there" in line

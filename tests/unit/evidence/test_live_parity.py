@@ -47,7 +47,7 @@ def test_a_variable_that_names_no_program_is_an_error(monkeypatch, tmp_path):
     (tmp_path / "text").write_text("no program")
     for name in ("nowhere", "text"):
         monkeypatch.setenv("NB_C_BIN", str(tmp_path / name))
-        with pytest.raises(EnvironmentFailure, match="is no executable file"):
+        with pytest.raises(EnvironmentFailure, match="is not an executable file"):
             c_binary()
 
 

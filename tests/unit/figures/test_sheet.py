@@ -77,7 +77,7 @@ def test_labels_must_match_the_frames() -> None:
 
 
 def test_an_unknown_colour_map_is_refused() -> None:
-    with pytest.raises(InputError, match="'rainbow_trout' is no colour map"):
+    with pytest.raises(InputError, match="'rainbow_trout' is not a colour map"):
         Look("rainbow_trout").color_map()
 
 

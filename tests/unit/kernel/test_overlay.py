@@ -321,9 +321,9 @@ def test_one_image_of_an_hdf5_file_is_read(tmp_path: Path) -> None:
     assert alone is not None
     np.testing.assert_array_equal(alone.photons[0], PICTURE)
     for dataset, told in (
-        ("images", "'images' is no dataset of images"),
-        ("names", "'names' is no dataset of images"),
-        ("entry", "'entry' is no dataset of images"),
+        ("images", "'images' is not a dataset of images"),
+        ("names", "'names' is not a dataset of images"),
+        ("entry", "'entry' is not a dataset of images"),
         ("elsewhere", "is a link to another file"),
     ):
         with pytest.raises(InputError, match=told):

@@ -65,7 +65,7 @@ def test_zeros_beside_the_diagonal_are_three_numbers() -> None:
         ({"block_cells": [9, 8, 7, 9, 0, 0]}, "not positive definite"),
         ({"block_cells": [[9, 1, 0], [2, 8, 0], [0, 0, 7]]}, "not symmetric"),
         ({"block_cells": [9, 8]}, "neither a number, nor three"),
-        ({"block_cells": [[9, math.inf, 0], [math.inf, 8, 0], [0, 0, 7]]}, "no finite numbers"),
+        ({"block_cells": [[9, math.inf, 0], [math.inf, 8, 0], [0, 0, 7]]}, "not finite numbers"),
         ({"block_cells": ROWS, "shape": "square"}, "a crystal of shape square has no matrix"),
         (
             {"block_cells": ROWS, "shape": "gauss_star"},

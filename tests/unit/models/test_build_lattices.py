@@ -93,7 +93,7 @@ def test_an_experiment_of_one_lattice_is_that_without_lattices():
 @pytest.mark.parametrize(
     ("crystal", "said"),
     [
-        ({"lattices": [{}], "drawn_lattices": {"count": 2}}, "beside lattices"),
+        ({"lattices": [{}], "drawn_lattices": {"count": 2}}, "together with lattices"),
         ({"lattices": [{"turned_deg": (1, 0, 0), "misset_deg": (1, 0, 0)}]}, "turned_deg"),
         ({"lattices": [{"mosaic": {"distribution": "gaussian"}}]}, "crystal's is cap"),
         ({"drawn_lattices": {"orientation": "split"}}, "split_deg"),

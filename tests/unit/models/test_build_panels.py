@@ -180,7 +180,7 @@ def test_a_beam_centre_shifts_the_whole_detector(file):
     ],
 )
 def test_fields_that_place_one_panel_are_refused_beside_a_file(file, extra):
-    with pytest.raises(InputError, match="given beside"):
+    with pytest.raises(InputError, match="given together with"):
         build({"geometry_file": file, **extra})
 
 

@@ -152,7 +152,7 @@ def test_a_value_that_the_type_does_not_hold_is_refused() -> None:
     with pytest.raises(InputError) as raised:
         resolved({"offset_adu": 70000}, "uint16")
     assert raised.value.field == "detector.response.offset_adu"
-    with pytest.raises(InputError, match="-1 is no value that uint16 stores"):
+    with pytest.raises(InputError, match="-1 is not a value that uint16 stores"):
         resolved({"masked_value": -1}, "uint16")
     assert response_of({"masked_value": -1}, "int16").masked_value == -1.0
 

@@ -86,7 +86,7 @@ def test_a_covariance_is_that_of_the_deviates() -> None:
         (
             "triclinic",
             {"covariance_percent_deg": np.eye(6).tolist(), "lengths_percent": 0.1},
-            "given beside",
+            "given together with",
         ),
     ],
 )

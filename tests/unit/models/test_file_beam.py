@@ -104,7 +104,7 @@ def test_wavelengths_of_the_specification_win_over_the_spectrum(
 ) -> None:
     experiment = build(master, beam)
     np.testing.assert_allclose(experiment.beam.sources.wavelength, [1.2], rtol=1e-15)
-    assert "the spectrum of the file is left aside" in text(experiment)
+    assert "the spectrum of the file is ignored" in text(experiment)
 
 
 def test_a_shot_needs_a_file_that_has_shots(tmp_path: Path) -> None:

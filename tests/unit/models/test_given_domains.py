@@ -49,8 +49,8 @@ def test_text_and_arrays_are_read_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.eye(3) * 2.0, "matrix 1 is no rotation"),
-        (np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0])]), "matrix 2 is no rotation"),
+        (np.eye(3) * 2.0, "matrix 1 is not a rotation"),
+        (np.stack([np.eye(3), np.diag([1.0, 1.0, -1.0])]), "matrix 2 is not a rotation"),
         (np.full((2, 3, 3), np.nan), "NaN"),
         (np.zeros((2, 9)), "shape"),
         (np.zeros((0, 3, 3)), "shape"),
@@ -74,7 +74,7 @@ def test_given_domains_are_those_of_the_file(tmp_path: Path) -> None:
     np.save(path, TURNS[::-1])
     assert physics_hash(build({"matrices_file": path})) != physics_hash(built)
     for other in ({"spread_deg": 0.3}, {"domains": 4}, {"seed": 1}, {"distribution": "gaussian"}):
-        with pytest.raises(InputError, match="beside matrices_file"):
+        with pytest.raises(InputError, match="together with matrices_file"):
             build({"matrices_file": path, **other})
     with pytest.raises(InputError, match="matrices_file: the closed form is impossible"):
         build({"matrices_file": path}, sampling={"method": "closed_form"})

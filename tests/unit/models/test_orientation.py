@@ -58,7 +58,7 @@ def test_orientation_matrix_turns_the_standard_setting() -> None:
 
 @pytest.mark.parametrize(
     ("matrix", "message"),
-    [(np.diag([1.0, 1.0, -1.0]), "reflection"), (2 * np.eye(3), "no rotation")],
+    [(np.diag([1.0, 1.0, -1.0]), "reflection"), (2 * np.eye(3), "not a rotation")],
 )
 def test_what_is_no_rotation_is_refused(matrix: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -160,8 +160,8 @@ def test_the_plan_knows_the_size_of_a_preset():
     [
         ({"preset": "eiger2_16"}, "did you mean eiger2_16m"),
         ({"preset": "nothing like it"}, "distbragg presets"),
-        ({"preset": "eiger2_1m", "pixels_fast": 3}, "given beside preset"),
-        ({"preset": "eiger2_1m", "pixel_size_mm": 3}, "given beside preset"),
+        ({"preset": "eiger2_1m", "pixels_fast": 3}, "given together with preset"),
+        ({"preset": "eiger2_1m", "pixel_size_mm": 3}, "given together with preset"),
         ({"gaps": "mask"}, "no effect"),
         ({"preset": "agipd_1m", "roi": (0, 1, 0, 1)}, "segments"),
     ],

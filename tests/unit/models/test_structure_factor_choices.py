@@ -129,7 +129,9 @@ def test_no_amplitude_that_is_no_number_reaches_a_kernel(
         built(path, **group)
     assert str(path) in str(found.value)
     if value == HUGE:
-        line = f"{path}: structure_factors.file: |F| of reflection -2 -2 -2 is no finite number; "
+        line = (
+            f"{path}: structure_factors.file: |F| of reflection -2 -2 -2 is not a finite number; "
+        )
         assert str(found.value).startswith(line)
 
 

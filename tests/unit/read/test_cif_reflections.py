@@ -259,7 +259,7 @@ def test_unusable_lists_are_refused_with_the_place(tmp_path, content, problem):
 
 @pytest.mark.spec("CRY-41")
 def test_a_column_that_is_no_amplitude_is_refused_by_name(tmp_path):
-    with pytest.raises(InputError, match="'phase_calc' is no amplitude"):
+    with pytest.raises(InputError, match="'phase_calc' is not an amplitude"):
         read(tmp_path, sf("F_calc phase_calc", "1 2 3 4 90\n"), "r.cif", column="phase_calc")
 
 
@@ -297,7 +297,7 @@ def test_intensities_beside_an_empty_amplitude_are_refused_as_such(tmp_path):
 @pytest.mark.spec("CRY-41")
 @pytest.mark.parametrize("column", ["F_meas_sigma_au", "pdbx_F_plus_sigma", "F_squared_sigma"])
 def test_a_standard_deviation_is_no_amplitude(tmp_path, column):
-    with pytest.raises(InputError, match="is no amplitude"):
+    with pytest.raises(InputError, match="is not an amplitude"):
         read(tmp_path, sf(f"F_meas_au {column}", "1 2 3 9 1\n"), column=column)
 
 

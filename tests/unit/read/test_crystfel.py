@@ -142,11 +142,11 @@ def test_what_is_left_aside_is_told_in_one_line_each(tmp_path: Path) -> None:
     )
     notes = read(tmp_path, extra + TEXT).notes
     assert notes == (
-        "left aside: mask, mask1_badbits, mask_file, mask_good; detector.mask_file gives a mask",
-        "left aside, since images are in photons: adu_per_photon, flag_equal, max_adu",
-        "bandwidth 0.005 (standard deviation of the wavelength over itself) is left aside: "
+        "ignored: mask, mask1_badbits, mask_file, mask_good; detector.mask_file gives a mask",
+        "ignored, since images are in photons: adu_per_photon, flag_equal, max_adu",
+        "bandwidth 0.005 (standard deviation of the wavelength over itself) is ignored: "
         "beam.dispersion or beam.spectrum gives it",
-        "not known and left aside: whatever",
+        "not known and ignored: whatever",
     )
     assert read(tmp_path, "bandwidth = 1.0e-8\n" + TEXT).notes == ()
 
@@ -154,7 +154,7 @@ def test_what_is_left_aside_is_told_in_one_line_each(tmp_path: Path) -> None:
 def test_a_bad_region_of_no_panel_is_told(tmp_path: Path) -> None:
     found = changed(tmp_path, "bad_edge/panel = right", "bad_edge/panel = middle")
     assert found.panels[1].masked == ()
-    assert "'middle', which is no panel" in told(found)
+    assert "'middle', which is not a panel" in told(found)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_bad_region_of_no_panel_is_told(tmp_path: Path) -> None:
         ("photon_energy = 9.4 keV", "photon_energy = 9 keV\nwavelength = 1.3 A", "keep one"),
         ("photon_energy = 9.4 keV", "photon_energy = 9.4 nm", "unit"),
         ("photon_energy = 9.4 keV", "electron_voltage = 200 eV", "unit"),
-        ("clen = 0.06", "clen = 0.06 s", "no length"),
+        ("clen = 0.06", "clen = 0.06 s", "not a length"),
         ("res = 2000", "data = /x", "no res"),
     ],
 )
@@ -250,7 +250,7 @@ def test_files_as_people_write_them(tmp_path: Path) -> None:
     assert panel.shape == (62, 48)
     np.testing.assert_allclose(panel.origin, [-1.7700044, -2.2875057, 186.0], rtol=1e-6)
     assert found.wavelength == pytest.approx(12398.42 / 12000)
-    assert found.notes == ("left aside, since images are in photons: adu_per_photon",)
+    assert found.notes == ("ignored, since images are in photons: adu_per_photon",)
     found = read(tmp_path, "# written by a script\n" + EPIX)
     (panel,) = found.panels
     assert panel.slow == (0.0, -1.0, 0.0)

@@ -54,7 +54,9 @@ def test_a_blank_b_factor_is_told_and_taken_as_20(tmp_path):
     ],
 )
 def test_fields_that_are_no_number_are_refused_with_the_line(tmp_path, change, problem):
-    with pytest.raises(InputError, match=r"a\.pdb:2: .*is no number; keep to the columns") as error:
+    with pytest.raises(
+        InputError, match=r"a\.pdb:2: .*is not a number; keep to the columns"
+    ) as error:
         read(tmp_path, each_atom(change))
     assert problem in str(error.value)
 

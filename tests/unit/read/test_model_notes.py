@@ -186,7 +186,7 @@ def test_fmodel_adds_copies_and_says_so(tmp_path, capsys):
     assert float(printed.out.split("F(000) = ")[1].split()[0]) == pytest.approx(192, abs=0.4)
 
 
-# What is no atom
+# What is not an atom
 
 
 @pytest.mark.spec("CRY-43")

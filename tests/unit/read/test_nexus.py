@@ -136,7 +136,7 @@ def test_wavelengths_and_energies_in_all_units(
 def test_a_missing_unit_is_told_and_an_unknown_one_refused(tmp_path: Path) -> None:
     found = read_geometry(with_beam(tmp_path / "m.h5", {"incident_energy": (12.39842, "")}))
     assert found.wavelength == pytest.approx(1.0)
-    assert any("incident_energy says no unit" in note for note in found.notes)
+    assert any("incident_energy has no unit" in note for note in found.notes)
     with pytest.raises(InputError, match=r"no known unit \('furlong'\)"):
         read_geometry(with_beam(tmp_path / "m.h5", {"incident_wavelength": (1.0, "furlong")}))
 

@@ -154,7 +154,7 @@ def test_a_swing_of_a_master_without_modules_is_told(tmp_path: Path, where: str)
             file[DETECTOR]["depends_on"] = where
 
     name = where.rpartition("/")[2]
-    assert any(f"{name} is left aside" in note for note in plain(tmp_path, edit).notes)
+    assert any(f"{name} is ignored" in note for note in plain(tmp_path, edit).notes)
 
 
 @pytest.mark.spec("GEO-16")
@@ -236,8 +236,8 @@ def test_what_else_a_beam_says_is_told(tmp_path: Path) -> None:
         file[BEAM]["depends_on"] = "/entry/instrument/beam/tilt"
 
     assert master(tmp_path, edit).notes == (
-        "left aside: extent, incident_polarization; beam gives what an image depends on",
-        "depends_on of the beam is left aside: it travels along +z",
+        "ignored: extent, incident_polarization; beam gives what an image depends on",
+        "depends_on of the beam is ignored: it travels along +z",
     )
 
 

@@ -94,11 +94,11 @@ def test_netcdf_is_hdf5_with_its_dimensions_beside_the_arrays(tmp_path: Path) ->
     [
         ({"shot": 7}, "no shot 7"),
         ({"weights_dataset": "run/none"}, r"no dataset 'run/none'; there are run/energy"),
-        ({"channels_dataset": "run"}, "is no dataset"),
-        ({"channels_dataset": "run/spectra"}, "says no unit"),
+        ({"channels_dataset": "run"}, "is not a dataset"),
+        ({"channels_dataset": "run/spectra"}, "has no known unit"),
         ({"weights_dataset": None}, "needs weights_dataset"),
         ({"file": "absent.h5"}, "cannot be read"),
-        ({"file": "table.txt", "shot": 1}, "goes with a file of many shots"),
+        ({"file": "table.txt", "shot": 1}, "needs a file of many shots"),
     ],
 )
 def test_what_cannot_be_read_is_one_clear_line(

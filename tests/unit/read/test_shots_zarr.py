@@ -146,7 +146,7 @@ def test_member_of_an_archive_that_promises_more_than_its_place_is_refused(
 
 @pytest.mark.spec("SEC-7")
 def test_names_and_links_lead_nowhere_else(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no name of an array"):
+    with pytest.raises(InputError, match="not a name of an array"):
         read(store, weights="../shots.zarr/run/spectra")
     (tmp_path / "elsewhere").write_bytes(b"\0" * 96)
     chunk = store / "run/spectra/c/1/1"

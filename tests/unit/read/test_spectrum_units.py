@@ -61,7 +61,7 @@ def test_more_columns_are_left_aside_where_names_tell_them_apart(tmp_path: Path)
     found = read(tmp_path, "pixel,energy_ev,intensity,flag\n7,12398.42,2,0\n8,6199.21,3,0\n")
     np.testing.assert_allclose(found.wavelength, [1.0, 2.0])
     np.testing.assert_array_equal(found.weight, [2.0, 3.0])
-    assert "columns left aside: pixel, flag" in texts(found)
+    assert "columns ignored: pixel, flag" in texts(found)
     for names in ("", "energy_ev,wavelength_nm,weight\n", "energy_ev,a,b\n"):
         with pytest.raises(InputError):
             read(tmp_path, f"{names}1,1,1\n")
@@ -95,7 +95,7 @@ def test_a_unit_taken_by_size_is_told(
         ("0.9 1\n9000 1\n", "plausible in none or in several"),
         ("wavelength,weight\n9000,1\n", "plausible in none or in several"),
         ("energy,weight\n5e7,1\n", "plausible in none or in several"),
-        ("energy_nm,weight\n1,1\n", "no unit of its quantity"),
+        ("energy_nm,weight\n1,1\n", "not a unit of its quantity"),
         ("energy_Ry,weight\n900,1\n", "column names"),
         ("energy (arb),weight\n900,1\n", "column names"),
         ("# wavelength in nm or in angstrom\n1 1\n", "the comments name"),
@@ -257,7 +257,7 @@ def test_numbers_that_are_packed_in_integers_are_unpacked(tmp_path: Path) -> Non
         read_shot(str(path), 1, weights="weight", channels="energy")
     with h5py.File(path, "a") as file:
         file["weight"].attrs["add_offset"] = "three"
-    with pytest.raises(InputError, match="add_offset of /weight is no number"):
+    with pytest.raises(InputError, match="add_offset of /weight is not a number"):
         read_shot(str(path), 0, weights="weight", channels="energy")
 
 

@@ -255,7 +255,7 @@ PILATUS_LINES = b"""# 2020-01-01T10:00:00.000
 def test_a_mini_header_with_all_that_detectors_write_reads_as_the_short_one(
     tmp_path: Path,
 ) -> None:
-    """The threshold is no photon energy; the scan's own angles win over those of an axis."""
+    """The threshold is not a photon energy; the scan's own angles win over those of an axis."""
     whole = MINI_CBF.replace(b"# Wavelength", PILATUS_LINES + b"# Wavelength")
     for content in (whole, whole.replace(b"\n", b"\r\n")):
         found, plain = read(tmp_path, content), read(tmp_path, MINI_CBF)
@@ -301,10 +301,10 @@ def test_a_beam_centre_in_two_lines_and_one_of_0(tmp_path: Path) -> None:
 def test_missing_units_and_other_units_of_a_mini_header(tmp_path: Path) -> None:
     found = changed(tmp_path, MINI_CBF, b"172e-6 m x 172e-6 m", b"172e-6 x 172e-6")
     assert found.panels[0].pixel_size == pytest.approx(0.172, rel=1e-15)
-    assert found.notes == ("Pixel_size says no unit: 0.000172 is taken in m",)
+    assert found.notes == ("Pixel_size has no unit: 0.000172 is taken in m",)
     found = changed(tmp_path, MINI_CBF, b"distance 0.19018 m", b"distance 190.18")
     assert found.panels[0].origin[2] == -190.18
-    assert found.notes == ("Detector_distance says no unit: 190.18 is taken in mm",)
+    assert found.notes == ("Detector_distance has no unit: 190.18 is taken in mm",)
     found = changed(tmp_path, MINI_CBF, b"increment 0.2500 deg.", b"increment 0.01 rad")
     assert found.oscillation == pytest.approx(0.5729577951308232, rel=1e-15)
     with pytest.raises(InputError, match="Angle_increment has no known unit"):
@@ -320,7 +320,7 @@ def test_missing_units_and_other_units_of_a_mini_header(tmp_path: Path) -> None:
         (b"# Oscillation_axis x, ccw\n", "not 'x ccw'"),
         (b"# Oscillation_axis (0 1 0)\n", "not '0 1 0'"),
         (b"# Oscillation_axis PHI\n# Chi 24.0 deg.\n", "though Chi would turn it"),
-        (b"# Two_theta 20.0 deg.\n", "Two_theta is left aside"),
+        (b"# Two_theta 20.0 deg.\n", "Two_theta is ignored"),
     ],
 )
 def test_a_spindle_of_a_mini_header_that_is_not_along_x_is_told(
@@ -357,7 +357,7 @@ def test_line_ends_and_comments_do_not_hide_what_a_file_is(tmp_path: Path) -> No
 
 def test_a_symmetry_and_an_axis_that_an_xds_input_leaves_open_are_told(tmp_path: Path) -> None:
     found = read(tmp_path, XDS_INP + b"SPACE_GROUP_NUMBER= 75\n")
-    said = "the space group, number 75, is left aside: structure_factors.space_group"
+    said = "the space group, number 75, is ignored: structure_factors.space_group"
     assert found.notes == (said,)
     assert read(tmp_path, XPARM).notes == (said,)
     assert read(tmp_path, XDS_INP + b"SPACE_GROUP_NUMBER= 0\n").notes == ()

@@ -160,10 +160,10 @@ UNIFORM = {"uniform": {"low": 0, "high": 1}}
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"path": "crystal.present"}, "given beside alternatives"),
-        ({"values": ["lysozyme", "thaumatin"]}, "'thaumatin' is no alternative"),
-        ({"values": ["lysozyme", None]}, "None is no alternative"),
-        ({"draw": {"choice": {"values": ["a"]}}}, "'a' is no alternative"),
+        ({"path": "crystal.present"}, "given together with alternatives"),
+        ({"values": ["lysozyme", "thaumatin"]}, "'thaumatin' is not an alternative"),
+        ({"values": ["lysozyme", None]}, "None is not an alternative"),
+        ({"draw": {"choice": {"values": ["a"]}}}, "'a' is not an alternative"),
         ({"draw": {"normal": {"mean": 1, "sd": 1}}}, "draw.normal: draws numbers"),
         (
             {"draw": {"chance": {"probability": 1, "then": "lysozyme", "otherwise": UNIFORM}}},

@@ -433,7 +433,7 @@ def test_a_covariance_is_read_from_a_file_once(tmp_path: Any, suffix: str) -> No
         ({"draw": {"when": {"axis": "hut", "equals": 1, "then": 1, "otherwise": 2}}}, "'hut'"),
         (
             {"draw": {"when": {"axis": "hit", "equals": "yes", "then": 1, "otherwise": 2}}},
-            "'yes' is no value of 'hit'",
+            "'yes' is not a value of 'hit'",
         ),
         (
             {"draw": {"when": {"axis": "hit", "equals": [[1, 2]], "then": 1, "otherwise": 2}}},

@@ -95,7 +95,7 @@ def test_a_former_name_means_what_the_name_of_today_does(said, section, old, new
         assert canonical_json(former) == canonical_json(today)
         assert parse_spec(to_plain(former)) == today
     if "lattices" not in old:
-        with pytest.raises(InputError, match=r"former name of|given beside"):
+        with pytest.raises(InputError, match=r"former name of|given together with"):
             spec_of({section: {**old, **new}})
 
 

@@ -115,7 +115,7 @@ def test_axes_that_cannot_be_filled_are_refused(axis: dict[str, Any], message: s
 
 
 def test_derived_axis_of_an_unknown_name_says_which_there_are() -> None:
-    with pytest.raises(InputError, match=r"'foo' is no axis.*index and energy"):
+    with pytest.raises(InputError, match=r"'foo' is not an axis.*index and energy"):
         sweep_of(
             {"name": "energy", "path": "beam.energy_ev", "values": [8000, 9000]},
             {"name": "d", "path": "detector.distance_mm", "dim": "energy", "derived": "foo"},

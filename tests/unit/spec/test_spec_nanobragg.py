@@ -184,7 +184,7 @@ def test_pixel_counts_win_over_sizes():
     command = parse("-detsize 30 -detpixels_f 17")
     detector = command.spec.detector
     assert (detector.pixels_fast, detector.size_fast_mm, detector.size_slow_mm) == (17, None, 30)
-    assert "-detsize is overruled" in command.warnings[0]
+    assert "-detsize is overridden" in command.warnings[0]
     assert parse("-img a.img -detsize 30").spec.detector.size_fast_mm is None
     assert parse("-img a.img -detsize 30 --physics exact").spec.detector.size_fast_mm == 30
 
@@ -221,21 +221,21 @@ def test_beam_flags():
 @pytest.mark.parametrize(
     ("flags", "warning"),
     [
-        ("-fluence 1e20 -flux 1e9", "-fluence is overruled by -flux"),
+        ("-fluence 1e20 -flux 1e9", "-fluence is overridden by -flux"),
         ("-exposure 3", "-exposure has no effect without -flux"),
         ("-flux 0 -exposure 3 -fluence 5", "-exposure has no effect"),
-        ("-sourcefile s.txt -dispersion 3 -dispsteps 3", "-dispersion is overruled"),
-        ("-sourcefile s.txt -hdivrange 3", "-hdivrange is overruled by -sourcefile"),
+        ("-sourcefile s.txt -dispersion 3 -dispsteps 3", "-dispersion is overridden"),
+        ("-sourcefile s.txt -hdivrange 3", "-hdivrange is overridden by -sourcefile"),
         ("-dispsteps 3", "-dispsteps has no effect"),
         ("-thicksteps 3", "no effect without -detector_thick"),
         ("-coherent", "-coherent is ignored"),
         ("-printout_pixel 3 4", "-printout_pixel is ignored"),
         ("-stolout a.stol", "-stolout is ignored"),
         ("-hkl a.hkl -dump F.bin", "-dump is ignored"),
-        ("-distance 100 -close_distance 90", "-distance is overruled by -close_distance"),
-        ("-nopolar -oversample_polar", "-nopolar is undone"),
+        ("-distance 100 -close_distance 90", "-distance is overridden by -close_distance"),
+        ("-nopolar -oversample_polar", "-nopolar is overridden"),
         ("-pix0_vector 0.1 0 0", "-pix0_vector is ignored under --physics nanobragg"),
-        ("-fdet_vector 0 0 1 -mosflm", "-fdet_vector is undone by -mosflm"),
+        ("-fdet_vector 0 0 1 -mosflm", "-fdet_vector is overridden by -mosflm"),
         ("-pivot sample", "-pivot asks for a sample pivot"),
         ("-twotheta 5", "-twotheta asks for a sample pivot"),
         ("-close_distance 5", "-close_distance asks for a sample pivot"),
@@ -448,7 +448,7 @@ def test_flags_that_only_the_readme_of_the_program_names():
         ("-mosaicx 3", "unknown flag"),
         ("--thread 3", "did you mean --threads?"),
         ("-qqqqqqqq", "--help"),
-        ("stray", "stray: is no flag"),
+        ("stray", "stray: is not a flag"),
         ("-N", "-N: its argument is missing"),
         ("-N -lambda 1", "-N: its argument is missing"),
         ("-wave abc", "-wave: 'abc' is not a number"),
@@ -467,16 +467,16 @@ def test_flags_that_only_the_readme_of_the_program_names():
         ("-detector_abs", "-detector_abs: its argument is missing"),
         ("-mosaic_seed 9999999999", "-mosaic_seed: must be less than"),
         ("-beam_vector 0 0 0", "-beam_vector: a direction cannot be 0 0 0"),
-        ("-cell 10 10 10 10 20 40", "-cell: the angles 10 20 40 close no cell"),
+        ("-cell 10 10 10 10 20 40", "-cell: the angles 10 20 40 do not form a cell"),
         ("-cell -N 3", "-cell: needs at least"),
         ("--physics C", "--physics: 'C' is none of nanobragg, exact"),
         ("--precision half", "none of mixed, float64"),
-        ("--tile 5", "--tile: '5' is no shape; write it as 256x512"),
+        ("--tile 5", "--tile: '5' is not a shape; write it as 256x512"),
         ("--tile 0x5", "--tile: must be greater"),
         ("--threads 0", "--threads: 0 threads"),
         ("--threads=", "--threads: its argument is missing"),
         ("--device toaster", "--device: "),
-        ("-stol a -water 3 --physics exact", "-water: given beside"),
+        ("-stol a -water 3 --physics exact", "-water: given together with"),
         ("-flux 1e9 -beamsize 0", "-beamsize: a flux through"),
     ],
 )

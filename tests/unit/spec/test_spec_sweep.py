@@ -225,8 +225,8 @@ def test_a_sweep_can_be_made_in_python():
         ({"path": "crystal.block_size_mm.0"}, "give the whole list"),
         ({"name": "slow"}, "name of the stack"),
         ({"dim": "panel"}, "name of the stack"),
-        ({"name": "2x"}, "no identifier"),
-        ({"name": ""}, "no identifier"),
+        ({"name": "2x"}, "not an identifier"),
+        ({"name": ""}, "not an identifier"),
         ({"values": []}, "no values"),
         ({"values": [0.1, -3]}, "greater than or equal to 0, got -3"),
         ({"values": [[0.1, None]]}, "cannot be NoneType"),
@@ -270,7 +270,7 @@ def test_names_that_the_stack_makes_itself_are_refused():
 
 def test_values_that_contradict_the_base_are_refused_at_load():
     wavelength = {"name": "w", "path": "beam.wavelength_angstrom", "values": [1.0]}
-    assert "given beside wavelength_angstrom" in refused(wavelength)
+    assert "given together with wavelength_angstrom" in refused(wavelength)
 
 
 def test_the_pixel_size_can_be_swept_where_the_counts_are_fixed():

@@ -252,7 +252,7 @@ def test_receipt_made_by_hand_gives_one_line_that_names_file_and_field(run, chan
 @pytest.mark.spec("SEC-4")
 def test_failure_made_by_hand_gives_one_line(run):
     append_record(run.objects, "failures", {"run": run.run_id, "unit": 1, "attempt": "many"})
-    with pytest.raises(DamageError, match=r"failures/.*jsonl.*attempt is no number"):
+    with pytest.raises(DamageError, match=r"failures/.*jsonl.*attempt is not a number"):
         failures(run)
 
 

@@ -43,7 +43,7 @@ def test_missing_counts_are_missing_for_xarray_alone(tmp_path, dtype, decoded):
     there = np.isfinite(plain.images).all(("slow", "fast"))
     assert int(there.sum()) == 3
     assert not np.isfinite(plain.images).any(("slow", "fast")).values[~there.values].any()
-    # Counts that were too many are no missing frames.
+    # Counts that were too many are not missing frames.
     assert float(plain.images.max()) == np.iinfo(dtype).max - 1
     raw = xr.open_zarr(run.path, mask_and_scale=False)
     assert raw.images.dtype == dtype

@@ -161,13 +161,13 @@ def test_several_panels_and_counts_come_as_floats(tmp_path: Path) -> None:
 def test_refusals_are_one_line(run: RunDirectory, tmp_path: Path) -> None:
     with pytest.raises(RefusedError, match="frames are missing"):
         StackDataset(run, missing="refuse")
-    with pytest.raises(InputError, match="no coordinate"):
+    with pytest.raises(InputError, match="not a coordinate"):
         StackDataset(run, labels=["absent"])
     with pytest.raises(InputError, match="5 turns nothing; give callables"):
         StackDataset(run, transform=[5])  # type: ignore[list-item]
     with pytest.raises(InputError, match=r"split: is given, and no part of it; one of train"):
         StackDataset(run, split=Split())
-    with pytest.raises(InputError, match="no part"):
+    with pytest.raises(InputError, match="not a part"):
         StackDataset(run, "training")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no frame is rendered"):
         StackDataset(create_tiny(tmp_path / "NEW"))
