@@ -116,9 +116,10 @@ class ResponseSpec(SpecModel):
     hot_fraction: Fraction = 0.0
     """Share of all pixels that is drawn to be hot. Example: 1e-5"""
     dead_value: Finite = 0.0
-    """Value of a dead pixel. Example: -1"""
+    """Number that every dead pixel records, in the unit of the image. Example: -1"""
     hot_value: Finite | None = None
-    """Value of a hot pixel. Left out: the overload value. Example: 65535"""
+    """Number that every hot pixel records, in the unit of the image. Left out: the overload value.
+    Example: 65535"""
     masked_value: Finite = 0.0
     """Value of a pixel that is masked, in a gap or outside the region. Example: -1"""
 
