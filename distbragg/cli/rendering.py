@@ -379,5 +379,5 @@ def report(result: RunResult) -> int:
         echo("open it with", f'  python -c "import distbragg; print({checked})"')
     else:
         echo("open it with", f"  python -c \"import xarray as xr; print(xr.open_zarr('{path}'))\"")
-        echo(f"or, checked: {checked}")
+        echo(f"or, with checks: {checked}")
     return int(result.status)

@@ -72,7 +72,7 @@ _OF_PRESET: Final = ("pixel_size", *_SIDES)
 _BESIDE_PANELS: Final = ("wavelength", "phi", "oscillation", "twotheta", "distance")
 """What headers say of an experiment whose panels come from a geometry file."""
 
-NOT_GIVEN: Final = "not given, so taken as"
+NOT_GIVEN: Final = "not given, default used"
 """Place of the note of all numbers that stand in for what nobody gave."""
 
 _AND: Final = ", "

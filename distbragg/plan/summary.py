@@ -103,8 +103,8 @@ class PlanSummary:
             ("expected time", wall),
             (
                 "planned work",
-                f"{duration(self.nominal_seconds)} of one {core} at fixed rates, by which units "
-                "are cut",
+                f"{duration(self.nominal_seconds)} of one {core} at fixed rates; it sets the "
+                "size of units",
             ),
             ("plan", self.plan_hash[:12]),
             ("checked for mistakes", f"{self.frames_checked:,} of {self.frames:,} frames"),

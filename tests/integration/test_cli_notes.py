@@ -50,7 +50,7 @@ def test_notes_are_printed_a_line_each(
     captured = capsys.readouterr()
     lines = captured.err.splitlines()
     assert sum(line.startswith(WARNING) for line in lines) == 1
-    assert sum(line.startswith("note: not given, so taken as: ") for line in lines) == 1
+    assert sum(line.startswith("note: not given, default used: ") for line in lines) == 1
     if "--json" in words:
         notes = json.loads(captured.out)["notes"]
         assert [note["kind"] for note in notes] == ["warning", "note"]

@@ -291,7 +291,7 @@ def test_the_command_prints_tables_and_json(
     assert "beam.bandwidth_percent" not in told.out
     assert not any(line.startswith("intensities") for line in lines)
     assert "note: crystal.specimen: the beam illuminates" in told.err
-    assert "note: not given, so taken as: beam.exposure_s = 1" in told.err
+    assert "note: not given, default used: beam.exposure_s = 1" in told.err
     assert main(["explain", str(path), "--all"]) == 0
     everything = capsys.readouterr().out
     assert "intensities" in everything

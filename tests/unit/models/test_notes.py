@@ -163,7 +163,7 @@ def test_what_nobody_gave_is_said_in_one_line() -> None:
         "goniometer": {"oscillation_deg": 1},
     }
     (note,) = build_experiment(parse_spec(bare)).notes
-    assert (note.kind, note.place) == ("note", "not given, so taken as")
+    assert (note.kind, note.place) == ("note", "not given, default used")
     for said in ("distance_mm = 100,", "pixel_size_mm = 0.1,", "pixels_fast = 1024,",
                  "fluence_photons_per_m2 = 1.25932e+29,", "kahn_factor = 0", "block_cells = 1 1 1",
                  "goniometer.steps = 2"):  # fmt: skip
