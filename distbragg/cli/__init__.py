@@ -5,7 +5,7 @@ import signal
 import sys
 
 INTERRUPTED = "distbragg: interrupted"
-UNNAMED = "`distbragg resume RUN` continues a run"
+UNNAMED = "`distbragg resume RUN` continues an interrupted run"
 
 
 def _end(number: int, frame: object) -> None:

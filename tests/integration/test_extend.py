@@ -392,7 +392,7 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], str]] = {
     "a value twice": ([phi(9.0, 9.0)], "in the stack already"),
     "another dimension": ([phi(9.0), {**SPREAD, "values": [0.1, 0.2, 0.4]}], "along 'phi'"),
     "only another dimension": ([{**SPREAD, "values": [0.5]}], "missing"),
-    "an unknown axis": ([phi(9.0), {**SPREAD, "name": "other"}], "no axis of the stack"),
+    "an unknown axis": ([phi(9.0), {**SPREAD, "name": "other"}], "not an axis of the stack"),
     "another field": ([{**phi(9.0), "path": "detector.distance_mm"}], "sets"),
 }
 
