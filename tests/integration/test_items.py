@@ -361,7 +361,7 @@ def test_an_axis_keeps_its_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"spots": ["place"]}, "no column of spots"),
+        ({"spots": ["place"]}, "not a column of spots"),
         ({"maps": ["background"]}, "recorded; output.maps"),
         ({"labels": ["image"]}, "key of every item"),
         ({"labels": ["hits"]}, "lattices_in_beam"),
