@@ -116,8 +116,7 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(REAL, "diffuse_height", "over spot_scale"),
             Fields(INTEGER, "halos_alone", "no spots; spread by the numbers of the closed form"),
             Fields(REALS_IN, "source_width", "(sources,) of halos alone, each its bandwidth"),
-            Fields(REALS_IN, "source_within", "(sources, 2) of halos: see HaloSources; or null"),
-            Fields(REAL, "rim[2]", "1/Å, wavenumbers of halos of pixels cut between them; or 0 0"),
+            Fields(REALS_IN, "source_chord", "(sources, 2) of halos, see HaloSources; or null"),
         ),
     ),
     (

@@ -1,8 +1,8 @@
 """A few lines in place of many, for halos of diffuse scattering.
 
 Along a scattering vector the lines of a spectrum move a halo by Δk/k of its length. A halo is
-broad, so that normal distributions stand for many lines: `fewest` looks for as few as leave no
-more than `LEFT` of the greatest that any halo is. Halos are sums of Gaussians of x, whose means
+broad, so that normal distributions stand for many lines: `fewest` looks for as few as leave out no
+more than `LEFT` of any halo. Halos are sums of Gaussians of x, whose means
 over both spectra are known (`halos`): what differs is bounded for each by itself, for the
 narrowest halos at the longest vector, and along the line through their middle. Whatever spreads
 halos across that line makes it less.
@@ -26,7 +26,7 @@ from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.halos import EXPONENTIALS
 
 LEFT: Final = 5e-4
-"""What is left out at most, of the greatest halo of one strength."""
+"""What is left out at most of any halo, as a share of its own maximum."""
 
 _MIXED: Final = 6
 """Normal distributions of a common width at most: of more the moments are too alike."""
@@ -153,7 +153,7 @@ class _Judge:
         whole = sum(
             weight * mean for (_, weight), mean in zip(EXPONENTIALS, self._means, strict=True)
         )
-        self._greatest = float(np.max(whole))
+        self._greatest: Float64Array = np.max(whole, axis=0)  # of each reflection
 
     def _seen(self, exponent: float, place: Float64Array, variance: Float64Array) -> Float64Array:
         """Return the mean of exp(−t x) under distributions about some places, (at, places)."""
@@ -178,7 +178,7 @@ class _Judge:
         for (exponent, weight), mean in zip(EXPONENTIALS, self._means, strict=True):
             away = mean - self._seen(exponent, normals.place, variance) @ lit
             off += weight * np.abs(away).max(axis=0)
-        return float(off.max()) <= LEFT * self._greatest
+        return bool((off <= LEFT * self._greatest).all())
 
 
 def _of_moments(spectrum: Spectrum, count: int) -> Normals | None:

@@ -1,8 +1,9 @@
 """The sources of a beam as halos of diffuse scattering see them: few in place of many lines.
 
-Where the resolution is cut, the cut of a pixel may lie within the spectrum. Such pixels, a rim
-about the beam, see the lines up to their own cut: whole ranges of them as normal distributions, and
-those of the last range one by one. All others see as few distributions as serve.
+Lines move halos by Δk/k of |q|, so that pixels near the beam see fewer distributions than those far
+from it: zones of |s₁ − s₀|, about the beam, have their own. Where the resolution is cut, the cut of
+a pixel may lie within the spectrum. Such pixels, a rim about the zones, see the lines up to their
+own cut: whole ranges of them as normal distributions, and those of the last range one by one.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
@@ -22,8 +23,13 @@ from distbragg.models.halo_spread import longest_vector, most_spread
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.halo_lines import Normals, Spectrum, fewest, fewest_ranges
 
-_REFLECTIONS: Final = 64
-"""The strongest ones, by which it is told what halos lose where |F| follows the energy."""
+_CANDIDATES: Final = 512
+_REFLECTIONS: Final = 32
+"""Where |F| follows the energy halos are judged by the strongest of all reflections, and by those
+that follow it most among the strongest `_CANDIDATES`."""
+
+_ZONES: Final = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
+"""Up to which shares of the longest vector it is asked how few serve."""
 
 _KEPT: Final = 16
 _made: OrderedDict[tuple[bytes, int], tuple[Spectral | None, tuple[HaloSources, ...]]]
@@ -46,11 +52,8 @@ class HaloSources:
         Standard deviations of the wavenumber, of its mean.
     coefficients : (sources, tables) float64
         Of |F|² by energy; no columns where it is the same of all.
-    within : (sources, 2) float64, 1/Å
-        Seen by pixels of whose resolution the first wavenumber is and the second is not; where the
-        second is 0, whatever that is.
-    rim : bool
-        Whether these are seen by the pixels of the rim alone.
+    chord : (sources, 2) float64
+        Seen by pixels with |s₁ − s₀| beyond the first, 0 included, and up to the second.
     """
 
     direction: Float64Array
@@ -58,13 +61,25 @@ class HaloSources:
     weight: Float64Array
     width: Float64Array
     coefficients: Float64Array
-    within: Float64Array
-    rim: bool = False
+    chord: Float64Array
 
     @property
     def count(self) -> int:
         """Number of sources."""
         return len(self.wavelength)
+
+    def seen(self, low: float, high: float) -> HaloSources:
+        """Return those that pixels of a zone see, by these alone."""
+        least, most = np.maximum(self.chord[:, 0], low), np.minimum(self.chord[:, 1], high)
+        any_ = least < most
+        return HaloSources(
+            self.direction[any_],
+            self.wavelength[any_],
+            self.weight[any_],
+            self.width[any_],
+            self.coefficients[any_],
+            np.stack([least, most], axis=1)[any_],
+        )
 
 
 def few_sources(experiment: Experiment, start: int, stop: int) -> tuple[HaloSources, ...]:
@@ -80,14 +95,13 @@ def few_sources(experiment: Experiment, start: int, stop: int) -> tuple[HaloSour
     Returns
     -------
     HaloSources
-        What pixels beside the rim see; then what those of the rim do, where there is one.
+        What the zones see, from without, then what the rim does, where there is one.
     """
     sources, spectral = experiment.beam.sources, experiment.reflections.spectral
     if stop - start < 2 or (sources.weight[start:stop] <= 0.0).any():
         return ()
     unit, widest = _units(experiment)
-    cut = float(experiment.sampling.dmin > 0.0)
-    numbers = [unit, widest, sources.bandwidth, cut]
+    numbers = [unit, widest, sources.bandwidth, experiment.sampling.dmin]
     given = sources.direction, sources.wavelength, sources.weight
     parts = [np.array([*numbers, start, stop]), *given]
     if spectral is not None:
@@ -123,21 +137,34 @@ def _units(experiment: Experiment) -> tuple[float, float]:
 def _few(experiment: Experiment, chosen: slice) -> tuple[HaloSources, ...]:
     whole = _Lines.of(experiment, chosen)
     groups = whole.by_direction()
-    coarse = [group.fewest() for group in groups]
-    if sum(part.count for part in coarse) >= whole.count:
+    zones: list[tuple[float, list[HaloSources]]] = []
+    fewest = whole.count
+    for share in _ZONES:
+        parts = [replace(group, unit=share * group.unit).fewest() for group in groups]
+        count = sum(part.count for part in parts)
+        if not zones or count < fewest:
+            zones.append((share, parts))
+            fewest = count
+    if fewest >= whole.count:
         return ()
-    found = [_joined(coarse, rim=False)]
+    longest = longest_vector(experiment) / float(whole.wavenumber.max())
+    inner = [share * longest for share, _ in zones[1:]] + [0.0]
+    outer = [math.inf, *inner[:-1]]
+    found = [
+        _joined([part.seen(low, high) for part in parts])
+        for (_, parts), low, high in zip(zones, inner, outer, strict=True)
+    ]
     if experiment.sampling.dmin > 0.0:
-        found.append(_joined([part for group in groups for part in group.in_rim()], rim=True))
+        found.append(_joined([part for group in groups for part in group.in_rim()]))
     return tuple(part for part in found if part.count > 0)
 
 
-def _joined(parts: list[HaloSources], *, rim: bool) -> HaloSources:
-    names = "direction", "wavelength", "weight", "width", "coefficients", "within"
+def _joined(parts: list[HaloSources]) -> HaloSources:
+    names = "direction", "wavelength", "weight", "width", "coefficients", "chord"
     one, two, three, four, five, six = (
         np.concatenate([getattr(part, name) for part in parts]) for name in names
     )
-    return HaloSources(one, two, three, four, five, six, rim)
+    return HaloSources(one, two, three, four, five, six)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +179,12 @@ class _Lines:
     bandwidth: float
     unit: float  # widths of halos by which twice the wavenumber moves them
     widest: float  # in these widths, what a normal distribution may have
+    reach: float  # 1/Å, the resolution; infinite where it is not cut
 
     @classmethod
     def of(cls, experiment: Experiment, chosen: slice) -> _Lines:
         sources, spectral = experiment.beam.sources, experiment.reflections.spectral
-        count = len(sources.wavelength[chosen])
+        count, dmin = len(sources.wavelength[chosen]), experiment.sampling.dmin
         coefficients, strength = np.zeros((count, 0)), np.ones((count, 1))
         if spectral is not None:
             coefficients = np.array(spectral.coefficients[chosen])
@@ -169,6 +197,7 @@ class _Lines:
             strength,
             sources.bandwidth,
             *_units(experiment),
+            1.0 / dmin if dmin > 0.0 else math.inf,
         )
 
     @property
@@ -191,15 +220,13 @@ class _Lines:
 
     def at(self, chosen: IntArray) -> _Lines:
         """Return some lines."""
-        return _Lines(
-            self.direction[chosen],
-            self.wavelength[chosen],
-            self.weight[chosen],
-            self.coefficients[chosen],
-            self.strength[chosen],
-            self.bandwidth,
-            self.unit,
-            self.widest,
+        return replace(
+            self,
+            direction=self.direction[chosen],
+            wavelength=self.wavelength[chosen],
+            weight=self.weight[chosen],
+            coefficients=self.coefficients[chosen],
+            strength=self.strength[chosen],
         )
 
     def mean(self) -> float:
@@ -214,25 +241,27 @@ class _Lines:
 
     def fewest(self) -> HaloSources:
         """Return what stands for them where all are within the resolution."""
-        last = float(self.wavenumber[-1])
+        most = self.reach / float(self.wavenumber[-1])
         found = fewest(self.spectrum(), self.widest)
         if found is None:
-            return self._as_they_are(np.full(self.count, last), 0.0)
-        normals, ranges = found
-        return self._of_normals(normals, ranges, np.full(len(normals.share), last), 0.0)
+            return self._as_they_are(0.0, most)
+        return self._of_normals(*found, 0.0, most)
 
     def in_rim(self) -> list[HaloSources]:
         """Return what stands for them where some are within the resolution, and some are not."""
-        last = float(self.wavenumber[-1])
-        spectrum = self.spectrum()
+        spectrum, most = self.spectrum(), self.reach / self.wavenumber
         ranges = fewest_ranges(spectrum, self.widest)
-        ends = np.append(np.flatnonzero(np.diff(ranges)), self.count - 1)
-        end = self.wavenumber[ends]
-        whole = self._of_normals(spectrum.normals_of(ranges), ranges, end, last)
-        return [_apart(whole), _apart(self._as_they_are(self.wavenumber, end[ranges]))]
+        end = most[np.append(np.flatnonzero(np.diff(ranges)), self.count - 1)]
+        whole = self._of_normals(spectrum.normals_of(ranges), ranges, float(most[-1]), end)
+        both = whole, self._as_they_are(end[ranges], most)
+        return [part.seen(0.0, math.inf) for part in both]
 
     def _of_normals(
-        self, normals: Normals, ranges: IntArray | None, low: Float64Array, high: float
+        self,
+        normals: Normals,
+        ranges: IntArray | None,
+        least: float,
+        most: Float64Array | float,
     ) -> HaloSources:
         mean, count = self.mean(), len(normals.share)
         wavenumber = mean * (1.0 + normals.place / self.unit)
@@ -249,39 +278,36 @@ class _Lines:
             normals.share * float(self.weight.sum()),
             np.sqrt(square + (1.0 + square) * self.bandwidth**2),
             coefficients,
-            np.stack([low, np.full(count, high)], axis=1),
+            _chords(least, most, count),
         )
 
-    def _as_they_are(self, low: Float64Array, high: Float64Array | float) -> HaloSources:
+    def _as_they_are(self, least: Float64Array | float, most: Float64Array | float) -> HaloSources:
         return HaloSources(
             self.direction,
             self.wavelength,
             self.weight,
             np.full(self.count, self.bandwidth),
             self.coefficients,
-            np.stack([low, np.broadcast_to(high, low.shape)], axis=1),
+            _chords(least, most, self.count),
         )
 
 
-def _apart(given: HaloSources) -> HaloSources:
-    """Return the sources that any pixel sees."""
-    seen = given.within[:, 0] < given.within[:, 1]
-    return HaloSources(
-        given.direction[seen],
-        given.wavelength[seen],
-        given.weight[seen],
-        given.width[seen],
-        given.coefficients[seen],
-        given.within[seen],
-    )
+def _chords(least: Float64Array | float, most: Float64Array | float, count: int) -> Float64Array:
+    return np.stack([np.broadcast_to(least, count), np.broadcast_to(most, count)], axis=1)
 
 
 def _strongest(
     spectral: Spectral, coefficients: Float64Array, weight: Float64Array
 ) -> Float64Array:
-    """Return |F|² of the strongest reflections at each line, (lines, reflections)."""
+    """Return |F|² of some reflections at each line, (lines, reflections)."""
     tables = spectral.tables.reshape(len(spectral.tables), -1)
     mean = (weight @ coefficients) @ tables
-    chosen = np.sort(np.argsort(-mean, kind="stable")[:_REFLECTIONS])
-    found: Float64Array = np.maximum(coefficients @ tables[:, chosen], 0.0)
-    return found
+    strongest = np.argsort(-mean, kind="stable")[:_CANDIDATES]
+    found: Float64Array = np.maximum(coefficients @ tables[:, strongest], 0.0)
+    found = found[:, found.max(axis=0) > 0.0]
+    if found.shape[1] == 0:
+        return np.ones((len(weight), 1))
+    changes = found.std(axis=0) / found.mean(axis=0)
+    most = np.argsort(-changes, kind="stable")[:_REFLECTIONS]
+    chosen = np.union1d(np.arange(min(_REFLECTIONS, found.shape[1])), most)
+    return np.ascontiguousarray(found[:, chosen])

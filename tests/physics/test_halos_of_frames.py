@@ -27,6 +27,7 @@ from tests.physics.closed_scenes import (
     off,
     panel_about,
 )
+from tests.physics.test_amplitudes_by_energy import experiment_of
 from tests.physics.test_closed_halos import HALO, UNEVEN, drawn, halo_image, scene
 from tests.physics.test_halo_lines import halos_in, only, under
 
@@ -76,6 +77,19 @@ def test_each_line_has_halos_of_its_own_structure_factors(kind, coefficients) ->
     # They are not those of one table.
     plain = replace(view, reflections=replace(view.reflections, spectral=None))
     assert off(halo_image(plain, MODEL), model) > 10.0 * DRAWS
+
+
+@pytest.mark.spec("DIF-8", "DIF-10")
+@needs_kernel
+def test_halos_follow_the_anomalous_scatterers_of_a_model(tmp_path) -> None:
+    # Seven lines across the edge of iron.
+    coarse = {"pixels_fast": 16, "pixels_slow": 15, "pixel_size_mm": 4.0}
+    view = experiment_of(tmp_path, "closed_form", crystal={"diffuse": HALO}, detector=coarse)
+    assert view.reflections.spectral is not None
+    weights = view.beam.sources.weight.tolist()
+    lines = sum(w * halo_image(_plain(view, n), MODEL) for n, w in enumerate(weights))
+    assert off(halos_in(view, FLOAT64), lines) < 1e-9
+    assert off(halos_in(view, MIXED), lines) < 1e-3
 
 
 def _plain(view: Experiment, number: int) -> Experiment:

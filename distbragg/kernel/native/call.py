@@ -417,10 +417,8 @@ class Call:
         self._doubles("source_wavelength", sources.wavelength)
         self._doubles("source_weight", sources.weight)
         self._doubles("source_width", sources.width)
-        self._doubles("source_within", sources.within)
+        self._doubles("source_chord", sources.chord)
         self._doubles("coefficients", sources.coefficients)
-        if sources.rim:
-            self._fixed("rim", (float(sources.within.min()), float(sources.within.max())))
 
     def _spread(self, crystal: GaussianCrystal) -> None:
         """Set what is the same of spots and of halos: divergence, and a spread of cells."""

@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "cc06bb4a6de2e067";
+constexpr const char* kTableId = "7677b2971fe4f92c";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -100,8 +100,7 @@ struct Parameters {
   double diffuse_height;  // over spot_scale
   std::int64_t halos_alone;  // no spots; spread by the numbers of the closed form
   const double* source_width;  // (sources,) of halos alone, each its bandwidth
-  const double* source_within;  // (sources, 2) of halos: see HaloSources; or null
-  double rim[2];  // 1/Å, wavenumbers of halos of pixels cut between them; or 0 0
+  const double* source_chord;  // (sources, 2) of halos, see HaloSources; or null
 
   // Structure factors: |F|² in a box with one border plane that holds the default.
   double table_scale;  // the tables hold |F|² / table_scale, at most 1

@@ -240,11 +240,17 @@ inline void make_directions(const Parameters& p, const PixelNumbers& pixel, std:
   d.form = p.surface != kFlat ? Form::kCurved : (one_row ? Form::kRow : Form::kRows);
 }
 
+// Square of |d − i|.
+DISTBRAGG_INLINE double chord_squared(const Vector& from, double x, double y, double z) {
+  const double dx = x - from.x, dy = y - from.y, dz = z - from.z;
+  return madd(dx, dx, madd(dy, dy, dz * dz));
+}
+
 // What of one source is common to all pixels.
 struct Source {
   Vector incident;
   double inverse_wavelength, weight;
-  double within, beyond;  // seen where the cut leaves the first in and the second out, if not 0
+  double least, greatest;  // squares of |d − i| beyond and up to which it is seen, see HaloSources
   Vector electric, magnetic;
   bool without_plane;  // the polarisation axis lies along the beam
   double least_cosine;  // between the beam and directions in which anything is scattered
@@ -255,8 +261,9 @@ struct Source {
     incident = {-v[0], -v[1], -v[2]};
     inverse_wavelength = 1.0 / p.source_wavelength[index];
     weight = p.source_weight[index];
-    within = p.source_within == nullptr ? inverse_wavelength : p.source_within[2 * index];
-    beyond = p.source_within == nullptr ? 0.0 : p.source_within[2 * index + 1];
+    const double* zone = p.source_chord == nullptr ? nullptr : p.source_chord + 2 * index;
+    least = zone == nullptr || zone[0] == 0.0 ? -1.0 : zone[0] * zone[0];
+    greatest = zone == nullptr ? HUGE_VAL : zone[1] * zone[1];
     magnetic = unit(cross(load(p.polarization_axis), incident));
     electric = unit(cross(incident, magnetic));
     without_plane = dot(magnetic, magnetic) == 0.0;
@@ -293,15 +300,12 @@ struct Chosen {
   int count;
 };
 
-// Half of |q|, 1/Å: q = (d − i) w.
-DISTBRAGG_INLINE double half_length(const Source& s, double w, double x, double y, double z) {
+// Half of |q|, 1/Å: q = (d − i)/λ.
+DISTBRAGG_INLINE double half_length(const Source& s, double x, double y, double z) {
+  const double w = s.inverse_wavelength;
   const double qx = (x - s.incident.x) * w, qy = (y - s.incident.y) * w;
   const double qz = (z - s.incident.z) * w;
   return 0.5 * std::sqrt(madd(qx, qx, madd(qy, qy, qz * qz)));
-}
-
-DISTBRAGG_INLINE double half_length(const Source& s, double x, double y, double z) {
-  return half_length(s, s.inverse_wavelength, x, y, z);
 }
 
 inline void narrow_scattering(Scattering& q) {
@@ -338,25 +342,31 @@ inline void polarize(const Parameters& p, const Source& s, const Directions& d, 
   }
 }
 
-// Marks pixels inside the resolution cut; false if the block has none.
+// Whether sources are not seen everywhere.
+inline bool cuts(const Parameters& p) { return p.dmin > 0.0 || p.source_chord != nullptr; }
+
+// Marks pixels that see the source: inside the resolution cut, or what stands for it; false if
+// the block has none.
 template <int kCount = kLanes>
-inline bool cut_resolution(double dmin, Scattering& q) {
+inline bool cut_resolution(const Parameters& p, Scattering& q) {
   const Directions& d = *q.directions;
   const Source s = *q.source;
+  const double dmin = p.dmin;
   int inside = 0;
+  if (p.source_chord != nullptr) {
 #pragma omp simd reduction(| : inside)
-  for (int i = 0; i < kCount; ++i) {
-    const double stol = half_length(s, s.within, d.x[i], d.y[i], d.z[i]);
-    const bool kept = !(dmin * stol > 0.5);
-    q.kept[i] = kept ? 1.0 : 0.0;
-    inside |= kept ? 1 : 0;
+    for (int i = 0; i < kCount; ++i) {
+      const double square = chord_squared(s.incident, d.x[i], d.y[i], d.z[i]);
+      const bool kept = square > s.least && square <= s.greatest;
+      q.kept[i] = kept ? 1.0 : 0.0;
+      inside |= kept ? 1 : 0;
+    }
+    return inside != 0;
   }
-  if (inside == 0 || s.beyond == 0.0) return inside != 0;
-  inside = 0;
 #pragma omp simd reduction(| : inside)
   for (int i = 0; i < kCount; ++i) {
-    const double stol = half_length(s, s.beyond, d.x[i], d.y[i], d.z[i]);
-    const bool kept = q.kept[i] != 0.0 && dmin * stol > 0.5;
+    const double stol = half_length(s, d.x[i], d.y[i], d.z[i]);
+    const bool kept = !(dmin * stol > 0.5);
     q.kept[i] = kept ? 1.0 : 0.0;
     inside |= kept ? 1 : 0;
   }

@@ -18,7 +18,7 @@ namespace distbragg {
 // to source; more would leave the second-level cache and are made again.
 constexpr std::int64_t kKeptSamples = 32;
 
-constexpr double kRimMargin = 1e-9;  // of the resolution, against rounding
+constexpr double kChordMargin = 1e-9;  // against rounding
 
 // A source and a domain that may be seen somewhere.
 struct Pair {
@@ -73,29 +73,29 @@ class SampleSum {
     }
   }
 
-  // Whether any pixel may see the sources: those of a rim do not, beside it. `aim_all` went before.
+  // Whether any pixel may see any source. `aim_all` went before.
   bool meets(const Workspace& w) const {
-    if (p_.rim[1] == 0.0 || !keeps_all()) return true;
+    if (p_.source_chord == nullptr || !keeps_all()) return true;
     const Vector beam = load(p_.beam);
-    double off = 0.0, least = HUGE_VAL, most = 0.0;
+    double off = 0.0, low = HUGE_VAL, high = 0.0;
     for (const Source& source : sources_) {
-      const Vector v = {source.incident.x - beam.x, source.incident.y - beam.y,
-                        source.incident.z - beam.z};
-      off = std::max(off, std::sqrt(dot(v, v)));
+      const Vector from = source.incident;
+      off = std::max(off, std::sqrt(chord_squared(beam, from.x, from.y, from.z)));
+      low = std::min(low, std::sqrt(std::max(source.least, 0.0)));
+      high = std::max(high, std::sqrt(source.greatest));
     }
+    double least = HUGE_VAL, most = 0.0;
     for (std::int64_t k = 0; k < samples_; ++k) {
       const Directions& d = w.directions[static_cast<std::size_t>(k)];
 #pragma omp simd reduction(min : least) reduction(max : most)
       for (int i = 0; i < kLanes; ++i) {
-        const double x = d.x[i] - beam.x, y = d.y[i] - beam.y, z = d.z[i] - beam.z;
-        const double square = madd(x, x, madd(y, y, z * z));
+        const double square = chord_squared(beam, d.x[i], d.y[i], d.z[i]);
         least = std::min(least, square);
         most = std::max(most, square);
       }
     }
-    const double low = (std::sqrt(least) - off) * p_.rim[0] * p_.dmin;
-    const double high = (std::sqrt(most) + off) * p_.rim[1] * p_.dmin;
-    return !(low > 1.0 + kRimMargin || high < 1.0 - kRimMargin);
+    off += kChordMargin;
+    return std::sqrt(most) + off >= low && std::sqrt(least) - off <= high;
   }
 
   // numerator += weight × Σ over layers and sub-pixels; add_steps(scattering) fills its sum. A
@@ -155,7 +155,7 @@ class SampleSum {
     q.source_number = &source - sources_.data();
     q.chosen = &w.chosen;
     const bool visible =
-        within_furthest<kCount>(p_, q) && (p_.dmin <= 0.0 || cut_resolution<kCount>(p_.dmin, q));
+        within_furthest<kCount>(p_, q) && (!cuts(p_) || cut_resolution<kCount>(p_, q));
     const bool background = p_.background_scale != 0.0;
     if (!visible && !background) return nullptr;
     if (visible) {
@@ -163,7 +163,7 @@ class SampleSum {
     } else {
       std::fill(q.sum, q.sum + kCount, 0.0);
     }
-    if (visible && p_.dmin > 0.0) {
+    if (visible && cuts(p_)) {
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) q.sum[i] *= q.kept[i];
     }

@@ -31,7 +31,7 @@ class SpreadHalos {
     Strip s(halos_.size());
     bool aimed = false;
     for (int strip = 0; strip < kLanes; strip += kStrip) {
-      if (p_.dmin > 0.0 && !any_kept(q.kept + strip)) continue;
+      if (cuts(p_) && !any_kept(q.kept + strip)) continue;
       if (!aimed || p_.surface != kFlat) find_ways(q, strip, s);
       aimed = true;
       displace(random, q, strip, s);
