@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,7 +33,7 @@ _ZONES: Final = (1.0, 0.85, 0.7, 0.55, 0.4, 0.25)
 """Up to which shares of the longest vector it is asked how few serve."""
 
 _KEPT: Final = 16
-_made: OrderedDict[tuple[bytes, int], tuple[Spectral | None, tuple[HaloSources, ...]]]
+_made: OrderedDict[tuple[bytes, int], tuple[weakref.ref[Any] | None, tuple[HaloSources, ...]]]
 _made = OrderedDict()
 _lock = threading.Lock()
 
@@ -106,16 +107,17 @@ def few_sources(experiment: Experiment, start: int, stop: int) -> tuple[HaloSour
     parts = [np.array([*numbers, start, stop]), *given]
     if spectral is not None:
         parts.append(spectral.coefficients)
-    key = b"".join(part.tobytes() for part in parts), id(spectral)
+    tables = None if spectral is None else spectral.tables
+    key = b"".join(part.tobytes() for part in parts), id(tables)
     with _lock:
         kept = _made.get(key)
-        if kept is not None:
+        if kept is not None and (kept[0] is None or kept[0]() is tables):
             _made.move_to_end(key)
             return kept[1]
     found = _few(experiment, slice(start, stop))
     with _lock:
-        # The tables are held as well: their identity cannot pass to others meanwhile.
-        _made[key] = spectral, found
+        # The tables are not held: their identity may have passed to others.
+        _made[key] = None if tables is None else weakref.ref(tables), found
         while len(_made) > _KEPT:
             _made.popitem(last=False)
     return found
@@ -302,7 +304,10 @@ def _strongest(
     """Return |F|² of some reflections at each line, (lines, reflections)."""
     tables = spectral.tables.reshape(len(spectral.tables), -1)
     mean = (weight @ coefficients) @ tables
-    strongest = np.argsort(-mean, kind="stable")[:_CANDIDATES]
+    strongest = np.arange(len(mean))
+    if len(mean) > _CANDIDATES:
+        strongest = np.sort(np.argpartition(-mean, _CANDIDATES)[:_CANDIDATES])
+    strongest = strongest[np.argsort(-mean[strongest], kind="stable")]
     found: Float64Array = np.maximum(coefficients @ tables[:, strongest], 0.0)
     found = found[:, found.max(axis=0) > 0.0]
     if found.shape[1] == 0:

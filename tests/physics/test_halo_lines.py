@@ -24,6 +24,7 @@ BOUND = 1e-3
 """Of the greatest halo: DIF-10."""
 
 LINES = 60
+BOX = (61, 61, 61)
 AT = np.linspace(-1.0, 1.0, LINES)
 SPECTRA = {
     "normal": np.exp(-0.5 * (AT / 0.35) ** 2),
@@ -156,15 +157,16 @@ def test_lines_from_several_directions_are_taken_direction_by_direction() -> Non
 
 def by_energy(view: Experiment, edge: float) -> Experiment:
     """The same with |F|² that is different on either side of an edge, reflection by reflection."""
-    lines = view.beam.sources.count
     random = np.random.default_rng(5)
-    box = (61, 61, 61)
-    below = 100.0 * random.uniform(0.8, 1.2, box)
-    tables = np.stack([below, below * random.uniform(0.7, 1.1, box)])
-    after = (np.linspace(-1.0, 1.0, lines) > edge).astype(float)
-    spectral = Spectral(
-        "channels", frozen_float64(tables), frozen_float64(np.stack([1.0 - after, after], axis=1))
-    )
+    below = 100.0 * random.uniform(0.8, 1.2, BOX)
+    tables = np.stack([below, below * random.uniform(0.7, 1.1, BOX)])
+    after = (np.linspace(-1.0, 1.0, view.beam.sources.count) > edge).astype(float)
+    return with_channels(view, tables, np.stack([1.0 - after, after], axis=1))
+
+
+def with_channels(view: Experiment, tables: np.ndarray, shares: np.ndarray) -> Experiment:
+    """The same with |F|² that is made up of tables, (lines, tables)."""
+    spectral = Spectral("channels", frozen_float64(tables), frozen_float64(shares))
     table = replace(
         view.reflections,
         amplitude=frozen_float64(np.sqrt(tables[0])),
@@ -189,6 +191,23 @@ def test_lines_of_different_structure_factors_are_merged_as_far_as_these_allow(d
     assert same < few < LINES
     lines = halo_image(view)
     assert np.abs(halos_in(view) - lines).max() < BOUND * lines.max()
+
+
+@pytest.mark.spec("DIF-10")
+@needs_kernel
+def test_lines_that_have_a_table_each_are_merged_where_these_change_slowly() -> None:
+    still = {"crystal": {"mosaic": {"spread_deg": 0.1}}}
+    plain = under(scene({**HALO, "stencil": 2}, still), SPECTRA["normal"])
+    random = np.random.default_rng(2)
+    first, change = 100.0 * random.exponential(size=BOX), 0.1 * random.normal(size=BOX)
+    for slow in (True, False):
+        along = np.tanh(3.0 * AT) if slow else random.normal(size=LINES)
+        tables = np.stack([first * np.maximum(1.0 + change * at, 0.0) for at in along])
+        view = with_channels(plain, tables, np.eye(LINES))
+        lines = halo_image(view)
+        assert np.abs(halos_in(view) - lines).max() < BOUND * lines.max()
+        outermost = (sources_of(_uncut(view)) or [LINES])[0]
+        assert (outermost < LINES / 2) is slow
 
 
 @pytest.mark.spec("DIF-5", "DIF-10")
