@@ -108,8 +108,10 @@ selftest: $(STAMP) ## Images of the C program rendered anew on this machine, in 
 .PHONY: test
 test: check pytest ## Every check and every test
 
+# Each of them takes one core, and some a minute: two at a time.
 .PHONY: check
-check: lint types layers spelling specs tree reference site ## Every check but pytest
+check: $(STAMP) ## Every check but pytest
+	@$(MAKE) --no-print-directory -j 2 lint types layers spelling specs tree reference site
 
 .PHONY: lint
 lint: $(STAMP) ## ruff: rules and format
