@@ -17,7 +17,7 @@ from distbragg.models.build_mosaic import frame_of_mosaic
 from distbragg.models.crystal import Crystal, is_positive
 from distbragg.models.detector import Panel
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import Float64Array, Triad, cell_of, components
+from distbragg.models.vectors import Float64Array, cell_of, components
 from distbragg.shapes import SHAPES
 from distbragg.units import DEGREES_PER_RADIAN, MM_PER_METRE, um_to_m
 
@@ -374,12 +374,6 @@ def _of_others(
 def _in_degrees(roots: Float64Array) -> list[list[float]]:
     units = [1.0, 1.0, 1.0, *([DEGREES_PER_RADIAN] * 3)]
     return [list(row) for row in (roots * units).tolist()]
-
-
-def triad(rows: Float64Array) -> Triad:
-    """Return three vectors, the rows of (3, 3), by their components."""
-    one, two, three = map(components, rows)
-    return one, two, three
 
 
 def beam_centre_m(panel: Panel, beam: Float64Array) -> tuple[float, float] | None:

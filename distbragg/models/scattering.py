@@ -23,11 +23,6 @@ Array: TypeAlias = Any
 """A float64 numpy array or torch tensor."""
 
 
-def table_count(elements: int) -> int:
-    """Return how many terms there are."""
-    return 1 + 3 * elements + elements * (elements - 1)
-
-
 def tables(normal: NDArray[np.complex128], parts: NDArray[np.complex128]) -> NDArray[np.float64]:
     """Return B, (terms, n), electrons², of F₀ (n,) and of G (elements, n)."""
     found = [np.abs(normal) ** 2]

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 Kind = Literal["sheet", "frame", "radial", "axes", "map"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 Reduction = Literal["sum", "max", "spots"]
-REDUCTIONS: Final[tuple[Reduction, ...]] = get_args(Reduction)
 
 GRID_MOST: Final = 12  # rows and columns of a sheet over two axes; longer axes are thinned evenly
 SHEET_COUNT: Final = 16  # frames of a sheet over one axis, or over more than two

@@ -175,11 +175,6 @@ def _integrals(experiment: Experiment, minimum_photons: float) -> int | None:
     return integrals_of_spots(experiment, minimum_photons, compiled_twin())
 
 
-def said_of(sweep: SweepSpec) -> SweepNotes:
-    """Collect the notes of a sweep without planning it; refuses what `prepare` does."""
-    return sweep_notes(sweep, _first_frame(sweep))
-
-
 def _first_frame(sweep: SweepSpec) -> Experiment:
     spec = sweep.frame_spec(0)
     precheck_spec(spec, memory_bytes())

@@ -18,7 +18,7 @@ from distbragg.store.generations import GENERATIONS, is_extending, left_short
 from distbragg.store.grids import damaged_grids
 from distbragg.store.inputs import input_names
 from distbragg.store.layout import INPUTS
-from distbragg.store.ledger import Receipt, fold_receipts, is_disputed
+from distbragg.store.ledger import Receipt, TableReceipt, fold_receipts, is_disputed
 from distbragg.store.maps import content_digest
 from distbragg.store.objects import flat_index
 from distbragg.store.open import open_array, reading_store
@@ -230,10 +230,11 @@ class _Checker:
         else:
             found = self._check_bytes(unit, receipts)
         if found is None and has_labels(self.run):
-            problem = self._table_problem(unit, receipts)
+            tables = [receipt.labels for receipt in receipts]
+            problem, _ = self._look(self.listing.tables, unit, labels_key(unit), tables)
             if problem:
                 self.digests.pop(unit, None)
-                return Damage(unit, problem, "labels")
+                return Damage(unit, f"its table of spots {problem}", "labels")
         return found
 
     def _check_beside(
@@ -241,23 +242,32 @@ class _Checker:
     ) -> Damage | None:
         """Say what is wrong with the arrays beside; their `digests` are taken but at `quick`."""
         for one in self.run.beside:
-            key, name = one.object_name(unit), one.array
-            try:
-                size = self._size(self.listing.objects[name], unit, key)
-                if size is not None and self.level != "quick":
-                    digests[name], size = self.run.objects.digest(key)
-            except (OSError, DamageError) as error:
-                reason = getattr(error, "strerror", None) or error
-                return Damage(unit, f"its object of {name} cannot be read ({reason})", "map")
-            if size is None:
-                return Damage(unit, f"its object of {name} is gone", "map")
-            stated = [item.maps[name] for item in receipts if item.maps and name in item.maps]
-            found = digests.get(name)
-            if all(x.size != size or found not in (None, x.digest) for x in stated):
-                told = f"digest {found[:12]}" if found else f"{size} bytes"
-                problem = f"its object of {name} has {told}, which no receipt states"
-                return Damage(unit, problem, "map")
+            listed, key = self.listing.objects[one.array], one.object_name(unit)
+            stated = [item.maps.get(one.array) for item in receipts if item.maps]
+            problem, digests[one.array] = self._look(listed, unit, key, stated)
+            if problem:
+                return Damage(unit, f"its object of {one.array} {problem}", "map")
         return None
+
+    def _look(
+        self, listed: Mapping[int, int], unit: int, key: str, stated: list[TableReceipt | None]
+    ) -> tuple[str, str]:
+        """Return what is wrong with an object, empty where nothing is; and its digest, if taken."""
+        digest = ""
+        try:
+            size = self._size(listed, unit, key)
+            if size is not None and self.level != "quick":
+                digest, size = self.run.objects.digest(key)
+        except (OSError, DamageError) as error:
+            return f"cannot be read ({getattr(error, 'strerror', None) or error})", ""
+        if size is None:
+            return "is gone", ""
+        fitting = [one.digest for one in stated if one is not None and one.size == size]
+        if not fitting:
+            return f"has {size} bytes, which no receipt states", digest
+        if digest and digest not in fitting:
+            return f"has digest {digest[:12]}, which no receipt states", digest
+        return "", digest
 
     def _size(self, listed: Mapping[int, int], unit: int, key: str) -> int | None:
         """Size of an object, which may have come since all were listed."""
@@ -265,26 +275,6 @@ class _Checker:
             return listed[unit]
         entry = self.run.objects.head(key)
         return None if entry is None else entry.size
-
-    def _table_problem(self, unit: int, receipts: tuple[Receipt, ...]) -> str:
-        """Say what is wrong with a unit's table of spots; empty where nothing is."""
-        key, digest = labels_key(unit), None
-        try:
-            size = self._size(self.listing.tables, unit, key)
-            if size is not None and self.level != "quick":
-                digest, _ = self.run.objects.digest(key)
-        except (OSError, DamageError) as error:
-            reason = getattr(error, "strerror", None) or error
-            return f"its table of spots cannot be read ({reason})"
-        if size is None:
-            return "its table of spots is gone"
-        stated = [item.labels for item in receipts if item.labels is not None]
-        fitting = [table.digest for table in stated if table.size == size]
-        if not fitting:
-            return f"its table of spots has {size} bytes, which no receipt states"
-        if digest is not None and digest not in fitting:
-            return f"its table of spots has digest {digest[:12]}, which no receipt states"
-        return ""
 
     @cached_property
     def _owners(self) -> dict[str, int]:

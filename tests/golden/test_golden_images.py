@@ -138,8 +138,8 @@ def test_steps_on_an_edge_are_found_and_others_are_not() -> None:
 
 
 def _with_half_index(experiment):
-    from distbragg.kernel.trace import trace_pixel
     from tests.unit.kernel.experiments import all_sources
+    from tools.pixel_trace import trace_pixel
 
     step = next(trace_pixel(experiment, 0, 4, 5, all_sources(experiment))).steps[0]
     edge = 40.0 * (abs(step.nearest[1]) + 0.5) / abs(step.index[1])

@@ -12,7 +12,6 @@ from distbragg.kernel import native
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.kernel.trace import trace_pixel
 from distbragg.models.crystal import Reflections
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import frozen_float64, rotate_xyz
@@ -25,6 +24,7 @@ from tests.tolerances import (
     WEIGHTED_SOURCES_RELATIVE,
 )
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
+from tools.pixel_trace import trace_pixel
 
 FLOAT64 = KernelOptions("float64", "model", "cpu", 1)
 MIXED = KernelOptions("mixed", "model", "cpu", 1)

@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from distbragg.kernel.trace import trace_pixel
 from distbragg.models.build import build_experiment
 from distbragg.plan.frame import SourceChunk
 from distbragg.spec.load import parse_spec
+from tools.pixel_trace import trace_pixel
 
 SPEC = {
     "beam": {

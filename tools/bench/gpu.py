@@ -230,13 +230,24 @@ def _memory(inputs: Path, device: str, extent: GpuExtent) -> dict[str, object]:
 
 @contextmanager
 def _short_of_memory(device: str, more: int) -> Iterator[None]:
+    """Let this process take `more` bytes of a GPU's memory beyond what it has, and no more."""
     if device == "cpu":
         yield
         return
-    from distbragg.kernel.triton.memory import memory_limited
+    import torch
 
-    with memory_limited(device, more):
+    from distbragg.kernel.triton.memory import release_memory
+
+    place = torch.device(device)
+    index = torch.cuda.current_device() if place.index is None else place.index
+    release_memory()
+    total = torch.cuda.get_device_properties(index).total_memory
+    allowed = torch.cuda.memory_reserved(index) + more
+    torch.cuda.set_per_process_memory_fraction(min(1.0, allowed / total), index)
+    try:
         yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, index)
 
 
 @contextmanager

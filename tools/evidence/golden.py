@@ -14,7 +14,6 @@ from distbragg.errors import InputError
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.kernel.trace import trace_pixel
 from distbragg.models.build import build_experiment
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
@@ -22,6 +21,7 @@ from distbragg.plan.frame import SourceChunk, Tile
 from distbragg.run.selftest import BRIGHT_FLOOR, RELATIVE_FLOOR, Agreement, agreement
 from distbragg.shapes import SHAPES
 from distbragg.spec.nanobragg import parse_nanobragg
+from tools.pixel_trace import trace_pixel
 
 EDGE_DISTANCE: Final = 1e-9
 """A step this near a half-integer index or the top-hat edge may fall on either side."""

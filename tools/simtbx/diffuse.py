@@ -10,11 +10,10 @@ from typing import Final, Protocol
 import gemmi
 import numpy as np
 
-from distbragg.fit.parameters import triad
 from distbragg.models.build_mosaic import crystal_axes
 from distbragg.models.diffuse import Diffuse
 from distbragg.models.experiment import Experiment
-from distbragg.models.vectors import frozen_float64
+from distbragg.models.vectors import Float64Array, Triad, components, frozen_float64
 from distbragg.read.groups import laue_rotations
 from tools.simtbx.optics import Array, Json
 
@@ -26,6 +25,12 @@ _LISTED: Final = {
 """Rotations, acting on h, k, l, of the Laue groups whose numbers the folder's README tells."""
 
 
+def _triad(rows: Float64Array) -> Triad:
+    """Return three vectors, the rows of (3, 3), by their components."""
+    one, two, three = map(components, rows)
+    return one, two, three
+
+
 def with_diffuse(experiment: Experiment, given: Json) -> Experiment:
     """Return an experiment that scatters diffusely as a case says.
 
@@ -34,7 +39,7 @@ def with_diffuse(experiment: Experiment, given: Json) -> Experiment:
     so that it is not a rotation unless the cell allows it.
     """
     crystal = experiment.crystal
-    axes = crystal_axes(triad(crystal.real_space), triad(crystal.reciprocal))
+    axes = crystal_axes(_triad(crystal.real_space), _triad(crystal.reciprocal))
     principal = np.array(given["principal_axes"], dtype=np.float64).reshape(3, 3)
     diffuse = Diffuse(
         gamma=frozen_float64(given["gamma_A"]),

@@ -97,12 +97,6 @@ def make_scene(
     return scene
 
 
-def forget_scenes() -> None:
-    """Free the device memory of all kept scenes."""
-    with _lock:
-        _scenes.clear()
-
-
 def _make(experiment: Experiment, panel: int, precision: str, device: str, *, split: bool) -> Scene:
     crystal, view = experiment.crystal, experiment.detector.panels[panel]
     double = uses_double(crystal, precision)

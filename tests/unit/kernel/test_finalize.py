@@ -11,11 +11,11 @@ from distbragg.constants import CLASSICAL_ELECTRON_RADIUS_SQUARED_M2
 from distbragg.kernel.finalize import finalize_tile
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.kernel.trace import trace_pixel
 from distbragg.models.experiment import Experiment
 from distbragg.physics.factors import background_start, intensity_scale
 from distbragg.plan.frame import Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment, whole_tile
+from tools.pixel_trace import trace_pixel
 
 MODEL = KernelOptions("float64", "model", "cpu", 1)
 

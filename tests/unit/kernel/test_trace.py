@@ -11,10 +11,10 @@ import pytest
 from distbragg.errors import InputError
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
-from distbragg.kernel.trace import trace_pixel
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import SourceChunk, Tile
 from tests.unit.kernel.experiments import all_sources, make_experiment
+from tools.pixel_trace import trace_pixel
 
 MODEL = KernelOptions(kernel="model")
 
