@@ -252,7 +252,9 @@ def draw(path: Path, net: SpotFinder, data: db.StackDataset, scores: dict[str, S
             label=f"{name}: precision {one.precision:.0%}",
         )
     left.axvline(VISIBLE, color="0.6", lw=1)
-    left.set(xscale="log", ylim=(0, 1.02), xlabel="expected photons of a spot", ylabel="found")
+    left.set(
+        xscale="log", ylim=(0, 1.02), xlabel="expected photons of a spot", ylabel="share found"
+    )
     left.set_title("spots of test shots")
     left.legend(loc="lower right")
     item = min(_each(data), key=_unlike_an_example)
@@ -263,7 +265,7 @@ def draw(path: Path, net: SpotFinder, data: db.StackDataset, scores: dict[str, S
     peaks = net_peaks(net, item)
     right.plot(peaks[:, 1] - 0.5, peaks[:, 0] - 0.5, "+", ms=9, color="tab:red", label="found")
     right.set(xlim=(SHOWN[0], SHOWN[1]), ylim=(SHOWN[1], SHOWN[0]))
-    right.set_title(f"a part of one: {item['protein']}, lattices: {int(item['lattices'])}")
+    right.set_title(f"part of a shot: {item['protein']}, lattices: {int(item['lattices'])}")
     right.legend(loc="upper right")
     figure.savefig(path, dpi=110)
 

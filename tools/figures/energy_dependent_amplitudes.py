@@ -71,11 +71,11 @@ def draw() -> Figure:
         own = squared[(slice(None), *(np.array(hkl) - table.origin))]
         curves.plot(energies, own / own[0], label=" ".join(map(str, hkl)))
     curves.axvline(EDGE_EV, color="0.7", lw=0.8)
-    curves.set(xlabel="energy, eV", ylabel="|F|², of that at 7000 eV")
+    curves.set(xlabel="energy, eV", ylabel="|F|² / |F|² at 7000 eV")
     curves.legend(title="h k l")
     most = float(np.percentile(np.abs(above - below), 99.7))
     shown = picture.imshow(above - below, cmap="RdBu_r", vmin=-most, vmax=most)
-    picture.set(title=f"{ABOVE_EV:g} eV less {BELOW_EV:g} eV", xticks=[], yticks=[])
+    picture.set(title=f"{ABOVE_EV:g} eV minus {BELOW_EV:g} eV", xticks=[], yticks=[])
     figure.colorbar(shown, ax=picture, label="photons")
     return figure
 

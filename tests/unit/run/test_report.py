@@ -128,7 +128,7 @@ def test_page_of_frames_that_cannot_be_read_says_so(run):
         run.object_path(unit).write_bytes(b"x" * run.object_path(unit).stat().st_size)
     page = parsed(html := report_html(run))
     assert page.links == []
-    assert "They cannot be drawn" in html
+    assert "The frames cannot be drawn" in html
 
 
 def test_run_without_receipts_has_a_report(tmp_path):
