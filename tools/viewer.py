@@ -39,6 +39,7 @@ const profile = find("ColumnDataSource", (m) => "d" in m.data);
 const figure = find("Figure", (m) => m.below.some((a) => /fast|right/.test(a.axis_label)));
 const comparison = find("RadioButtonGroup", (m) => m.labels.includes("ratio"));
 const palette = find("Select", (m) => m.options.includes("inferno"));
+const kind = find("Select", (m) => m.options.includes("images"));
 """
 
 CHANGE = """new Promise((done) => {
@@ -134,9 +135,8 @@ def overview(page: Browser) -> None:
     page.move(x + 0.21 * width, y)
 
 
-def zoom(page: Browser) -> None:
-    """Zoom at a spot until values are written, and point at it."""
-    settled(page)
+def place_of_spot(page: Browser) -> tuple[float, float]:
+    """Return where in the window a spot of the upper half is."""
     x, y, width, height = middle(page)
     place = ask(page, "(() => { const i = spots.data.x.findIndex((x, n) => x > 300 && x < 700"
                 " && spots.data.y[n] > 150 && spots.data.y[n] < 450);"
@@ -145,6 +145,13 @@ def zoom(page: Browser) -> None:
                 " figure.y_range.end]; })()")  # fmt: skip
     at = (x + width * ((place[0] - place[2]) / (place[3] - place[2]) - 0.5),
           y - height * ((place[1] - place[4]) / (place[5] - place[4]) - 0.5))  # fmt: skip
+    return at
+
+
+def zoom(page: Browser) -> None:
+    """Zoom at a spot until values are written, and point at it."""
+    settled(page)
+    at = place_of_spot(page)
     while ask(page, "figure.x_range.end - figure.x_range.start") > 21.0:
         page.wheel(*at, -200.0)
         time.sleep(0.3)
@@ -166,6 +173,16 @@ def missing(page: Browser) -> None:
     ask(page, "(() => { frame.value = 3; })()")
     time.sleep(2.0)
     page.press("?")
+
+
+def mapped(page: Browser) -> None:
+    """Look at reflections in place of photons, and point at one."""
+    settled(page)
+    ask(page, "(() => { kind.value = 'hkl'; })()")
+    time.sleep(2.0)  # without a bar of colours the picture is wider
+    at = place_of_spot(page)
+    page.press("s")
+    page.move(*at)
 
 
 def dark(page: Browser) -> None:
@@ -192,6 +209,7 @@ STATES: dict[str, tuple[tuple[str, ...], Callable[[Browser], None]]] = {
     "panels": (("panels",), in_place),
     "growing": (("growing",), missing),
     "mask": (("one",), dark),
+    "maps": (("maps",), mapped),
     "difference": (("still", "turned"), compared),
 }
 """Pictures by name: the runs they show, and what is done before."""
@@ -202,7 +220,8 @@ def runs(scratch: Path, names: set[str]) -> dict[str, Path]:
     still, other = bare(768), bare(768)
     other["crystal"] = {**other["crystal"], "misset_deg": [0.3, 0.0, 0.0]}
     panels = {**bare(768), "detector": {"preset": "agipd_1m", "distance_mm": 120.0}}
-    made = {"one": lysozyme(), "still": still, "turned": other, "panels": panels}
+    maps = lysozyme(output={"maps": ["hkl", "lattice", "bragg_share"]})
+    made = {"one": lysozyme(), "maps": maps, "still": still, "turned": other, "panels": panels}
     for name in names & set(made):
         db.sweep(sweep_of(made[name]), scratch / name, cluster="serial", progress=False)
     grid = axis("phi", PHI, 0.0, 0.5, 1.0), axis("distance", "detector.distance_mm", 90.0, 120.0)
@@ -290,6 +309,7 @@ def _timed(
         with db.view(path):
             took.append(1e3 * (time.perf_counter() - began))
     rows[f"{what}: open the run and listen"] = took
+    rows[f"{what}: from the address to a picture of the frame"] = []
     rows[f"{what}: from the address to the frame"] = []
     with db.view(path) as viewer, Browser() as page:
         opened(page, viewer.url)  # the browser keeps the scripts from now on
@@ -300,6 +320,9 @@ def _timed(
             page.evaluate("new Promise((done) => requestAnimationFrame(() => done(1)))")
             rows[f"{what}: from the address to the frame"].append(
                 1e3 * (time.perf_counter() - began)
+            )
+            rows[f"{what}: from the address to a picture of the frame"].append(
+                page.evaluate("performance.getEntriesByType('paint')[0].startTime")
             )
         if opens:
             return

@@ -189,7 +189,8 @@ class Controls:
         )
         self.whole = Slider(start=0, end=1_000_000, value=0, step=1, visible=False)
         self.help = plain_div()
-        self.help.text, self.help.visible = table_html(KEYS), False
+        keys = [(key.replace(" ", "\N{NO-BREAK SPACE}"), does) for key, does in KEYS]
+        self.help.text, self.help.visible = table_html(keys), False
         self._link(last)
 
     def _link(self, last: int) -> None:

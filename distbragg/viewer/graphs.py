@@ -137,6 +137,8 @@ class Graphs:
 
     def show(self, summary: Summary | None) -> None:
         """Draw a frame's, or nothing."""
+        for one in self._figures:
+            one.visible = summary is not None
         if summary is None:
             for source in (self._profile, self._bars):
                 source.data = {name: [] for name in source.data}

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from bokeh.document import Document
-from bokeh.events import MouseMove, RangesUpdate, Reset
+from bokeh.events import DocumentReady, MouseMove, RangesUpdate, Reset
 from numpy.typing import NDArray
 
 from distbragg.errors import DistbraggError
@@ -60,6 +60,7 @@ class Page:
         self._mask: Pyramid | None = None
         self._spots: dict[str, Column] = {}
         self._shown, self._version, self._marked = -1, watcher.version, False
+        self._loaded = False  # whether the browser has got the page
         self._asked: set[Callable[[], None]] = set()
         self._busy, self._note = False, ""
         names = " | ".join(source.title or source.name for source in sources)
@@ -76,6 +77,7 @@ class Page:
     def _listen(self) -> None:
         controls = self.controls
         controls.listen(self.document)
+        self.document.on_event(DocumentReady, self._begin)
         controls.frame.on_change("value", self._when(self.show_frame))
         controls.kind.on_change("value", self._when(self.show_kind))
         for slider in controls.axes:
@@ -299,8 +301,7 @@ class Page:
         return self.comparison.of(self.frames[0], self.frames[1], how), True
 
     def _why(self, index: int) -> str:
-        notes = [note for note in self._missing if note]
-        return self._missing[index] or (notes[0] if notes else "")
+        return self._missing[index] or next(filter(None, self._missing), "")
 
     def _limits(
         self, index: int, frame: Pyramid | None, picture: Picture | None, *, compares: bool
@@ -322,8 +323,14 @@ class Page:
 
     # --- what follows when a frame stays ------------------------------------------------------
 
+    def _begin(self, _: DocumentReady) -> None:
+        """Begin with what follows a frame, which would keep the page from coming."""
+        self._loaded = True
+        self._settle()
+
     def _settle(self) -> None:
-        self.settling.wait(self._settled)
+        if self._loaded:
+            self.settling.wait(self._settled)
 
     def _settled(self) -> None:
         source, frame = self.sources[0], self.frames[0]
@@ -359,7 +366,7 @@ class Page:
             slider.value = at[name]
 
     def _from_axes(self) -> None:
-        at = [int(slider.value) for slider in self.controls.axes]
+        at = (int(slider.value) for slider in self.controls.axes)
         chosen = dict(zip(self.controls.axis_names, at, strict=True))
         self.controls.frame.value = self.sources[0].sweep.frame_at(chosen)
         self.show_frame()

@@ -183,6 +183,26 @@ def test_values_of_names_are_written_in_pixels_with_room_for_them(run):
     assert told == [f"{h} {k} {l}"]
 
 
+@pytest.mark.spec("VIE-8")
+def test_names_have_neither_profile_nor_histogram(run):
+    page = page_of(open_source(run))
+
+    def settle() -> list[bool]:
+        page._settled()
+        page.settling._workers.submit(lambda: None).result()
+        for callback in list(page.document.session_callbacks):
+            if type(callback).__name__ == "NextTickCallback":
+                page.document.remove_next_tick_callback(callback)
+                callback.callback()
+        return [one.visible for one in page.graphs._figures]
+
+    assert settle() == [True, True]
+    show(page, "hkl")
+    assert settle() == [False, False]
+    show(page, "bragg")
+    assert settle() == [True, True]
+
+
 @pytest.mark.spec("VIE-11")
 def test_a_run_without_maps_offers_none():
     page = page_of(open_source(sweep_of(None)))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bokeh.document import Document
+from bokeh.events import DocumentReady
 from bokeh.models import Div, Label
 
 from distbragg.errors import InputError
@@ -169,6 +170,22 @@ def test_looking_writes_nothing(tmp_path):
     page.controls.shown.active = [0, 1, 2, 3, 4]
     settle(page)
     assert files() == before
+
+
+@pytest.mark.spec("VIE-12")
+def test_what_follows_a_frame_waits_until_the_browser_has_the_page(run):
+    page = page_of(open_source(run))
+
+    def waiting() -> int:
+        kinds = [type(callback).__name__ for callback in page.document.session_callbacks]
+        return kinds.count("TimeoutCallback")
+
+    go(page, 3)
+    assert waiting() == 0
+    page.document.callbacks.trigger_event(DocumentReady())
+    assert waiting() == 1
+    go(page, 4)
+    assert waiting() == 1, "of several frames the last"
 
 
 @pytest.mark.spec("VIE-2")
