@@ -15,17 +15,14 @@ from distbragg.models.tables import load_any
 ROOT = Path(__file__).parents[2]
 WORKFLOWS = ROOT / "workflows"
 SAMPLES = ROOT / "distbragg" / "data"
-SMALL = ("detector.pixels_fast=37", "detector.pixels_slow=31", "crystal.mosaic.domains=2")
+SMALL = ("detector.pixels_fast=37", "detector.pixels_slow=31")
+FEW = "crystal.mosaic.domains=2"
 RECIPES = {
-    "demo": ("axes.0.random_orientations.count=2", "axes.1.values=[0.1, 2.0]"),
-    "experiment": (),
-    "rotation_series": ("axes.0.arange.stop=3",),
-    "serial_stills": ("axes.0.random_orientations.count=3",),
-    "training_set": (
-        "axes.0.random_orientations.count=2",
-        "axes.1.linspace.count=2",
-        "axes.2.values=[0.9, 1.6]",
-    ),
+    "demo": (FEW, "axes.0.random_orientations.count=2", "axes.1.values=[0.1, 2.0]"),
+    "experiment": (FEW,),
+    "rotation_series": (FEW, "axes.0.arange.stop=3"),
+    "serial_stills": (FEW, "axes.0.random_orientations.count=3"),
+    "training_set": ("count=8",),
 }
 FRAMES = {
     "demo": 4,
