@@ -67,6 +67,9 @@ from distbragg.units import METRES_PER_ANGSTROM, angstrom_to_m, deg_to_rad, mm_t
 
 _PHI_FIELDS: Final = ("goniometer.oscillation_deg", "goniometer.step_deg", "goniometer.steps")
 _ROUNDING_NOISE: Final = 1e-12
+_OF_A_MISS: Final = (100.0, 100.0, 100.0, 90.0, 90.0, 90.0)
+"""A cell where there is no crystal to have one: nothing depends on it."""
+
 _ALIKE: Final = CellSpreadSpec()  # all cells are
 _PROGRAM_START: Final = Ran1(DEFAULT_MOSAIC_SEED)  # the generator as the C program starts with it
 
@@ -165,6 +168,8 @@ def _oriented_lattice(
     changes = crystal.cell_change_percent_deg is not None
     if given is not None and changes and not oriented:
         given = changed_cell(spec, given)
+    if unstated and given is None and not oriented and crystal.is_missed:
+        given = _OF_A_MISS
     cell = None if given is None else cell_parameters(given)
     if crystal.a_matrix_per_angstrom is not None:
         a, b, c = (crystal.a_matrix_per_angstrom[place::3] for place in range(3))

@@ -38,7 +38,7 @@ class Lattice(NamedTuple):
     def by(self, method: Method, frame: int) -> Crystal:
         """Return the crystal as a method takes it; where it is missed, with a scale of 0."""
         spec = self.spec.crystal
-        if _is_missed(spec):
+        if spec.is_missed:
             return replace(averaged(self.crystal), scale=0.0)
         if method == "closed_form":
             return with_sizes(averaged(self.crystal), spec.size_spread_fraction)
@@ -46,14 +46,9 @@ class Lattice(NamedTuple):
         return with_sizes(with_cells(turned, spec.mosaic, frame), spec.size_spread_fraction)
 
 
-def _is_missed(spec: CrystalSpec) -> bool:
-    drawn = spec.drawn_lattices
-    return not spec.present or (drawn is not None and drawn.count == 0)
-
-
 def lattice_count(spec: CrystalSpec) -> int:
     """Return how many lattices are in the beam, the first among them; 0 for a miss."""
-    if _is_missed(spec):
+    if spec.is_missed:
         return 0
     drawn = spec.drawn_lattices
     return 1 + len(spec.lattices or ()) if drawn is None else drawn.count
@@ -66,7 +61,7 @@ def build_lattices(
 
     `frame`, the index in the sweep, keys what is drawn.
     """
-    if _is_missed(spec.crystal):
+    if spec.crystal.is_missed:
         return []
     drawn, found = spec.crystal.drawn_lattices, []
     for index, one in enumerate(_specs(spec)):

@@ -37,6 +37,8 @@ def build_reflections(spec: ExperimentSpec) -> Reflections:
     if factors.by_energy or factors.models is not None:
         return build_mixture(factors, _resolution(spec), _anomalous_wavelength(spec))
     if factors.file is None:
+        if default is None and spec.crystal.is_missed:
+            default = 0.0
         if default is None:
             raise InputError(
                 "no structure factors are given",

@@ -392,8 +392,8 @@ class CrystalSpec(OrientedSpec):
     drawn_lattices: DrawnLatticesSpec | None = None
     """How many lattices are drawn for each frame. Left out: the crystal alone."""
     present: bool = True
-    """Whether the beam meets a crystal; false is a miss, a frame of background alone. Example:
-    false"""
+    """Whether the beam meets a crystal; false is a miss, a frame of background alone, which needs
+    neither cell nor structure factors. Example: false"""
     cell_change_percent_deg: tuple[Finite, Finite, Finite, Finite, Finite, Finite] | None = None
     """Change of the cell: percent of a, b, c, then degrees of alpha, beta, gamma. Numbers that
     symmetry makes equal change as the first of them, and those that it fixes stay;
@@ -412,6 +412,12 @@ class CrystalSpec(OrientedSpec):
         ("illuminated_blocks", "specimen"),
         ("lattices", "drawn_lattices"),
     )
+
+    @property
+    def is_missed(self) -> bool:
+        """Whether the beam meets no lattice."""
+        drawn = self.drawn_lattices
+        return not self.present or (drawn is not None and drawn.count == 0)
 
     def _check_own(self) -> None:
         for index, lattice in enumerate(self.lattices or ()):

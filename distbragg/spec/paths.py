@@ -11,6 +11,7 @@ from typing import Any, Final, get_origin
 
 from distbragg.errors import InputError
 from distbragg.spec.base import FileField, SpecModel, annotation_parts, tell_former
+from distbragg.spec.crystal import CrystalSpec
 from distbragg.spec.experiment import ExperimentSpec
 
 _CONTENT: Final = re.compile(r"[0-9a-f]{64}")
@@ -239,7 +240,12 @@ def ends_at_group(parts: tuple[str | int, ...]) -> bool:
 
 
 def default_at(parts: tuple[str | int, ...]) -> Any:  # noqa: ANN401
-    """Return what stands in a field at checked parts of a path where it is not given."""
+    """Return what stands in a field at checked parts of a path where it is not given.
+
+    A crystal that is null is none: a miss.
+    """
+    if parts == ("crystal",):
+        return CrystalSpec(present=False)
     model: type[SpecModel] = ExperimentSpec
     for part in parts[:-1]:
         model = (submodel(model, part) or model) if isinstance(part, str) else model
