@@ -34,12 +34,7 @@ SHOWN_PANELS: Final = 16
     "Output folder; default: the run's name and the format, in this folder.",
     required=False,
 )
-@click.option(
-    "--frames",
-    metavar="SEL",
-    default="",
-    help="Frames counted from 0, such as 0:10,15; default: all.",
-)
+@options.chosen_option("--frames", "SEL", "Frames counted from 0, such as 0:10,15; default: all.")
 @click.option(
     "--prefix",
     metavar="NAME",

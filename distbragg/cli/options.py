@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from distbragg.errors import InputError
 
@@ -38,6 +39,21 @@ def output_option(metavar: str, text: str, **more: Any) -> Decorator:
     """Return a decorator that adds `-o/--output` as `out`, required unless it says otherwise."""
     said = {"required": "default" not in more, "type": click.Path(), **more}
     return click.option("-o", "--output", "out", metavar=metavar, help=text, **said)
+
+
+def _something(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Refuse a blank text that was given: a variable of a script that is empty is no choice."""
+    given = context.get_parameter_source(parameter.name or "") == ParameterSource.COMMANDLINE
+    if given and not text.strip():
+        raise InputError(
+            "is blank", source=parameter.opts[0], remedy="leave it out to take all frames"
+        )
+    return text
+
+
+def chosen_option(name: str, metavar: str, text: str) -> Decorator:
+    """Return a decorator that adds a choice of frames; all where it is left out."""
+    return click.option(name, metavar=metavar, default="", callback=_something, help=text)
 
 
 def all_of(*options: Decorator) -> Decorator:

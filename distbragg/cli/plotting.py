@@ -67,11 +67,10 @@ def write_figure(path: str | Path, figure: Figure) -> None:
     type=click.Choice(KINDS),
     help="What to draw; default: sheet for a run, frame for a spec.",
 )
-@click.option(
+@options.chosen_option(
     "--frames",
-    default="",
-    metavar="SELECTION",
-    help="Frames such as 0:100:10,250, counted from 0; default: some of the rendered ones.",
+    "SELECTION",
+    "Frames such as 0:100:10,250, counted from 0; default: some of the rendered ones.",
 )
 @options.count_option("--count", "Frames in a sheet (default 16), or radial profiles (default 8).")
 @click.option(

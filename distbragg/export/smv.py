@@ -74,7 +74,11 @@ def smv_geometry(
     beam = np.asarray(experiment.beam.direction)
     ratio = float(dot3(beam, plate.normal))
     if ratio == 0.0 or not math.isfinite(ratio):
-        raise InputError("the panel is parallel to the beam: SMV has no beam centre for it")
+        raise InputError(
+            f"panel {plate.name!r} is parallel to the beam: headers have no beam centre for it",
+            remedy="write it by `distbragg export --format` zarr2, hdf5 or webdataset, which have "
+            "no header",
+        )
 
     def on_panel(distance: float) -> tuple[float, float]:
         """Where the direct beam meets the panel, metres along fast and slow from the corner."""

@@ -173,6 +173,8 @@ def export_run(
         file_bytes=int(file_mb * 1e6) if format in SETS else DATA_FILE_BYTES,
     )
     contents = job.contents
+    if format not in (*SETS, "zarr2"):
+        frame_header(job.run, contents.frames[0])  # refuses panels that have none
     _warn_about_geometry(job)
     _warn_about_pixels(job)
     _open_folder(job)

@@ -18,6 +18,7 @@ from distbragg.run.drawn import (
     expected_in,
     rounded_source,
 )
+from distbragg.run.place import choose_cluster
 from distbragg.run.result import RunResult
 from distbragg.run.resume import ResumeOptions, resume
 from distbragg.spec.canonical import to_plain
@@ -72,6 +73,8 @@ def noise(
     PlanError, DamageError, EnvironmentFailure
         See `create` and `resume`.
     """
+    # A cluster that cannot be is refused before there is a run.
+    choose_cluster(options.get("cluster"), options.get("client"), options.get("workers"), 1, 0.0)
     fresh, options["work"] = begin_noise(run, out, overrides, force=force)
     return resume(fresh, **options)
 

@@ -323,10 +323,7 @@ class AxisSpec(SpecModel):
 
     def item(self, index: int) -> Any:  # noqa: ANN401
         """Return the value at a position as plain data."""
-        values = self._expanded
-        if values.missing is not None and values.missing[index]:
-            return None
-        return values.array[index].tolist()
+        return self._expanded.item(index)
 
     def settings(self, index: int) -> dict[str, Any]:
         """Return what the value at a position sets, by path."""
@@ -355,7 +352,8 @@ def _check_name(word: str, field: str) -> None:
 
 def label_items(axis: AxisSpec) -> list[Any]:
     """Return the labels of an axis as plain data, None of what is null."""
-    return AxisValues(axis_labels(axis), axis.expanded.missing).items()
+    values = axis.expanded
+    return AxisValues(axis_labels(axis), values.missing, values.truths).items()
 
 
 def axis_labels(axis: AxisSpec) -> NDArray[Any]:

@@ -28,6 +28,8 @@ class AxisValues:
 
     array: NDArray[Any]
     missing: NDArray[np.bool_] | None = None
+    truths: bool = False
+    """Whether numbers stand for true and false, beside null, which is no truth value."""
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> Self:
@@ -58,7 +60,8 @@ class AxisValues:
         width = next((len(value) for value in given if isinstance(value, tuple)), 0)
         nothing: Any = (math.nan,) * width if width else math.nan
         filled = [nothing if value is None else value for value in values]
-        return cls(np.array(filled, dtype=np.float64), missing)
+        truths = bool(given) and all(isinstance(value, bool) for value in given)
+        return cls(np.array(filled, dtype=np.float64), missing, truths)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, AxisValues) or self.array.dtype.kind != other.array.dtype.kind:
@@ -81,11 +84,17 @@ class AxisValues:
 
     def items(self) -> list[Any]:
         """All values as plain Python data."""
-        values: list[Any] = self.array.tolist()
         if self.missing is None:
+            values: list[Any] = self.array.tolist()
             return values
-        pairs = zip(values, self.missing.tolist(), strict=True)
-        return [None if gone else value for value, gone in pairs]
+        return [self.item(index) for index in range(len(self))]
+
+    def item(self, index: int) -> Any:  # noqa: ANN401
+        """Return the value at a position as plain Python data."""
+        if self.missing is not None and self.missing[index]:
+            return None
+        value = self.array[index].tolist()
+        return bool(value) if self.truths else value
 
     def extremes(self, texts: int) -> set[int]:
         """Return where numbers are least and greatest, `null` is, and so many texts are first."""
@@ -101,7 +110,8 @@ class AxisValues:
 
     def take(self, places: NDArray[np.int64]) -> AxisValues:
         """Return the values at some places, in their order."""
-        return AxisValues(self.array[places], None if self.missing is None else self.nulls[places])
+        missing = None if self.missing is None else self.nulls[places]
+        return AxisValues(self.array[places], missing, self.truths)
 
     @classmethod
     def choose(cls, which: NDArray[np.int64], parts: Sequence[AxisValues]) -> Self:
@@ -114,19 +124,24 @@ class AxisValues:
             remedy = "give scalars only, or vectors of one length"
             raise refusal("the values are of different shapes", remedy=remedy)
         shape = (len(which), *next(iter(vectors), ()))
-        nulls = [part.nulls for part in parts]
+        nulls, truths = [part.nulls for part in parts], False
         if any(part.array.dtype.kind == "U" for part in parts):
             columns = [_as_texts(part) for part in parts]
         else:
-            numbers = [part for part in parts if not part.nulls.any()]
-            if len({part.array.dtype.kind == "b" for part in numbers}) > 1:
+            kinds = {
+                part.truths or part.array.dtype.kind == "b"
+                for part in parts
+                if not part.nulls.all()
+            }
+            if len(kinds) > 1:
                 raise _true_beside_numbers()
+            truths = kinds == {True}
             kind = np.result_type(*(part.array.dtype for part in parts))
             columns = [_spread_over(part.array.astype(kind), shape) for part in parts]
         rows = np.arange(len(which))
         array = np.stack(columns)[which, rows]
         missing = np.stack(nulls)[which, rows] if any(n.any() for n in nulls) else None
-        return cls(array, missing)
+        return cls(array, missing, truths and missing is not None)
 
 
 def _true_beside_numbers() -> PydanticCustomError:

@@ -59,6 +59,26 @@ class _Draws:
         """Draw all of them."""
         for axis, draw in self._drawn():
             self._fill(axis, draw, ())
+        self._check_count()
+
+    def _check_count(self) -> None:
+        """Refuse a count of the sweep that no dim has, since its draws have counts of their own."""
+        drawn = list(self._drawn())
+        sizes = {len(axis.expanded) for axis, _ in drawn}
+        unequal = len({(axis.dimension, len(axis.expanded)) for axis, _ in drawn}) > len(
+            {axis.dimension for axis, _ in drawn}
+        )  # which is refused where all axes are looked at
+        if self._count is None or not drawn or self._count in sizes or unequal:
+            return
+        name, own = next(
+            ((axis.name, draw.count) for axis, draw in drawn if draw.count is not None), ("", None)
+        )
+        if own is not None:
+            raise InputError(
+                f"{self._count} positions, where {name!r} is drawn {own} times",
+                field="count",
+                remedy=f"leave one of the two out, or give {own} in both",
+            )
 
     def _drawn(self, dim: str | None = None) -> Iterator[tuple[AxisSpec, DrawSpec]]:
         for axis in self._axes.values():

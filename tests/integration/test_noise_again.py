@@ -51,7 +51,7 @@ def test_noise_drawn_again_has_the_bits_of_a_run_that_renders(
     response = {**RESPONSE, "pixel_flicker_fraction": flicker}
     db.sweep(swept(dtype, response=response), tmp_path / "a.zarr", cluster="serial")
     given = [f"detector.response={response}", f"output.dtype={dtype}"]
-    result = db.noise(clean, tmp_path / "b.zarr", given, cluster="serial")
+    result = db.db.noise(clean, tmp_path / "b.zarr", given, cluster="serial")
     assert result.status == 0
     assert images(tmp_path / "b.zarr").tobytes() == images(tmp_path / "a.zarr").tobytes()
 
@@ -153,3 +153,11 @@ def test_what_was_drawn_is_mended_after_its_source_was_extended(tmp_path: Path) 
     grown = tmp_path / "grown.zarr"
     db.noise(source, grown, ["output.dtype=float64"], cluster="serial")
     assert images(grown)[:3].tobytes() == before.tobytes()
+
+
+@pytest.mark.spec("RSP-14")
+def test_a_refusal_leaves_no_run_behind(tmp_path: Path, clean: Path) -> None:
+    for options in ({"cluster": "nonsense"}, {"overrides": ["output.maps=[bragg]"]}):
+        with pytest.raises(InputError):
+            db.noise(clean, tmp_path / "noisy.zarr", **options)
+        assert not (tmp_path / "noisy.zarr").exists()

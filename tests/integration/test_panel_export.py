@@ -12,14 +12,19 @@ import nxmx
 import pytest
 import yaml
 
+import distbragg as db
 from distbragg.cli.main import main
 from distbragg.engine.context import RunContext
+from distbragg.errors import InputError
 from distbragg.read.geometry.model import FileGeometry
 from distbragg.read.geometry.read import read_geometry
+from distbragg.run.export import export_run
 from distbragg.run.frame_header import frame_geometry, frame_header
+from distbragg.spec.load import parse_sweep
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import open_run
 from tests.geometry_files import expt, expt_panel
+from tests.integration.conftest import tiny_plain
 
 FRAMES = 3
 TILT = [0.8, 0.0, -0.6]
@@ -161,3 +166,16 @@ def test_render_writes_a_file_of_each_panel(run: Path, tmp_path: Path):
         (there,) = (run.parent / "cbf").glob(f"*_0001_p{panel:03d}.cbf")
         ours = fabio.open(str(tmp_path / f"out_p{panel:03d}.cbf")).data
         assert (ours == fabio.open(str(there)).data).all()
+
+
+@pytest.mark.spec("EXP-4")
+@pytest.mark.parametrize("form", ["npy", "nxmx", "cxi", "cbf", "png", "expt"])
+def test_panels_along_the_beam_are_refused_before_there_is_a_folder(tmp_path: Path, form: str):
+    along = [{"origin_mm": [60, -8, -10], "fast": [1, 0, 0], "slow": [0, 0, 1]}]
+    plain = tiny_plain(detector={"distance_mm": None, "panels": along})
+    db.sweep(parse_sweep({"experiment": plain}), tmp_path / "RUN", cluster="serial")
+    told = "parallel to the beam: headers have no beam centre for it; .*zarr2, hdf5 or webdataset"
+    with pytest.raises(InputError, match=told):
+        export_run(tmp_path / "RUN", form, out=tmp_path / "out", cluster="serial")
+    assert not (tmp_path / "out").exists()
+    export_run(tmp_path / "RUN", "hdf5", out=tmp_path / "out", cluster="serial")

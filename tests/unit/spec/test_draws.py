@@ -466,6 +466,43 @@ def test_counts_and_seeds_without_draws_and_draws_without_counts_are_refused() -
 
 
 @pytest.mark.spec("SWP-14")
+def test_a_count_that_no_draw_has_is_refused() -> None:
+    with pytest.raises(InputError, match="count: 50 positions, where 'a' is drawn 3 times"):
+        sweep_of(axis("a", ENERGY, **NORMAL, count=3))
+    assert sweep_of(axis("a", ENERGY, **NORMAL, count=50)).frames == 50
+    assert sweep_of(axis("a", ENERGY, **NORMAL, count=3), count=None).frames == 3
+    along = [
+        {"dim": name, **axis(name, path, **NORMAL)} for name, path in (("a", ENERGY), ("b", FLUX))
+    ]
+    along[0]["draw"] = {**NORMAL, "count": 3}
+    assert sweep_of(*along).dims == (("a", 3), ("b", 50))
+
+
+@pytest.mark.spec("SWP-11")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"values": [True, None] * 25},
+        {"draw": {"choice": {"values": [True, None]}}},
+        {"draw": {"chance": {"probability": 0.5, "then": True, "otherwise": None}}},
+        {"draw": {"mixture": [{"weight": 1, "draw": True}, {"weight": 1, "draw": None}]}},
+    ],
+)
+def test_true_beside_null_is_no_number(given: dict[str, Any]) -> None:
+    count = {"count": None} if "values" in given else {}
+    with pytest.raises(InputError, match="true/false is no value here"):
+        sweep_of({"name": "a", "path": FLUX, **given}, **count)
+    (made,) = sweep_of({"name": "a", "path": "crystal.present", **given}, **count).axes
+    assert {made.item(index) for index in range(50)} == {True, None}
+    assert all(type(made.item(index)) in (bool, type(None)) for index in range(50))
+    assert np.isnan(made.expanded.array).any()
+    again = parse_sweep(
+        to_plain(sweep_of({"name": "a", "path": "crystal.present", **given}, **count))
+    )
+    assert again.axes[0].expanded == made.expanded
+
+
+@pytest.mark.spec("SWP-14")
 def test_the_extremes_of_long_draws_are_checked_when_a_sweep_is_loaded() -> None:
     """Of 100,000 numbers one alone is beyond what the field takes."""
     plain = np.sort(drawn(100_000, name="spread", normal={"mean": 0, "sd": 1}))
