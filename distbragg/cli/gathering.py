@@ -19,12 +19,11 @@ _PARTS: Final = ("train", "validation", "test")
 @click.command("subset")
 @options.run_argument
 @options.output_option("OTHER", "The run to write.")
-@click.option("--frames", metavar="SEL", default="", help="Frames from 0, such as 0:1000,2000.")
-@click.option(
+@options.chosen_option("--frames", "SEL", "Frames from 0, such as 0:1000,2000.")
+@options.chosen_option(
     "--where",
-    metavar="COND",
-    default="",
-    help="Condition on the axes, e.g. \"energy > 9000 and form == 'gauss'\".",
+    "COND",
+    'Condition on axes and labels of frames, e.g. "energy > 9000 and lattices_seen > 1".',
 )
 @click.option("--split", "part", type=click.Choice(_PARTS), help="One part of a split.")
 @options.split_options
@@ -43,6 +42,7 @@ def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
     Examples:
       distbragg subset out.zarr -o first.zarr --frames 0:1000
       distbragg subset out.zarr -o hard.zarr --where "energy > 9000"
+      distbragg subset out.zarr -o hits.zarr --where "hit and resolution_seen < 3"
       distbragg subset out.zarr -o train.zarr --split train --test 0.1
     """
     from distbragg.run.gather import subset

@@ -38,6 +38,7 @@ class Values:
     values: NDArray[Any]
     of: str = "frames"
     remark: str = ""
+    order: tuple[Any, ...] = ()  # of bars: values that stand first
 
     @property
     def are_texts(self) -> bool:
@@ -54,7 +55,22 @@ class Values:
         """The values as texts."""
         if self.values.dtype.kind != "f":
             return self.values.astype(str)
-        return np.array(["null" if np.isnan(v) else f"{v:g}" for v in self.values.tolist()])
+        return np.array([_name_of(value) for value in self.values.tolist()])
+
+    def bars(self) -> list[str]:
+        """Names in the order their bars have: as listed, then numbers as they grow, then others."""
+        names = self.names.tolist()
+        listed = [str(value) if self.values.dtype.kind != "f" else _name_of(value)
+                  for value in self.order]  # fmt: skip
+        numbers = self.values.dtype.kind in "iuf"
+        rest = np.argsort(self.values, kind="stable") if numbers else range(len(names))
+        there = set(names)
+        every = dict.fromkeys([*listed, *(names[place] for place in rest)])
+        return [name for name in every if name in there]
+
+
+def _name_of(value: float | None) -> str:
+    return "null" if value is None or math.isnan(value) else f"{value:g}"
 
 
 def profiles_of(
@@ -133,16 +149,18 @@ def draw_histograms(
             axes.set_title("\n".join(wrap(item.remark, _REMARK)[:_REMARK_LINES]), fontsize=6)
         shown = rendered if item.of == "frames" else np.ones(len(item.values), dtype=np.bool_)
         if item.are_texts or (item.remark and item.are_few):
-            _draw_texts(axes, item.names, shown)
+            _draw_texts(axes, item, shown)
         else:
             _draw_numbers(axes, item.values, shown, bins)
     if not rendered.all():
         grid.flat[0].legend(fontsize=8)
 
 
-def _draw_texts(axes: Axes, values: NDArray[Any], rendered: BoolArray) -> None:
+def _draw_texts(axes: Axes, item: Values, rendered: BoolArray) -> None:
+    values = item.names
     every, done = Counter(values.tolist()), Counter(values[rendered].tolist())
-    names = [name for name, _ in every.most_common(_TEXTS)]
+    most = {name for name, _ in every.most_common(_TEXTS)}
+    names = [name for name in item.bars() if name in most]
     places = np.arange(len(names))
     axes.bar(places, [every[name] for name in names], color="0.82", label="all frames")
     axes.bar(places, [done[name] for name in names], color="C0", label="rendered")

@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg._version import __version__
 from distbragg.quantities import scaled
@@ -13,6 +14,7 @@ from distbragg.run.frames import frame_columns
 from distbragg.run.report import SHOWN_SLOWEST, frame_row, slowest_frames
 from distbragg.run.status import RunRecords, identity_rows, read_records, summary_rows
 from distbragg.spec.sweep import AxisCoordinate
+from distbragg.store.frame_labels import FrameLabels, shown_labels
 from distbragg.store.layout import StackLayout, fill_value
 from distbragg.store.manifest import Manifest
 from distbragg.store.objects import is_url
@@ -20,6 +22,7 @@ from distbragg.store.open import open_array, rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike
 from distbragg.store.seal import read_seal
 from distbragg.store.split import PARTS, Split, shared_crystals, split_frames
+from distbragg.store.spots import has_labels
 from distbragg.templates import fill
 
 _SIZES: Final = (
@@ -30,6 +33,7 @@ _SIZES: Final = (
     (10_000_000, "1M<n<10M"),
 )
 _LONGEST_VALUE: Final = 60
+_UNITS_READ: Final = 200  # for how labels spread; of more units some, spread evenly
 
 
 def card(
@@ -73,6 +77,7 @@ def card(
         structure=_structure(records),
         variant="" if directory.keeps_frames else f', variant="{directory.first.array}"',
         axes=[(axis, _extent(axis)) for axis in sweep.coordinates()],
+        labels=_labels(directory, frozenset(done)),
         split=split,
         split_code=(
             f"Split(validation={split.validation!r}, test={split.test!r}, seed={split.seed!r}, "
@@ -123,6 +128,36 @@ def _extent(axis: AxisCoordinate) -> str:
         given = values[~np.isnan(values)]
         return f"null, {given.min():.6g} to {given.max():.6g}" if given.size else "null"
     return f"{np.min(values):.6g} to {np.max(values):.6g}"
+
+
+def _labels(run: RunDirectory, done: frozenset[int]) -> list[tuple[str, str, str]]:
+    """Tell of each label of frames: name, meaning, and how those of rendered frames spread."""
+    if not has_labels(run):
+        return []
+    every = sorted(done)
+    kept = min(len(every), _UNITS_READ)
+    units = [every[at * len(every) // kept] for at in range(kept)]
+    frames = [frame for unit in units for frame in run.layout.unit_frames(unit)]
+    labels = FrameLabels(run)
+    shown = shown_labels({axis.name for axis in run.sweep.coordinates()})
+    values = labels.chosen(frames, shown.values()) if frames else {}
+    return [
+        (name, str(labels.attrs(label)["long_name"]), _spread_of(values.get(label)))
+        for name, label in shown.items()
+    ]
+
+
+def _spread_of(values: NDArray[Any] | None) -> str:
+    """Tell in what share of frames a label holds, or between what it lies."""
+    if values is None:
+        return ""
+    if values.dtype.kind == "b":
+        return f"{100.0 * values.mean():.3g} % of frames"
+    known = values[~np.isnan(values.astype(np.float64))]
+    if not known.size:
+        return "none"
+    least, middle, most = np.quantile(known, (0.0, 0.5, 1.0)).tolist()
+    return f"{least:.4g} to {most:.4g}, median {middle:.4g}"
 
 
 def _splits(run: RunDirectory, split: Split, done: frozenset[int]) -> list[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from distbragg.errors import DistbraggError
 from distbragg.run.card import card
 from distbragg.run.croissant import croissant
-from distbragg.run.frames import frame_columns, frame_rows
+from distbragg.run.frames import frame_columns, frame_rows, label_texts
 from distbragg.run.plot import PlotOptions, RunPictures, as_png, sheet_png
 from distbragg.run.plot_axes import axis_values
 from distbragg.store.files import write_durable
@@ -117,13 +117,16 @@ def _of_spots(run: RunDirectory) -> list[Values]:
 
 
 def frames_table(run: RunDirectory, split: Split) -> bytes:
-    """Return the table of all frames as CSV: number, axes, part of the split, rendered or not."""
+    """Return the table of all frames as CSV: number, axes, labels, part, rendered or not."""
     parts = split_frames(run, split).reshape(-1).tolist()
-    rendered = rendered_frames(run.layout, done_units(run)).reshape(-1).tolist()
+    done, frames = done_units(run), range(run.layout.frames)
+    rendered = rendered_frames(run.layout, done).reshape(-1).tolist()
+    labels = label_texts(run, frames, done)
     with io.StringIO(newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*frame_columns(run.sweep), "split", "rendered"])
-        rows = frame_rows(run.sweep, range(run.layout.frames))
+        writer.writerow([*frame_columns(run.sweep), *labels, "split", "rendered"])
+        rows = frame_rows(run.sweep, frames)
         for row, part, there in zip(rows, parts, rendered, strict=True):
-            writer.writerow([*row, part, "true" if there else "false"])
+            seen = [texts[row[0]] for texts in labels.values()]
+            writer.writerow([*row, *seen, part, "true" if there else "false"])
         return text.getvalue().encode()

@@ -15,6 +15,7 @@ from distbragg.run.status import read_records
 from distbragg.spec.axis import axis_labels
 from distbragg.spec.paths import unit_of
 from distbragg.store.files import sha256_bytes
+from distbragg.store.frame_labels import LABEL_TYPES, FrameLabels, shown_labels
 from distbragg.store.layout import IMAGES, LABELS, MANIFEST, StackLayout
 from distbragg.store.objects import is_url
 from distbragg.store.open import open_array
@@ -195,11 +196,13 @@ def _frames(run: RunDirectory, name: str) -> Plain:
         parts = range(values.shape[1]) if values.ndim == 2 else ()
         names = [f"{axis.name}_{part}" for part in parts] or [axis.name]
         told |= dict.fromkeys(names, (kind, said))
+    labels = label_fields(run)
+    told |= labels
     told |= {
         "split": ("sc:Text", "part of the data set"),
         "rendered": ("sc:Boolean", "whether the frame is in the stack"),
     }
-    columns = [*frame_columns(run.sweep), "split", "rendered"]
+    columns = [*frame_columns(run.sweep), *labels, "split", "rendered"]
     fields = []
     for column in columns:
         source = {"fileObject": {"@id": name}, "extract": {"column": column}}
@@ -214,6 +217,18 @@ def _frames(run: RunDirectory, name: str) -> Plain:
         "key": {"@id": "frames/frame"},
         "field": fields,
     }
+
+
+def label_fields(run: RunDirectory) -> dict[str, tuple[str, str]]:
+    """Return type and meaning of each label of frames that the table has a column of."""
+    if not has_labels(run):
+        return {}
+    labels, found = FrameLabels(run), {}
+    for name, label in shown_labels({axis.name for axis in run.sweep.coordinates()}).items():
+        said = labels.attrs(label)
+        unit = f", unit {said['units']}" if "units" in said else ""
+        found[name] = (_TYPES[LABEL_TYPES[label]], f"{said['long_name']}{unit}")
+    return found
 
 
 def _arrays(run: RunDirectory) -> Iterator[Plain]:

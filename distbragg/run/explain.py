@@ -20,6 +20,7 @@ from distbragg.run.prepare import SpecLike, as_sweep
 from distbragg.spec.canonical import to_plain
 from distbragg.spec.files import file_fields
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.frame_labels import first_with_crystal
 from distbragg.templates import facts_html
 
 
@@ -36,6 +37,7 @@ class Explanation:
     facts: tuple[Fact, ...]
     notes: Notes
     frames_checked: int  # looked at for notes; 0 where the frame cannot be resolved
+    first_hit: bool = False  # the frames before have no crystal
 
     def shown(self, *, everything: bool = False) -> Iterator[Fact]:
         """Yield the facts that matter, section by section, or all of them."""
@@ -51,7 +53,8 @@ class Explanation:
     def table(self, *, everything: bool = False) -> list[tuple[str, str, str]]:
         """Rows (name, value, origin), a section's name above its own."""
         sweep, rows = self.sweep, [("sweep", "", "")]
-        rows += [("frames", f"{sweep.frames:,}, of which this is {self.frame}", "")]
+        which = f"{self.frame}, the first with a crystal" if self.first_hit else f"{self.frame}"
+        rows += [("frames", f"{sweep.frames:,}, of which this is {which}", "")]
         for axis in sweep.coordinates():
             rows += [(f"axis {axis.name}", axis.told, axis.dim)] if axis.told else []
         if sweep.frames > self.frames_checked > 1:
@@ -118,7 +121,7 @@ def explain(
     spec, overrides, root
         As for `create`.
     frame : int, optional
-        Of a sweep; by default the first, with the notes of the whole sweep.
+        Of a sweep; by default the first that has a crystal, with the notes of the whole sweep.
 
     Raises
     ------
@@ -126,7 +129,7 @@ def explain(
         The specification cannot be read, or has no such frame.
     """
     sweep = as_sweep(spec, overrides, root=root)
-    index = frame or 0
+    index = first_with_crystal(sweep) if frame is None else frame
     if not 0 <= index < sweep.frames:
         problem = f"{index} is none of the {sweep.frames} frames"
         raise InputError(problem, source="--frame", remedy=f"give 0 to {sweep.frames - 1}")
@@ -142,7 +145,7 @@ def explain(
         facts = [*resolved_facts(told), *following_facts(told)]
         notes, checked = resolved.experiment.notes, 1
         if frame is None and sweep.frames > 1:
-            said = sweep_notes(sweep, resolved.experiment)
+            said = sweep_notes(sweep, resolved.experiment, first=index)
             notes, checked = said.notes, said.frames
     except DistbraggError as error:
         told = Told(sweep.experiment, written, None, {}, swept, changed)
@@ -150,7 +153,8 @@ def explain(
     known = {origin.text for origin in told.origins.values() if origin.kind == "given"}
     facts += all_fields(told, known.union(fact.field for fact in facts))
     path = "" if isinstance(spec, SweepSpec) or not isinstance(spec, str | Path) else str(spec)
-    return Explanation(path, index, sweep, tuple(_in_order(facts)), notes, checked)
+    first_hit = frame is None and index > 0
+    return Explanation(path, index, sweep, tuple(_in_order(facts)), notes, checked, first_hit)
 
 
 def _in_order(facts: list[Fact]) -> Iterator[Fact]:

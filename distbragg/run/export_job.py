@@ -39,9 +39,11 @@ from distbragg.run.frame_header import (
     frame_phi,
     frame_truth,
 )
+from distbragg.run.frames import label_texts
 from distbragg.spec.axis import label_items
 from distbragg.store.files import durable_path
 from distbragg.store.layout import OVERLOADS
+from distbragg.store.ledger import completed_units
 from distbragg.store.open import FrameReader, open_stack
 from distbragg.store.spots import has_labels, labels_of
 
@@ -298,18 +300,23 @@ def _write_master(job: ExportJob, number: int, path: Path) -> None:
 
 
 def _write_table(job: ExportJob) -> None:
-    """Write which frame went where, with the values of the sweep's axes and its overloads."""
+    """Write which frame went where, with the values of the axes, its overloads and its labels."""
     sweep = job.run.directory.sweep
     stack = open_stack(job.run.url)
     overloads = np.ravel(stack[OVERLOADS].values).tolist() if OVERLOADS in stack.coords else []
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     names = [axis.target or axis.name for axis in sweep.axes]
-    table.writerow(["frame", "series", "position", *names, *([OVERLOADS] if overloads else [])])
+    places = sorted(job.contents.place.items())
+    run = job.run.directory
+    told_of = label_texts(run, [frame for frame, _ in places], completed_units(run))
+    beside = [*([OVERLOADS] if overloads else []), *told_of]
+    table.writerow(["frame", "series", "position", *names, *beside])
     labels = [(axis.dimension, label_items(axis)) for axis in sweep.axes]
-    for frame, (series, own) in sorted(job.contents.place.items()):
+    for row, (frame, (series, own)) in enumerate(places):
         position = sweep.frame_index(frame)
         values = (items[position[dim]] for dim, items in labels)
         told = [int(overloads[frame])] if overloads else []
-        table.writerow([frame, series + 1, own + 1, *values, *told])
+        seen = [texts[row] for texts in told_of.values()]
+        table.writerow([frame, series + 1, own + 1, *values, *told, *seen])
     write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())

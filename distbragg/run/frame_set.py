@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from distbragg.predict.table import Spots
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels
+from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels, shown_labels
 from distbragg.store.frame_spots import SpotReader, moved_spots
 from distbragg.store.layout import IMAGES
 from distbragg.store.open import FrameReader, open_array
@@ -68,18 +68,19 @@ class FrameSet:
         return [(axis.name, axis.dim, np.asarray(axis.values)) for axis in coordinates]
 
     @cached_property
-    def _frame_labels(self) -> tuple[FrameLabels, tuple[str, ...]]:
-        """Labels of whole frames, but for names that an axis has."""
+    def _frame_labels(self) -> tuple[FrameLabels, dict[str, str]]:
+        """Labels of whole frames, by the names they go by beside the axes."""
         known = FRAME_LABELS if has_labels(self.run) else OF_BEAM
-        axes = {name for name, _, _ in self._axes}
-        return FrameLabels(self.run), tuple(name for name in known if name not in axes)
+        shown = shown_labels({name for name, _, _ in self._axes})
+        return FrameLabels(self.run), {n: label for n, label in shown.items() if label in known}
 
     def labels(self, frame: int) -> dict[str, Any]:
         """Return labels of a frame by name: numbers, lists of them, texts, truth values."""
         position = self.run.sweep.frame_index(frame)
         found = {name: values[position[dim]].tolist() for name, dim, values in self._axes}
         labels, names = self._frame_labels
-        return found | {name: np.asarray(labels.frame(frame, name)).item() for name in names}
+        own = {name: labels.frame(frame, label) for name, label in names.items()}
+        return found | {name: np.asarray(value).item() for name, value in own.items()}
 
     def columns(self, frames: Sequence[int]) -> dict[str, NDArray[Any]]:
         """Return labels of frames by name, (frames, …)."""

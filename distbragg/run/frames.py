@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from distbragg.errors import InputError
 from distbragg.run.prepare import SpecLike, as_sweep
@@ -13,6 +16,10 @@ from distbragg.spec.axis import label_items
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.frame_labels import FrameLabels, shown_labels
+from distbragg.store.open import rendered_frames
+from distbragg.store.run_directory import RunDirectory
+from distbragg.store.spots import has_labels
 
 PHI = "goniometer.phi_deg"
 OSCILLATION = "goniometer.oscillation_deg"
@@ -25,12 +32,14 @@ DISTANCES = ("detector.distance_mm", "detector.close_distance_mm")
 _CONTIGUOUS = 1e-3
 """Share of the frame's width by which the next frame's start may miss this one's end."""
 
+LabelTexts = dict[str, list[str]]
+
 _PART = re.compile(r"^(\d*):(\d*)(?::(\d+))?$|^(\d+)$")
 
 
 def parse_frames(text: str, frames: int) -> tuple[int, ...]:
     """Frames of a selection such as `0:10,15,20:30:2`, in order; an empty one selects all."""
-    if not text.strip():
+    if not text:
         return tuple(range(frames))
     found: set[int] = set()
     for part in text.split(","):
@@ -91,6 +100,31 @@ def frame_rows(sweep: SweepSpec, frames: Sequence[int]) -> Iterator[tuple[Any, .
             value = values[position[dim]]
             row += value if isinstance(value, list) else [value] * width
         yield tuple(row)
+
+
+def label_texts(run: RunDirectory, frames: Sequence[int], done: Iterable[int]) -> LabelTexts:
+    """Return labels of frames by the names they go by, as texts of a table; none without spots.
+
+    `true` and `false`, numbers, and nothing where there is no number or no frame.
+    """
+    if not has_labels(run):
+        return {}
+    there = np.ravel(rendered_frames(run.layout, done))[list(frames)]
+    shown = shown_labels({axis.name for axis in run.sweep.coordinates()})
+    rendered = [frame for frame, is_there in zip(frames, there.tolist(), strict=True) if is_there]
+    found = FrameLabels(run).chosen(rendered, shown.values())
+    columns = {}
+    for name, label in shown.items():
+        texts = np.full(len(frames), "", dtype=object)
+        texts[there] = [_text_of(value) for value in found[label].tolist()]
+        columns[name] = texts.tolist()
+    return columns
+
+
+def _text_of(value: float) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if math.isnan(value) else f"{value:.7g}"
 
 
 def frame_table(

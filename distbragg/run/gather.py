@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from distbragg.errors import InputError, RefusedError
 from distbragg.models.build import build_experiment
@@ -15,7 +16,7 @@ from distbragg.run.create import by_content, collect_inputs, manifest_of
 from distbragg.run.drawn import rounded_source
 from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.prepare import check_machine, prepared_of
-from distbragg.spec.condition import parse_condition
+from distbragg.spec.condition import Condition, parse_condition
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.files import file_fields, replace_files
 from distbragg.spec.gathered import (
@@ -30,14 +31,17 @@ from distbragg.spec.paths import plain_parts
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.create import create_run
 from distbragg.store.files import sha256_bytes
+from distbragg.store.frame_labels import OF_BEAM, FrameLabels, shown_labels
 from distbragg.store.generations import pack_digests
 from distbragg.store.layout import MANIFEST, RECEIPTS_DIR, STATE_DIR
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import done_units
 from distbragg.store.manifest import GATHERED, Manifest, describe_difference
 from distbragg.store.objects import is_url, objects_at
+from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.split import Part, Split, split_frames, split_order
+from distbragg.store.spots import has_labels
 from distbragg.store.take import Source, take_unit
 
 
@@ -76,7 +80,8 @@ def subset(
     frames : str
         A selection such as `0:1000,2000`; empty: all.
     where : str
-        A condition on the axes, such as `energy > 9000 and form == "gauss"`, and on `frame`.
+        A condition on the axes, such as `energy > 9000 and form == "gauss"`, on `frame`, and on
+        labels of frames (`hit and lattices_seen > 1`; see `open_stack`), which those rendered have.
     part : {"train", "validation", "test"}, optional
         Of `split`.
     split : Split, optional
@@ -173,21 +178,36 @@ def _chosen(
 ) -> list[int]:
     chosen = list(parse_frames(frames, run.layout.frames))
     if where:
-        condition = parse_condition(where)
-        values = {"frame": np.arange(run.layout.frames), **values_by_frame(run.sweep)}
-        for name in sorted(condition.names - values.keys()):
-            raise InputError(
-                f"{name!r} is not an axis of single values",
-                source="--where",
-                remedy=f"there are {', '.join(values)}",
-            )
-        used = {name: values[name] for name in condition.names}
-        holds = condition.holds(used, run.layout.frames)
+        holds = _holding(run, parse_condition(where))
         chosen = [frame for frame in chosen if holds[frame]]
     if part is not None:
         parts = split_frames(run, split).reshape(-1)
         chosen = [frame for frame in chosen if parts[frame] == part]
     return chosen
+
+
+def _holding(run: RunDirectory, condition: Condition) -> NDArray[np.bool_]:
+    """Say which frames a condition on axes and labels holds for; labels are of rendered frames."""
+    values = {"frame": np.arange(run.layout.frames), **values_by_frame(run.sweep)}
+    labels = shown_labels({axis.name for axis in run.sweep.coordinates()})
+    if not has_labels(run):
+        labels = {name: label for name, label in labels.items() if label in OF_BEAM}
+    for name in sorted(condition.names - values.keys() - labels.keys()):
+        raise InputError(
+            f"{name!r} is neither an axis of single values nor a label of frames",
+            source="--where",
+            remedy=f"there are {', '.join((*values, *labels))}",
+        )
+    asked = {name: labels[name] for name in condition.names if name in labels}
+    there = np.ones(run.layout.frames, dtype=np.bool_)
+    if asked:
+        there = np.ravel(rendered_frames(run.layout, done_units(run)))
+        found = FrameLabels(run).chosen(np.flatnonzero(there).tolist(), asked.values())
+        for name, label in asked.items():
+            values[name] = np.zeros(run.layout.frames, found[label].dtype)
+            values[name][there] = found[label]
+    used = {name: values[name] for name in condition.names}
+    return condition.holds(used, run.layout.frames) & there
 
 
 def _check_alike(runs: Sequence[RunDirectory], vary: Sequence[str], *, allow_mixed: bool) -> None:

@@ -56,29 +56,32 @@ def tell(notes: Notes) -> None:
         _log.log(level, "%s", note.line, extra={LOGGED: True})
 
 
-def sweep_notes(sweep: SweepSpec, base: Experiment, heaviest: int = 0) -> SweepNotes:
+def sweep_notes(
+    sweep: SweepSpec, base: Experiment, heaviest: int = 0, *, first: int = 0
+) -> SweepNotes:
     """Collect the notes of the frames at the ends and extremes of every axis, and the `heaviest`.
 
-    Every doubt is about a number that is too large or too small: these frames show it if any do.
+    `base` is the frame `first`, whose notes need not name it. Every doubt is about a number that is
+    too large or too small: these frames show it if any do.
     """
-    frames = sorted({*_frames(sweep), heaviest, sweep.frames - 1} - {0})
-    spec = sweep.frame_spec(0)
-    first, tables = Resolved(spec, base), {_key(sweep, 0): base.reflections}
+    frames = sorted({*_frames(sweep), heaviest, sweep.frames - 1} - {first})
+    known = Resolved(sweep.frame_spec(first), base)
+    tables = {_key(sweep, first): base.reflections}
     found: dict[tuple[str, str, str], list[tuple[int, Note]]] = {}
-    for frame in (0, *frames):
-        notes = base.notes if frame == 0 else _notes_of(sweep, frame, first, tables)
+    for frame in (first, *frames):
+        notes = base.notes if frame == first else _notes_of(sweep, frame, known, tables)
         for note in itertools.chain.from_iterable(map(by_field, notes)):
             key = (note.kind, note.place, _NUMBERS.sub("#", note.text))
             found.setdefault(key, []).append((frame, note))
-    joined = tuple(_joined(same) for same in found.values())
+    joined = tuple(_joined(same, first) for same in found.values())
     return SweepNotes(in_one_line(joined), 1 + len(frames))
 
 
-def _joined(same: Sequence[tuple[int, Note]]) -> Note:
-    """Return the first of the same notes of several frames, with its frame unless it is 0."""
+def _joined(same: Sequence[tuple[int, Note]], first: int) -> Note:
+    """Return the first of the same notes of several frames, with its frame unless it is `first`."""
     frame, note = same[0]
     frames, texts = {each for each, _ in same}, {each.text for _, each in same}
-    if frame == 0 and (len(frames) == 1 or len(texts) == 1):
+    if frame == first and (len(frames) == 1 or len(texts) == 1):
         return note
     more = f" and {len(same) - 1} more" if len(same) > 1 else ""
     return replace(note, text=f"{note.text} (frame {frame}{more})")

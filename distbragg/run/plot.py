@@ -45,6 +45,8 @@ PROFILE_BINS: Final = 200
 PAGE_DPI: Final = 90
 MOST_SPOTS: Final = 500  # spots that a picture of a frame shows: the brightest
 _LABELLED: Final = 3  # swept values that the label of a frame names
+_SHORT: Final = 14  # letters of a text there
+_SMALL: Final = 1000
 
 _log = logging.getLogger("distbragg")
 
@@ -108,7 +110,7 @@ class RunPictures:
         return self._active[1]
 
     def label(self, number: int) -> str:
-        """Name a frame by its number and the first of its swept values."""
+        """Name a frame by its number and some of its swept values: names rather than numbers."""
         names = frame_columns(self.run.sweep)[1:]
         (row,) = frame_rows(self.run.sweep, [number])
         vectors = {
@@ -117,13 +119,13 @@ class RunPictures:
             if axis.expanded.array.ndim == 2
             for part in range(axis.expanded.array.shape[1])
         }
-        told = [
-            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {str(value)[-14:]}"
-            for name, value in zip(names, row[1:], strict=True)
-            if name not in vectors
-        ]
+        values = {
+            name: value for name, value in zip(names, row[1:], strict=True) if name not in vectors
+        }
+        chosen = sorted(values, key=lambda name: not _is_short(values[name]))[:_LABELLED]
+        told = [_in_short(name, value) for name, value in values.items() if name in chosen]
         if told:
-            return f"{number}: {', '.join(told[:_LABELLED])}"
+            return f"{number}: {', '.join(told)}"
         return (self.title if self.run.layout.frames == 1 else "") or f"frame {number}"
 
     @property
@@ -430,6 +432,17 @@ def _draw_radial(
     q, profiles = profiles_of(frames, options.bins or PROFILE_BINS)
     draw_profiles(figure, q, profiles, f"mean of the pixels ({unit})")
     return figure
+
+
+def _is_short(value: object) -> bool:
+    """Whether a value is a name, a short text, true or false, or a small whole number."""
+    if isinstance(value, str):
+        return len(value) <= _SHORT
+    return isinstance(value, int) and abs(value) < _SMALL
+
+
+def _in_short(name: str, value: object) -> str:
+    return f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {str(value)[-_SHORT:]}"
 
 
 def _values(axis: AxisCoordinate) -> Values:

@@ -11,6 +11,7 @@ import numpy as np
 from distbragg.errors import InputError
 from distbragg.models.vectors import BoolArray
 from distbragg.run.prepare import SpecLike, as_sweep
+from distbragg.spec.label_order import listed_labels
 from distbragg.spec.sweep import AxisCoordinate, SweepSpec
 
 if TYPE_CHECKING:
@@ -34,8 +35,14 @@ def axis_values(sweep: SweepSpec, *, told: bool = False) -> list[Values]:
     sizes = dict(sweep.dims)
     places = np.unravel_index(np.arange(sweep.frames), tuple(sizes.values())) if sizes else ()
     position = dict(zip(sizes, places, strict=True))
+    listed = {axis.name: tuple(listed_labels(axis)) for axis in sweep.axes}
     return [
-        Values(axis_title(axis), axis.values[position[axis.dim]], remark=axis.drawn if told else "")
+        Values(
+            axis_title(axis),
+            axis.values[position[axis.dim]],
+            remark=axis.drawn if told else "",
+            order=listed.get(axis.name, ()),
+        )
         for axis in sweep.coordinates()
         if axis.told
     ]

@@ -28,6 +28,7 @@ from distbragg.run.survey import Survey, survey_sweep
 from distbragg.spec.compute import ComputeSpec, OutputSpec
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.frame_labels import HIT, ITEM_KEYS, shown_labels
 
 SpecLike = SweepSpec | ExperimentSpec | str | os.PathLike[str]
 """A specification, or the path of its file."""
@@ -145,7 +146,15 @@ def prepare(
 
 
 def _check_names(sweep: SweepSpec) -> None:
-    """Refuse axes that are called as an array beside the images, or as a dimension of one."""
+    """Refuse axes called as an array beside the images, or its dimension, or a label of frames."""
+    for position, axis in enumerate(sweep.axes):
+        # One called `hit` says what is drawn: what is seen is `hit_seen` then.
+        if axis.name in (*ITEM_KEYS, *shown_labels({HIT})):
+            raise InputError(
+                f"{axis.name!r} is what items of a data set or labels of frames have themselves",
+                field=f"axes.{position}.name",
+                remedy="give the axis another name",
+            )
     named = {name for axis in sweep.coordinates() for name in (axis.name, axis.dim)}
     output = sweep.experiment.output
     beside: list[tuple[str, str]] = [("map", name) for name in output.maps or ()]

@@ -1,4 +1,4 @@
-"""Conditions on the axes of a sweep, such as `energy > 9000 and form == "gauss"`."""
+"""Conditions on axes and labels of frames, such as `hit and energy > 9000`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,10 @@ class Condition:
 
 
 def parse_condition(text: str) -> Condition:
-    """Check a condition: comparisons of arithmetic or text, joined by `and`, `or` and `not`."""
+    """Check a condition: comparisons of arithmetic or text, joined by `and`, `or` and `not`.
+
+    A name alone holds where it is true.
+    """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -84,7 +87,19 @@ def _test_of(node: ast.expr, names: set[str]) -> Test:
             return np.logical_and.reduce(np.broadcast_arrays(*found))
 
         return chained
+    if isinstance(node, ast.Name):
+        alone = formula_of(node, names)
+        return lambda values: _truth(alone(values), node.id)
     raise _refusal(f"{ast.unparse(node)[:40]!r} is not a comparison")
+
+
+def _truth(value: Any, name: str) -> Chosen:  # noqa: ANN401
+    """Take a name alone for true where it is; refuse one that is neither true nor false."""
+    found = np.asarray(value)
+    numbers = found.astype(np.float64) if found.dtype.kind in "biuf" else np.full(1, 2.0)
+    if not np.isin(numbers[~np.isnan(numbers)], (0.0, 1.0)).all():
+        raise _refusal(f"{name!r} is not a comparison, and neither true nor false")
+    return np.asarray(numbers == 1.0)
 
 
 def _side(node: ast.expr, names: set[str]) -> Test:

@@ -13,7 +13,8 @@ Range = tuple[Annotated[int, Field(ge=0, le=MAXIMUM_COUNT)], Count]
 TAKEN: Final = frozenset(
     {"images", "labels", "slow", "fast", "panel", "xyz", "rendered", "split", "overloads"}
     | {"skipped_photons", "frame", "image", "spots", "maps", "epoch", "recorded", "panel_origin"}
-    | {"lattices_in_beam", "has_crystal", "hit", "spots_seen", "lattices_seen", "resolution_seen"}
+    | {"lattices_in_beam", "has_crystal", "hit", "hit_seen", "spots_seen", "lattices_seen"}
+    | {"resolution_seen"}
 )
 """Names that a stack, or an item of a data set, has for something else."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,12 +23,28 @@ _OF_SPOTS: Final = ("hit", "spots_seen", "lattices_seen", "resolution_seen")
 FRAME_LABELS: Final = (*OF_BEAM, *_OF_SPOTS)
 """Names of the labels that frames have beside the axes of their sweep."""
 
+ITEM_KEYS: Final = frozenset({"image", "frame", "maps", "spots", "epoch"})
+"""Keys of an item of a data set that no label can have."""
+
+LABEL_TYPES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(FRAME_LABELS, "i"), HAS_CRYSTAL: "b", "hit": "b", "resolution_seen": "f"
+}  # fmt: skip
+"""Kinds of numpy: whole numbers, truth values, fractions."""
+
+HIT: Final = "hit"
+HIT_SEEN: Final = "hit_seen"
+"""What `hit` is called where an axis, such as the chance of a hit, has its name."""
+
 _DECIDING: Final = (
-    *("crystal.present", "crystal.lattices"),
+    *("crystal", "crystal.present", "crystal.lattices"),
     *("crystal.drawn_lattices", "crystal.drawn_lattices.count"),
 )
 """Fields that the number of lattices of a frame hangs on."""
 
+_MOST_MISSES: Final = 10_000
+"""Frames that are looked at for a crystal."""
+
+_UNITS_KNOWN: Final = 4096  # whose labels are kept
 _FRAMES: Final = "frame"
 _COLUMNS: Final = ("photons", "resolution", "lattice", "active")
 _SAID: Final[Mapping[str, Mapping[str, str]]] = {
@@ -42,6 +58,12 @@ _SAID: Final[Mapping[str, Mapping[str, str]]] = {
         "units": "angstrom",
     },
 }
+
+
+def shown_labels(taken: Collection[str]) -> dict[str, str]:
+    """Return the labels of frames by the names they go by where names are taken by axes."""
+    shown = {HIT_SEEN if name == HIT and HIT in taken else name: name for name in FRAME_LABELS}
+    return {name: label for name, label in shown.items() if name not in taken}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +141,8 @@ class FrameLabels:
         unit = self.run.layout.unit_of(frame)
         found = self._known.get(unit)
         if found is None:
+            while len(self._known) >= _UNITS_KNOWN:
+                del self._known[next(iter(self._known))]
             frames = np.asarray(self.run.layout.unit_frames(unit))
             found = self._known[unit] = {_FRAMES: frames, **self.unit(unit)}
         return found[name][np.searchsorted(found[_FRAMES], frame)]
@@ -128,6 +152,10 @@ class FrameLabels:
         if self._in_beam is None:
             self._in_beam = lattices_in_beam(self.run.sweep)
         return self._in_beam if name == LATTICES_IN_BEAM else self._in_beam > 0
+
+    def chosen(self, frames: Sequence[int], names: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Return some labels of frames that are rendered, (frames,) each."""
+        return {name: np.array([self.frame(frame, name) for frame in frames]) for name in names}
 
     def unit(self, unit: int) -> dict[str, NDArray[Any]]:
         """Return the labels that tables tell of, (frames of the unit,) each, of a unit done."""
@@ -152,6 +180,21 @@ def _of_spots(spots: UnitSpots, seen: Seen) -> dict[str, NDArray[Any]]:
         "lattices_seen": (shown >= seen.minimum_spots).sum(axis=1),
         "resolution_seen": np.where(count > 0, finest, np.float32(np.nan)),
     }
+
+
+def first_with_crystal(sweep: SweepSpec) -> int:
+    """Return the first frame of a sweep that has a crystal in the beam; 0 where there is none."""
+    deciding = [a for a in sweep.axes if any(path in _DECIDING for path in a.targets)]
+    missed: set[str] = set()
+    for frame in range(min(sweep.frames, _MOST_MISSES) if deciding else 1):
+        position = sweep.frame_index(frame)
+        key = canonical_json([axis.item(position[axis.dimension]) for axis in deciding])
+        if key in missed:
+            continue
+        if lattice_count(sweep.frame_spec(frame).crystal) > 0:
+            return frame
+        missed.add(key)
+    return 0
 
 
 def lattices_in_beam(sweep: SweepSpec) -> NDArray[np.int64]:

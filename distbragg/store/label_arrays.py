@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels
+from distbragg.store.frame_labels import OF_BEAM, FrameLabels, shown_labels
 from distbragg.store.layout import StackLayout
 
 _TYPES: Final = {"hit": np.bool_, "resolution_seen": np.float32}  # the others are int64
@@ -22,14 +22,12 @@ _TYPES: Final = {"hit": np.bool_, "resolution_seen": np.float32}  # the others a
 def label_coordinates(
     labels: FrameLabels, done: Collection[int], taken: Sequence[str]
 ) -> dict[str, xr.Variable]:
-    """Return the labels of frames over the sweep's dimensions, but for names that are `taken`."""
+    """Return the labels of frames over the sweep's dimensions, beside names that are `taken`."""
     dims = [name for name, _ in labels.run.layout.dims]
     found = {}
-    for name in FRAME_LABELS:
-        if name in taken:
-            continue
-        data: Any = labels.of_beam(name) if name in OF_BEAM else _lazy(labels, name, done)
-        found[name] = xr.Variable(dims, data, labels.attrs(name))
+    for name, label in shown_labels(taken).items():
+        data: Any = labels.of_beam(label) if label in OF_BEAM else _lazy(labels, label, done)
+        found[name] = xr.Variable(dims, data, labels.attrs(label))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any, Literal, TypedDict, Unpack
 
@@ -32,6 +32,7 @@ class SelectionOptions(TypedDict, total=False):
     seen: Seen | None
     dtype: ItemType
     variant: str | None
+    label_classes: bool | Mapping[str, Sequence[str]]
     transform: Transform | Sequence[Transform] | None
     missing: Missing
 
@@ -51,6 +52,7 @@ class _Selection:
         seen: Seen | None = None,
         dtype: ItemType = "float32",
         variant: str | None = None,
+        label_classes: bool | Mapping[str, Sequence[str]] = False,
         transform: Transform | Sequence[Transform] | None = None,
         missing: Missing = "skip",
     ) -> None:
@@ -84,7 +86,8 @@ class _Selection:
                 source=directory.url,
                 remedy="render the run, or choose another split",
             )
-        self._reader = ItemReader(directory, Contents(labels, spots, maps, seen, dtype, variant))
+        contents = Contents(labels, spots, maps, seen, dtype, variant, label_classes)
+        self._reader = ItemReader(directory, contents)
         self._transforms: tuple[Transform, ...] = ()
         if transform is not None:
             self._transforms = (transform,) if callable(transform) else tuple(transform)
@@ -105,6 +108,11 @@ class _Selection:
     def frames(self) -> tuple[int, ...]:
         """Numbers of the frames in the stack, in the order of their index here."""
         return tuple(self._frames.tolist())
+
+    @property
+    def label_classes(self) -> dict[str, tuple[str, ...]]:
+        """Texts by the number that items have in their place, for each label of classes."""
+        return dict(self._reader.label_classes)
 
     def _transformed(self, item: Item) -> Any:  # noqa: ANN401 whatever a transform makes
         """Return what the transforms make of an item."""
@@ -144,6 +152,11 @@ class StackDataset(_Selection, Dataset[Item]):
     variant : str, optional
         Name of a stored variant (`output.variants`), which is the image then: spots and maps are
         moved to its pixels. Default: whole frames.
+    label_classes : bool or mapping, optional
+        Labels that are texts, such as the names of alternatives, become numbers from 0, int64:
+        in the order that the specification lists them in, or that of the texts given here for
+        some of them (`{"protein": ["lysozyme", "insulin"]}`). `label_classes` of the data set
+        has the texts. Default: texts stay texts.
     transform : callable or sequence of callables, optional
         From an item to an item, one after another: those of `distbragg.training`, or your own.
         Several workers need ones that can be pickled.

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from distbragg.errors import InputError
 from distbragg.predict.table import ELLIPSE
 from distbragg.spec.sweep import AxisCoordinate
-from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels, Seen
+from distbragg.store.frame_labels import ITEM_KEYS, OF_BEAM, FrameLabels, Seen, shown_labels
 from distbragg.store.frame_spots import SpotReader
 from distbragg.store.layout import IMAGES
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.spots import check_labels
+from distbragg.training.classes import label_classes
 from distbragg.training.collate import batch_memory
 from distbragg.training.recorded import RecordedPixels
 from distbragg.training.transforms import check_maps, in_variant
@@ -28,9 +29,6 @@ Item = dict[str, Any]
 ItemType = Literal["float32", "stored"]
 
 RECORDED: Final = "recorded"
-OWN_KEYS: Final = frozenset({"image", "frame", "maps", "spots", "epoch"})
-"""Keys of an item that no label can have."""
-
 POSITION: Final = ("slow", "fast")
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "position": POSITION,
@@ -142,6 +140,7 @@ class Contents:
     seen: Seen | None = None
     dtype: ItemType = "float32"
     variant: str | None = None
+    label_classes: bool | Mapping[str, Sequence[str]] = False
     columns: SpotColumns | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -177,7 +176,13 @@ class ItemReader:
             for name in names
             if name in known
         }
-        self._frame_labels = [name for name in names if name not in known]
+        self.label_classes = label_classes(run, self._axes, contents.label_classes)
+        for name, classes in self.label_classes.items():
+            numbers = {text: number for number, text in enumerate(classes)}
+            dim, values = self._axes[name]
+            self._axes[name] = dim, np.array([numbers[text] for text in values.tolist()])
+        shown = shown_labels(known)
+        self._frame_labels = {name: shown[name] for name in names if name not in known}
         self._labels = FrameLabels(run, contents.seen)
         stored = run.sweep.experiment.output.maps or ()
         for name in contents.maps:
@@ -241,8 +246,8 @@ class ItemReader:
     def _labelled(self, frame: int) -> Item:
         position = self.run.layout.position(frame)
         found = {name: _label(at[position[dim]]) for name, (dim, at) in self._axes.items()}
-        for name in self._frame_labels:
-            found[name] = _label(self._labels.frame(frame, name))
+        for name, label in self._frame_labels.items():
+            found[name] = _label(self._labels.frame(frame, label))
         return found
 
 
@@ -265,17 +270,18 @@ def _label_names(
 ) -> Iterable[str]:
     """Return the names of labels; all coordinates of the sweep where none are given."""
     if names is None:
-        return [name for name in known if name not in OWN_KEYS]
+        return [name for name in known if name not in ITEM_KEYS]
+    shown = shown_labels(known)
     for name in names:
-        if name in OWN_KEYS:
+        if name in ITEM_KEYS:
             raise InputError(f"{name!r} is a key of every item", source="labels")
-        if name not in known and name not in FRAME_LABELS:
+        if name not in known and name not in shown:
             raise InputError(
                 f"{name!r} is not a coordinate of the stack",
                 source="labels",
-                remedy=f"coordinates are {', '.join((*known, *FRAME_LABELS))}",
+                remedy=f"coordinates are {', '.join((*known, *shown))}",
             )
-    if any(name not in known and name not in OF_BEAM for name in names):
+    if any(name not in known and shown[name] not in OF_BEAM for name in names):
         check_labels(run)
     return names
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 import yaml
 
+import distbragg as db
 from distbragg.cli.main import main
+from distbragg.errors import InputError
 from distbragg.run.plot_axes import plot_sweep
 from distbragg.run.verify import verify
 from distbragg.spec.load import parse_sweep
+from distbragg.spec.sweep import SweepSpec
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import open_run
 from distbragg.store.split import Split, split_frames
@@ -160,3 +163,33 @@ def test_drawn_runs_are_split_up_and_merged_with_their_labels(tmp_path: Path) ->
     np.testing.assert_array_equal(again.images, whole.images)
     old, new = open_run(run).sweep, open_run(tmp_path / "c").sweep
     assert [new.frame_spec(i) for i in range(8)] == [old.frame_spec(i) for i in range(8)]
+
+
+@pytest.mark.spec("SWP-11")
+@pytest.mark.parametrize("blank", [{"crystal.present": False}, {"crystal": None}])
+def test_a_blank_alternative_needs_neither_cell_nor_structure_factors(
+    tmp_path: Path, blank: dict[str, Any]
+) -> None:
+    experiment = {
+        "beam": {"wavelength_angstrom": 1.0},
+        "detector": {"distance_mm": 60, "pixel_size_mm": 2, "pixels_fast": 13, "pixels_slow": 11},
+        "background": {"water_um": 0.1},
+        "output": {"labels": True},
+    }
+    crystal = {
+        "crystal.cell": [31, 37, 41, 90, 90, 90],
+        "crystal.block_cells": [5, 6, 7],
+        "structure_factors.default_f_electrons": 1e4,
+    }
+    axis = {"name": "what", "alternatives": {"blank": blank, "hit": crystal}, "dim": "shot"}
+    sweep = SweepSpec.model_validate({"experiment": experiment, "axes": [axis]})
+    db.sweep(sweep, tmp_path / "RUN", cluster="serial")
+    stack = db.open_stack(tmp_path / "RUN")
+    assert stack.has_crystal.values.tolist() == [False, True]
+    for frame in range(2):
+        alone = db.render(sweep.frame_spec(frame)).images.values
+        np.testing.assert_array_equal(stack.images.values[frame], np.reshape(alone, (11, 13)))
+    assert stack.images.values[1].max() > 1.5 * stack.images.values[0].max()
+    bare = {**experiment, "crystal": {"cell": crystal["crystal.cell"]}}
+    with pytest.raises(InputError, match="no structure factors are given"):
+        db.create(SweepSpec.model_validate({"experiment": bare}), tmp_path / "none")

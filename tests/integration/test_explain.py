@@ -333,3 +333,19 @@ def test_domains_of_a_file_are_told_with_it(tmp_path: Path) -> None:
     assert told.value("mosaic domains") == 4
     for name in ("mosaic domains", "crystal.mosaic.spread_deg"):
         assert origin(told, name) == ("given", "crystal.mosaic.matrices_file")
+
+
+@pytest.mark.spec("CLI-32")
+def test_the_first_frame_with_a_crystal_is_explained(tmp_path: Path) -> None:
+    axes = [
+        {"name": "hit", "path": "crystal.present", "values": [False, False, True], "dim": "shot"},
+        {"name": "edge", "path": "crystal.specimen.edges_um.0", "values": [1, 2, 3], "dim": "shot"},
+    ]
+    sweep = SweepSpec.model_validate({"experiment": BASE, "axes": axes})
+    told = explain(sweep)
+    assert (told.frame, told.first_hit) == (2, True)
+    assert ("frames", "3, of which this is 2, the first with a crystal", "") in told.table()
+    assert told.facts == explain(sweep, frame=2).facts
+    assert explain(sweep, frame=0).frame == 0
+    blank = SweepSpec.model_validate({"experiment": BASE, "axes": [{**axes[0], "values": [False]}]})
+    assert (explain(blank).frame, explain(blank).first_hit) == (0, False)

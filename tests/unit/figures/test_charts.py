@@ -62,7 +62,12 @@ def test_what_is_drawn_is_shown_with_its_distribution() -> None:
     figure, every = new_figure(), np.ones(4, dtype=bool)
     cells = np.array([[79, 90.0], [79.2, 90.0], [79.1, 90.0], [78.9, 90.0]])
     shown = [
-        Values("spread", np.array([np.nan, 0.5, 0.5, np.nan]), remark="one of null, 0.5"),
+        Values(
+            "spread",
+            np.array([np.nan, 0.5, 0.5, np.nan]),
+            remark="one of null, 0.5",
+            order=(None, 0.5),
+        ),
         Values("energy", np.array([1.0, np.nan, 3.0, 3.5])),
         Values("drift", cells, remark="correlated normals"),
         Values("cell", np.column_stack([cells, 90 + cells[:, 0]])),
