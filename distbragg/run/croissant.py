@@ -16,7 +16,7 @@ from distbragg.spec.axis import axis_labels
 from distbragg.spec.paths import unit_of
 from distbragg.store.files import sha256_bytes
 from distbragg.store.frame_labels import LABEL_TYPES, FrameLabels, shown_labels
-from distbragg.store.layout import IMAGES, LABELS, MANIFEST, StackLayout
+from distbragg.store.layout import IMAGES, LABELS, MANIFEST
 from distbragg.store.objects import is_url
 from distbragg.store.open import open_array
 from distbragg.store.run_directory import RunDirectory
@@ -247,14 +247,10 @@ def _arrays(run: RunDirectory) -> Iterator[Plain]:
                     "sc:Float" if layout.dtype.startswith("f") else "sc:Integer",
                     f"{said}, {layout.dtype}, unit {unit}",
                     {"fileSet": {"@id": layout.array}, "extract": {"fileProperty": "content"}},
-                    {"isArray": True, "arrayShape": ",".join(map(str, _frame_shape(layout)))},
+                    {"isArray": True, "arrayShape": ",".join(map(str, layout.frame_shape))},
                 )
             ],
         }
-
-
-def _frame_shape(layout: StackLayout) -> tuple[int, ...]:
-    return layout.array_shape[len(layout.dims) :]
 
 
 def _spots(run: RunDirectory) -> Iterator[Plain]:

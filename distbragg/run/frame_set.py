@@ -40,8 +40,7 @@ class FrameSet:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a frame, ([panels,] slow, fast)."""
-        layout = self.reader.layout
-        return layout.array_shape[len(layout.dims) :]
+        return self.reader.frame_shape
 
     @property
     def frame_bytes(self) -> int:

@@ -92,16 +92,26 @@ class StackLayout(UnitGrid):
         return f"{own}slow", f"{own}fast"
 
     @property
+    def frame_shape(self) -> tuple[int, ...]:
+        """Shape of a frame: ([panels,] slow, fast[, components])."""
+        panel = (self.panels,) if self.panels > 1 else ()
+        return (*panel, *self.shape, *self._trailing)
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """Shape of what an inner chunk holds of a panel: (slow, fast[, components])."""
+        return (*self.inner, *self._trailing)
+
+    @property
     def array_shape(self) -> tuple[int, ...]:
         """Shape of the stored array."""
-        panel = (self.panels,) if self.panels > 1 else ()
-        return (*(size for _, size in self.dims), *panel, *self.shape, *self._trailing)
+        return (*(size for _, size in self.dims), *self.frame_shape)
 
     @property
     def chunk_shape(self) -> tuple[int, ...]:
         """Inner chunk: one frame of one panel, or a tile of it."""
         panel = (1,) if self.panels > 1 else ()
-        return (*(1 for _ in self.dims), *panel, *self.inner, *self._trailing)
+        return (*(1 for _ in self.dims), *panel, *self.tile_shape)
 
     @property
     def shard_shape(self) -> tuple[int, ...]:
@@ -146,14 +156,13 @@ class StackLayout(UnitGrid):
 
     def object_name(self, unit: int) -> str:
         """Path of the unit's object below the run directory."""
-        trailing = len(self.array_shape) - len(self.dims)
-        parts = (*self.unit_index(unit), *(0 for _ in range(trailing)))
+        parts = (*self.unit_index(unit), *(0 for _ in self.frame_shape))
         return "/".join((self.array, "c", *map(str, parts)))
 
     @property
     def object_grid(self) -> tuple[int, ...]:
         """Objects along each stored dimension."""
-        return (*self.unit_grid, *(1 for _ in self.array_shape[len(self.dims) :]))
+        return (*self.unit_grid, *(1 for _ in self.frame_shape))
 
     def position(self, frame: int) -> tuple[int, ...]:
         """Index of a frame along each sweep dimension."""

@@ -267,7 +267,7 @@ class FrameReader:
     @property
     def frame_shape(self) -> tuple[int, ...]:
         """Shape of a frame: ([panels,] slow, fast[, components])."""
-        return self._shards.frame_shape
+        return self.layout.frame_shape
 
     def read(
         self, frames: Sequence[int], out: Sequence[NDArray[Any]] | NDArray[Any] | None = None

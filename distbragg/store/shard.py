@@ -59,7 +59,7 @@ class ChunkEncoder:
     """Encodes inner chunks: bytes, Blosc, CRC-32C, as in the array's metadata."""
 
     def __init__(self, layout: StackLayout) -> None:
-        self._edges, self._shape = layout.inner, layout.chunk_shape[-2 - bool(layout.components) :]
+        self._edges, self._shape = layout.inner, layout.tile_shape
         self._fill = fill_value(layout.dtype)
         self._dtype = np.dtype(layout.dtype).newbyteorder("<")
         self._blosc = Blosc(

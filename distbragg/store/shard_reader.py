@@ -45,15 +45,12 @@ class ShardReader:
         chunks = math.prod(layout.unit_shape) * len(self._tiles)
         self._tail = chunks * _ENTRY.itemsize + CHECKSUM_BYTES
         self._dtype = np.dtype(layout.dtype).newbyteorder("<")
-        trailing = (layout.components,) if layout.components else ()
-        self._tile_shape = (slow, fast, *trailing)
-        panels = (layout.panels,) if layout.panels > 1 else ()
-        self.frame_shape = (*panels, *layout.shape, *trailing)
+        self._tile_shape = layout.tile_shape
         self._own = threading.local()
         self._chunk_bytes = math.prod(self._tile_shape) * self._dtype.itemsize
 
     def read(self, unit: int, targets: Mapping[int, NDArray[Any]]) -> None:
-        """Read frames of a unit, by their numbers, into arrays of the shape `frame_shape`.
+        """Read frames of a unit, by their numbers, into arrays of the layout's `frame_shape`.
 
         Numbers are turned into the type of the array. A frame that is not stored holds the fill
         value. `DamageError` where bytes are not those that were written.

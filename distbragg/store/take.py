@@ -196,12 +196,11 @@ def _read(
     layout: StackLayout, places: Sequence[Place], sources: Sequence[Source]
 ) -> list[NDArray[Any]]:
     """Read an array of frames, (panels, slow, fast[, components]) each."""
-    shape = (layout.panels, *layout.shape, *((layout.components,) if layout.components else ()))
     found: dict[Place, NDArray[Any]] = {}
     for number in sorted({number for number, _ in places}):
         frames = [frame for one, frame in places if one == number]
         for frame, image in zip(frames, sources[number].read(layout.array, frames), strict=True):
-            found[number, frame] = np.asarray(image).reshape(shape)
+            found[number, frame] = image if layout.panels > 1 else image[np.newaxis]
     return [found[place] for place in places]
 
 
