@@ -33,6 +33,7 @@ from distbragg.rendering.frame import (
 )
 from distbragg.rendering.maps import MapMaker
 from distbragg.store.layout import SKIPPED
+from distbragg.store.ledger import WORST_KEPT
 from distbragg.store.spots import SpotTable
 from distbragg.store.write import UnitWriter
 
@@ -49,9 +50,6 @@ def meter(numbers: Mapping[str, float]) -> None:
     for label, value in numbers.items():
         unit = "seconds" if label in SECONDS else "bytes" if label in BYTES else "count"
         metrics.context_meter.digest_metric(label, value, unit)
-
-
-WORST_KEPT = 10  # frames of a unit that its receipt names: the slowest ones, and the brightest ones
 
 
 def render_unit(run: RunContext, unit: int, attempt: int, settings: TaskSettings) -> dict[str, Any]:

@@ -30,6 +30,9 @@ from distbragg.store.records import (
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.spots import has_labels, scan_labels
 
+WORST_KEPT: Final = 10
+"""Frames of a unit that its receipt names: the slowest ones, and the brightest ones."""
+
 DISPUTED: Final = (
     "was rendered twice with different bytes; `distbragg repair` finds out which are right, and "
     "which machine gave the others"

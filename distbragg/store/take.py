@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 from distbragg.errors import DamageError, RefusedError
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import IMAGES, SKIPPED, StackLayout
-from distbragg.store.ledger import Receipt, append_receipt, completed_units
+from distbragg.store.ledger import WORST_KEPT, Receipt, append_receipt, completed_units
 from distbragg.store.open import FrameReader
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.spots import encode_table, has_labels, labels_key, store_labels, stored_spots
 from distbragg.store.write import UnitWriter
 
 Place = tuple[int, int]  # number of a run among the sources, and of a frame in it
-_KEPT: Final = 10  # frames that a receipt names as the slowest, and as the brightest
 
 
 @dataclass
@@ -180,7 +179,7 @@ def _cut(
                 # Of several classes, which were merged on purpose, all are named.
                 "class": "+".join(sorted({receipt.numeric_class for receipt, _ in receipts})),
                 "code": "+".join(sorted({receipt.code for receipt, _ in receipts})),
-                "brightest": [list(pair) for pair in brightest[:_KEPT]],
+                "brightest": [list(pair) for pair in brightest[:WORST_KEPT]],
                 **({SKIPPED: skipped} if any(skipped) else {}),
                 **({} if table is None else {"spots": table[1]}),
             },
