@@ -42,6 +42,12 @@ class Variant:
         """Pixels of the frame along an edge of a pixel of the variant."""
         return self.spec.pool or 1
 
+    def positions(self, positions: NDArray[Any]) -> NDArray[Any]:
+        """Return positions (..., 2) in pixels of the frame, slow and fast, in the variant's."""
+        return variants.pooled_positions(
+            variants.cropped_positions(positions, self.box), self.factor
+        )
+
     @property
     def steps(self) -> str:
         """How it is made, in words."""

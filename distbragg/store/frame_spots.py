@@ -16,6 +16,7 @@ from distbragg.predict.table import ELLIPSE
 from distbragg.read.columns import read_table
 from distbragg.store.run_directory import RunLike, open_run
 from distbragg.store.spots import check_labels, labels_key
+from distbragg.variants import inside
 
 KEPT_BYTES: Final = 256 << 20
 """Bytes of tables that a process keeps: of ten columns, some 15,000 frames of 400 spots."""
@@ -110,10 +111,9 @@ def moved_spots(spots: Mapping[str, NDArray[Any]], variant: Variant) -> dict[str
     Places are moved; variances and covariances shrink with the square of the variant's factor.
     """
     found = dict(spots)
-    kept = np.ones(len(spots["slow"]), dtype=bool)
-    for name, offset, size in zip(("slow", "fast"), variant.offset, variant.shape, strict=True):
-        found[name] = (spots[name] - np.float32(offset)) / np.float32(variant.factor)
-        kept &= (found[name] >= 0) & (found[name] < size)
+    places = variant.positions(np.stack([spots["slow"], spots["fast"]], axis=-1))
+    kept = inside(places, variant.shape)
+    found["slow"], found["fast"] = places[..., 0], places[..., 1]
     for name in found.keys() & set(ELLIPSE):
         found[name] = spots[name] / np.float32(variant.factor**2)
     return {name: values[kept] for name, values in found.items()}

@@ -264,10 +264,6 @@ def in_variant(item: Item, variant: Variant) -> Item:
     `check_maps`.
     """
     box, factor = variant.box, variant.factor
-
-    def moved(positions: NDArray[Any]) -> NDArray[Any]:
-        return pooled_positions(cropped_positions(positions, box), factor)
-
     found = dict(item)
     if "maps" in item:
         cut = {name: _cropped_map(name, part.numpy(), box) for name, part in item["maps"].items()}
@@ -276,7 +272,7 @@ def in_variant(item: Item, variant: Variant) -> Item:
             cut = {name: _pooled_map(name, part, None, factor, how) for name, part in cut.items()}
         found["maps"] = {name: torch.from_numpy(part) for name, part in cut.items()}
     if "spots" in item:
-        found["spots"] = moved_spots(item["spots"], moved, variant.shape, factor**2)
+        found["spots"] = moved_spots(item["spots"], variant.positions, variant.shape, factor**2)
     return found
 
 
