@@ -16,7 +16,8 @@ from distbragg.store.ledger import done_units
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunLike, open_run
 from distbragg.store.split import PARTS, Part, Split, split_frames, warn_of_shared_crystals
-from distbragg.training.items import Contents, Item, ItemReader, ItemType, SpotColumns
+from distbragg.training.items import Contents, ItemReader, ItemType, SpotColumns
+from distbragg.training.transforms import EPOCH, Item
 
 Transform = Callable[[Any], Any]
 Missing = Literal["skip", "refuse"]
@@ -117,7 +118,7 @@ class _Selection:
     def _transformed(self, item: Item) -> Any:  # noqa: ANN401 whatever a transform makes
         """Return what the transforms make of an item."""
         if self._transforms:
-            item["epoch"] = int(self._epoch)
+            item[EPOCH] = int(self._epoch)
         for step in self._transforms:
             item = step(item)
         return self._reader.finished(item)

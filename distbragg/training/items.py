@@ -22,13 +22,11 @@ from distbragg.store.spots import check_labels
 from distbragg.training.classes import label_classes
 from distbragg.training.collate import batch_memory
 from distbragg.training.recorded import RecordedPixels
-from distbragg.training.transforms import check_maps, in_variant
+from distbragg.training.transforms import EPOCH, RECORDED, Item, check_maps, in_variant
 from distbragg.variants import is_whole
 
-Item = dict[str, Any]
 ItemType = Literal["float32", "stored"]
 
-RECORDED: Final = "recorded"
 POSITION: Final = ("slow", "fast")
 _GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
     "position": POSITION,
@@ -238,7 +236,7 @@ class ItemReader:
     def finished(self, item: Any) -> Any:  # noqa: ANN401 whatever a transform makes
         """Return an item after its transforms: with padded spots, where that is asked for."""
         if isinstance(item, dict):
-            item.pop("epoch", None)
+            item.pop(EPOCH, None)
             if self._contents.columns is not None and "spots" in item:
                 item["spots"] = self._contents.columns.padded(item["spots"])
         return item

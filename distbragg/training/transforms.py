@@ -36,6 +36,9 @@ Move = Callable[[NDArray[Any]], NDArray[Any]]
 EPOCH: Final = "epoch"
 """Key of the epoch in an item while its transforms run."""
 
+RECORDED: Final = "recorded"
+"""Map of the pixels that record what arrives."""
+
 _EMPTY: Final[Mapping[str, int]] = {"hkl": NO_REFLECTION, "lattice": NO_LATTICE}
 
 
@@ -207,7 +210,7 @@ class Normalise:
         """Return the item with another image."""
         image, mean, deviation = _floats(item), self.mean, self.deviation
         if mean is None or deviation is None:
-            counted = item.get("maps", {}).get("recorded")
+            counted = item.get("maps", {}).get(RECORDED)
             pixels = image if counted is None else image[counted]
             spread, middle = torch.std_mean(pixels, correction=0)
             mean, deviation = float(middle), float(spread) or 1.0
@@ -294,7 +297,7 @@ def _pooled_map(
     """Pool a map by what it means; see `Pool`."""
     if name in _EMPTY and image is not None:
         return _brightest(values, image, factor, _EMPTY[name])
-    if name == "recorded":
+    if name == RECORDED:
         return ~pool(~values, factor, "max")
     if name == "mean_wavelength":
         there = np.isfinite(values)
