@@ -16,13 +16,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM
 from distbragg.export.beams import FrameBeam
 from distbragg.export.header import FrameHeader, PanelHeader
 from distbragg.export.spots import Columns
 from distbragg.matrices import inverse3
 from distbragg.models.vectors import Float64Array, Triad, Vector, cell_of
 from distbragg.read.lattice_names import LatticeName
+from distbragg.units import wavelength_angstrom_to_energy_ev
 
 DATA: Final = "/entry_1/data_1/data"
 MASK: Final = "/entry_1/data_1/mask"
@@ -128,7 +128,7 @@ def stream_text(geometry: str, rows: int, shots: Iterable[Shot]) -> Iterator[str
 
 def _chunk(shot: Shot, rows: int) -> Iterator[str]:
     hit, spots = bool(shot.lattices), shot.spots
-    energy = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / shot.beam.wavelength
+    energy = wavelength_angstrom_to_energy_ev(shot.beam.wavelength)
     peaks = 0 if spots is None else len(spots["photons"])
     yield (
         "----- Begin chunk -----\n"

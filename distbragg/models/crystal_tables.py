@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM
 from distbragg.errors import InputError
 from distbragg.matrices import inverse3, matmul3, transposed
 from distbragg.models.file_frames import IMGCIF_TO_CRYSTFEL, imgcif_frame, setting_frame
 from distbragg.models.rotations import orientation_of
 from distbragg.models.vectors import Float64Array, cell_of
 from distbragg.spec.load import TableOf
+from distbragg.units import energy_ev_to_wavelength_angstrom, wavelength_angstrom_to_energy_ev
 
 QUANTITIES: Final = (
     "a_matrix_per_angstrom",
@@ -44,7 +44,7 @@ class _Crystal:
         if quantity == "wavelength_angstrom":
             return self.wavelength
         if quantity == "energy_ev":
-            return ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / self.wavelength
+            return wavelength_angstrom_to_energy_ev(self.wavelength)
         real = inverse3(self.reciprocal)
         return list(cell_of(real)) if quantity == "cell" else orientation_of(real).ravel().tolist()
 
@@ -102,7 +102,7 @@ def _crystals(path: Path, of: TableOf) -> Iterator[_Crystal]:
 
         turn = matmul3(to_laboratory, transposed(IMGCIF_TO_CRYSTFEL))
         for chunk in read_stream(str(path)):
-            wavelength = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / chunk.energy
+            wavelength = energy_ev_to_wavelength_angstrom(chunk.energy)
             for rows in chunk.crystals:
                 yield _Crystal(chunk.number, wavelength, matmul3(turn, transposed(rows)))
         return
