@@ -33,7 +33,7 @@ from distbragg.store.create import create_run
 from distbragg.store.files import sha256_bytes
 from distbragg.store.frame_labels import OF_BEAM, FrameLabels, shown_labels
 from distbragg.store.generations import pack_digests
-from distbragg.store.layout import MANIFEST, RECEIPTS_DIR, STATE_DIR
+from distbragg.store.layout import MANIFEST, RECEIPTS_DIR, STATE_DIR, StackLayout
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import done_units
 from distbragg.store.manifest import GATHERED, Manifest, describe_difference
@@ -221,7 +221,12 @@ def _check_alike(runs: Sequence[RunDirectory], vary: Sequence[str], *, allow_mix
                 f"{first.manifest.version}; runs of one version go together"
             )
         for told, ours, theirs, remedy in (
-            ("is stored otherwise", _stored_as(run), _stored_as(first), "merge it with its like"),
+            (
+                "is stored otherwise",
+                _stored_as(run.layout),
+                _stored_as(first.layout),
+                "merge it with its like",
+            ),
             ("is another experiment", plain, constant[0], "--vary FIELD makes an axis of a field"),
         ):
             if ours != theirs:
@@ -257,9 +262,9 @@ def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     return told.replace(" in the run,", " there,").replace(" now", " here")
 
 
-def _stored_as(run: RunDirectory) -> dict[str, Any]:
+def _stored_as(layout: StackLayout) -> dict[str, Any]:
     """Return how a frame is stored."""
-    return {**run.layout.to_plain(), "dims": None, "unit_shape": None}
+    return {**layout.to_plain(), "dims": None, "unit_shape": None}
 
 
 def _constant(
@@ -375,9 +380,9 @@ def _said_of(source: Source) -> dict[str, Any]:
 
 
 def _check_stored(run: RunDirectory, manifest: Manifest) -> None:
-    ours = {**manifest.layout.to_plain(), "dims": None, "unit_shape": None}
-    if ours != _stored_as(run):
+    ours, theirs = _stored_as(manifest.layout), _stored_as(run.layout)
+    if ours != theirs:
         raise RefusedError(
             f"{run.url}: this program would store its frames otherwise than they are stored "
-            f"({_differing(ours, _stored_as(run))}); take them with the version that rendered them"
+            f"({_differing(ours, theirs)}); take them with the version that rendered them"
         )
