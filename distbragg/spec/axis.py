@@ -323,7 +323,8 @@ class AxisSpec(SpecModel):
 
     def item(self, index: int) -> Any:  # noqa: ANN401
         """Return the value at a position as plain data."""
-        return self._expanded.item(index)
+        values = self._expanded
+        return values.array[index].tolist() if values.missing is None else values.item(index)
 
     def settings(self, index: int) -> dict[str, Any]:
         """Return what the value at a position sets, by path."""

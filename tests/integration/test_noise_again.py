@@ -51,7 +51,7 @@ def test_noise_drawn_again_has_the_bits_of_a_run_that_renders(
     response = {**RESPONSE, "pixel_flicker_fraction": flicker}
     db.sweep(swept(dtype, response=response), tmp_path / "a.zarr", cluster="serial")
     given = [f"detector.response={response}", f"output.dtype={dtype}"]
-    result = db.db.noise(clean, tmp_path / "b.zarr", given, cluster="serial")
+    result = db.noise(clean, tmp_path / "b.zarr", given, cluster="serial")
     assert result.status == 0
     assert images(tmp_path / "b.zarr").tobytes() == images(tmp_path / "a.zarr").tobytes()
 
