@@ -46,9 +46,7 @@ _COLUMN: Final = 12  # least width of a column of the table of frames
     type=click.Path(),
     help="Draw a histogram of each axis: .png, .pdf or .svg.",
 )
-@options.chosen_option(
-    "--frames", "LIST", "Frames of the table, such as 0:10,15 (default: all)."
-)
+@options.chosen_option("--frames", "LIST", "Frames of the table, such as 0:10,15 (default: all).")
 def plan_command(
     *,
     spec: str,
