@@ -268,8 +268,8 @@ def test_conditions_on_text_and_what_cannot_be_chosen(first: Path, tmp_path: Pat
     same_frames(tmp_path / "S.zarr", first, [1, 5])
     for where, said in (
         ("energy > 1e9", "no frame is chosen"),
-        ("colour > 1", "'colour' is not an axis of single values"),
-        ("orientation > 1", "'orientation' is not an axis of single values"),
+        ("colour > 1", "'colour' is neither an axis of single values nor a label"),
+        ("orientation > 1", "'orientation' is neither an axis of single values nor a label"),
         ("energy", "'energy' is not a comparison"),
         ("form < 3", "compares text with numbers"),
         ("energy > ().__class__", "not allowed"),
