@@ -490,7 +490,7 @@ def test_a_count_that_no_draw_has_is_refused() -> None:
 )
 def test_true_beside_null_is_no_number(given: dict[str, Any]) -> None:
     count = {"count": None} if "values" in given else {}
-    with pytest.raises(InputError, match="true/false is no value here"):
+    with pytest.raises(InputError, match="true/false is not allowed here"):
         sweep_of({"name": "a", "path": FLUX, **given}, **count)
     (made,) = sweep_of({"name": "a", "path": "crystal.present", **given}, **count).axes
     assert {made.item(index) for index in range(50)} == {True, None}
