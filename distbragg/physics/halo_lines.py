@@ -16,8 +16,10 @@ normal. Others are cut into equal ranges, each with its mean and its width.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -33,7 +35,7 @@ _MIXED: Final = 6
 
 _STEP: Final = 0.125  # of a halo's width, between places at which spectra are compared
 _BESIDE: Final = 3.0  # widths beyond the lines that are looked at
-_HALVINGS: Final = 40
+_HALVINGS: Final = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,10 @@ def _counts(lines: int) -> Iterator[int]:
 
 
 class _Judge:
-    """What halos are under lines, and how far off they are under others."""
+    """What halos are under lines, and how far off they are under others.
+
+    Its sums decide, and enter no image: that they are rounded by processor does no harm.
+    """
 
     def __init__(self, spectrum: Spectrum) -> None:
         self._spectrum = spectrum
@@ -182,31 +187,34 @@ class _Judge:
 
 
 def _of_moments(spectrum: Spectrum, count: int) -> Normals | None:
-    """Return the mixture of normal distributions of one width that has the lines' moments."""
+    """Return the mixture of normal distributions of one width that has the lines' moments.
+
+    In plain sums of a fixed order, so that it is the same on every processor.
+    """
     share, place = spectrum.share, spectrum.place
-    mean = float(share @ place)
-    deviation = math.sqrt(float(share @ (place - mean) ** 2))
+    mean = math.fsum(share * place)
+    deviation = math.sqrt(math.fsum(share * (place - mean) ** 2))
     if deviation == 0.0:
         return None
-    moments = [float(share @ ((place - mean) / deviation) ** n) for n in range(2 * count + 1)]
+    scaled, power, moments = (place - mean) / deviation, share, [1.0]
+    for _ in range(2 * count):
+        power = power * scaled
+        moments.append(math.fsum(power))
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        form = _hankel(_narrowed(moments, middle), count + 1)
-        low, high = (middle, high) if np.linalg.eigvalsh(form)[0] > 0.0 else (low, middle)
+        whole = _root_of(_narrowed(moments, middle), count + 1) is not None
+        low, high = (middle, high) if whole else (low, middle)
     left = _narrowed(moments, low)
-    try:
-        upper = np.linalg.cholesky(_hankel(left, count)).T
-    except np.linalg.LinAlgError:
+    root = _root_of(left, count)
+    if root is None:
         return None
-    # Golub and Welsch: the nodes of the quadrature that has these moments.
-    beyond = np.linalg.solve(upper.T, np.array(left[count : 2 * count]))
-    ahead = np.array([*np.diag(upper, 1), beyond[-1]]) / np.diag(upper)
-    matrix = np.diag(ahead - np.concatenate([[0.0], ahead[:-1]]))
-    beside = np.diag(upper)[1:] / np.diag(upper)[:-1]
-    nodes, vectors = np.linalg.eigh(matrix + np.diag(beside, 1) + np.diag(beside, -1))
-    variance = np.full(count, low * deviation * deviation)
-    return Normals(vectors[0] ** 2, mean + deviation * nodes, variance)
+    nodes = _nodes_of(root, left)
+    return Normals(
+        np.array([weight for _, weight in nodes]),
+        np.array([mean + deviation * node for node, _ in nodes]),
+        np.full(count, low * deviation * deviation),
+    )
 
 
 def _narrowed(moments: list[float], variance: float) -> list[float]:
@@ -221,5 +229,64 @@ def _narrowed(moments: list[float], variance: float) -> list[float]:
     return found
 
 
-def _hankel(moments: list[float], size: int) -> Float64Array:
-    return np.array([moments[row : row + size] for row in range(size)])
+def _root_of(moments: list[float], size: int) -> list[list[float]] | None:
+    """Return Cholesky's root of the moments' matrix m(i + j), by rows; None where it has none."""
+    rows: list[list[float]] = []
+    for i in range(size):
+        row: list[float] = []
+        for j in range(i):
+            row.append((moments[i + j] - _along(row, rows[j], j)) / rows[j][j])
+        square = moments[2 * i] - _along(row, row, i)
+        if square <= 0.0:
+            return None
+        rows.append([*row, math.sqrt(square)])
+    return rows
+
+
+def _along(one: list[float], other: list[float], count: int) -> float:
+    total = 0.0
+    for n in range(count):
+        total += one[n] * other[n]
+    return total
+
+
+def _nodes_of(root: list[list[float]], moments: list[float]) -> list[tuple[float, float]]:
+    """Return nodes and weights of the quadrature with these moments.
+
+    The nodes are the zeros of an orthogonal polynomial, which lie between those of the one before.
+    """
+    count = len(root)
+    beyond: list[float] = []  # the row after the last, without its end
+    for j in range(count):
+        beyond.append((moments[count + j] - _along(beyond, root[j], j)) / root[j][j])
+    rows = [*root, [*beyond, 1.0]]
+    below = [rows[n + 1][n] / rows[n][n] for n in range(count)]
+    middle = [below[n] - (below[n - 1] if n else 0.0) for n in range(count)]
+    beside = [root[n + 1][n + 1] / root[n][n] for n in range(count - 1)]
+
+    def polynomials(degree: int, at: float) -> list[float]:
+        """Return the orthonormal ones up to a degree, that of `count` of any height."""
+        values = [1.0]
+        for n in range(degree):
+            before = beside[n - 1] * values[n - 1] if n else 0.0
+            height = beside[n] if n < count - 1 else 1.0
+            values.append(((at - middle[n]) * values[n] - before) / height)
+        return values
+
+    reach = max(abs(number) for number in middle) + 2.0 * max(beside, default=0.0)
+    zeros: list[float] = []
+    for degree in range(1, count + 1):
+        ends = [-reach, *zeros, reach]
+        zeros = [_zero(partial(polynomials, degree), low, high) for low, high in pairwise(ends)]
+    return [
+        (at, 1.0 / math.fsum(value * value for value in polynomials(count - 1, at))) for at in zeros
+    ]
+
+
+def _zero(function: Callable[[float], list[float]], low: float, high: float) -> float:
+    """Return where the last of some functions changes its sign."""
+    rises = function(high)[-1] > 0.0
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if (function(middle)[-1] > 0.0) is rises else (middle, high)
+    return 0.5 * (low + high)

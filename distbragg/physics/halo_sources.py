@@ -233,13 +233,17 @@ class _Lines:
 
     def mean(self) -> float:
         """Return the mean wavenumber, 1/Å."""
-        return float(self.weight @ self.wavenumber) / float(self.weight.sum())
+        return math.fsum(self.weight * self.wavenumber) / self.total()
+
+    def total(self) -> float:
+        """Return the sum of their weights."""
+        return math.fsum(self.weight)
 
     def spectrum(self) -> Spectrum:
         """Return them in the unit of a halo's width."""
         place = self.unit * (self.wavenumber / self.mean() - 1.0)
         own = (self.unit * self.bandwidth) ** 2
-        return Spectrum(self.weight / float(self.weight.sum()), place, own, self.strength)
+        return Spectrum(self.weight / self.total(), place, own, self.strength)
 
     def fewest(self) -> HaloSources:
         """Return what stands for them where all are within the resolution."""
@@ -270,14 +274,14 @@ class _Lines:
         square = normals.variance * (mean / self.unit / wavenumber) ** 2
         coefficients = np.repeat(self.coefficients[:1], count, axis=0)
         if ranges is not None:
-            share = self.weight / float(self.weight.sum())
+            share = self.weight / self.total()
             coefficients = np.zeros_like(coefficients)
             np.add.at(coefficients, ranges, share[:, np.newaxis] * self.coefficients)
             coefficients /= normals.share[:, np.newaxis]
         return HaloSources(
             np.repeat(self.direction[:1], count, axis=0),
             1.0 / wavenumber,
-            normals.share * float(self.weight.sum()),
+            normals.share * self.total(),
             np.sqrt(square + (1.0 + square) * self.bandwidth**2),
             coefficients,
             _chords(least, most, count),

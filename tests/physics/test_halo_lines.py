@@ -241,8 +241,14 @@ def test_few_distributions_are_close_to_the_lines_halo_by_halo(weight, width) ->
     normals = found[0]
     assert normals.share.sum() == pytest.approx(1.0)
     assert normals.share @ normals.place == pytest.approx(spectrum.share @ spectrum.place, abs=1e-9)
-    # A halo itself, 1/(1 + x²)², in place of the exponentials that stand for it.
     points, weights = np.polynomial.hermite_e.hermegauss(40)
+    off = normals.place[:, None] + np.sqrt(normals.variance)[:, None] * points
+    known = 2 * len(normals.share) if found[1] is None else 3
+    for power in range(known):
+        moment = normals.share @ (off**power @ weights) / np.sqrt(2.0 * np.pi)
+        expected = spectrum.share @ spectrum.place**power
+        assert moment == pytest.approx(expected, abs=1e-6 * width**power)
+    # A halo itself, 1/(1 + x²)², in place of the exponentials that stand for it.
     at = np.linspace(-5.0 - width, 5.0 + width, 201)[:, None]
     lines = (1.0 + (at - spectrum.place) ** 2) ** -2.0 @ spectrum.share
     off = at[..., None] - normals.place[:, None] - np.sqrt(normals.variance)[:, None] * points
