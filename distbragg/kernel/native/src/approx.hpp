@@ -89,8 +89,8 @@ DISTBRAGG_INLINE float exp_poly(float x) {
   return x < lowest ? 0.0f : p * power;
 }
 
-// 2^x for −126 ≤ x ≤ 0.
-DISTBRAGG_INLINE float exp2_falling(float x) {
+// 2^x for −126 ≤ x ≤ 126.
+DISTBRAGG_INLINE float exp2_poly(float x) {
   const float n = std::nearbyint(x);
   const float p = polynomial::exp2(x - n);
   std::uint32_t bits;

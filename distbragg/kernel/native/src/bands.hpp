@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -58,11 +59,18 @@ class SpotsByBand {
 
   bool empty() const { return spots_.empty(); }
 
-  template <class Work>
-  void each(std::int64_t band, Work work) const {
+  // Calls work(spot), and before that look_ahead(spot, distance) for those that follow in up to two
+  // steps, so that what they need is on its way.
+  template <class LookAhead, class Work>
+  void each(std::int64_t band, LookAhead look_ahead, Work work) const {
     const auto at = static_cast<std::size_t>(band);
-    for (std::int64_t n = start_[at]; n < start_[at + 1]; ++n) {
-      work(static_cast<std::size_t>(spots_[static_cast<std::size_t>(n)]));
+    const std::int32_t* spot = spots_.data() + start_[at];
+    const std::int32_t* stop = spots_.data() + start_[at + 1];
+    for (; spot != stop; ++spot) {
+      for (std::ptrdiff_t n = 1; n <= std::min<std::ptrdiff_t>(2, stop - spot - 1); ++n) {
+        look_ahead(static_cast<std::size_t>(spot[n]), n);
+      }
+      work(static_cast<std::size_t>(*spot));
     }
   }
 

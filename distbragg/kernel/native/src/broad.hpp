@@ -176,7 +176,7 @@ class BroadFamilies {
       v = madd(form_[3], dk, form_[4] * dl);
       w = form_[5] * dl;
     }
-    const float power = exp2_falling(madd(-u, u, madd(-v, v, -(w * w))));
+    const float power = exp2_poly(madd(-u, u, madd(-v, v, -(w * w))));
     const float f0 = s.squared[0][i], f1 = s.squared[1][i], f2 = s.squared[2][i];
     const float f3 = s.squared[3][i], f4 = s.squared[4][i], f5 = s.squared[5][i];
     const float f6 = s.squared[6][i], f7 = s.squared[7][i];

@@ -98,14 +98,20 @@ class Spots {
   void draw(const Bands& bands, std::int64_t band, std::int64_t sample, double* sums) const {
     const std::int64_t from = bands.start(band), to = bands.stop(band), width = bands.width();
     const Sums of = {table_.data(), shares_.data()};
-    by_band_.each(band, [&](std::size_t n) {
+    // Spots and tables are more than caches hold, and each is taken up where the last one has ended.
+    const auto fetch = [&](std::size_t n, std::ptrdiff_t ahead) {
       const Spot& spot = spots_[n];
-      SpotBrush::Strokes strokes(brush_, spot, of, sample);
-      spot.each_row(from, to, [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
-        double* out = sums + (row - from) * width + (start - p_.fast_start);
-        strokes.add(row, start, stop - start, out);
+      if (ahead > 1) return spot.fetch();
+      if (spot.kind == Kind::kLines) spot.fetch_table(table_.data());
+    };
+    by_band_.each(band, fetch, [&](std::size_t n) {
+      const Spot& spot = spots_[n];
+      brush_.draw(spot, of, sample, [&](auto add) {
+        spot.each_row(from, to, [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
+          double* out = sums + (row - from) * width + (start - p_.fast_start);
+          add(row, start, stop - start, out);
+        });
       });
-      strokes.finish();
     });
   }
 
@@ -130,10 +136,10 @@ class Spots {
       to = from + 1;
       while (to < last && pixel.fast[to] == pixel.fast[to - 1] + 1.0) ++to;
       std::fill(drawn, drawn + (to - from) + SpotBrush::kWide, 0.0);
-      SpotBrush::Strokes strokes(brush_, spot, {table_.data(), shares_.data()}, sample);
-      strokes.add(static_cast<std::int64_t>(pixel.slow[from]),
-                  static_cast<std::int64_t>(pixel.fast[from]), to - from, drawn);
-      strokes.finish();
+      brush_.draw(spot, {table_.data(), shares_.data()}, sample, [&](auto add) {
+        add(static_cast<std::int64_t>(pixel.slow[from]),
+            static_cast<std::int64_t>(pixel.fast[from]), to - from, drawn);
+      });
       for (int i = from; i < to; ++i) sum[i] += drawn[i - from];
     }
   }
@@ -163,7 +169,7 @@ class Spots {
     const double share = of.weight;
     double brightest = 0.0, largest = 0.0;  // |F|²/√|Σ| and √|Σ| of what is seen
     const auto places = find_places(part, in_);
-    make_room(places->size());
+    make_room(places->size() * parts_.size());
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
     for (const Place& place : *places) {
       const std::size_t shares = shares_.size();
@@ -213,12 +219,8 @@ class Spots {
   void make_room(std::size_t places) {
     constexpr std::size_t kEntries = 256, kMostPlaces = std::size_t{1} << 16;
     places = std::min(places, kMostPlaces);
-    if (spots_.capacity() < spots_.size() + places) {
-      spots_.reserve(std::max(2 * spots_.size(), spots_.size() + places));
-    }
-    if (spectrum_ != nullptr && table_.capacity() < table_.size() + kEntries * places) {
-      table_.reserve(std::max(2 * table_.size(), table_.size() + kEntries * places));
-    }
+    spots_.reserve(places);
+    if (spectrum_ != nullptr) table_.reserve(kEntries * places);
   }
 
   // Of one part e^(−½ χ²) of the brightest there may be, summed over all lattice points that lie χ
@@ -454,10 +456,18 @@ class SpotSum {
     const std::int64_t width = p_.fast_stop - p_.fast_start;
     std::fill(q.sum, q.sum + kLanes, 0.0);
     if (spots.draws()) {
-      for (int i = 0; i < count; ++i) {
-        const std::int64_t row = static_cast<std::int64_t>(pixel.slow[i]) - first_row;
-        q.sum[i] = image[row * width + static_cast<std::int64_t>(pixel.fast[i]) - p_.fast_start];
-      }
+      each_row(pixel, count, [&](int from, int to) {
+        const double column = pixel.fast[from];
+        const double* row = image + (static_cast<std::int64_t>(pixel.slow[from]) - first_row) * width +
+                            (static_cast<std::int64_t>(column) - p_.fast_start);
+        if (pixel.fast[to - 1] - column == static_cast<double>(to - 1 - from)) {
+          std::copy(row, row + (to - from), q.sum + from);
+        } else {
+          for (int i = from; i < to; ++i) {
+            q.sum[i] = row[static_cast<std::int64_t>(pixel.fast[i] - column)];
+          }
+        }
+      });
     }
     if (spots.drawn_alone()) return;
     each_spot(spots, pixel, count, [&](const Spot& spot, int first, int last) {
@@ -492,11 +502,19 @@ class SpotSum {
 
   template <class Work>
   static void each_spot(const Spots& spots, const PixelNumbers& pixel, int count, Work work) {
+    each_row(pixel, count, [&](int from, int to) {
+      spots.each(static_cast<std::int64_t>(pixel.slow[from]), pixel.fast, from, to, work);
+    });
+  }
+
+  // Calls work(from, to) for the lanes of each row.
+  template <class Work>
+  static void each_row(const PixelNumbers& pixel, int count, Work work) {
     for (int from = 0; from < count;) {
       const double here = pixel.slow[from];
       const double* end = std::upper_bound(pixel.slow + from, pixel.slow + count, here);
       const int to = static_cast<int>(end - pixel.slow);
-      spots.each(static_cast<std::int64_t>(here), pixel.fast, from, to, work);
+      work(from, to);
       from = to;
     }
   }

@@ -10,6 +10,7 @@
 #include "geometry.hpp"
 #include "landing.hpp"
 #include "mean.hpp"
+#include "neighbours.hpp"
 #include "spectrum.hpp"
 #include "spot.hpp"
 
@@ -27,7 +28,9 @@ constexpr double kPoint[kPoints] = {-0.28867513459481288, 0.28867513459481288};
 // Draws the spots of one source, or of the lines of a spectrum.
 class SpotBrush {
  public:
-  static constexpr int kWide = 16;  // lanes of a vector
+  static constexpr int kWide = kNeighbours;      // lanes of a vector
+  static constexpr int kMostShifts = 64;         // of intervals that all are drawn in every pixel
+  static constexpr float kExp2Lowest = -125.0f;  // of a logarithm: what is fainter is nothing
 
  private:
   // Where a row lies from the middle of a spot, at the depth that the spot is given at; pixels.
@@ -42,30 +45,73 @@ class SpotBrush {
     }
   };
 
-  // Where the samples of a row lie along the panel, m.
-  struct Samples {
-    double step, half, per_pixel, sub;
-    DISTBRAGG_INLINE double place(double pixel, double part) const {
-      return madd(step, madd(pixel, per_pixel, part), half);
-    }
-    DISTBRAGG_INLINE double place(double pixel) const { return place(pixel, sub); }
+  // The coordinates of a spot's disc along a row, by some number of places: step · number + start.
+  struct Line {
+    float a_step, a_start, b_step, b_start;
+    Line() = default;
+    // By where number 0 lies from the spot's middle, and what a number is, pixels.
+    Line(const Spot& spot, double step, double fast, double slow)
+        : a_step(static_cast<float>(spot.step[0] * step)),
+          a_start(static_cast<float>(madd(spot.step[0], fast, spot.step[1] * slow))),
+          b_step(static_cast<float>(spot.step[2] * step)),
+          b_start(static_cast<float>(madd(spot.step[2], fast, spot.step[3] * slow))) {}
+    DISTBRAGG_INLINE float a(float number) const { return madd(a_step, number, a_start); }
+    DISTBRAGG_INLINE float b(float number) const { return madd(b_step, number, b_start); }
   };
 
-  // Pixels in pieces of rows: where each lies from the middle of a spot, in pixels, and the sums that
-  // belong to the pieces. With room for a vector more.
-  static constexpr int kMostRuns = 64;
-  struct Run {
-    double* sum;
-    int count;
+  // Pixels of a spot by whole vectors: numbers `first` and so on along a line, of which `count` or all
+  // are drawn, and where their sums are.
+  struct Vectors {
+    static constexpr int kMost = 64;
+    struct Vector {
+      Line line;
+      float first;
+      int count;
+      double* sum;
+    };
+    Vector vector[kMost];
+    int count = 0;
   };
+
+  // Pixels in pieces of rows, side by side: where each lies in the disc, but for its bend, and the
+  // sums that belong to the pieces. With room for a vector more.
   struct Lanes {
-    alignas(64) double fast[kLanes + kWide], slow[kLanes + kWide];
-    Run runs[kMostRuns];
-    int count = 0, run_count = 0;
+    static constexpr int kMostRuns = 64;
+    struct Run {
+      double* sum;
+      int count;
+    };
+    alignas(64) float a[kLanes + kWide], b[kLanes + kWide], seen[kLanes + kWide];
+    Run run[kMostRuns];
+    int count = 0, runs = 0;
+  };
+
+  // Where a sample of a pixel lies from the middle of a spot, at the depth that the spot is given at;
+  // pixels are counted from the one that the middle is in.
+  struct Places {
+    double column, row;  // of that pixel
+    double fast_scale, fast_start, slow_scale, slow_start;
+
+    Places(const SpotBrush& brush, const Spot& spot, std::int64_t sample)
+        : column(std::floor(spot.fast)), row(std::floor(spot.slow)) {
+      const std::int64_t n = brush.p_.oversample, sub = sample % (n * n);
+      const Depth& depth = brush.projection_.depth_of(sample / (n * n));
+      const double per = 1.0 / static_cast<double>(n);
+      const double aside = madd(static_cast<double>(sub % n) + 0.5, per, column);
+      const double below = madd(static_cast<double>(sub / n) + 0.5, per, row);
+      fast_scale = depth.fast_scale;
+      fast_start = madd(fast_scale, aside, depth.fast_start - spot.fast);
+      slow_scale = depth.slow_scale;
+      slow_start = madd(slow_scale, below, depth.slow_start - spot.slow);
+    }
+
+    double fast(double number) const { return madd(fast_scale, number, fast_start); }
+    double slow(std::int64_t of) const {
+      return madd(slow_scale, static_cast<double>(of) - row, slow_start);
+    }
   };
 
  public:
-
   SpotBrush(const Parameters& p, const Projection& projection, const Incidence& in,
             const Spectrum* spectrum)
       : p_(p), projection_(projection), in_(in), spectrum_(spectrum),
@@ -78,65 +124,22 @@ class SpotBrush {
     add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
   }
 
-  // Draws a spot that polynomials are fitted to, for one sample of each pixel: pieces of rows, side by
-  // side in vectors. What was added last is drawn by `finish`.
-  class Strokes {
-   public:
-    Strokes(const SpotBrush& brush, const Spot& spot, const Sums& sums, std::int64_t sample)
-        : brush_(brush), spot_(spot), table_(sums.table) {
-      const std::int64_t n = brush.p_.oversample, sub = sample % (n * n);
-      // As `positions` puts pixels on the panel.
-      const double step = brush.p_.pixel_size / static_cast<double>(n), half = step / 2.0;
-      along_ = {step, half, static_cast<double>(n), static_cast<double>(sub % n)};
-      sub_slow_ = static_cast<double>(sub / n);
-      depth_ = &brush.projection_.depth_of(sample / (n * n));
+  // Draws a spot that polynomials are fitted to, for one sample of each pixel. `runs` calls
+  // add(row, column, count, sum) for pieces of rows; each sum has a vector's room more, to which
+  // nothing is added.
+  template <class Runs>
+  void draw(const Spot& spot, const Sums& sums, std::int64_t sample, Runs runs) const {
+    const Places places(*this, spot, sample);
+    const float* table = sums.table + spot.table;
+    switch (spot.kind) {
+      case Kind::kDirect: break;
+      case Kind::kSmooth: return draw_as<Kind::kSmooth>(spot, table, places, runs);
+      case Kind::kLines: return draw_as<Kind::kLines>(spot, table, places, runs);
+      case Kind::kPassage: return draw_as<Kind::kPassage>(spot, table, places, runs);
     }
-
-    // Adds `count` pixels of a row of the panel, from a column on; `sum` has a vector's room more.
-    void add(std::int64_t row_number, std::int64_t column, std::int64_t count, double* sum) {
-      const double down = along_.place(static_cast<double>(row_number), sub_slow_);
-      const Row row(brush_.p_, *depth_, spot_, down * brush_.per_pixel_);
-      for (std::int64_t from = 0; from < count;) {
-        const int some = static_cast<int>(std::min<std::int64_t>(kLanes - lanes_.count, count - from));
-        const double first = static_cast<double>(column + from);
-        for (int at = 0; at < some; at += kWide) {
-#pragma omp simd
-          for (int i = 0; i < kWide; ++i) {
-            lanes_.fast[lanes_.count + at + i] = row.fast(along_.place(first + (at + i)));
-            lanes_.slow[lanes_.count + at + i] = row.slow;
-          }
-        }
-        lanes_.runs[lanes_.run_count++] = {sum + from, some};
-        lanes_.count += some;
-        from += some;
-        if (lanes_.count == kLanes || lanes_.run_count == kMostRuns) finish();
-      }
-    }
-
-    void finish() {
-      if (lanes_.count == 0) return;
-      switch (spot_.kind) {
-        case Kind::kDirect: break;
-        case Kind::kSmooth: brush_.add_fitted<Kind::kSmooth>(spot_, table_, lanes_); break;
-        case Kind::kLines: brush_.add_fitted<Kind::kLines>(spot_, table_, lanes_); break;
-        case Kind::kPassage: brush_.add_fitted<Kind::kPassage>(spot_, table_, lanes_); break;
-      }
-      lanes_.count = lanes_.run_count = 0;
-    }
-
-   private:
-    const SpotBrush& brush_;
-    const Spot& spot_;
-    const float* table_;
-    Samples along_;
-    double sub_slow_;
-    const Depth* depth_;
-    Lanes lanes_;
-  };
+  }
 
  private:
-  static constexpr double kAside = 1e6;     // pixels from a spot, where nothing is
-
   // The intervals of a sample that a spot may cover.
   struct Window {
     int fast_start, fast_stop, slow_start, slow_stop;
@@ -144,7 +147,7 @@ class SpotBrush {
 
   // Whether a spot is so narrow that its part of each pixel is found first.
   static bool is_narrow(const Spot& spot) {
-    return static_cast<std::int64_t>(spot.sub.fast) * spot.sub.slow > 64;
+    return static_cast<std::int64_t>(spot.sub.fast) * spot.sub.slow > kMostShifts;
   }
 
   // Those of a sample, by where its middle lies from that of the spot.
@@ -179,51 +182,123 @@ class SpotBrush {
     return ((interval + 0.5) / intervals - 0.5) / static_cast<double>(p_.oversample);
   }
 
-  template <Kind kKind>
-  void add_fitted(const Spot& spot, const float* table, const Lanes& lanes) const {
-    const int fast = spot.sub.fast, slow = spot.sub.slow, count = lanes.count;
-    const double height = spot.height / (static_cast<double>(fast) * slow);
-    alignas(64) float total[kLanes + kWide];
+  template <Kind kKind, class Runs>
+  void draw_as(const Spot& spot, const float* table, const Places& places, Runs runs) const {
+    const int fast = spot.sub.fast, slow = spot.sub.slow;
     if (is_narrow(spot)) {
-      int lane = 0;
-      for (int n = 0; n < lanes.run_count; ++n) {
-        const Run& run = lanes.runs[n];
-        for (int i = 0; i < run.count; ++i, ++lane) {
-          const double seen = within<kKind>(spot, table, lanes.fast[lane], lanes.slow[lane]);
-          run.sum[i] = madd(height, seen, run.sum[i]);
+      const double height = spot.height / (static_cast<double>(fast) * slow);
+      return runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
+        const double first = static_cast<double>(column) - places.column;
+        for (std::int64_t i = 0; i < count; ++i) {
+          const double seen = within<kKind>(
+              spot, table, places.fast(first + static_cast<double>(i)), places.slow(row));
+          sum[i] = madd(height, seen, sum[i]);
         }
-      }
-      return;
+      });
     }
-    const int whole = (count + kWide - 1) / kWide * kWide;
-    alignas(64) float place[kLanes + kWide], down[kLanes + kWide];
-    std::fill(total, total + whole, 0.0f);
-    for (int j = 0; j < slow; ++j) {
-      const double below = middle_of(j, slow);
-      for (int first = 0; first < whole; first += kWide) {
+    const double height = spot.height / (static_cast<double>(fast) * slow);
+    if (spot.sub.several()) return draw_intervals<kKind>(spot, table, places, height, runs);
+    Vectors vectors;
+    runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
+      const double first = static_cast<double>(column) - places.column;
+      const Line line(spot, places.fast_scale, places.fast_start, places.slow(row));
+      for (int from = 0; from < count; from += kWide) {
+        vectors.vector[vectors.count++] = {line, static_cast<float>(first + from),
+                                           static_cast<int>(count) - from, sum + from};
+        if (vectors.count < Vectors::kMost) continue;
+        add_vectors<kKind>(spot, table, height, vectors);
+        vectors.count = 0;
+      }
+    });
+    add_vectors<kKind>(spot, table, height, vectors);
+  }
+
+  // Draws vectors. A function of its own, in whose one loop coefficients are operands: there are more
+  // than registers hold.
+  template <Kind kKind>
+  static __attribute__((noinline)) void add_vectors(const Spot& spot, const float* table,
+                                                    double height, const Vectors& vectors) {
+    for (int n = 0; n < vectors.count; ++n) {
+      const Vectors::Vector& at = vectors.vector[n];
+      alignas(64) float seen[kWide];
+      const Line line = at.line;
+      const float first = at.first;
+      shade<kKind>(spot, table, at.count, seen,
+                   [=](int i, float& a, float& b) __attribute__((always_inline)) {
+                     const float number = first + static_cast<float>(i);
+                     a = line.a(number);
+                     b = line.b(number);
+                   });
+      double* sum = at.sum;
 #pragma omp simd
-        for (int lane = first; lane < first + kWide; ++lane) {
-          down[lane] = static_cast<float>(lanes.slow[lane] + below);
+      for (int i = 0; i < kWide; ++i) {
+        sum[i] = madd(height, static_cast<double>(seen[i]), sum[i]);
+      }
+    }
+  }
+
+  // Draws a spot whose samples are cut into intervals: its rows are short, and lie side by side.
+  template <Kind kKind, class Runs>
+  void draw_intervals(const Spot& spot, const float* table, const Places& places, double height,
+                      Runs runs) const {
+    Lanes lanes;
+    const auto finish = [&] {
+      const int whole = (lanes.count + kWide - 1) / kWide * kWide;
+      std::fill(lanes.seen, lanes.seen + whole, 0.0f);
+      for (int j = 0; j < spot.sub.slow; ++j) {
+        for (int i = 0; i < spot.sub.fast; ++i) {
+          const Line shift(spot, 0.0, middle_of(i, spot.sub.fast), middle_of(j, spot.sub.slow));
+          add_lanes<kKind>(spot, table, shift, whole, lanes);
         }
       }
-      for (int i = 0; i < fast; ++i) {
-        const double aside = middle_of(i, fast);
-        for (int first = 0; first < whole; first += kWide) {
+      const float* seen = lanes.seen;
+      for (int n = 0; n < lanes.runs; ++n) {
+        double* sum = lanes.run[n].sum;
+        const int count = lanes.run[n].count;
+        for (int i = 0; i < count; ++i) sum[i] = madd(height, static_cast<double>(seen[i]), sum[i]);
+        seen += count;
+      }
+      lanes.count = lanes.runs = 0;
+    };
+    runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
+      const double first = static_cast<double>(column) - places.column;
+      const Line line(spot, places.fast_scale, places.fast_start, places.slow(row));
+      for (int from = 0; from < count;) {
+        const int some = std::min(kLanes - lanes.count, static_cast<int>(count) - from);
+        for (int at = 0; at < some; at += kWide) {
+          float *a = lanes.a + lanes.count + at, *b = lanes.b + lanes.count + at;
+          const float number = static_cast<float>(first + (from + at));
 #pragma omp simd
-          for (int lane = first; lane < first + kWide; ++lane) {
-            place[lane] = static_cast<float>(lanes.fast[lane] + aside);
+          for (int i = 0; i < kWide; ++i) {
+            a[i] = line.a(number + static_cast<float>(i));
+            b[i] = line.b(number + static_cast<float>(i));
           }
         }
-        shade<kKind>(spot, table, place, down, whole, total);
+        lanes.run[lanes.runs++] = {sum + from, some};
+        lanes.count += some;
+        from += some;
+        if (lanes.count == kLanes || lanes.runs == Lanes::kMostRuns) finish();
       }
-    }
-    const float* seen = total;
-    for (int n = 0; n < lanes.run_count; ++n) {
-      const Run& run = lanes.runs[n];
-      for (int i = 0; i < run.count; ++i) {
-        run.sum[i] = madd(height, static_cast<double>(seen[i]), run.sum[i]);
-      }
-      seen += run.count;
+    });
+    finish();
+  }
+
+  // Adds one interval of all lanes.
+  template <Kind kKind>
+  static __attribute__((noinline)) void add_lanes(const Spot& spot, const float* table,
+                                                  const Line& shift, int count, Lanes& lanes) {
+    const float a_shift = shift.a_start, b_shift = shift.b_start;
+    for (int first = 0; first < count; first += kWide) {
+      const float *as = lanes.a + first, *bs = lanes.b + first;
+      float* sum = lanes.seen + first;
+      alignas(64) float seen[kWide];
+      shade<kKind>(spot, table, kWide, seen,
+                   [=](int i, float& a, float& b) __attribute__((always_inline)) {
+                     a = as[i] + a_shift;
+                     b = bs[i] + b_shift;
+                   });
+#pragma omp simd
+      for (int i = 0; i < kWide; ++i) sum[i] += seen[i];
     }
   }
 
@@ -231,15 +306,20 @@ class SpotBrush {
   template <Kind kKind>
   double within(const Spot& spot, const float* table, double fast, double slow) const {
     const Window in = covered(spot, fast, slow);
-    alignas(64) float place[kWide], down[kWide], total[kWide] = {};
+    const double step = 1.0 / static_cast<double>(spot.sub.fast * p_.oversample);
+    alignas(64) float part[kWide], total[kWide] = {};
     for (int j = in.slow_start; j < in.slow_stop; ++j) {
-      std::fill(down, down + kWide, static_cast<float>(slow + middle_of(j, spot.sub.slow)));
+      const Line line(spot, step, fast + middle_of(in.fast_start, spot.sub.fast),
+                      slow + middle_of(j, spot.sub.slow));
       for (int i = in.fast_start; i < in.fast_stop; i += kWide) {
-        for (int n = 0; n < kWide; ++n) {
-          const double along = i + n < in.fast_stop ? middle_of(i + n, spot.sub.fast) : kAside;
-          place[n] = static_cast<float>(fast + along);
-        }
-        shade<kKind>(spot, table, place, down, kWide, total);
+        const float first = static_cast<float>(i - in.fast_start);
+        shade<kKind>(spot, table, in.fast_stop - i, part,
+                     [=](int n, float& a, float& b) __attribute__((always_inline)) {
+                       const float number = first + static_cast<float>(n);
+                       a = line.a(number);
+                       b = line.b(number);
+                     });
+        for (int n = 0; n < kWide; ++n) total[n] += part[n];
       }
     }
     double seen = 0.0;
@@ -247,49 +327,39 @@ class SpotBrush {
     return seen;
   }
 
-  // Adds what is seen at places, by their distance from the spot's middle; as many as make whole
-  // vectors.
-  template <Kind kKind>
-  static void shade(const Spot& spot, const float* table, const float* fast, const float* slow,
-                    int count, float* total) {
-    const float a_fast = static_cast<float>(spot.step[0]), a_slow = static_cast<float>(spot.step[1]);
-    const float b_fast = static_cast<float>(spot.step[2]), b_slow = static_cast<float>(spot.step[3]);
-    const float arc = static_cast<float>(spot.arc);
-    const float* sums = table + spot.table;
-    const float end = spot.table_end;
-    for (int first = 0; first < count; first += kWide) {
-      alignas(64) float seen[kWide], rest[kWide];
-      alignas(64) std::int32_t low[kWide];
+  // What is seen at the places of a vector, `count` of them or all: place(i, a, b) tells where they lie
+  // in the disc, but for its bend.
+  template <Kind kKind, class Place>
+  static DISTBRAGG_INLINE void shade(const Spot& spot, const float* table, int count, float* seen,
+                                     Place place_of) {
+    const float arc = static_cast<float>(spot.arc), end = spot.table_end;
+    alignas(64) float rest[kWide], here[kWide], next[kWide];
+    alignas(64) std::int32_t low[kWide];
 #pragma omp simd
-      for (int i = 0; i < kWide; ++i) {
-        const float at = fast[first + i], row = slow[first + i];
-        const float a = madd(a_fast, at, a_slow * row);
-        const float b = madd(-arc * a, a, madd(b_fast, at, b_slow * row));
-        const bool inside = madd(a, a, b * b) <= 1.0f;
-        // What lies outside may be far away, and is not taken.
+    for (int i = 0; i < kWide; ++i) {
+      float a, straight;
+      place_of(i, a, straight);
+      const float b = madd(-arc * a, a, straight);
+      // What lies outside may be far away: whatever comes out there is not taken.
+      const bool inside = madd(a, a, b * b) <= 1.0f && i < count;
+      float lit;
+      if constexpr (kKind == Kind::kPassage) {
         const float u = inside ? a : 0.0f, v = inside ? b : 0.0f;
-        float here;
-        if constexpr (kKind == Kind::kPassage) {
-          here = passage(spot.log.at(u, v), spot.from.at(u, v), spot.to.at(u, v));
-        } else {
-          here = exp_poly<false>(spot.log.at(u, v));
-        }
-        seen[i] = inside ? here : 0.0f;
-        if constexpr (kKind == Kind::kLines) {
-          const float wanted = spot.at.at(u, v);
-          const float place = wanted < 0.0f ? 0.0f : (wanted > end ? end : wanted);
-          low[i] = static_cast<std::int32_t>(place);
-          rest[i] = place - static_cast<float>(low[i]);
-        }
+        lit = passage(spot.log.at(u, v), spot.from.at(u, v), spot.to.at(u, v));
+      } else {
+        lit = exp2_poly(larger(spot.log.at(a, b), kExp2Lowest));
       }
+      seen[i] = inside ? lit : 0.0f;
+      if constexpr (kKind == Kind::kLines) {
+        const float place = larger(smaller(spot.at.at(a, b), end), 0.0f);
+        low[i] = static_cast<std::int32_t>(place);
+        rest[i] = place - static_cast<float>(low[i]);
+      }
+    }
+    if constexpr (kKind == Kind::kLines) {
+      neighbours(table, low, here, next);
 #pragma omp simd
-      for (int i = 0; i < kWide; ++i) {
-        if constexpr (kKind == Kind::kLines) {
-          const float here = sums[low[i]], next = sums[low[i] + 1];
-          seen[i] *= madd(rest[i], next - here, here);
-        }
-        total[first + i] += seen[i];
-      }
+      for (int i = 0; i < kWide; ++i) seen[i] *= madd(rest[i], next[i] - here[i], here[i]);
     }
   }
 

@@ -88,9 +88,8 @@ class SpotFitter {
       if (spot.kind == Kind::kSmooth) return true;
     }
     const std::size_t start = table.size();
-    const auto [nearest, farthest] = std::minmax_element(at, at + kNodes);
-    const double reach = kFurthestLine * *std::max_element(width, width + kNodes);
-    if (*nearest > spectrum_->high + reach || *farthest < spectrum_->low - reach) return false;
+    const double reach = kFurthestLine * greatest(width);
+    if (least(at) > spectrum_->high + reach || greatest(at) < spectrum_->low - reach) return false;
     if (!(spectrum_->high - spectrum_->low < kMostWidths * width[0])) return true;
     if (p_.integrate != 0) {
       // As smooth as the sum over the lines is, which may be smoother than one of them.
@@ -114,12 +113,8 @@ class SpotFitter {
   // polynomials do not hold.
   bool tabulate(const double* at, double* top, const double* width, Spot& spot,
                 std::vector<float>& table) const {
-    double low = at[0], high = at[0], narrow = width[0];
-    for (int m = 0; m < kNodes; ++m) {
-      low = smaller(low, at[m]);
-      high = larger(high, at[m]);
-      narrow = smaller(narrow, width[m]);
-    }
+    const double narrow = least(width);
+    double low = least(at), high = greatest(at);
     low = larger(low, spectrum_->low - kFurthestLine * width[0]);
     high = smaller(high, spectrum_->high + kFurthestLine * width[0]);
     if (!(narrow > 0.0 && high > low && high - low < kMostWidths * narrow)) return false;
@@ -134,44 +129,59 @@ class SpotFitter {
     spot.table = static_cast<std::int64_t>(table.size());
     spot.table_end = static_cast<float>(to - from - 2);
     if (!sums.append(level, from, to, middle, slope, shares_, table)) return false;
-    alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes];
+    alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes], share[kNodes];
+    const float* sum = table.data() + spot.table;
+    const double end = static_cast<double>(spot.table_end), first = static_cast<double>(from);
     double most = spot.most, worst = 0.0;
+#pragma omp simd reduction(max : most)
     for (int m = 0; m < kNodes; ++m) {
-      scaled[m] = madd(at[m], per, -static_cast<double>(from));
+      scaled[m] = madd(at[m], per, -first);
       rest[m] = at[m] / narrow;
-      const double place = std::clamp(scaled[m], 0.0, static_cast<double>(spot.table_end));
-      const float seen = table[static_cast<std::size_t>(spot.table) +
-                               static_cast<std::size_t>(place + 0.5)];
-      log[m] = top[m] + log_poly(larger(static_cast<double>(seen), 1e-30));
-      most = larger(most, log[m]);
+      const double place = smaller(larger(scaled[m], 0.0), end);
+      const double seen = static_cast<double>(sum[static_cast<std::int32_t>(place + 0.5)]);
+      log[m] = top[m] + log_poly(larger(seen, 1e-30));
+      most = log[m] > most ? log[m] : most;
     }
     spot.most = most;
+#pragma omp simd reduction(max : worst)
     for (int m = 0; m < kNodes; ++m) {
+      share[m] = exp_poly<true>(log[m] - most);
       const double off = log_poly(width[m]) - (middle + slope * at[m]);
-      worst = larger(worst, std::fabs(exp_poly<true>(log[m] - most) * off));
+      const double missed = std::fabs(share[m] * off);
+      worst = missed > worst ? missed : worst;
       // The sum over many lines is in proportion to their width; over few it is so on average.
       top[m] += off;
     }
     Polynomial<float> unused;
     const double most_off = spectrum_->gap <= width[0] ? kWorstWidthOfMany : kWorstWidth;
-    return worst < most_off && fits(top, log, most, kWorstTop, spot.log) &&
-           fits(rest, log, most, kWorstPlace, unused) && fits(scaled, log, most, HUGE_VAL, spot.at);
+    return worst < most_off && fits(top, share, kWorstTop, spot.log, kLog2E) &&
+           fits(rest, share, kWorstPlace, unused) && fits(scaled, share, HUGE_VAL, spot.at);
   }
 
   // ln(width) as a straight line of the wavenumber, weighted with what is seen.
   static void line_through(const double* at, const double* width, const double* log, double& slope,
                            double& middle) {
-    double most = -HUGE_VAL;
-    for (int m = 0; m < kNodes; ++m) most = larger(most, log[m]);
-    double n = 1e-300, x = 0.0, y = 0.0, xx = 0.0, xy = 0.0;
-    for (int m = 0; m < kNodes; ++m) {
-      const double share = exp_poly<true>(0.5 * (log[m] - most)), value = log_poly(width[m]);
-      n += share;
-      x += share * at[m];
-      y += share * value;
-      xx += share * at[m] * at[m];
-      xy += share * at[m] * value;
+    constexpr int kSums = 8;  // that go on side by side
+    static_assert(kNodes % kSums == 0);
+    const double most = greatest(log);
+    alignas(64) double sums[5][kSums] = {};
+    for (int from = 0; from < kNodes; from += kSums) {
+#pragma omp simd
+      for (int i = 0; i < kSums; ++i) {
+        const double place = at[from + i], value = log_poly(width[from + i]);
+        const double share = exp_poly<true>(0.5 * (log[from + i] - most));
+        sums[0][i] += share;
+        sums[1][i] += share * place;
+        sums[2][i] += share * value;
+        sums[3][i] += share * place * place;
+        sums[4][i] += share * place * value;
+      }
     }
+    double total[5] = {1e-300, 0.0, 0.0, 0.0, 0.0};
+    for (int k = 0; k < 5; ++k) {
+      for (int i = 0; i < kSums; ++i) total[k] += sums[k][i];
+    }
+    const auto [n, x, y, xx, xy] = total;
     const double spread = n * xx - x * x;
     slope = spread > 0.0 ? (n * xy - x * y) / spread : 0.0;
     middle = (y - slope * x) / n;
@@ -185,7 +195,7 @@ class SpotFitter {
       log[m] = log_of_passage(top[m], from[m], to[m]);
     }
     std::copy(log, log + kNodes, spread);
-    spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
+    spot.most = larger(spot.most, greatest(log));
     if (p_.integrate != 0) {
       const Derivatives by = derivatives(log);
       divide(log, by, nullptr, 1.0, spot);
@@ -195,8 +205,9 @@ class SpotFitter {
     const double* values[3] = {top, from, to};
     Polynomial<float>* fitted[3] = {&spot.log, &spot.from, &spot.to};
     for (int n = 0; n < 3; ++n) {
-      fits(values[n], spread, spot.most, HUGE_VAL, *fitted[n]);
-      nodes_.values(nodes_.polynomial(values[n]), there[n]);
+      const Polynomial<double> p = nodes_.polynomial(values[n]);
+      *fitted[n] = single(p);
+      nodes_.values(p, there[n]);
     }
     const double most = spot.most;
     double worst = 0.0;
@@ -218,14 +229,18 @@ class SpotFitter {
 
   // Draws a spot by its logarithm where that is a polynomial.
   void fit_smooth(double* log, Spot& spot) const {
-    spot.most = larger(spot.most, *std::max_element(log, log + kNodes));
+    spot.most = larger(spot.most, greatest(log));
     const Polynomial<double> fitted = nodes_.polynomial(log);
-    if (!fits(fitted, log, log, spot.most, kWorstFit, spot.log)) return;
+    alignas(64) double share[kNodes];
+    const double most = spot.most;
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) share[m] = exp_poly<true>(log[m] - most);
+    if (!fits(fitted, log, share, kWorstFit, spot.log, kLog2E)) return;
     if (p_.integrate != 0) {
       const Derivatives by = nodes_.derivatives(fitted);
       divide(log, by, nullptr, 1.0, spot);
       if (!average(log, by, spot)) return;
-      fits(log, log, spot.most, HUGE_VAL, spot.log);
+      spot.log = single(nodes_.polynomial(log), kLog2E);
     }
     spot.kind = Kind::kSmooth;
   }
@@ -256,7 +271,7 @@ class SpotFitter {
     const Derivatives& changes = lines ? *place : by;
     const double per = lines ? 1.0 / smooth : 0.0;
     // A part of a spot may be faint as a whole.
-    const double brightest = smaller(spot.most, *std::max_element(log, log + kNodes));
+    const double brightest = smaller(spot.most, greatest(log));
     const double faint = lines ? -HUGE_VAL : brightest - kFaint;
     double worst[2] = {0.0, 0.0};
     for (const int axis : {0, 1}) {
@@ -308,43 +323,63 @@ class SpotFitter {
     }
   }
 
-  // Fits values at the nodes; false where it passes one by more than the tolerance, weighted with
-  // what is seen there.
-  bool fits(const double* value, const double* log, double most, double tolerance,
-            Polynomial<float>& fitted) const {
-    return fits(nodes_.polynomial(value), value, log, most, tolerance, fitted);
+  // Fits values at the nodes, which are kept in another unit; false where it passes one by more than
+  // the tolerance, weighted with the share that is seen there.
+  bool fits(const double* value, const double* share, double tolerance, Polynomial<float>& fitted,
+            double unit = 1.0) const {
+    return fits(nodes_.polynomial(value), value, share, tolerance, fitted, unit);
   }
 
   // The same of values whose polynomial is known.
-  bool fits(const Polynomial<double>& p, const double* value, const double* log, double most,
-            double tolerance, Polynomial<float>& fitted) const {
-    alignas(64) double there[kNodes];
-    nodes_.values(p, there);
+  bool fits(const Polynomial<double>& p, const double* value, const double* share,
+            double tolerance, Polynomial<float>& fitted, double unit) const {
+    const Fit& nodes = nodes_;
     double worst = 0.0;
 #pragma omp simd reduction(max : worst)
     for (int m = 0; m < kNodes; ++m) {
-      const double off = std::fabs(exp_poly<true>(log[m] - most) * (there[m] - value[m]));
+      const double off = std::fabs(share[m] * (p.at(nodes.a[m], nodes.b[m]) - value[m]));
       worst = off > worst ? off : worst;
     }
-    for (int i = 0; i < kPadded; ++i) fitted.c[i] = static_cast<float>(p.c[i]);
+    fitted = single(p, unit);
     return std::isfinite(p.c[0]) && worst < tolerance;
+  }
+
+  static Polynomial<float> single(const Polynomial<double>& p, double unit = 1.0) {
+    Polynomial<float> single;
+    for (int i = 0; i < kPadded; ++i) single.c[i] = static_cast<float>(p.c[i] * unit);
+    return single;
+  }
+
+  static double greatest(const double* value) {
+    double most = -HUGE_VAL;
+#pragma omp simd reduction(max : most)
+    for (int m = 0; m < kNodes; ++m) most = value[m] > most ? value[m] : most;
+    return most;
+  }
+
+  static double least(const double* value) {
+    double least = HUGE_VAL;
+#pragma omp simd reduction(min : least)
+    for (int m = 0; m < kNodes; ++m) least = value[m] < least ? value[m] : least;
+    return least;
   }
 
   // Turns logarithms at the nodes, of such derivatives, into those of the mean over a sub-pixel, to
   // second order of its size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one. False where
   // the step is too long for what is faint, steep and far from the middle: no mean is above all.
   bool average(double* log, const Derivatives& by, const Spot& spot) const {
-    const double most = *std::max_element(log, log + kNodes);
-    double first[kNodes], second[kNodes], there[kNodes];
+    const double highest = greatest(log) + kMostRise;
+    alignas(64) double first[kNodes], second[kNodes], there[kNodes];
     spreading(by, spot, first);
     for (int m = 0; m < kNodes; ++m) there[m] = log[m] + first[m];
     spreading(derivatives(there), spot, second);
-    bool sound = true;
+    int beyond = 0;
+#pragma omp simd reduction(| : beyond)
     for (int m = 0; m < kNodes; ++m) {
       log[m] += 0.5 * (first[m] + second[m]);
-      sound = sound && log[m] <= most + kMostRise;
+      beyond |= log[m] <= highest ? 0 : 1;
     }
-    return sound;
+    return beyond == 0;
   }
 
   // The change of a logarithm L by the variances h²/12 of a sub-pixel: Σ h²/24 (L'' + L'²).
@@ -366,7 +401,7 @@ class SpotFitter {
   static constexpr double kWorstWidth = 2e-3, kWorstWidthOfMany = 3e-2;
   static constexpr double kMostRise = 0.5;  // of the largest logarithm, by a mean over sub-pixels
   static constexpr double kFaint = 6.0;  // of a logarithm, below which its curvature does not count
-  static constexpr double kFewWidths = 8.0;     // of a spectrum whose logarithm may be smooth
+  static constexpr double kFewWidths = 5.0;     // of a spectrum whose logarithm may be smooth
   static constexpr double kMostWidths = 1024.0;  // of a table
   static constexpr double kFurthestLine = 5.0;  // widths from where a ray sees a reflection best
 

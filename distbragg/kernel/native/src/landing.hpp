@@ -31,14 +31,20 @@ class Panel {
     plane_ = dot(origin_, normal_);
   }
 
-  // Follows a unit vector from the crystal to a depth, m, in the sensor.
-  Landing land(const Vector& ray, double depth) const {
+  bool flat() const { return surface_ == kFlat; }
+
+  // Follows a unit vector from the crystal to a depth, m, in the sensor of a flat panel.
+  DISTBRAGG_INLINE Landing land_flat(const Vector& ray, double depth) const {
     const double u = dot(ray, fast_), v = dot(ray, slow_), w = dot(ray, normal_);
-    if (surface_ == kFlat) {
-      const double length = (plane_ + depth) / w;
-      return {(length * u - foot_fast_) * per_pixel_, (length * v - foot_slow_) * per_pixel_,
-              w != 0.0 && length > 0.0};
-    }
+    const double length = (plane_ + depth) / w;
+    return {(length * u - foot_fast_) * per_pixel_, (length * v - foot_slow_) * per_pixel_,
+            w != 0.0 && length > 0.0};
+  }
+
+  // The same on any panel.
+  Landing land(const Vector& ray, double depth) const {
+    if (flat()) return land_flat(ray, depth);
+    const double u = dot(ray, fast_), v = dot(ray, slow_), w = dot(ray, normal_);
     const double deep = radius_ + depth;
     double fast = 0.0, slow = 0.0;
     if (surface_ == kSphere) {

@@ -17,6 +17,7 @@ DISTBRAGG_INLINE float madd(float a, float b, float c) { return a * b + c; }
 // std::fmax and std::fmin are calls, which no loop of vectors can hold. Where a is no number, b.
 DISTBRAGG_INLINE double larger(double a, double b) { return a > b ? a : b; }
 DISTBRAGG_INLINE double smaller(double a, double b) { return a < b ? a : b; }
+DISTBRAGG_INLINE float larger(float a, float b) { return a > b ? a : b; }
 DISTBRAGG_INLINE float smaller(float a, float b) { return a < b ? a : b; }
 
 }  // namespace distbragg

@@ -18,6 +18,12 @@ struct Passages {
   Passage operator[](int i) const { return {here[i], pull[i], stiff[i], start[i], stop[i]}; }
 };
 
+// What many rays see of a reflection that does not turn, but for the divergence, which is the same for
+// all of them.
+struct Sights {
+  alignas(64) double length[kLanes], per_k[3][kLanes], fixed[3][kLanes];
+};
+
 template <int kHeld, bool kSpectrum, bool kRotates>
 struct Mean {
   static constexpr bool rotates = kRotates;
@@ -84,24 +90,32 @@ struct Mean {
     const double k = in.wavenumber, beyond = 1.5 * in.width, own_square = in.width * in.width;
     const double low = k + in.low - beyond, high = k + in.high + beyond;
     alignas(64) double stiff[kLanes], before[kLanes], after[kLanes];
+    Sights sights;
+    const Sight same = sight_of(own, from.direction, from.one, from.two, {x[0], y[0], z[0]});
+    const auto again = [=, &sights](int i) __attribute__((always_inline)) -> Sight {
+      return {same.spread, same.forward, sights.length[i],
+              {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},
+              {sights.fixed[0][i], sights.fixed[1][i], sights.fixed[2][i]}};
+    };
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
       const Sides sides = sides_of(own, sight, k, low, high);
+      sights.length[i] = sight.length;
+      sights.per_k[0][i] = sight.per_k.x;
+      sights.per_k[1][i] = sight.per_k.y;
+      sights.per_k[2][i] = sight.per_k.z;
+      sights.fixed[0][i] = sight.fixed.x;
+      sights.fixed[1][i] = sight.fixed.y;
+      sights.fixed[2][i] = sight.fixed.z;
       at[i] = sides.middle;
       width[i] = sides.step;
       stiff[i] = sides.stiff;
     }
 #pragma omp simd
-    for (int i = 0; i < count; ++i) {
-      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      before[i] = log_mean<kHeld>(own, sight, at[i] - width[i]);
-    }
+    for (int i = 0; i < count; ++i) before[i] = log_mean<kHeld>(own, again(i), at[i] - width[i]);
 #pragma omp simd
-    for (int i = 0; i < count; ++i) {
-      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      after[i] = log_mean<kHeld>(own, sight, at[i] + width[i]);
-    }
+    for (int i = 0; i < count; ++i) after[i] = log_mean<kHeld>(own, again(i), at[i] + width[i]);
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
       const double step = width[i], pull = 0.5 * (after[i] - before[i]) / step;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -58,7 +59,7 @@ struct Spot {
   double most;  // the greatest logarithm there is known to be
   SubPixels sub;
   Kind kind;
-  Polynomial<float> log, at;   // `at` of lines: the place in the table of their sums
+  Polynomial<float> log, at;   // to base 2, but of a passage; `at` of lines: the place in their table
   Polynomial<float> from, to;  // of a passage: the arguments of its error functions
   std::int64_t table;          // where that begins
   std::int64_t shares = 0;     // of tables of |F| by energy, where those begin
@@ -85,38 +86,63 @@ struct Spot {
     form_ss = a1 * a1 + b1 * b1;
   }
 
+  // Asks for what drawing needs to be brought into the cache.
+  void fetch() const { fetch(&height, this + 1); }
+  void fetch_table(const float* tables) const {
+    fetch(tables + table, tables + table + static_cast<std::int64_t>(table_end) + 2);
+  }
+
   // Calls work(row, start, stop) for the columns that it may cover of each row in a range.
   template <class Work>
   void each_row(std::int64_t from, std::int64_t to, Work work) const {
+    constexpr int kRows = 16;  // that are looked at side by side
     const Seen seen = lines_seen();
     const double lean = oval ? -form_fs / form_ff : 0.0;
     const double per = oval ? 1.0 / form_ff : 0.0, steep = form_ss + form_fs * lean;
-    const double beyond = margin * (1.0 + std::fabs(lean));
+    const double beyond = margin * (1.0 + std::fabs(lean)), edge = margin;
+    const double fast_middle = fast, slow_middle = slow;
+    const double least = static_cast<double>(fast_start), most = static_cast<double>(fast_stop);
+    const bool cut = oval;
+    alignas(64) double start[kRows], stop[kRows];
     to = std::min(to, row_stop);
-    for (std::int64_t row = std::max(from, row_start); row < to; ++row) {
-      std::int64_t start = fast_start, stop = fast_stop;
-      const double y = static_cast<double>(row) + 0.5 - slow;
-      if (oval) {
-        const double nearest = std::fmax(std::fabs(y) - margin, 0.0) * (y < 0.0 ? -1.0 : 1.0);
-        const double square = (1.0 - steep * nearest * nearest) * per;
-        if (square < 0.0) continue;
-        clip(fast + lean * nearest, std::sqrt(square) + beyond, start, stop);
+    for (std::int64_t row = std::max(from, row_start); row < to; row += kRows) {
+      const double first = static_cast<double>(row) + 0.5;
+#pragma omp simd
+      for (int i = 0; i < kRows; ++i) {
+        const double y = first + static_cast<double>(i) - slow_middle;
+        double low = least, high = most;
+        if (cut) {
+          const double nearest = larger(std::fabs(y) - edge, 0.0) * (y < 0.0 ? -1.0 : 1.0);
+          const double square = (1.0 - steep * nearest * nearest) * per;
+          const double half = std::sqrt(square) + beyond, place = fast_middle + lean * nearest;
+          low = larger(low, std::ceil(place - half - 0.5));
+          high = smaller(high, std::floor(place + half - 0.5) + 1.0);
+          high = square < 0.0 ? least : high;
+        }
+        if (seen.cuts) {
+          const double place = fast_middle + madd(seen.lean, y, seen.middle);
+          low = larger(low, std::ceil(place - seen.half - 0.5));
+          high = smaller(high, std::floor(place + seen.half - 0.5) + 1.0);
+        }
+        start[i] = low;
+        stop[i] = high;
       }
-      if (seen.cuts) {
-        clip(fast + madd(seen.lean, y, seen.middle), seen.half, start, stop);
+      const int count = static_cast<int>(std::min<std::int64_t>(kRows, to - row));
+      for (int i = 0; i < count; ++i) {
+        if (!(start[i] < stop[i])) continue;
+        work(row + i, static_cast<std::int64_t>(start[i]), static_cast<std::int64_t>(stop[i]));
       }
-      if (start < stop) work(row, start, stop);
     }
   }
 
  private:
-  double form_size() const { return form_ff * form_ss - form_fs * form_fs; }
-
-  // Cuts columns to those whose middles lie within a distance of a place.
-  static void clip(double place, double half, std::int64_t& start, std::int64_t& stop) {
-    start = std::max(start, static_cast<std::int64_t>(std::ceil(place - half - 0.5)));
-    stop = std::min(stop, static_cast<std::int64_t>(std::floor(place + half - 0.5)) + 1);
+  static void fetch(const void* from, const void* to) {
+    constexpr std::ptrdiff_t kLine = 64;
+    const char *at = static_cast<const char*>(from), *stop = static_cast<const char*>(to);
+    for (; at < stop; at += kLine) __builtin_prefetch(at);
   }
+
+  double form_size() const { return form_ff * form_ss - form_fs * form_fs; }
 
   // The columns of a row that see a line: those about middle + lean y.
   struct Seen {
@@ -208,7 +234,7 @@ class Projection {
       bow = of.bow * l11 * l11 / l22;
     }
 
-    Vector ray(double a, double b) const {
+    DISTBRAGG_INLINE Vector ray(double a, double b) const {
       const double one = l11 * a, two = madd(l21, a, l22 * madd(bow * a, a, b));
       return unit(place.centre + one * place.first + two * place.second);
     }
@@ -278,19 +304,42 @@ class Projection {
     constexpr int kEdge = 8;
     constexpr double kBetween = 1.01, kBeside = 1.15;  // for what is further out between two of them
     constexpr double kHalfRoot = 0.70710678118654752440;
-    constexpr double kCosine[kEdge] = {1.0, kHalfRoot, 0.0, -kHalfRoot,
-                                       -1.0, -kHalfRoot, 0.0, kHalfRoot};
-    double most = 1.0, most_fast = 0.0, most_slow = 0.0;
+    static constexpr double kCosine[kEdge] = {1.0, kHalfRoot, 0.0, -kHalfRoot,
+                                              -1.0, -kHalfRoot, 0.0, kHalfRoot};
+    static constexpr double kSine[kEdge] = {0.0, kHalfRoot, 1.0, kHalfRoot,
+                                            0.0, -kHalfRoot, -1.0, -kHalfRoot};
+    alignas(64) double fast[kEdge], slow[kEdge], missed[kEdge];
+    const auto look = [&](int i, const Landing& edge) __attribute__((always_inline)) {
+      fast[i] = edge.fast;
+      slow[i] = edge.slow;
+      missed[i] = edge.hit ? 0.0 : 1.0;
+    };
+    if (panel_.flat()) {
+      const Panel panel = panel_;
+      const double depth = depth_;
+#pragma omp simd
+      for (int i = 0; i < kEdge; ++i) {
+        look(i, panel.land_flat(disc.ray(kCosine[i], kSine[i]), depth));
+      }
+    } else {
+      for (int i = 0; i < kEdge; ++i) {
+        look(i, panel_.land(disc.ray(kCosine[i], kSine[i]), depth_));
+      }
+    }
+    double most = 1.0, most_fast = 0.0, most_slow = 0.0, beyond = 0.0;
+#pragma omp simd reduction(max : most, most_fast, most_slow, beyond)
     for (int i = 0; i < kEdge; ++i) {
-      const Landing edge = panel_.land(disc.ray(kCosine[i], kCosine[(i + 6) % kEdge]), depth_);
-      if (!edge.hit) return {HUGE_VAL, HUGE_VAL, HUGE_VAL};  // beyond a flat panel's horizon
-      const double f = edge.fast - middle.fast, s = edge.slow - middle.slow;
+      const double f = fast[i] - middle.fast, s = slow[i] - middle.slow;
       const double a = madd(step[0], f, step[1] * s);
       const double b = madd(step[2], f, step[3] * s) - disc.bow * a * a;
-      most = std::fmax(most, std::sqrt(madd(a, a, b * b)));
-      most_fast = std::fmax(most_fast, std::fabs(f));
-      most_slow = std::fmax(most_slow, std::fabs(s));
+      const double grown = std::sqrt(madd(a, a, b * b));
+      const double far_fast = std::fabs(f), far_slow = std::fabs(s);
+      most = grown > most ? grown : most;
+      most_fast = far_fast > most_fast ? far_fast : most_fast;
+      most_slow = far_slow > most_slow ? far_slow : most_slow;
+      beyond = missed[i] > beyond ? missed[i] : beyond;
     }
+    if (beyond > 0.0) return {HUGE_VAL, HUGE_VAL, HUGE_VAL};  // the horizon of a flat panel
     return {most * kBetween, most_fast * kBeside, most_slow * kBeside};
   }
 

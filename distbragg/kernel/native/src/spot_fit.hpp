@@ -26,6 +26,25 @@ struct Polynomial {
     const Real r3 = madd(c[13], y, c[12]);
     return madd(madd(madd(madd(c[14], x, r3), x, r2), x, r1), x, r0);
   }
+
+  // Its derivatives: by a, b, aa, ab, bb.
+  struct Slopes {
+    Real a, b, aa, ab, bb;
+  };
+  DISTBRAGG_INLINE Slopes slopes(Real x, Real y) const {
+    const Real r1 = madd(madd(madd(c[8], y, c[7]), y, c[6]), y, c[5]);
+    const Real r2 = madd(madd(c[11], y, c[10]), y, c[9]), r3 = madd(c[13], y, c[12]);
+    const Real d0 = madd(madd(madd(Real(4) * c[4], y, Real(3) * c[3]), y, Real(2) * c[2]), y, c[1]);
+    const Real d1 = madd(madd(Real(3) * c[8], y, Real(2) * c[7]), y, c[6]);
+    const Real d2 = madd(Real(2) * c[11], y, c[10]);
+    const Real e0 = madd(madd(Real(12) * c[4], y, Real(6) * c[3]), y, Real(2) * c[2]);
+    const Real e1 = madd(Real(6) * c[8], y, Real(2) * c[7]);
+    const Real twice = x + x, thrice = Real(3) * x;
+    const Real cubic = thrice * x, steep = madd(Real(4) * c[14], x, Real(3) * r3);
+    return {madd(madd(steep, x, Real(2) * r2), x, r1), madd(madd(madd(c[13], x, d2), x, d1), x, d0),
+            madd(madd(Real(12) * c[14], x, Real(6) * r3), x, Real(2) * r2),
+            madd(cubic, c[13], madd(twice, d2, d1)), madd(madd(Real(2) * c[11], x, e1), x, e0)};
+  }
 };
 
 // Derivatives at the nodes: by a, b, aa, ab, bb.
@@ -43,21 +62,38 @@ class Fit {
     return fit;
   }
 
+  // Of each coefficient two sums that go on side by side.
   Polynomial<double> polynomial(const double* values) const {
-    Polynomial<double> p = {};
-    for (int m = 0; m < kNodes; ++m) {
-      const double value = values[m];
+    Polynomial<double> p;
 #pragma omp simd
-      for (int i = 0; i < kPadded; ++i) p.c[i] = madd(from_[m][i], value, p.c[i]);
+    for (int i = 0; i < kPadded; ++i) {
+      double even = 0.0, odd = 0.0;
+#pragma GCC unroll 12
+      for (int m = 0; m < kNodes; m += 2) {
+        even = madd(from_[m][i], values[m], even);
+        odd = madd(from_[m + 1][i], values[m + 1], odd);
+      }
+      p.c[i] = even + odd;
     }
     return p;
   }
 
-  void values(const Polynomial<double>& p, double* value) const { at_nodes(p, 0, value); }
+  void values(const Polynomial<double>& p, double* value) const {
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) value[m] = p.at(a[m], b[m]);
+  }
 
   Derivatives derivatives(const Polynomial<double>& p) const {
     Derivatives d;
-    for (int n = 0; n < 5; ++n) at_nodes(p, n + 1, d.by[n]);
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) {
+      const auto slopes = p.slopes(a[m], b[m]);
+      d.by[0][m] = slopes.a;
+      d.by[1][m] = slopes.b;
+      d.by[2][m] = slopes.aa;
+      d.by[3][m] = slopes.ab;
+      d.by[4][m] = slopes.bb;
+    }
     return d;
   }
 
@@ -77,25 +113,18 @@ class Fit {
         b[n] = kRadius[ring] * std::sin(angle);
       }
     }
+    double power[kCoefficients][kNodes];
     for (int i = 0; i <= kDegree; ++i) {
       for (int j = 0; i + j <= kDegree; ++j) {
         for (int m = 0; m < kNodes; ++m) {
-          const auto term = [&](int over_a, int over_b) {
-            if (over_a > i || over_b > j) return 0.0;
-            double value = 1.0;
-            for (int n = 0; n < over_a; ++n) value *= i - n;
-            for (int n = 0; n < over_b; ++n) value *= j - n;
-            for (int n = over_a; n < i; ++n) value *= a[m];
-            for (int n = over_b; n < j; ++n) value *= b[m];
-            return value;
-          };
-          const double terms[6] = {term(0, 0), term(1, 0), term(0, 1),
-                                   term(2, 0), term(1, 1), term(0, 2)};
-          for (int n = 0; n < 6; ++n) terms_[n][place(i, j)][m] = terms[n];
+          double value = 1.0;
+          for (int k = 0; k < i; ++k) value *= a[m];
+          for (int k = 0; k < j; ++k) value *= b[m];
+          power[place(i, j)][m] = value;
         }
       }
     }
-    solve(terms_[0]);
+    solve(power);
   }
 
   // (P Pᵀ)⁻¹ P by Gauss-Jordan with pivots; P Pᵀ is well conditioned on these rings.
@@ -131,16 +160,6 @@ class Fit {
     }
   }
 
-  void at_nodes(const Polynomial<double>& p, int which, double* value) const {
-    std::fill(value, value + kNodes, 0.0);
-    for (int i = 0; i < kCoefficients; ++i) {
-      const double c = p.c[i];
-#pragma omp simd
-      for (int m = 0; m < kNodes; ++m) value[m] = madd(c, terms_[which][i][m], value[m]);
-    }
-  }
-
-  alignas(64) double terms_[6][kCoefficients][kNodes];
   alignas(64) double from_[kNodes][kPadded] = {};
 };
 
