@@ -420,7 +420,7 @@ def test_strongest_is_the_label_where_a_spot_is(tmp_path: Path, method: str) -> 
     changes = {
         "crystal": crystal,
         "detector": {"pixel_size_mm": 1.0},
-        "sampling": {"method": method, "oversample": 4},
+        "sampling": {"method": method, "oversample": 4, "dmin_angstrom": 5.0},
         "output": {"maps": ["hkl", "bragg"], "labels": True, "label_minimum_photons": 1.0},
     }
     run = tmp_path / "RUN"

@@ -20,7 +20,7 @@ from .conftest import tiny_sweep
 ENERGIES = np.array([9490.0, 9495.0, 9500.0, 9505.0, 9510.0])
 WAVELENGTHS = 12398.42 / ENERGIES  # eV Å
 CLOSED: dict[str, Any] = {
-    "sampling": {"method": "closed_form"},
+    "sampling": {"method": "closed_form", "dmin_angstrom": 10.0},
     "crystal": {
         "shape": "gauss",
         "mosaic": {"spread_deg": 0.1, "distribution": "gaussian"},
