@@ -83,7 +83,7 @@ def test_a_tolerance_that_has_no_effect_is_told_of_and_has_none(
 ) -> None:
     mosaic = {"spread_deg": 0.3, "distribution": "gaussian", "domains": None}
     closed = tiny_plain(crystal={"shape": "gauss", "mosaic": mosaic})
-    closed["sampling"] = {"oversample": 1, "tolerance_photons": 1e3}
+    closed["sampling"] = {"oversample": 1, "tolerance_photons": 1e3, "dmin_angstrom": 10.0}
     spec, out = tmp_path / "closed.yaml", tmp_path / "out.zarr"
     spec.write_text(yaml.safe_dump(closed))
     line = "note: sampling.tolerance_photons: not used: the closed form takes no samples"

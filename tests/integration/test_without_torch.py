@@ -69,7 +69,7 @@ SHAPES: dict[str, dict[str, Any]] = {
             "mosaic": {"distribution": "gaussian", "spread_deg": 0.3},
             "lattices": [{"misset_deg": [3, 4, 5]}],
         },
-        # No reflection beyond it comes near the detector, and to look for them takes most of the time.
+        # None beyond it comes near the detector, and to look for them takes most of the time.
         "sampling": {"dmin_angstrom": 10.0},
         "background": {"materials": [{"name": "water", "thickness_um": 100}]},
         "compute": {"kernel": "auto"},
