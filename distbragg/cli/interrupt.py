@@ -42,9 +42,12 @@ class Interrupts:
     # Path or address of the run that is worked on, which the line names; empty before there is one.
     run: ClassVar[str] = ""
 
+    # What the line says where no run is named; empty for a command that has nothing to resume.
+    hint: ClassVar[str] = UNNAMED
+
     def __init__(self) -> None:
         self.came = False  # Whether a signal did: the line that says so is due then.
-        Interrupts.run = ""
+        Interrupts.run, Interrupts.hint = "", UNNAMED
         self._over = False
         self._told = threading.Lock()
 
@@ -91,8 +94,8 @@ class Interrupts:
     def tell(self) -> int:
         """Say once that the command was interrupted; return the exit status."""
         if self._told.acquire(blocking=False):
-            said = f"{INTERRUPTED}; `distbragg resume {self.run}` continues the run"
-            echo(said if self.run else f"{INTERRUPTED}; {UNNAMED}", err=True)
+            hint = f"`distbragg resume {self.run}` continues the run" if self.run else self.hint
+            echo("; ".join(part for part in (INTERRUPTED, hint) if part), err=True)
         return ExitStatus.INTERRUPTED
 
     def leave(self) -> NoReturn:

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from distbragg.cli import options
+from distbragg.cli.interrupt import Interrupts
 from distbragg.cli.output import echo
 
 _REDIRECT = '<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="0;url={}">'
@@ -61,6 +62,7 @@ def view_command(
     """
     from distbragg.viewer.serve import view
 
+    Interrupts.hint = ""  # there is nothing to resume
     # A browser asks for an icon that there is not: no news.
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
     with view(
