@@ -110,14 +110,14 @@ struct Spot {
 #pragma omp simd
       for (int i = 0; i < kRows; ++i) {
         const double y = first + static_cast<double>(i) - slow_middle;
-        double low = least, high = most;
+        double low = least, high = most, square = 1.0;
         if (cut) {
           const double nearest = larger(std::fabs(y) - edge, 0.0) * (y < 0.0 ? -1.0 : 1.0);
-          const double square = (1.0 - steep * nearest * nearest) * per;
-          const double half = std::sqrt(square) + beyond, place = fast_middle + lean * nearest;
+          square = (1.0 - steep * nearest * nearest) * per;
+          const double half = std::sqrt(larger(square, 0.0)) + beyond;
+          const double place = fast_middle + lean * nearest;
           low = larger(low, std::ceil(place - half - 0.5));
           high = smaller(high, std::floor(place + half - 0.5) + 1.0);
-          high = square < 0.0 ? least : high;
         }
         if (seen.cuts) {
           const double place = fast_middle + madd(seen.lean, y, seen.middle);
@@ -125,7 +125,7 @@ struct Spot {
           high = smaller(high, std::floor(place + seen.half - 0.5) + 1.0);
         }
         start[i] = low;
-        stop[i] = high;
+        stop[i] = square < 0.0 ? low : high;  // a row beside the ellipse has none
       }
       const int count = static_cast<int>(std::min<std::int64_t>(kRows, to - row));
       for (int i = 0; i < count; ++i) {
