@@ -213,31 +213,39 @@ def draw_map(figure: Figure, x: Values, y: Values | None, values: Float64Array, 
     against two that advance together, (n,), as coloured points. NaN: nothing is drawn.
     """
     axes: Axes = figure.subplots()
-    across = _positions(axes, x, vertical=False)
+    fields = y is not None and values.ndim > 1
+    across = _positions(axes, x, vertical=False, even=fields)
     if y is None:
         axes.plot(across, values, ".-" if not x.are_texts else ".", lw=0.8)
         axes.set_ylabel(label)
         return axes
-    down = _positions(axes, y, vertical=True)
-    if values.ndim == 1:
+    down = _positions(axes, y, vertical=True, even=fields)
+    if not fields:
         drawn: ScalarMappable = axes.scatter(across, down, c=values, cmap="viridis", s=18)
     else:
         order, other = np.argsort(across), np.argsort(down)
-        fields = np.ma.masked_invalid(values[np.ix_(other, order)])
+        shown = np.ma.masked_invalid(values[np.ix_(other, order)])
         axes.set_facecolor("0.72")
         drawn = axes.pcolormesh(
-            across[order], down[other], fields, cmap="viridis", shading="nearest"
+            across[order], down[other], shown, cmap="viridis", shading="nearest"
         )
     figure.colorbar(drawn, ax=axes, label=label)
     return axes
 
 
-def _positions(axes: Axes, item: Values, *, vertical: bool) -> Float64Array:
-    """Label an axis; return where its values stand: texts one beside the other."""
+def _positions(axes: Axes, item: Values, *, vertical: bool, even: bool = False) -> Float64Array:
+    """Label an axis; return where its values stand: texts one beside the other.
+
+    So do numbers of unequal steps, if asked: fields would reach beyond the first and the last.
+    """
     (axes.set_ylabel if vertical else axes.set_xlabel)(item.title)
+    values: NDArray[Any] = item.values.astype(str if item.are_texts else np.float64)
+    distinct, places = np.unique(values, return_inverse=True)
     if not item.are_texts:
-        return item.values.astype(np.float64)
-    names, places = np.unique(item.values.astype(str), return_inverse=True)
+        steps = np.diff(distinct)
+        if not even or len(distinct) > _TEXTS or np.allclose(steps, steps[:1], rtol=1e-3):
+            return values.astype(np.float64)
+    names = distinct if item.are_texts else [f"{value:.4g}" for value in distinct]
     set_ticks = axes.set_yticks if vertical else axes.set_xticks
     if len(names) <= _TEXTS:
         labels = [name[-18:] for name in names]

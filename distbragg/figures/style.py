@@ -14,6 +14,7 @@ from matplotlib.colors import Colormap, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from distbragg.errors import InputError
@@ -24,6 +25,9 @@ GAMMA: Final = 0.4
 DARKEST, BRIGHTEST = 1.0, 99.7  # percentiles of the pixels that are drawn darkest and brightest
 GAP: Final = "0.72"  # colour of what is not a pixel
 DPI: Final = 120
+
+_ROUND: Final = 20  # parts of a colour bar between round numbers
+_APART: Final = 0.15  # of the length of a colour bar, between ticks at least
 
 _FORMULA: Final = r"\mathdefault"  # which matplotlib begins the numbers of ticks with
 
@@ -67,11 +71,23 @@ class Look:
 def color_bar(
     figure: Figure, drawn: AxesImage, axes: Axes | Iterable[Axes], label: str, shrink: float = 1.0
 ) -> None:
-    """Draw a colour bar whose ticks stand evenly along the brightness curve."""
+    """Draw a colour bar with round ticks that stand about evenly along the brightness curve."""
     low, high = float(np.min(drawn.norm.vmin or 0.0)), float(np.max(drawn.norm.vmax or 1.0))
-    ticks = [low + (high - low) * share ** (1 / GAMMA) for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    ticks = _round_ticks(low, high)
     bar = figure.colorbar(drawn, ax=axes, label=label, shrink=shrink, ticks=ticks)
-    bar.ax.set_yticklabels([f"{tick:.3g}" for tick in ticks])
+    bar.ax.set_yticklabels([f"{tick:,.10g}" for tick in ticks])
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    """Return round numbers from `low` to `high`, some way apart along the brightness curve."""
+    found: list[float] = []
+    below = -1.0
+    for tick in MaxNLocator(_ROUND, steps=(1, 2, 5, 10)).tick_values(low, high):
+        bright = ((tick - low) / (high - low)) ** GAMMA if low <= tick <= high else below
+        if bright - below >= _APART:
+            found.append(float(f"{tick:.10g}"))
+            below = bright
+    return found
 
 
 def encoded(figure: Figure, kind: FileKind = "png", dpi: int = DPI) -> bytes:

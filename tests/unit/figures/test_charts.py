@@ -13,7 +13,7 @@ from distbragg.figures.charts import (
     profiles_of,
 )
 from distbragg.figures.frame import FrameImage
-from distbragg.figures.style import encoded, new_figure
+from distbragg.figures.style import Look, color_bar, encoded, new_figure
 from distbragg.physics.pixels import coordinates_of_detector
 from tests.unit.figures.test_frame import experiment
 
@@ -112,3 +112,32 @@ def test_names_are_no_formulas_and_ticks_of_logarithms_are() -> None:
     axes.plot([1, 2], [1, 1000])
     axes.set_title("$_{")
     assert "mathdefault" in encoded(profiles, "svg").decode() == encoded(profiles, "svg").decode()
+
+
+@pytest.mark.spec("FIG-6")
+def test_fields_of_unequal_steps_stand_side_by_side_with_their_values() -> None:
+    spread = Values("mosaic spread (degree)", np.array([2.0, 0.1, 0.5, 1.0]))
+    angle = Values("phi (degree)", np.array([0.0, 10.0, 20.0]))
+    axes = draw_map(new_figure(), angle, spread, np.arange(12.0).reshape(4, 3), "sum")
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["0.1", "0.5", "1", "2"]
+    assert axes.get_ylim() == (-0.5, 3.5)
+    assert axes.get_xlim() == (-5.0, 25.0), "equal steps keep their numbers"
+    np.testing.assert_array_equal(axes.collections[0].get_array()[-1], [0.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("ends", [(0.0, 533.0), (12.3, 3000.0), (0.001, 0.02), (1234.0, 1850.0)])
+def test_a_colour_bar_has_round_ticks_along_the_brightness_curve(ends: tuple[float, float]) -> None:
+    figure, look = new_figure(), Look()
+    axes = figure.subplots()
+    norm = look.norm(np.linspace(*ends, 50))
+    norm.vmin, norm.vmax = ends
+    color_bar(figure, axes.imshow(np.zeros((2, 2)), norm=norm), axes, "photons")
+    bar = figure.axes[-1]
+    ticks = np.array(bar.get_yticks())
+    labels = [tick.get_text() for tick in bar.get_yticklabels()]
+    assert len(ticks) >= 4
+    assert [float(label.replace(",", "")) for label in labels] == ticks.tolist()
+    assert max(len(label.strip("0.,")) for label in labels) <= 4, "round numbers"
+    assert (np.diff(norm(ticks)) >= 0.15).all()
+    assert norm(ticks).min() <= 0.5
+    assert norm(ticks).max() >= 0.85
