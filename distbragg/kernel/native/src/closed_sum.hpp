@@ -204,7 +204,7 @@ class Spots {
         if (spot.kind == Kind::kDirect && spot.flat && area(box) > kLarge) {
           const Arc arc(spot);
           if (arc.cuts()) {
-            halve(fitter, spot, arc, arc.all(), part.spindle, kMostHalves);
+            halve(fitter, spot, box, arc, arc.all(), part.spindle, kMostHalves);
             continue;
           }
         }
@@ -249,9 +249,10 @@ class Spots {
   }
 
   // Cuts a part of an arc, narrow against pixels, into two, which are drawn by polynomials of their
-  // own in coordinates along the ridge, or cut again.
-  void halve(SpotFitter& fitter, const Spot& whole, const Arc& arc, const ArcPart& part,
-             const Spindle& spindle, int halves) {
+  // own in coordinates along the ridge, or cut again. Discs of parts are wider than that of the arc;
+  // beyond the box of that nothing is drawn, since tiles there do not know of it.
+  void halve(SpotFitter& fitter, const Spot& whole, const Rectangle& box, const Arc& arc,
+             const ArcPart& part, const Spindle& spindle, int halves) {
     const double middle = 0.5 * (part.from + part.to);
     const std::int64_t at = arc.middle(part);
     ArcPart one = part, two = part;
@@ -261,12 +262,12 @@ class Spots {
     for (const ArcPart& half : {one, two}) {
       Spot spot = whole;
       arc.aim(half, spot);
-      if (!projection_.clip(arc.box(half, spot), spot)) continue;
+      if (!projection_.clip(both(arc.box(half, spot), box), spot)) continue;
       if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) continue;
       if (spot.kind != Kind::kDirect) {
         spots_.push_back(spot);
       } else if (halves > 1 && arc.length(half) > kLeastEdge) {
-        halve(fitter, whole, arc, half, spindle, halves - 1);
+        halve(fitter, whole, box, arc, half, spindle, halves - 1);
       } else {
         spot = whole;
         if (projection_.clip(arc.box(half, spot), spot)) spots_.push_back(spot);

@@ -174,6 +174,12 @@ struct Rectangle {
   double left, right, top, bottom;
 };
 
+// What two of them share.
+inline Rectangle both(const Rectangle& one, const Rectangle& other) {
+  return {std::fmax(one.left, other.left), std::fmin(one.right, other.right),
+          std::fmax(one.top, other.top), std::fmin(one.bottom, other.bottom)};
+}
+
 // Puts the places of reflections on the pixels of a tile.
 class Projection {
  public:
@@ -219,7 +225,8 @@ class Projection {
 
  private:
   static constexpr double kRounding = 0.05;  // pixels
-  static constexpr double kMostGrown = 1.5;  // of a disc that is drawn to first order
+  static constexpr double kMostGrown = 1.5;   // of a disc that is drawn to first order
+  static constexpr double kLeastReach = 1e-3;  // standard deviations
 
   // A spot's disc: rays to it by its coordinates.
   struct Disc {
@@ -227,7 +234,7 @@ class Projection {
     double l11, l21, l22, bow;  // rows of the Cholesky factor of the covariance, to the edge
 
     explicit Disc(const Place& of) : place(of) {
-      const double r = std::fmax(of.reach, 1e-3), root = std::sqrt(of.xx), low = of.xy / root;
+      const double r = std::fmax(of.reach, kLeastReach), root = std::sqrt(of.xx), low = of.xy / root;
       l11 = r * root;
       l21 = r * low;
       l22 = r * std::sqrt(std::fmax(of.yy - low * low, 1e-18 * of.yy));
@@ -248,16 +255,22 @@ class Projection {
     return from < to;
   }
 
-  // Whether a spot is far from the tile, told without its shape: along a ray that leans by less
-  // than its own angle and the spot's from the normal.
+  // Whether all that a spot is drawn on is far from the tile, told without its shape: along a ray that
+  // leans by less than its own angle and the spot's from the normal. No tile may tell so of pixels
+  // that another one draws: its disc may have grown, an ellipse encloses it, and each layer of the
+  // sensor sees it elsewhere.
   bool is_beside(const Place& place, const Landing& middle) const {
     if (p_.surface != kFlat) return false;
-    const double r = place.reach, wide = 1.1 * r * std::sqrt(place.xx + place.yy);
-    const double bent = place.bow * r * r * place.xx;
-    const double angle = wide + std::fabs(bent), facing = panel_.facing(place.centre);
+    constexpr double kEnclosed = 1.42;  // √2, rounded up
+    const double r = std::fmax(place.reach, kLeastReach);
+    const double wide = r * std::sqrt(place.xx + place.yy);
+    const double bent = kMostGrown * std::fabs(place.bow * r * r * place.xx);
+    const double angle = kMostGrown * kEnclosed * (wide + bent), facing = panel_.facing(place.centre);
     const double least = facing - angle;
     if (!(angle < 0.3 && least > 0.1)) return false;
-    const double most = panel_.pixels_to(depth_) * angle / (least * least) * 1.2 + 3.0;
+    const double thick = p_.layer_position[p_.layers - 1] - p_.layer_position[0];
+    const double shift = std::fabs(thick) / (facing * p_.pixel_size);
+    const double most = panel_.pixels_to(depth_) * angle / (least * least) + shift + 3.0;
     return middle.fast + most < static_cast<double>(p_.fast_start) ||
            middle.fast - most > static_cast<double>(p_.fast_stop) ||
            middle.slow + most < static_cast<double>(p_.slow_start) ||
