@@ -11,7 +11,16 @@ from distbragg.kernel import native
 from distbragg.models.build import build_experiment
 from distbragg.models.build_reflections import reflections_from_list
 from distbragg.spec.load import parse_spec
-from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, image, panel_about
+from tests.physics.closed_scenes import (
+    BASE,
+    FLOAT64,
+    MIXED,
+    changed,
+    experiment,
+    image,
+    panel_about,
+)
+from tests.physics.closed_scenes import off as apart
 
 HKL = (-6, 20, 15)
 """Of 2.26 Å, within 3e-7 1/Å of the Ewald sphere: a crystal of 1,000 cells is 1e-5 wide."""
@@ -78,3 +87,16 @@ def off(cells: int, name: str, options) -> float:
 def test_photons_of_very_narrow_spots_are_those_of_converged_sums(cells: int, name: str):
     assert off(cells, name, FLOAT64) <= 1e-5
     assert off(cells, name, MIXED) <= 1e-3
+
+
+@pytest.mark.spec("SAM-16")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_layers_of_a_thick_sensor_keep_the_photons_of_narrow_spots():
+    """A pixel of another layer is larger or smaller, as a spot is seen there."""
+    sensor = {"thickness_um": 1000, "attenuation_length_um": 2000, "layers": 3}
+    crystal = {"block_cells": [80, 60, 50], "mosaic": {"spread_deg": 0.05}}
+    area = {"oversample": "auto", "dmin_angstrom": 2.5}
+    view = experiment({"crystal": crystal, "detector": {"sensor": sensor}, "sampling": area})
+    each, together = image(view, FLOAT64), image(view, MIXED)
+    assert apart(together, each) <= 1e-3
+    assert together.sum() == pytest.approx(each.sum(), rel=1e-3)

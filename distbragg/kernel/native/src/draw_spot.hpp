@@ -35,9 +35,10 @@ class SpotBrush {
  private:
   // Where a row lies from the middle of a spot, at the depth that the spot is given at; pixels.
   struct Row {
+    const Depth& depth;
     double slow, fast_scale, fast_start;
-    Row(const Parameters& p, const Depth& depth, const Spot& spot, double slow_place)
-        : slow(madd(depth.slow_scale, slow_place, depth.slow_start - spot.slow)),
+    Row(const Parameters& p, const Depth& of, const Spot& spot, double slow_place)
+        : depth(of), slow(madd(depth.slow_scale, slow_place, depth.slow_start - spot.slow)),
           fast_scale(depth.fast_scale / p.pixel_size),
           fast_start(depth.fast_start - spot.fast) {}
     DISTBRAGG_INLINE double fast(double place) const {
@@ -89,13 +90,15 @@ class SpotBrush {
   // Where a sample of a pixel lies from the middle of a spot, at the depth that the spot is given at;
   // pixels are counted from the one that the middle is in.
   struct Places {
+    const Depth& depth;
     double column, row;  // of that pixel
     double fast_scale, fast_start, slow_scale, slow_start;
 
     Places(const SpotBrush& brush, const Spot& spot, std::int64_t sample)
-        : column(std::floor(spot.fast)), row(std::floor(spot.slow)) {
+        : depth(brush.projection_.depth_of(sample /
+                                           (brush.p_.oversample * brush.p_.oversample))),
+          column(std::floor(spot.fast)), row(std::floor(spot.slow)) {
       const std::int64_t n = brush.p_.oversample, sub = sample % (n * n);
-      const Depth& depth = brush.projection_.depth_of(sample / (n * n));
       const double per = 1.0 / static_cast<double>(n);
       const double aside = madd(static_cast<double>(sub % n) + 0.5, per, column);
       const double below = madd(static_cast<double>(sub / n) + 0.5, per, row);
@@ -150,8 +153,9 @@ class SpotBrush {
     return static_cast<std::int64_t>(spot.sub.fast) * spot.sub.slow > kMostShifts;
   }
 
-  // Those of a sample, by where its middle lies from that of the spot.
-  Window covered(const Spot& spot, double fast, double slow) const {
+  // Those of a sample, by where its middle lies from that of the spot. A pixel of another depth is
+  // larger or smaller there.
+  Window covered(const Spot& spot, const Depth& depth, double fast, double slow) const {
     const double* s = spot.step;
     const double a = madd(s[0], fast, s[1] * slow);
     const double b = madd(s[2], fast, s[3] * slow) - spot.arc * a * a;
@@ -163,16 +167,17 @@ class SpotBrush {
     const double across = std::fabs(s[0]) + std::fabs(s[1]);
     const double grown = 1.05 + std::fabs(spot.arc) * across * across;
     const double n = static_cast<double>(p_.oversample);
-    const auto place = [n](double at, int intervals) {
+    const double per_fast = n / depth.fast_scale, per_slow = n / depth.slow_scale;
+    const auto place = [](double at, int intervals) {
       const double count = static_cast<double>(intervals);
-      return larger(0.0, smaller((at * n + 0.5) * count, count));
+      return larger(0.0, smaller((at + 0.5) * count, count));
     };
     const double wide = grown * size * std::hypot(s[1], b_slow);
     const double high = grown * size * std::hypot(s[0], b_fast);
-    return {static_cast<int>(place(to_fast - wide, spot.sub.fast)),
-            static_cast<int>(std::ceil(place(to_fast + wide, spot.sub.fast))),
-            static_cast<int>(place(to_slow - high, spot.sub.slow)),
-            static_cast<int>(std::ceil(place(to_slow + high, spot.sub.slow)))};
+    return {static_cast<int>(place((to_fast - wide) * per_fast, spot.sub.fast)),
+            static_cast<int>(std::ceil(place((to_fast + wide) * per_fast, spot.sub.fast))),
+            static_cast<int>(place((to_slow - high) * per_slow, spot.sub.slow)),
+            static_cast<int>(std::ceil(place((to_slow + high) * per_slow, spot.sub.slow)))};
   }
 
   Window all_of(const Spot& spot) const { return {0, spot.sub.fast, 0, spot.sub.slow}; }
@@ -190,8 +195,9 @@ class SpotBrush {
       return runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
         const double first = static_cast<double>(column) - places.column;
         for (std::int64_t i = 0; i < count; ++i) {
-          const double seen = within<kKind>(
-              spot, table, places.fast(first + static_cast<double>(i)), places.slow(row));
+          const double seen = within<kKind>(spot, table, places.depth,
+                                            places.fast(first + static_cast<double>(i)),
+                                            places.slow(row));
           sum[i] = madd(height, seen, sum[i]);
         }
       });
@@ -247,7 +253,8 @@ class SpotBrush {
       std::fill(lanes.seen, lanes.seen + whole, 0.0f);
       for (int j = 0; j < spot.sub.slow; ++j) {
         for (int i = 0; i < spot.sub.fast; ++i) {
-          const Line shift(spot, 0.0, middle_of(i, spot.sub.fast), middle_of(j, spot.sub.slow));
+          const Line shift(spot, 0.0, places.fast_scale * middle_of(i, spot.sub.fast),
+                           places.slow_scale * middle_of(j, spot.sub.slow));
           add_lanes<kKind>(spot, table, shift, whole, lanes);
         }
       }
@@ -304,13 +311,15 @@ class SpotBrush {
 
   // The sum over the intervals of one sample.
   template <Kind kKind>
-  double within(const Spot& spot, const float* table, double fast, double slow) const {
-    const Window in = covered(spot, fast, slow);
-    const double step = 1.0 / static_cast<double>(spot.sub.fast * p_.oversample);
+  double within(const Spot& spot, const float* table, const Depth& depth, double fast,
+                double slow) const {
+    const Window in = covered(spot, depth, fast, slow);
+    const double step = depth.fast_scale / static_cast<double>(spot.sub.fast * p_.oversample);
     alignas(64) float part[kWide], total[kWide] = {};
     for (int j = in.slow_start; j < in.slow_stop; ++j) {
-      const Line line(spot, step, fast + middle_of(in.fast_start, spot.sub.fast),
-                      slow + middle_of(j, spot.sub.slow));
+      const Line line(spot, step,
+                      madd(depth.fast_scale, middle_of(in.fast_start, spot.sub.fast), fast),
+                      madd(depth.slow_scale, middle_of(j, spot.sub.slow), slow));
       for (int i = in.fast_start; i < in.fast_stop; i += kWide) {
         const float first = static_cast<float>(i - in.fast_start);
         shade<kKind>(spot, table, in.fast_stop - i, part,
@@ -406,7 +415,7 @@ class SpotBrush {
       return add_window(spot, spindle, shares, d, all_of(spot), from, to, sum);
     }
     for (int lane = from; lane < to; ++lane) {
-      const Window in = covered(spot, row.fast(d.fast[lane]), row.slow);
+      const Window in = covered(spot, row.depth, row.fast(d.fast[lane]), row.slow);
       add_window(spot, spindle, shares, d, in, lane, lane + 1, sum);
     }
   }
