@@ -33,6 +33,8 @@ _CORNERS: Final = 64
 _TEXTS: Final = 16  # most distinct texts of an axis, such as files, that are looked at
 _TABLES: Final = 4  # most structure-factor files that are read for their notes alone
 _NUMBERS: Final = re.compile(r"[-+]?\d[\d.]*(?:e[-+]?\d+)?")
+_ALONE: Final = re.compile(r"(?<![^\s(])([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)(?![^\s,;:)])")
+"""Numbers that stand by themselves, not in the name of a file."""
 _ORIENTATIONS: Final = (
     QUATERNION_PATH,
     "crystal.u_matrix",
@@ -74,17 +76,52 @@ def sweep_notes(
             key = (note.kind, note.place, _NUMBERS.sub("#", note.text))
             found.setdefault(key, []).append((frame, note))
     joined = tuple(_joined(same, first) for same in found.values())
-    return SweepNotes(in_one_line(joined), 1 + len(frames))
+    return SweepNotes((*in_one_line(joined), *_grids(sweep)), 1 + len(frames))
+
+
+def _grids(sweep: SweepSpec) -> Iterator[Note]:
+    """Yield which drawn axes make a grid with others as long, as where `dim` was forgotten."""
+    drawn = [axis for axis in sweep.axes if axis.draw or axis.sample or axis.random_orientations]
+    sizes = " x ".join(f"{size:,}" for _, size in sweep.dims)
+    seen: list[str] = []
+    for axis in sorted(drawn, key=lambda axis: not axis.dim):  # those of a named dim first
+        alone = [one.name for one in sweep.axes if one.dimension == axis.dimension] == [axis.name]
+        others = [one for one in seen if dict(sweep.dims)[one] == axis.size > 1]
+        if alone and others and not axis.dim:
+            said = f"axis {axis.name} has a dim of its own: the sweep is a grid of {sizes} frames"
+            yield Note("note", "axes", f"{said}; give it dim: {others[0]} to zip it")
+        if axis.dimension not in seen:
+            seen.append(axis.dimension)
 
 
 def _joined(same: Sequence[tuple[int, Note]], first: int) -> Note:
-    """Return the first of the same notes of several frames, with its frame unless it is `first`."""
+    """Return one note for the same notes of several frames, with its frame unless it is `first`.
+
+    Where their numbers differ it has the least and the greatest.
+    """
     frame, note = same[0]
     frames, texts = {each for each, _ in same}, {each.text for _, each in same}
     if frame == first and (len(frames) == 1 or len(texts) == 1):
         return note
     more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+    if len(texts) > 1:
+        spread = _spread([each.text for _, each in same])
+        if not spread:  # a number of a file's name has no range
+            return replace(note, text=f"{note.text} (frame {frame}; {len(same) - 1} more differ)")
+        note = replace(note, text=spread)
     return replace(note, text=f"{note.text} (frame {frame}{more})")
+
+
+def _spread(texts: Sequence[str]) -> str:
+    """Write texts that differ in numbers as one with their ranges; empty where they differ more."""
+    if len({_ALONE.sub("#", text) for text in texts}) > 1:
+        return ""
+    ranges = []
+    for column in zip(*(_ALONE.findall(text) for text in texts), strict=True):
+        low, high = min(column, key=float), max(column, key=float)
+        ranges.append(low if float(low) == float(high) else f"{low} to {high}")
+    told = iter(ranges)
+    return _ALONE.sub(lambda _: next(told), texts[0])
 
 
 def _frames(sweep: SweepSpec) -> Iterator[int]:

@@ -14,8 +14,11 @@ import distbragg as db
 from distbragg.cli.main import main
 from distbragg.errors import InputError
 from distbragg.models.notes import NOT_GIVEN
+from distbragg.notes import Note
+from distbragg.run.notes import _joined
 from distbragg.run.prepare import plan
 from distbragg.spec.load import parse_spec, parse_sweep
+from distbragg.spec.sweep import SweepSpec
 from tests.geometry_files import expt, expt_panel
 
 from .conftest import tiny_plain
@@ -132,6 +135,54 @@ def test_what_was_not_given_is_one_note_where_frames_differ_in_it() -> None:
     assert len({part.partition(" = ")[0] for part in parts}) == len(parts)
     (domains,) = [part for part in parts if part.startswith("crystal.mosaic.domains")]
     assert domains.endswith("(frame 1 and 1 more)")
+
+
+@pytest.mark.spec("CLI-22")
+def test_what_frames_differ_in_is_a_range_and_misses_have_no_blocks() -> None:
+    plain = tiny_plain(beam={"size_mm": 0.1}, crystal={"specimen": {"volume_um3": 8.0}})
+    shots = [
+        {"name": "there", "dim": "shot", "path": "crystal.present", "values": [False, True, True]},
+        {
+            "name": "volume", "dim": "shot", "path": "crystal.specimen.volume_um3",
+            "values": [1.0, 8.0, 2.0],
+        },
+    ]  # fmt: skip
+    sweep = parse_sweep({"experiment": plain, "axes": shots})
+    (note,) = [note for note in plan(sweep).notes if note.place == "crystal.specimen"]
+    said = "the beam illuminates 7.619e+04 to 3.048e+05 blocks of 5 x 5 x 5 cells"
+    assert note.text == f"{said} (frame 1 and 1 more)"
+
+
+@pytest.mark.spec("CLI-22")
+def test_drawn_axes_that_were_to_advance_together_are_told_of() -> None:
+    def sweep(first: dict[str, str], second: dict[str, str], count: int = 6) -> SweepSpec:
+        shots = [
+            {"name": "phi", "path": "goniometer.phi_deg", **first,
+             "draw": {"uniform": {"low": 0, "high": 9}, "count": 6}},
+            {"name": "spread", "path": "crystal.mosaic.spread_deg", **second,
+             "draw": {"uniform": {"low": 0.1, "high": 0.3}, "count": count}},
+        ]  # fmt: skip
+        return parse_sweep({"experiment": tiny_plain(), "axes": shots})
+
+    def told(sweep: SweepSpec) -> list[str]:
+        return [note.text for note in plan(sweep).notes if note.place == "axes"]
+
+    shot: dict[str, str] = {"dim": "shot"}
+    grid = "has a dim of its own: the sweep is a grid of 6 x 6 frames; give it dim:"
+    assert told(sweep(shot, {})) == [f"axis spread {grid} shot to zip it"]
+    assert told(sweep({}, shot)) == [f"axis phi {grid} shot to zip it"]
+    assert told(sweep({}, {})) == [f"axis spread {grid} phi to zip it"]
+    assert told(sweep(shot, shot)) == []
+    assert told(sweep({}, {}, 5)) == []
+
+
+@pytest.mark.spec("CLI-22")
+def test_numbers_in_names_of_files_have_no_range() -> None:
+    texts = "12 atoms of s01.pdb left out", "7 atoms of s02.pdb left out"
+    same = [(frame, Note("note", "x", text)) for frame, text in enumerate(texts)]
+    assert _joined(same, 0).text == "12 atoms of s01.pdb left out (frame 0; 1 more differ)"
+    same = [(frame, Note("note", "x", text)) for frame, text in ((2, "-3 mm."), (5, "1.5e2 mm."))]
+    assert _joined(same, 0).text == "-3 to 1.5e2 mm. (frame 2 and 1 more)"
 
 
 @pytest.mark.spec("CLI-22")
