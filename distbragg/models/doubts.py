@@ -16,7 +16,7 @@ from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.halo_spread import halo_spread, most_spread
-from distbragg.models.vectors import Vector, components, dot, unit
+from distbragg.models.vectors import Float64Array, Vector, components, dot, unit
 from distbragg.spec.experiment import ExperimentSpec
 from distbragg.spec.paths import value_at
 from distbragg.units import MM_PER_METRE, wavelength_angstrom_to_energy_ev
@@ -64,6 +64,7 @@ def doubts(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     yield from _of_sources(spec, experiment)
     yield from _of_halos(experiment)
     yield from _of_detector(spec, experiment)
+    yield from _of_beam_stop(experiment)
     for path, low, high, text in _RANGES:
         value = value_at(spec, tuple(path.split(".")))
         if value and not low <= value <= high:
@@ -234,6 +235,33 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Lines:
         yield place, missed
 
 
+def _of_beam_stop(experiment: Experiment) -> Lines:
+    panels = experiment.detector.panels
+    stop, beam = experiment.detector.beam_stop, np.array(components(experiment.beam.direction))
+    if stop is not None and stop.radius > 0.0:
+        reach = _reach(panels, beam, stop.centre) * MM_PER_METRE
+        if reach <= (radius := stop.radius * MM_PER_METRE):
+            text = f"a beam stop of {radius:.6g} mm shades the whole detector, which ends"
+            yield "detector.beam_stop.radius_mm", f"{text} {reach:.4g} mm from its centre"
+
+
+def _reach(panels: tuple[Panel, ...], beam: Float64Array, centre: tuple[float, float]) -> float:
+    """Farthest corner from a point of the plane across the beam, seen from the crystal, m.
+
+    The point is along the axes of the first panel, as a beam stop's; infinite where a corner is
+    not ahead.
+    """
+    corners = _corners(panels)
+    depth = corners @ beam
+    if (depth <= 0.0).any():
+        return math.inf
+    seen = corners * (abs(panels[0].distance) / depth)[:, np.newaxis]
+    across = [
+        unit(components(way - (way @ beam) * beam)) for way in (panels[0].fast, panels[0].slow)
+    ]
+    return float(np.hypot(*(seen @ np.array(across).T - centre).T).max())
+
+
 def _off_panels(detector: Detector, beam: Vector) -> str:
     """Say where the direct beam passes a detector; empty where it does not.
 
@@ -261,7 +289,18 @@ def _surround(panels: tuple[Panel, ...], beam: Vector) -> bool:
     """Whether the beam passes within the box about several panels, seen along it."""
     if len(panels) == 1:
         return False
-    corners = np.array(
+    corners, axis = _corners(panels), np.array(beam)
+    depth = corners @ axis
+    if (depth <= 0.0).any():
+        return True
+    across = np.linalg.svd(axis[np.newaxis])[2][1:]
+    seen = (corners @ across.T) / depth[:, np.newaxis]
+    return bool((seen.min(axis=0) <= 0.0).all() and (seen.max(axis=0) >= 0.0).all())
+
+
+def _corners(panels: tuple[Panel, ...]) -> Float64Array:
+    """Return the corners of panels, (4 * panels, 3) m from the crystal."""
+    return np.array(
         [
             panel.origin
             + panel.pixel_size
@@ -271,10 +310,3 @@ def _surround(panels: tuple[Panel, ...], beam: Vector) -> bool:
             for j in (0, 1)
         ]
     )
-    axis = np.array(beam)
-    depth = corners @ axis
-    if (depth <= 0.0).any():
-        return True
-    across = np.linalg.svd(axis[np.newaxis])[2][1:]
-    seen = (corners @ across.T) / depth[:, np.newaxis]
-    return bool((seen.min(axis=0) <= 0.0).all() and (seen.max(axis=0) >= 0.0).all())

@@ -83,6 +83,11 @@ DOUBTS: list[tuple[dict[str, Any], str, str]] = [
     ({"detector": {"distance_mm": 0.05}}, "detector.distance_mm", "less than a pixel"),
     ({"detector": {"distance_mm": 1e5}}, "detector.distance_mm", "100000 mm"),
     ({"detector": {"xbeam_mm": 32, "ybeam_mm": 24}}, "detector.xbeam_mm", "off the detector"),
+    (
+        {"detector": {"beam_stop": {"radius_mm": 200}}},
+        "detector.beam_stop.radius_mm",
+        "a beam stop of 200 mm shades the whole detector, which ends 4.14 mm from its centre",
+    ),
     ({"detector": {"orgx_px": 2000}}, "detector.orgx_px", "2000"),
     ({"detector": {"pixel_size_mm": 75}}, "detector.pixel_size_mm", "75 mm"),
     ({"detector": {"pixel_size_mm": 0.000075}}, "detector.pixel_size_mm", "7.5e-05 mm"),
@@ -180,6 +185,16 @@ def test_a_beam_through_the_gap_or_the_hole_of_panels_is_on_the_detector() -> No
     aside = [{**panel, "origin_mm": [50, y + 100, z]} for _, y, z in places]
     (note,) = notes_of({"detector": {**sized, "panels": aside}})
     assert "off the detector" in note.text
+
+
+@pytest.mark.spec("CLI-20")
+def test_a_beam_stop_that_leaves_a_corner_needs_nothing_said() -> None:
+    # A corner is 3.3 and 2.5 mm from the beam along fast and slow, 4.14 mm in all.
+    assert notes_of({"detector": {"beam_stop": {"radius_mm": 4.1}}}) == ()
+    aside = {"radius_mm": 4.2, "centre_mm": [0.5, 0.0]}
+    assert notes_of({"detector": {"beam_stop": aside}}) == ()
+    (note,) = notes_of({"detector": {"beam_stop": {"radius_mm": 4.2}}})
+    assert note.place == "detector.beam_stop.radius_mm"
 
 
 @pytest.mark.spec("CLI-21")
