@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,22 +70,42 @@ class Split:
 
 def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
     """Return the part of every frame, (sweep dims…) array of str; see `PARTS`."""
-    axes = _axes(run, split)
     sizes = [size for _, size in run.layout.dims]
-    grouped = {axis.dimension for axis in axes}
-    keys: list[list[bytes]] = []
-    for name, size in run.layout.dims:
-        if name in grouped:
-            members = [axis for axis in axes if axis.dimension == name]
-            keys.append(
-                [b"".join(_value_digest(axis, index) for axis in members) for index in range(size)]
-            )
-    shape = [size if name in grouped else 1 for name, size in run.layout.dims]
-    shares = np.array(_draws(split, keys)).reshape(shape)
+    keys = _keys(run, split)
+    shape = [size if name in keys else 1 for name, size in run.layout.dims]
+    shares = np.array(_draws(split, list(keys.values()))).reshape(shape)
     parts = np.full(shape, "train", dtype="<U10")
     parts[shares < split.test + split.validation] = "validation"
     parts[shares < split.test] = "test"
     return np.broadcast_to(parts, sizes)
+
+
+def refuse_empty_part(run: RunDirectory, split: Split, part: Part) -> None:
+    """Refuse a part that no frame fell into: say how many groups were drawn, and where they are."""
+    parts = split_frames(run, split)
+    if (parts == part).any():
+        return
+    groups = math.prod(len(set(own)) for own in _keys(run, split).values())
+    others = " and ".join(name for name in PARTS if (parts == name).any())
+    alike = f" by {', '.join(split.group_by)}" if split.group_by else ""
+    counted = f"the one group{alike}" if groups == 1 else f"all {groups} groups{alike}"
+    raise InputError(
+        f"no frame is in the part {part}: {counted} fell into {others}",
+        source=run.url,
+        remedy="give another seed or share, or group by an axis of more values",
+    )
+
+
+def _keys(run: RunDirectory, split: Split) -> dict[str, list[bytes]]:
+    """Return what tells groups apart at every position along the dimensions that do."""
+    axes, found = _axes(run, split), {}
+    for name, size in run.layout.dims:
+        members = [axis for axis in axes if axis.dimension == name]
+        if members:
+            found[name] = [
+                b"".join(_value_digest(axis, at) for axis in members) for at in range(size)
+            ]
+    return found
 
 
 def split_order(run: RunDirectory) -> tuple[str, ...]:

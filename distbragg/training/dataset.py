@@ -15,7 +15,14 @@ from distbragg.store.frame_labels import Seen
 from distbragg.store.ledger import done_units
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunLike, open_run
-from distbragg.store.split import PARTS, Part, Split, split_frames, warn_of_shared_crystals
+from distbragg.store.split import (
+    PARTS,
+    Part,
+    Split,
+    refuse_empty_part,
+    split_frames,
+    warn_of_shared_crystals,
+)
 from distbragg.training.items import Contents, ItemReader, ItemType, SpotColumns
 from distbragg.training.transforms import EPOCH, Item
 
@@ -71,6 +78,7 @@ class _Selection:
         wanted = np.ones([size for _, size in directory.layout.dims], dtype=bool)
         if part is not None:
             parts = split_frames(directory, split or Split())
+            refuse_empty_part(directory, split or Split(), part)
             warn_of_shared_crystals(directory, parts)
             wanted = parts == part
         rendered = rendered_frames(directory.layout, done_units(directory))

@@ -10,9 +10,17 @@ import numpy as np
 import pytest
 
 from distbragg.errors import InputError
+from distbragg.run.gather import subset
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
-from distbragg.store.split import SharedCrystals, Split, shared_crystals, split_frames
+from distbragg.store.split import (
+    Part,
+    SharedCrystals,
+    Split,
+    refuse_empty_part,
+    shared_crystals,
+    split_frames,
+)
 
 from .conftest import create_tiny, tiny_sweep
 
@@ -85,6 +93,27 @@ def test_grouped_frames_stay_together(stack: RunDirectory) -> None:
     assert (parts == parts[:1]).all()
     with pytest.raises(InputError, match="axes are phi, spread"):
         split_frames(stack, Split(group_by=("orientation",)))
+
+
+@pytest.mark.spec("DAT-1")
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        (Split(1.0, group_by=("spread",)), "in the part train: all 3 groups by spread fell into"),
+        (Split(0.0, 0.0), "no frame is in the part validation: all 6 groups fell into train"),
+    ],
+)
+def test_a_part_without_frames_is_told_with_the_number_of_groups(
+    tmp_path: Path, split: Split, said: str
+) -> None:
+    spread = axis("spread", "crystal.mosaic.spread_deg", [0.1, 0.2, 0.3])
+    run = run_of(tmp_path / "RUN", spread, axis("phi", "goniometer.phi_deg", [0.0, 1.0]))
+    empty: Part = "train" if split.validation else "validation"
+    refuse_empty_part(run, split, "validation" if split.validation else "train")
+    with pytest.raises(InputError, match=said):
+        refuse_empty_part(run, split, empty)
+    with pytest.raises(InputError, match=said):
+        subset(run.path, tmp_path / "none.zarr", part=empty, split=split)
 
 
 ORIENTED = {"name": "orientation", "random_orientations": {"count": 30, "seed": 1}}
