@@ -40,7 +40,7 @@ from distbragg.store.manifest import GATHERED, Manifest, describe_difference
 from distbragg.store.objects import is_url, objects_at
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-from distbragg.store.split import Part, Split, split_frames, split_order
+from distbragg.store.split import Part, Split, refuse_empty_part, split_frames, split_order
 from distbragg.store.spots import has_labels
 from distbragg.store.take import Source, take_unit
 
@@ -181,6 +181,7 @@ def _chosen(
         holds = _holding(run, parse_condition(where))
         chosen = [frame for frame in chosen if holds[frame]]
     if part is not None:
+        refuse_empty_part(run, split, part)
         parts = split_frames(run, split).reshape(-1)
         chosen = [frame for frame in chosen if parts[frame] == part]
     return chosen
@@ -193,10 +194,16 @@ def _holding(run: RunDirectory, condition: Condition) -> NDArray[np.bool_]:
     if not has_labels(run):
         labels = {name: label for name, label in labels.items() if label in OF_BEAM}
     for name in sorted(condition.names - values.keys() - labels.keys()):
+        known = f"there are {', '.join((*values, *labels))}"
+        if any(axis.name == name for axis in run.sweep.coordinates()):
+            problem = f"{name!r} is an axis of vectors, which no condition compares"
+            raise InputError(problem, source="--where", remedy=known)
+        texts = [each for each in condition.names & values.keys() if values[each].dtype.kind == "U"]
+        quoted = f"text is quoted, such as {texts[0]} == '{name}'; " if texts else ""
         raise InputError(
             f"{name!r} is neither an axis of single values nor a label of frames",
             source="--where",
-            remedy=f"there are {', '.join((*values, *labels))}",
+            remedy=quoted + known,
         )
     asked = {name: labels[name] for name in condition.names if name in labels}
     there = np.ones(run.layout.frames, dtype=np.bool_)

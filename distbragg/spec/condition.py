@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -25,6 +26,10 @@ _COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[..., Any]]] = {
     ast.Eq: np.equal,
     ast.NotEq: np.not_equal,
 }
+_JOINS: Final = (ast.BitAnd, ast.BitOr, ast.Invert)
+_SIGNS: Final = re.compile(r"[&|]|!(?!=)")
+_SINGLE: Final = re.compile(r"(?<![=!<>])=(?!=)")
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _REMEDY: Final = "compare axes with numbers or text, e.g. energy > 9000 and form == 'gauss'"
 
 
@@ -58,9 +63,11 @@ def parse_condition(text: str) -> Condition:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        raise _refusal(f"{text[:80]!r} is not a condition") from None
+        raise _refusal(f"{text[:80]!r} is not a condition", _slip(text)) from None
     if len(text) > MAXIMUM_LENGTH or sum(1 for _ in ast.walk(tree)) > MAXIMUM_NODES:
         raise _refusal("is too long")
+    if any(isinstance(node, _JOINS) for node in ast.walk(tree)):
+        raise _refusal(f"{text[:80]!r} is not a condition", _slip(text))
     names: set[str] = set()
     try:
         test = _test_of(tree, names)
@@ -106,8 +113,21 @@ def _side(node: ast.expr, names: set[str]) -> Test:
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         text = node.value
         return lambda values: text
+    if isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        truth = float(node.value)  # as the values of labels are compared
+        return lambda values: truth
     return formula_of(node, names)
 
 
-def _refusal(problem: str) -> InputError:
-    return InputError(problem, source="--where", remedy=_REMEDY)
+def _slip(text: str) -> str:
+    """Say what is meant by signs that other languages have."""
+    bare = _QUOTED.sub("", text)
+    if _SIGNS.search(bare) or "~" in bare:
+        return "conditions are joined by and, or, not, e.g. hit and lattices == 2"
+    if _SINGLE.search(bare):
+        return "compare by ==; what is true or false stands alone, e.g. hit and lattices == 2"
+    return _REMEDY
+
+
+def _refusal(problem: str, remedy: str = _REMEDY) -> InputError:
+    return InputError(problem, source="--where", remedy=remedy)

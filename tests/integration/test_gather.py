@@ -269,7 +269,12 @@ def test_conditions_on_text_and_what_cannot_be_chosen(first: Path, tmp_path: Pat
     for where, said in (
         ("energy > 1e9", "no frame is chosen"),
         ("colour > 1", "'colour' is neither an axis of single values nor a label"),
-        ("orientation > 1", "'orientation' is neither an axis of single values nor a label"),
+        ("orientation > 1", "'orientation' is an axis of vectors, which no condition compares"),
+        ("form == square", "text is quoted, such as form == 'square'"),
+        ("form = 'square'", "compare by =="),
+        ("(energy > 1) & (form == 'square')", "conditions are joined by and, or, not"),
+        ("energy > 1 && energy < 2", "conditions are joined by and, or, not"),
+        ("form == 'a=b' and", "e.g. energy > 9000"),
         ("energy", "'energy' is not a comparison"),
         ("form < 3", "compares text with numbers"),
         ("energy > ().__class__", "not allowed"),
