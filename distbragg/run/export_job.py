@@ -310,7 +310,8 @@ def _write_table(job: ExportJob) -> None:
     places = sorted(job.contents.place.items())
     run = job.run.directory
     told_of = label_texts(run, [frame for frame, _ in places], completed_units(run))
-    beside = [*([OVERLOADS] if overloads else []), *told_of]
+    split = ["split"] if job.split is not None else []
+    beside = [*([OVERLOADS] if overloads else []), *told_of, *split]
     table.writerow(["frame", "series", "position", *names, *beside])
     labels = [(axis.dimension, label_items(axis)) for axis in sweep.axes]
     for row, (frame, (series, own)) in enumerate(places):
@@ -318,5 +319,6 @@ def _write_table(job: ExportJob) -> None:
         values = (items[position[dim]] for dim, items in labels)
         told = [int(overloads[frame])] if overloads else []
         seen = [texts[row] for texts in told_of.values()]
-        table.writerow([frame, series + 1, own + 1, *values, *told, *seen])
+        part = [job.frame_set.parts[frame]] if split else []
+        table.writerow([frame, series + 1, own + 1, *values, *told, *seen, *part])
     write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())

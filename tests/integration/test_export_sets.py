@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gc
 import json
 import tarfile
@@ -193,6 +194,9 @@ def test_parts_of_a_split_are_sets_of_their_own(run: Path, tmp_path: Path, form:
     export_run(run, form, out=tmp_path / "out", split=split, file_mb=0.02, cluster="serial")
     parts = np.ravel(split_frames(open_run(run), split))
     assert set(parts) == {"train", "validation", "test"}
+    with (tmp_path / "out" / "frames.csv").open(newline="") as table:
+        told = {int(row["frame"]): row["split"] for row in csv.DictReader(table)}
+    assert told == dict(enumerate(parts.tolist()))
     for part in ("train", "validation", "test"):
         wanted = np.flatnonzero(parts == part).tolist()
         if form == "webdataset":
