@@ -33,6 +33,8 @@ MOLECULES = {
 }
 """Cells, space groups and numbers of atoms of three made-up proteins."""
 
+APART = 0.5  # Å at least between an atom and its images: none lies on a special position
+
 VISIBLE = 30.0  # expected photons from which on a spot is to be found
 LISTED = 5.0  # photons of the weakest spot that is labelled; between the two nothing is asked
 RATE = 3e-3  # of learning, at first
@@ -52,6 +54,7 @@ def write_molecules(folder: Path) -> None:
         structure = gemmi.Structure()
         structure.cell, structure.spacegroup_hm = gemmi.UnitCell(*cell), group
         chain, radius = gemmi.Chain("A"), 1.35 * atoms ** (1 / 3) * 1.25
+        structure.setup_cell_images()
         middle = np.array(structure.cell.orthogonalize(gemmi.Fractional(0.21, 0.13, 0.19)).tolist())
         for number in range(atoms):
             place = draw.normal(size=3)
@@ -60,6 +63,8 @@ def write_molecules(folder: Path) -> None:
             atom.name = element = str(draw.choice(["C", "N", "O", "S"], p=[0.63, 0.17, 0.19, 0.01]))
             atom.element, atom.b_iso = gemmi.Element(element), 15.0
             atom.pos = gemmi.Position(*(middle + place))
+            if structure.cell.is_special_position(atom.pos, APART):
+                continue  # it would meet its own image
             residue = gemmi.Residue()
             residue.name, residue.seqid = "UNK", gemmi.SeqId(number + 1, " ")
             residue.add_atom(atom)

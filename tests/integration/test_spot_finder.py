@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
+import gemmi
 import numpy as np
 import pytest
 import torch
@@ -92,3 +93,13 @@ def test_the_page_names_script_and_picture():
     page = (WORKFLOWS / "spot_finder.md").read_text()
     assert "spot_finder.py" in page
     assert "(spot_finder.md)" in (WORKFLOWS / "README.md").read_text()
+
+
+def test_no_atom_of_the_molecules_meets_an_image_of_itself(recipe, tmp_path):
+    recipe.write_molecules(tmp_path)
+    for name, (_, _, atoms) in recipe.MOLECULES.items():
+        structure = gemmi.read_structure(str(tmp_path / f"{name}.pdb"))
+        structure.setup_cell_images()
+        places = [item.atom.pos for item in structure[0].all()]
+        assert 0.99 * atoms < len(places) <= atoms
+        assert not any(structure.cell.is_special_position(place, 0.4) for place in places)
