@@ -14,6 +14,14 @@ from distbragg.errors import DistbraggError
 from distbragg.run.card import card
 from distbragg.run.croissant import croissant
 from distbragg.run.frames import frame_columns, frame_rows, label_texts
+from distbragg.run.own_files import (
+    check_own,
+    check_suffix,
+    is_card,
+    is_croissant,
+    is_frames_table,
+    is_picture,
+)
 from distbragg.run.plot import PlotOptions, RunPictures, as_png, sheet_png
 from distbragg.run.plot_axes import axis_values
 from distbragg.store.files import write_durable
@@ -49,7 +57,8 @@ def write_card(
     run : RunDirectory or path
     out : path
         The card, such as README.md. Beside it lie README.png, a contact sheet, and
-        README-labels.png, histograms of axes and labels, where frames are rendered.
+        README-labels.png, histograms of axes and labels, where frames are rendered. Files
+        there that this function did not write are left as they are.
     split : Split, optional
         Default: that of `StackDataset`.
     license_name : str
@@ -62,21 +71,27 @@ def write_card(
     -------
     list of Path
         What was written.
+
+    Raises
+    ------
+    InputError
+        `out` does not end in .md, or one of the files is there and not one of these.
     """
-    target, directory, split = Path(out).absolute(), open_run(run), split or Split()
-    pictures = {
-        target.with_suffix(".png"): sheet_png(directory),
-        target.with_name(f"{target.stem}-labels.png"): histograms_png(directory),
-    }
+    target, split = Path(out).absolute(), split or Split()
+    check_suffix(target, (".md", ".markdown"), "a card")
+    sheet, histograms = target.with_suffix(".png"), target.with_name(f"{target.stem}-labels.png")
+    table_path, metadata_path = target.with_name(TABLE), target.with_name(CROISSANT)
+    beside = {table_path: is_frames_table, metadata_path: is_croissant} if metadata else {}
+    check_own({target: is_card, sheet: is_picture, histograms: is_picture, **beside})
+    directory = open_run(run)
+    pictures = {sheet: sheet_png(directory), histograms: histograms_png(directory)}
     names = [path.name if data else "" for path, data in pictures.items()]
     about = {"picture": names[0], "histograms": names[1], "license_name": license_name}
     files = {path: data for path, data in pictures.items() if data}
     if metadata:
         table = frames_table(directory, split)
-        files[target.with_name(TABLE)] = table
-        files[target.with_name(CROISSANT)] = croissant(
-            directory, table, split=split, license_name=license_name
-        )
+        files[table_path] = table
+        files[metadata_path] = croissant(directory, table, split=split, license_name=license_name)
     files[target] = card(directory, split=split, **about).encode()
     for path, data in files.items():
         write_durable(path, data)

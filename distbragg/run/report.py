@@ -16,6 +16,7 @@ from distbragg.engine.progress import KERNEL, PARTS, History, ProcessTime, UnitS
 from distbragg.errors import DistbraggError
 from distbragg.quantities import moment, scaled
 from distbragg.run.frames import frame_columns, frame_rows
+from distbragg.run.own_files import check_own, check_suffix, is_report
 from distbragg.run.result import cause_of
 from distbragg.run.status import (
     RunStatus,
@@ -50,8 +51,13 @@ _THIN: Final = 0.002
 
 
 def write_report(run: RunLike, out: str | Path) -> Path:
-    """Write the report of a run as one self-contained HTML file; see `report_html`."""
+    """Write the report of a run as one self-contained HTML file; see `report_html`.
+
+    An `InputError` where `out` does not end in .html, or is there and not such a page.
+    """
     target = Path(out).absolute()
+    check_suffix(target, (".html", ".htm"), "a report")
+    check_own({target: is_report})
     write_durable(target, report_html(run).encode())
     return target
 

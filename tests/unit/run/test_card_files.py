@@ -104,3 +104,49 @@ def test_command_writes_pictures_of_frames_axes_and_labels(
         assert f"]({name})" in text
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert main(["card", str(run), "--croissant"]) == 2
+
+
+@pytest.mark.spec("DAT-4")
+@pytest.mark.parametrize(
+    ("command", "name", "remedy"),
+    [
+        (["card"], "shots.yaml", "name it shots.md"),
+        (["card"], "frames", "name it frames.md"),
+        (["report"], "keep.pdb", "name it keep.html"),
+        (["card"], "README.md", "give another name, or remove it"),
+        (["report"], "notes.html", "give another name, or remove it"),
+        (["card", "--croissant"], "frames.csv", "give another name, or remove it"),
+        (["card", "--croissant"], "croissant.json", "give another name, or remove it"),
+        (["card"], "CARD.png", "give another name, or remove it"),
+        (["card"], "CARD-labels.png", "give another name, or remove it"),
+    ],
+)
+def test_files_of_others_are_not_written_over(
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    name: str,
+    remedy: str,
+) -> None:
+    there = tmp_path / name
+    there.write_text("frame,mine\n1,2\n")
+    own = name in ("frames.csv", "croissant.json", "CARD.png", "CARD-labels.png")
+    out = tmp_path / "CARD.md" if own else there
+    assert main([command[0], str(run), "-o", str(out), *command[1:]]) == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1
+    assert str(there) in told
+    assert remedy in told
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert there.read_text() == "frame,mine\n1,2\n"
+
+
+@pytest.mark.spec("DAT-4")
+def test_own_files_and_empty_ones_are_written_again(run: Path, tmp_path: Path) -> None:
+    card, report = tmp_path / "CARD.md", tmp_path / "run.html"
+    report.touch()
+    for _ in range(2):
+        assert main(["card", str(run), "-o", str(card), "--croissant"]) == 0
+        assert main(["report", str(run), "-o", str(report)]) == 0
+    assert len(list(tmp_path.iterdir())) == 6
