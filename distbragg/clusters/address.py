@@ -6,6 +6,7 @@ client. So plain text is spoken on this machine alone, or where the user asks fo
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import json
 import socket
@@ -28,6 +29,8 @@ from distbragg.spec.cluster import (
 _ENCRYPTED: Final = frozenset({"tls", "wss"})
 _PLAIN: Final = frozenset({"tcp", "ws"})
 _MAXIMUM_LOCAL_WORKERS: Final = 10_000
+_FIRST_PORT: Final = 1024
+"""Below lie ports of the system: a number behind a name is then one of workers."""
 
 
 def parse_cluster(text: str, site: str = "", *, plain: bool = False) -> ClusterSpec:
@@ -67,6 +70,10 @@ def _parse(text: str) -> ClusterSpec:
         return read_cluster_file(text)
     if text.endswith(".json"):
         return SchedulerFileClusterSpec(scheduler_file=text)
+    if meant := _local_meant(head, tail):
+        raise InputError(
+            f"{text!r} names no cluster", source="--cluster", remedy=f"did you mean {meant}?"
+        )
     if head and tail.isdigit():
         return AddressClusterSpec(address=f"tcp://{text}")
     known = text in MODELS
@@ -77,6 +84,15 @@ def _parse(text: str) -> ClusterSpec:
         if known
         else "give local, local:N, tls://host:port, a scheduler file .json or a cluster file .yaml",
     )
+
+
+def _local_meant(head: str, tail: str) -> str:
+    """Return what a slip of `local` or `local:N` stands for, or nothing."""
+    workers = tail.isdecimal() and 0 < int(tail) < _FIRST_PORT
+    near = difflib.get_close_matches(head.lower(), ["local"], cutoff=0.8)
+    if not near or (tail and not workers):
+        return ""
+    return f"local:{tail}" if tail else "local"
 
 
 def _local_workers(text: str, tail: str) -> int:

@@ -91,3 +91,19 @@ def test_no_host_is_no_loopback() -> None:
     assert is_loopback("127.0.0.1")
     assert not is_loopback("")
     assert not is_loopback("0.0.0.0")
+
+
+@pytest.mark.spec("CLU-1")
+@pytest.mark.parametrize(
+    ("given", "meant"), [("localx:2", "local:2"), ("loca", "local"), ("Local:8", "local:8")]
+)
+def test_a_slip_of_local_is_answered_with_what_is_meant(given: str, meant: str) -> None:
+    with pytest.raises(InputError, match=rf"did you mean {meant}\?$"):
+        parse_cluster(given)
+
+
+@pytest.mark.spec("CLU-1")
+def test_a_host_whose_name_is_near_is_an_address() -> None:
+    assert parse_cluster("localhost:8786") == AddressClusterSpec(address="tcp://localhost:8786")
+    with pytest.raises(InputError, match=r"tcp://local1\.invalid:8786 is off this machine"):
+        parse_cluster("local1.invalid:8786")
