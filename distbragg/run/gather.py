@@ -98,7 +98,7 @@ def subset(
     Raises
     ------
     InputError
-        No frame is chosen, or the condition cannot be read.
+        No frame is chosen, the condition cannot be read, or `out` is `run`.
     RefusedError
         Frames are not rendered, or `out` holds another run.
     DamageError
@@ -107,6 +107,7 @@ def subset(
         There is no room.
     """
     source = open_run(run)
+    _check_apart([source], out)
     chosen = _chosen(source, frames, where, part, split or Split())[:: max(every, 1)]
     if not chosen:
         raise InputError("no frame is chosen", source=source.url, remedy="choose fewer conditions")
@@ -151,7 +152,7 @@ def merge(
     Raises
     ------
     InputError
-        The runs do not go together; names the field and both values.
+        The runs do not go together; names the field and both values. Or `out` is one of them.
     RefusedError
         Frames are not rendered, runs are of different classes or versions, or `out` holds another
         run.
@@ -163,6 +164,7 @@ def merge(
     sources = [open_run(run) for run in runs]
     if len(sources) < 2:
         raise InputError("needs at least two runs", source="merge", remedy="name them, then -o OUT")
+    _check_apart(sources, out)
     _check_alike(sources, vary, allow_mixed=allow_mixed)
     sweeps, names = _with_files_of_one(sources), [run.url for run in sources]
     shape = sources[0].layout.unit_shape
@@ -171,6 +173,18 @@ def merge(
     else:
         made = merged_sweep(sweeps, names, vary)
     return _gather(sources, made, out, "merge", shape, force=force)
+
+
+def _check_apart(runs: Sequence[RunDirectory], out: str | Path) -> None:
+    """Refuse to write into a run that frames are taken from."""
+    place = str(out).rstrip("/") if is_url(out) else str(Path(out).resolve())
+    for run in runs:
+        if place == (run.url if is_url(run.url) else str(Path(run.url).resolve())):
+            raise InputError(
+                "is a run that frames are taken from",
+                source=str(out),
+                remedy="give another output path",
+            )
 
 
 def _chosen(

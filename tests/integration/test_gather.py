@@ -522,6 +522,22 @@ def test_what_is_damaged_is_not_taken_over(tmp_path: Path, first: Path) -> None:
             subset(broken, tmp_path / f"S{frames[0]}.zarr", frames=frames)
 
 
+@pytest.mark.spec("GAT-1", "GAT-2")
+def test_a_run_is_not_written_into_itself(
+    first: Path, second: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link.zarr").symlink_to(first)
+    before = digests_of(first)
+    for out in (str(first), f"{first.parent}/../{first.parent.name}/{first.name}/"):
+        assert main(["subset", str(first), "-o", out]) == 2
+        assert main(["merge", str(second), str(first), "-o", out]) == 2
+    assert main(["subset", str(first), "-o", str(tmp_path / "link.zarr")]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 5
+    assert all("is a run that frames are taken from; give another" in line for line in told)
+    assert digests_of(first) == before
+
+
 def test_commands_say_what_was_taken(
     first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
