@@ -44,6 +44,8 @@ PROFILES: Final = 8
 PROFILE_BINS: Final = 200
 PAGE_DPI: Final = 90
 MOST_SPOTS: Final = 500  # spots that a picture of a frame shows: the brightest
+_PRESENT: Final = "crystal.present"
+_OF_LATTICES: Final = ("crystal.lattices", "crystal.drawn_lattices")
 _LABELLED: Final = 3  # swept values that the label of a frame names
 _SHORT: Final = 14  # letters of a text there
 _SMALL: Final = 1000
@@ -122,6 +124,14 @@ class RunPictures:
         values = {
             name: value for name, value in zip(names, row[1:], strict=True) if name not in vectors
         }
+        paths = {axis.name: axis.target for axis in self.run.sweep.axes}
+        if any(paths.get(name) == _PRESENT and value is False for name, value in values.items()):
+            # What is drawn for the lattices of a miss is in no frame.
+            values = {
+                name: value
+                for name, value in values.items()
+                if not paths.get(name, "").startswith(_OF_LATTICES)
+            }
         chosen = sorted(values, key=lambda name: not _is_short(values[name]))[:_LABELLED]
         told = [_in_short(name, value) for name, value in values.items() if name in chosen]
         if told:

@@ -19,6 +19,7 @@ from distbragg.run.card_files import write_card
 from distbragg.run.gather import subset
 from distbragg.run.plot import RunPictures
 from distbragg.run.plot_axes import axis_values, plot_sweep
+from distbragg.spec.sweep import SweepSpec
 
 from .test_items import EXPERIMENT
 
@@ -182,6 +183,19 @@ def test_titles_of_a_sheet_prefer_names_and_small_numbers(run: Path) -> None:
         protein = stack.protein.values[frame]
         told = f"{frame}: hit {hit}, lattices {lattices}, protein {protein}"
         assert pictures.label(frame) == told
+
+
+@pytest.mark.spec("FIG-4")
+def test_the_title_of_a_miss_counts_no_lattices(tmp_path: Path) -> None:
+    axes = [
+        {"name": "present", "path": "crystal.present", "values": [True, False]},
+        {"name": "lattices", "path": "crystal.drawn_lattices.count", "values": [2, 2]},
+    ]
+    spec = {"experiment": EXPERIMENT, "axes": [{"dim": "shot", **axis} for axis in axes]}
+    db.sweep(SweepSpec.model_validate(spec), tmp_path / "m.zarr", cluster="serial")
+    pictures = RunPictures(tmp_path / "m.zarr")
+    assert pictures.label(0) == "0: present True, lattices 2"
+    assert pictures.label(1) == "1: present False"
 
 
 @pytest.mark.spec("FIG-6")
