@@ -23,6 +23,8 @@ FORMATS: Final = (
     *("smv", "cbf", "nxmx", "tiff", "png", "npy", "zarr2", "expt", "cxi"),
     *("webdataset", "hdf5"),
 )
+BESIDE: Final = ("nxmx", "cxi", "hdf5")
+"""Formats that put other files beside those of images."""
 SHOWN_PANELS: Final = 16
 
 
@@ -135,8 +137,10 @@ def _report_export(result: ExportResult) -> int:
     from distbragg.run.result import failure_lines
 
     kept = f", {result.skipped} existed already" if result.skipped else ""
+    # Masters and lists are made anew each time, and are not counted.
+    what = ("file of images", "files of images") if result.format in BESIDE else ("file", "")
     echo(
-        f"{result.out}: {counted(result.written, 'file')} written in "
+        f"{result.out}: {counted(result.written, *what)} written in "
         f"{duration(result.seconds)}{kept}; {counted(result.frames, 'frame')} as {result.format}"
     )
     if result.outside:

@@ -164,6 +164,19 @@ def test_whole_files_are_kept_and_broken_ones_written_again(
         assert contents(tmp_path) == before
 
 
+@pytest.mark.spec("EXP-5")
+def test_files_of_images_are_told_from_the_masters_beside_them(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export(run, "nxmx", tmp_path / "nxmx", "--frames", "0") == 0
+    told = capsys.readouterr().out
+    assert "1 file of images written" in told
+    assert "begins with" in told
+    assert len(list((tmp_path / "nxmx").glob("*.h5"))) == 2
+    assert export(run, "npy", tmp_path / "npy", "--frames", "0:2") == 0
+    assert "2 files written" in capsys.readouterr().out
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
