@@ -122,6 +122,12 @@ class FrameLabels:
 
     def __init__(self, run: RunLike, seen: Seen | None = None) -> None:
         self.run = open_run(run)
+        if seen is not None and not isinstance(seen, Seen):
+            raise InputError(
+                f"{seen!r} says not which spots are seen",
+                source="seen",
+                remedy="give distbragg.Seen(photons, spots), such as Seen(10)",
+            )
         self.seen = (seen or Seen()).of(self.run)
         self._spots: SpotReader | None = None
         self._known: dict[int, dict[str, NDArray[Any]]] = {}

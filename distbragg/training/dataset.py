@@ -151,6 +151,8 @@ class StackDataset(_Selection, Dataset[Item]):
         (`open_stack`). Default: all coordinates of the sweep.
     spots : SpotColumns or sequence of str, optional
         Predicted spots of each frame, or their columns alone; the run needs `output.labels`.
+        Columns alone are as many rows as a frame has spots, which torch's own batches do not
+        take: give `DataLoader` `collate_fn=distbragg.collate`, or `SpotColumns` a `maximum`.
     maps : sequence of str
         Maps that the run stores (`output.maps`), and `recorded`: true where a pixel records what
         arrives (no gap or mask, neither dead nor hot, not behind the beam stop).

@@ -390,3 +390,12 @@ def test_a_run_without_tables_is_refused_at_once(tmp_path: Path) -> None:
         db.open_stack(tmp_path / "RUN", seen=db.Seen())
     assert int(db.StackDataset(tmp_path / "RUN", labels=["lattices_in_beam"])[2][
         "lattices_in_beam"]) == 2  # fmt: skip
+
+
+@pytest.mark.spec("DAT-9")
+@pytest.mark.parametrize("seen", [10, 0, "10"])
+def test_bounds_that_are_no_seen_are_refused_in_one_line(path: Path, seen: Any) -> None:
+    for opened in (db.open_stack, db.StackDataset):
+        with pytest.raises(InputError, match=r"seen: .*give distbragg\.Seen\(") as caught:
+            opened(path, seen=seen)
+        assert "\n" not in str(caught.value)
