@@ -348,7 +348,7 @@ def continue_run(
 def report(result: RunResult) -> int:
     """Say how a run ended and how to open the stack; return the exit status."""
     from distbragg.quantities import counted, duration
-    from distbragg.run.result import failure_lines
+    from distbragg.run.result import failure_lines, overload_words
 
     if result.nothing_to_do:
         echo(f"{result.path}: all {result.frames} frames are rendered; nothing to do")
@@ -366,8 +366,8 @@ def report(result: RunResult) -> int:
         echo(*failure_lines("failed", result.failures))
     if result.overloads:
         echo(
-            f"overloads: {counted(result.overloads, 'pixel')} beyond the range of the stored type, "
-            "clipped to its largest value; the stack counts them by frame (`overloads`)"
+            f"overloads: {overload_words(result.overloads, result.overload_value)}; the stack "
+            "counts them by frame (`overloads`)"
         )
     for worker in result.left_out[:MOST_NAMED]:
         echo(str(worker))

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from distbragg.engine.events import WorkerLeftOut
 from distbragg.errors import ExitStatus
-from distbragg.quantities import duration
+from distbragg.quantities import counted, duration
 from distbragg.templates import facts_html
 
 if TYPE_CHECKING:
+    from distbragg.store.run_directory import RunDirectory
     from distbragg.viewer.serve import Viewer
 
 SHOWN_CAUSES: Final = 10
@@ -56,6 +57,24 @@ def failure_rows(failures: Mapping[int, str]) -> list[tuple[str, str]]:
     return rows
 
 
+def overload_value(run: RunDirectory) -> float | None:
+    """Return what pixels beyond the range of a run's detector hold; None without a response."""
+    from distbragg.store.open import open_array
+
+    if not run.keeps_frames:
+        return None
+    found = open_array(run).attrs.get("overload_value")
+    return float(found) if isinstance(found, int | float) else None
+
+
+def overload_words(count: int, value: float | None) -> str:
+    """Say how many pixels are overloads, of what, and what they hold."""
+    pixels = counted(count, "pixel")
+    if value is None:
+        return f"{pixels} beyond the range of the stored type, clipped to its largest value"
+    return f"{pixels} beyond the range of the detector, stored as its overload value {value:.10g}"
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """How an execution of a run, the whole of it or a part, ended."""
@@ -68,8 +87,9 @@ class RunResult:
     seconds: float  # wall time
     status: ExitStatus  # `FAILED_FRAMES` where some were set aside
     failures: dict[int, str] = field(default_factory=dict)  # reason by unit set aside
-    overloads: int = 0  # pixels rendered now, clipped to the largest value of the stored type
+    overloads: int = 0  # pixels rendered now, beyond the range of the detector or the type
     left_out: tuple[WorkerLeftOut, ...] = ()  # workers that got nothing more to do
+    overload_value: float | None = None  # what overloads hold, where a detector recorded them
 
     def _repr_html_(self) -> str:
         rows = [
@@ -78,7 +98,7 @@ class RunResult:
             ("time", duration(self.seconds)),
         ]
         if self.overloads:
-            rows.append(("overloads", f"{self.overloads:,} pixels clipped to the stored type"))
+            rows.append(("overloads", overload_words(self.overloads, self.overload_value)))
         rows += [("left out", str(worker)) for worker in self.left_out]
         rows += failure_rows(self.failures)
         return facts_html(str(self.path), rows)

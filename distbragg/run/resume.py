@@ -24,7 +24,7 @@ from distbragg.run.machine import usable_cores
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.prepare import SpecLike, plan_units
 from distbragg.run.progress import Progress, shown_progress
-from distbragg.run.result import RunResult
+from distbragg.run.result import RunResult, overload_value
 from distbragg.run.survey import planned_costs, survey_run
 from distbragg.store.generations import apply_extension
 from distbragg.store.grids import ensure_grid
@@ -290,6 +290,7 @@ class _Execution:
             failed=sum(map(frame_count, failures)),
             rendered=self._rendered,
             overloads=self._overloads,
+            overload_value=overload_value(self._run) if self._overloads else None,
             seconds=time.monotonic() - self._started,
             status=ExitStatus.DONE if complete else ExitStatus.FAILED_FRAMES,
             failures=failures,

@@ -123,7 +123,7 @@ class RunStatus:
     failures: tuple[FailedUnit, ...]
     repaired_units: int  # once found damaged and dropped
     codes: dict[str, str]  # units, such as `0:10,15`, by the code that made them
-    overloads: int  # pixels clipped to the range of the stored type
+    overloads: int  # pixels beyond the range of the detector or the stored type
 
     def count_rows(self) -> list[tuple[str, str]]:
         """Return (what, how much) of the frames: what `status` and the report both begin with."""
@@ -139,7 +139,7 @@ class RunStatus:
             ("stored", stored),
         ]
         if self.overloads:
-            rows.append(("overloads", f"{self.overloads:,} pixels hold the type's largest value"))
+            rows.append(("overloads", f"{self.overloads:,} pixels beyond the range"))
         return rows
 
     def rows(self) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ import yaml
 
 import distbragg as db
 from distbragg.cli.main import main
+from distbragg.cli.rendering import report
 from distbragg.spec.load import parse_spec, parse_sweep
 from tests.invariance.test_executors_bits import odd_sweep
 
@@ -36,6 +37,22 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     path = tmp_path_factory.mktemp("run") / f"{request.param}.zarr"
     db.sweep(parse_sweep(plain), path, cluster="serial")
     return path
+
+
+@pytest.mark.spec("STK-40")
+def test_overloads_are_said_to_be_of_the_detector(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = odd_sweep().model_dump(mode="json")
+    plain["experiment"]["beam"]["fluence_photons_per_m2"] = 3e24
+    plain["experiment"]["detector"]["response"] = RESPONSE | {"saturation_adu": 60}
+    plain["experiment"]["output"] = {"dtype": "uint16"}
+    result = db.sweep(parse_sweep(plain), tmp_path / "run.zarr", cluster="serial")
+    assert result.overloads > 0
+    report(result)
+    told = f"{result.overloads:,} pixels beyond the range of the detector, stored as its overload"
+    assert f"overloads: {told} value 60;" in capsys.readouterr().out
+    assert told in result._repr_html_()
 
 
 def first_frame(run: Path) -> np.ndarray:
