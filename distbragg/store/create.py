@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import zarr
@@ -39,10 +39,19 @@ from distbragg.store.layout import (
     make_layout,
 )
 from distbragg.store.local_files import refusals
-from distbragg.store.manifest import Manifest, describe_difference, load_manifest
+from distbragg.store.manifest import Manifest, load_manifest, short_difference
 from distbragg.store.maps import array_attrs, stored_arrays
 from distbragg.store.objects import Objects, is_url, objects_at
 from distbragg.store.run_directory import RunDirectory, open_run
+
+FILE_SUFFIXES: Final = frozenset({
+    ".npy", ".npz", ".bin", ".img", ".pgm", ".png", ".jpg", ".jpeg", ".gif", ".svg", ".pdf",
+    ".cbf", ".tif", ".tiff", ".h5", ".hdf5", ".nxs", ".cxi", ".expt", ".refl", ".mtz", ".cif",
+    ".pdb", ".hkl", ".yaml", ".yml", ".json", ".csv", ".txt", ".md", ".html", ".zip", ".tar", ".gz",
+})  # fmt: skip
+"""Names that end so are those of files: a run, a folder, takes none of them."""
+
+_MOST_SHOWN: Final = 70  # characters on where two runs differ
 
 
 def create_run(
@@ -63,6 +72,7 @@ def create_run(
     objects = objects_at(place)
     if is_there(objects, manifest):
         return open_run(place)
+    check_run_name(place)
     if not is_url(place):
         _refuse_inside(Path(place))
     try:
@@ -99,12 +109,24 @@ def is_there(objects: Objects, manifest: Manifest, former: Collection[str] = ())
         return False
     present = load_manifest(objects)
     if present.run_id != manifest.run_id and present.run_id not in former:
-        difference = describe_difference(manifest.identity, present.identity)
+        difference = short_difference(manifest.identity, present.identity, _MOST_SHOWN)
         raise RefusedError(
-            f"{objects.url}: holds another run ({difference}); give another output path, "
-            "or the specification of that run"
+            f"{objects.url}: give another output path, or that run's specification: it holds "
+            f"another run ({difference})"
         )
     return True
+
+
+def check_run_name(place: str | Path) -> None:
+    """Refuse a name that ends as that of an image, a table or a specification does."""
+    name = str(place).rstrip("/").rpartition("/")[2]
+    suffix = Path(name).suffix
+    if suffix.lower() in FILE_SUFFIXES:
+        raise InputError(
+            f"a run is a folder of Zarr, and {suffix} the suffix of a file",
+            source=str(place),
+            remedy=f"name it {name.removesuffix(suffix)}.zarr",
+        )
 
 
 def _refuse_inside(path: Path) -> None:

@@ -27,7 +27,7 @@ from distbragg.notes import Note, Notes
 from distbragg.spec.canonical import canonical_json
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import MANIFEST, StackLayout, layout_from_plain
-from distbragg.store.objects import Objects
+from distbragg.store.objects import Objects, is_url
 
 SCHEMA = 1
 MAX_BYTES = 1 << 28
@@ -165,6 +165,10 @@ def load_manifest(objects: Objects) -> Manifest:
     try:
         data = objects.get(MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
+        if not is_url(objects.url) and not Path(objects.url).exists():
+            raise InputError(
+                "not found", source=objects.url, remedy="give the path of a run"
+            ) from None
         raise InputError(
             f"is not a distbragg run: there is no {MANIFEST} in it",
             source=objects.url,
@@ -215,6 +219,34 @@ def describe_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> s
     ]
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     return "; ".join(lines[:SHOWN]) + more
+
+
+def short_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], most: int) -> str:
+    """Name the fields in which the identities of two runs differ, in `most` characters.
+
+    Fields of the specification come first, with both values where they are short; what follows
+    from these, the layout and the plan, is named only where nothing else differs.
+    """
+    told: dict[str, str] = {}
+    rest: dict[str, str] = {}
+    for path, here, there in _differences(ours, theirs, ""):
+        head, _, field = path.partition(".")
+        if head != "sweep":
+            rest[path if head in ("version", "numeric_class") else head.replace("_", " ")] = (
+                f": {there} in the run, {here} now" if head in ("version", "numeric_class") else ""
+            )
+            continue
+        values = f"{json.dumps(there, default=str)} in the run, {json.dumps(here, default=str)} now"
+        told[field.removeprefix("experiment.")] = f": {values}" if len(values) <= 50 else ""
+    of_program = {name: said for name, said in rest.items() if said}
+    items = [f"{name}{said}" for name, said in (told | of_program or rest).items()]
+    shown: list[str] = []
+    for item in items:
+        if shown and len("; ".join([*shown, item])) > most:
+            break
+        shown.append(item if len(item) <= most else f"{item[: most - 1]}…")
+    more = len(items) - len(shown)
+    return "; ".join(shown) + (f" and {more} more" if more else "")
 
 
 def _differences(ours: object, theirs: object, path: str) -> Iterator[tuple[str, object, object]]:

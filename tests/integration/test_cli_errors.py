@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from distbragg.cli.image_files import SUFFIXES
 from distbragg.cli.main import main
+from distbragg.store.create import FILE_SUFFIXES
 
 from .conftest import tiny_plain
 
@@ -113,6 +115,22 @@ def test_an_image_that_cannot_be_written_is_refused_before_rendering(
     assert_refused(["render", str(spec), "-o", str(tmp_path / name)], tmp_path, capsys)
 
 
+@pytest.mark.spec("STK-10")
+@pytest.mark.parametrize("command", ["sweep", "create"])
+@pytest.mark.parametrize("name", ["o.tif", "o.NPY", "o.h5", "o.yaml"])
+def test_a_stack_takes_no_name_of_a_file(
+    command: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write_spec(tmp_path)
+    err = assert_refused([command, str(spec), "-o", str(tmp_path / name)], tmp_path, capsys)
+    assert "name it o.zarr" in err
+
+
+@pytest.mark.spec("STK-10")
+def test_every_suffix_of_an_image_is_one_of_files() -> None:
+    assert set(SUFFIXES) <= FILE_SUFFIXES
+
+
 def test_a_stack_is_not_written_over_something_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +149,16 @@ def test_what_is_no_run_is_refused(
     (tmp_path / "empty").mkdir()
     assert_refused([command, str(tmp_path / "empty")], tmp_path, capsys)
     assert_refused([command, str(tmp_path / "absent")], tmp_path, capsys)
+
+
+@pytest.mark.spec("CLI-2")
+@pytest.mark.parametrize("command", ["resume", "verify", "seal", "export --format npy"])
+def test_a_path_that_does_not_exist_is_said_to_be_not_found(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *more = command.split()
+    err = assert_refused([name, str(tmp_path / "absent"), *more], tmp_path, capsys)
+    assert "absent: not found" in err
 
 
 @pytest.mark.parametrize("part", ["0/4", "5/4", "1", "a/b", "1/-2"])
@@ -160,6 +188,34 @@ def test_another_sweep_at_the_same_place_is_refused_with_status_4(
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "wavelength_angstrom" in err
+    told = err.replace(str(tmp_path), "")
+    assert "give another output path, or that run's specification" in told
+    assert told.index("give another") < told.index("beam.wavelength_angstrom")
+    assert len(told) < 200
+
+
+@pytest.mark.spec("STK-10")
+def test_runs_that_differ_in_much_are_told_apart_in_a_short_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = write_spec(tmp_path)
+    out = str(tmp_path / "out.zarr")
+    assert main(["create", str(spec), "-o", out]) == 0
+    sets = {
+        "beam.fluence_photons_per_m2": 1e27,
+        "detector.distance_mm": 81,
+        "crystal.shape": "gauss",
+    }
+    sets |= {"crystal.mosaic.spread_deg": 0.4, "detector.pixels_fast": 40}
+    sets |= {"noise.photon": "true"}
+    words = [word for path, value in sets.items() for word in ("--set", f"{path}={value}")]
+    capsys.readouterr()
+    assert main(["create", str(spec), "-o", out, *words]) == 4
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert len(err.replace(str(tmp_path), "")) < 200
+    assert " more)" in err
+    assert "hash" not in err
 
 
 def test_the_process_ends_with_the_status_and_no_traceback(tmp_path: Path) -> None:
