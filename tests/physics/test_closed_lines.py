@@ -100,3 +100,19 @@ def test_the_areas_of_lines_taken_together_are_their_sum(hkl, cells, spread, lin
     exact, mixed = image(one, FLOAT64), image(one, MIXED)
     assert mixed.sum() == pytest.approx(exact.sum(), rel=2e-4)
     assert off(mixed, exact) <= 3e-4
+
+
+@pytest.mark.parametrize("kind", ["even", "noisy", "two colours"])
+@pytest.mark.parametrize("oversample", [1, "auto"])
+def test_lines_keep_what_divergence_spreads_of_the_direct_beam(kind: str, oversample):
+    # No wavelength moves the point 000: every line sees it, dimmed by divergence.
+    middle = {"detector": {"pixel_size_mm": 0.4, "pixels_fast": 15, "pixels_slow": 15}}
+    sampling = {"sampling": {"oversample": oversample}}
+    divergent = {"beam": {"divergence_mrad": 0.7}, "crystal": {"block_cells": [22, 40, 60]}}
+    one = scene(kind, middle, sampling, divergent)
+    each, together = image(one, FLOAT64), image(one, MIXED)
+    assert np.unravel_index(each.argmax(), each.shape) == (8, 8)
+    assert off(together, each) <= 1e-3
+    parallel = image(scene(kind, middle, sampling, {"crystal": divergent["crystal"]}), FLOAT64)
+    if oversample == 1:
+        assert each.max() < 0.5 * parallel.max(), "divergence matters here"

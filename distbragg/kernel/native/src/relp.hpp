@@ -390,16 +390,20 @@ struct Sides {
 // About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
 DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, double low,
                                 double high) {
-  constexpr double kSide = 1.4;
+  constexpr double kSide = 1.4, kWidest = 30.0, kFurthestSide = 0.01;
   const Falling falling = falling_of(relp, sight, k);
-  const double stiff = falling.stiff, seen = falling.pull / stiff;
+  // About the direct beam a reflection is seen at every wavenumber: a parabola as wide as that would
+  // have its top beyond what numbers hold, and sides where there are no lines.
+  const double stiff = larger(falling.stiff, 1.0 / (kWidest * k * kWidest * k));
+  const double seen = falling.pull / stiff;
   const double width = 1.0 / std::sqrt(stiff);
   // It is taken where the lines are, and not further from the best than it is seen.
   const bool many = high - low > 4.0 * width;  // the ends of the range are left to the parabola
   const double near = seen - kSide * width, far = seen + kSide * width;
   const double from = many ? near : (near < low ? low : (near > high ? high : near));
   const double to = many ? far : (far < low ? low : (far > high ? high : far));
-  const double half = larger((0.5 / kSide) * (to - from), 0.05 * width);
+  const double least = smaller(0.05 * width, kFurthestSide * k);
+  const double half = larger((0.5 / kSide) * (to - from), least);
   return {0.5 * (from + to), smaller(half, 0.3 * k), stiff};
 }
 
