@@ -77,6 +77,7 @@ SHOWN_PANELS: Final = 16
     help="Write one set per part of a split, given by the options below; webdataset and hdf5.",
 )
 @options.split_options
+@options.seen_option
 @click.option(
     "--file-mb",
     type=float,

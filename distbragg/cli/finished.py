@@ -161,6 +161,7 @@ def report_command(run: str, out: str, as_json: bool) -> None:
     "--license", "license_name", default="", metavar="ID", help="License, e.g. cc-by-4.0."
 )
 @options.split_options
+@options.seen_option
 @click.option(
     "--croissant", "metadata", is_flag=True, help="Also write croissant.json and frames.csv."
 )

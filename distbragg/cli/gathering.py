@@ -25,6 +25,7 @@ _PARTS: Final = ("train", "validation", "test")
     "COND",
     'Condition on axes and labels of frames, e.g. "energy > 9000 and lattices_seen > 1".',
 )
+@options.seen_option
 @click.option("--split", "part", type=click.Choice(_PARTS), help="One part of a split.")
 @options.split_options
 @options.count_option("--every", "Keep every Nth of the chosen frames.", default=1)
@@ -42,7 +43,7 @@ def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
     Examples:
       distbragg subset out.zarr -o first.zarr --frames 0:1000
       distbragg subset out.zarr -o hard.zarr --where "energy > 9000"
-      distbragg subset out.zarr -o hits.zarr --where "hit and resolution_seen < 3"
+      distbragg subset out.zarr -o hits.zarr --where "hit and resolution_seen < 3" --seen 30,10
       distbragg subset out.zarr -o train.zarr --split train --test 0.1
     """
     from distbragg.run.gather import subset

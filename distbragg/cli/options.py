@@ -18,6 +18,7 @@ from distbragg.errors import InputError
 
 if TYPE_CHECKING:
     from distbragg.spec.cluster import ClusterSpec
+    from distbragg.store.frame_labels import Seen
     from distbragg.store.split import Split
 
 Decorator = Callable[[Any], Any]
@@ -192,6 +193,31 @@ def split_options(function: Callable[..., object]) -> Any:
             help="Keep frames with the same value of this axis in one part.",
         ),
     )(wrapped)
+
+
+def _seen(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Seen | None:
+    """Read bounds of what is seen: photons of a spot and, after a comma, spots of a hit."""
+    from distbragg.store.frame_labels import Seen
+
+    if value is None:
+        return None
+    photons, _, spots = value.partition(",")
+    try:
+        return Seen(float(photons) if photons else None, int(spots or "1"))
+    except ValueError:
+        raise InputError(
+            f"{value!r} is no bounds", source="--seen", remedy="give photons and spots, e.g. 30,10"
+        ) from None
+
+
+seen_option = click.option(
+    "--seen",
+    callback=_seen,
+    metavar="PHOTONS[,SPOTS]",
+    help="Labels of frames: photons of a spot that is seen, and such spots of a hit, such as "
+    "30,10; default: output.label_minimum_photons, and 1.",
+)
+"""Sets what the labels `hit`, `spots_seen`, … of frames count, as `db.Seen` does in Python."""
 
 
 def split_if(split: Split, *, given: bool) -> Split | None:

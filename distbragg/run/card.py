@@ -14,7 +14,7 @@ from distbragg.run.frames import frame_columns
 from distbragg.run.report import SHOWN_SLOWEST, frame_row, slowest_frames
 from distbragg.run.status import RunRecords, identity_rows, read_records, summary_rows
 from distbragg.spec.sweep import AxisCoordinate
-from distbragg.store.frame_labels import FrameLabels, shown_labels
+from distbragg.store.frame_labels import FrameLabels, Seen, shown_labels
 from distbragg.store.layout import StackLayout, fill_value
 from distbragg.store.manifest import Manifest
 from distbragg.store.objects import is_url
@@ -40,6 +40,7 @@ def card(
     run: RunLike,
     *,
     split: Split | None = None,
+    seen: Seen | None = None,
     license_name: str = "",
     picture: str = "",
     histograms: str = "",
@@ -48,8 +49,8 @@ def card(
 
     Host, user, paths and the command of the machine that made the run are left out: a card is
     published. `split` is the one whose sizes the card states, by default that of `StackDataset`;
-    `picture` and `histograms` the names of a contact sheet and of histograms of axes and labels
-    that lie beside the card.
+    `seen` says which spots the labels of frames count; `picture` and `histograms` are the names of
+    a contact sheet and of histograms of axes and labels that lie beside the card.
     """
     records, split = read_records(run), split or Split()
     directory, manifest, done = records.run, records.run.manifest, records.done
@@ -77,7 +78,8 @@ def card(
         structure=_structure(records),
         variant="" if directory.keeps_frames else f', variant="{directory.first.array}"',
         axes=[(axis, _extent(axis)) for axis in sweep.coordinates()],
-        labels=_labels(directory, frozenset(done)),
+        labels=_labels(directory, frozenset(done), seen),
+        bounds=(seen or Seen()).of(directory).told,
         split=split,
         split_code=(
             f"Split(validation={split.validation!r}, test={split.test!r}, seed={split.seed!r}, "
@@ -130,7 +132,9 @@ def _extent(axis: AxisCoordinate) -> str:
     return f"{np.min(values):.6g} to {np.max(values):.6g}"
 
 
-def _labels(run: RunDirectory, done: frozenset[int]) -> list[tuple[str, str, str]]:
+def _labels(
+    run: RunDirectory, done: frozenset[int], seen: Seen | None
+) -> list[tuple[str, str, str]]:
     """Tell of each label of frames: name, meaning, and how those of rendered frames spread."""
     if not has_labels(run):
         return []
@@ -138,11 +142,11 @@ def _labels(run: RunDirectory, done: frozenset[int]) -> list[tuple[str, str, str
     kept = min(len(every), _UNITS_READ)
     units = [every[at * len(every) // kept] for at in range(kept)]
     frames = [frame for unit in units for frame in run.layout.unit_frames(unit)]
-    labels = FrameLabels(run)
+    labels = FrameLabels(run, seen)
     shown = shown_labels({axis.name for axis in run.sweep.coordinates()})
     values = labels.chosen(frames, shown.values()) if frames else {}
     return [
-        (name, str(labels.attrs(label)["long_name"]), _spread_of(values.get(label)))
+        (name, labels.meaning(label), _spread_of(values.get(label)))
         for name, label in shown.items()
     ]
 

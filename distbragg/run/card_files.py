@@ -25,6 +25,7 @@ from distbragg.run.own_files import (
 from distbragg.run.plot import PlotOptions, RunPictures, as_png, sheet_png
 from distbragg.run.plot_axes import axis_values
 from distbragg.store.files import write_durable
+from distbragg.store.frame_labels import Seen
 from distbragg.store.ledger import completed_units, done_units
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
@@ -47,6 +48,7 @@ def write_card(
     out: str | Path,
     *,
     split: Split | None = None,
+    seen: Seen | None = None,
     license_name: str = "",
     metadata: bool = False,
 ) -> list[Path]:
@@ -61,6 +63,8 @@ def write_card(
         there that this function did not write are left as they are.
     split : Split, optional
         Default: that of `StackDataset`.
+    seen : Seen, optional
+        Which spots the labels of frames count, and how many make a hit.
     license_name : str
         Such as cc-by-4.0.
     metadata : bool
@@ -89,10 +93,12 @@ def write_card(
     about = {"picture": names[0], "histograms": names[1], "license_name": license_name}
     files = {path: data for path, data in pictures.items() if data}
     if metadata:
-        table = frames_table(directory, split)
+        table = frames_table(directory, split, seen)
         files[table_path] = table
-        files[metadata_path] = croissant(directory, table, split=split, license_name=license_name)
-    files[target] = card(directory, split=split, **about).encode()
+        files[metadata_path] = croissant(
+            directory, table, split=split, seen=seen, license_name=license_name
+        )
+    files[target] = card(directory, split=split, seen=seen, **about).encode()
     for path, data in files.items():
         write_durable(path, data)
     return list(files)
@@ -131,17 +137,17 @@ def _of_spots(run: RunDirectory) -> list[Values]:
     ]
 
 
-def frames_table(run: RunDirectory, split: Split) -> bytes:
+def frames_table(run: RunDirectory, split: Split, seen: Seen | None = None) -> bytes:
     """Return the table of all frames as CSV: number, axes, labels, part, rendered or not."""
     parts = split_frames(run, split).reshape(-1).tolist()
     done, frames = done_units(run), range(run.layout.frames)
     rendered = rendered_frames(run.layout, done).reshape(-1).tolist()
-    labels = label_texts(run, frames, done)
+    labels = label_texts(run, frames, done, seen)
     with io.StringIO(newline="") as text:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*frame_columns(run.sweep), *labels, "split", "rendered"])
         rows = frame_rows(run.sweep, frames)
         for row, part, there in zip(rows, parts, rendered, strict=True):
-            seen = [texts[row[0]] for texts in labels.values()]
-            writer.writerow([*row, *seen, part, "true" if there else "false"])
+            told = [texts[row[0]] for texts in labels.values()]
+            writer.writerow([*row, *told, part, "true" if there else "false"])
         return text.getvalue().encode()

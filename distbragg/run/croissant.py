@@ -15,7 +15,7 @@ from distbragg.run.status import read_records
 from distbragg.spec.axis import axis_labels
 from distbragg.spec.paths import unit_of
 from distbragg.store.files import sha256_bytes
-from distbragg.store.frame_labels import LABEL_TYPES, FrameLabels, shown_labels
+from distbragg.store.frame_labels import LABEL_TYPES, FrameLabels, Seen, shown_labels
 from distbragg.store.layout import IMAGES, LABELS, MANIFEST
 from distbragg.store.objects import is_url
 from distbragg.store.open import open_array
@@ -68,6 +68,7 @@ def croissant(
     table: bytes,
     *,
     split: Split,
+    seen: Seen | None = None,
     license_name: str = "",
     name: str = "frames.csv",
 ) -> bytes:
@@ -80,6 +81,8 @@ def croissant(
         The table of frames, which lies beside the metadata as `name`.
     split : Split
         What the table's column `split` was drawn by.
+    seen : Seen, optional
+        What the table's labels of frames count.
     license_name : str
         Left out where it is empty: nobody is told a license that was not given.
     name : str
@@ -108,7 +111,7 @@ def croissant(
         **({"license": license_name} if license_name else {}),
         **({"url": run.url} if is_url(run.url) else {}),
         "distribution": list(_distribution(run, table, name)),
-        "recordSet": [_splits(split), _frames(run, name), *_arrays(run), *_spots(run)],
+        "recordSet": [_splits(split), _frames(run, name, seen), *_arrays(run), *_spots(run)],
     }
     return json.dumps(body, indent=2, ensure_ascii=False).encode()
 
@@ -186,7 +189,7 @@ def _splits(split: Split) -> Plain:
     }
 
 
-def _frames(run: RunDirectory, name: str) -> Plain:
+def _frames(run: RunDirectory, name: str, seen: Seen | None) -> Plain:
     """Describe the table of frames."""
     told = {"frame": ("sc:Integer", "number of the frame in the stack, from 0")}
     for axis in run.sweep.axes:
@@ -196,7 +199,7 @@ def _frames(run: RunDirectory, name: str) -> Plain:
         parts = range(values.shape[1]) if values.ndim == 2 else ()
         names = [f"{axis.name}_{part}" for part in parts] or [axis.name]
         told |= dict.fromkeys(names, (kind, said))
-    labels = label_fields(run)
+    labels = label_fields(run, seen)
     told |= labels
     told |= {
         "split": ("sc:Text", "part of the data set"),
@@ -219,15 +222,13 @@ def _frames(run: RunDirectory, name: str) -> Plain:
     }
 
 
-def label_fields(run: RunDirectory) -> dict[str, tuple[str, str]]:
+def label_fields(run: RunDirectory, seen: Seen | None = None) -> dict[str, tuple[str, str]]:
     """Return type and meaning of each label of frames that the table has a column of."""
     if not has_labels(run):
         return {}
-    labels, found = FrameLabels(run), {}
+    labels, found = FrameLabels(run, seen), {}
     for name, label in shown_labels({axis.name for axis in run.sweep.coordinates()}).items():
-        said = labels.attrs(label)
-        unit = f", unit {said['units']}" if "units" in said else ""
-        found[name] = (_TYPES[LABEL_TYPES[label]], f"{said['long_name']}{unit}")
+        found[name] = (_TYPES[LABEL_TYPES[label]], labels.told(label))
     return found
 
 

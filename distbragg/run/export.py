@@ -40,6 +40,7 @@ from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.progress import Progress, shown_progress
 from distbragg.store.coordinates import RENDERED
+from distbragg.store.frame_labels import Seen
 from distbragg.store.layout import IMAGES
 from distbragg.store.open import array_of, open_stack
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
@@ -86,6 +87,7 @@ def export_run(
     compression: Compression = "auto",
     variant: str = "",
     split: Split | None = None,
+    seen: Seen | None = None,
     file_mb: float = DATA_FILE_MB,
     cluster: ClusterLike | None = None,
     client: ClientLike | None = None,
@@ -118,6 +120,8 @@ def export_run(
         moved with its pixels.
     split : Split, optional
         For WebDataset and HDF5: a set of files for each part.
+    seen : Seen, optional
+        Which spots the labels of frames count, and how many make a hit: in `frames.csv` and sets.
     file_mb : float
         For WebDataset and HDF5: pixels of one file at most, MB before compression, of at least a
         frame and at most 10,000.
@@ -170,6 +174,7 @@ def export_run(
         compression=compression,
         variant=variant,
         split=split,
+        seen=None if seen is None else seen.of(directory),
         file_bytes=int(file_mb * 1e6) if format in SETS else DATA_FILE_BYTES,
     )
     contents = job.contents

@@ -309,7 +309,7 @@ def _write_table(job: ExportJob) -> None:
     names = [axis.target or axis.name for axis in sweep.axes]
     places = sorted(job.contents.place.items())
     run = job.run.directory
-    told_of = label_texts(run, [frame for frame, _ in places], completed_units(run))
+    told_of = label_texts(run, [frame for frame, _ in places], completed_units(run), job.seen)
     split = ["split"] if job.split is not None else []
     beside = [*([OVERLOADS] if overloads else []), *told_of, *split]
     table.writerow(["frame", "series", "position", *names, *beside])

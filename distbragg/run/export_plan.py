@@ -15,6 +15,7 @@ from distbragg.engine.context import RunContext
 from distbragg.run.frame_set import FrameSet, split_plain
 from distbragg.run.frames import DISTANCES, parse_frames, series_of, stem
 from distbragg.spec.canonical import canonical_json
+from distbragg.store.frame_labels import Seen
 from distbragg.store.split import Split
 
 ExportFormat = Literal[
@@ -53,13 +54,14 @@ class ExportJob:
     compression: Literal["bitshuffle", "gzip", "none"]
     variant: str = ""
     split: Split | None = None
+    seen: Seen | None = None
     file_bytes: int = DATA_FILE_BYTES  # of pixels
 
     @property
     def frame_set(self) -> FrameSet:
         """What is exported of the frames, kept in each process."""
-        key = (FrameSet, self.variant, self.split)
-        return self.run.kept(key, lambda: FrameSet(self.run.directory, self.variant, self.split))
+        own = self.variant, self.split, self.seen
+        return self.run.kept((FrameSet, *own), lambda: FrameSet(self.run.directory, *own))
 
     def identity(self) -> dict[str, Any]:
         """Return what decides the content of the files, whichever frames are there."""
@@ -75,6 +77,7 @@ class ExportJob:
             "adc_offset": self.adc_offset,
             **(several if self.format in (*BY_SERIES, *SETS) else {}),
             **(sets if self.format in SETS else {}),
+            **({} if self.seen is None else {"seen": self.seen.attrs}),
         }
 
     def fingerprint(self, frames: tuple[int, ...]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from distbragg.predict.table import Spots
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels, shown_labels
+from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels, Seen, shown_labels
 from distbragg.store.frame_spots import SpotReader, moved_spots
 from distbragg.store.layout import IMAGES
 from distbragg.store.open import FrameReader, open_array
@@ -31,6 +31,7 @@ class FrameSet:
     run: RunDirectory
     variant: str = ""
     split: Split | None = None
+    seen: Seen | None = None
 
     @cached_property
     def reader(self) -> FrameReader:
@@ -71,7 +72,9 @@ class FrameSet:
         """Labels of whole frames, by the names they go by beside the axes."""
         known = FRAME_LABELS if has_labels(self.run) else OF_BEAM
         shown = shown_labels({name for name, _, _ in self._axes})
-        return FrameLabels(self.run), {n: label for n, label in shown.items() if label in known}
+        return FrameLabels(self.run, self.seen), {
+            n: label for n, label in shown.items() if label in known
+        }
 
     def labels(self, frame: int) -> dict[str, Any]:
         """Return labels of a frame by name: numbers, lists of them, texts, truth values."""
@@ -115,6 +118,8 @@ class FrameSet:
         """What a set says of its run: identity, version, specification, and how it was split."""
         manifest, split = self.run.manifest, self.split
         told = {} if split is None else {"split": canonical_json(split_plain(split))}
+        if has_labels(self.run):
+            told["seen"] = canonical_json(self._frame_labels[0].seen.attrs)
         return {
             "title": str(manifest.sweep["experiment"].get("title", "")),
             "source": f"distbragg {manifest.version}",

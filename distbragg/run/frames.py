@@ -16,7 +16,7 @@ from distbragg.spec.axis import label_items
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.frame_labels import FrameLabels, shown_labels
+from distbragg.store.frame_labels import FrameLabels, Seen, shown_labels
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.spots import has_labels
@@ -102,7 +102,9 @@ def frame_rows(sweep: SweepSpec, frames: Sequence[int]) -> Iterator[tuple[Any, .
         yield tuple(row)
 
 
-def label_texts(run: RunDirectory, frames: Sequence[int], done: Iterable[int]) -> LabelTexts:
+def label_texts(
+    run: RunDirectory, frames: Sequence[int], done: Iterable[int], seen: Seen | None = None
+) -> LabelTexts:
     """Return labels of frames by the names they go by, as texts of a table; none without spots.
 
     `true` and `false`, numbers, and nothing where there is no number or no frame.
@@ -112,7 +114,7 @@ def label_texts(run: RunDirectory, frames: Sequence[int], done: Iterable[int]) -
     there = np.ravel(rendered_frames(run.layout, done))[list(frames)]
     shown = shown_labels({axis.name for axis in run.sweep.coordinates()})
     rendered = [frame for frame, is_there in zip(frames, there.tolist(), strict=True) if is_there]
-    found = FrameLabels(run).chosen(rendered, shown.values())
+    found = FrameLabels(run, seen).chosen(rendered, shown.values())
     columns = {}
     for name, label in shown.items():
         texts = np.full(len(frames), "", dtype=object)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from distbragg.spec.paths import plain_parts
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.create import create_run
 from distbragg.store.files import sha256_bytes
-from distbragg.store.frame_labels import OF_BEAM, FrameLabels, shown_labels
+from distbragg.store.frame_labels import OF_BEAM, FrameLabels, Seen, shown_labels
 from distbragg.store.generations import pack_digests
 from distbragg.store.layout import MANIFEST, RECEIPTS_DIR, STATE_DIR, StackLayout
 from distbragg.store.lease import Lease
@@ -64,6 +65,7 @@ def subset(
     where: str = "",
     part: Part | None = None,
     split: Split | None = None,
+    seen: Seen | None = None,
     every: int = 1,
     force: bool = False,
 ) -> GatherResult:
@@ -86,6 +88,8 @@ def subset(
         Of `split`.
     split : Split, optional
         Default: that of `StackDataset`.
+    seen : Seen, optional
+        Which spots the labels in `where` count, and how many make a hit.
     every : int
         1 takes all.
     force : bool
@@ -108,13 +112,24 @@ def subset(
     """
     source = open_run(run)
     _check_apart([source], out)
-    chosen = _chosen(source, frames, where, part, split or Split())[:: max(every, 1)]
+    chosen = list(parse_frames(frames, source.layout.frames))
+    if where:
+        holds = _holding(source, parse_condition(where), seen)
+        chosen = [frame for frame in chosen if holds[frame]]
+    if part is not None:
+        refuse_empty_part(source, split or Split(), part)
+        parts = split_frames(source, split or Split()).reshape(-1)
+        chosen = [frame for frame in chosen if parts[frame] == part]
+    chosen = chosen[:: max(every, 1)]
     if not chosen:
         raise InputError("no frame is chosen", source=source.url, remedy="choose fewer conditions")
     made = subset_sweep(source.sweep, chosen)
     shape = source.layout.unit_shape
     unit_shape = () if not made.sweep.dims else (unit_frames(shape, len(chosen)),)
-    return _gather([source], made, out, "subset", unit_shape, force=force)
+    told: dict[str, Any] = {"where": where} if where else {}
+    if where and has_labels(source):
+        told["seen"] = (seen or Seen()).of(source).attrs
+    return _gather([source], made, out, "subset", unit_shape, told=told, force=force)
 
 
 def merge(
@@ -187,21 +202,7 @@ def _check_apart(runs: Sequence[RunDirectory], out: str | Path) -> None:
             )
 
 
-def _chosen(
-    run: RunDirectory, frames: str, where: str, part: Part | None, split: Split
-) -> list[int]:
-    chosen = list(parse_frames(frames, run.layout.frames))
-    if where:
-        holds = _holding(run, parse_condition(where))
-        chosen = [frame for frame in chosen if holds[frame]]
-    if part is not None:
-        refuse_empty_part(run, split, part)
-        parts = split_frames(run, split).reshape(-1)
-        chosen = [frame for frame in chosen if parts[frame] == part]
-    return chosen
-
-
-def _holding(run: RunDirectory, condition: Condition) -> NDArray[np.bool_]:
+def _holding(run: RunDirectory, condition: Condition, seen: Seen | None) -> NDArray[np.bool_]:
     """Say which frames a condition on axes and labels holds for; labels are of rendered frames."""
     values = {"frame": np.arange(run.layout.frames), **values_by_frame(run.sweep)}
     labels = shown_labels({axis.name for axis in run.sweep.coordinates()})
@@ -223,7 +224,7 @@ def _holding(run: RunDirectory, condition: Condition) -> NDArray[np.bool_]:
     there = np.ones(run.layout.frames, dtype=np.bool_)
     if asked:
         there = np.ravel(rendered_frames(run.layout, done_units(run)))
-        found = FrameLabels(run).chosen(np.flatnonzero(there).tolist(), asked.values())
+        found = FrameLabels(run, seen).chosen(np.flatnonzero(there).tolist(), asked.values())
         for name, label in asked.items():
             values[name] = np.zeros(run.layout.frames, found[label].dtype)
             values[name][there] = found[label]
@@ -319,6 +320,7 @@ def _gather(
     how: str,
     unit_shape: tuple[int, ...],
     *,
+    told: Mapping[str, Any] = MappingProxyType({}),
     force: bool,
 ) -> GatherResult:
     """Create the run of a sweep and take its frames over, but those that it has already."""
@@ -331,7 +333,7 @@ def _gather(
                 "frames cannot be drawn again; take frames of the run that holds them, then draw "
                 "with `distbragg noise`"
             )
-    run = _created(sources, made, out, how, unit_shape, force=force)
+    run = _created(sources, made, out, how, unit_shape, told=told, force=force)
     copied = cut = 0
     with Lease(run.objects) as lease:
         run.objects.sweep_partial()
@@ -354,6 +356,7 @@ def _created(
     how: str,
     unit_shape: tuple[int, ...],
     *,
+    told: Mapping[str, Any],
     force: bool,
 ) -> RunDirectory:
     first = sources[0].run
@@ -364,7 +367,8 @@ def _created(
     check_machine(prepared, out=None if present else Path(out), force=force)
     inputs = collect_inputs(made.sweep)
     stored = by_content(made.sweep, inputs)
-    record = {
+    record: dict[str, Any] = {
+        **told,
         "by": how,
         "runs": [_said_of(source) for source in sources],
         "added": list(made.added),

@@ -105,6 +105,12 @@ class Seen:
         return self
 
     @property
+    def told(self) -> str:
+        """The bounds in words."""
+        spots = f"{self.minimum_spots} spot{'s' if self.minimum_spots > 1 else ''}"
+        return f"seen: {self.minimum_photons or 0.0:g} photons or more; a hit: {spots} or more"
+
+    @property
     def attrs(self) -> dict[str, float | int]:
         """What a coordinate tells of the bounds."""
         return {
@@ -139,6 +145,16 @@ class FrameLabels:
     def attrs(self, name: str) -> dict[str, Any]:
         """Return the attributes of a label as a coordinate: its meaning, and the bounds."""
         return {**_SAID[name], **(self.seen.attrs if name in _OF_SPOTS else {})}
+
+    def meaning(self, name: str) -> str:
+        """Return the meaning of a label in a line."""
+        return _SAID[name]["long_name"]
+
+    def told(self, name: str) -> str:
+        """Return the meaning of a label with its unit and the bounds."""
+        unit = f", unit {_SAID[name]['units']}" if "units" in _SAID[name] else ""
+        bounds = f" ({self.seen.told})" if name in _OF_SPOTS else ""
+        return f"{self.meaning(name)}{unit}{bounds}"
 
     def frame(self, frame: int, name: str) -> Any:  # noqa: ANN401 a number
         """Return a label of a frame that is rendered."""

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from distbragg.run.gather import subset
 from distbragg.run.plot import RunPictures
 from distbragg.run.plot_axes import axis_values, plot_sweep
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.run_directory import open_run
 
 from .test_items import EXPERIMENT
 
@@ -216,3 +218,48 @@ def test_bars_stand_in_the_order_of_the_specification(run: Path, tmp_path: Path)
     assert bars["lattices"] == ["2", "1", "0"]
     assert bars["protein"] == ["lysozyme", "insulin"]
     assert axis_values(db.load_sweep(spec))[0].bars() == ["True", "False"]
+
+
+@pytest.mark.spec("GAT-1")
+@pytest.mark.spec("DAT-4")
+def test_what_counts_as_seen_is_given_on_the_command_line_and_stands_in_what_is_written(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    most = int(db.open_stack(run, seen=db.Seen(60.0)).spots_seen.max())
+    stack = db.open_stack(run, seen=db.Seen(60.0, most))
+    wanted = np.flatnonzero(stack.hit_seen.values).tolist()
+    assert 0 < len(wanted) < db.open_stack(run).hit_seen.values.sum()
+    asked, bounds = ["--seen", f"60,{most}"], {"minimum_photons": 60.0, "minimum_spots": most}
+
+    out = tmp_path / "S.zarr"
+    assert main(["subset", str(run), "-o", str(out), "--where", "hit_seen", *asked]) == 0
+    assert len(db.open_stack(out).shot) == len(wanted)
+    assert open_run(out).manifest.gathered["seen"] == bounds
+
+    for form in ("hdf5", "webdataset"):
+        folder = tmp_path / form
+        command = ["export", str(run), "--format", form, "-o", str(folder), "--cluster", "serial"]
+        assert main([*command, *asked]) == 0
+        assert json.loads((folder / "export.json").read_text())["seen"] == bounds
+        with (folder / "frames.csv").open(newline="") as table:
+            rows = list(csv.DictReader(table))
+        assert [int(row["frame"]) for row in rows if row["hit_seen"] == "true"] == wanted
+        assert main([*command, "--seen", "60"]) == 4  # is another export
+    with h5py.File(tmp_path / "hdf5" / "shots.h5") as file:
+        assert np.flatnonzero(file["labels/hit_seen"][()]).tolist() == wanted
+        assert json.loads(file.attrs["seen"]) == bounds
+
+    card = tmp_path / "README.md"
+    assert main(["card", str(run), "-o", str(card), "--croissant", *asked]) == 0
+    told = f"seen: 60 photons or more; a hit: {most} spots or more"
+    assert f"Spots {told}." in card.read_text()
+    assert told in (tmp_path / "croissant.json").read_text()
+    with (tmp_path / "frames.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [number for number, row in enumerate(rows) if row["hit_seen"] == "true"] == wanted
+
+    capsys.readouterr()
+    for wrong, said in (("x", "'x' is no bounds; give"), ("60,0", "a hit of 0 spots"),
+                        ("1", "the run lists those of 20 or more")):  # fmt: skip
+        assert main(["card", str(run), "--seen", wrong]) == 2
+        assert said in capsys.readouterr().err
