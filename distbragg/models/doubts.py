@@ -33,6 +33,7 @@ _ROUNDING: Final = 1e-9
 _KEPT_BY_MASK: Final = 0.5
 _DIVERGENCE_MRAD: Final = 50.0
 _SOURCES_DEG: Final = 80.0
+_FEW_CELLS: Final = 3.0
 
 _RANGES: Final = (
     ("beam.flux_photons_per_s", 1e3, 1e20, "a flux of {:.6g} photons/s is implausible"),
@@ -125,6 +126,14 @@ def _of_crystal(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     size = max(spec.crystal.block_size_mm or (0.0,))
     if size > _CRYSTAL_MM:
         yield "crystal.block_size_mm", f"a crystal of {size:.6g} mm; sizes are in mm (µm meant?)"
+    few = float(experiment.crystal.cells.min())
+    if few < _FEW_CELLS and experiment.sampling.method == "closed_form":
+        yield (
+            "crystal.block_cells",
+            f"{few:.3g} cells along an axis: at low resolution spots are as wide as their distance "
+            "from the direct beam, and the closed form can be far off in `mixed`; set "
+            "compute.precision: float64 or sampling.method: sampled",
+        )
     spread = math.degrees(experiment.crystal.mosaic_spread)
     if spread > _SPREAD_DEG * (1.0 + _ROUNDING):
         text = f"a spread of {spread:.6g} degrees: mosaic crystals have less than"
