@@ -153,6 +153,7 @@ def _run_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Rows of a run's table."""
     from distbragg.quantities import scaled
     from distbragg.run.result import failure_rows
+    from distbragg.run.status import summary_facts
 
     slow, fast = facts["shape"]
     provenance = facts["provenance"]
@@ -170,9 +171,7 @@ def _run_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("run id", facts["run_id"][:12]),
         ("physics hash", facts["physics_hash"][:12]),
     ]
-    for name, value in facts["summary"].items():
-        text = f"{value:.6g}" if isinstance(value, float) else str(value)
-        rows.append((name.replace("_", " "), text))
+    rows += summary_facts(facts["summary"], facts["by_axis"])
     rows += [(note["kind"], f"{note['place']}: {note['text']}") for note in facts["notes"]]
     return rows + failure_rows({int(u): reason for u, reason in facts["failed_units"].items()})
 

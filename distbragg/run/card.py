@@ -16,7 +16,6 @@ from distbragg.run.status import RunRecords, identity_rows, read_records, summar
 from distbragg.spec.sweep import AxisCoordinate
 from distbragg.store.frame_labels import FrameLabels, Seen, shown_labels
 from distbragg.store.layout import StackLayout, fill_value
-from distbragg.store.manifest import Manifest
 from distbragg.store.objects import is_url
 from distbragg.store.open import open_array, rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike
@@ -87,7 +86,7 @@ def card(
         ),
         splits=_splits(directory, split, frozenset(done)),
         shared=shared_crystals(directory, split_frames(directory, split)),
-        creation=_creation(manifest),
+        creation=_creation(directory),
         specification=json.dumps(
             _shown_spec(manifest.sweep_plain), indent=2, sort_keys=True
         ).replace("````", ""),
@@ -173,7 +172,8 @@ def _splits(run: RunDirectory, split: Split, done: frozenset[int]) -> list[tuple
     ]
 
 
-def _creation(manifest: Manifest) -> list[tuple[str, str]]:
+def _creation(run: RunDirectory) -> list[tuple[str, str]]:
+    manifest = run.manifest
     provenance = manifest.provenance
     packages = provenance.get("packages", {})
     return [
@@ -182,7 +182,7 @@ def _creation(manifest: Manifest) -> list[tuple[str, str]]:
         ("created", str(provenance.get("created", ""))),
         ("numeric class", ", ".join(f"{k} {v}" for k, v in sorted(manifest.numeric_class.items()))),
         ("packages", ", ".join(f"{name} {v}" for name, v in sorted(packages.items()))),
-        *summary_rows(manifest),
+        *summary_rows(run),
     ]
 
 

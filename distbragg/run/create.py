@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from distbragg.engine.context import RunContext
+from distbragg.errors import DistbraggError
 from distbragg.kernel.options import numeric_class, resolve_options
-from distbragg.models.build import reflections_key
-from distbragg.models.experiment import physics_hash
+from distbragg.models.build import Resolved, build_experiment, reflections_key
+from distbragg.models.experiment import Experiment, physics_hash
 from distbragg.notes import Note
 from distbragg.run.notes import tell
 from distbragg.run.prepare import Prepared, SpecLike, check_machine, prepare
@@ -20,6 +21,7 @@ from distbragg.spec.canonical import to_plain
 from distbragg.spec.files import file_fields, replace_files
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.create import create_run, make_manifest
+from distbragg.store.frame_labels import first_with_crystal
 from distbragg.store.grids import ensure_grid
 from distbragg.store.inputs import InputFile, identify_input
 from distbragg.store.layout import MANIFEST
@@ -123,11 +125,15 @@ def manifest_of(
 
 
 def _summary(prepared: Prepared) -> dict[str, Any]:
-    """Readable facts about the base frame, and the notes, for `distbragg info`."""
-    experiment, frame = prepared.experiment, prepared.plan.frame
+    """Readable facts about the first frame with a crystal, and the notes, for `distbragg info`."""
+    first, frame = first_with_crystal(prepared.sweep), prepared.plan.frame
+    experiment = prepared.experiment
+    if first:
+        experiment = _frame_like(prepared, first)
     beam, crystal, panel = experiment.beam, experiment.crystal, experiment.detector.panels[0]
     return {
         "physics": experiment.physics,
+        "frame": first,
         "wavelength_angstrom": float(beam.wavelength),
         "fluence_photons_per_m2": float(beam.fluence),
         "sources": beam.sources.count,
@@ -139,10 +145,24 @@ def _summary(prepared: Prepared) -> dict[str, Any]:
         "phi_steps": int(crystal.phi.shape[0]),
         "spot_shape": crystal.shape,
         "steps_per_frame": frame.steps,
-        "grid_points": int(experiment.reflections.amplitude.size),
+        "grid_points": int(prepared.experiment.reflections.amplitude.size),
         "frames_checked": prepared.said.frames,
         "notes": _without_folders(prepared),
     }
+
+
+def _frame_like(prepared: Prepared, frame: int) -> Experiment:
+    """Resolve a frame; frame 0 stands for one that cannot be, which is set aside later."""
+    sweep, base = prepared.sweep, prepared.experiment
+    try:
+        return build_experiment(
+            sweep.frame_spec(frame),
+            reflections=base.reflections,  # of which the facts tell nothing
+            frame=frame,
+            like=Resolved(sweep.frame_spec(0), base),
+        )
+    except DistbraggError:
+        return base
 
 
 def _without_folders(prepared: Prepared) -> list[dict[str, str]]:

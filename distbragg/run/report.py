@@ -280,7 +280,7 @@ def _provenance(run: RunDirectory) -> list[tuple[str, str]]:
     return [
         *((name, _text(value)) for name, value in sorted(manifest.provenance.items())),
         *((f"class: {name}", value) for name, value in sorted(manifest.numeric_class.items())),
-        *summary_rows(manifest),
+        *summary_rows(run),
         *identity_rows(manifest),
         ("report by", f"distbragg {__version__}"),
     ]

@@ -14,6 +14,8 @@ from distbragg.quantities import counted, duration, scaled
 from distbragg.run.frames import selection_of
 from distbragg.run.result import failure_rows
 from distbragg.run.survey import planned_costs
+from distbragg.spec.paths import overlap
+from distbragg.spec.sweep import SweepSpec
 from distbragg.store.lease import Holder, lease_holders
 from distbragg.store.ledger import (
     DISPUTED,
@@ -304,19 +306,59 @@ def info(run: RunLike) -> dict[str, Any]:
         "plan_hash": manifest.plan_hash,
         "numeric_class": manifest.numeric_class,
         "summary": {k: v for k, v in manifest.summary.items() if k != "notes"},
+        "by_axis": _by_axis(directory.sweep),
         "notes": [note.to_plain() for note in manifest.notes],
         "provenance": manifest.provenance,
     }
 
 
-def summary_rows(manifest: Manifest) -> list[tuple[str, str]]:
-    """Return what the first frame is and what was said of the frames, as a page shows it."""
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "wavelength_angstrom": ("beam.wavelength_angstrom", "beam.energy_ev", "beam.spectrum"),
+    "fluence_photons_per_m2": (
+        *("beam.fluence_photons_per_m2", "beam.flux_photons_per_s"),
+        *("beam.exposure_s", "beam.size_mm"),
+    ),
+    "distance_mm": ("detector.distance_mm", "detector.close_distance_mm"),
+    "pixel_size_mm": ("detector.pixel_size_mm",),
+    "lattices": ("crystal.present", "crystal.lattices", "crystal.drawn_lattices"),
+    "mosaic_domains": ("crystal.mosaic.domains",),
+    "spot_shape": ("crystal.shape",),
+}
+"""Fields that numbers of a run's summary follow from."""
+
+
+def _by_axis(sweep: SweepSpec) -> dict[str, str]:
+    """Return the axes that numbers of the summary vary by."""
+    found = {}
+    for name, fields in _FIELDS.items():
+        axes = [
+            axis.name
+            for axis in sweep.axes
+            if any(overlap(path, field) for path in axis.targets for field in fields)
+        ]
+        if axes:
+            found[name] = ", ".join(axes)
+    return found
+
+
+def summary_facts(summary: Mapping[str, Any], by_axis: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return what a frame of the run is, as a page shows it, and what varies by which axis."""
+    rows = []
+    for name, value in sorted(summary.items()):
+        shown = f"{value:.6g}" if isinstance(value, float) else str(value)
+        if name == "frame":
+            rows.append(("facts of frame", shown))
+        elif name != "notes":
+            varied = f", by axis {by_axis[name]}" if name in by_axis else ""
+            rows.append((name.replace("_", " "), shown + varied))
+    return rows
+
+
+def summary_rows(run: RunDirectory) -> list[tuple[str, str]]:
+    """Return what the first frame with a crystal is, and what was said of the frames."""
+    manifest = run.manifest
     return [
-        *(
-            (name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else str(value))
-            for name, value in sorted(manifest.summary.items())
-            if name != "notes"
-        ),
+        *summary_facts(manifest.summary, _by_axis(run.sweep)),
         *((note.kind, str(note)) for note in manifest.notes),
     ]
 

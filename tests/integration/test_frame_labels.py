@@ -263,3 +263,28 @@ def test_what_counts_as_seen_is_given_on_the_command_line_and_stands_in_what_is_
                         ("1", "the run lists those of 20 or more")):  # fmt: skip
         assert main(["card", str(run), "--seen", wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.spec("CLI-22")
+def test_facts_of_a_run_are_of_the_first_hit_and_name_the_axes_they_vary_by(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shots = [
+        {"name": "there", "path": "crystal.present", "values": [False, False, True, True]},
+        {"name": "distance", "path": "detector.distance_mm", "values": [90.0, 91.0, 92.5, 94.0]},
+    ]
+    plain = {"experiment": EXPERIMENT, "axes": [{"dim": "shot", **axis} for axis in shots]}
+    made = db.create(db.SweepSpec.model_validate(plain), tmp_path / "RUN")
+    capsys.readouterr()
+    assert main(["info", made.url]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    wanted = ("facts of frame 2", "lattices 1, by axis there", "distance mm 92.5, by axis distance")
+    assert set(wanted) <= set(lines)
+    assert any(line.startswith("pixel size mm") and "by axis" not in line for line in lines)
+    assert main(["info", made.url, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["summary"]["frame"], facts["summary"]["lattices"]) == (2, 1)
+    assert facts["by_axis"] == {"lattices": "there", "distance_mm": "distance"}
+    card = tmp_path / "README.md"
+    assert main(["card", made.url, "-o", str(card)]) == 0
+    assert "92.5, by axis distance" in card.read_text()
