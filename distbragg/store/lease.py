@@ -137,6 +137,16 @@ class Lease:
     def __enter__(self) -> Self:
         over = self._await_others()
         try:
+            self._take(over)
+        except KeyboardInterrupt:  # the block has not begun, so that nothing else lets go
+            self._stop.set()
+            self._let_go()
+            raise
+        return self
+
+    def _take(self, over: dict[str, str]) -> None:
+        """Write the lease, in place of those that are over, and begin to renew it."""
+        try:
             version = over.pop(self._key, "")
             self._tag = self._objects.put(self._key, self._body.to_bytes(), version=version)
         except FileExistsError:
@@ -151,7 +161,6 @@ class Lease:
         self._renewed = time.monotonic()
         self._in_main = threading.current_thread() is threading.main_thread()
         self._thread.start()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._stop.set()
@@ -161,13 +170,17 @@ class Lease:
             self.check()
             raise
         if not self.lost.is_set():
-            # What the block raised says more than a store that refuses to let go; the lease ends.
-            with contextlib.suppress(OSError, EnvironmentFailure):
-                found = read_lease(self._objects, self._key)
-                if found is not None and found.token == self._body.token:
-                    self._objects.delete(self._key)
+            self._let_go()
         elif kind is KeyboardInterrupt:
             self.check()
+
+    def _let_go(self) -> None:
+        """Delete the lease if it is this one's."""
+        # What the block raised says more than a store that refuses to let go; the lease ends.
+        with contextlib.suppress(OSError, EnvironmentFailure):
+            found = read_lease(self._objects, self._key)
+            if found is not None and found.token == self._body.token:
+                self._objects.delete(self._key)
 
     def check(self) -> None:
         """Raise `RefusedError` where the lease is lost."""

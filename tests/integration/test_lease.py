@@ -343,3 +343,33 @@ def test_of_many_that_come_at_once_at_most_one_gets_it(objects: Objects) -> None
         thread.join()
     assert most <= 1
     assert keys(objects) == []
+
+
+@pytest.mark.spec("ENG-25")
+@pytest.mark.parametrize("moment", ["written", "looked around"])
+def test_an_interrupt_while_it_is_taken_leaves_no_lease(
+    objects: Objects, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    if moment == "written":
+        kind, put = type(objects), type(objects).put
+
+        def interrupted(self: Objects, key: str, data: bytes, **options: Any) -> str:
+            put(self, key, data, **options)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(kind, "put", interrupted)
+    else:
+        looks = iter([{}])
+
+        def around(self: Lease) -> dict[str, str]:
+            for found in looks:
+                return found
+            assert KEY in keys(objects)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Lease, "_in_the_way", around)
+    with pytest.raises(KeyboardInterrupt):
+        take(objects)
+    monkeypatch.undo()
+    assert keys(objects) == []
+    take(objects)
