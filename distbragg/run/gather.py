@@ -117,9 +117,9 @@ def subset(
         holds = _holding(source, parse_condition(where), seen)
         chosen = [frame for frame in chosen if holds[frame]]
     if part is not None:
-        refuse_empty_part(source, split or Split(), part)
-        parts = split_frames(source, split or Split()).reshape(-1)
-        chosen = [frame for frame in chosen if parts[frame] == part]
+        parts = split_frames(source, split or Split())
+        refuse_empty_part(source, split or Split(), part, parts)
+        chosen = [frame for frame in chosen if parts.flat[frame] == part]
     chosen = chosen[:: max(every, 1)]
     if not chosen:
         raise InputError("no frame is chosen", source=source.url, remedy="choose fewer conditions")

@@ -80,9 +80,13 @@ def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
     return np.broadcast_to(parts, sizes)
 
 
-def refuse_empty_part(run: RunDirectory, split: Split, part: Part) -> None:
-    """Refuse a part that no frame fell into: say how many groups were drawn, and where they are."""
-    parts = split_frames(run, split)
+def refuse_empty_part(
+    run: RunDirectory, split: Split, part: Part, parts: NDArray[np.str_]
+) -> None:
+    """Refuse a part that no frame fell into: say how many groups were drawn, and where they are.
+
+    `parts` are those of every frame, as `split_frames` has them.
+    """
     if (parts == part).any():
         return
     groups = math.prod(len(set(own)) for own in _keys(run, split).values())

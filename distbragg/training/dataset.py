@@ -78,7 +78,7 @@ class _Selection:
         wanted = np.ones([size for _, size in directory.layout.dims], dtype=bool)
         if part is not None:
             parts = split_frames(directory, split or Split())
-            refuse_empty_part(directory, split or Split(), part)
+            refuse_empty_part(directory, split or Split(), part, parts)
             warn_of_shared_crystals(directory, parts)
             wanted = parts == part
         rendered = rendered_frames(directory.layout, done_units(directory))
