@@ -177,7 +177,10 @@ class FrameLabels:
 
     def chosen(self, frames: Sequence[int], names: Iterable[str]) -> dict[str, NDArray[Any]]:
         """Return some labels of frames that are rendered, (frames,) each."""
-        return {name: np.array([self.frame(frame, name) for frame in frames]) for name in names}
+        asked = tuple(names)
+        # Frame by frame: the tables of a long run are read once, not once for each label.
+        rows = [[self.frame(frame, name) for name in asked] for frame in frames]
+        return {name: np.array([row[at] for row in rows]) for at, name in enumerate(asked)}
 
     def unit(self, unit: int) -> dict[str, NDArray[Any]]:
         """Return the labels that tables tell of, (frames of the unit,) each, of a unit done."""
