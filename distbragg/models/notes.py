@@ -17,7 +17,6 @@ from distbragg.models.build_background import told_of_materials
 from distbragg.models.build_beam import DEFAULT_BEAM_SIZE_MM, DEFAULT_EXPOSURE_S
 from distbragg.models.build_cells import changed_cell
 from distbragg.models.build_diffuse import told_of_diffuse
-from distbragg.models.build_lattices import lattice_count
 from distbragg.models.build_panels import with_preset
 from distbragg.models.build_point_spread import file_sum, written_spreads
 from distbragg.models.conventions import CONVENTIONS, convention_of
@@ -319,7 +318,7 @@ def _other_cells(
 
 def _derived(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     """Yield numbers that follow from others, where it is worth while to look at them."""
-    if spec.crystal.specimen is not None and lattice_count(spec.crystal) > 0:
+    if spec.crystal.specimen is not None and not spec.crystal.is_missed:
         cells = " x ".join(f"{count:g}" for count in experiment.crystal.cells)
         yield (
             "crystal.specimen",

@@ -323,8 +323,7 @@ class AxisSpec(SpecModel):
 
     def item(self, index: int) -> Any:  # noqa: ANN401
         """Return the value at a position as plain data."""
-        values = self._expanded
-        return values.array[index].tolist() if values.missing is None else values.item(index)
+        return self._expanded.item(index)
 
     def settings(self, index: int) -> dict[str, Any]:
         """Return what the value at a position sets, by path."""

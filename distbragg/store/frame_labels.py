@@ -216,7 +216,7 @@ def first_with_crystal(sweep: SweepSpec) -> int:
         key = canonical_json([axis.item(position[axis.dimension]) for axis in deciding])
         if key in missed:
             continue
-        if lattice_count(sweep.frame_spec(frame).crystal) > 0:
+        if not sweep.frame_spec(frame).crystal.is_missed:
             return frame
         missed.add(key)
     return 0
