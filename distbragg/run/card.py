@@ -14,7 +14,7 @@ from distbragg.run.frames import frame_columns
 from distbragg.run.report import SHOWN_SLOWEST, frame_row, slowest_frames
 from distbragg.run.status import RunRecords, identity_rows, read_records, summary_rows
 from distbragg.spec.sweep import AxisCoordinate
-from distbragg.store.frame_labels import FrameLabels, Seen, shown_labels
+from distbragg.store.frame_labels import FrameLabels, Seen
 from distbragg.store.layout import StackLayout, fill_value
 from distbragg.store.objects import is_url
 from distbragg.store.open import open_array, rendered_frames
@@ -142,11 +142,10 @@ def _labels(
     units = [every[at * len(every) // kept] for at in range(kept)]
     frames = [frame for unit in units for frame in run.layout.unit_frames(unit)]
     labels = FrameLabels(run, seen)
-    shown = shown_labels({axis.name for axis in run.sweep.coordinates()})
-    values = labels.chosen(frames, shown.values()) if frames else {}
+    values = labels.chosen(frames, labels.shown.values()) if frames else {}
     return [
         (name, labels.meaning(label), _spread_of(values.get(label)))
-        for name, label in shown.items()
+        for name, label in labels.shown.items()
     ]
 
 

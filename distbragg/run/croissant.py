@@ -15,7 +15,7 @@ from distbragg.run.status import read_records
 from distbragg.spec.axis import axis_labels
 from distbragg.spec.paths import unit_of
 from distbragg.store.files import sha256_bytes
-from distbragg.store.frame_labels import LABEL_TYPES, FrameLabels, Seen, shown_labels
+from distbragg.store.frame_labels import LABEL_TYPES, FrameLabels, Seen
 from distbragg.store.layout import IMAGES, LABELS, MANIFEST
 from distbragg.store.objects import is_url
 from distbragg.store.open import open_array
@@ -226,10 +226,11 @@ def label_fields(run: RunDirectory, seen: Seen | None = None) -> dict[str, tuple
     """Return type and meaning of each label of frames that the table has a column of."""
     if not has_labels(run):
         return {}
-    labels, found = FrameLabels(run, seen), {}
-    for name, label in shown_labels({axis.name for axis in run.sweep.coordinates()}).items():
-        found[name] = (_TYPES[LABEL_TYPES[label]], labels.told(label))
-    return found
+    labels = FrameLabels(run, seen)
+    return {
+        name: (_TYPES[LABEL_TYPES[label]], labels.told(label))
+        for name, label in labels.shown.items()
+    }
 
 
 def _arrays(run: RunDirectory) -> Iterator[Plain]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from distbragg.predict.table import Spots
 from distbragg.spec.canonical import canonical_json
-from distbragg.store.frame_labels import FRAME_LABELS, OF_BEAM, FrameLabels, Seen, shown_labels
+from distbragg.store.frame_labels import FrameLabels, Seen
 from distbragg.store.frame_spots import SpotReader, moved_spots
 from distbragg.store.layout import IMAGES
 from distbragg.store.open import FrameReader, open_array
@@ -68,20 +68,16 @@ class FrameSet:
         return [(axis.name, axis.dim, np.asarray(axis.values)) for axis in coordinates]
 
     @cached_property
-    def _frame_labels(self) -> tuple[FrameLabels, dict[str, str]]:
-        """Labels of whole frames, by the names they go by beside the axes."""
-        known = FRAME_LABELS if has_labels(self.run) else OF_BEAM
-        shown = shown_labels({name for name, _, _ in self._axes})
-        return FrameLabels(self.run, self.seen), {
-            n: label for n, label in shown.items() if label in known
-        }
+    def _frame_labels(self) -> FrameLabels:
+        """Labels of whole frames."""
+        return FrameLabels(self.run, self.seen)
 
     def labels(self, frame: int) -> dict[str, Any]:
         """Return labels of a frame by name: numbers, lists of them, texts, truth values."""
         position = self.run.sweep.frame_index(frame)
         found = {name: values[position[dim]].tolist() for name, dim, values in self._axes}
-        labels, names = self._frame_labels
-        own = {name: labels.frame(frame, label) for name, label in names.items()}
+        labels = self._frame_labels
+        own = {name: labels.frame(frame, label) for name, label in labels.shown.items()}
         return found | {name: np.asarray(value).item() for name, value in own.items()}
 
     def columns(self, frames: Sequence[int]) -> dict[str, NDArray[Any]]:
@@ -119,7 +115,7 @@ class FrameSet:
         manifest, split = self.run.manifest, self.split
         told = {} if split is None else {"split": canonical_json(split_plain(split))}
         if has_labels(self.run):
-            told["seen"] = canonical_json(self._frame_labels[0].seen.attrs)
+            told["seen"] = canonical_json(self._frame_labels.seen.attrs)
         return {
             "title": str(manifest.sweep["experiment"].get("title", "")),
             "source": f"distbragg {manifest.version}",

@@ -16,7 +16,7 @@ from distbragg.spec.axis import label_items
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.continued import FRAME_SHIFT
 from distbragg.spec.sweep import SweepSpec
-from distbragg.store.frame_labels import FrameLabels, Seen, shown_labels
+from distbragg.store.frame_labels import FrameLabels, Seen
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.spots import has_labels
@@ -112,11 +112,11 @@ def label_texts(
     if not has_labels(run):
         return {}
     there = np.ravel(rendered_frames(run.layout, done))[list(frames)]
-    shown = shown_labels({axis.name for axis in run.sweep.coordinates()})
+    labels = FrameLabels(run, seen)
     rendered = [frame for frame, is_there in zip(frames, there.tolist(), strict=True) if is_there]
-    found = FrameLabels(run, seen).chosen(rendered, shown.values())
+    found = labels.chosen(rendered, labels.shown.values())
     columns = {}
-    for name, label in shown.items():
+    for name, label in labels.shown.items():
         texts = np.full(len(frames), "", dtype=object)
         texts[there] = [_text_of(value) for value in found[label].tolist()]
         columns[name] = texts.tolist()

@@ -32,7 +32,7 @@ from distbragg.spec.paths import plain_parts
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.create import create_run
 from distbragg.store.files import sha256_bytes
-from distbragg.store.frame_labels import OF_BEAM, FrameLabels, Seen, shown_labels
+from distbragg.store.frame_labels import FrameLabels, Seen
 from distbragg.store.generations import pack_digests
 from distbragg.store.layout import MANIFEST, RECEIPTS_DIR, STATE_DIR, StackLayout
 from distbragg.store.lease import Lease
@@ -205,9 +205,7 @@ def _check_apart(runs: Sequence[RunDirectory], out: str | Path) -> None:
 def _holding(run: RunDirectory, condition: Condition, seen: Seen | None) -> NDArray[np.bool_]:
     """Say which frames a condition on axes and labels holds for; labels are of rendered frames."""
     values = {"frame": np.arange(run.layout.frames), **values_by_frame(run.sweep)}
-    labels = shown_labels({axis.name for axis in run.sweep.coordinates()})
-    if not has_labels(run):
-        labels = {name: label for name, label in labels.items() if label in OF_BEAM}
+    labels = FrameLabels(run).shown
     for name in sorted(condition.names - values.keys() - labels.keys()):
         known = f"there are {', '.join((*values, *labels))}"
         if any(axis.name == name for axis in run.sweep.coordinates()):

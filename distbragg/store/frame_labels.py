@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +16,7 @@ from distbragg.spec.canonical import canonical_json
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.frame_spots import SpotReader, UnitSpots
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.spots import has_labels
 
 LATTICES_IN_BEAM: Final = "lattices_in_beam"
 HAS_CRYSTAL: Final = "has_crystal"
@@ -141,6 +143,13 @@ class FrameLabels:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrameLabels, (self.run.url, self.seen)
+
+    @cached_property
+    def shown(self) -> dict[str, str]:
+        """The labels by the names they go by beside the run's axes; without tables of the beam."""
+        known = FRAME_LABELS if has_labels(self.run) else OF_BEAM
+        axes = {axis.name for axis in self.run.sweep.coordinates()}
+        return {name: label for name, label in shown_labels(axes).items() if label in known}
 
     def attrs(self, name: str) -> dict[str, Any]:
         """Return the attributes of a label as a coordinate: its meaning, and the bounds."""

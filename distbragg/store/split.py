@@ -80,9 +80,7 @@ def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
     return np.broadcast_to(parts, sizes)
 
 
-def refuse_empty_part(
-    run: RunDirectory, split: Split, part: Part, parts: NDArray[np.str_]
-) -> None:
+def refuse_empty_part(run: RunDirectory, split: Split, part: Part, parts: NDArray[np.str_]) -> None:
     """Refuse a part that no frame fell into: say how many groups were drawn, and where they are.
 
     `parts` are those of every frame, as `split_frames` has them.
