@@ -12,7 +12,7 @@ import math
 import threading
 import weakref
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -69,18 +69,16 @@ class HaloSources:
         """Number of sources."""
         return len(self.wavelength)
 
+    @property
+    def arrays(self) -> tuple[Float64Array, ...]:
+        """All of them, in their order."""
+        return tuple(getattr(self, item.name) for item in fields(self))
+
     def seen(self, low: float, high: float) -> HaloSources:
         """Return those that pixels of a zone see, by these alone."""
         least, most = np.maximum(self.chord[:, 0], low), np.minimum(self.chord[:, 1], high)
-        any_ = least < most
-        return HaloSources(
-            self.direction[any_],
-            self.wavelength[any_],
-            self.weight[any_],
-            self.width[any_],
-            self.coefficients[any_],
-            np.stack([least, most], axis=1)[any_],
-        )
+        cut = replace(self, chord=np.stack([least, most], axis=1))
+        return HaloSources(*(part[least < most] for part in cut.arrays))
 
 
 def few_sources(experiment: Experiment, start: int, stop: int) -> tuple[HaloSources, ...]:
@@ -162,11 +160,8 @@ def _few(experiment: Experiment, chosen: slice) -> tuple[HaloSources, ...]:
 
 
 def _joined(parts: list[HaloSources]) -> HaloSources:
-    names = "direction", "wavelength", "weight", "width", "coefficients", "chord"
-    one, two, three, four, five, six = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in names
-    )
-    return HaloSources(one, two, three, four, five, six)
+    columns = zip(*(part.arrays for part in parts), strict=True)
+    return HaloSources(*(np.concatenate(column) for column in columns))
 
 
 @dataclass(frozen=True, slots=True)
