@@ -14,11 +14,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM, JOULES_PER_EV
+from distbragg.constants import JOULES_PER_EV
 from distbragg.export.crystfel import DATA, DISTANCE, ENERGY, MASK, PEAKS
 from distbragg.export.header import FrameHeader
 from distbragg.export.spots import Columns
 from distbragg.store.files import durable_path
+from distbragg.units import wavelength_angstrom_to_energy_ev
 
 _VERSION: Final = 160
 _CENTRE: Final = 0.5
@@ -55,7 +56,7 @@ def write_cxi(
         for index, frame in enumerate(frames):
             data[index] = frame.reshape(mask.shape)
         file.create_dataset(MASK, data=mask.astype(np.uint16), compression="gzip")
-        energies = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / np.asarray(wavelengths)
+        energies = np.array([wavelength_angstrom_to_energy_ev(one) for one in wavelengths])
         file[ENERGY] = energies
         instrument = file.create_group("entry_1/instrument_1")
         instrument["source_1/energy"] = energies * JOULES_PER_EV

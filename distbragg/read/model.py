@@ -11,7 +11,6 @@ import gemmi
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.constants import ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM
 from distbragg.errors import InputError
 from distbragg.notes import Note, Notes
 from distbragg.read.cif import damage_is_input_error
@@ -19,6 +18,7 @@ from distbragg.read.miller import MAXIMUM_BOX_POINTS, Asked, MillerTable
 from distbragg.read.model_file import load_model
 from distbragg.read.symmetry import CellSix, cell_six, expand_to_p1, inverse_d_squared
 from distbragg.read.text import Reading
+from distbragg.units import wavelength_angstrom_to_energy_ev
 
 _DMIN: Final = "structure_factors.dmin_angstrom"
 
@@ -200,7 +200,7 @@ def _with_dispersion(
     if heavy:
         name = gemmi.Element(heavy[0]).name
         raise asked.refusal(f"no f′ and f″ are known for {name}", field="wavelength")
-    energy = ENERGY_WAVELENGTH_PRODUCT_EV_ANGSTROM / asked.wavelength
+    energy = wavelength_angstrom_to_energy_ev(asked.wavelength)
     parts = {number: gemmi.cromer_liberman(number, energy) for number in elements}
     for number, (real, _) in parts.items():
         addends.set(gemmi.Element(number), real)
