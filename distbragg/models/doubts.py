@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 
 from distbragg.models.beam_spot import spot_in_plane
+from distbragg.models.beam_stop import StopPlane
 from distbragg.models.detector import Detector, Panel
 from distbragg.models.experiment import Experiment
 from distbragg.models.halo_spread import halo_spread, most_spread
@@ -260,15 +261,11 @@ def _reach(panels: tuple[Panel, ...], beam: Float64Array, centre: tuple[float, f
     The point is along the axes of the first panel, as a beam stop's; infinite where a corner is
     not ahead.
     """
-    corners = _corners(panels)
-    depth = corners @ beam
-    if (depth <= 0.0).any():
+    x, y, z = _corners(panels).T
+    along, across, up = StopPlane.of(panels[0], beam).crossed((x, y, z))
+    if (along <= 0.0).any():
         return math.inf
-    seen = corners * (abs(panels[0].distance) / depth)[:, np.newaxis]
-    across = [
-        unit(components(way - (way @ beam) * beam)) for way in (panels[0].fast, panels[0].slow)
-    ]
-    return float(np.hypot(*(seen @ np.array(across).T - centre).T).max())
+    return float(np.hypot(across - centre[0], up - centre[1]).max())
 
 
 def _off_panels(detector: Detector, beam: Vector) -> str:

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 
-from distbragg.models.beam_stop import BeamStop
+from distbragg.models.beam_stop import BeamStop, StopPlane
 from distbragg.models.detector import Panel
-from distbragg.models.vectors import Float64Array, components
-from distbragg.physics.arrays import Triple, dot
+from distbragg.models.vectors import Float64Array
+from distbragg.physics.arrays import Triple
 from distbragg.physics.rays import Placement, SampleIndex, placement_of, sample_positions
 
 _BLOCK_EDGE: Final = 64
@@ -35,7 +34,7 @@ def panel_transmission(
     `first`: the panel whose axes and distance the outline is given by. `beam`: its direction.
     """
     slow, fast = (np.arange(size, dtype=np.float64) for size in panel.shape)
-    placement, plane = placement_of(panel, beam), _Plane.of(first, beam)
+    placement, plane = placement_of(panel, beam), StopPlane.of(first, beam)
     shares = np.ones(panel.shape)
     for rows, columns in _near(stop, placement, plane):
         places = sample_positions(
@@ -45,7 +44,7 @@ def panel_transmission(
     return shares
 
 
-def _near(stop: BeamStop, placement: Placement, plane: _Plane) -> Iterator[tuple[slice, slice]]:
+def _near(stop: BeamStop, placement: Placement, plane: StopPlane) -> Iterator[tuple[slice, slice]]:
     """Yield blocks of a panel's pixels, all but those of a flat panel that the shadow is far from.
 
     Rays to a block of a flat panel cross the plane of the outline within the quadrangle of those
@@ -95,45 +94,13 @@ def ray_transmission(
 ) -> Float64Array:
     """Return the share of rays, (..., 3) unit vectors, that arrives; behind the sample all do."""
     x, y, z = np.moveaxis(direction, -1, 0)
-    return _share(stop, _Plane.of(first, beam), (x, y, z))
+    return _share(stop, StopPlane.of(first, beam), (x, y, z))
 
 
-def _share(stop: BeamStop, plane: _Plane, ray: Triple) -> Float64Array:
+def _share(stop: BeamStop, plane: StopPlane, ray: Triple) -> Float64Array:
     """Return the share of rays through points, x, y, z each of one shape, m or of any length."""
     along, x, y = plane.crossed(ray)
     return np.asarray(np.where(along > 0.0, transmission(stop, x, y), 1.0))
-
-
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    """The plane that the outline lies in, across the beam."""
-
-    distance: float  # m
-    beam: Triple
-    x: Triple  # unit vectors in the plane
-    y: Triple
-
-    @classmethod
-    def of(cls, first: Panel, beam: Float64Array) -> Self:
-        """Take a panel's distance, and its axes without what of them runs along the beam."""
-        return cls(
-            abs(first.distance),
-            components(beam),
-            *(_without(way, beam) for way in (first.fast, first.slow)),
-        )
-
-    def crossed(self, ray: Triple) -> tuple[Float64Array, Float64Array, Float64Array]:
-        """Return how far rays go along the beam, and where those ahead cross the plane, m."""
-        along = dot(ray, self.beam)
-        distance = self.distance / np.where(along > 0.0, along, 1.0)
-        return along, dot(ray, self.x) * distance, dot(ray, self.y) * distance
-
-
-def _without(axis: Float64Array, beam: Float64Array) -> Triple:
-    """Return an axis without what of it runs along the beam, as a unit vector."""
-    way = np.array(components(axis))
-    flat = way - (way @ beam) * beam
-    return components(flat / math.sqrt(flat @ flat))
 
 
 def transmission(stop: BeamStop, x: Float64Array, y: Float64Array) -> Float64Array:
