@@ -206,7 +206,9 @@ def _seen(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Se
         return Seen(float(photons) if photons else None, int(spots or "1"))
     except ValueError:
         raise InputError(
-            f"{value!r} is no bounds", source="--seen", remedy="give photons and spots, e.g. 30,10"
+            f"{value!r} does not give bounds",
+            source="--seen",
+            remedy="give photons and spots, e.g. 30,10",
         ) from None
 
 

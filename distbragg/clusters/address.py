@@ -72,13 +72,13 @@ def _parse(text: str) -> ClusterSpec:
         return SchedulerFileClusterSpec(scheduler_file=text)
     if meant := _local_meant(head, tail):
         raise InputError(
-            f"{text!r} names no cluster", source="--cluster", remedy=f"did you mean {meant}?"
+            f"{text!r} does not name a cluster", source="--cluster", remedy=f"did you mean {meant}?"
         )
     if head and tail.isdigit():
         return AddressClusterSpec(address=f"tcp://{text}")
     known = text in MODELS
     raise InputError(
-        f"{text!r} needs a cluster file" if known else f"{text!r} names no cluster",
+        f"{text!r} needs a cluster file" if known else f"{text!r} does not name a cluster",
         source="--cluster",
         remedy="add --site FILE.yaml (see cluster/)"
         if known

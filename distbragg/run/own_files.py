@@ -64,7 +64,7 @@ def check_own(files: Mapping[Path, Known]) -> None:
         if not os.path.lexists(path):
             continue
         if not path.is_file():
-            raise InputError("is no plain file", source=str(path), remedy="give another name")
+            raise InputError("is not a plain file", source=str(path), remedy="give another name")
         with path.open("rb") as handle:
             head = handle.read(_HEAD)
         if head and not known(head):

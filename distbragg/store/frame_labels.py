@@ -132,7 +132,7 @@ class FrameLabels:
         self.run = open_run(run)
         if seen is not None and not isinstance(seen, Seen):
             raise InputError(
-                f"{seen!r} says not which spots are seen",
+                f"{seen!r} does not say which spots are seen",
                 source="seen",
                 remedy="give distbragg.Seen(photons, spots), such as Seen(10)",
             )

@@ -20,7 +20,7 @@ def label_classes(
     """Return the classes of each label of texts that is to be a number, in their order.
 
     Those of `True` are in the order that the specification lists them in. An `InputError` names a
-    label that is no text, and a text that is of no class.
+    label that is not a text, and a text that has no class.
     """
     texts = {name: values for name, (_, values) in labels.items() if values.dtype.kind in "UT"}
     if isinstance(asked, bool):
@@ -29,13 +29,13 @@ def label_classes(
     for name, classes in asked.items():
         if name not in texts:
             raise InputError(
-                f"{name!r} is no label of texts",
+                f"{name!r} is not a label of texts",
                 source="label_classes",
                 remedy=f"there are {', '.join(texts) or 'none'}",
             )
         strange = sorted(set(texts[name].tolist()) - set(classes))
         if strange or len(set(classes)) < len(classes):
-            problem = f"{strange[0]!r} is of no class" if strange else "a class is named twice"
+            problem = f"{strange[0]!r} has no class" if strange else "a class is named twice"
             raise InputError(
                 f"{name}: {problem}",
                 source="label_classes",

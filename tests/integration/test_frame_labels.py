@@ -170,8 +170,8 @@ def test_texts_are_numbers_of_classes_where_that_is_asked_for(run: Path) -> None
     assert [by_frame[frame] for frame in range(COUNT)] == [name != "insulin" for name in names]
     assert db.StackDataset(run)[0]["protein"] == names[0]
     for wrong, told in (
-        ({"protein": ["insulin"]}, "protein: 'lysozyme' is of no class"),
-        ({"lattices": ["1"]}, "'lattices' is no label of texts; there are protein"),
+        ({"protein": ["insulin"]}, "protein: 'lysozyme' has no class"),
+        ({"lattices": ["1"]}, "'lattices' is not a label of texts; there are protein"),
     ):
         with pytest.raises(InputError, match=told):
             db.StackDataset(run, labels=["protein", "lattices"], label_classes=wrong)
@@ -259,7 +259,7 @@ def test_what_counts_as_seen_is_given_on_the_command_line_and_stands_in_what_is_
     assert [number for number, row in enumerate(rows) if row["hit_seen"] == "true"] == wanted
 
     capsys.readouterr()
-    for wrong, said in (("x", "'x' is no bounds; give"), ("60,0", "a hit of 0 spots"),
+    for wrong, said in (("x", "'x' does not give bounds; give"), ("60,0", "a hit of 0 spots"),
                         ("1", "the run lists those of 20 or more")):  # fmt: skip
         assert main(["card", str(run), "--seen", wrong]) == 2
         assert said in capsys.readouterr().err
