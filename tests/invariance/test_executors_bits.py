@@ -20,8 +20,8 @@ from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import object_digests
-from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
+from tests.invariance.runs import render_units, stored
 from tests.unit.engine.fake_work import PicklingExecutor
 
 SHAPE = (11, 13)
@@ -63,15 +63,7 @@ def odd_sweep(**compute: Any) -> SweepSpec:
 
 
 def rendered(folder: Path, executor: Executor, form: Any = "unit", **compute: Any) -> RunDirectory:
-    run = create(odd_sweep(**compute), folder)
-    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
-    assert [outcome.reason for outcome in outcomes] == ["", ""]
-    return run
-
-
-def stored(run: RunDirectory) -> np.ndarray:
-    with open_stack(run.path) as stack:
-        return np.asarray(stack["images"].values)
+    return render_units(odd_sweep(**compute), folder, executor, form)
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,17 @@ import pytest
 from distributed import Client
 
 from distbragg.clusters.open import open_client
-from distbragg.engine.context import RunContext
 from distbragg.engine.dask_executor import DaskExecutor
-from distbragg.engine.executor import Executor, SerialExecutor, TaskSettings
+from distbragg.engine.executor import SerialExecutor, TaskSettings
 from distbragg.kernel import native
 from distbragg.models.build import build_experiment
 from distbragg.physics.halo_sources import few_sources
 from distbragg.physics.lattices import halos_of
-from distbragg.run.create import create
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import object_digests
-from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
+from tests.invariance.runs import render_units, stored
 
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
@@ -96,18 +94,6 @@ def sweep(folder: Path, *, diffuse: bool = True, **compute: Any) -> SweepSpec:
     )
 
 
-def rendered(spec: SweepSpec, folder: Path, executor: Executor, form: Any = "unit") -> RunDirectory:
-    run = create(spec, folder)
-    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
-    assert [outcome.reason for outcome in outcomes] == ["", ""]
-    return run
-
-
-def stored(run: RunDirectory) -> np.ndarray:
-    with open_stack(run.path) as stack:
-        return np.asarray(stack["images"].values)
-
-
 @pytest.fixture(scope="module")
 def spectra(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("spectra")
@@ -118,7 +104,7 @@ def spectra(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory, spectra: Path) -> RunDirectory:
     folder = tmp_path_factory.mktemp("reference") / "stack.zarr"
-    return rendered(sweep(spectra), folder, SerialExecutor())
+    return render_units(sweep(spectra), folder, SerialExecutor())
 
 
 @pytest.mark.spec("DIF-5", "DIF-10")
@@ -141,7 +127,7 @@ def test_every_shot_has_few_sources_of_its_own(spectra: Path, reference: RunDire
 def test_another_tiling_changes_no_bit(
     tmp_path: Path, spectra: Path, reference: RunDirectory, tile: list[int]
 ) -> None:
-    tiled = rendered(sweep(spectra, tile=tile), tmp_path / "a", SerialExecutor())
+    tiled = render_units(sweep(spectra, tile=tile), tmp_path / "a", SerialExecutor())
     assert stored(tiled).tobytes() == stored(reference).tobytes()
 
 
@@ -151,7 +137,7 @@ def test_threads_and_forms_change_no_byte(
     tmp_path: Path, spectra: Path, reference: RunDirectory, form: str
 ) -> None:
     executor = SerialExecutor(settings=TaskSettings(threads=3))
-    run = rendered(sweep(spectra), tmp_path / "a", executor, form)
+    run = render_units(sweep(spectra), tmp_path / "a", executor, form)
     assert object_digests(run) == object_digests(reference)
 
 
@@ -162,5 +148,5 @@ def test_two_workers_store_the_same_bytes(
 ) -> None:
     with open_client("local:2") as opened:
         client: Client = opened.client
-        run = rendered(sweep(spectra), tmp_path / "a", DaskExecutor(client))
+        run = render_units(sweep(spectra), tmp_path / "a", DaskExecutor(client))
     assert object_digests(run) == object_digests(reference)

@@ -9,16 +9,15 @@ import numpy as np
 import pytest
 
 from distbragg.clusters.open import open_client
-from distbragg.engine.context import RunContext
 from distbragg.engine.dask_executor import DaskExecutor
 from distbragg.engine.executor import Executor, SerialExecutor
-from distbragg.run.create import create
 from distbragg.run.render import render_image
 from distbragg.run.verify import verify
 from distbragg.spec.load import parse_spec, parse_sweep
 from distbragg.store.ledger import object_digests
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory
+from tests.invariance.runs import render_units
 from tests.tolerances import NATIVE_MIXED_OF_MAXIMUM
 from tests.unit.engine.fake_work import PicklingExecutor
 
@@ -110,10 +109,8 @@ def rendered(folder: Path, executor: Executor, form: Any, **compute: Any) -> Run
     experiment["noise"] = {"photon": True, "seed": 3}
     experiment["compute"] = {"tile": [3, 4], "frames_per_unit": 2, **compute}
     axes = [{"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 7.5, 40.0]}]
-    run = create(parse_sweep({"experiment": experiment, "axes": axes}), folder)
-    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
-    assert [outcome.reason for outcome in outcomes] == ["", ""]
-    return run
+    sweep = parse_sweep({"experiment": experiment, "axes": axes})
+    return render_units(sweep, folder, executor, form)
 
 
 @pytest.fixture(scope="module")

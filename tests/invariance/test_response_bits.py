@@ -20,6 +20,7 @@ from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import object_digests
 from distbragg.store.run_directory import RunDirectory
+from tests.invariance.runs import render_units
 from tests.invariance.test_executors_bits import odd_sweep
 from tests.unit.engine.fake_work import PicklingExecutor
 
@@ -42,10 +43,7 @@ def recording_sweep(response: dict[str, Any] | None = None, **compute: Any) -> S
 
 
 def rendered(folder: Path, executor: Executor, form: Any = "unit", **compute: Any) -> RunDirectory:
-    run = create(recording_sweep(**compute), folder)
-    outcomes = list(executor.run_units(RunContext.of(run), range(run.layout.units), form=form))
-    assert [outcome.reason for outcome in outcomes] == ["", ""]
-    return run
+    return render_units(recording_sweep(**compute), folder, executor, form)
 
 
 @pytest.fixture(scope="module")

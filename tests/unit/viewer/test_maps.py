@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bokeh.document import Document
 
 from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.open import open_stack
-from distbragg.viewer.frames import Source, open_source
+from distbragg.viewer.frames import open_source
 from distbragg.viewer.kinds import LATTICES, kind_of
 from distbragg.viewer.levels import NOTHING, Limits
 from distbragg.viewer.page import Page
+from tests.unit.viewer.pages import image_of, page_of
 
 MAPS = ["hkl", "lattice", "mean_wavelength", "bragg_share", "spot_mask", "bragg", "background"]
-
-
-class Still:
-    """A watcher that sees nothing."""
-
-    version, problem = 0, ""
 
 
 def sweep_of(maps: list[str] | None, scale: float = 1.0) -> SweepSpec:
@@ -57,17 +50,9 @@ def sweep_of(maps: list[str] | None, scale: float = 1.0) -> SweepSpec:
     return parse_sweep({"experiment": plain, "axes": [axis]})
 
 
-def page_of(*sources: Source) -> Page:
-    return Page(Document(), sources, Still(), ThreadPoolExecutor(1))  # type: ignore[arg-type]
-
-
 def show(page: Page, name: str) -> None:
     page.controls.kind.value = name
     page.show_kind()
-
-
-def image_of(page: Page, pane: int = 0) -> np.ndarray[Any, Any]:
-    return np.asarray(page.panes[pane]._image.data["image"][0])
 
 
 @pytest.fixture(scope="module")

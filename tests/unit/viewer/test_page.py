@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from bokeh.document import Document
 from bokeh.events import DocumentReady
 from bokeh.models import Div, Label
 
@@ -19,10 +17,11 @@ from distbragg.run.resume import resume
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.open import open_stack
-from distbragg.viewer.frames import Source, Watcher, open_source
+from distbragg.viewer.frames import Watcher, open_source
 from distbragg.viewer.levels import NOTHING
 from distbragg.viewer.page import Page
 from distbragg.viewer.serve import view
+from tests.unit.viewer.pages import image_of, page_of
 
 EVIL = "<img src=x onerror=alert(1)>$$\\href{javascript:alert(1)}{x}$$"
 
@@ -52,18 +51,6 @@ def sweep_of(axes: Any = None, **sections: Any) -> SweepSpec:
     return parse_sweep({"experiment": plain, "axes": axes})
 
 
-class Still:
-    """A watcher that sees nothing."""
-
-    version, problem = 0, ""
-
-
-def page_of(*sources: Source, start: int = 0) -> Page:
-    workers = ThreadPoolExecutor(1)
-    page = Page(Document(), sources, Still(), workers, start)  # type: ignore[arg-type]
-    return page
-
-
 def go(page: Page, frame: int) -> None:
     page.controls.frame.value = frame
     page.show_frame()
@@ -76,10 +63,6 @@ def settle(page: Page) -> None:
     for callback in list(page.document.session_callbacks):
         if type(callback).__name__ == "NextTickCallback":
             callback.callback()
-
-
-def image_of(page: Page, pane: int = 0) -> np.ndarray[Any, Any]:
-    return np.asarray(page.panes[pane]._image.data["image"][0])
 
 
 @pytest.fixture(scope="module")
