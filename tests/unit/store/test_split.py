@@ -109,9 +109,10 @@ def test_a_part_without_frames_is_told_with_the_number_of_groups(
     spread = axis("spread", "crystal.mosaic.spread_deg", [0.1, 0.2, 0.3])
     run = run_of(tmp_path / "RUN", spread, axis("phi", "goniometer.phi_deg", [0.0, 1.0]))
     empty: Part = "train" if split.validation else "validation"
-    refuse_empty_part(run, split, "validation" if split.validation else "train")
+    parts = split_frames(run, split)
+    refuse_empty_part(run, split, "validation" if split.validation else "train", parts)
     with pytest.raises(InputError, match=said):
-        refuse_empty_part(run, split, empty)
+        refuse_empty_part(run, split, empty, parts)
     with pytest.raises(InputError, match=said):
         subset(run.path, tmp_path / "none.zarr", part=empty, split=split)
 
