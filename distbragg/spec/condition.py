@@ -27,7 +27,7 @@ _COMPARISONS: Final[Mapping[type[ast.cmpop], Callable[..., Any]]] = {
     ast.NotEq: np.not_equal,
 }
 _JOINS: Final = (ast.BitAnd, ast.BitOr, ast.Invert)
-_SIGNS: Final = re.compile(r"[&|]|!(?!=)")
+_SIGNS: Final = re.compile(r"[&|~]|!(?!=)")
 _SINGLE: Final = re.compile(r"(?<![=!<>])=(?!=)")
 _QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _REMEDY: Final = "compare axes with numbers or text, e.g. energy > 9000 and form == 'gauss'"
@@ -122,7 +122,7 @@ def _side(node: ast.expr, names: set[str]) -> Test:
 def _slip(text: str) -> str:
     """Say what is meant by signs that other languages have."""
     bare = _QUOTED.sub("", text)
-    if _SIGNS.search(bare) or "~" in bare:
+    if _SIGNS.search(bare):
         return "conditions are joined by and, or, not, e.g. hit and lattices == 2"
     if _SINGLE.search(bare):
         return "compare by ==; what is true or false stands alone, e.g. hit and lattices == 2"

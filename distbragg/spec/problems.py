@@ -10,6 +10,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from distbragg.errors import InputError
+from distbragg.quantities import counted
 from distbragg.spec.base import SpecModel
 from distbragg.spec.paths import submodel, suggestion, unit_of
 from distbragg.spec.yaml_text import PLAIN_NUMBERS, old_number
@@ -47,7 +48,7 @@ def input_error(error: ValidationError, model: type[SpecModel], source: str = ""
     field, problem, remedy = _describe(first, model)
     others = len(groups) - 1
     if others:
-        more = f"{others} more problem{'s' if others > 1 else ''}"
+        more = counted(others, "more problem")
         remedy = f"{remedy}; {more}" if remedy else more
     return InputError(problem, source=source, field=field, remedy=remedy)
 
@@ -122,7 +123,7 @@ def _wording(item: Mapping[str, Any]) -> str:
     if item["type"] in _LENGTHS:
         bound, name = _LENGTHS[item["type"]]
         number = item["ctx"][name]
-        return f"must have at {bound} {number} item{'s' if number != 1 else ''}"
+        return f"must have at {bound} {counted(number, 'item')}"
     message = str(item["msg"]).removeprefix("Input ").replace("should ", "must ", 1)
     return message[:1].lower() + message[1:]
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from distbragg.errors import InputError
 from distbragg.models.build_lattices import lattice_count
+from distbragg.quantities import counted
 from distbragg.spec.canonical import canonical_json
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.frame_spots import SpotReader, UnitSpots
@@ -109,7 +110,7 @@ class Seen:
     @property
     def told(self) -> str:
         """The bounds in words."""
-        spots = f"{self.minimum_spots} spot{'s' if self.minimum_spots > 1 else ''}"
+        spots = counted(self.minimum_spots, "spot")
         return f"seen: {self.minimum_photons or 0.0:g} photons or more; a hit: {spots} or more"
 
     @property

@@ -228,17 +228,18 @@ def short_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], most: i
     from these, the layout and the plan, is named only where nothing else differs.
     """
     told: dict[str, str] = {}
+    of_program: dict[str, str] = {}
     rest: dict[str, str] = {}
     for path, here, there in _differences(ours, theirs, ""):
         head, _, field = path.partition(".")
-        if head != "sweep":
-            rest[path if head in ("version", "numeric_class") else head.replace("_", " ")] = (
-                f": {there} in the run, {here} now" if head in ("version", "numeric_class") else ""
-            )
-            continue
-        values = f"{json.dumps(there, default=str)} in the run, {json.dumps(here, default=str)} now"
-        told[field.removeprefix("experiment.")] = f": {values}" if len(values) <= 50 else ""
-    of_program = {name: said for name, said in rest.items() if said}
+        if head == "sweep":
+            values = f"{json.dumps(there, default=str)} in the run, "
+            values += f"{json.dumps(here, default=str)} now"
+            told[field.removeprefix("experiment.")] = f": {values}" if len(values) <= 50 else ""
+        elif head in ("version", "numeric_class"):
+            of_program[path] = f": {there} in the run, {here} now"
+        else:
+            rest[head.replace("_", " ")] = ""
     items = [f"{name}{said}" for name, said in (told | of_program or rest).items()]
     shown: list[str] = []
     for item in items:
