@@ -44,7 +44,7 @@ from distbragg.store.frame_labels import Seen
 from distbragg.store.layout import IMAGES
 from distbragg.store.open import array_of, open_stack
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-from distbragg.store.split import Split
+from distbragg.store.split import Split, refuse_empty_part
 
 RECORD: Final = "export.json"
 DATA_FILE_MB: Final = 256.0  # of pixels in a file of a set
@@ -119,7 +119,7 @@ def export_run(
         For WebDataset and HDF5: one of `output.variants` in place of whole frames; spots are
         moved with its pixels.
     split : Split, optional
-        For WebDataset and HDF5: a set of files for each part.
+        For WebDataset and HDF5: a set of files for each part; an empty part is refused.
     seen : Seen, optional
         Which spots the labels of frames count, and how many make a hit: in `frames.csv` and sets.
     file_mb : float
@@ -177,6 +177,7 @@ def export_run(
         seen=None if seen is None else seen.of(directory),
         file_bytes=int(file_mb * 1e6) if format in SETS else DATA_FILE_BYTES,
     )
+    _check_parts(job)
     contents = job.contents
     if format not in (*SETS, "zarr2"):
         frame_header(job.run, contents.frames[0])  # refuses panels that have none
@@ -276,6 +277,22 @@ def _check_set(format: str, variant: str, split: Split | None, file_mb: float) -
             source=stray[0],
             remedy=f"leave it out, or use --format {' or '.join(SETS)}",
         )
+
+
+def _check_parts(job: ExportJob) -> None:
+    """Refuse a split that leaves a part without frames, as data sets and subsets do."""
+    if job.split is None:
+        return
+    run, parts = job.run.directory, job.frame_set.parts
+    chosen = parts[list(parse_frames(job.asked, run.layout.frames))]
+    for part in job.split.parts:
+        refuse_empty_part(run, job.split, part, parts)
+        if not (chosen == part).any():
+            raise InputError(
+                f"none of the frames {job.asked} is in the part {part}",
+                source="--frames",
+                remedy="choose more frames, or leave out --split",
+            )
 
 
 def _check_folder(format: str, out: str | Path | None) -> None:

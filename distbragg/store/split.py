@@ -31,6 +31,7 @@ Part = Literal["train", "validation", "test"]
 PARTS: Final[tuple[Part, ...]] = ("train", "validation", "test")
 
 _DIGEST_BYTES: Final = 16
+_DRAW_STEP: Final = 2.0**-48  # between two draws of a frame's place
 
 
 class SharedCrystals(UserWarning):
@@ -66,6 +67,12 @@ class Split:
                 source="split",
                 remedy="give shares from 0 to 1 that add up to at most 1",
             )
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Parts that frames can fall into, in the order of `PARTS`."""
+        shares = (1.0 - self.validation - self.test, self.validation, self.test)
+        return tuple(name for name, share in zip(PARTS, shares, strict=True) if share >= _DRAW_STEP)
 
 
 def split_frames(run: RunDirectory, split: Split) -> NDArray[np.str_]:
@@ -156,7 +163,7 @@ def _draws(split: Split, keys: Sequence[Sequence[bytes]]) -> list[float]:
     """Draw a number in [0, 1) for every combination of keys, C order."""
     seed = f"distbragg split {split.seed}".encode()
     digests = (hashlib.sha256(seed + b"".join(some)).digest() for some in itertools.product(*keys))
-    return [int.from_bytes(digest[:6], "big") / 2**48 for digest in digests]
+    return [int.from_bytes(digest[:6], "big") * _DRAW_STEP for digest in digests]
 
 
 def _value_digest(axis: AxisSpec, index: int) -> bytes:

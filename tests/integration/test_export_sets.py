@@ -307,7 +307,7 @@ def test_a_run_that_grows_adds_to_its_sets(run: Path, tmp_path: Path, form: Any)
         np.testing.assert_array_equal(one["spots/slow"][()], other["spots/slow"][()])
 
 
-@pytest.mark.spec("EXP-34")
+@pytest.mark.spec("EXP-34", "EXP-32")
 @pytest.mark.parametrize(
     ("command", "problem"),
     [
@@ -318,6 +318,11 @@ def test_a_run_that_grows_adds_to_its_sets(run: Path, tmp_path: Path, form: Any)
         (["--format", "hdf5", "--validation", "0.3"], "add --split"),
         (["--format", "webdataset", "--file-mb", "0"], "files of 0 MB"),
         (["--format", "webdataset", "--split", "--group-by", "x"], "'x' is not an axis"),
+        (["--format", "webdataset", "--split", "--test", "1e-9"], "no frame is in the part test"),
+        (
+            ["--format", "hdf5", "--split", "--validation", "0.5", "--frames", "0"],
+            "none of the frames 0 is in the part validation",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(

@@ -117,6 +117,20 @@ def test_a_part_without_frames_is_told_with_the_number_of_groups(
         subset(run.path, tmp_path / "none.zarr", part=empty, split=split)
 
 
+@pytest.mark.spec("DAT-1")
+@pytest.mark.parametrize(
+    ("split", "parts"),
+    [
+        (Split(), ("train", "validation")),
+        (Split(1.0), ("validation",)),
+        (Split(0.7 + 0.2, 0.1), ("validation", "test")),
+        (Split(0.0, 0.3), ("train", "test")),
+    ],
+)
+def test_parts_of_a_share_of_nothing_are_none(split: Split, parts: tuple[Part, ...]) -> None:
+    assert split.parts == parts
+
+
 ORIENTED = {"name": "orientation", "random_orientations": {"count": 30, "seed": 1}}
 
 
