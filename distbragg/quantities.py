@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Sequence
 from typing import Final
 
 _PREFIXES: Final = ("", "k", "M", "G", "T", "P")
@@ -34,6 +35,15 @@ def scaled(value: float) -> str:
 def counted(number: int, word: str, plural: str = "") -> str:
     """Count things: `1 worker`, `2 workers`, `2 retries`."""
     return f"{number:,} {word if number == 1 else plural or word + 's'}"
+
+
+def first_of(parts: Sequence[str], most: int, more: int = 0) -> str:
+    """Join the first parts, and say how many others there are: `a 1, b 2, and 5 more`.
+
+    `more` are others that are in no part.
+    """
+    left = max(len(parts) - most, 0) + more
+    return ", ".join([*parts[:most], *([f"and {left} more"] if left and parts else [])])
 
 
 def moment(seconds: float) -> str:

@@ -111,6 +111,12 @@ def subset(
         There is no room.
     """
     source = open_run(run)
+    if seen is not None and not where:
+        raise InputError(
+            "counts spots for a condition, and there is none",
+            source="--seen",
+            remedy='give --where too, such as "hit"',
+        )
     _check_apart([source], out)
     chosen = list(parse_frames(frames, source.layout.frames))
     if where:

@@ -18,6 +18,7 @@ from distbragg.kernel.native.moments import compiled_twin
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import BoolArray, Float64Array
 from distbragg.predict.spots import visible_spots
+from distbragg.quantities import first_of
 from distbragg.run.frame_header import blind_pixels, frame_geometry
 from distbragg.run.frames import frame_columns, frame_rows, parse_frames
 from distbragg.run.plot_axes import BINS, axis_title, axis_values, histograms
@@ -135,7 +136,7 @@ class RunPictures:
         chosen = sorted(values, key=lambda name: not _is_short(values[name]))[:_LABELLED]
         told = [_in_short(name, value) for name, value in values.items() if name in chosen]
         if told:
-            return f"{number}: {', '.join(told)}"
+            return f"{number}: {first_of(told, _LABELLED, len(values) - len(told))}"
         return (self.title if self.run.layout.frames == 1 else "") or f"frame {number}"
 
     @property
@@ -235,11 +236,17 @@ class RunPictures:
         axis = self._axis_of(dim)
         texts = (axis.values[place].item() for place in positions)
         labels = (f"{v:.4g}" if isinstance(v, float) else str(v)[-18:] for v in texts)
-        return axis_title(axis), tuple(labels)
+        along = [one for one in self._plain_axes if one.dim == dim and one.path]
+        return first_of([axis_title(axis)], 1, max(len(along) - 1, 0)), tuple(labels)
+
+    @property
+    def _plain_axes(self) -> list[AxisCoordinate]:
+        """Coordinates of numbers or texts, not of vectors."""
+        return [axis for axis in self.run.sweep.coordinates() if axis.values.ndim == 1]
 
     def _axis_of(self, name: str) -> AxisCoordinate:
         """Return the coordinate of numbers or texts that an axis or a dimension is known by."""
-        plain = [axis for axis in self.run.sweep.coordinates() if axis.values.ndim == 1]
+        plain = self._plain_axes
         found = [axis for axis in plain if axis.name == name]
         if not found:
             raise InputError(

@@ -19,6 +19,7 @@ from xarray.core import indexing
 from distbragg.errors import InputError
 from distbragg.models.build import build_experiment
 from distbragg.physics.pixels import coordinates_of_pixels, radial_profile
+from distbragg.quantities import first_of
 from distbragg.spec.load import parse_sweep
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.coordinates import RENDERED
@@ -30,7 +31,7 @@ from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.spots import has_labels, labels_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
     from distbragg.figures.frame import FrameImage
 
@@ -38,6 +39,7 @@ SPEC: Final = "distbragg_spec"
 PIXELS: Final = ("panel", "slow", "fast")
 _CLOSE: Final = 1e-9
 SHEET: Final = 16  # frames of a contact sheet
+_NAMED: Final = 3  # swept values in the title of a frame
 _EDGE_POINTS: Final = 65  # of a grid on a panel, both ends among them, that its largest q is among
 
 
@@ -175,7 +177,7 @@ class BraggAccessor:
         spots: bool = False,
         top: float | None = None,
         colors: str = "",
-    ) -> Figure:
+    ) -> Axes | NDArray[np.object_]:
         """Draw a frame, or a contact sheet where there are several and none is named.
 
         Parameters
@@ -193,7 +195,9 @@ class BraggAccessor:
 
         Returns
         -------
-        matplotlib.figure.Figure
+        matplotlib Axes, or an array of them
+            Of the frame, or of each frame of the sheet, (frames shown,), as pandas and xarray
+            return what they drew: a notebook shows the figure of its cell once. `.figure` saves it.
         """
         from matplotlib import pyplot as plt
 
@@ -210,7 +214,7 @@ class BraggAccessor:
             titles = [self._title(one) for one in shown]
             sheet = Sheet(pictures, nearly_square(len(shown)), titles)
             draw_sheet(figure, sheet, Look(colors or "magma", top, unit))
-            return figure
+            return np.array(figure.axes[: len(shown)])
         number = frame or 0
         draw_frame(
             figure,
@@ -220,7 +224,7 @@ class BraggAccessor:
             spots=self._spot_arrays(number) if spots else None,
             title=self._title(number),
         )
-        return figure
+        return figure.axes[0]
 
     def _spot_arrays(self, frame: int) -> dict[str, NDArray[Any]]:
         found = self.spots(frame, 1.0)
@@ -416,4 +420,4 @@ class BraggAccessor:
             if axis.name in one.coords and one.coords[axis.name].ndim == 0
             for value in [one.coords[axis.name].item()]
         ]
-        return ", ".join(told[:3]) or str(self._sweep.experiment.title)
+        return first_of(told, _NAMED) or str(self._sweep.experiment.title)

@@ -17,7 +17,7 @@ from distbragg.spec.canonical import canonical_json
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.frame_spots import SpotReader, UnitSpots
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-from distbragg.store.spots import has_labels
+from distbragg.store.spots import check_labels, has_labels
 
 LATTICES_IN_BEAM: Final = "lattices_in_beam"
 HAS_CRYSTAL: Final = "has_crystal"
@@ -94,7 +94,12 @@ class Seen:
             )
 
     def of(self, run: RunDirectory) -> Seen:
-        """Return with the photons that hold for a run; refuse fewer than its tables go down to."""
+        """Return with the photons that hold for a run; refuse fewer than its tables go down to.
+
+        Bounds on a run without tables of spots, which nothing would count, are refused too.
+        """
+        if self != Seen():
+            check_labels(run)
         least = run.sweep.experiment.output.label_minimum_photons
         if self.minimum_photons is None:
             return Seen(least, self.minimum_spots)
@@ -143,7 +148,7 @@ class FrameLabels:
         self._in_beam: NDArray[np.int64] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FrameLabels, (self.run.url, self.seen)
+        return FrameLabels, (self.run.url, self.seen if has_labels(self.run) else None)
 
     @cached_property
     def shown(self) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from distbragg.run.gather import subset
 from distbragg.run.plot import RunPictures
 from distbragg.run.plot_axes import axis_values, plot_sweep
 from distbragg.spec.sweep import SweepSpec
+from distbragg.store.frame_labels import FrameLabels
 from distbragg.store.run_directory import open_run
 
+from .conftest import tiny_sweep
 from .test_items import EXPERIMENT
 
 COUNT = 10
@@ -183,7 +186,7 @@ def test_titles_of_a_sheet_prefer_names_and_small_numbers(run: Path) -> None:
     for frame in (0, 3):
         hit, lattices = bool(stack.hit.values[frame]), int(stack.lattices.values[frame])
         protein = stack.protein.values[frame]
-        told = f"{frame}: hit {hit}, lattices {lattices}, protein {protein}"
+        told = f"{frame}: hit {hit}, lattices {lattices}, protein {protein}, and 1 more"
         assert pictures.label(frame) == told
 
 
@@ -263,6 +266,25 @@ def test_what_counts_as_seen_is_given_on_the_command_line_and_stands_in_what_is_
                         ("1", "the run lists those of 20 or more")):  # fmt: skip
         assert main(["card", str(run), "--seen", wrong]) == 2
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.spec("DAT-4", "DAT-9")
+def test_bounds_that_nothing_counts_by_are_refused_in_one_line(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = db.create(tiny_sweep(), tmp_path / "RUN")
+    for command in (["card"], ["card", "--croissant", "-o", str(tmp_path / "README.md")],
+                    ["subset", "-o", str(tmp_path / "S"), "--where", "has_crystal"]):  # fmt: skip
+        capsys.readouterr()
+        assert main([command[0], made.url, *command[1:], "--seen", "60,3"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("RUN: keeps no tables of spots; create it with output.labels: true")
+    assert main(["subset", str(run), "-o", str(tmp_path / "S"), "--seen", "60"]) == 2
+    said = "--seen: counts spots for a condition, and there is none; give --where too"
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["RUN"]
+    again = pickle.loads(pickle.dumps(FrameLabels(made)))
+    assert again.seen == FrameLabels(made).seen
 
 
 @pytest.mark.spec("CLI-22")

@@ -27,7 +27,7 @@ print(json.dumps([cell["outputs"] for cell in notebook.cells]))
 @pytest.mark.skipif(
     not (find_spec("nbclient") and find_spec("ipykernel")), reason="no kernel is installed"
 )
-@pytest.mark.spec("WAT-10")
+@pytest.mark.spec("WAT-10", "FIG-7")
 def test_a_kernel_shows_a_bar_and_tables(tmp_path):
     plain = json.dumps(to_plain(tiny_sweep()))
     cells = [
@@ -36,11 +36,13 @@ def test_a_kernel_shows_a_bar_and_tables(tmp_path):
         f"db.sweep(spec, {str(tmp_path / 'RUN')!r}, cluster='serial')",
         f"result = db.sweep(spec, {str(tmp_path / 'QUIET')!r}, cluster='serial', progress=False)",
         "shown = db.render(spec.frame_spec(0))",
+        "shown.bragg.plot()",
+        f"db.open_stack({str(tmp_path / 'RUN')!r}).bragg.plot()",
     ]
     command = [sys.executable, "-c", RUN_CELLS, json.dumps(cells)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    _, described, swept, quiet, rendered = json.loads(done.stdout.splitlines()[-1])
+    _, described, swept, quiet, rendered, frame, sheet = json.loads(done.stdout.splitlines()[-1])
     assert [output["output_type"] for output in described] == ["execute_result"]
     assert "SweepSpec" in described[0]["data"]["text/html"]
     bar, result = [output for output in swept if output["output_type"] != "stream"]
@@ -50,3 +52,5 @@ def test_a_kernel_shows_a_bar_and_tables(tmp_path):
     assert not [output for output in quiet if output["output_type"] != "stream"]
     (bar,) = [output for output in rendered if output["output_type"] != "stream"]
     assert "1/1 frames" in bar["data"]["text/html"]
+    for outputs in (frame, sheet):
+        assert sum("image/png" in output.get("data", {}) for output in outputs) == 1
