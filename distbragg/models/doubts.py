@@ -34,6 +34,7 @@ _ROUNDING: Final = 1e-9
 _KEPT_BY_MASK: Final = 0.5
 _DIVERGENCE_MRAD: Final = 50.0
 _SOURCES_DEG: Final = 80.0
+_AROUND: Final = (0, 1, 3, 2)  # corners of a panel, one after another about it
 _FEW_CELLS: Final = 3.0
 
 _RANGES: Final = (
@@ -232,7 +233,11 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     if not _PIXEL_MM[0] <= pixel <= _PIXEL_MM[1]:
         sized = "detector.pixel_size_mm" if given("pixel_size_mm") else owner
         yield sized, f"pixels of {pixel:.6g} mm; sizes are in mm (µm or m meant?)"
-    if written.mask_file is not None and written.roi is None:
+    if not any(panel.active.any() for panel in panels):
+        masked = "detector.roi" if written.roi is not None else owner
+        masked = masked if written.mask_file is None else "detector.mask_file"
+        yield masked, "no pixel is left: masks and region leave none, and the image is all 0"
+    elif written.mask_file is not None and written.roi is None:
         share = sum(float(panel.active.mean()) for panel in panels) / len(panels)
         if share < _KEPT_BY_MASK:
             text = f"{100 * share:.3g} % of the pixels are rendered, those that are not 0 in it;"
@@ -246,26 +251,50 @@ def _of_detector(spec: ExperimentSpec, experiment: Experiment) -> Lines:
 
 
 def _of_beam_stop(experiment: Experiment) -> Lines:
-    panels = experiment.detector.panels
-    stop, beam = experiment.detector.beam_stop, np.array(components(experiment.beam.direction))
-    if stop is not None and stop.radius > 0.0:
-        reach = _reach(panels, beam, stop.centre) * MM_PER_METRE
-        if reach <= (radius := stop.radius * MM_PER_METRE):
-            text = f"a beam stop of {radius:.6g} mm shades the whole detector, which ends"
-            yield "detector.beam_stop.radius_mm", f"{text} {reach:.4g} mm from its centre"
-
-
-def _reach(panels: tuple[Panel, ...], beam: Float64Array, centre: tuple[float, float]) -> float:
-    """Farthest corner from a point of the plane across the beam, seen from the crystal, m.
-
-    The point is along the axes of the first panel, as a beam stop's; infinite where a corner is
-    not ahead.
-    """
+    panels, stop = experiment.detector.panels, experiment.detector.beam_stop
+    if stop is None:
+        return
     x, y, z = _corners(panels).T
-    along, across, up = StopPlane.of(panels[0], beam).crossed((x, y, z))
+    plane = StopPlane.of(panels[0], np.array(components(experiment.beam.direction)))
+    along, across, up = plane.crossed((x, y, z))
     if (along <= 0.0).any():
-        return math.inf
-    return float(np.hypot(across - centre[0], up - centre[1]).max())
+        return
+    if stop.polygon:
+        outline = np.array(stop.polygon)
+        quads = np.stack([across, up], axis=-1).reshape(len(panels), 4, 2)[:, _AROUND]
+        if all(_covers(outline, quad) for quad in quads):
+            text = "the outline of the beam stop shades the whole detector, which lies within it"
+            yield "detector.beam_stop.polygon_mm", f"{text}; corners are in mm from the beam"
+        return
+    reach = float(np.hypot(across - stop.centre[0], up - stop.centre[1]).max()) * MM_PER_METRE
+    if reach <= (radius := stop.radius * MM_PER_METRE):
+        text = f"a beam stop of {radius:.6g} mm shades the whole detector, which ends"
+        yield "detector.beam_stop.radius_mm", f"{text} {reach:.4g} mm from its centre"
+
+
+def _covers(outline: Float64Array, quad: Float64Array) -> bool:
+    """Whether a polygon, (n, 2) corners in order, covers a quadrangle, (4, 2).
+
+    It does where every corner of the quadrangle lies within, and no side meets one of the outline.
+    """
+    ends, (x, y) = np.roll(outline, -1, axis=0), np.moveaxis(quad[:, np.newaxis], -1, 0)
+    rise = ends[:, 1] - outline[:, 1]
+    beside = (outline[:, 1] > y) != (ends[:, 1] > y)
+    slope = (ends[:, 0] - outline[:, 0]) / np.where(rise == 0.0, 1.0, rise)
+    left = x < outline[:, 0] + (y - outline[:, 1]) * slope
+    if not ((beside & left).sum(axis=1) % 2 == 1).all():
+        return False
+    starts, stops = quad[:, np.newaxis], np.roll(quad, -1, axis=0)[:, np.newaxis]
+    apart = _turn(starts, stops, outline) * _turn(starts, stops, ends) >= 0.0
+    apart |= _turn(outline, ends, starts) * _turn(outline, ends, stops) >= 0.0
+    return bool(apart.all())
+
+
+def _turn(start: Float64Array, end: Float64Array, place: Float64Array) -> Float64Array:
+    """Return on which side of the line through two points a third lies, by its sign."""
+    way, off = end - start, place - start
+    turn: Float64Array = way[..., 0] * off[..., 1] - way[..., 1] * off[..., 0]
+    return turn
 
 
 def _off_panels(detector: Detector, beam: Vector) -> str:

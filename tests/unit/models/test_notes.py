@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from distbragg.models.build import build_experiment
@@ -88,6 +89,11 @@ DOUBTS: list[tuple[dict[str, Any], str, str]] = [
         "detector.beam_stop.radius_mm",
         "a beam stop of 200 mm shades the whole detector, which ends 4.14 mm from its centre",
     ),
+    (
+        {"detector": {"beam_stop": {"polygon_mm": [[-9, -9], [9, -9], [9, 9], [-9, 9]]}}},
+        "detector.beam_stop.polygon_mm",
+        "the outline of the beam stop shades the whole detector",
+    ),
     ({"detector": {"orgx_px": 2000}}, "detector.orgx_px", "2000"),
     ({"detector": {"pixel_size_mm": 75}}, "detector.pixel_size_mm", "75 mm"),
     ({"detector": {"pixel_size_mm": 0.000075}}, "detector.pixel_size_mm", "7.5e-05 mm"),
@@ -147,6 +153,30 @@ DOUBTS: list[tuple[dict[str, Any], str, str]] = [
         "all 0",
     ),
 ]
+
+
+@pytest.mark.spec("CLI-20")
+@pytest.mark.parametrize(
+    "outline",
+    [
+        [[-2, -2], [2, -2], [2, 2], [-2, 2]],
+        [[-9, -9], [9, -9], [9, 2], [-9, 2]],
+        [[-9, -9], [-1, -9], [0, 5], [1, -9], [9, -9], [9, 9], [-9, 9]],  # a notch to the middle
+        [[9, -9], [9, 9], [30, 0]],
+    ],
+)
+def test_an_outline_that_leaves_pixels_is_not_warned_of(outline: list[list[float]]) -> None:
+    assert notes_of({"detector": {"beam_stop": {"polygon_mm": outline}}}) == ()
+
+
+@pytest.mark.spec("CLI-20")
+def test_masks_that_leave_no_pixel_are_warned_of(tmp_path: Path) -> None:
+    np.save(tmp_path / "mask.npy", np.zeros((48, 64), dtype=np.int32))
+    for more in ({}, {"roi": [1, 9, 1, 9]}):
+        mask = {"mask_file": str(tmp_path / "mask.npy"), **more}
+        (note,) = notes_of({"detector": mask})
+        assert (note.kind, note.place) == ("warning", "detector.mask_file")
+        assert "no pixel is left" in note.text
 
 
 @pytest.mark.spec("CLI-20")
