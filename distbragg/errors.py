@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from enum import IntEnum
 from functools import partial
+from typing import Final
+
+_LONGEST_REASON: Final = 200
 
 
 class ExitStatus(IntEnum):
@@ -61,6 +64,18 @@ class InputError(DistbraggError):
     def __reduce__(self) -> tuple[object, ...]:
         keywords = {"source": self.source, "field": self.field, "remedy": self.remedy}
         return partial(type(self), **keywords), (self.problem,)
+
+
+def unreadable(error: Exception, source: str, *, field: str = "", form: str = "") -> InputError:
+    """Return the refusal of a file for what was raised: one that is not there is not found.
+
+    `form` is that in which it was read, such as HDF5.
+    """
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return InputError("not found", source=source, field=field, remedy="check the path")
+    reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST_REASON]
+    tried = f"cannot be read as {form}" if form else "cannot be read"
+    return InputError(f"{tried} ({reason})", source=source, field=field)
 
 
 class PlanError(InputError):

@@ -13,7 +13,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.spec.cluster import (
     MODELS,
     AddressClusterSpec,
@@ -173,7 +173,7 @@ def check_files(tls: TlsFiles) -> None:
     """Refuse certificates that do not exist."""
     for name, path in tls.model_dump().items():
         if not Path(path).is_file():
-            raise InputError("file not found", source=path, field=f"tls.{name}")
+            raise InputError("not found", source=path, field=f"tls.{name}")
 
 
 def _configured() -> bool:
@@ -190,7 +190,7 @@ def _address_in(path: str) -> str:
         if not isinstance(address, str):
             raise TypeError
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
+        raise unreadable(error, path) from None
     except (ValueError, KeyError, TypeError):
         raise InputError(
             "is not a scheduler file: it has no address",

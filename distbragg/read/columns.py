@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import EnvironmentFailure
+from distbragg.errors import EnvironmentFailure, unreadable
 from distbragg.read.text import MAXIMUM_UNPACKED_BYTES, Reading
 
 MAXIMUM_ROWS: Final = 10_000_000
@@ -53,7 +53,7 @@ def _csv(file: Reading) -> dict[str, Column]:
         with Path(file.path).open(newline="", encoding="utf-8-sig") as handle:
             names, rows = _csv_rows(handle, file)
     except OSError as error:
-        raise file.refusal(f"cannot be read ({error.strerror})") from error
+        raise unreadable(error, file.path) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise file.refusal(f"is no CSV text ({error})") from None
     return {name: _typed([row[at] for row in rows], name, file) for at, name in enumerate(names)}
@@ -131,8 +131,7 @@ def _parquet(file: Reading, columns: Sequence[str] | None) -> dict[str, Column]:
         # A text that is repeated is stored, and read, once: a small file may repeat a long one.
         table = pq.ParquetFile(file.path, read_dictionary=texts).read(columns=wanted)
     except (OSError, pa.ArrowException) as error:
-        text = " ".join(str(error).split())[:200]
-        raise file.refusal(f"cannot be read as Parquet ({text})") from None
+        raise unreadable(error, file.path, form="Parquet") from None
     return {name: _arrow_column(table[name], name, file) for name in wanted}
 
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.read.bounds import MAXIMUM_CHUNK_BYTES, SLACK_BYTES, decoded_bytes
 from distbragg.read.hdf5_heaps import REFERENCE_BYTES, check_heaps, check_lengths, check_texts
 
@@ -56,8 +56,7 @@ def open_hdf5(path: str, kind: str = "HDF5") -> Iterator[h5py.File]:
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except DAMAGE as error:
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"cannot be read as {kind} ({text})", source=path) from None
+        raise unreadable(error, path, form=kind) from None
 
 
 def open_member(group: Any, name: str, source: str) -> Any:  # noqa: ANN401

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.matrices import determinant3, matmul3, orthogonal_part, transposed
 from distbragg.read.table import read_table
 from distbragg.read.text import first_bytes, read_bytes
@@ -59,7 +59,7 @@ def _of_npy(path: str) -> NDArray[np.float64]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError) as error:
-        raise InputError(f"not a readable .npy array ({error})", source=path) from error
+        raise unreadable(error, path, form="a .npy array") from error
     fits = array.shape[-2:] == (3, 3) and array.ndim in (2, 3) and array.dtype.kind in "iuf"
     if not fits or not 0 < array.size <= 9 * MAXIMUM_ROTATIONS:
         raise InputError(

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.read.table import parse_number
 from distbragg.read.text import Reading, first_bytes, shown
 
@@ -59,8 +59,8 @@ class SmvHeader:
 def read_smv_header(path: str) -> SmvHeader:
     """Read and check the header of an SMV image, whatever the kind of its pixels."""
     file, reading = Path(path), Reading(path)
-    if not file.is_file():
-        raise reading.refusal("the file does not exist", "check the path")
+    if file.exists() and not file.is_file():
+        raise reading.refusal("is not a file", "check the path")
     content = first_bytes(path, MAXIMUM_HEADER_BYTES)
     if not content.startswith(b"{"):
         raise reading.refusal("not an SMV image", "an SMV file begins with '{' and HEADER_BYTES=")
@@ -109,7 +109,7 @@ def read_smv_pixels(header: SmvHeader) -> NDArray[Any]:
     try:
         pixels = np.fromfile(header.source, header.kind, count, offset=header.header_bytes)
     except OSError as error:
-        raise reading.refusal(f"cannot be read ({error})") from error
+        raise unreadable(error, reading.path) from error
     if pixels.size != count:
         raise reading.refusal("the file ends before its last pixel")
     return pixels.astype(header.kind.newbyteorder("=")).reshape(header.shape)
@@ -150,7 +150,7 @@ def mapped_npy(path: str, what: str, *, several: bool = False) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError, SyntaxError, OverflowError, TypeError) as error:
-        raise InputError(f"not a readable .npy array ({error})", source=path) from error
+        raise unreadable(error, path, form="a .npy array") from error
     known = array.ndim >= 2 if several else array.ndim == 2
     if not known or array.dtype.kind not in "biuf" or array.size == 0:
         raise InputError(

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from distbragg.errors import unreadable
 from distbragg.matrices import determinant3
 from distbragg.read.text import Reading, remembered, shown
 
@@ -91,7 +92,7 @@ class _Stream(Reading):
                         )
                     yield number, text
         except OSError as error:
-            raise self.refusal(f"cannot be read ({error.strerror})") from error
+            raise unreadable(error, self.path) from error
 
     def _number(self, text: bytes, line: int) -> float:
         try:

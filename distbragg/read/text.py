@@ -10,7 +10,7 @@ from functools import lru_cache, wraps
 from pathlib import Path
 from typing import IO, Concatenate, Final, ParamSpec, TypeVar, cast
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.notes import Note, NoteKind
 
 MAXIMUM_TEXT_BYTES: Final = 1 << 30
@@ -41,7 +41,7 @@ def remembered(files: int) -> Callable[[_Reader[P, R]], _Reader[P, R]]:
             try:
                 status = Path(path).stat()
             except (OSError, ValueError) as error:
-                raise InputError(f"cannot be read ({error})", source=path) from error
+                raise unreadable(error, path) from error
             state = (status.st_size, status.st_mtime_ns, status.st_ino)
             return of_state(state, path, *rest, **named)  # type: ignore[arg-type]
 
@@ -89,16 +89,15 @@ def first_bytes(path: str, size: int) -> bytes:
         with Path(path).open("rb") as handle:
             return handle.read(size)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read ({error})", source=path) from error
+        raise unreadable(error, path) from error
 
 
 def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
     """Return the whole content of a file, decompressing `.gz`, at most `limit` bytes."""
     file, place, packed = Reading(path), Path(path), path.lower().endswith(".gz")
     try:
-        if not place.is_file():
-            reason = "is not a file" if place.exists() else "does not exist"
-            raise file.refusal(f"the file {reason}", "check the path")
+        if place.exists() and not place.is_file():
+            raise file.refusal("is not a file", "check the path")
         if packed:
             ratio = max(_ANY_RATIO, _MAXIMUM_RATIO * place.stat().st_size)
             limit = min(limit, MAXIMUM_UNPACKED_BYTES, ratio)
@@ -108,7 +107,7 @@ def read_bytes(path: str, limit: int = MAXIMUM_TEXT_BYTES) -> bytes:
         problem = f"the compressed file is damaged or truncated ({error})"
         raise file.refusal(problem, "fetch or compress it again") from error
     except (OSError, ValueError) as error:
-        raise file.refusal(f"cannot be read ({error})") from error
+        raise unreadable(error, path) from error
     if len(content) > limit and packed:
         problem = f"the file unpacks to more than {limit} bytes"
         raise file.refusal(problem, "unpack it, if it is sound")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.read.bounds import CODERS, MAXIMUM_CHUNK_BYTES, SLACK_BYTES, decoded_bytes
 from distbragg.read.hdf5 import DAMAGE
 
@@ -45,10 +45,7 @@ class _Objects(dict[str, Buffer]):
             try:
                 self._archive = zipfile.ZipFile(path)
             except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-                text = " ".join(str(error).split())[:200]
-                raise InputError(
-                    f"is neither a Zarr folder nor a ZIP of one ({text})", source=path
-                ) from None
+                raise unreadable(error, path, form="a Zarr folder or a ZIP of one") from None
 
     def __missing__(self, key: str) -> Buffer:
         metadata = key.rpartition("/")[2] in _METADATA
@@ -93,8 +90,7 @@ def zarr_images(
         array = _opened(objects, path, "" if alone else name, images=True)
         pixels = read(array)
     except DAMAGE as error:
-        text = " ".join(str(error).split())[:200]
-        raise InputError(f"cannot be read as Zarr ({text})", source=path) from None
+        raise unreadable(error, path, form="Zarr") from None
     missing = array.attrs.get("_FillValue")
     unwritten = missing is not None and np.any(pixels == missing)
     return None if unwritten or not any(objects.chunks.values()) else pixels

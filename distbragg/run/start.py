@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.matrices import norm3
 from distbragg.models.vectors import Float64Array
 from distbragg.spec.commented import commented_yaml
@@ -125,7 +125,7 @@ def _pdb_text(path: str) -> str:
     try:
         return Path(path).read_text("ascii", errors="replace")
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", source=path) from None
+        raise unreadable(error, path) from None
 
 
 def boxed_molecule(text: str, *, source: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 
 import yaml
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.units import BYTES_PER_MIB
 
 MAXIMUM_FILE_BYTES: Final = 16 * BYTES_PER_MIB
@@ -132,8 +132,7 @@ def read_yaml_mapping(path: str | Path) -> dict[str, Any]:
         with Path(path).open("rb") as handle:
             raw = handle.read(MAXIMUM_FILE_BYTES + 1)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"cannot be read: {reason}", source=source) from None
+        raise unreadable(error, source) from None
     if len(raw) > MAXIMUM_FILE_BYTES:
         raise InputError(
             f"larger than {MAXIMUM_FILE_BYTES // BYTES_PER_MIB} MiB",

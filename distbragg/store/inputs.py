@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from distbragg.errors import InputError
+from distbragg.errors import InputError, unreadable
 from distbragg.store.files import sha256_file
 from distbragg.store.layout import INPUTS
 from distbragg.store.objects import Objects
@@ -61,12 +61,7 @@ def identify_input(path: str | Path, *, field: str = "") -> InputFile:
             raise InputError("is not a file", source=str(source), field=field)
         sha256, _ = sha256_file(source)
     except OSError as error:
-        raise InputError(
-            f"cannot be read ({error.strerror or error})",
-            source=str(source),
-            field=field,
-            remedy="check the path and the permissions",
-        ) from error
+        raise unreadable(error, str(source), field=field) from error
     return InputFile(source=source.absolute(), sha256=sha256, name=source.name)
 
 

@@ -165,9 +165,9 @@ def load_manifest(objects: Objects) -> Manifest:
     try:
         data = objects.get(MANIFEST, MAX_BYTES)
     except (FileNotFoundError, NotADirectoryError):
-        if not is_url(objects.url) and not Path(objects.url).exists():
+        if _is_absent(objects):
             raise InputError(
-                "not found", source=objects.url, remedy="give the path of a run"
+                "not found", source=objects.url, remedy="give the path or address of a run"
             ) from None
         raise InputError(
             f"is not a distbragg run: there is no {MANIFEST} in it",
@@ -195,6 +195,13 @@ def parse_manifest(data: bytes, source: str) -> Manifest:
     if manifest.run_id != body["run_id"]:
         raise DamageError(f"{source}: run id does not match the identity")
     return manifest
+
+
+def _is_absent(objects: Objects) -> bool:
+    """Whether there is no folder, and under the address of a bucket no object."""
+    if is_url(objects.url):
+        return next(iter(objects.names()), None) is None
+    return not Path(objects.url).exists()
 
 
 def _check_types(identity: Mapping[str, Any], body: Mapping[str, Any], source: str) -> None:

@@ -154,7 +154,16 @@ def test_what_is_no_run_is_refused(
 
 
 @pytest.mark.spec("CLI-2")
-@pytest.mark.parametrize("command", ["resume", "verify", "seal", "export --format npy"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("info", "status", "verify", "view", "resume", "run --part 1/2", "repair", "seal", "card"),
+        *("export --format npy", "plot -o x.png", "report -o x.html", "subset -o x", "noise -o x"),
+        *("publish s3://bucket/run.zarr", "merge other -o x", "extend more.yaml"),
+        *("explain", "plan", "render -o x.png", "sweep -o x", "create -o x", "geometry"),
+        "fmodel -o x.mtz --dmin 2",
+    ],
+)
 def test_a_path_that_does_not_exist_is_said_to_be_not_found(
     command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -150,5 +150,5 @@ def test_certificates_that_are_not_there_are_named(tmp_path):
         "kind: address\naddress: tls://192.0.2.7:8786\n"
         "tls: {ca_file: ca.pem, cert_file: cert.pem, key_file: key.pem}\n"
     )
-    with pytest.raises(InputError, match=r"ca\.pem: tls\.ca_file: file not found"):
+    with pytest.raises(InputError, match=r"ca\.pem: tls\.ca_file: not found"):
         parse_cluster(str(path))

@@ -371,6 +371,15 @@ def test_published_run_tells_nobody_who_made_it_unless_asked(
     assert verify(url, level="deep").sound
 
 
+@pytest.mark.spec("CLI-2")
+def test_an_address_of_nothing_is_said_to_be_not_found(
+    bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", f"{bucket}/absent.zarr"]) == 2
+    said = "absent.zarr: not found; give the path or address of a run\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
 @pytest.mark.spec("OBJ-1")
 def test_missing_bucket_is_told_in_one_line(bucket: str) -> None:
     url = f"{bucket}-missing/run.zarr"

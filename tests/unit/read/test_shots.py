@@ -97,7 +97,7 @@ def test_netcdf_is_hdf5_with_its_dimensions_beside_the_arrays(tmp_path: Path) ->
         ({"channels_dataset": "run"}, "is not a dataset"),
         ({"channels_dataset": "run/spectra"}, "has no known unit"),
         ({"weights_dataset": None}, "needs weights_dataset"),
-        ({"file": "absent.h5"}, "cannot be read"),
+        ({"file": "absent.h5"}, "not found"),
         ({"file": "table.txt", "shot": 1}, "needs a file of many shots"),
     ],
 )

@@ -158,7 +158,7 @@ def test_names_and_links_lead_nowhere_else(store: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "text.zarr").write_text("no store")
-    for name, message in (("text.zarr", "neither a Zarr folder"), ("no.zarr.zip", "neither")):
+    for name, message in (("text.zarr", "as a Zarr folder"), ("no.zarr.zip", "not found")):
         with pytest.raises(InputError, match=message):
             read(tmp_path / name)
 

@@ -97,7 +97,7 @@ def test_empty_and_binary_files_are_refused(tmp_path, reader, content):
 
 @pytest.mark.parametrize("reader", READERS)
 def test_missing_files_and_folders_are_refused(tmp_path, reader):
-    with pytest.raises(InputError, match="does not exist"):
+    with pytest.raises(InputError, match="not found"):
         reader(str(tmp_path / "absent"))
     with pytest.raises(InputError, match="not a file"):
         reader(str(tmp_path))

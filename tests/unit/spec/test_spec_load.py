@@ -78,7 +78,7 @@ def test_what_is_no_usable_yaml_is_refused_in_one_line(write, text, words):
 
 
 def test_a_missing_file_a_folder_and_an_overlong_file_are_refused(tmp_path, write):
-    assert "No such file" in str(refused(load_spec, tmp_path / "none.yaml"))
+    assert "none.yaml: not found" in str(refused(load_spec, tmp_path / "none.yaml"))
     assert "directory" in str(refused(load_spec, tmp_path))
     assert "null byte" in str(refused(load_spec, "a\0b"))
     big = write(b"#" * (MAXIMUM_FILE_BYTES + 1))
@@ -285,7 +285,7 @@ def test_sweep_overrides_reach_the_axes_and_the_experiment():
         ({"experiment": {}, "axes": [3]}, "axes.0: needs a mapping"),
         ({"experiment": {}, "beam": {}}, "beam: unknown key"),
         ({"experiment": {"bean": 1}}, "experiment.bean: unknown key; did you mean beam?"),
-        ({"experiment": "/none/such.yaml"}, "such.yaml: cannot be read"),
+        ({"experiment": "/none/such.yaml"}, "such.yaml: not found"),
     ],
 )
 def test_a_bad_sweep_file_is_refused_with_its_place(data, words):

@@ -260,7 +260,7 @@ def test_input_changed_while_copied_is_noticed(tmp_path):
 
 
 def test_missing_input_names_file_and_field(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.hkl: structure_factors\.file: cannot be read"):
+    with pytest.raises(InputError, match=r"gone\.hkl: structure_factors\.file: not found"):
         identify_input(tmp_path / "gone.hkl", field="structure_factors.file")
 
 
