@@ -63,6 +63,7 @@ def card(
         picture=picture,
         histograms=histograms,
         in_bucket=is_url(directory.url),
+        plain_http=directory.objects.plain_http,
         columns=list(frame_columns(sweep)[1:]),
         slowest=[
             [*frame_row(directory, frame, unit), f"{seconds:.3g} s"]

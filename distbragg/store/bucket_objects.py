@@ -79,12 +79,16 @@ class BucketObjects(Objects):
         """The store below the URL, opened once."""
         client = {key: each for key, each in self._options.items() if key in CLIENT_OPTIONS}
         config = {key: each for key, each in self._options.items() if key not in CLIENT_OPTIONS}
-        named = (each for key, each in config.items() if key.lower() in ENDPOINTS)
-        endpoint = str(next(named, os.environ.get("AWS_ENDPOINT_URL", "")))
-        client.setdefault("allow_http", endpoint.startswith("http://"))
+        client.setdefault("allow_http", self.plain_http)
         options: dict[str, Any] = {"client_options": client, "config": config or None}
         with self._errors():
             return from_url(self.url, **options, retry_config={"max_retries": RETRIES})
+
+    @property
+    def plain_http(self) -> bool:
+        named = (each for key, each in self._options.items() if key.lower() in ENDPOINTS)
+        endpoint = str(next(named, os.environ.get("AWS_ENDPOINT_URL", "")))
+        return endpoint.startswith("http://")
 
     @contextlib.contextmanager
     def made_whole(self) -> Iterator[BucketObjects]:

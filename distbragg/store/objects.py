@@ -159,6 +159,11 @@ class Objects(ABC):
         """Tell this place from a copy of it."""
         return self.url
 
+    @property
+    def plain_http(self) -> bool:
+        """Whether they are reached by http without encryption, which clients take on request."""
+        return False
+
     @abstractmethod
     def made_whole(self) -> AbstractContextManager[Objects]:
         """Yield where to put the objects of a new run.

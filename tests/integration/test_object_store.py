@@ -65,14 +65,18 @@ def test_lines_of_the_card_open_the_run_by_xarray_alone(
 ) -> None:
     url = f"{bucket}/run.zarr"
     publish(finished, url)
+    text = card(url)
     # The test's server speaks plain HTTP, which obstore takes on request alone.
-    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
-    (lines,) = re.findall(r"```python\n(import xarray.*?)```", card(url), re.DOTALL)
+    assert "`AWS_ALLOW_HTTP=true`" in text
+    (lines,) = re.findall(r"```python\n(import xarray.*?)```", text, re.DOTALL)
     assert "distbragg" not in lines
     made: dict[str, Any] = {}
     exec(lines, made)
     np.testing.assert_array_equal(made["stack"].images, db.open_stack(finished).images)
     assert made["stack"]["phi"].values.tolist() == AXES[0]["values"]
+    plain = BucketObjects(url).plain_http
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://s3.example.org")
+    assert (plain, BucketObjects(url).plain_http) == (True, False)
 
 
 @pytest.mark.spec("OBJ-2")
