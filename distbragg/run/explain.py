@@ -150,6 +150,10 @@ def explain(
     except DistbraggError as error:
         told = Told(sweep.experiment, written, None, {}, swept, changed)
         notes, checked = (Note("warning", "cannot be rendered", str(error)),), 0
+    if written.crystal.is_missed:
+        field = "crystal.drawn_lattices.count" if written.crystal.present else "crystal.present"
+        which = f"frame {index}" if sweep.frames > 1 else "the frame"
+        notes = (*notes, Note("note", field, f"{which} is a miss: no lattice is in the beam"))
     known = {origin.text for origin in told.origins.values() if origin.kind == "given"}
     facts += all_fields(told, known.union(fact.field for fact in facts))
     path = "" if isinstance(spec, SweepSpec) or not isinstance(spec, str | Path) else str(spec)

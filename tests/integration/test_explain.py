@@ -346,6 +346,9 @@ def test_the_first_frame_with_a_crystal_is_explained(tmp_path: Path) -> None:
     assert (told.frame, told.first_hit) == (2, True)
     assert ("frames", "3, of which this is 2, the first with a crystal", "") in told.table()
     assert told.facts == explain(sweep, frame=2).facts
-    assert explain(sweep, frame=0).frame == 0
+    missed = explain(sweep, frame=0)
+    said = "crystal.present: frame 0 is a miss: no lattice is in the beam"
+    assert (missed.frame, said in map(str, missed.notes)) == (0, True)
+    assert not any("miss" in str(note) for note in told.notes)
     blank = SweepSpec.model_validate({"experiment": BASE, "axes": [{**axes[0], "values": [False]}]})
     assert (explain(blank).frame, explain(blank).first_hit) == (0, False)
