@@ -47,7 +47,7 @@ KEYS: Final = (
     ("r s b m v", "rings, spots, beam, mask, values"),
     ("f", "fixed contrast, or a new one for each frame"),
     ("c", "next colours"),
-    ("i", "images, or the next map"),
+    ("i", "images, or the next variant or map"),
     ("0", "whole detector"),
     ("?", "these keys"),
 )

@@ -38,7 +38,7 @@ from distbragg.store.objects import is_url
 from distbragg.store.open import FrameReader, array_of
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.spots import has_labels, labels_key, labels_of
-from distbragg.viewer.kinds import kinds_in
+from distbragg.viewer.kinds import kinds_in, over_frame
 
 Viewable = RunDirectory | RunResult | SweepSpec | ExperimentSpec | str | Path
 """A run, or its path or URL; or a specification, or the path of its file."""
@@ -178,7 +178,8 @@ class RunSource(Source):
 
     def _open(self, run: RunDirectory) -> None:
         self.run = run
-        self.kinds = kinds_in(one.array for one in run.arrays)
+        self._variants = {one.spec.name: one for one in run.variants}
+        self.kinds = kinds_in((one.array for one in run.arrays), self._variants)
         if not self.kinds:
             array_of(run)  # says what there is instead
         self._readers: dict[str, FrameReader] = {}
@@ -191,6 +192,9 @@ class RunSource(Source):
         unit = reader.layout.unit_of(frame)
         if self.run.objects.head(reader.layout.object_name(unit)) is None:
             return None
+        if (variant := self._variants.get(kind)) is not None:
+            stored = reader.read([frame])[0].reshape(self.shape[0], *variant.shape)
+            return over_frame(variant, stored, self.shape)
         numbers = [reader.layout.components] if reader.layout.components else []
         return reader.read([frame])[0].reshape(*self.shape, *numbers)
 

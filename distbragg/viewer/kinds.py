@@ -1,4 +1,4 @@
-"""What may be shown of a frame: its images, and the maps that a run or a specification has.
+"""What may be shown of a frame: its images, variants of them, and the maps that there are.
 
 A map of numbers is coloured like the images. Those of `hkl` and `lattice` name what a pixel
 belongs to: every name has a colour of its own, as far as colours go.
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from distbragg.plan.maps import MAP_TYPES, NO_LATTICE, NO_REFLECTION
+from distbragg.plan.variants import Variant
 from distbragg.store.layout import IMAGES
 from distbragg.viewer.levels import COLOURS, Limits
 from distbragg.viewer.plane import Pooling, Pyramid
@@ -92,10 +93,24 @@ def kind_of(name: str) -> Kind:
     return _KINDS.get(name) or Kind(name)
 
 
-def kinds_in(stored: Iterable[str]) -> tuple[str, ...]:
-    """Return which of the arrays that there are can be shown, the images first."""
+def kinds_in(stored: Iterable[str], variants: Iterable[str] = ()) -> tuple[str, ...]:
+    """Return which of the arrays that there are can be shown, images first, then their variants."""
     there = set(stored)
-    return tuple(name for name in (IMAGES, *MAP_TYPES) if name in there)
+    return tuple(name for name in (IMAGES, *variants, *MAP_TYPES) if name in there)
+
+
+def over_frame(
+    variant: Variant, stored: NDArray[Any], shape: tuple[int, int, int]
+) -> NDArray[np.floating[Any]]:
+    """Lay a variant, (panels, slow, fast), over the pixels of its frame that it is made of.
+
+    Each of its pixels covers those it was pooled of; pixels that it has nothing of are NaN.
+    """
+    whole = np.full(shape, np.nan, np.result_type(stored.dtype, np.float32))
+    large = stored.repeat(variant.factor, axis=1).repeat(variant.factor, axis=2)
+    slow, fast = variant.offset
+    whole[:, slow : slow + large.shape[1], fast : fast + large.shape[2]] = large
+    return whole
 
 
 def lattice_colours() -> list[str]:

@@ -189,6 +189,28 @@ def test_names_have_neither_profile_nor_histogram(run):
 
 
 @pytest.mark.spec("VIE-11")
+@pytest.mark.parametrize("frames", [None, False])
+def test_variants_of_a_run_lie_over_the_pixels_they_are_made_of(tmp_path, frames):
+    sweep = sweep_of(None)
+    box = {"slow": [3, 28], "fast": [2, 36]}
+    variants = [{"name": "small", "crop": box, "pool": 4, "how": "max"}]
+    output = sweep.experiment.output.model_validate({"variants": variants, "frames": frames})
+    experiment = sweep.experiment.model_copy(update={"output": output})
+    path = tmp_path / "run.zarr"
+    sweep = sweep.model_copy(update={"experiment": experiment})
+    resume(create(sweep, path), cluster="serial", progress=False)
+    page, small = page_of(open_source(path)), open_stack(path)["small"].values[0]
+    assert page.controls.kind.options == [*(["images"] if frames is None else []), "small"]
+    show(page, "small")
+    shown = page._stored[0][0]
+    np.testing.assert_array_equal(shown[3:27, 2:34], small.repeat(4, axis=0).repeat(4, axis=1))
+    assert f"value {small[1, 2]:.3g} " in " ".join(page.describe(0, 8.5, 11.5).split())
+    beside = np.ones(shown.shape, dtype=bool)
+    beside[3:27, 2:34] = False
+    assert np.isnan(shown[beside]).all()
+
+
+@pytest.mark.spec("VIE-11")
 def test_a_run_without_maps_offers_none():
     page = page_of(open_source(sweep_of(None)))
     assert page.controls.kind.options == ["images"]
