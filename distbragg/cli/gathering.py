@@ -12,6 +12,7 @@ from distbragg.cli.output import echo, print_json
 
 if TYPE_CHECKING:
     from distbragg.run.gather import GatherResult
+    from distbragg.store.split import Split
 
 _PARTS: Final = ("train", "validation", "test")
 
@@ -31,7 +32,7 @@ _PARTS: Final = ("train", "validation", "test")
 @options.count_option("--every", "Keep every Nth of the chosen frames.", default=1)
 @options.force_option
 @options.json_option
-def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
+def subset_command(run: str, out: str, split: Split, as_json: bool, **how: Any) -> None:
     """Copy frames of RUN into a new run; nothing is rendered.
 
     Pixels, maps, labels and the parts of a split do not change. Frames get new numbers;
@@ -48,6 +49,7 @@ def subset_command(run: str, out: str, as_json: bool, **how: Any) -> None:
     """
     from distbragg.run.gather import subset
 
+    how["split"] = options.split_if(split, given=how["part"] is not None)
     _report(subset(run, out, **how), as_json=as_json)
 
 

@@ -41,7 +41,14 @@ from distbragg.store.manifest import GATHERED, Manifest, describe_difference
 from distbragg.store.objects import is_url, objects_at
 from distbragg.store.open import rendered_frames
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
-from distbragg.store.split import Part, Split, refuse_empty_part, split_frames, split_order
+from distbragg.store.split import (
+    PARTS,
+    Part,
+    Split,
+    refuse_empty_part,
+    split_frames,
+    split_order,
+)
 from distbragg.store.spots import has_labels
 from distbragg.store.take import Source, take_unit
 
@@ -117,6 +124,9 @@ def subset(
             source="--seen",
             remedy='give --where too, such as "hit"',
         )
+    if split is not None and part is None:
+        remedy = f"one of {', '.join(PARTS)}"
+        raise InputError("is given, and no part of it", source="split", remedy=remedy)
     _check_apart([source], out)
     chosen = list(parse_frames(frames, source.layout.frames))
     if where:

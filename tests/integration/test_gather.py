@@ -285,6 +285,19 @@ def test_conditions_on_text_and_what_cannot_be_chosen(first: Path, tmp_path: Pat
     assert not (tmp_path / "none.zarr").exists()
 
 
+@pytest.mark.spec("GAT-1")
+def test_a_split_without_a_part_of_it_is_refused(
+    first: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "none.zarr"
+    with pytest.raises(InputError, match="split: is given, and no part of it; one of train"):
+        subset(first, out, split=Split(0.3))
+    assert main(["subset", str(first), "-o", str(out), "--validation", "0.3"]) == 2
+    said = "--group-by: these options need --split; add --split, or leave them out"
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
 @pytest.mark.spec("GAT-2")
 def test_runs_that_do_not_go_together_are_refused_in_one_line(
     tmp_path: Path, first: Path, capsys: pytest.CaptureFixture[str]
