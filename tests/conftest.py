@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.workers import METHOD, fork_workers
 from tools.build_native import BuildError, Compiler
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if os.environ.get("CI"):
 # A job in the background of a shell ignores these, and so would the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+fork_workers()
 
 # Triton decides when it is loaded whether it compiles for a GPU or runs through numpy. Only a
 # machine with an NVIDIA driver can compile and run; elsewhere the tests interpret.
@@ -57,6 +60,15 @@ def keep_interrupts() -> Iterator[None]:
     yield
     if signal.getsignal(signal.SIGINT) is not before:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def workers_started_anew() -> Iterator[None]:
+    """Start workers as users do, where a test is about what they load or hold."""
+    import dask
+
+    with dask.config.set({METHOD: "spawn"}):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,11 @@ from distbragg.spec.load import parse_sweep
 from tests.tolerances import WORKER_MEMORY_RELATIVE
 from tools.bench.memory import ChildrenWatch
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.usefixtures("workers_started_anew"),
+]
 
 EXTRA_BYTES = 12_000_000
 """What 400 times as many steps of a pixel may add: tables of sources and domains, and noise."""

@@ -88,6 +88,7 @@ def look() -> dict[str, object]:
 
 @pytest.mark.cluster
 @pytest.mark.spec("CLU-10")
+@pytest.mark.usefixtures("workers_started_anew")
 def test_workers_started_for_a_run_are_tuned_and_this_process_is_not():
     before = [gc.get_freeze_count(), dask.config.get(INTERVAL), dask.config.get(TICK)]
     with open_client("local:1") as opened:
@@ -100,6 +101,7 @@ def test_workers_started_for_a_run_are_tuned_and_this_process_is_not():
 
 
 @pytest.mark.cluster
+@pytest.mark.usefixtures("workers_started_anew")
 @pytest.mark.parametrize("processes", [False, True])
 def test_workers_of_a_cluster_that_is_handed_in_are_warm_but_not_tuned(processes: bool):
     with (
