@@ -1,4 +1,4 @@
-"""What a worker loads that shall be bad: `dask worker --preload` of this file.
+"""What a worker loads that shall be bad: a preload of Dask.
 
 An environment variable names the kind. Nothing here imports distbragg where the worker shall be
 without it.
@@ -61,6 +61,8 @@ class _Absent:
 
 def without_distbragg() -> None:
     """Behave as an installation without distbragg."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "distbragg"]:
+        del sys.modules[name]
     sys.meta_path.insert(0, _Absent())  # type: ignore[arg-type]
 
 

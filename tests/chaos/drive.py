@@ -24,9 +24,10 @@ from typing import Any
 from distbragg.cli.main import explain
 from distbragg.engine.events import UnitFinished, UnitRetried
 from distbragg.run.resume import resume
+from tests import loaded
 from tests.chaos.work import CHAOS
+from tests.loaded import ROOT, Started
 
-ROOT = Path(__file__).resolve().parents[2]
 AGAIN_AT_WORK = 4
 """Units that end between the return of all workers and the next strike."""
 
@@ -136,19 +137,19 @@ def main() -> int:
 
 def start(
     run: Path, *options: str, environment: dict[str, str], on: Callable[..., Any] | None = None
-) -> subprocess.Popen[str]:
+) -> subprocess.Popen[str] | Started:
     """Start a driver in a process of its own."""
     return start_module("tests.chaos.drive", (str(run), *options), environment)
 
 
 def start_command(
     arguments: Sequence[str], environment: dict[str, str], folder: Path = ROOT
-) -> subprocess.Popen[str]:
+) -> subprocess.Popen[str] | Started:
     """Start the `distbragg` command itself in a process of its own."""
     return start_module("distbragg.cli.main", arguments, environment, folder)
 
 
-def report_of(process: subprocess.Popen[str], timeout_s: float | None) -> dict[str, Any]:
+def report_of(process: subprocess.Popen[str] | Started, timeout_s: float | None) -> dict[str, Any]:
     """Wait for a process and return what it printed last."""
     try:
         out, err = process.communicate(timeout=timeout_s)
@@ -165,13 +166,16 @@ def report_of(process: subprocess.Popen[str], timeout_s: float | None) -> dict[s
 
 def start_module(
     module: str, arguments: Sequence[str], environment: dict[str, str], folder: Path = ROOT
-) -> subprocess.Popen[str]:
-    """Start a module in a process of its own."""
+) -> subprocess.Popen[str] | Started:
+    """Start a module in a process of its own; afresh where a library is to be loaded first."""
     path = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    environment = {**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    if "LD_PRELOAD" not in environment:
+        return loaded.start(["-m", module, *arguments], environment, folder)
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=folder,
-        env={**environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

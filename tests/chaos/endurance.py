@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from tests import loaded
 from tests.chaos.deaths import PATIENCE_S
-from tests.chaos.drive import ROOT, report_of, start
+from tests.chaos.drive import report_of, start
 from tests.chaos.sweeps import digests, new_run, undisturbed
 from tests.chaos.table import Row
 from tests.chaos.work import Faults, notes
+from tests.loaded import ROOT
 
 SETTLED = 0.25
 """Share of the units after which a worker's caches are full."""
@@ -46,17 +45,8 @@ def million_frames(
     row = Row("scale: work that does nothing", f"{frames} frames in {units} units")
     found = {}
     for stage in stages:
-        command = [sys.executable, "-m", "tests.chaos.million", stage, str(scratch / "RUN")]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        ended = subprocess.run(
-            [*command, str(frames), str(units)],
-            cwd=ROOT,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=1800,
-            check=False,
-        )
+        given = [scratch / "RUN", str(frames), str(units)]
+        ended = loaded.run(["-m", "tests.chaos.million", stage, *given], folder=ROOT, timeout=1800)
         if ended.returncode != 0:
             raise AssertionError(f"{stage}: {ended.stderr[-2000:]}")
         found[stage] = json.loads(ended.stdout.splitlines()[-1])

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,11 @@ class Command:
             time.sleep(0.005)
 
 
-def in_own_process(module: str, *arguments: str) -> dict[str, Any]:
+def in_own_process(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Run a module that prints one JSON line at its end; return what that holds."""
-    return report_of(start_module(module, arguments, dict(os.environ)), None)
+    return report_of(start_module(module, arguments, {**os.environ, **(environment or {})}), None)
 
 
 def load() -> None:

@@ -7,11 +7,9 @@ is a finding, is put down to the input it was at, and the next begins after it.
 from __future__ import annotations
 
 import json
-import os
 import random
 import resource
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,9 +19,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from tests.chaos.drive import ROOT
+from tests import loaded
 from tests.chaos.input_cases import CASES, PIECES, Case
 from tests.chaos.table import Row, peak_bytes
+from tests.loaded import ROOT
 
 BATCH = 500
 HANG_S = 2.0
@@ -75,15 +74,10 @@ def _case(scratch: Path, name: str, count: int) -> Tally:
         stop = min(count, start + BATCH)
         progress = folder / "progress"
         progress.write_text("-1")
-        command = [sys.executable, "-m", "tests.chaos.inputs", name, str(start), str(stop)]
-        ended = subprocess.run(
-            [*command, str(folder)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        ended = loaded.run(
+            ["-m", "tests.chaos.inputs", name, str(start), str(stop), folder],
+            folder=ROOT,
             timeout=20 * HANG_S * BATCH,
-            check=False,
         )
         for line in ended.stdout.splitlines():
             _add(tally, json.loads(line), folder)

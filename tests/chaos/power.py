@@ -9,6 +9,7 @@ and prints what it counted as one JSON line.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -20,7 +21,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.chaos.disk import preloaded
-from tests.chaos.drive import start_command
 from tests.chaos.forked import (
     APPENDED,
     MORE,
@@ -39,8 +39,6 @@ from tests.chaos.table import Row
 LIBRARY = Path(__file__).with_name("power_cut.c")
 FILE_SYSTEMS = {"ext4": (40 << 20, ["-q", "-F"]), "xfs": (320 << 20, ["-q", "-f"])}
 """Size in bytes and options of mkfs, by file system."""
-
-COMMAND_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,8 @@ def power_fails(scratch: Path, points: int = 20, file_systems: Sequence[str] = (
     if row.skipped:
         return row
     given = (str(scratch), "--points", str(points), "--on", *file_systems)
-    tally = Tally(**in_own_process("tests.chaos.power", *given))
+    library = {"LD_PRELOAD": str(preloaded(LIBRARY, scratch))}
+    tally = Tally(**in_own_process("tests.chaos.power", *given, environment=library))
     row.at_least("cuts", tally.cuts, points * len(file_systems))
     row.equal("devices that could not be mounted", tally.unmountable, 0)
     row.equal("tracebacks", tally.tracebacks, 0)
@@ -106,13 +105,10 @@ def main() -> None:
     given = parser.parse_args()
     load()
     given.folder.mkdir(exist_ok=True)
-    library = preloaded(LIBRARY, given.folder)
-    if library is None:
-        raise SystemExit("needs a C compiler")
     tally = Tally()
     for name in given.on:
         (given.folder / name).mkdir()
-        _cut_everywhere(given.folder / name, library, given.points, tally)
+        _cut_everywhere(given.folder / name, given.points, tally)
     sys.stdout.write(json.dumps(asdict(tally)) + "\n")
 
 
@@ -124,9 +120,9 @@ def _missing(file_systems: Sequence[str]) -> str:
     return f"not installed: {', '.join(absent)}" if absent else ""
 
 
-def _cut_everywhere(folder: Path, library: Path, points: int, tally: Tally) -> None:
+def _cut_everywhere(folder: Path, points: int, tally: Tally) -> None:
     """Run all commands twice: to count their calls, and to cut at `points` of them."""
-    counted = _run_all(folder / "count", library, {})
+    counted = _run_all(folder / "count", {})
     wanted = objects(folder / "count" / "kept.zarr")
     total, first = sum(counted.values()), 0
     cuts = [1 + (2 * i + 1) * total // (2 * points) for i in range(points)]
@@ -135,7 +131,7 @@ def _cut_everywhere(folder: Path, library: Path, points: int, tally: Tally) -> N
         chosen[name] = sorted({cut - first for cut in cuts if first < cut <= first + calls})
         first += calls
     work = folder / "cut"
-    _run_all(work, library, chosen)
+    _run_all(work, chosen)
     for step in STEPS:
         for image in sorted(work.glob(f"{step.name}.img.*")):
             tally.cuts += 1
@@ -147,8 +143,11 @@ def _cut_everywhere(folder: Path, library: Path, points: int, tally: Tally) -> N
             image.unlink()
 
 
-def _run_all(folder: Path, library: Path, chosen: dict[str, list[int]]) -> dict[str, int]:
-    """Run every command, and return the calls each has made; the run is kept in `kept.zarr`."""
+def _run_all(folder: Path, chosen: dict[str, list[int]]) -> dict[str, int]:
+    """Run every command, and return the calls each has made; the run is kept in `kept.zarr`.
+
+    The library is there in all processes, and counts in those that are told where.
+    """
     folder.mkdir()
     (folder / "sweep.yaml").write_text(SWEEP)
     (folder / "more.yaml").write_text(APPENDED)
@@ -156,8 +155,8 @@ def _run_all(folder: Path, library: Path, chosen: dict[str, list[int]]) -> dict[
     size, options = FILE_SYSTEMS[folder.parent.name]
     with image.open("wb") as handle:
         handle.truncate(size)
-    command = [f"mkfs.{folder.parent.name}", *options, str(image)]
-    subprocess.run(command, check=True, capture_output=True)
+    made = [f"mkfs.{folder.parent.name}", *options, str(image)]
+    subprocess.run(made, check=True, capture_output=True)
     counted = {}
     with _mounted(image, folder / "disk"):
         for step in STEPS:
@@ -165,16 +164,15 @@ def _run_all(folder: Path, library: Path, chosen: dict[str, list[int]]) -> dict[
                 damage_one(folder / "disk" / "r.zarr")
                 os.sync()
             environment = {
-                "LD_PRELOAD": str(library),
                 "CHAOS_ROOT": str(folder / "disk"),
                 "CHAOS_CALLS": str(calls),
                 "CHAOS_IMAGE": str(image),
                 "CHAOS_CUTS": ",".join(map(str, chosen.get(step.name, []))),
             }
-            process = start_command(step.arguments, {**os.environ, **environment}, folder)
-            _, errors = process.communicate(timeout=COMMAND_S)
-            if process.returncode:
-                raise AssertionError(f"{step.name}: exit {process.returncode}: {errors[-500:]}")
+            tell = functools.partial(os.environ.update, environment)
+            command = start(folder, step.arguments, step.name, before=tell)
+            if status := command.wait():
+                raise AssertionError(f"{step.name}: exit {status}: {command.text[-500:]}")
             counted[step.name] = int(calls.read_text())
             calls.unlink()
             for found in folder.glob("img.*"):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import logging
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
+from distributed import LocalCluster, Nanny
+
 from distbragg.cli.main import main
+from distbragg.engine.work import LOOPBACK
 from tests.chaos.bad_worker import KINDS, VARIABLE
 from tests.chaos.deaths import PATIENCE_S, wait_for
-from tests.chaos.drive import ROOT, start_command
+from tests.chaos.drive import start_command
 from tests.chaos.sweeps import digests, new_run, undisturbed
 from tests.chaos.table import Row
 
@@ -35,11 +38,12 @@ def one_worker_is_bad(
         f"1 of {workers} workers: {', '.join(kinds)}; {units} units each",
     )
     statuses = told = failed = wrong = 0
-    with _cluster(scratch, [GOOD] * (workers - 1)) as place:
+    with _cluster([GOOD] * (workers - 1)) as cluster:
         for kind in kinds:
             run = new_run(scratch / kind / "RUN", units)
-            options = ["--cluster", str(place), "--unit-timeout", str(limit_s), "--json"]
-            with _workers(place, [kind]), redirect_stdout(io.StringIO()) as out:
+            options = ["--cluster", cluster.scheduler_address]
+            options += ["--unit-timeout", str(limit_s), "--json"]
+            with _workers(cluster, [kind]), redirect_stdout(io.StringIO()) as out:
                 statuses += main(["resume", str(run.path), *options])
             events = [json.loads(line) for line in out.getvalue().splitlines()]
             failed += sum(event.get("status") == "failed" for event in events)
@@ -62,8 +66,9 @@ def no_worker_can_serve(
     refused = lines = rendered = 0
     for kind in kinds:
         run = new_run(scratch / kind / "RUN", 6)
-        with _cluster(scratch / kind, [kind] * workers) as place:
-            arguments = ["resume", str(run.path), "--cluster", str(place), "--no-watch"]
+        with _cluster([kind] * workers) as cluster:
+            place = cluster.scheduler_address
+            arguments = ["resume", str(run.path), "--cluster", place, "--no-watch"]
             process = start_command(arguments, dict(os.environ))
             _, err = process.communicate(timeout=PATIENCE_S)
         refused += process.returncode in (4, 6)
@@ -76,50 +81,46 @@ def no_worker_can_serve(
 
 
 @contextmanager
-def _cluster(folder: Path, kinds: Sequence[str]) -> Iterator[Path]:
-    """Yield the file of a scheduler with a worker of each kind, processes of their own."""
-    place = folder / "scheduler.json"
-    scheduler = _dask("scheduler", place, GOOD, "--port", "0")
-    try:
-        wait_for(place.exists)
-        with _workers(place, kinds):
-            yield place
-    finally:
-        _end([scheduler])
+def _cluster(kinds: Sequence[str]) -> Iterator[LocalCluster]:
+    """Yield a scheduler of this process with a worker process of each kind."""
+    with (
+        LocalCluster(n_workers=0, host=LOOPBACK, dashboard_address=None, protocol="tcp") as cluster,
+        _workers(cluster, kinds),
+    ):
+        yield cluster
 
 
 @contextmanager
-def _workers(place: Path, kinds: Sequence[str]) -> Iterator[None]:
+def _workers(cluster: LocalCluster, kinds: Sequence[str]) -> Iterator[None]:
     """Add a worker of each kind to those of a scheduler while the block runs."""
-    there, helpers = _count(place), []
+    there = _count(cluster)
+
+    async def begin() -> list[Nanny]:
+        return list(await asyncio.gather(*(_nanny(cluster, kind) for kind in kinds)))
+
+    async def end() -> None:
+        await asyncio.gather(*(nanny.close() for nanny in nannies))
+
+    nannies = cluster.sync(begin)
     try:
-        for kind in kinds:
-            bad = ["--preload", str(PRELOAD)] if kind else []
-            helpers.append(_dask("worker", place, kind, "--nthreads", "1", *bad))
-        wait_for(lambda: _count(place) == there + len(kinds))
+        wait_for(lambda: _count(cluster) == there + len(kinds))
         yield
     finally:
-        _end(helpers)
-    wait_for(lambda: _count(place) == there)
+        cluster.sync(end)
+    wait_for(lambda: _count(cluster) == there)
 
 
-def _end(helpers: Sequence[subprocess.Popen[bytes]]) -> None:
-    for helper in helpers:
-        helper.terminate()
-    for helper in helpers:
-        helper.wait()
+def _nanny(cluster: LocalCluster, kind: str) -> Nanny:
+    return Nanny(
+        cluster.scheduler_address,
+        nthreads=1,
+        host=LOOPBACK,
+        preload=[str(PRELOAD)] if kind else [],
+        env={VARIABLE: kind},
+        silence_logs=logging.CRITICAL,
+        dashboard=False,
+    )
 
 
-def _dask(role: str, place: Path, kind: str, *options: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *options]
-    command += ["--host", "127.0.0.1", "--scheduler-file", str(place), "--no-dashboard"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), VARIABLE: kind}
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, stdout=quiet, stderr=quiet, cwd=place.parent, env=environment)
-
-
-def _count(place: Path) -> int:
-    from distributed import Client
-
-    with Client(scheduler_file=str(place), set_as_default=False) as client:
-        return len(client.nthreads())
+def _count(cluster: LocalCluster) -> int:
+    return len(cluster.scheduler.workers)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from distbragg.store.manifest import GATHERED
 from distbragg.store.open import open_stack
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.split import Split, split_frames
+from tests import loaded
 
 from .conftest import digests_of, tiny_plain
 
@@ -471,12 +470,7 @@ def test_a_killed_command_is_gone_on_with_by_the_same(
     assert main([*given, "-o", str(gold)]) == 0
     out, killed = tmp_path / "M.zarr", 0
     for step in (0, 2, 4, 1, 6, 3, 9, 40):
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(step), *given, "-o", str(out)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = loaded.run(["-c", KILLED, str(step), *given, "-o", out])
         assert "Traceback" not in done.stderr
         killed += done.returncode == -9
         if out.exists():
@@ -505,12 +499,7 @@ def test_a_killed_extension_leaves_the_old_run_and_is_finished_by_the_same(
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(first, run)
         given = ["extend", str(run), str(more), "--no-render"]
-        done = subprocess.run(
-            [sys.executable, "-c", KILLED, str(step), *given],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = loaded.run(["-c", KILLED, str(step), *given])
         assert "Traceback" not in done.stderr
         np.testing.assert_array_equal(open_stack(run).images.values[:7], old)
         assert verify(run).sound

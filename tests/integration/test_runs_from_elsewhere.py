@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from distbragg.run.verify import seal
+from tests import loaded
 
 TIMEOUT_S = 60.0
 
@@ -39,13 +38,7 @@ def test_verify_and_seal_end_and_name_what_is_no_file(
     seal(path)
     replace(path / place)
     for command in (["verify", "--audit", "1"], ["seal"], ["repair", "--cluster", "serial"]):
-        done = subprocess.run(
-            [sys.executable, "-m", "distbragg", command[0], str(path), *command[1:]],
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_S,
-            check=False,
-        )
+        done = loaded.run(["-m", "distbragg", command[0], path, *command[1:]], timeout=TIMEOUT_S)
         assert done.returncode == 5, (command, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         assert "is a link, a pipe or a device" in done.stdout + done.stderr
@@ -63,11 +56,6 @@ def test_no_command_follows_a_folder_that_is_a_link(finished: Path, tmp_path: Pa
         (path / place).symlink_to(victim)
         (path / "images" / "c" / "notes.txt").write_text("stray")
         for command in (["verify"], ["repair", "--cluster", "serial"], ["seal"]):
-            subprocess.run(
-                [sys.executable, "-m", "distbragg", command[0], str(path), *command[1:]],
-                capture_output=True,
-                timeout=TIMEOUT_S,
-                check=False,
-            )
+            loaded.run(["-m", "distbragg", command[0], path, *command[1:]], timeout=TIMEOUT_S)
         assert [item.name for item in victim.iterdir()] == ["id_rsa"]
         assert (victim / "id_rsa").read_text() == "KEY"

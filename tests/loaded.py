@@ -1,0 +1,224 @@
+"""Processes that are forked from one which has loaded the package: a start takes no second.
+
+What is given is what `python` would be given: `-m MODULE …` or `-c CODE …`. Each is a process of
+its own, which ends by itself, by a signal or by a kill, as one that was started afresh does. Only
+what is loaded, and what the libraries have read of the environment while they were, is there
+before it begins: where that matters, start a fresh one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LARGEST = 1 << 17
+"""Bytes of a request, of which code and environment are most."""
+
+
+class Started:
+    """A process at work; it is used as one of `subprocess` is.
+
+    What it writes goes into files, and is there as a whole once it has ended.
+    """
+
+    def __init__(self, pid: int, ended: socket.socket, out: IO[str], err: IO[str]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended, self._out, self._err = ended, out, err
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            self._ended.settimeout(timeout)
+            try:
+                answer = self._ended.recv(16)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0) from None
+            if not answer:
+                raise AssertionError("the process that forks others has died")
+            self.returncode = int(answer)
+            self._ended.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0.0)
+        return self.returncode
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        self.wait(timeout)
+        texts = []
+        for stream in (self._out, self._err):
+            stream.seek(0)
+            texts.append(stream.read())
+            stream.close()
+        return texts[0], texts[1]
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def __enter__(self) -> Started:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self.kill()
+        self.wait()
+
+
+def start(
+    arguments: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Started:
+    """Start a process with the arguments of `python`."""
+    out, err = (tempfile.TemporaryFile("w+", errors="replace") for _ in range(2))  # noqa: SIM115
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    request = {
+        "arguments": [str(one) for one in arguments],
+        "environment": dict(os.environ if environment is None else environment),
+        "folder": str(folder or Path.cwd()),
+    }
+    with there:
+        fds = [there.fileno(), out.fileno(), err.fileno()]
+        socket.send_fds(_server(), [json.dumps(request).encode()], fds)
+    return Started(int(here.recv(16)), here, out, err)
+
+
+def run(
+    arguments: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+    timeout: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Start a process and wait for its end; it is killed where that takes too long."""
+    process = start(arguments, environment, folder)
+    try:
+        out, err = process.communicate(timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+    return subprocess.CompletedProcess(list(arguments), process.returncode or 0, out, err)
+
+
+@cache
+def _server() -> socket.socket:
+    """Start the process that forks the others; it ends with this one."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    with there:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.loaded", str(there.fileno())],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            pass_fds=[there.fileno()],
+        )
+
+    @atexit.register
+    def end() -> None:
+        here.close()
+        server.wait()
+
+    return here
+
+
+def _load() -> None:
+    import distributed  # noqa: F401
+
+    import distbragg.cli.main
+    import distbragg.clusters.open
+    import distbragg.engine.unit
+    import distbragg.run.resume
+    import distbragg.run.verify  # noqa: F401
+
+
+def _serve(requests: socket.socket) -> Callable[[], Any] | None:
+    """Fork what is asked for; only the forked processes get something to do back."""
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: for the tests to answer
+    signal.set_wakeup_fd(wake)
+    running: dict[int, int] = {}
+    while True:
+        ready, _, _ = select.select([requests, woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+            _tell(running)
+        if requests not in ready:
+            continue
+        data, fds, _, _ = socket.recv_fds(requests, LARGEST, 3)
+        if not data:
+            return None
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for descriptor in (woken, wake, *running.values(), fds[0]):
+                os.close(descriptor)
+            requests.close()
+            return _become(json.loads(data), fds[1:])
+        for descriptor in fds[1:]:
+            os.close(descriptor)
+        running[pid] = fds[0]
+        os.write(fds[0], str(pid).encode())
+
+
+def _tell(running: dict[int, int]) -> None:
+    """Tell of all processes that have ended how they did."""
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        ended = running.pop(pid)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(ended, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(ended)
+
+
+def _become(request: dict[str, Any], streams: Sequence[int]) -> Callable[[], Any]:
+    """Make this process what was asked for; return what it then has to run."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.path[0] = request["folder"]
+    kind, what, *rest = request["arguments"]
+    sys.argv = [kind, *rest]
+    if kind == "-c":
+        return lambda: exec(what, {"__name__": "__main__"})
+    sys.modules.pop(what, None)
+    return lambda: runpy.run_module(what, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _load()
+    gc.freeze()  # what is shared stays so
+    # Runs in the frame of the interpreter's own end: what is raised ends a process as ever.
+    if job := _serve(socket.socket(fileno=int(sys.argv[1]))):
+        job()
