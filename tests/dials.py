@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,25 @@ def dials(folder: Path, program: str, *arguments: str) -> str:
     return _run(folder, f"dials.{program}", *arguments)
 
 
-def dxtbx(folder: Path, script: str, *arguments: str) -> Any:
-    """Run a script with DIALS' Python, which leaves its answer in `found`; return that."""
+def dxtbx(
+    folder: Path, script: str, *arguments: str, programs: Sequence[Sequence[str]] = ()
+) -> Any:
+    """Run a script with DIALS' Python, which leaves its answer in `found`; return that.
+
+    Programs of DIALS, given as their words, are run before it in the same process: each would
+    take longer to load than to work.
+    """
     assert _SHOW is not None
     python = Path(_SHOW).resolve().read_text().split()[0].removeprefix("#!")
-    whole = f"import json, sys\n{script}\nprint('\\n' + json.dumps(found))"
+    before = f"for name, *words in {[list(program) for program in programs]}: work(name, words)"
+    whole = f"{_WORK}\n{before}\n{script}\nprint('\\n' + json.dumps(found))"
     return json.loads(_run(folder, python, "-I", "-c", whole, *arguments).splitlines()[-1])
+
+
+_WORK = """
+import importlib, json, sys
+
+def work(name, words):
+    module = "dials_import" if name == "import" else name
+    importlib.import_module(f"dials.command_line.{module}").run(words)
+"""

@@ -20,6 +20,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -41,6 +43,8 @@ class Started:
         self.pid = pid
         self.returncode: int | None = None
         self._ended, self._out, self._err = ended, out, err
+        for each in (ended, out, err):
+            weakref.finalize(self, each.close)
 
     def wait(self, timeout: float | None = None) -> int:
         if self.returncode is None:
@@ -52,7 +56,6 @@ class Started:
             if not answer:
                 raise AssertionError("the process that forks others has died")
             self.returncode = int(answer)
-            self._ended.close()
         return self.returncode
 
     def poll(self) -> int | None:
@@ -66,8 +69,15 @@ class Started:
         for stream in (self._out, self._err):
             stream.seek(0)
             texts.append(stream.read())
-            stream.close()
         return texts[0], texts[1]
+
+    def wait_for(self, part: str, count: int = 1) -> None:
+        """Wait until it has written so many times what is given."""
+        ended = False
+        while os.pread(self._out.fileno(), 1 << 20, 0).decode().count(part) < count:
+            assert not ended, "ended before it has written that"
+            time.sleep(0.01)
+            ended = self.poll() is not None
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:

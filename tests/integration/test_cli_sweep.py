@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +15,7 @@ from distbragg.cli.main import main
 from distbragg.errors import ExitStatus
 from distbragg.run.status import info
 from distbragg.store.run_directory import open_run
+from tests import loaded
 
 from .conftest import AXES, digests_of, tiny_plain
 
@@ -159,20 +157,14 @@ def test_an_interrupted_sweep_ends_with_130_and_resumes_to_the_same_bytes(
         "tasks.RENDERING = dataclasses.replace(tasks.RENDERING, render_unit=slow)\n"
         f"sys.exit(main(['sweep', {str(spec)!r}, '-o', {str(out)!r}, '--cluster', 'serial']))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    log, command = tmp_path / "stderr.txt", [sys.executable, "-c", program]
-    with (
-        log.open("w") as stream,
-        subprocess.Popen(command, stderr=stream, env=environment) as process,
-    ):
+    with loaded.start(["-c", program]) as process:
         deadline = time.monotonic() + 120
         while not list(out.glob("images/c/*/*/*/*")):
-            assert process.poll() is None, log.read_text()
+            assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(number)
-        process.wait(timeout=60)
-    err = log.read_text()
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert "resume" in err.splitlines()[-1]

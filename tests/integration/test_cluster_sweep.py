@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -14,6 +12,7 @@ from distbragg.engine.events import RunStarted, UnitFinished
 from distbragg.errors import ExitStatus
 from distbragg.store.ledger import completed_units
 from distbragg.store.run_directory import open_run
+from tests import loaded
 
 from .conftest import digests_of, tiny_sweep
 
@@ -68,12 +67,8 @@ def test_cluster_sweep_interrupted_continues_serially_to_the_same_bits(finished,
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
 def test_killed_process_leaves_a_run_that_continues_to_the_same_bits(finished, tmp_path, number):
     run = db.create(tiny_sweep(), tmp_path / "RUN")
-    command = [sys.executable, "-c", RESUME, str(run.path)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        for _ in range(2):
-            assert process.stdout.readline() == "unit\n"
+    with loaded.start(["-c", RESUME, run.path]) as process:
+        process.wait_for("unit\n", 2)
         process.send_signal(number)
         assert process.wait(timeout=60) != 0
     # The library leaves signals to the program that calls it: a lock that stays is seen to be dead.

@@ -16,7 +16,7 @@ from distbragg.models.crystal import NO_TABLE
 from distbragg.models.tables import load_sweep
 from distbragg.read.geometry.read import read_geometry
 from distbragg.spec.load import parse_spec
-from tests.dials import dials, needs_dials
+from tests.dials import dxtbx, needs_dials
 
 GEOMETRY = """photon_energy = 9500
 clen = 0.08
@@ -274,10 +274,13 @@ def test_what_dials_indexed_is_an_axis_in_the_frame_of_the_experiment(tmp_path: 
     phi = {"name": "phi", "path": "goniometer.phi_deg", "values": [0.5 * n for n in range(12)]}
     run, _ = rendered(tmp_path, "run", base, [phi])
     path = db.export_run(run, "nxmx", out=tmp_path / "images", compression="gzip").opens
-    dials(tmp_path, "import", str(path))
-    dials(tmp_path, "find_spots", "imported.expt", "nproc=1")
-    known = f"unit_cell={','.join(map(str, cell))}"
-    dials(tmp_path, "index", "imported.expt", "strong.refl", known, "space_group=P2")
+    known = [f"unit_cell={','.join(map(str, cell))}", "space_group=P2"]
+    programs = [
+        ["import", str(path)],
+        ["find_spots", "imported.expt", "nproc=1"],
+        ["index", "imported.expt", "strong.refl", *known],
+    ]
+    dxtbx(tmp_path, "found = None", programs=programs)
     truth = load_axes(tmp_path, base, [phi]).frame_spec(0)
     del base["crystal"]["cell"], base["crystal"]["misset_deg"]
     axis = table("basis", "crystal.a_matrix_per_angstrom", tmp_path / "indexed.expt")

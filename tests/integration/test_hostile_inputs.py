@@ -278,7 +278,7 @@ BOMBS: dict[str, list[dict[str, Any]]] = {
         )
     ],
     "sources beyond memory": [
-        {"name": name, "path": f"beam.divergence.{name}.steps", "values": [1, 10**6]}
+        {"name": name, "path": f"beam.divergence.{name}.steps", "values": [1, 10**6], "dim": "all"}
         for name in ("horizontal", "vertical")
     ],
 }

@@ -15,6 +15,8 @@ import pytest
 
 from distbragg.cli import INTERRUPTED
 from distbragg.errors import ExitStatus
+from tests import loaded
+from tests.loaded import Started
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -58,12 +60,14 @@ def begin(folder: Path, cluster: str, oversample: int = 2000) -> subprocess.Pope
     )
 
 
-def end_of(process: subprocess.Popen[str], folder: Path, *, begun: bool = False) -> None:
+def end_of(process: subprocess.Popen[str] | Started, folder: Path, *, begun: bool = False) -> None:
     try:
         out, err = process.communicate(timeout=60)
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill() if isinstance(process, Started) else os.killpg(
+                process.pid, signal.SIGKILL
+            )
     assert process.returncode == ExitStatus.INTERRUPTED
     assert INTERRUPTED in err
     if begun:
@@ -77,10 +81,9 @@ def end_of(process: subprocess.Popen[str], folder: Path, *, begun: bool = False)
 @pytest.mark.spec("ENG-25")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_kernel_call_of_minutes_is_stopped(tmp_path: Path, number: int) -> None:
-    process = begin(tmp_path, "serial")
-    assert process.stdout is not None
-    while json.loads(process.stdout.readline())["event"] != "started":
-        pass
+    command = ["-m", "distbragg", "sweep", spec_of(tmp_path, 2000), "-o", tmp_path / "RUN"]
+    process = loaded.start([*command, "--cluster", "serial", "--json"])
+    process.wait_for('"event": "started"')
     time.sleep(1.0)  # by now it is in the kernel
     process.send_signal(number)
     end_of(process, tmp_path, begun=True)

@@ -8,8 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +21,8 @@ from distbragg.store import lease as lease_module
 from distbragg.store.bucket_objects import BucketObjects
 from distbragg.store.lease import Lease, lease_holders, lease_key, read_lease
 from distbragg.store.objects import Objects, objects_at
+from tests import loaded
+from tests.loaded import Started
 
 HOLD = """
 import sys, time
@@ -45,11 +45,9 @@ def objects(request: pytest.FixtureRequest, tmp_path: Path) -> Objects:
 
 
 @pytest.fixture
-def holder(objects: Objects) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-c", HOLD, objects.url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+def holder(objects: Objects) -> Iterator[Started]:
+    with loaded.start(["-c", HOLD, objects.url]) as process:
+        process.wait_for("held\n")
         yield process
         process.kill()
 
@@ -100,7 +98,7 @@ def test_lease_is_given_back_at_the_end_of_its_block(objects: Objects) -> None:
 
 @pytest.mark.spec("STK-13")
 def test_second_driver_is_refused_with_the_name_of_the_first(
-    objects: Objects, holder: subprocess.Popen[str]
+    objects: Objects, holder: Started
 ) -> None:
     with pytest.raises(RefusedError, match=rf"in use by process {holder.pid}") as caught:
         take(objects)
@@ -108,9 +106,7 @@ def test_second_driver_is_refused_with_the_name_of_the_first(
 
 
 @pytest.mark.spec("STK-13")
-def test_lease_of_a_killed_process_is_taken_over_at_once(
-    objects: Objects, holder: subprocess.Popen[str]
-) -> None:
+def test_lease_of_a_killed_process_is_taken_over_at_once(objects: Objects, holder: Started) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with Lease(objects):
@@ -119,17 +115,13 @@ def test_lease_of_a_killed_process_is_taken_over_at_once(
         assert found.pid == os.getpid()
 
 
-def test_lease_of_a_stopped_but_living_process_is_kept(
-    objects: Objects, holder: subprocess.Popen[str]
-) -> None:
+def test_lease_of_a_stopped_but_living_process_is_kept(objects: Objects, holder: Started) -> None:
     holder.send_signal(signal.SIGSTOP)
     with pytest.raises(RefusedError):
         take(objects)
 
 
-def test_reused_process_number_holds_nothing(
-    objects: Objects, holder: subprocess.Popen[str]
-) -> None:
+def test_reused_process_number_holds_nothing(objects: Objects, holder: Started) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     rewrite(objects, pid=os.getppid(), started="17")
@@ -152,7 +144,7 @@ def test_machine_of_any_name_is_refused_while_the_heartbeat_goes_on(
 @pytest.mark.spec("STK-13")
 @pytest.mark.parametrize("changed", [0, -3 * 86_400, 3 * 86_400])
 def test_dead_lease_of_another_machine_is_over_when_it_was_watched_whatever_clocks_say(
-    objects: Objects, holder: subprocess.Popen[str], elsewhere: Elsewhere, changed: int
+    objects: Objects, holder: Started, elsewhere: Elsewhere, changed: int
 ) -> None:
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -215,7 +207,7 @@ def test_store_that_keeps_the_lease_hides_no_error_of_the_work(
 
 @pytest.mark.spec("STK-13")
 def test_copy_of_a_run_at_work_is_not_in_use(
-    tmp_path: Path, holder: subprocess.Popen[str], objects: Objects
+    tmp_path: Path, holder: Started, objects: Objects
 ) -> None:
     if isinstance(objects, BucketObjects):
         copy: Objects = BucketObjects(objects.url.replace("run.zarr", "copy.zarr"))

@@ -10,23 +10,21 @@ import pytest
 
 import distbragg as db
 from distbragg.spec.load import parse_sweep
-from tests.dials import dials, dxtbx, needs_dials
+from tests.dials import dxtbx, needs_dials
 
 PIXELS = """
 import numpy as np
+from dials.array_family import flex
 from dxtbx.model.experiment_list import ExperimentListFactory
-(one,) = ExperimentListFactory.from_json_file(sys.argv[1], check_format=True)
+(one,) = ExperimentListFactory.from_json_file("imported.expt", check_format=True)
 raw, mask = (part[0] for part in (one.imageset.get_raw_data(0), one.imageset.get_mask(0)))
 raw, mask = (np.array(part).reshape(part.focus()) for part in (raw, mask))
 panel = one.detector[0]
 found = [
-    raw.tolist(), mask.tolist(), panel.get_gain(), panel.get_pedestal(), panel.get_trusted_range(),
+    raw.tolist(), mask.tolist(), panel.get_gain(), panel.get_pedestal(),
+    [list(part) for part in flex.reflection_table.from_file("strong.refl")
+     ["xyzobs.px.value"].parts()[:2]],
 ]
-"""
-SPOTS = """
-from dials.array_family import flex
-found = [list(part) for part in flex.reflection_table.from_file("strong.refl")
-         ["xyzobs.px.value"].parts()[:2]]
 """
 SHAPE = (300, 340)
 GAPS = (slice(140, 150), slice(200, 216))
@@ -104,8 +102,10 @@ def test_dials_takes_no_masked_or_overloaded_pixel_for_a_measurement(
     words = [word for word in caplog.text.split() if word.startswith("panel.")]
     assert words
     files = name if form == "nxmx" else f"template={name.replace('0001', '####')}"
-    dials(out, "import", files, *words)
-    raw, mask, gain, pedestal, _ = dxtbx(out, PIXELS, "imported.expt")
+    find = ["find_spots", "imported.expt", "nproc=1", "spotfinder.filter.min_spot_size=3"]
+    raw, mask, gain, pedestal, spots = dxtbx(
+        out, PIXELS, programs=[["import", files, *words], find]
+    )
     good, stack = measured(run, recorded=recorded), np.asarray(db.open_stack(run).images.values[0])
     added = 40 if form == "smv" and not recorded else 0
     assert (np.array(raw)[good] == stack[good].astype(int) + added).all()
@@ -114,8 +114,7 @@ def test_dials_takes_no_masked_or_overloaded_pixel_for_a_measurement(
     assert not (np.array(mask) & ~good).any()
     assert np.array(mask)[below].all()
     assert (gain, pedestal) == ((1.8, 40) if recorded else (1.0, added))
-    dials(out, "find_spots", "imported.expt", "nproc=1", "spotfinder.filter.min_spot_size=3")
-    fast, slow = (np.array(part) for part in dxtbx(out, SPOTS))
+    fast, slow = (np.array(part) for part in spots)
     assert len(fast) > 20
     # No more spots than elsewhere stand by the gaps, which a pixel's kernel reaches.
     near = np.zeros(SHAPE, dtype=bool)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +20,7 @@ from distbragg.spec.sweep import SweepSpec
 from distbragg.store.files import sha256_file
 from distbragg.store.run_directory import RunDirectory, open_run
 from distbragg.store.spots import labels_key
+from tests import loaded
 
 from .conftest import AXES, digests_of, tiny_plain
 
@@ -145,12 +143,11 @@ def test_repair_killed_at_any_moment_leaves_every_sound_object(
     sound = digests_of(labelled)
     flipped = run.object_path(2)
     flipped.write_bytes(flipped.read_bytes()[:-1] + b"x")
-    command = [sys.executable, "-m", "distbragg", "repair", str(run.path), "--cluster", "serial"]
     draw = random.Random(5)
     for _ in range(KILLS):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0.5, 4.0))
-        process.send_signal(signal.SIGKILL)
+        process = loaded.start(["-m", "distbragg", "repair", run.path, "--cluster", "serial"])
+        time.sleep(draw.uniform(0.0, 1.5))
+        process.kill()
         process.wait()
         now = stored(run)
         assert now.keys() == sound.keys()

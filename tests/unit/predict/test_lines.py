@@ -83,9 +83,8 @@ def test_labels_are_those_of_all_lines(
     few = by_index(predict_spots(experiment, 1e-3))
     monkeypatch.setattr(lines, "_NODES", 100)
     every = by_index(predict_spots(experiment, 1e-3))
-    bright = [
-        key for key, row in every.items() if row[0] > 1e-4 * max(r[0] for r in every.values())
-    ]
+    faintest = 1e-4 * max(row[0] for row in every.values())
+    bright = [key for key, row in every.items() if row[0] > faintest]
     assert len(bright) > 20
     for key in bright:
         photons, *places, variance, wavelength = every[key]
