@@ -89,16 +89,18 @@ struct Mean {
     const Incidence from = in;
     const double k = in.wavenumber, beyond = 1.5 * in.width, own_square = in.width * in.width;
     const double low = k + in.low - beyond, high = k + in.high + beyond;
-    alignas(64) double stiff[kLanes], before[kLanes], after[kLanes];
+    alignas(64) double narrow[kLanes], before[kLanes], after[kLanes];
     Sights sights;
-    const Sight same = sight_of(own, from.direction, from.one, from.two, {x[0], y[0], z[0]});
+    // What no ray changes. That of the first would keep the compiler from vectors: it takes what it
+    // knows of one round of a loop over to the next.
+    const Sight same = sight_of(own, from.direction, from.one, from.two, own.forward);
     const auto again = [=, &sights](int i) __attribute__((always_inline)) -> Sight {
       return {same.spread, same.forward, sights.length[i],
               {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},
               {sights.fixed[0][i], sights.fixed[1][i], sights.fixed[2][i]}};
     };
-#pragma omp simd
-    for (int i = 0; i < count; ++i) {
+    // What a loop calls may hold structures; what stands in the loop itself no vector can hold.
+    const auto aim = [&](int i) __attribute__((always_inline)) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
       const Sides sides = sides_of(own, sight, k, low, high);
       sights.length[i] = sight.length;
@@ -110,22 +112,62 @@ struct Mean {
       sights.fixed[2][i] = sight.fixed.z;
       at[i] = sides.middle;
       width[i] = sides.step;
-      stiff[i] = sides.stiff;
-    }
+      narrow[i] = sides.width;
+    };
 #pragma omp simd
-    for (int i = 0; i < count; ++i) before[i] = log_mean<kHeld>(own, again(i), at[i] - width[i]);
-#pragma omp simd
-    for (int i = 0; i < count; ++i) after[i] = log_mean<kHeld>(own, again(i), at[i] + width[i]);
+    for (int i = 0; i < count; ++i) aim(i);
+    both_sides(own, again, at, width, count, before, after);
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const double step = width[i], pull = 0.5 * (after[i] - before[i]) / step;
-      const double drop = stiff[i] * step * step, off = pull / stiff[i];
-      const double narrow = 1.0 / std::sqrt(stiff[i]);
-      const double wide = std::sqrt(madd(narrow, narrow, own_square));
-      top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off) + log_poly(narrow / wide);
+      const double step = width[i], square = narrow[i] * narrow[i], over = 1.0 / step;
+      const double pull = 0.5 * (after[i] - before[i]) * over, off = pull * square;
+      const double drop = step * step / square;
+      top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off);
       at[i] += off;
+      width[i] = narrow[i];
+    }
+    if (!(own_square > 0.0)) return;
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const double wide = std::sqrt(madd(narrow[i], narrow[i], own_square));
+      top[i] += log_poly(narrow[i] / wide);
       width[i] = wide;
     }
+  }
+
+  // The logarithms at both sides of wavenumbers. Widths that are nearly the same for all are taken
+  // to first order from those of the first.
+  template <class Look>
+  static void both_sides(const Relp& own, Look look, const double* at, const double* step,
+                         int count, double* before, double* after) {
+    if constexpr (kHeld < kDivergence) {
+      constexpr double kAlike = 0.02;
+      const Sight first = look(0);
+      const double scale = scale_of(own, first, at[0]), per = 1.0 / scale;
+      const Widths widths = widths_of<kHeld>(own, first.spread, at[0], scale);
+      const auto log = [&](int i, double k, double& apart) __attribute__((always_inline)) {
+        const Sight sight = look(i);
+        const double away = madd(scale_of(own, sight, k), per, -1.0);
+        double slope;
+        const double log = log_mean_with<kHeld>(widths, own, sight, k, &slope);
+        apart = std::fabs(away);
+        return madd(away, slope, log);
+      };
+      double apart = 0.0;
+#pragma omp simd reduction(max : apart)
+      for (int i = 0; i < count; ++i) {
+        double one, two;
+        before[i] = log(i, at[i] - step[i], one);
+        after[i] = log(i, at[i] + step[i], two);
+        apart = one > apart ? one : apart;
+        apart = two > apart ? two : apart;
+      }
+      if (apart <= kAlike) return;
+    }
+#pragma omp simd
+    for (int i = 0; i < count; ++i) before[i] = log_mean<kHeld>(own, look(i), at[i] - step[i]);
+#pragma omp simd
+    for (int i = 0; i < count; ++i) after[i] = log_mean<kHeld>(own, look(i), at[i] + step[i]);
   }
 
   // The passages of rays.

@@ -279,39 +279,61 @@ DISTBRAGG_INLINE double grown_term(const Growing& growing, const Symmetric& crys
          (pull2.z - dot(pull2, times(inverse, row2)));
 }
 
-// ln of the mean over mosaicity and divergence for one wavenumber.
+// What of the mean no displacement changes.
+struct Widths {
+  Symmetric inverse;
+  Vector pull1, pull2;  // what of a displacement is due to no rotation, across
+  double scale, loose, bent, unsure, log;
+};
+
 template <int kHeld>
-DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k) {
-  constexpr double kMostBend = 0.2;
-  const double length = relp.length, scale = scale_of(relp, sight, k);
+DISTBRAGG_INLINE Widths widths_of(const Relp& relp, const Symmetric& spread, double k,
+                                  double scale) {
+  Widths w;
+  w.scale = scale;
   Symmetric flat = scaled(relp.crystal, 1.0, scale);
-  if constexpr (kHeld >= kDivergence) flat = flat + scaled(sight.spread, k, k * scale);
+  if constexpr (kHeld >= kDivergence) flat = flat + scaled(spread, k, k * scale);
   const Symmetric total = flat + relp.rotated;
   const double size = determinant(total);
-  const Symmetric inv = inverse(total, size);
+  w.inverse = inverse(total, size);
   const Vector flat1 = {flat.xy, flat.yy, flat.yz}, flat2 = {flat.xz, flat.yz, flat.zz};
-  const Vector pull1 = times(inv, flat1), pull2 = times(inv, flat2);
-  const double loose = flat.yy - dot(flat1, pull1) + (flat.zz - dot(flat2, pull2));
-  const double square = k * k, bent = relp.curved / (2.0 * length * scale);
-  double unsure = 0.0;
+  w.pull1 = times(w.inverse, flat1), w.pull2 = times(w.inverse, flat2);
+  w.loose = flat.yy - dot(flat1, w.pull1) + (flat.zz - dot(flat2, w.pull2));
+  w.bent = relp.curved / (2.0 * relp.length * scale);
+  w.unsure = 0.0;
   if constexpr (kHeld >= kDivergence) {
-    const Symmetric& s = sight.spread;
+    const Symmetric& s = spread;
     const Vector r0 = {s.xx, s.xy * scale, s.xz * scale}, r1 = {s.xy, s.yy * scale, s.yz * scale};
     const Vector r2 = {s.xz, s.yz * scale, s.zz * scale};
-    unsure = (s.xx - square * between(inv, r0, r0)) + (s.yy - square * between(inv, r1, r1)) +
-             (s.zz - square * between(inv, r2, r2));
+    const double square = k * k;
+    w.unsure = (s.xx - square * between(w.inverse, r0, r0)) +
+               (s.yy - square * between(w.inverse, r1, r1)) +
+               (s.zz - square * between(w.inverse, r2, r2));
   }
+  const double fourth = (scale * scale) * (scale * scale);
+  w.log = log_poly(relp.volume * fourth / size);
+  return w;
+}
+
+// ln of the mean over mosaicity and divergence for one wavenumber. `slope` tells how it changes with
+// the logarithm of the widths' scale, but for what bends; without divergence.
+template <int kHeld>
+DISTBRAGG_INLINE double log_mean_with(const Widths& w, const Relp& relp, const Sight& sight,
+                                      double k, double* slope = nullptr) {
+  constexpr double kMostBend = 0.2;
+  const double length = relp.length, scale = w.scale;
+  const Symmetric& inv = w.inverse;
   const Vector seen = sight.displaced(k);
   Vector d = seen;
 #pragma GCC unroll 4
   for (int step = 0; step < 4; ++step) {
-    const double one = dot(pull1, d), two = dot(pull2, d);
-    const double sagitta = (madd(one, one, two * two) + loose) * bent;
+    const double one = dot(w.pull1, d), two = dot(w.pull2, d);
+    const double sagitta = (madd(one, one, two * two) + w.loose) * w.bent;
     const Vector y = times(inv, d);
     d.x = seen.x - sagitta;
     if constexpr (kHeld >= kDivergence) {
       const Vector mean = times(sight.spread, {y.x, y.y * scale, y.z * scale});
-      const double lost = 0.5 * k * madd(square, dot(mean, mean), unsure);
+      const double lost = 0.5 * k * madd(k * k, dot(mean, mean), w.unsure);
       d.x = madd(lost, sight.forward.x, d.x);
       d.y = madd(lost * scale, sight.forward.y, seen.y);
       d.z = madd(lost * scale, sight.forward.z, seen.z);
@@ -330,7 +352,8 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
     bend += turned_term(about1, scaled(turning_second(sight.spread), k, k * scale), y, inv);
     bend += turned_term(about2, scaled(turning_third(sight.spread), k, k * scale), y, inv);
   }
-  bend -= madd(dot(pull1, d), pull1.x, dot(pull2, d) * pull2.x) / length;
+  const double one = dot(w.pull1, d), two = dot(w.pull2, d);
+  bend -= madd(one, w.pull1.x, two * w.pull2.x) / length;
   const double steep = dot(y, d), most = kMostBend * (1.0 + steep) * relp.curved;
   bend = bend < -most ? -most : (bend > most ? most : bend);
   if constexpr (kHeld == kCells) {
@@ -338,8 +361,14 @@ DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k)
     const double limit = kMostBend * (1.0 + steep);
     bend += grown < -limit ? -limit : (grown > limit ? limit : grown);
   }
-  const double fourth = (scale * scale) * (scale * scale);
-  return madd(0.5, log_poly(relp.volume * fourth / size), madd(-0.5, steep, bend));
+  if (slope != nullptr) *slope = madd(y.y, one, y.z * two) + (2.0 - w.pull1.y - w.pull2.z);
+  return madd(0.5, w.log, madd(-0.5, steep, bend));
+}
+
+template <int kHeld>
+DISTBRAGG_INLINE double log_mean(const Relp& relp, const Sight& sight, double k) {
+  const Widths w = widths_of<kHeld>(relp, sight.spread, k, scale_of(relp, sight, k));
+  return log_mean_with<kHeld>(w, relp, sight, k);
 }
 
 // Gauss-Hermite nodes and weights of the normal distribution.
@@ -382,9 +411,9 @@ DISTBRAGG_INLINE void posterior(const Relp& relp, Look look, int i, double k, do
 }
 
 // Where the logarithm is taken as a parabola of the wavenumber: from its values on both sides of a
-// middle, with the stiffness of the first order.
+// middle, with the width of the first order.
 struct Sides {
-  double middle, step, stiff;
+  double middle, step, width;
 };
 
 // About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
@@ -398,13 +427,14 @@ DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, 
   const double seen = falling.pull / stiff;
   const double width = 1.0 / std::sqrt(stiff);
   // It is taken where the lines are, and not further from the best than it is seen.
-  const bool many = high - low > 4.0 * width;  // the ends of the range are left to the parabola
+  // The ends of a range of many widths are left to the parabola.
+  const double all = high - low > 4.0 * width ? 1.0 : 0.0;
   const double near = seen - kSide * width, far = seen + kSide * width;
-  const double from = many ? near : (near < low ? low : (near > high ? high : near));
-  const double to = many ? far : (far < low ? low : (far > high ? high : far));
+  const double in = smaller(larger(near, low), high), out = smaller(larger(far, low), high);
+  const double from = madd(all, near - in, in), to = madd(all, far - out, out);
   const double least = smaller(0.05 * width, kFurthestSide * k);
   const double half = larger((0.5 / kSide) * (to - from), least);
-  return {0.5 * (from + to), smaller(half, 0.3 * k), stiff};
+  return {0.5 * (from + to), smaller(half, 0.3 * k), width};
 }
 
 // A vector turned about a unit axis, by the sine and cosine of an angle.
