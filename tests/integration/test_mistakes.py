@@ -62,7 +62,10 @@ REFUSED = {
 }  # fmt: skip
 
 WARNED = {
-    "a distance in metres": ("detector.distance_mm=0.05", "detector.distance_mm: the distance of"),
+    "a distance in metres": (
+        ["detector.distance_mm=0.05", "sampling.oversample=1"],
+        "detector.distance_mm: the distance of",
+    ),
     "an energy in keV": (
         ["beam.wavelength_angstrom=null", "beam.energy_ev=12.4"],
         "nothing can diffract; energies are in eV (keV meant?)",

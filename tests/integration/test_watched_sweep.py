@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import subprocess
-import sys
 import time
 import urllib.request
 from collections import defaultdict
@@ -20,6 +18,7 @@ from distbragg.engine.events import PictureTaken, RunStarted, UnitFinished
 from distbragg.engine.progress import BYTES, COUNTS, SECONDS
 from distbragg.errors import ExitStatus
 from distbragg.store.ledger import completed_units
+from tests import loaded
 
 from .conftest import digests_of, tiny_sweep
 
@@ -186,10 +185,8 @@ def test_registering_the_plugin_again_keeps_the_counts(client, watched):
 @pytest.mark.spec("WAT-7")
 def test_a_driver_that_is_killed_leaves_a_run_that_stopped(client, tmp_path):
     run = db.create(tiny_sweep(title="killed"), tmp_path / "RUN")
-    command = [sys.executable, "-c", SLOW_DRIVER, str(run.path), client.scheduler.address]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as driver:
-        for _ in range(2):
-            assert driver.stdout.readline() == "unit\n"
+    with loaded.start(["-c", SLOW_DRIVER, run.path, client.scheduler.address]) as driver:
+        driver.wait_for("unit\n", 2)
         assert _state_of(client, run) == "running"
         driver.kill()
     deadline = time.monotonic() + 30

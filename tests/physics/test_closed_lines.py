@@ -74,7 +74,9 @@ def test_the_unit_the_order_and_the_parts_of_weights_do_not_matter(options, chan
 
 @pytest.mark.parametrize("options", [MIXED, FLOAT64], ids=["mixed", "float64"])
 def test_no_bit_depends_on_tiles_or_threads(options):
-    one = scene("noisy", AREA, WATER, {"detector": {"pixels_fast": 120, "pixels_slow": 100}})
+    wavelengths, weights = (part[::3] for part in spectrum("noisy"))
+    small = {"detector": {"pixels_fast": 120, "pixels_slow": 100}}
+    one = scene("noisy", AREA, WATER, small, weights=weights, wavelengths=wavelengths)
     whole = image(one, options)
     assert whole.max() > 1.1 * np.median(whole)
     assert np.array_equal(image(one, replace(options, threads=3)), whole)

@@ -7,6 +7,7 @@ rule, no multiplicity table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import gemmi
 import numpy as np
@@ -50,14 +51,21 @@ def cell_of(group):
 
 def images_of(group, place):
     """Places (n, 3) in [0, 1) onto which every operation takes a place, each once."""
-    places = []
-    for op in group.operations():
-        rotation = np.array(op.rot) / gemmi.Op.DEN
-        image = (rotation @ place + np.array(op.tran) / gemmi.Op.DEN) % 1.0
-        apart = (np.abs(np.rint(p - image) - (p - image)).max() > 1e-6 for p in places)
-        if all(apart):
-            places.append(image)
-    return np.array(places)
+    rotations, shifts = operations_of(group.number)
+    images = (rotations @ place + shifts) % 1.0
+    apart = images[:, None, :] - images[None, :, :]
+    same = np.abs(np.rint(apart) - apart).max(axis=-1) <= 1e-6
+    return images[~np.tril(same, -1).any(axis=1)]
+
+
+@cache
+def operations_of(number):
+    """Rotations (n, 3, 3) and translations (n, 3) of a group in its reference setting."""
+    operations = list(REFERENCE_SETTINGS[number - 1].operations())
+    return (
+        np.array([op.rot for op in operations]) / gemmi.Op.DEN,
+        np.array([op.tran for op in operations]) / gemmi.Op.DEN,
+    )
 
 
 def closest(images, orth):

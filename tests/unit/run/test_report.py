@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from base64 import b64decode
 from html.parser import HTMLParser
 
@@ -15,6 +16,7 @@ from distbragg.run.report import MAX_ROWS, report_html, slowest_frames, throughp
 from distbragg.run.status import status
 from distbragg.store.layout import RECEIPTS_DIR, STATE_DIR
 from distbragg.store.ledger import append_receipt, completed_units, record_failure, record_repair
+from distbragg.store.run_directory import open_run
 
 from .test_status import make_run
 
@@ -50,11 +52,16 @@ def parsed(page: str) -> Balance:
     return parser
 
 
-@pytest.fixture
-def run(tmp_path):
-    run = make_run(tmp_path / "RUN")
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("rendered") / "RUN")
     db.resume(run, cluster="serial", part=(1, 2))
-    return run
+    return run.path
+
+
+@pytest.fixture
+def run(rendered, tmp_path):
+    return open_run(shutil.copytree(rendered, tmp_path / "RUN"))
 
 
 @pytest.mark.spec("STK-18")
