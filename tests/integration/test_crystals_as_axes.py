@@ -275,6 +275,8 @@ def test_what_dials_indexed_is_an_axis_in_the_frame_of_the_experiment(tmp_path: 
     run, _ = rendered(tmp_path, "run", base, [phi])
     path = db.export_run(run, "nxmx", out=tmp_path / "images", compression="gzip").opens
     known = [f"unit_cell={','.join(map(str, cell))}", "space_group=P2"]
+    # The first of fifty cells that would be refined is the crystal's.
+    known += ["basis_vector_combinations.max_refine=5", "fft3d.reciprocal_space_grid.n_points=128"]
     programs = [
         ["import", str(path)],
         ["find_spots", "imported.expt", "nproc=1"],
