@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
+from distbragg.kernel.render_tile import TilePhotons
 from distbragg.models.experiment import Experiment
-from distbragg.plan.frame import Tile
+from distbragg.plan.frame import SourceChunk, Tile
 from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, experiment, image, panel_about
 
 pytestmark = [
@@ -80,3 +81,42 @@ def test_tiles_know_of_all_that_others_draw(scene, options):
         for tile in tiles:
             expected = whole[tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop]
             assert np.array_equal(image(one, options, tile=tile), expected)
+
+
+SCENES = {
+    "smooth": {},
+    "lines": {"beam": {"dispersion": {"range_percent": 3.0, "steps": 200}}},
+    "few lines": {"beam": {"dispersion": {"range_percent": 3.0, "steps": 7}}},
+    "passages": {"goniometer": {"phi_deg": 0.0, "oscillation_deg": 1.0}},
+    "arcs": {"crystal": {"mosaic": {"spread_deg": 2.0}}},
+    "intervals": {"sampling": {"oversample": "auto"}},
+}
+"""Changes by which spots are drawn in one way or another."""
+
+MANY = {
+    "crystal": {"mosaic": {"spread_deg": 0.6}},
+    "detector": {"pixel_size_mm": 0.25, "pixels_fast": 240, "pixels_slow": 200},
+    "sampling": {"dmin_angstrom": 2.0},
+}
+GUARD = 24
+"""More pixels than a vector holds."""
+
+
+@pytest.mark.parametrize("changes", SCENES.values(), ids=SCENES)
+def test_nothing_is_written_beside_a_tile(changes):
+    one = experiment(MANY, changes)
+    rows, columns = one.detector.panels[0].shape
+    sources = SourceChunk(0, one.beam.sources.count)
+    whole = np.full((rows, columns), np.nan)
+    native.render_photons([TilePhotons(one, 0, Tile(0, rows, 0, columns), sources, whole)], MIXED)
+    assert np.count_nonzero(whole) > 1000
+    # Edges that many spots lie across.
+    for tile in (Tile(60, 141, 90, 207), Tile(0, 77, 0, 101), Tile(131, rows, 133, columns)):
+        guarded = np.full((tile.shape[0] + 2 * GUARD, tile.shape[1] + 2 * GUARD), -1.0)
+        inner = guarded[GUARD:-GUARD, GUARD:-GUARD]
+        native.render_photons([TilePhotons(one, 0, tile, sources, inner)], MIXED)
+        expected = np.full_like(guarded, -1.0)
+        expected[GUARD:-GUARD, GUARD:-GUARD] = whole[
+            tile.slow_start : tile.slow_stop, tile.fast_start : tile.fast_stop
+        ]
+        assert np.array_equal(guarded, expected)

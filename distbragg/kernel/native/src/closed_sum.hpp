@@ -102,17 +102,11 @@ class Spots {
     const auto fetch = [&](std::size_t n, std::ptrdiff_t ahead) {
       const Spot& spot = spots_[n];
       if (ahead > 1) return spot.fetch();
-      if (spot.kind == Kind::kLines) spot.fetch_table(table_.data());
+      if (spot.sums_lines()) spot.fetch_table(table_.data());
     };
-    by_band_.each(band, fetch, [&](std::size_t n) {
-      const Spot& spot = spots_[n];
-      brush_.draw(spot, of, sample, [&](auto add) {
-        spot.each_row(from, to, [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
-          double* out = sums + (row - from) * width + (start - p_.fast_start);
-          add(row, start, stop - start, out);
-        });
-      });
-    });
+    const Canvas canvas = {sums, from, to, p_.fast_start, p_.fast_stop, width};
+    by_band_.each(band, fetch,
+                  [&](std::size_t n) { brush_.draw(spots_[n], of, sample, canvas); });
   }
 
   // Calls work(spot, first, last) for those in pieces that may cover lanes of a block, which lie in
@@ -131,15 +125,15 @@ class Spots {
   // Draws a spot onto lanes in one row, whose pixels need not be neighbours, for one sample.
   void draw(const Spot& spot, std::int64_t sample, const PixelNumbers& pixel, int first, int last,
             double* sum) const {
-    double drawn[kLanes + SpotBrush::kWide];
+    double drawn[kLanes + kWide];
     for (int from = first, to; from < last; from = to) {
       to = from + 1;
       while (to < last && pixel.fast[to] == pixel.fast[to - 1] + 1.0) ++to;
-      std::fill(drawn, drawn + (to - from) + SpotBrush::kWide, 0.0);
-      brush_.draw(spot, {table_.data(), shares_.data()}, sample, [&](auto add) {
-        add(static_cast<std::int64_t>(pixel.slow[from]),
-            static_cast<std::int64_t>(pixel.fast[from]), to - from, drawn);
-      });
+      std::fill(drawn, drawn + (to - from) + kWide, 0.0);
+      const std::int64_t row = static_cast<std::int64_t>(pixel.slow[from]);
+      const std::int64_t column = static_cast<std::int64_t>(pixel.fast[from]);
+      const Canvas canvas = {drawn, row, row + 1, column, column + (to - from), to - from};
+      brush_.draw(spot, {table_.data(), shares_.data()}, sample, canvas);
       for (int i = from; i < to; ++i) sum[i] += drawn[i - from];
     }
   }
@@ -209,9 +203,29 @@ class Spots {
           }
         }
       }
-      spots_.push_back(spot);
+      keep(spot);
     }
     left_out_ += share * left_out(part, brightest, largest);
+  }
+
+  // Keeps a spot, whose table was appended last.
+  void keep(Spot& spot) {
+    if (spot.kind == Kind::kLines) shorten(spot);
+    spots_.push_back(spot);
+  }
+
+  // Makes cubics of the table of a spot, where they hold.
+  void shorten(Spot& spot) {
+    alignas(64) float pieces[Cubics::kSize];
+    const auto start = static_cast<std::size_t>(spot.table);
+    const int length = Cubics::make(table_.data() + start, static_cast<int>(spot.table_end), pieces);
+    if (length == 0) return;
+    const float per = 1.0f / static_cast<float>(length);
+    for (float& part : spot.at.c) part *= per;
+    spot.table_end *= per;
+    spot.kind = Kind::kCubics;
+    table_.resize(start);
+    table_.insert(table_.end(), pieces, pieces + Cubics::kSize);
   }
 
   // Room for the spots of so many reflections, which then need not move. What is not written to
@@ -265,12 +279,12 @@ class Spots {
       if (!projection_.clip(both(arc.box(half, spot), box), spot)) continue;
       if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) continue;
       if (spot.kind != Kind::kDirect) {
-        spots_.push_back(spot);
+        keep(spot);
       } else if (halves > 1 && arc.length(half) > kLeastEdge) {
         halve(fitter, whole, box, arc, half, spindle, halves - 1);
       } else {
         spot = whole;
-        if (projection_.clip(arc.box(half, spot), spot)) spots_.push_back(spot);
+        if (projection_.clip(arc.box(half, spot), spot)) keep(spot);
       }
     }
   }
@@ -283,7 +297,7 @@ class Spots {
     const double width = box.right - box.left, height = box.bottom - box.top;
     if (std::fmax(width, height) <= kLeastEdge) {
       spot.oval = false;
-      spots_.push_back(spot);
+      keep(spot);
       return;
     }
     if (0.5 * width * spot.sharp_fast <= kMostSharp && 0.5 * height * spot.sharp_slow <= kMostSharp) {
@@ -298,7 +312,7 @@ class Spots {
       spot.oval = false;
       if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) return;
       if (spot.kind != Kind::kDirect) {
-        spots_.push_back(spot);
+        keep(spot);
         return;
       }
     }
@@ -439,12 +453,12 @@ class SpotSum {
   // Draws a band: all samples of what was prepared, one image after another.
   void draw(const Bands& bands, std::int64_t band, std::vector<double>& images) const {
     const std::int64_t pixels = bands.pixels();
-    images.resize(group_.size() * static_cast<std::size_t>(samples_ * pixels) + SpotBrush::kWide);
+    images.resize(group_.size() * static_cast<std::size_t>(samples_ * pixels) + kWide);
     double* image = images.data();
     for (const Member& member : group_) {
       for (std::int64_t n = 0; n < samples_; ++n, image += pixels) {
         if (!member.spots->draws()) continue;
-        std::fill(image, image + pixels + SpotBrush::kWide, 0.0);
+        std::fill(image, image + pixels + kWide, 0.0);
         member.spots->draw(bands, band, n, image);
       }
     }

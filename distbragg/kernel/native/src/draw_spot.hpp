@@ -10,7 +10,8 @@
 #include "geometry.hpp"
 #include "landing.hpp"
 #include "mean.hpp"
-#include "neighbours.hpp"
+#include "rows.hpp"
+#include "shade.hpp"
 #include "spectrum.hpp"
 #include "spot.hpp"
 
@@ -28,9 +29,7 @@ constexpr double kPoint[kPoints] = {-0.28867513459481288, 0.28867513459481288};
 // Draws the spots of one source, or of the lines of a spectrum.
 class SpotBrush {
  public:
-  static constexpr int kWide = kNeighbours;      // lanes of a vector
-  static constexpr int kMostShifts = 64;         // of intervals that all are drawn in every pixel
-  static constexpr float kExp2Lowest = -125.0f;  // of a logarithm: what is fainter is nothing
+  static constexpr int kMostShifts = 64;  // of intervals that all are drawn in every pixel
 
  private:
   // Where a row lies from the middle of a spot, at the depth that the spot is given at; pixels.
@@ -87,33 +86,6 @@ class SpotBrush {
     int count = 0, runs = 0;
   };
 
-  // Where a sample of a pixel lies from the middle of a spot, at the depth that the spot is given at;
-  // pixels are counted from the one that the middle is in.
-  struct Places {
-    const Depth& depth;
-    double column, row;  // of that pixel
-    double fast_scale, fast_start, slow_scale, slow_start;
-
-    Places(const SpotBrush& brush, const Spot& spot, std::int64_t sample)
-        : depth(brush.projection_.depth_of(sample /
-                                           (brush.p_.oversample * brush.p_.oversample))),
-          column(std::floor(spot.fast)), row(std::floor(spot.slow)) {
-      const std::int64_t n = brush.p_.oversample, sub = sample % (n * n);
-      const double per = 1.0 / static_cast<double>(n);
-      const double aside = madd(static_cast<double>(sub % n) + 0.5, per, column);
-      const double below = madd(static_cast<double>(sub / n) + 0.5, per, row);
-      fast_scale = depth.fast_scale;
-      fast_start = madd(fast_scale, aside, depth.fast_start - spot.fast);
-      slow_scale = depth.slow_scale;
-      slow_start = madd(slow_scale, below, depth.slow_start - spot.slow);
-    }
-
-    double fast(double number) const { return madd(fast_scale, number, fast_start); }
-    double slow(std::int64_t of) const {
-      return madd(slow_scale, static_cast<double>(of) - row, slow_start);
-    }
-  };
-
  public:
   SpotBrush(const Parameters& p, const Projection& projection, const Incidence& in,
             const Spectrum* spectrum)
@@ -127,18 +99,16 @@ class SpotBrush {
     add_direct(spot, spindle, sums.shares + spot.shares, d, row, from, to, sum);
   }
 
-  // Draws a spot that polynomials are fitted to, for one sample of each pixel. `runs` calls
-  // add(row, column, count, sum) for pieces of rows; each sum has a vector's room more, to which
-  // nothing is added.
-  template <class Runs>
-  void draw(const Spot& spot, const Sums& sums, std::int64_t sample, Runs runs) const {
-    const Places places(*this, spot, sample);
+  // Draws a spot that polynomials are fitted to onto a canvas, for one sample of each pixel.
+  void draw(const Spot& spot, const Sums& sums, std::int64_t sample, const Canvas& canvas) const {
+    const SamplePlaces places(p_, projection_, spot, sample);
     const float* table = sums.table + spot.table;
     switch (spot.kind) {
       case Kind::kDirect: break;
-      case Kind::kSmooth: return draw_as<Kind::kSmooth>(spot, table, places, runs);
-      case Kind::kLines: return draw_as<Kind::kLines>(spot, table, places, runs);
-      case Kind::kPassage: return draw_as<Kind::kPassage>(spot, table, places, runs);
+      case Kind::kSmooth: return draw_as<Kind::kSmooth>(spot, table, places, canvas);
+      case Kind::kLines: return draw_as<Kind::kLines>(spot, table, places, canvas);
+      case Kind::kCubics: return draw_as<Kind::kCubics>(spot, table, places, canvas);
+      case Kind::kPassage: return draw_as<Kind::kPassage>(spot, table, places, canvas);
     }
   }
 
@@ -187,11 +157,20 @@ class SpotBrush {
     return ((interval + 0.5) / intervals - 0.5) / static_cast<double>(p_.oversample);
   }
 
-  template <Kind kKind, class Runs>
-  void draw_as(const Spot& spot, const float* table, const Places& places, Runs runs) const {
+  template <Kind kKind>
+  void draw_as(const Spot& spot, const float* table, const SamplePlaces& places,
+               const Canvas& canvas) const {
     const int fast = spot.sub.fast, slow = spot.sub.slow;
+    const auto runs = [&](auto add) {
+      spot.each_row(canvas.row_start, canvas.row_stop,
+                    [&](std::int64_t row, std::int64_t start, std::int64_t stop) {
+        const std::int64_t from = std::max(start, canvas.fast_start);
+        const std::int64_t to = std::min(stop, canvas.fast_stop);
+        if (from < to) add(row, from, to - from, canvas.row(row) + (from - canvas.fast_start));
+      });
+    };
+    const double height = spot.height / (static_cast<double>(fast) * slow);
     if (is_narrow(spot)) {
-      const double height = spot.height / (static_cast<double>(fast) * slow);
       return runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
         const double first = static_cast<double>(column) - places.column;
         for (std::int64_t i = 0; i < count; ++i) {
@@ -202,8 +181,8 @@ class SpotBrush {
         }
       });
     }
-    const double height = spot.height / (static_cast<double>(fast) * slow);
     if (spot.sub.several()) return draw_intervals<kKind>(spot, table, places, height, runs);
+    if (spot.straight()) return draw_rows<kKind>(spot, table, places, height, canvas);
     Vectors vectors;
     runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
       const double first = static_cast<double>(column) - places.column;
@@ -219,22 +198,72 @@ class SpotBrush {
     add_vectors<kKind>(spot, table, height, vectors);
   }
 
+  // Draws a straight spot.
+  template <Kind kKind>
+  static void draw_rows(const Spot& spot, const float* table, const SamplePlaces& places,
+                        double height, const Canvas& canvas) {
+    const std::int64_t stop = std::min(canvas.row_stop, spot.row_stop);
+    Rows rows(spot, places, canvas);
+    for (std::int64_t row = std::max(canvas.row_start, spot.row_start); row < stop;
+         row += Rows::kMost) {
+      rows.aim(spot, row);
+      const int count = static_cast<int>(std::min<std::int64_t>(Rows::kMost, stop - row));
+      add_rows<kKind>(table, spot.table_end, height, rows, count, canvas.row(row), canvas.stride);
+    }
+  }
+
+  // Draws rows, of which the first has sums from column `rows.first` on.
+  template <Kind kKind>
+  static __attribute__((noinline)) void add_rows(const float* table, float end, double height,
+                                                 const Rows& rows, int count, double* sums,
+                                                 std::int64_t stride) {
+    const Lookup<kKind> lookup(table);
+    const Bounds bounds(end);
+    const float step = rows.step;
+    for (int n = 0; n < count; ++n, sums += stride) {
+      const int stop = rows.stop[n];
+      const float start = rows.start[n];
+      float first = static_cast<float>(rows.from[n]);
+      for (int from = rows.from[n]; from < stop; from += kWide) {
+        alignas(64) float seen[kWide];
+        const int lit = stop - from;
+        shade<kKind>(
+            lookup, bounds, seen,
+            [&](int i) __attribute__((always_inline)) {
+              const float a = madd(step, first + static_cast<float>(i), start), square = a * a;
+              return look<kKind>([&](int p) __attribute__((always_inline)) {
+                return rows.at(p, n, a, square);
+              });
+            },
+            [=](int i) __attribute__((always_inline)) { return i < lit; });
+        double* sum = sums + (from - rows.first);
+#pragma omp simd
+        for (int i = 0; i < kWide; ++i) {
+          sum[i] = madd(height, static_cast<double>(seen[i]), sum[i]);
+        }
+        first += static_cast<float>(kWide);
+      }
+    }
+  }
+
   // Draws vectors. A function of its own, in whose one loop coefficients are operands: there are more
   // than registers hold.
   template <Kind kKind>
   static __attribute__((noinline)) void add_vectors(const Spot& spot, const float* table,
                                                     double height, const Vectors& vectors) {
+    const Lookup<kKind> lookup(table);
+    const Bounds bounds(spot.table_end);
     for (int n = 0; n < vectors.count; ++n) {
       const Vectors::Vector& at = vectors.vector[n];
       alignas(64) float seen[kWide];
       const Line line = at.line;
       const float first = at.first;
-      shade<kKind>(spot, table, at.count, seen,
-                   [=](int i, float& a, float& b) __attribute__((always_inline)) {
-                     const float number = first + static_cast<float>(i);
-                     a = line.a(number);
-                     b = line.b(number);
-                   });
+      shade_disc<kKind>(spot, lookup, bounds, at.count, seen,
+                        [=](int i, float& a, float& b) __attribute__((always_inline)) {
+                          const float number = first + static_cast<float>(i);
+                          a = line.a(number);
+                          b = line.b(number);
+                        });
       double* sum = at.sum;
 #pragma omp simd
       for (int i = 0; i < kWide; ++i) {
@@ -245,8 +274,8 @@ class SpotBrush {
 
   // Draws a spot whose samples are cut into intervals: its rows are short, and lie side by side.
   template <Kind kKind, class Runs>
-  void draw_intervals(const Spot& spot, const float* table, const Places& places, double height,
-                      Runs runs) const {
+  void draw_intervals(const Spot& spot, const float* table, const SamplePlaces& places,
+                      double height, Runs runs) const {
     Lanes lanes;
     const auto finish = [&] {
       const int whole = (lanes.count + kWide - 1) / kWide * kWide;
@@ -294,16 +323,18 @@ class SpotBrush {
   template <Kind kKind>
   static __attribute__((noinline)) void add_lanes(const Spot& spot, const float* table,
                                                   const Line& shift, int count, Lanes& lanes) {
+    const Lookup<kKind> lookup(table);
+    const Bounds bounds(spot.table_end);
     const float a_shift = shift.a_start, b_shift = shift.b_start;
     for (int first = 0; first < count; first += kWide) {
       const float *as = lanes.a + first, *bs = lanes.b + first;
       float* sum = lanes.seen + first;
       alignas(64) float seen[kWide];
-      shade<kKind>(spot, table, kWide, seen,
-                   [=](int i, float& a, float& b) __attribute__((always_inline)) {
-                     a = as[i] + a_shift;
-                     b = bs[i] + b_shift;
-                   });
+      shade_disc<kKind>(spot, lookup, bounds, kWide, seen,
+                        [=](int i, float& a, float& b) __attribute__((always_inline)) {
+                          a = as[i] + a_shift;
+                          b = bs[i] + b_shift;
+                        });
 #pragma omp simd
       for (int i = 0; i < kWide; ++i) sum[i] += seen[i];
     }
@@ -315,6 +346,8 @@ class SpotBrush {
                 double slow) const {
     const Window in = covered(spot, depth, fast, slow);
     const double step = depth.fast_scale / static_cast<double>(spot.sub.fast * p_.oversample);
+    const Lookup<kKind> lookup(table);
+    const Bounds bounds(spot.table_end);
     alignas(64) float part[kWide], total[kWide] = {};
     for (int j = in.slow_start; j < in.slow_stop; ++j) {
       const Line line(spot, step,
@@ -322,12 +355,12 @@ class SpotBrush {
                       madd(depth.slow_scale, middle_of(j, spot.sub.slow), slow));
       for (int i = in.fast_start; i < in.fast_stop; i += kWide) {
         const float first = static_cast<float>(i - in.fast_start);
-        shade<kKind>(spot, table, in.fast_stop - i, part,
-                     [=](int n, float& a, float& b) __attribute__((always_inline)) {
-                       const float number = first + static_cast<float>(n);
-                       a = line.a(number);
-                       b = line.b(number);
-                     });
+        shade_disc<kKind>(spot, lookup, bounds, in.fast_stop - i, part,
+                          [=](int n, float& a, float& b) __attribute__((always_inline)) {
+                            const float number = first + static_cast<float>(n);
+                            a = line.a(number);
+                            b = line.b(number);
+                          });
         for (int n = 0; n < kWide; ++n) total[n] += part[n];
       }
     }
@@ -336,72 +369,30 @@ class SpotBrush {
     return seen;
   }
 
-  // What is seen at the places of a vector, `count` of them or all: place(i, a, b) tells where they lie
-  // in the disc, but for its bend.
+  // What the lanes of a vector see, of which the first `count` are drawn: place(i, a, b) tells where
+  // they lie in the disc, but for its bend.
   template <Kind kKind, class Place>
-  static DISTBRAGG_INLINE void shade(const Spot& spot, const float* table, int count, float* seen,
-                                     Place place_of) {
-    const float arc = static_cast<float>(spot.arc), end = spot.table_end;
-    alignas(64) float rest[kWide], here[kWide], next[kWide];
-    alignas(64) std::int32_t low[kWide];
-#pragma omp simd
-    for (int i = 0; i < kWide; ++i) {
-      float a, straight;
-      place_of(i, a, straight);
-      const float b = madd(-arc * a, a, straight);
-      // What lies outside may be far away: whatever comes out there is not taken.
-      const bool inside = madd(a, a, b * b) <= 1.0f && i < count;
-      float lit;
-      if constexpr (kKind == Kind::kPassage) {
-        const float u = inside ? a : 0.0f, v = inside ? b : 0.0f;
-        lit = passage(spot.log.at(u, v), spot.from.at(u, v), spot.to.at(u, v));
-      } else {
-        lit = exp2_poly(larger(spot.log.at(a, b), kExp2Lowest));
-      }
-      seen[i] = inside ? lit : 0.0f;
-      if constexpr (kKind == Kind::kLines) {
-        const float place = larger(smaller(spot.at.at(a, b), end), 0.0f);
-        low[i] = static_cast<std::int32_t>(place);
-        rest[i] = place - static_cast<float>(low[i]);
-      }
-    }
-    if constexpr (kKind == Kind::kLines) {
-      neighbours(table, low, here, next);
-#pragma omp simd
-      for (int i = 0; i < kWide; ++i) seen[i] *= madd(rest[i], next[i] - here[i], here[i]);
-    }
-  }
-
-  // exp(x²) erfc(x) of x ≥ 0, to 1e-7: t e^(polynomial of t), t = 1/(1 + x/2), fitted by least
-  // squares at Chebyshev's points of t.
-  static DISTBRAGG_INLINE float scaled_erfc(float x) {
-    const float t = 1.0f / madd(0.5f, x, 1.0f);
-    float p = 0.170872778f;
-    p = madd(p, t, -0.822152234f);
-    p = madd(p, t, 1.48851589f);
-    p = madd(p, t, -1.13520400f);
-    p = madd(p, t, 0.278868084f);
-    p = madd(p, t, -0.186288062f);
-    p = madd(p, t, 0.0967841895f);
-    p = madd(p, t, 0.374091960f);
-    p = madd(p, t, 1.00002368f);
-    p = madd(p, t, -1.26551223f);
-    return t * exp_poly<false>(p);
-  }
-
-  // exp(top) (erf(to) − erf(from)), from < to.
-  static DISTBRAGG_INLINE float passage(float top, float from, float to) {
-    // Beside the passage, from its nearer end on; within it, all but what lies beyond both ends.
-    const bool before = from > 0.0f, beside = before || to < 0.0f;
-    const float low = before ? from : -to, high = before ? to : -from;
-    const float one = beside ? low : std::fabs(from), other = beside ? high : std::fabs(to);
-    const float near = one * one, far = other * other;
-    const float base = beside ? top - near : top;
-    const float share1 = scaled_erfc(one) * (beside ? 1.0f : exp_poly<true>(-near));
-    const float fall = beside ? smaller(near - far, 0.0f) : -far;
-    const float share2 = scaled_erfc(other) * exp_poly<true>(fall);
-    const float area = beside ? share1 - share2 : 2.0f - share1 - share2;
-    return exp_poly<false>(base) * (area > 0.0f ? area : 0.0f);
+  static DISTBRAGG_INLINE void shade_disc(const Spot& spot, const Lookup<kKind>& lookup,
+                                          const Bounds& bounds, int count, float* seen, Place place) {
+    const float arc = static_cast<float>(spot.arc);
+    const auto bent = [=](int i, float& a, float& b) __attribute__((always_inline)) {
+      place(i, a, b);
+      b = madd(-arc * a, a, b);
+    };
+    shade<kKind>(
+        lookup, bounds, seen,
+        [&](int i) __attribute__((always_inline)) {
+          float a, b;
+          bent(i, a, b);
+          return look<kKind>([&](int p) __attribute__((always_inline)) {
+            return spot.polynomial(p).at(a, b);
+          });
+        },
+        [=](int i) __attribute__((always_inline)) {
+          float a, b;
+          bent(i, a, b);
+          return madd(a, a, b * b) <= 1.0f && i < count;
+        });
   }
 
   // Evaluates the model itself.

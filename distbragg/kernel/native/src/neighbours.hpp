@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -20,11 +21,13 @@ DISTBRAGG_INLINE void neighbours(const float* table, std::int32_t* low, float* h
   // Both at once, by plain loads of 64 bits: gathers of either take twice as long. Indices come from
   // memory, too, since taking them out of a register takes longer.
   __asm__("" : "+m"(*reinterpret_cast<std::int32_t(*)[kNeighbours]>(low)));
+  const auto pair = [=](int lane) __attribute__((always_inline)) {
+    double both;
+    std::memcpy(&both, table + low[lane], sizeof both);
+    return both;
+  };
   const auto two = [=](int lane) __attribute__((always_inline)) {
-    const auto at = [=](int i) __attribute__((always_inline)) {
-      return reinterpret_cast<const double*>(table + low[i]);
-    };
-    return _mm_loadh_pd(_mm_load_sd(at(lane)), at(lane + 1));
+    return _mm_set_pd(pair(lane + 1), pair(lane));
   };
   const auto four = [=](int lane) __attribute__((always_inline)) {
     return _mm256_insertf128_pd(_mm256_castpd128_pd256(two(lane)), two(lane + 2), 1);

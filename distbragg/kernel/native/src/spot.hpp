@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cubics.hpp"
 #include "landing.hpp"
 #include "near_sphere.hpp"
 #include "spot_fit.hpp"
@@ -31,10 +32,10 @@ struct SubPixels {
 constexpr double kWidest = 0.7, kWidestFitted = 0.85;
 
 // How a spot is drawn: by the formulas at every pixel, by a polynomial of its logarithm, or by
-// polynomials of the wavenumber that a pixel sees it by and of what it then is, with a table of the
-// sum over the lines of a spectrum, or, while the crystal rotates, by polynomials of the two error
+// polynomials of the wavenumber that a pixel sees it by and of what it then is, with the sum over the
+// lines of a spectrum as a table or as cubics, or, while the crystal rotates, by polynomials of the two error
 // functions and of what they multiply.
-enum class Kind { kDirect, kSmooth, kLines, kPassage };
+enum class Kind { kDirect, kSmooth, kLines, kCubics, kPassage };
 
 // Number of a lattice, and h, k, l.
 using Name = std::array<std::int32_t, 4>;
@@ -86,10 +87,48 @@ struct Spot {
     form_ss = a1 * a1 + b1 * b1;
   }
 
+  // Whether it has a table of the sum over lines.
+  bool sums_lines() const { return kind == Kind::kLines || kind == Kind::kCubics; }
+
+  // The columns of a row that see a line: those about middle + lean y.
+  struct Seen {
+    bool cuts;
+    double middle, lean, half;
+  };
+
+  // The place in the table is nearly straight.
+  Seen lines_seen() const {
+    constexpr int kOne = kDegree + 1;  // the coefficient of a
+    if (!sums_lines()) return {false, 0.0, 0.0, 0.0};
+    double bent = 1.0;
+    for (int i = 0; i < kCoefficients; ++i) {
+      bent += i == 0 || i == 1 || i == kOne ? 0.0 : std::fabs(static_cast<double>(at.c[i]));
+    }
+    const double by_a = at.c[kOne], by_b = at.c[1];
+    const double by_f = madd(by_a, step[0], by_b * step[2]);
+    const double by_s = madd(by_a, step[1], by_b * step[3]);
+    if (std::fabs(by_f) < 1e-6) return {false, 0.0, 0.0, 0.0};
+    bent += std::fabs(by_b * arc) + margin * (std::fabs(by_f) + std::fabs(by_s));
+    const double over = 1.0 / by_f, end = table_end, here = at.c[0];
+    return {true, (0.5 * end - here) * over, -by_s * over,
+            (0.5 * end + bent) * std::fabs(over)};
+  }
+
+  // What it is drawn by: the logarithm, then `at`, or both arguments.
+  int polynomials() const { return kind == Kind::kPassage ? 3 : (kind == Kind::kSmooth ? 1 : 2); }
+  DISTBRAGG_INLINE const Polynomial<float>& polynomial(int number) const {
+    return number == 0 ? log : (number == 2 ? to : (kind == Kind::kPassage ? from : at));
+  }
+
+  // Whether the second coordinate is the row's alone.
+  bool straight() const { return arc == 0.0 && step[2] == 0.0; }
+
   // Asks for what drawing needs to be brought into the cache.
   void fetch() const { fetch(&height, this + 1); }
   void fetch_table(const float* tables) const {
-    fetch(tables + table, tables + table + static_cast<std::int64_t>(table_end) + 2);
+    const std::int64_t size =
+        kind == Kind::kCubics ? Cubics::kSize : static_cast<std::int64_t>(table_end) + 2;
+    fetch(tables + table, tables + table + size);
   }
 
   // Calls work(row, start, stop) for the columns that it may cover of each row in a range.
@@ -143,30 +182,6 @@ struct Spot {
   }
 
   double form_size() const { return form_ff * form_ss - form_fs * form_fs; }
-
-  // The columns of a row that see a line: those about middle + lean y.
-  struct Seen {
-    bool cuts;
-    double middle, lean, half;
-  };
-
-  // The place in the table is nearly straight.
-  Seen lines_seen() const {
-    constexpr int kOne = kDegree + 1;  // the coefficient of a
-    if (kind != Kind::kLines) return {false, 0.0, 0.0, 0.0};
-    double bent = 1.0;
-    for (int i = 0; i < kCoefficients; ++i) {
-      bent += i == 0 || i == 1 || i == kOne ? 0.0 : std::fabs(static_cast<double>(at.c[i]));
-    }
-    const double by_a = at.c[kOne], by_b = at.c[1];
-    const double by_f = madd(by_a, step[0], by_b * step[2]);
-    const double by_s = madd(by_a, step[1], by_b * step[3]);
-    if (std::fabs(by_f) < 1e-6) return {false, 0.0, 0.0, 0.0};
-    bent += std::fabs(by_b * arc) + margin * (std::fabs(by_f) + std::fabs(by_s));
-    const double over = 1.0 / by_f, end = table_end, here = at.c[0];
-    return {true, (0.5 * end - here) * over, -by_s * over,
-            (0.5 * end + bent) * std::fabs(over)};
-  }
 };
 
 // A part of a panel, pixels.
@@ -295,7 +310,11 @@ class Projection {
     const double over = 1.0 / madd(fa, sb, -(fb * sa));
     const double step[4] = {sb * over, -fb * over, -sa * over, fa * over};
     divide(place, disc, step, spot);
-    const Edge edge = edge_of(disc, middle, step);
+    // What hardly bends is drawn straight; of what is narrow the first coordinate is to be the ridge's.
+    const bool wide = std::fmax(spot.sharp_fast, spot.sharp_slow) < kWidest;
+    const bool straight = wide && std::fabs(disc.bow) < kStraight;
+    const double bow = straight ? 0.0 : disc.bow;
+    const Edge edge = edge_of(disc, bow, middle, step);
     const double grown = edge.grown;
     spot.edge_fast = edge.fast;
     spot.edge_slow = edge.slow;
@@ -304,8 +323,20 @@ class Projection {
     spot.most = -HUGE_VAL;
     const double less = spot.flat ? 1.0 / grown : 1.0;
     for (int n = 0; n < 4; ++n) spot.step[n] = step[n] * less;
-    spot.arc = disc.bow / less;
+    spot.arc = bow / less;
+    if (straight) turn(spot.step);
     spot.enclose();
+  }
+
+  // Turns a disc's coordinates so that the second is the row's alone.
+  static void turn(double* step) {
+    const double a = step[0], b = step[2], over = 1.0 / std::sqrt(a * a + b * b);
+    const double cosine = a * over, sine = b * over;
+    const double a_slow = cosine * step[1] + sine * step[3];
+    step[3] = cosine * step[3] - sine * step[1];
+    step[1] = a_slow;
+    step[0] = a * cosine + b * sine;
+    step[2] = 0.0;
   }
 
   // How far out on the panel the edge of a disc lies: in discs that are drawn to first order, and in
@@ -313,7 +344,7 @@ class Projection {
   struct Edge {
     double grown, fast, slow;
   };
-  Edge edge_of(const Disc& disc, const Landing& middle, const double* step) const {
+  Edge edge_of(const Disc& disc, double bow, const Landing& middle, const double* step) const {
     constexpr int kEdge = 8;
     constexpr double kBetween = 1.01, kBeside = 1.15;  // for what is further out between two of them
     constexpr double kHalfRoot = 0.70710678118654752440;
@@ -344,7 +375,7 @@ class Projection {
     for (int i = 0; i < kEdge; ++i) {
       const double f = fast[i] - middle.fast, s = slow[i] - middle.slow;
       const double a = madd(step[0], f, step[1] * s);
-      const double b = madd(step[2], f, step[3] * s) - disc.bow * a * a;
+      const double b = madd(step[2], f, step[3] * s) - bow * a * a;
       const double grown = std::sqrt(madd(a, a, b * b));
       const double far_fast = std::fabs(f), far_slow = std::fabs(s);
       most = grown > most ? grown : most;

@@ -1,0 +1,139 @@
+// What the lanes of a vector see of a spot, by what its polynomials are there.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "approx.hpp"
+#include "cubics.hpp"
+#include "neighbours.hpp"
+#include "spot.hpp"
+
+namespace distbragg::closed {
+
+constexpr int kWide = 16;              // lanes of a vector
+static_assert(kWide == kNeighbours && kWide == Cubics::kWide);
+
+// 2^x for −126 ≤ x ≤ 126, to 1e-7: fitted with the least greatest error, and summed in pairs, which
+// waits less than one after another.
+DISTBRAGG_INLINE float exp2_in_pairs(float x) {
+  const float n = std::nearbyint(x), u = x - n, square = u * u;
+  const float low = madd(0.69314697f, u, 1.0f), middle = madd(0.055507133f, u, 0.2402212f);
+  const float high = madd(0.0013276476f, u, 0.0096755413f);
+  const float p = madd(madd(high, square, middle), square, low);
+  std::uint32_t bits;
+  std::memcpy(&bits, &p, sizeof bits);
+  bits += static_cast<std::uint32_t>(static_cast<std::int32_t>(n)) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return power;
+}
+
+// Bounds that the compiler is not to know: by constants it compares and selects, which takes far
+// longer than the instruction for the larger of two.
+struct Bounds {
+  float lowest = -125.0f;  // of a logarithm: what is fainter is nothing
+  float first = 0.0f, last;       // of places in a table
+  explicit Bounds(float end) : last(end) {
+    __asm__("" : "+m"(lowest), "+m"(first));
+  }
+};
+
+// exp(x²) erfc(x) of x ≥ 0, to 1e-7: t e^(polynomial of t), t = 1/(1 + x/2), fitted by least
+// squares at Chebyshev's points of t.
+DISTBRAGG_INLINE float scaled_erfc(float x) {
+  const float t = 1.0f / madd(0.5f, x, 1.0f);
+  float p = 0.170872778f;
+  p = madd(p, t, -0.822152234f);
+  p = madd(p, t, 1.48851589f);
+  p = madd(p, t, -1.13520400f);
+  p = madd(p, t, 0.278868084f);
+  p = madd(p, t, -0.186288062f);
+  p = madd(p, t, 0.0967841895f);
+  p = madd(p, t, 0.374091960f);
+  p = madd(p, t, 1.00002368f);
+  p = madd(p, t, -1.26551223f);
+  return t * exp_poly<false>(p);
+}
+
+// exp(top) (erf(to) − erf(from)), from < to.
+DISTBRAGG_INLINE float passage(float top, float from, float to) {
+  // Beside the passage, from its nearer end on; within it, all but what lies beyond both ends.
+  const bool before = from > 0.0f, beside = before || to < 0.0f;
+  const float low = before ? from : -to, high = before ? to : -from;
+  const float one = beside ? low : std::fabs(from), other = beside ? high : std::fabs(to);
+  const float near = one * one, far = other * other;
+  const float base = beside ? top - near : top;
+  const float share1 = scaled_erfc(one) * (beside ? 1.0f : exp_poly<true>(-near));
+  const float fall = beside ? smaller(near - far, 0.0f) : -far;
+  const float share2 = scaled_erfc(other) * exp_poly<true>(fall);
+  const float area = beside ? share1 - share2 : 2.0f - share1 - share2;
+  return exp_poly<false>(base) * (area > 0.0f ? area : 0.0f);
+}
+
+// What a spot's polynomials are at a pixel: the logarithm, the place in the table or the argument
+// of an error function, and that of the other.
+struct Look {
+  float log, at, to;
+};
+
+// By the numbers of the polynomials, see Spot::polynomial.
+template <Kind kKind, class At>
+DISTBRAGG_INLINE Look look(At at) {
+  if constexpr (kKind == Kind::kPassage) return {at(0), at(1), at(2)};
+  else if constexpr (kKind == Kind::kSmooth) return {at(0), 0.0f, 0.0f};
+  else return {at(0), at(1), 0.0f};
+}
+
+// By which sums over lines are looked up.
+template <Kind kKind>
+using Lookup = std::conditional_t<kKind == Kind::kCubics, Cubics, const float*>;
+
+// What is seen by the lanes of a vector: look_at(i) tells what the polynomials are there, inside(i)
+// whether it is taken. What lies outside may be far away, whatever comes out there.
+template <Kind kKind, class LookAt, class Inside>
+DISTBRAGG_INLINE void shade(const Lookup<kKind>& lookup, const Bounds& bounds, float* seen,
+                            LookAt look_at, Inside inside) {
+  const float lowest = bounds.lowest, first = bounds.first, last = bounds.last;
+  constexpr bool kLooks = kKind == Kind::kLines || kKind == Kind::kCubics;
+  alignas(64) float rest[kWide];
+  alignas(64) std::int32_t low[kWide];
+#pragma omp simd
+  for (int i = 0; i < kWide; ++i) {
+    const Look at = look_at(i);
+    if constexpr (kKind == Kind::kPassage) {
+      seen[i] = passage(at.log, at.at, at.to);
+    } else {
+      seen[i] = exp2_in_pairs(larger(at.log, lowest));
+    }
+    if constexpr (kLooks) {
+      const float place = larger(smaller(at.at, last), first);
+      low[i] = static_cast<std::int32_t>(place);
+      rest[i] = place - static_cast<float>(low[i]);
+    }
+  }
+  if constexpr (kKind == Kind::kLines) {
+    alignas(64) float here[kWide], next[kWide];
+    neighbours(lookup, low, here, next);
+#pragma omp simd
+    for (int i = 0; i < kWide; ++i) {
+      seen[i] = (inside(i) ? seen[i] : 0.0f) * madd(rest[i], next[i] - here[i], here[i]);
+    }
+  } else if constexpr (kKind == Kind::kCubics) {
+    alignas(64) float c[Cubics::kPowers][kWide];
+    lookup.pick(low, c);
+#pragma omp simd
+    for (int i = 0; i < kWide; ++i) {
+      const float t = rest[i];
+      const float sum = madd(madd(madd(c[3][i], t, c[2][i]), t, c[1][i]), t, c[0][i]);
+      seen[i] = (inside(i) ? seen[i] : 0.0f) * larger(sum, first);
+    }
+  } else {
+#pragma omp simd
+    for (int i = 0; i < kWide; ++i) seen[i] = inside(i) ? seen[i] : 0.0f;
+  }
+}
+
+}  // namespace distbragg::closed
