@@ -203,7 +203,7 @@ def test_every_shape_holds_the_same_photons(kernel, shape: str, cells: int) -> N
         "gauss_star": (min(0.5, 3.6 / cells), 40),
         "tophat": (0.7 / cells, 70),
     }[shape]
-    interpreted = kernel.options.kernel == "triton" and cells != 12
+    interpreted = kernel.options.kernel == "triton" and cells != 5
     if interpreted or (kernel.options.kernel != "native" and samples > 100):
         pytest.skip("the same formula at other crystals; too slow")
     found = spot_integral(kernel, shape, cells, half, samples)

@@ -6,6 +6,7 @@ A comment `<!-- test: KIND ARGUMENTS -->` is seen neither on the site nor on a c
 |---|---|
 | `given NAMES` | files that the page takes for there: see `tests/docs/given.py` |
 | `small SETS` | `--set` options that commands of the page get here, so that they take no time |
+| `more OPTIONS` | options that `python` gets at the end of its commands, to the same purpose |
 | `env NAME=VALUE` | a variable of the page's commands |
 | `skip REASON` | the next block is not run; `SKIPS` has the reasons |
 | `file NAME` | the next block is saved as this file |
@@ -75,7 +76,7 @@ def read_page(path: Path) -> list[Block]:
         if piece["comment"] is not None:
             kind, _, rest = piece["comment"].strip().partition("\n")
             kind, _, words = kind.partition(" ")
-            if kind in ("given", "small", "shell", "env"):
+            if kind in ("given", "small", "more", "shell", "env"):
                 steps.append(Block(kind, (words + "\n" + rest).strip(), line))
             else:
                 marks[kind] = words

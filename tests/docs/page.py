@@ -21,7 +21,7 @@ from tests.docs.blocks import ROOT, Block, read_page
 from tests.docs.given import GIVEN, object_store, shown
 
 MAKE = f'#!/bin/bash\nexec {shutil.which("make")} -n -C "{ROOT}" "$@" > /dev/null\n'
-PYTHON = f'#!/bin/bash\nexec "{sys.executable}" "$@"\n'
+PYTHON = f'#!/bin/bash\nexec "{sys.executable}" "$@" $DOCS_MORE\n'
 PIP = """#!/bin/bash
 # What is installed is checked by the test; here nothing changes.
 echo "pip $*" >> "$DOCS_PIP"
@@ -85,6 +85,9 @@ class Page:
 
     def do_small(self, block: Block) -> None:
         self.environment[server.SMALL] = block.text
+
+    def do_more(self, block: Block) -> None:
+        self.environment["DOCS_MORE"] = block.text
 
     def do_env(self, block: Block) -> None:
         self.environment.update(word.split("=", 1) for word in block.text.split())

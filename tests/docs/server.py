@@ -6,6 +6,8 @@ over, so that a command takes no second to start. `python -m tests.docs.server S
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import socket
@@ -23,6 +25,18 @@ with socket.socket(socket.AF_UNIX) as server:
 """
 SMALL = "DOCS_SMALL"
 """Variable with the `--set` options of a page, one a word."""
+LOADED = (
+    *("distbragg.cli." + name for name in ("describing", "exchange", "finished", "rendering")),
+    *("distbragg.cli." + name for name in ("explaining", "gathering", "image_files", "plotting")),
+    *("distbragg.engine.unit", "distbragg.export.cxi", "distbragg.export.nxmx"),
+    *("distbragg.figures.charts", "distbragg.figures.sheet", "distbragg.predict.spots"),
+    *("distbragg.read.mtz", "distbragg.rendering.frame", "distbragg.store.accessor"),
+    *("distbragg.run." + name for name in ("card", "create", "export", "export_sets", "gather")),
+    *("distbragg.run." + name for name in ("plot", "render", "report", "resume", "status")),
+    *("dask.array", "fabio", "h5py", "hdf5plugin", "jinja2", "matplotlib.backends.backend_agg"),
+    *("multiprocessing.pool", "obstore", "pandas", "PIL.Image", "pint", "pyarrow.parquet"),
+)
+"""Modules of several commands, which take longer to load than the commands to run."""
 SHRUNK = frozenset({"render", "sweep", "create", "demo", "plan"})
 
 
@@ -61,13 +75,9 @@ def answer(connection: socket.socket) -> int:
 
 def serve(address: str) -> None:
     """Fork for every connection until the process is ended."""
-    import distbragg.cli.describing
-    import distbragg.cli.exchange
-    import distbragg.cli.finished
-    import distbragg.cli.rendering
-    import distbragg.engine.unit
-    import distbragg.rendering.frame  # noqa: F401
-
+    for name in LOADED:
+        with contextlib.suppress(ImportError):  # extras, which other commands do without
+            importlib.import_module(name)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
