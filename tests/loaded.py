@@ -155,12 +155,18 @@ def _server() -> socket.socket:
 
 
 def _load() -> None:
+    """Load what commands need, of which nothing starts a thread: they would not be forked."""
     import distributed  # noqa: F401
+    import rich.table  # noqa: F401
 
     import distbragg.cli.main
     import distbragg.clusters.open
     import distbragg.engine.unit
-    import distbragg.run.resume
+    import distbragg.predict.spots
+    import distbragg.run.extend
+    import distbragg.run.gather
+    import distbragg.run.repair
+    import distbragg.run.status
     import distbragg.run.verify  # noqa: F401
 
 
