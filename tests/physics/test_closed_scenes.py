@@ -31,7 +31,7 @@ from tools.closed_form_cases import Error
 pytestmark = pytest.mark.skipif(not native.available(), reason=native.reason())
 
 Z = np.array([0.0, 0.0, 1.0])
-EDGE = 24
+EDGE = 16
 
 
 def across(ray):
