@@ -14,6 +14,7 @@ from pathlib import Path
 from distributed import LocalCluster, Nanny
 
 from distbragg.cli.main import main
+from distbragg.clusters.local import DASHBOARD_ADDRESS
 from distbragg.engine.work import LOOPBACK
 from tests.chaos.bad_worker import KINDS, VARIABLE
 from tests.chaos.deaths import PATIENCE_S, wait_for
@@ -84,7 +85,9 @@ def no_worker_can_serve(
 def _cluster(kinds: Sequence[str]) -> Iterator[LocalCluster]:
     """Yield a scheduler of this process with a worker process of each kind."""
     with (
-        LocalCluster(n_workers=0, host=LOOPBACK, dashboard_address=None, protocol="tcp") as cluster,
+        LocalCluster(
+            n_workers=0, host=LOOPBACK, dashboard_address=DASHBOARD_ADDRESS, protocol="tcp"
+        ) as cluster,
         _workers(cluster, kinds),
     ):
         yield cluster
