@@ -118,3 +118,35 @@ def test_lines_keep_what_divergence_spreads_of_the_direct_beam(kind: str, oversa
     parallel = image(scene(kind, middle, sampling, {"crystal": divergent["crystal"]}), FLOAT64)
     if oversample == 1:
         assert each.max() < 0.5 * parallel.max(), "divergence matters here"
+
+
+def few_cells(seed: int, oversample: int | str):
+    """A random crystal of three to eight cells an edge, in lines over 2 to 8 %."""
+    rng = np.random.default_rng(seed)
+    count, span = rng.integers(2, 40), rng.uniform(0.02, 0.08)
+    wavenumbers = 1.0 + np.sort(rng.uniform(-0.5, 0.5, count)) * span
+    wavenumbers[[0, -1]] = 1.0 - 0.5 * span, 1.0 + 0.5 * span
+    cells = rng.uniform(3.0, 8.0, 3).tolist()
+    weights = rng.exponential(size=count).tolist()
+    lines = {"wavelengths_angstrom": (1.0 / wavenumbers).tolist(), "weights": weights}
+    block = {
+        "cell": [*rng.uniform(25.0, 90.0, 3).tolist(), 90, 90, 90],
+        "block_cells": cells,
+        "misset_deg": rng.uniform(0, 360, 3).tolist(),
+        "mosaic": {"spread_deg": float(rng.choice([0.02, 0.3, 0.6]))},
+    }
+    rng.integers(2)
+    sampling = {"oversample": oversample, "dmin_angstrom": float(rng.choice([1.8, 3.0, 4.0]))}
+    beam = {"spectrum": lines, **({"divergence_mrad": 0.5} if rng.random() < 0.3 else {})}
+    return experiment(FINE, {"beam": beam, "crystal": block, "sampling": sampling})
+
+
+@pytest.mark.parametrize(
+    ("seed", "oversample"), [(2, 1), (6, 1), (7, 1), (11, 1), (49, "auto")]
+)
+def test_wide_spots_of_few_cells_are_the_sum_of_their_lines(seed: int, oversample):
+    one = few_cells(seed, oversample)
+    tile = Tile(60, 140, 70, 150) if oversample == "auto" else None
+    each, together = image(one, FLOAT64, tile=tile), image(one, MIXED, tile=tile)
+    assert off(together, each) <= 1e-3
+    assert together.sum() == pytest.approx(each.sum(), rel=5e-4)

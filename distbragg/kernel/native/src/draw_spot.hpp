@@ -466,18 +466,19 @@ class SpotBrush {
     });
   }
 
-  // The lines of a spectrum by the parabola of each ray's logarithm.
+  // The lines of a spectrum by how each ray's logarithm depends on the wavenumber.
   template <class Mean>
   void add_lines(const Spot& spot, const float* shares, const double* x, const double* y,
                  const double* z, const double* square, double height, int count,
                  double* sum) const {
     std::vector<double> own;
     const double* weights = spectrum_->weights(shares, own);
-    alignas(64) double top[kLanes], at[kLanes], width[kLanes];
-    Mean::crests(spot.relp, in_, x, y, z, count, top, at, width);
+    alignas(64) double top[kLanes], at[kLanes], width[kLanes], skew[kLanes];
+    Mean::crests(spot.relp, in_, x, y, z, count, false, top, at, width, skew);
     for (int i = 0; i < count; ++i) {
       if (square[i] > 1.0) continue;
-      const double log = top[i] + spectrum_->log_of_sum(at[i] - spectrum_->middle, width[i], weights);
+      const double place = at[i] - spectrum_->middle;
+      const double log = top[i] + spectrum_->log_of_sum(place, width[i], skew[i], weights);
       sum[i] = madd(height, exp_poly<true>(smaller(log, 0.0)), sum[i]);
     }
   }

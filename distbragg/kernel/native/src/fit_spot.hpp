@@ -31,7 +31,8 @@ class SpotFitter {
     aim(spot);
     const bool rotates = spindle.stop > spindle.start;
     const double *x = rays_.x, *y = rays_.y, *z = rays_.z;
-    alignas(64) double top[kNodes], at[kNodes], width[kNodes];
+    alignas(64) double top[kNodes], at[kNodes], width[kNodes], skew[kNodes];
+    bent_ = false;
     choose_mean(in_, spot.relp, rotates, [&](auto mean) {
       using Kind = decltype(mean);
       if constexpr (Kind::rotates) {
@@ -39,7 +40,7 @@ class SpotFitter {
       } else if (spectrum_ == nullptr) {
         Kind::logs(spot.relp, in_, x, y, z, kNodes, top);
       } else {
-        Kind::crests(spot.relp, in_, x, y, z, kNodes, top, at, width);
+        bent_ = Kind::crests(spot.relp, in_, x, y, z, kNodes, true, top, at, width, skew);
       }
     });
     bool lit = true;
@@ -48,7 +49,7 @@ class SpotFitter {
     } else if (spectrum_ == nullptr) {
       fit_smooth(top, spot);
     } else {
-      lit = fit_lines(top, at, width, spot, table);
+      lit = fit_lines(top, at, width, skew, spot, table);
     }
     if (spot.kind == Kind::kDirect) {
       spot.sub = before;
@@ -76,13 +77,14 @@ class SpotFitter {
 
   // The lines of a spectrum: as one logarithm where that is smooth, else by a table of their sums.
   // False where none is seen.
-  bool fit_lines(double* top, double* at, double* width, Spot& spot, std::vector<float>& table) {
+  bool fit_lines(double* top, double* at, double* width, double* skew, Spot& spot,
+                 std::vector<float>& table) {
     for (int m = 0; m < kNodes; ++m) at[m] -= spectrum_->middle;
     if (spectrum_->high - spectrum_->low <= kFewWidths * width[0]) {
       alignas(64) double log[kNodes];
       const double* weights = spectrum_->weights(shares_, weights_);
       for (int m = 0; m < kNodes; ++m) {
-        log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m], weights);
+        log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m], skew[m], weights);
       }
       fit_smooth(log, spot);
       if (spot.kind == Kind::kSmooth) return true;
@@ -97,10 +99,10 @@ class SpotFitter {
       const double smooth = SmoothedLines::kFinest * sums.step(sums.level(shares_));
       const Derivatives by = derivatives(top), place = derivatives(at);
       divide(top, by, &place, smooth, spot);
-      widen(by, place, at, top, width, spot);
+      widen_all(by, place, at, top, width, skew, spot);
       if (!average(top, derivatives(top), spot)) return true;
     }
-    if (tabulate(at, top, width, spot, table)) {
+    if (tabulate(at, top, width, skew, spot, table)) {
       spot.kind = Kind::kLines;
     } else {
       table.resize(start);
@@ -111,25 +113,33 @@ class SpotFitter {
   // Tabulates the sum over the lines by the wavenumber at which a pixel sees a reflection. The
   // width changes over the spot with that wavenumber alone, as far as it matters. False where
   // polynomials do not hold.
-  bool tabulate(const double* at, double* top, const double* width, Spot& spot,
+  bool tabulate(const double* at, double* top, const double* width, const double* skew, Spot& spot,
                 std::vector<float>& table) const {
     const double narrow = least(width);
     double low = least(at), high = greatest(at);
     low = larger(low, spectrum_->low - kFurthestLine * width[0]);
     high = smaller(high, spectrum_->high + kFurthestLine * width[0]);
     if (!(narrow > 0.0 && high > low && high - low < kMostWidths * narrow)) return false;
+    alignas(64) double log_width[kNodes];
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) log_width[m] = log_poly(width[m]);
     double slope, middle;
-    line_through(at, width, top, slope, middle);
+    line_through(at, log_width, top, slope, middle);
     const double likely = std::exp(middle + slope * 0.5 * (low + high));
+    if (!(likely > 0.5 * narrow && likely < 2.0 * greatest(width))) return false;
     const SmoothedLines& sums = spectrum_->smoothed(octave(likely));
     const int level = sums.level(shares_);
     const double per = 1.0 / sums.step(level);
-    const std::int64_t from = static_cast<std::int64_t>(std::floor(low * per));
-    const std::int64_t to = static_cast<std::int64_t>(std::ceil(high * per)) + 2;
+    const std::int64_t beside = bent_ ? 2 : 0;  // for derivatives at the ends
+    const std::int64_t from = static_cast<std::int64_t>(std::floor(low * per)) - beside;
+    const std::int64_t to = static_cast<std::int64_t>(std::ceil(high * per)) + 2 + beside;
     spot.table = static_cast<std::int64_t>(table.size());
     spot.table_end = static_cast<float>(to - from - 2);
     if (!sums.append(level, from, to, middle, slope, shares_, table)) return false;
-    alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes], share[kNodes];
+    if (bent_ && !skew_table(at, top, skew, from, sums.step(level), middle, slope, spot, table)) {
+      return false;
+    }
+    alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes], share[kNodes], uneven[kNodes];
     const float* sum = table.data() + spot.table;
     const double end = static_cast<double>(spot.table_end), first = static_cast<double>(from);
     double most = spot.most, worst = 0.0;
@@ -138,29 +148,54 @@ class SpotFitter {
       scaled[m] = madd(at[m], per, -first);
       rest[m] = at[m] / narrow;
       const double place = smaller(larger(scaled[m], 0.0), end);
-      const double seen = static_cast<double>(sum[static_cast<std::int32_t>(place + 0.5)]);
-      log[m] = top[m] + log_poly(larger(seen, 1e-30));
+      const std::int32_t here = static_cast<std::int32_t>(place + 0.5);
+      const double seen = larger(static_cast<double>(sum[here]), 1e-30), wide = width[m] * per;
+      const float before = sum[here > 0 ? here - 1 : 0], after = sum[here + 1];
+      const double curved = static_cast<double>(before - sum[here] + (after - sum[here]));
+      uneven[m] = curved * wide * wide / seen;
+      log[m] = top[m] + log_poly(seen);
       most = log[m] > most ? log[m] : most;
     }
     spot.most = most;
 #pragma omp simd reduction(max : worst)
     for (int m = 0; m < kNodes; ++m) {
       share[m] = exp_poly<true>(log[m] - most);
-      const double off = log_poly(width[m]) - (middle + slope * at[m]);
-      const double missed = std::fabs(share[m] * off);
-      worst = missed > worst ? missed : worst;
+      const double off = log_width[m] - (middle + slope * at[m]);
       // The sum over many lines is in proportion to their width; over few it is so on average.
+      const double missed = std::fabs(share[m] * off * uneven[m]);
+      worst = missed > worst ? missed : worst;
       top[m] += off;
     }
     Polynomial<float> unused;
-    const double most_off = spectrum_->gap <= width[0] ? kWorstWidthOfMany : kWorstWidth;
-    return worst < most_off && fits(top, share, kWorstTop, spot.log, kLog2E) &&
+    return worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
            fits(rest, share, kWorstPlace, unused) && fits(scaled, share, HUGE_VAL, spot.at);
   }
 
-  // ln(width) as a straight line of the wavenumber, weighted with what is seen.
-  static void line_through(const double* at, const double* width, const double* log, double& slope,
-                           double& middle) {
+  // Turns the sums over lines in a spot's table, from an entry on, into those of its skew, which is
+  // near enough a straight line of the wavenumber. False where it is too large, or not straight.
+  bool skew_table(const double* at, const double* log, const double* skew, std::int64_t from,
+                  double step, double log_middle, double log_slope, const Spot& spot,
+                  std::vector<float>& table) const {
+    double slope, middle, worst = 0.0;
+    line_through(at, skew, log, slope, middle);
+    const double most = greatest(log);
+    for (int m = 0; m < kNodes; ++m) {
+      const double share = std::exp(log[m] - most), off = skew[m] - madd(slope, at[m], middle);
+      const double missed = larger(kPerSkew * std::fabs(off), kPerSquare * skew[m] * skew[m]);
+      worst = larger(worst, share * missed);
+    }
+    if (!(worst < kWorstFit)) return false;
+    const auto place = [=](std::int64_t n) { return step * static_cast<double>(from + n); };
+    SmoothedLines::bend(
+        table.data() + spot.table, static_cast<std::int64_t>(table.size()) - spot.table,
+        [&](std::int64_t n) { return madd(slope, place(n), middle); },
+        [&](std::int64_t n) { return std::exp(madd(log_slope, place(n), log_middle)) / step; });
+    return true;
+  }
+
+  // A value as a straight line of the wavenumber, weighted with what is seen.
+  static void line_through(const double* at, const double* value_at, const double* log,
+                           double& slope, double& middle) {
     constexpr int kSums = 8;  // that go on side by side
     static_assert(kNodes % kSums == 0);
     const double most = greatest(log);
@@ -168,7 +203,7 @@ class SpotFitter {
     for (int from = 0; from < kNodes; from += kSums) {
 #pragma omp simd
       for (int i = 0; i < kSums; ++i) {
-        const double place = at[from + i], value = log_poly(width[from + i]);
+        const double place = at[from + i], value = value_at[from + i];
         const double share = exp_poly<true>(0.5 * (log[from + i] - most));
         sums[0][i] += share;
         sums[1][i] += share * place;
@@ -302,8 +337,8 @@ class SpotFitter {
   // Takes the mean over a sub-pixel of what lines are seen by, to second order of its size: the
   // wavenumber changes across it, which is as if lines were wider, and its mean is drawn to where
   // more is seen.
-  void widen(const Derivatives& by, const Derivatives& place, double* at, double* top,
-             double* width, const Spot& spot) const {
+  void widen_all(const Derivatives& by, const Derivatives& place, double* at, double* top,
+                 double* width, double* skew, const Spot& spot) const {
     alignas(64) double square[kNodes];
     for (int m = 0; m < kNodes; ++m) square[m] = width[m] * width[m];
     for (const int axis : {0, 1}) {
@@ -316,11 +351,7 @@ class SpotFitter {
       }
     }
 #pragma omp simd
-    for (int m = 0; m < kNodes; ++m) {
-      const double wide = std::sqrt(square[m]);
-      top[m] += log_poly(width[m] / wide);
-      width[m] = wide;
-    }
+    for (int m = 0; m < kNodes; ++m) widen(square[m], top[m], at[m], width[m], skew[m]);
   }
 
   // Fits values at the nodes, which are kept in another unit; false where it passes one by more than
@@ -396,9 +427,9 @@ class SpotFitter {
   }
 
   static constexpr double kWorstFit = 5e-4;  // of the spot's maximum
-  static constexpr double kWorstTop = 2.5e-3;  // the same, where lines are summed at the pixels
+  // The greatest that Hermite's third polynomial comes to under exp(−½ x²), and ½ x⁶.
+  static constexpr double kPerSkew = 1.4, kPerSquare = 5.4;
   static constexpr double kWorstPlace = 2e-4;  // of a wavenumber, in widths
-  static constexpr double kWorstWidth = 2e-3, kWorstWidthOfMany = 3e-2;
   static constexpr double kMostRise = 0.5;  // of the largest logarithm, by a mean over sub-pixels
   static constexpr double kFaint = 6.0;  // of a logarithm, below which its curvature does not count
   static constexpr double kFewWidths = 5.0;     // of a spectrum whose logarithm may be smooth
@@ -412,6 +443,7 @@ class SpotFitter {
   const Fit& nodes_ = Fit::get();
   const float* shares_ = nullptr;  // of the spot that is fitted
   std::vector<double> weights_;    // of the lines, for it
+  bool bent_ = false;              // whether its logarithm is no parabola of the wavenumber
   PixelNumbers pixels_;
   Directions rays_;
 };

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "crest.hpp"
 #include "geometry.hpp"
 #include "relp.hpp"
 
@@ -81,19 +82,23 @@ struct Mean {
     for (int i = 0; i < count; ++i) log[i] = most[i] + log_poly(share[i] * (spread[i] / width));
   }
 
-  // The logarithms as parabolas of the wavenumber, top − ½ ((k − at)/width)², with the width that
-  // lines have of their own. In passes that the compiler makes vectors of.
-  static void crests(const Relp& relp, const Incidence& in, const double* x, const double* y,
-                     const double* z, int count, double* top, double* at, double* width) {
+  // The logarithms by the wavenumber, top − ½ x² + skew x³ with x = (k − at)/width, with the width
+  // that lines have of their own. In passes that the compiler makes vectors of. True where the spot is
+  // so wide that there is a skew. `fixed`: whether rays are those of the spot, whatever the tile.
+  static bool crests(const Relp& relp, const Incidence& in, const double* x, const double* y,
+                     const double* z, int count, bool fixed, double* top, double* at,
+                     double* width, double* skew) {
     const Relp own = relp;
     const Incidence from = in;
     const double k = in.wavenumber, beyond = 1.5 * in.width, own_square = in.width * in.width;
     const double low = k + in.low - beyond, high = k + in.high + beyond;
-    alignas(64) double narrow[kLanes], before[kLanes], after[kLanes];
+    alignas(64) double narrow[kLanes], value[4][kLanes];
     Sights sights;
     // What no ray changes. That of the first would keep the compiler from vectors: it takes what it
     // knows of one round of a loop over to the next.
     const Sight same = sight_of(own, from.direction, from.one, from.two, own.forward);
+    const bool bent = is_bent(own, same, k);
+    const double as_bent = bent ? 1.0 : 0.0;
     const auto again = [=, &sights](int i) __attribute__((always_inline)) -> Sight {
       return {same.spread, same.forward, sights.length[i],
               {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},
@@ -102,7 +107,7 @@ struct Mean {
     // What a loop calls may hold structures; what stands in the loop itself no vector can hold.
     const auto aim = [&](int i) __attribute__((always_inline)) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      const Sides sides = sides_of(own, sight, k, low, high);
+      const Sides sides = sides_of(own, sight, k, low, high, as_bent);
       sights.length[i] = sight.length;
       sights.per_k[0][i] = sight.per_k.x;
       sights.per_k[1][i] = sight.per_k.y;
@@ -116,31 +121,54 @@ struct Mean {
     };
 #pragma omp simd
     for (int i = 0; i < count; ++i) aim(i);
-    both_sides(own, again, at, width, count, before, after);
+    if (bent) {
+      for (int n = 0; n < 4; ++n) {
+        const double away = kCrestAt[n];
+        double* log = value[n];
+#pragma omp simd
+        for (int i = 0; i < count; ++i) {
+          log[i] = log_mean<kHeld>(own, again(i), madd(away, width[i], at[i]));
+        }
+      }
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        const double step = width[i], drop = step * step / (narrow[i] * narrow[i]);
+        const Crest crest =
+            crest_of(value[0][i], value[1][i], value[2][i], value[3][i], drop);
+        top[i] = crest.top;
+        at[i] = madd(crest.at, step, at[i]);
+        width[i] = crest.width * step;
+        skew[i] = crest.skew;
+      }
+    } else {
+      const double *before = value[0], *after = value[1];
+      both_sides(own, again, at, width, count, fixed, value[0], value[1]);
+#pragma omp simd
+      for (int i = 0; i < count; ++i) {
+        const double step = width[i], square = narrow[i] * narrow[i], over = 1.0 / step;
+        const double pull = 0.5 * (after[i] - before[i]) * over, off = pull * square;
+        const double drop = step * step / square;
+        top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off);
+        at[i] += off;
+        width[i] = narrow[i];
+      }
+      std::fill(skew, skew + count, 0.0);
+    }
+    if (!(own_square > 0.0)) return bent;
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const double step = width[i], square = narrow[i] * narrow[i], over = 1.0 / step;
-      const double pull = 0.5 * (after[i] - before[i]) * over, off = pull * square;
-      const double drop = step * step / square;
-      top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off);
-      at[i] += off;
-      width[i] = narrow[i];
+      widen(madd(width[i], width[i], own_square), top[i], at[i], width[i], skew[i]);
     }
-    if (!(own_square > 0.0)) return;
-#pragma omp simd
-    for (int i = 0; i < count; ++i) {
-      const double wide = std::sqrt(madd(narrow[i], narrow[i], own_square));
-      top[i] += log_poly(narrow[i] / wide);
-      width[i] = wide;
-    }
+    return bent;
   }
 
   // The logarithms at both sides of wavenumbers. Widths that are nearly the same for all are taken
-  // to first order from those of the first.
+  // to first order from those of the first, where rays are fixed: what they are compared with is to
+  // depend on no tile.
   template <class Look>
   static void both_sides(const Relp& own, Look look, const double* at, const double* step,
-                         int count, double* before, double* after) {
-    if constexpr (kHeld < kDivergence) {
+                         int count, bool fixed, double* before, double* after) {
+    if (kHeld < kDivergence && fixed) {
       constexpr double kAlike = 0.02;
       const Sight first = look(0);
       const double scale = scale_of(own, first, at[0]), per = 1.0 / scale;

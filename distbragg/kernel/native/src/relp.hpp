@@ -410,33 +410,6 @@ DISTBRAGG_INLINE void posterior(const Relp& relp, Look look, int i, double k, do
   spread = std::sqrt(1.0 / precision);
 }
 
-// Where the logarithm is taken as a parabola of the wavenumber: from its values on both sides of a
-// middle, with the width of the first order.
-struct Sides {
-  double middle, step, width;
-};
-
-// About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
-DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, double low,
-                                double high) {
-  constexpr double kSide = 1.4, kWidest = 30.0, kFurthestSide = 0.01;
-  const Falling falling = falling_of(relp, sight, k);
-  // About the direct beam a reflection is seen at every wavenumber: a parabola as wide as that would
-  // have its top beyond what numbers hold, and sides where there are no lines.
-  const double stiff = larger(falling.stiff, 1.0 / (kWidest * k * kWidest * k));
-  const double seen = falling.pull / stiff;
-  const double width = 1.0 / std::sqrt(stiff);
-  // It is taken where the lines are, and not further from the best than it is seen.
-  // The ends of a range of many widths are left to the parabola.
-  const double all = high - low > 4.0 * width ? 1.0 : 0.0;
-  const double near = seen - kSide * width, far = seen + kSide * width;
-  const double in = smaller(larger(near, low), high), out = smaller(larger(far, low), high);
-  const double from = madd(all, near - in, in), to = madd(all, far - out, out);
-  const double least = smaller(0.05 * width, kFurthestSide * k);
-  const double half = larger((0.5 / kSide) * (to - from), least);
-  return {0.5 * (from + to), smaller(half, 0.3 * k), width};
-}
-
 // A vector turned about a unit axis, by the sine and cosine of an angle.
 DISTBRAGG_INLINE Vector turn(const Vector& v, const Vector& axis, double sine, double cosine) {
   const double along = dot(axis, v) * (1.0 - cosine);

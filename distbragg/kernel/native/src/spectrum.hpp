@@ -146,6 +146,21 @@ class SmoothedLines {
     return true;
   }
 
+  // Turns sums of exp(−½ x²) over lines into those of exp(−½ x² + skew x³), to first order: x³ is the
+  // third of Hermite's polynomials and three times the first, whose sums are derivatives. `skew(n)`
+  // and `width(n)`, in entries, are those at an entry. The outermost two on either side stay.
+  template <class Skew, class Width>
+  static void bend(float* sum, std::int64_t count, Skew skew, Width width) {
+    std::vector<double> plain(sum, sum + count);
+    for (std::int64_t n = 2; n + 2 < count; ++n) {
+      const double* s = plain.data() + n;
+      const double near = 0.5 * (s[1] - s[-1]), far = 0.5 * (s[2] - s[-2]), wide = width(n);
+      const double first = wide * near, third = wide * wide * wide * (far - 2.0 * near);
+      const double bent = madd(skew(n), madd(3.0, first, third), s[0]);
+      sum[n] = static_cast<float>(larger(bent, 0.0));
+    }
+  }
+
  private:
   static constexpr double kMostBend = 1e-4;  // of the greatest, between entries
   static constexpr double kMostBendBeside = 1e-3;  // of terms by which |F|² changes with the energy
@@ -254,14 +269,10 @@ class Spectrum {
       at_.push_back(line.at);
       weight_.push_back(line.weight);
     }
-    for (std::size_t n = 1; n < lines_.size(); ++n) {
-      gap = larger(gap, lines_[n].at - lines_[n - 1].at);
-    }
   }
 
   double middle, low, high;  // wavenumber in the middle, and the ends from there
   double weight = 0.0;       // of all lines
-  double gap = 0.0;          // the widest between neighbours
 
   const std::vector<Line>& lines() const { return lines_; }
 
@@ -292,27 +303,10 @@ class Spectrum {
     return own.data();
   }
 
-  // ln Σ w exp(−½ ((line − at)/width)²).
-  double log_of_sum(double at, double width, const double* weights) const {
-    const auto after = std::lower_bound(at_.begin(), at_.end(), at);
-    double nearest = after == at_.end() ? HUGE_VAL : *after - at;
-    if (after != at_.begin()) nearest = smaller(nearest, at - *(after - 1));
-    const double per = 1.0 / width, least = 0.5 * nearest * nearest * per * per;
-    constexpr std::size_t kSums = 16;
-    double sums[kSums] = {};
-    for (std::size_t from = 0; from < at_.size(); from += kSums) {
-      const std::size_t count = std::min(kSums, at_.size() - from);
-      const double *line = at_.data() + from, *share = weights + from;
-#pragma omp simd
-      for (std::size_t i = 0; i < count; ++i) {
-        const double off = (line[i] - at) * per;
-        const double log = smaller(madd(-0.5 * off, off, least), 0.0);
-        sums[i] = madd(share[i], exp_poly<true>(log), sums[i]);
-      }
-    }
-    double total = 1e-300;
-    for (const double sum : sums) total += sum;
-    return log_poly(total) - least;
+  // ln Σ w exp(−½ x² + skew x³), x = (line − at)/width.
+  double log_of_sum(double at, double width, double skew, const double* weights) const {
+    return skew == 0.0 ? log_of_sum<false>(at, width, skew, weights)
+                       : log_of_sum<true>(at, width, skew, weights);
   }
 
   // The sums for widths from 2^octave on; kept from before where the lines are the same.
@@ -323,6 +317,38 @@ class Spectrum {
   }
 
  private:
+  // The fall of a line's logarithm: far from the top, where a cubic would rise again, at least half
+  // that of the parabola.
+  template <bool kSkewed>
+  static DISTBRAGG_INLINE double fall(double off, double skew) {
+    if constexpr (!kSkewed) return 0.5 * off * off;
+    const double bent = madd(-2.0 * skew, off, 1.0);
+    return 0.5 * off * off * smaller(larger(bent, 0.5), 1.5);
+  }
+
+  template <bool kSkewed>
+  double log_of_sum(double at, double width, double skew, const double* weights) const {
+    const double per = 1.0 / width;
+    const auto after = std::lower_bound(at_.begin(), at_.end(), at);
+    double least = HUGE_VAL;
+    if (after != at_.end()) least = fall<kSkewed>((*after - at) * per, skew);
+    if (after != at_.begin()) least = smaller(least, fall<kSkewed>((*(after - 1) - at) * per, skew));
+    constexpr std::size_t kSums = 16;
+    double sums[kSums] = {};
+    for (std::size_t from = 0; from < at_.size(); from += kSums) {
+      const std::size_t count = std::min(kSums, at_.size() - from);
+      const double *line = at_.data() + from, *share = weights + from;
+#pragma omp simd
+      for (std::size_t i = 0; i < count; ++i) {
+        const double log = smaller(least - fall<kSkewed>((line[i] - at) * per, skew), 0.0);
+        sums[i] = madd(share[i], exp_poly<true>(log), sums[i]);
+      }
+    }
+    double total = 1e-300;
+    for (const double sum : sums) total += sum;
+    return log_poly(total) - least;
+  }
+
   // Finds the terms that the weights of all tables are sums of, to kApart of each: at few lines, or
   // far from an edge, they are fewer than the tables. By Gram and Schmidt.
   void find_terms(std::size_t tables) {

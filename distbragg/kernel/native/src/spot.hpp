@@ -387,30 +387,42 @@ class Projection {
     return {most * kBetween, most_fast * kBeside, most_slow * kBeside};
   }
 
+  // A covariance of angles along both axes of a spot.
+  struct Spread {
+    double xx, xy, yy;
+  };
+
   // How sharp the spot is, at its middle and at both ends of its arc, and into how many intervals it
-  // wants a sample cut.
+  // wants a sample cut: each line of a spectrum is as sharp as it is by itself.
   void divide(const Place& place, const Disc& disc, const double* step, Spot& spot) const {
-    spot.sharp_fast = spot.sharp_slow = 0.0;
+    const Spread whole = {place.xx, place.xy, place.yy};
+    const Spread line = {place.own_xx, place.own_xy, place.own_yy};
+    const bool rotates = p_.rotation[1] > p_.rotation[0];
+    sharpest(whole, disc, step, spot.sharp_fast, spot.sharp_slow);
+    if (p_.integrate == 0) return;
+    double fast, slow;
+    sharpest(rotates ? whole : line, disc, step, fast, slow);
+    const double over = 1.0 / (kWidest * static_cast<double>(p_.oversample));
+    spot.sub = {SubPixels::intervals(fast * over), SubPixels::intervals(slow * over)};
+  }
+
+  static void sharpest(const Spread& of, const Disc& disc, const double* step, double& fast,
+                       double& slow) {
+    fast = slow = 0.0;
     for (const double at : {0.0, 1.0, -1.0}) {
       const double turned = 2.0 * disc.bow * at;
-      spot.sharp_fast =
-          std::fmax(spot.sharp_fast, sharpness(place, disc, step[0], step[2] - turned * step[0]));
-      spot.sharp_slow =
-          std::fmax(spot.sharp_slow, sharpness(place, disc, step[1], step[3] - turned * step[1]));
+      fast = std::fmax(fast, sharpness(of, disc, step[0], step[2] - turned * step[0]));
+      slow = std::fmax(slow, sharpness(of, disc, step[1], step[3] - turned * step[1]));
       if (std::fabs(disc.bow) < kStraight) break;
     }
-    if (p_.integrate == 0) return;
-    const double over = 1.0 / (kWidest * static_cast<double>(p_.oversample));
-    spot.sub = {SubPixels::intervals(spot.sharp_fast * over),
-                SubPixels::intervals(spot.sharp_slow * over)};
   }
 
   static constexpr double kStraight = 0.02;  // of a disc, that its ends may bend
 
   // What the spot's angles change by from one side of a pixel to the other, in standard deviations;
   // the disc's coordinates change by a and b.
-  static double sharpness(const Place& place, const Disc& disc, double a, double b) {
-    const double xx = place.xx, xy = place.xy, yy = place.yy;
+  static double sharpness(const Spread& of, const Disc& disc, double a, double b) {
+    const auto [xx, xy, yy] = of;
     const double u = disc.l11 * a, v = madd(disc.l21, a, disc.l22 * b);
     const double square = madd(u * u, yy, madd(v * v, xx, -2.0 * u * v * xy));
     const double size = std::fmax(xx * yy - xy * xy, 1e-18 * xx * yy);

@@ -1,0 +1,94 @@
+// How the logarithm of a reflection depends on the wavenumber, told by few of its values: a parabola,
+// or a cubic where the reflection is seen over many per cent of them.
+#pragma once
+
+#include <cmath>
+
+#include "relp.hpp"
+
+namespace distbragg::closed {
+
+// Where the logarithm is taken as a parabola of the wavenumber, or a cubic: from values about a
+// middle, with the width of the first order.
+struct Sides {
+  double middle, step, width;
+};
+
+// About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
+// A cubic (`bent` is 1, else 0) wants more of the lines than that end.
+DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, double low,
+                                double high, double bent) {
+  constexpr double kSide = 1.4, kWidest = 30.0, kFurthestSide = 0.01;
+  const Falling falling = falling_of(relp, sight, k);
+  // About the direct beam a reflection is seen at every wavenumber: a parabola as wide as that would
+  // have its top beyond what numbers hold, and sides where there are no lines.
+  const double stiff = larger(falling.stiff, 1.0 / (kWidest * k * kWidest * k));
+  const double seen = falling.pull / stiff;
+  const double width = 1.0 / std::sqrt(stiff);
+  // It is taken where the lines are, and not further from the best than it is seen.
+  // The ends of a range of many widths are left to the parabola.
+  const double all = high - low > 4.0 * width ? 1.0 : 0.0;
+  const double near = seen - kSide * width, far = seen + kSide * width;
+  const double in = smaller(larger(near, low), high), out = smaller(larger(far, low), high);
+  const double from = madd(all, near - in, in), to = madd(all, far - out, out);
+  const double least = smaller(0.05 * width, kFurthestSide * k), middle = 0.5 * (from + to);
+  const double some = bent * smaller(width, high - low), wide = larger(to - from, some);
+  const double half = larger((0.5 / kSide) * wide, least);
+  const double inner = larger(smaller(middle, high - 0.5 * some), low + 0.5 * some);
+  const double moved = bent * (1.0 - all);
+  return {madd(moved, inner - middle, middle), smaller(half, 0.3 * k), width};
+}
+
+// A logarithm by the wavenumber, from a middle in steps: top − ½ x² + skew x³, x = (k − at)/width.
+struct Crest {
+  double top, at, width, skew;
+};
+
+// Where a cubic is taken from: nodes of Gauss and Hermite, in steps of kSide widths.
+constexpr double kCrestNear = 0.53, kCrestFar = 1.67;
+constexpr double kCrestAt[4] = {-kCrestFar, -kCrestNear, kCrestNear, kCrestFar};
+
+// The cubic about its top, from values at four places. Far from there it is a parabola.
+DISTBRAGG_INLINE Crest crest_of(double v0, double v1, double v2, double v3, double first_drop) {
+  constexpr double kOff = 2.0, kMostBent = 0.05, kNear = kCrestNear, kFar = kCrestFar;
+  constexpr double kPer = 1.0 / (kFar * kFar - kNear * kNear);
+  const double even = 0.5 * (v1 + v2), second = (0.5 * (v0 + v3) - even) * kPer;
+  const double odd = (0.5 / kNear) * (v2 - v1);
+  const double third = ((0.5 / kFar) * (v3 - v0) - odd) * kPer;
+  const double middle = madd(-kNear * kNear, second, even);
+  const double pull = madd(-kNear * kNear, third, odd);
+  const double drop = smaller(larger(-2.0 * second, first_drop / kOff), first_drop * kOff);
+  const double straight = pull / drop;
+  const double most = kMostBent * drop / larger(std::fabs(straight), 1.0);
+  const double cubic = smaller(larger(third, -most), most);
+  double x = straight;
+#pragma GCC unroll 2
+  for (int step = 0; step < 2; ++step) {
+    const double slope = madd(madd(3.0 * cubic, x, -drop), x, pull);
+    x += slope / madd(-6.0 * cubic, x, drop);
+  }
+  const double width = 1.0 / std::sqrt(madd(-6.0 * cubic, x, drop));
+  const double top = madd(madd(madd(cubic, x, -0.5 * drop), x, pull), x, middle);
+  return {top, x, width, cubic * width * width * width};
+}
+
+// Whether a spot is so wide, as a share of the wavenumbers that it is seen at, that its logarithm is
+// no parabola of them.
+DISTBRAGG_INLINE bool is_bent(const Relp& relp, const Sight& sight, double k) {
+  constexpr double kBent = 3e-3, kNoLength = 1e-9;  // 000 is seen at all of them
+  const double least = kBent * relp.length;
+  return relp.length > kNoLength && madd(k * k, sight.spread.xx, relp.crystal.xx) > least * least;
+}
+
+// Takes the mean over a normal spread of wavenumbers, which leaves the square of the width as told.
+DISTBRAGG_INLINE void widen(double square, double& top, double& at, double& width, double& skew) {
+  const double wide = std::sqrt(square), less = width / wide;
+  const double left = skew * less * less * less;
+  top += log_poly(less);
+  // A cubic draws the mean, which stays where it is.
+  at += 3.0 * madd(skew, width, -left * wide);
+  width = wide;
+  skew = left;
+}
+
+}  // namespace distbragg::closed
