@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distbragg.kernel.model import Sample, make_sample, with_factors
+from distbragg.kernel.native.furthest import least_spacing
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.scene import Scene, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
@@ -119,7 +120,9 @@ def _spots_of(
     table: AmplitudeTable,
     share: float,
 ) -> SpotList:
-    places = near_sphere(crystal, incidence, cut=CUT["float64"], dmin=experiment.sampling.dmin)
+    seen = least_spacing(experiment.beam, experiment.detector.panels, crystal)
+    dmin = max(experiment.sampling.dmin, seen)
+    places = near_sphere(crystal, incidence, cut=CUT["float64"], dmin=dmin)
     height = heights(table, places, experiment.crystal) * (share * experiment.crystal.scale)
     lit = (height > 0.0).cpu().numpy()
     places = places[lit]

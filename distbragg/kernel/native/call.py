@@ -13,7 +13,7 @@ from distbragg.kernel.amorphous import summed_curve
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.counts import LOG_FACTORIALS
 from distbragg.kernel.native.diffuse import diffuse_halos
-from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
+from distbragg.kernel.native.furthest import furthest_lit, least_spacing, longest_scattering
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
     most_of_a_step,
@@ -388,7 +388,8 @@ class Call:
         block.cut = CUT["float64" if self._double else "mixed"]
         # Reflections are left out by their spacing, whole, and no others are lit.
         lit = 1.0 / block.furthest if block.furthest > 0.0 else math.inf
-        block.shortest_spacing, block.dmin = max(experiment.sampling.dmin, lit), 0.0
+        seen = least_spacing(experiment.beam, experiment.detector.panels, crystal)
+        block.shortest_spacing, block.dmin = max(experiment.sampling.dmin, lit, seen), 0.0
         block.furthest = math.inf  # spots reach further than half a cell
         self._fixed("reciprocal", crystal.reciprocal.reshape(-1))
         self._fixed("relp_covariance", symmetric(crystal.covariance).parts)

@@ -13,10 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from distbragg.matrices import inverse3
-from distbragg.models.beam import Beam
+from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array
+from distbragg.physics.near_sphere import CUT, GaussianCrystal
 
 _MARGIN: Final = 1.0 + 1e-6
 """Far above what rounding can make of a length, and what cells of one key differ by."""
@@ -25,6 +26,13 @@ _KEY_DIGITS: Final = 10
 _CORNERS: Final = np.array(list(itertools.product((-0.5, 0.5), repeat=3))).T
 _AT_ONCE: Final = 1 << 22
 """Entries of a list that are looked at together."""
+
+_DRAWN: Final = max(CUT.values())
+_BEYOND: Final = 3.0
+"""Times what a spot is drawn to: far above what its ellipse on a panel is grown by."""
+
+_MOST_SHARE: Final = 0.8
+"""Of |g|, that what turns may move a reflection by, where a bound is told."""
 
 _KEPT_LISTS: Final = 4
 _KEPT_CELLS: Final = 64
@@ -43,6 +51,7 @@ class _Ends:
 
 _lists: OrderedDict[int, _Ends] = OrderedDict()
 _lock = threading.Lock()
+_last: tuple[Sources, tuple[Panel, ...], float] | None = None
 
 
 def furthest_lit(reflections: Reflections, real_space: Float64Array) -> float:
@@ -88,6 +97,36 @@ def longest_scattering(beam: Beam, view: Panel) -> float:
         rays = corners / np.sqrt(np.square(corners).sum(axis=1))[:, None]
         lowest = float((rays[:, None] * incident).sum(axis=2).min())
     return math.sqrt(2.0 - 2.0 * lowest) / shortest if lowest > 0.0 else 2.0 / shortest
+
+
+def least_spacing(beam: Beam, panels: tuple[Panel, ...], crystal: GaussianCrystal) -> float:
+    """Return a spacing, Å, below which no reflection of a Gaussian crystal is drawn on any panel.
+
+    What is drawn of a reflection lies within a few times the cut of it: of lattice points whose
+    length is beyond that of every scattering vector by three times as much, no pixel sees any.
+    The same for all panels, so that their tiles share what is found. 0: no limit.
+    """
+    wavenumbers = 1.0 / beam.sources.wavelength
+    most, range_of = float(wavenumbers.max()), float(np.ptp(wavenumbers))
+    longest = _longest_of_all(beam, panels)
+    flat = float(np.trace(crystal.covariance)) + 4.0 * (beam.sources.bandwidth * most) ** 2
+    flat += most * most * float((beam.divergence**2).sum())
+    turned = float(np.trace(crystal.mosaic)) + float((crystal.strains**2).sum())
+    half = 0.5 * (crystal.spindle.stop - crystal.spindle.start) / crystal.part_count
+    share = _BEYOND * (_DRAWN * math.sqrt(turned) + half)
+    if share > _MOST_SHARE:
+        return 0.0
+    beside = _BEYOND * (_DRAWN * math.sqrt(flat) + 2.0 * range_of)
+    return (1.0 - share) / (longest + beside)
+
+
+def _longest_of_all(beam: Beam, panels: tuple[Panel, ...]) -> float:
+    """Return the longest q of all panels, kept for those asked for last."""
+    global _last
+    if _last is None or _last[0] is not beam.sources or _last[1] is not panels:
+        longest = max(longest_scattering(beam, view) for view in panels)
+        _last = (beam.sources, panels, longest)
+    return _last[2]
 
 
 def _key_of(real_space: Float64Array) -> _Key:

@@ -11,9 +11,10 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import call, furthest
-from distbragg.kernel.native.furthest import furthest_lit, longest_scattering
+from distbragg.kernel.native.furthest import furthest_lit, least_spacing, longest_scattering
 from distbragg.models.crystal import Reflections
 from distbragg.models.vectors import frozen_float64
+from distbragg.physics.near_sphere import gaussian_crystal
 from distbragg.plan.frame import Tile
 from tests.physics import closed_scenes
 from tests.unit.kernel_native import kit
@@ -120,3 +121,45 @@ def test_broad_spots_in_closed_form_are_not_cut_off_half_a_cell_away():
     assert furthest < 0.8 * longest_scattering(scene.beam, view)
     found = np.concatenate(rows)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-12 * expected.max())
+
+
+SMALL = {"detector": {"pixel_size_mm": 0.8, "pixels_fast": 40, "pixels_slow": 34}}
+WIDTHS = {
+    "large crystal": {"crystal": {"block_cells": [80, 60, 50], "mosaic": {"spread_deg": 0.05}}},
+    "few cells": {"crystal": {"block_cells": [4, 3, 5], "mosaic": {"spread_deg": 0.1}}},
+    "spread": {"crystal": {"mosaic": {"spread_deg": 1.2}}},
+    "beam": {"beam": {"bandwidth_percent": 0.5, "divergence_mrad": 1.0}},
+    "lines": {"beam": {"spectrum": {"wavelengths_angstrom": [0.97, 1.0, 1.02]}}},
+    "rotation": {"goniometer": {"oscillation_deg": 5.0}},
+    "cells": {"crystal": {"cell_spread": {"lengths_percent": 1.0}}},
+}
+
+
+@pytest.mark.spec("SAM-14")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+@pytest.mark.parametrize("widths", WIDTHS)
+def test_reflections_that_no_pixel_sees_are_not_looked_for(monkeypatch, widths, precision):
+    """Without a resolution cut: a third of the sphere or more is left out, and no bit changes."""
+    lit = {"sampling": {"dmin_angstrom": 0, "oversample": "auto"}}
+    scene = closed_scenes.experiment(SMALL, lit, WIDTHS[widths])
+    options = closed_scenes.FLOAT64 if precision == "float64" else closed_scenes.MIXED
+    found = closed_scenes.image(scene, options)
+    crystal = gaussian_crystal(scene.crystal)
+    spacing = least_spacing(scene.beam, scene.detector.panels, crystal)
+    assert 1.0 / spacing < 1.6, "of |g| up to 2.2: a third of the sphere and more"
+    monkeypatch.setattr(call, "least_spacing", lambda *_: 0.0)
+    assert np.array_equal(closed_scenes.image(scene, options), found)
+    assert np.count_nonzero(found) > 50
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_the_bound_is_that_of_all_panels_and_of_none_that_sees_everything():
+    scene = closed_scenes.experiment(SMALL)
+    crystal, (panel,) = gaussian_crystal(scene.crystal), scene.detector.panels
+    near = replace(panel, origin=0.5 * panel.origin)
+    one, other = (least_spacing(scene.beam, (view,), crystal) for view in (panel, near))
+    assert 0.0 < other < one
+    assert least_spacing(scene.beam, (panel, near), crystal) == other
+    turned = replace(crystal, mosaic=np.eye(3) * np.radians(3.0) ** 2)
+    assert least_spacing(scene.beam, (panel,), turned) == 0.0
