@@ -141,12 +141,23 @@ def few_cells(seed: int, oversample: int | str):
     return experiment(FINE, {"beam": beam, "crystal": block, "sampling": sampling})
 
 
-@pytest.mark.parametrize(
-    ("seed", "oversample"), [(2, 1), (6, 1), (7, 1), (11, 1), (49, "auto")]
-)
+@pytest.mark.parametrize(("seed", "oversample"), [(2, 1), (6, 1), (7, 1), (11, 1), (49, "auto")])
 def test_wide_spots_of_few_cells_are_the_sum_of_their_lines(seed: int, oversample):
     one = few_cells(seed, oversample)
     tile = Tile(60, 140, 70, 150) if oversample == "auto" else None
     each, together = image(one, FLOAT64, tile=tile), image(one, MIXED, tile=tile)
     assert off(together, each) <= 1e-3
     assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
+
+
+@pytest.mark.parametrize(("seed", "oversample"), [(7, 1), (49, "auto")])
+def test_no_bit_of_wide_spots_depends_on_tiles(seed: int, oversample):
+    # Where no polynomial fits, pixels are evaluated together that are others in each tile.
+    one, middle = few_cells(seed, oversample), Tile(81, 117, 85, 129)
+    whole = image(one, MIXED, tile=middle)
+    for row, column in ((84, 88), (99, 106), (110, 127)):
+        for rows in ((81, row), (row, 117)):
+            for columns in ((85, column), (column, 129)):
+                found = image(one, MIXED, tile=Tile(*rows, *columns))
+                place = (slice(rows[0] - 81, rows[1] - 81), slice(columns[0] - 85, columns[1] - 85))
+                assert np.array_equal(found, whole[place])
