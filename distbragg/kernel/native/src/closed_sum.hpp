@@ -469,7 +469,7 @@ class SpotSum {
   void add(const Spots& spots, const PixelNumbers& pixel, int count, const double* image,
            std::int64_t first_row, Scattering& q) const {
     const std::int64_t width = p_.fast_stop - p_.fast_start;
-    std::fill(q.sum, q.sum + kLanes, 0.0);
+    std::fill(q.sum + (spots.draws() ? count : 0), q.sum + kLanes, 0.0);
     if (spots.draws()) {
       each_row(pixel, count, [&](int from, int to) {
         const double column = pixel.fast[from];
