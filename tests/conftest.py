@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -36,6 +37,17 @@ if not any(Path(sign).exists() for sign in ("/proc/driver/nvidia/version", "/dev
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Keep the collector off what stays: a million objects of tests, seen again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
 def pytest_sessionstart() -> None:
     """Refuse to begin where the native kernel only waits to be compiled.
 
@@ -60,6 +72,14 @@ def keep_interrupts() -> Iterator[None]:
     yield
     if signal.getsignal(signal.SIGINT) is not before:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def nothing_frozen() -> Iterator[None]:
+    """Let the collector see all objects, as it does in a process of a user."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
 
 
 @pytest.fixture

@@ -147,6 +147,7 @@ def state_of_the_process() -> dict[str, object]:
 
 
 @pytest.mark.spec("CLU-10")
+@pytest.mark.usefixtures("nothing_frozen")
 def test_the_process_is_the_callers_while_a_run_lasts(client, tmp_path):
     before, seen = state_of_the_process(), []
 

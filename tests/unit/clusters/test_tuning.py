@@ -58,13 +58,10 @@ def test_buffers_of_frames_are_used_again_in_a_worker():
     assert faults_of("kept") < 100 < faults_of("as Dask says")
 
 
+@pytest.mark.usefixtures("nothing_frozen")
 def test_a_worker_of_ours_sets_its_modules_aside_from_the_collector():
-    gc.unfreeze()
-    try:
-        warm_up(tune=True)
-        assert gc.get_freeze_count() > 10_000
-    finally:
-        gc.unfreeze()
+    warm_up(tune=True)
+    assert gc.get_freeze_count() > 10_000
 
 
 def test_a_pace_that_the_user_has_set_stays():
@@ -88,7 +85,7 @@ def look() -> dict[str, object]:
 
 @pytest.mark.cluster
 @pytest.mark.spec("CLU-10")
-@pytest.mark.usefixtures("workers_started_anew")
+@pytest.mark.usefixtures("workers_started_anew", "nothing_frozen")
 def test_workers_started_for_a_run_are_tuned_and_this_process_is_not():
     before = [gc.get_freeze_count(), dask.config.get(INTERVAL), dask.config.get(TICK)]
     with open_client("local:1") as opened:
@@ -101,7 +98,7 @@ def test_workers_started_for_a_run_are_tuned_and_this_process_is_not():
 
 
 @pytest.mark.cluster
-@pytest.mark.usefixtures("workers_started_anew")
+@pytest.mark.usefixtures("workers_started_anew", "nothing_frozen")
 @pytest.mark.parametrize("processes", [False, True])
 def test_workers_of_a_cluster_that_is_handed_in_are_warm_but_not_tuned(processes: bool):
     with (
