@@ -97,10 +97,10 @@ class SpotFitter {
       // As smooth as the sum over the lines is, which may be smoother than one of them.
       const SmoothedLines& sums = spectrum_->smoothed(octave(width[0]));
       const double smooth = SmoothedLines::kFinest * sums.step(sums.level(shares_));
-      const Derivatives by = derivatives(top), place = derivatives(at);
+      const Changes by = changes(top, spot), place = changes(at, spot);
       divide(top, by, &place, smooth, spot);
       widen_all(by, place, at, top, width, skew, spot);
-      if (!average(top, derivatives(top), spot)) return true;
+      if (!average(top, by, spot)) return true;
     }
     if (tabulate(at, top, width, skew, spot, table)) {
       spot.kind = Kind::kLines;
@@ -125,7 +125,7 @@ class SpotFitter {
     for (int m = 0; m < kNodes; ++m) log_width[m] = log_poly(width[m]);
     double slope, middle;
     line_through(at, log_width, top, slope, middle);
-    const double likely = std::exp(middle + slope * 0.5 * (low + high));
+    const double likely = exp_poly<false>(middle + slope * 0.5 * (low + high));
     if (!(likely > 0.5 * narrow && likely < 2.0 * greatest(width))) return false;
     const SmoothedLines& sums = spectrum_->smoothed(octave(likely));
     const int level = sums.level(shares_);
@@ -139,14 +139,13 @@ class SpotFitter {
     if (bent_ && !skew_table(at, top, skew, from, sums.step(level), middle, slope, spot, table)) {
       return false;
     }
-    alignas(64) double scaled[kNodes], rest[kNodes], log[kNodes], share[kNodes], uneven[kNodes];
+    alignas(64) double scaled[kNodes], log[kNodes], share[kNodes], uneven[kNodes];
     const float* sum = table.data() + spot.table;
     const double end = static_cast<double>(spot.table_end), first = static_cast<double>(from);
     double most = spot.most, worst = 0.0;
 #pragma omp simd reduction(max : most)
     for (int m = 0; m < kNodes; ++m) {
       scaled[m] = madd(at[m], per, -first);
-      rest[m] = at[m] / narrow;
       const double place = smaller(larger(scaled[m], 0.0), end);
       const std::int32_t here = static_cast<std::int32_t>(place + 0.5);
       const double seen = larger(static_cast<double>(sum[here]), 1e-30), wide = width[m] * per;
@@ -166,9 +165,8 @@ class SpotFitter {
       worst = missed > worst ? missed : worst;
       top[m] += off;
     }
-    Polynomial<float> unused;
     return worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
-           fits(rest, share, kWorstPlace, unused) && fits(scaled, share, HUGE_VAL, spot.at);
+           fits(scaled, share, kWorstPlace * narrow * per, spot.at);
   }
 
   // Turns the sums over lines in a spot's table, from an entry on, into those of its skew, which is
@@ -232,7 +230,7 @@ class SpotFitter {
     std::copy(log, log + kNodes, spread);
     spot.most = larger(spot.most, greatest(log));
     if (p_.integrate != 0) {
-      const Derivatives by = derivatives(log);
+      const Changes by = changes(log, spot);
       divide(log, by, nullptr, 1.0, spot);
       if (!average(spread, by, spot)) return;
     }
@@ -272,7 +270,7 @@ class SpotFitter {
     for (int m = 0; m < kNodes; ++m) share[m] = exp_poly<true>(log[m] - most);
     if (!fits(fitted, log, share, kWorstFit, spot.log, kLog2E)) return;
     if (p_.integrate != 0) {
-      const Derivatives by = nodes_.derivatives(fitted);
+      const Changes by = changes(fitted, spot);
       divide(log, by, nullptr, 1.0, spot);
       if (!average(log, by, spot)) return;
       spot.log = single(nodes_.polynomial(log), kLog2E);
@@ -280,78 +278,77 @@ class SpotFitter {
     spot.kind = Kind::kSmooth;
   }
 
-  Derivatives derivatives(const double* values) const {
-    return nodes_.derivatives(nodes_.polynomial(values));
-  }
-
   static int octave(double width) { return std::ilogb(width); }
 
-  // The change of the disc's coordinates across a sub-pixel at a node, along one axis of the panel.
-  struct Change {
-    double a, b, curved;  // and the second derivative of b
+  // How what is fitted changes across a sample at the nodes: along both axes of the panel, and to
+  // second order.
+  struct Changes {
+    alignas(64) double fast[kNodes], slow[kNodes];
+    alignas(64) double fast_fast[kNodes], fast_slow[kNodes], slow_slow[kNodes];
   };
-  DISTBRAGG_INLINE Change across(const Spot& spot, int m, int axis) const {
-    const double n = static_cast<double>(p_.oversample * (axis == 0 ? spot.sub.fast
-                                                                    : spot.sub.slow));
-    const double a = spot.step[axis] / n, b = spot.step[axis + 2] / n, arc = -2.0 * spot.arc * a;
-    return {a, madd(arc, nodes_.a[m], b), arc * a};
+
+  Changes changes(const double* values, const Spot& spot) const {
+    return changes(nodes_.polynomial(values), spot);
+  }
+
+  Changes changes(const Polynomial<double>& p, const Spot& spot) const {
+    const double per = 1.0 / static_cast<double>(p_.oversample), bent = -2.0 * spot.arc;
+    const double fa = spot.step[0] * per, sa = spot.step[1] * per;
+    const double fb = spot.step[2] * per, sb = spot.step[3] * per;
+    const Derivatives d = nodes_.derivatives(p);
+    Changes c;
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) {
+      const double a = d.by[0][m], b = d.by[1][m], aa = d.by[2][m], ab = d.by[3][m];
+      const double bb = d.by[4][m], turned = bent * nodes_.a[m];
+      const double f = madd(turned, fa, fb), s = madd(turned, sa, sb), ridge = madd(bent, b, aa);
+      c.fast[m] = madd(fa, a, f * b);
+      c.slow[m] = madd(sa, a, s * b);
+      c.fast_fast[m] = madd(fa * fa, ridge, madd(2.0 * fa * f, ab, f * f * bb));
+      c.fast_slow[m] = madd(fa * sa, ridge, madd(madd(fa, s, sa * f), ab, f * s * bb));
+      c.slow_slow[m] = madd(sa * sa, ridge, madd(2.0 * sa * s, ab, s * s * bb));
+    }
+    return c;
   }
 
   // Into how many intervals a sample is cut: by the curvature of the logarithm where it counts, and
   // by what the wavenumber changes by across it, against how smooth the sum over lines is.
-  void divide(const double* log, const Derivatives& by, const Derivatives* place, double smooth,
-              Spot& spot) const {
-    spot.sub = SubPixels();
+  static void divide(const double* log, const Changes& by, const Changes* place, double smooth,
+                     Spot& spot) {
     const bool lines = place != nullptr;
-    const Derivatives& changes = lines ? *place : by;
+    const Changes& change = lines ? *place : by;
     const double per = lines ? 1.0 / smooth : 0.0;
     // A part of a spot may be faint as a whole.
     const double brightest = smaller(spot.most, greatest(log));
     const double faint = lines ? -HUGE_VAL : brightest - kFaint;
-    double worst[2] = {0.0, 0.0};
-    for (const int axis : {0, 1}) {
-      double most = 0.0;
-#pragma omp simd reduction(max : most)
-      for (int m = 0; m < kNodes; ++m) {
-        const Change s = across(spot, m, axis);
-        const double change = first(changes, s, m) * per;
-        const double curved = madd(change, change, -second(by, s, m));
-        const double counted = log[m] < faint ? 0.0 : curved;
-        most = counted > most ? counted : most;
-      }
-      worst[axis] = most;
+    double fast = 0.0, slow = 0.0;
+#pragma omp simd reduction(max : fast, slow)
+    for (int m = 0; m < kNodes; ++m) {
+      const double f = change.fast[m] * per, s = change.slow[m] * per;
+      const double one = log[m] < faint ? 0.0 : madd(f, f, -by.fast_fast[m]);
+      const double two = log[m] < faint ? 0.0 : madd(s, s, -by.slow_slow[m]);
+      fast = one > fast ? one : fast;
+      slow = two > slow ? two : slow;
     }
-    spot.sub = {SubPixels::intervals(std::sqrt(worst[0]) / kWidestFitted),
-                SubPixels::intervals(std::sqrt(worst[1]) / kWidestFitted)};
-  }
-
-  // The derivatives of what is fitted across a sub-pixel.
-  static DISTBRAGG_INLINE double first(const Derivatives& d, const Change& s, int m) {
-    return s.a * d.by[0][m] + s.b * d.by[1][m];
-  }
-  static DISTBRAGG_INLINE double second(const Derivatives& d, const Change& s, int m) {
-    return s.a * s.a * d.by[2][m] + 2.0 * s.a * s.b * d.by[3][m] + s.b * s.b * d.by[4][m] +
-           s.curved * d.by[1][m];
+    spot.sub = {SubPixels::intervals(std::sqrt(fast) / kWidestFitted),
+                SubPixels::intervals(std::sqrt(slow) / kWidestFitted)};
   }
 
   // Takes the mean over a sub-pixel of what lines are seen by, to second order of its size: the
   // wavenumber changes across it, which is as if lines were wider, and its mean is drawn to where
   // more is seen.
-  void widen_all(const Derivatives& by, const Derivatives& place, double* at, double* top,
-                 double* width, double* skew, const Spot& spot) const {
-    alignas(64) double square[kNodes];
-    for (int m = 0; m < kNodes; ++m) square[m] = width[m] * width[m];
-    for (const int axis : {0, 1}) {
+  static void widen_all(const Changes& by, const Changes& place, double* at, double* top,
+                        double* width, double* skew, const Spot& spot) {
+    const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
+    const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
 #pragma omp simd
-      for (int m = 0; m < kNodes; ++m) {
-        const Change s = across(spot, m, axis);
-        const double step = first(place, s, m);
-        square[m] = madd(step * (1.0 / 12.0), step, square[m]);
-        at[m] += (step * first(by, s, m) + 0.5 * second(place, s, m)) * (1.0 / 12.0);
-      }
+    for (int m = 0; m < kNodes; ++m) {
+      const double f = place.fast[m], s = place.slow[m];
+      const double square = madd(fast * f, f, madd(slow * s, s, width[m] * width[m]));
+      at[m] = madd(fast, madd(f, by.fast[m], 0.5 * place.fast_fast[m]),
+                   madd(slow, madd(s, by.slow[m], 0.5 * place.slow_slow[m]), at[m]));
+      widen(square, top[m], at[m], width[m], skew[m]);
     }
-#pragma omp simd
-    for (int m = 0; m < kNodes; ++m) widen(square[m], top[m], at[m], width[m], skew[m]);
   }
 
   // Fits values at the nodes, which are kept in another unit; false where it passes one by more than
@@ -395,35 +392,27 @@ class SpotFitter {
     return least;
   }
 
-  // Turns logarithms at the nodes, of such derivatives, into those of the mean over a sub-pixel, to
-  // second order of its size: as heat would spread a Gaussian, in one step of Heun. A Gaussian stays one. False where
-  // the step is too long for what is faint, steep and far from the middle: no mean is above all.
-  bool average(double* log, const Derivatives& by, const Spot& spot) const {
+  // Turns logarithms L at the nodes, which change so, into those of the mean over a sub-pixel, of
+  // variances V = h²/12: as if it spread a Gaussian, ½ L'ᵀ V (1 − L'' V)⁻¹ L' − ½ ln |1 − L'' V|
+  // more. False where it is too long for what is faint, steep and far from the middle: no mean is
+  // above all.
+  static bool average(double* log, const Changes& by, const Spot& spot) {
+    constexpr double kLeast = 0.25;
     const double highest = greatest(log) + kMostRise;
-    alignas(64) double first[kNodes], second[kNodes], there[kNodes];
-    spreading(by, spot, first);
-    for (int m = 0; m < kNodes; ++m) there[m] = log[m] + first[m];
-    spreading(derivatives(there), spot, second);
+    const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
+    const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
     int beyond = 0;
 #pragma omp simd reduction(| : beyond)
     for (int m = 0; m < kNodes; ++m) {
-      log[m] += 0.5 * (first[m] + second[m]);
-      beyond |= log[m] <= highest ? 0 : 1;
+      const double f = by.fast[m], s = by.slow[m], both = by.fast_slow[m];
+      const double one = madd(-fast, by.fast_fast[m], 1.0), two = madd(-slow, by.slow_slow[m], 1.0);
+      const double size = madd(one, two, -fast * slow * both * both);
+      const double pull = madd(fast * two * f, f, madd(slow * one * s, s,
+                                                       2.0 * fast * slow * both * f * s));
+      log[m] += 0.5 * (pull / size - log_poly(larger(size, kLeast)));
+      beyond |= log[m] <= highest && one > kLeast && size > kLeast ? 0 : 1;
     }
     return beyond == 0;
-  }
-
-  // The change of a logarithm L by the variances h²/12 of a sub-pixel: Σ h²/24 (L'' + L'²).
-  void spreading(const Derivatives& d, const Spot& spot, double* change) const {
-    std::fill(change, change + kNodes, 0.0);
-    for (const int axis : {0, 1}) {
-#pragma omp simd
-      for (int m = 0; m < kNodes; ++m) {
-        const Change s = across(spot, m, axis);
-        const double slope = first(d, s, m);
-        change[m] += (slope * slope + second(d, s, m)) / 24.0;
-      }
-    }
   }
 
   static constexpr double kWorstFit = 5e-4;  // of the spot's maximum
