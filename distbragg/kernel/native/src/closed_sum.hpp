@@ -173,8 +173,8 @@ class Spots {
         continue;
       }
       stop_if_asked(p_.stop);
-      brightest = std::fmax(brightest, height / place.size);
-      largest = std::fmax(largest, place.size);
+      brightest = larger(height / place.size, brightest);
+      largest = larger(place.size, largest);
       Spot spot;
       spot.name = {of.lattice, place.h, place.k, place.l};
       Rectangle box;

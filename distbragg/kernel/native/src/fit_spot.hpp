@@ -65,10 +65,13 @@ class SpotFitter {
     const double* s = spot.step;
     const double over = 1.0 / (s[0] * s[3] - s[1] * s[2]);
     const double to_first = 0.5 / static_cast<double>(p_.oversample);
+    const double s0 = over * s[0], s1 = over * s[1], s2 = over * s[2], s3 = over * s[3];
+    const double fast = spot.fast - to_first, slow = spot.slow - to_first, arc = spot.arc;
+#pragma omp simd
     for (int m = 0; m < kNodes; ++m) {
-      const double a = nodes_.a[m], b = madd(spot.arc * a, a, nodes_.b[m]);
-      pixels_.fast[m] = spot.fast + over * (s[3] * a - s[1] * b) - to_first;
-      pixels_.slow[m] = spot.slow + over * (s[0] * b - s[2] * a) - to_first;
+      const double a = nodes_.a[m], b = madd(arc * a, a, nodes_.b[m]);
+      pixels_.fast[m] = fast + madd(s3, a, -(s1 * b));
+      pixels_.slow[m] = slow + madd(s0, b, -(s2 * a));
     }
     positions<kNodes>(p_, pixels_, depth_, 0, 0, rays_);
     if (p_.surface != kFlat) bend<kNodes>(p_, depth_, rays_);

@@ -334,18 +334,19 @@ class Spectrum {
     if (after != at_.end()) least = fall<kSkewed>((*after - at) * per, skew);
     if (after != at_.begin()) least = smaller(least, fall<kSkewed>((*(after - 1) - at) * per, skew));
     constexpr std::size_t kSums = 16;
-    double sums[kSums] = {};
+    float sums[kSums] = {};
     for (std::size_t from = 0; from < at_.size(); from += kSums) {
       const std::size_t count = std::min(kSums, at_.size() - from);
       const double *line = at_.data() + from, *share = weights + from;
 #pragma omp simd
       for (std::size_t i = 0; i < count; ++i) {
         const double log = smaller(least - fall<kSkewed>((line[i] - at) * per, skew), 0.0);
-        sums[i] = madd(share[i], exp_poly<true>(log), sums[i]);
+        const float seen = exp_poly<true>(static_cast<float>(log));
+        sums[i] = madd(static_cast<float>(share[i]), seen, sums[i]);
       }
     }
     double total = 1e-300;
-    for (const double sum : sums) total += sum;
+    for (const float sum : sums) total += static_cast<double>(sum);
     return log_poly(total) - least;
   }
 

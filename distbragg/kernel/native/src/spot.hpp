@@ -249,10 +249,10 @@ class Projection {
     double l11, l21, l22, bow;  // rows of the Cholesky factor of the covariance, to the edge
 
     explicit Disc(const Place& of) : place(of) {
-      const double r = std::fmax(of.reach, kLeastReach), root = std::sqrt(of.xx), low = of.xy / root;
+      const double r = larger(of.reach, kLeastReach), root = std::sqrt(of.xx), low = of.xy / root;
       l11 = r * root;
       l21 = r * low;
-      l22 = r * std::sqrt(std::fmax(of.yy - low * low, 1e-18 * of.yy));
+      l22 = r * std::sqrt(larger(of.yy - low * low, 1e-18 * of.yy));
       bow = of.bow * l11 * l11 / l22;
     }
 
@@ -277,7 +277,7 @@ class Projection {
   bool is_beside(const Place& place, const Landing& middle) const {
     if (p_.surface != kFlat) return false;
     constexpr double kEnclosed = 1.42;  // √2, rounded up
-    const double r = std::fmax(place.reach, kLeastReach);
+    const double r = larger(place.reach, kLeastReach);
     const double wide = r * std::sqrt(place.xx + place.yy);
     const double bent = kMostGrown * std::fabs(place.bow * r * r * place.xx);
     const double angle = kMostGrown * kEnclosed * (wide + bent), facing = panel_.facing(place.centre);
@@ -411,8 +411,8 @@ class Projection {
     fast = slow = 0.0;
     for (const double at : {0.0, 1.0, -1.0}) {
       const double turned = 2.0 * disc.bow * at;
-      fast = std::fmax(fast, sharpness(of, disc, step[0], step[2] - turned * step[0]));
-      slow = std::fmax(slow, sharpness(of, disc, step[1], step[3] - turned * step[1]));
+      fast = larger(sharpness(of, disc, step[0], step[2] - turned * step[0]), fast);
+      slow = larger(sharpness(of, disc, step[1], step[3] - turned * step[1]), slow);
       if (std::fabs(disc.bow) < kStraight) break;
     }
   }
@@ -425,8 +425,8 @@ class Projection {
     const auto [xx, xy, yy] = of;
     const double u = disc.l11 * a, v = madd(disc.l21, a, disc.l22 * b);
     const double square = madd(u * u, yy, madd(v * v, xx, -2.0 * u * v * xy));
-    const double size = std::fmax(xx * yy - xy * xy, 1e-18 * xx * yy);
-    return std::sqrt(std::fmax(square, 0.0) / size);
+    const double size = larger(xx * yy - xy * xy, 1e-18 * xx * yy);
+    return std::sqrt(larger(square, 0.0) / size);
   }
 
   const Parameters& p_;
