@@ -57,7 +57,7 @@ class Rows {
   std::int64_t first;                                 // column of the canvas
 
   Rows(const Spot& spot, const SamplePlaces& places, const Canvas& canvas)
-      : row_(places.row), oval_(spot.oval) {
+      : row_(places.row) {
     const Spot::Seen seen = spot.lines_seen();
     const double over = 1.0 / places.fast_scale;
     const std::int64_t middle = static_cast<std::int64_t>(places.column);
@@ -68,39 +68,34 @@ class Rows {
             single(places.slow_start),
             single(spot.step[1]),
             single(spot.step[3]),
+            spot.oval ? single(spot.step[3]) : 0.0f,
             single(spot.step[0] * places.fast_start),
+            spot.oval ? std::fabs(1.0f / step) : kAnywhere,
             single(std::max(canvas.fast_start, spot.fast_start) - middle),
             single(std::min(canvas.fast_stop, spot.fast_stop) - middle),
             single((seen.middle - places.fast_start) * over),
             single(seen.lean * over),
-            single(seen.half * over)};
-    cuts_ = seen.cuts;
+            seen.cuts ? single(seen.half * over) : kAnywhere};
   }
 
   // Takes the rows of the panel from one on. By their own numbers alone, whatever goes before.
   void aim(const Spot& spot, std::int64_t of) {
     const Shared own = own_;
-    const bool oval = oval_, cuts = cuts_;
     const float row = static_cast<float>(static_cast<double>(of) - row_);
-    const float over = -1.0f / step, wide = std::fabs(over);
+    const float over = -1.0f / step;
     alignas(64) float second[kMost];
 #pragma omp simd
     for (int i = 0; i < kMost; ++i) {
       const float y = madd(own.slow_scale, row + static_cast<float>(i), own.slow_start);
-      const float a = madd(own.a_row, y, own.a_start), b = own.b_row * y;
-      const float square = madd(-b, b, 1.0f);
-      float low = own.least, high = own.most;
-      if (oval) {
-        const float middle = a * over, half = std::sqrt(larger(square, 0.0f)) * wide;
-        low = larger(low, std::ceil(middle - half));
-        high = smaller(high, std::floor(middle + half) + 1.0f);
-        high = square < 0.0f ? low : high;  // a row beside the disc has none
-      }
-      if (cuts) {
-        const float middle = madd(own.seen_lean, y, own.seen_middle);
-        low = larger(low, std::ceil(middle - own.seen_half));
-        high = smaller(high, std::floor(middle + own.seen_half) + 1.0f);
-      }
+      const float a = madd(own.a_row, y, own.a_start), b = own.b_row * y, off = own.off_row * y;
+      const float square = madd(-off, off, 1.0f), middle = a * over;
+      const float half = std::sqrt(larger(square, 0.0f)) * own.wide;
+      const float seen = madd(own.seen_lean, y, own.seen_middle);
+      const float from_here = larger(std::ceil(middle - half), std::ceil(seen - own.seen_half));
+      const float to_here = smaller(std::floor(middle + half), std::floor(seen + own.seen_half));
+      const float low = larger(own.least, from_here);
+      // A row beside the disc has none.
+      const float high = square < 0.0f ? low : smaller(own.most, to_here + 1.0f);
       start[i] = a;
       second[i] = b;
       from[i] = static_cast<std::int32_t>(low);
@@ -129,18 +124,20 @@ class Rows {
   }
 
  private:
+  // Half of a width that cuts nothing off: told by a number, so that the loop over rows is one of vectors.
+  static constexpr float kAnywhere = 1e9f;  // columns
+
   // What the rows of a spot have in common.
   struct Shared {
     float slow_scale, slow_start;             // pixels from the middle, by the number of a row
-    float a_row, b_row, a_start;              // coordinates by these, and the first in the middle
-    float least, most;                        // columns
+    float a_row, b_row, off_row, a_start;     // coordinates by these, and the first in the middle
+    float wide, least, most;                  // columns of the disc, and those that are drawn
     float seen_middle, seen_lean, seen_half;  // that see a line
   };
 
   alignas(64) float powers_[3][kDegree + 1][kMost];
   double row_;
   Shared own_;
-  bool oval_, cuts_;  // to the disc, and to the columns that see a line
 };
 
 }  // namespace distbragg::closed
