@@ -53,6 +53,17 @@ def test_lines_taken_together_are_their_sum(kind: str, changes):
     assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
 
 
+def test_faint_lines_beside_a_strong_one_take_nothing_away():
+    # Between the widths of a table, sums far from its strong lines are next to nothing.
+    wavelengths = np.linspace(1.012, 0.988, 10)
+    weights = 10.0 ** np.array([-5.0, -7, -3, -6, -4, -3, 0, -8, -8, -8])
+    turned = {"crystal": {"misset_deg": [101, 242, 53], "block_cells": [10, 23, 50]}}
+    one = scene("even", AREA, turned, weights=weights, wavelengths=wavelengths)
+    found = image(one, MIXED)
+    assert found.max() > 1.0
+    assert found.min() >= 0.0
+
+
 @pytest.mark.parametrize("options", [MIXED, FLOAT64], ids=["mixed", "float64"])
 @pytest.mark.parametrize("change", ["unit", "order", "parts"])
 def test_the_unit_the_order_and_the_parts_of_weights_do_not_matter(options, change: str):

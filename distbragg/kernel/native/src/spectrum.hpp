@@ -135,12 +135,13 @@ class SmoothedLines {
       }
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        // Four-point Lagrange at −1, 0, 1, 2.
+        // Four-point Lagrange at −1, 0, 1, 2, which may fall below 0 far from the strong lines.
         const float t = madd(dt, skipped + static_cast<float>(i), t0);
         const float below = t + 1.0f, above = t - 1.0f, far = t - 2.0f;
         const float w0 = t * above * far * (-1.0f / 6.0f), w1 = below * above * far * 0.5f;
         const float w2 = below * t * far * -0.5f, w3 = below * t * above * (1.0f / 6.0f);
-        out[i] = madd(w0, r0[i], madd(w1, r1[i], madd(w2, r2[i], w3 * r3[i])));
+        const float sum = madd(w0, r0[i], madd(w1, r1[i], madd(w2, r2[i], w3 * r3[i])));
+        out[i] = sum > 0.0f ? sum : 0.0f;
       }
     }
     return true;
