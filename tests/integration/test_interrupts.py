@@ -77,7 +77,7 @@ def end_of(process: subprocess.Popen[str] | Started, folder: Path, *, begun: boo
     assert "Traceback" not in out + err
     assert "resource_tracker" not in err
     assert "never awaited" not in err
-    # On a busy machine the process may be ended before it has deleted its lease, which is over then.
+    # On a busy machine the process may end before it has deleted its lease, which is over then.
     assert not any(holder.alive for holder in lease_holders(objects_at(str(folder / "RUN"))))
 
 
