@@ -123,10 +123,11 @@ def least_spacing(beam: Beam, panels: tuple[Panel, ...], crystal: GaussianCrysta
 def _longest_of_all(beam: Beam, panels: tuple[Panel, ...]) -> float:
     """Return the longest q of all panels, kept for those asked for last."""
     global _last
-    if _last is None or _last[0] is not beam.sources or _last[1] is not panels:
+    last = _last  # once: another thread may put its own there meanwhile
+    if last is None or last[0] is not beam.sources or last[1] is not panels:
         longest = max(longest_scattering(beam, view) for view in panels)
-        _last = (beam.sources, panels, longest)
-    return _last[2]
+        _last = last = (beam.sources, panels, longest)
+    return last[2]
 
 
 def _key_of(real_space: Float64Array) -> _Key:
