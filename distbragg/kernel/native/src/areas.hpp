@@ -38,6 +38,7 @@ class Areas {
     });
     LeftOut left;
     for (const auto& space : spaces) {
+      groups_.finish(*space);
       left.skipped = std::max(left.skipped, space->skipped);
       left.evaluated += space->evaluated;
     }

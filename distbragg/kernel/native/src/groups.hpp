@@ -58,6 +58,9 @@ class Groups {
     write(count, w);
   }
 
+  // Writes what a thread has not yet written of its groups.
+  void finish(Workspace& w) const { output_.finish(w.waiting); }
+
  private:
   // The pixels of a group and their places in the output, −1 for those that are not asked for;
   // false where none is.
@@ -95,7 +98,7 @@ class Groups {
       w.numerator[pixels] = w.numerator[lane];
       w.places[pixels++] = w.places[lane];
     }
-    output_.put(w.numerator, w.places, pixels);
+    output_.put(w.numerator, w.places, pixels, w.waiting);
     w.evaluated += pixels * samples_.per_source() * static_cast<std::int64_t>(visible);
   }
 

@@ -7,10 +7,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 
 #include "generated.hpp"
-#include "words.hpp"
+#include "philox.hpp"
 
 namespace distbragg {
 namespace noise {
@@ -22,31 +21,16 @@ constexpr double kHalfLog2Pi = 0.9189385332046727;
 
 constexpr int kDrawn = 256;  // pixels of a block
 constexpr int kStrip = 32;   // of them, those that are inverted together
+constexpr int kHeld = 1024;  // pixels that wait at most
 constexpr int kAtOnce = 4;   // steps of the inversion between two looks at how far pixels are
-static_assert(kDrawn % kStrip == 0 && kStrip % kWords == 0 && kMostSteps % kAtOnce == 0, "");
+static_assert(kHeld % kDrawn == 0 && kDrawn % kStrip == 0 && kStrip % (2 * kWords) == 0, "");
+static_assert(kMostSteps % kAtOnce == 0, "");
 
 template <int kCount>
 DISTBRAGG_INLINE double horner(double x, const double (&coefficients)[kCount]) {
   double total = x * coefficients[kCount - 1];
   for (int i = kCount - 2; i > 0; --i) total = (total + coefficients[i]) * x;
   return total + coefficients[0];
-}
-
-DISTBRAGG_INLINE double from_bits(std::int64_t bits) {
-  double value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-DISTBRAGG_INLINE std::int64_t to_bits(double value) {
-  std::int64_t bits;
-  std::memcpy(&bits, &value, sizeof bits);
-  return bits;
-}
-
-// A whole number below 2⁵². Not every level has vectors of conversions from 64 bits.
-DISTBRAGG_INLINE double real_of(std::int64_t whole) {
-  return from_bits(whole | to_bits(0x1p52)) - 0x1p52;
 }
 
 // e**x for −708 ≤ x ≤ 0.
@@ -93,92 +77,18 @@ DISTBRAGG_INLINE double quotient(double value, double step, double inverse) {
 #endif
 }
 
-// Philox4x32-10 on (pixel, frame, draw) under the seed.
-class Stream {
- public:
-  Stream(std::uint64_t seed, std::uint64_t frame)
-      : seed_low_(static_cast<std::uint32_t>(seed)),
-        seed_high_(static_cast<std::uint32_t>(seed >> 32)),
-        frame_low_(frame & 0xFFFFFFFFu), frame_high_((frame >> 32) << 16) {}
-
-  // Two deviates in (0, 1), of 53 bits, for each of `count` pixels, a multiple of kWords; the
-  // second is left out where it has no place.
-  void fill(const std::int64_t* pixels, int count, std::uint32_t draw, double* first,
-            double* second) const {
-    for (int i = 0; i < count; i += kWords) {
-      Words a, b, c, d;
-      std::memcpy(&a, pixels + i, sizeof a);
-      mix(draw, a, b, c, d);
-      to_unit(a, b, first + i);
-      if (second != nullptr) to_unit(c, d, second + i);
-    }
-  }
-
-  // Four deviates in (0, 1), of 32 bits, for each of `count` blocks from number `first` on, a
-  // multiple of kWords.
-  void words(std::int64_t first, int count, std::uint32_t draw, double* one, double* two,
-             double* three, double* four) const {
-    std::int64_t numbers[kWords];
-    for (int i = 0; i < count; i += kWords) {
-      for (int n = 0; n < kWords; ++n) numbers[n] = first + i + n;
-      Words a, b, c, d;
-      std::memcpy(&a, numbers, sizeof a);
-      mix(draw, a, b, c, d);
-      to_unit(a, one + i);
-      to_unit(b, two + i);
-      to_unit(c, three + i);
-      to_unit(d, four + i);
-    }
-  }
-
- private:
-  // Takes the numbers of pixels or blocks in `a`; the upper halves of the words are never looked
-  // at.
-  DISTBRAGG_INLINE void mix(std::uint32_t draw, Words& a, Words& b, Words& c, Words& d) const {
-    b = (a >> 32) | frame_high_;
-    c = Words{} + frame_low_;
-    d = Words{} + std::uint64_t{draw};
-    std::uint32_t low = seed_low_, high = seed_high_;
-    for (int round = 0; round < 10; ++round) {
-      const Words left = lower_times(a, 0xD2511F53u), right = lower_times(c, 0xCD9E8D57u);
-      a = (right >> 32) ^ b ^ std::uint64_t{low};
-      b = right;
-      c = (left >> 32) ^ d ^ std::uint64_t{high};
-      d = left;
-      low += 0x9E3779B9u;
-      high += 0xBB67AE85u;
-    }
-  }
-
-  static DISTBRAGG_INLINE void to_unit(Words word, double* unit) {
-    std::int64_t whole[kWords];
-    word &= 0xFFFFFFFFu;
-    std::memcpy(whole, &word, sizeof whole);
-#pragma omp simd
-    for (int i = 0; i < kWords; ++i) unit[i] = (real_of(whole[i]) + 0.5) * 0x1p-32;
-  }
-
-  static DISTBRAGG_INLINE void to_unit(Words high, Words low, double* unit) {
-    std::int64_t upper[kWords], lower[kWords];
-    high &= 0xFFFFFFFFu;
-    low = (low & 0xFFFFFFFFu) >> 11;
-    std::memcpy(upper, &high, sizeof upper);
-    std::memcpy(lower, &low, sizeof lower);
-#pragma omp simd
-    for (int i = 0; i < kWords; ++i) {
-      unit[i] = (real_of(upper[i]) * 0x1p21 + real_of(lower[i]) + 0.5) * 0x1p-53;
-    }
-  }
-
-  std::uint32_t seed_low_, seed_high_;
-  std::uint64_t frame_low_, frame_high_;
-};
-
 // Pixels on their way from means to counts.
 struct alignas(64) Block {
   double mean[kDrawn];
   std::int64_t pixel[kDrawn];  // number within the frame
   double count[kDrawn];        // spare lanes behind the last pixel are written too
+};
+
+// Pixels whose means are not small, until there are enough of them for whole vectors.
+struct alignas(64) Waiting {
+  double mean[kHeld] = {};
+  std::int64_t pixel[kHeld] = {}, place[kHeld] = {};
+  int count = 0;
 };
 
 class Counts {
@@ -187,48 +97,75 @@ class Counts {
   Counts(std::uint64_t seed, std::uint64_t frame, const double* factorials)
       : stream_(seed, frame), factorials_(factorials) {}
 
-  // Draws the counts of `count` pixels.
-  void draw(Block& block, int count) const {
+  // Draws the counts of those of `count` pixels whose means are small. The others get 0, and wait;
+  // place(i) tells where the count of a pixel of the block belongs.
+  template <class Place>
+  void draw(Block& block, int count, Place place, Waiting& waiting) const {
     const int lanes = (count + kStrip - 1) / kStrip * kStrip;
-    std::fill(block.mean + count, block.mean + lanes, 0.0);
-    std::fill(block.pixel + count, block.pixel + lanes, 0);
-    bool small = true;
-    for (int i = 0; i < lanes; i += kStrip) small = by_inversion(block, i) && small;
-    if (small) return;
-    std::int32_t middle[kDrawn], large[kDrawn];
-    int middles = 0, larges = 0;
-    for (int i = 0; i < count; ++i) {
-      const double mean = block.mean[i];
-      if (mean >= kSmallMean && mean <= kNormalMean) middle[middles++] = i;
-      if (mean > kNormalMean) large[larges++] = i;
+    for (int i = count; i < lanes; ++i) block.mean[i] = 0.0, block.pixel[i] = 0;
+    int held = waiting.count;
+    for (int first = 0; first < count; first += kStrip) {
+      if (by_inversion(block, first)) continue;
+      const int stop = std::min(first + kStrip, count);
+      for (int i = first; i < stop; ++i) {
+        waiting.mean[held] = block.mean[i];
+        waiting.pixel[held] = block.pixel[i];
+        waiting.place[held] = place(i);
+        held += block.mean[i] >= kSmallMean ? 1 : 0;
+      }
     }
-    by_rejection(block, middle, middles);
-    by_normal(block, large, larges);
+    waiting.count = held;
+  }
+
+  // Whether those that wait are to be finished before another block is drawn.
+  static bool full(const Waiting& waiting) { return waiting.count > kHeld - kDrawn; }
+
+  // Draws the counts of all that wait, and calls take(places, counts, some) for a part of them at a
+  // time. A place may come several times; the last count is the right one.
+  template <class Take>
+  void finish(Waiting& waiting, Take take) const {
+    if (waiting.count == 0) return;
+    Proposals p;
+    for (std::uint32_t draw = 0; waiting.count > 0; ++draw) {
+      int refused = 0;
+      for (int first = 0; first < waiting.count; first += kDrawn) {
+        const int some = std::min(kDrawn, waiting.count - first);
+        propose(p, waiting.mean + first, waiting.pixel + first, some, draw);
+        take(waiting.place + first, p.candidate, some);
+        for (int i = 0; i < some; ++i) {
+          waiting.mean[refused] = waiting.mean[first + i];
+          waiting.pixel[refused] = waiting.pixel[first + i];
+          waiting.place[refused] = waiting.place[first + i];
+          refused += p.verdict[i] < 0.0 ? 1 : 0;
+        }
+      }
+      waiting.count = refused;
+    }
   }
 
  private:
-  // Some pixels of a block, side by side: candidates for their counts, and what decides on them.
+  // Candidates for the counts of some pixels, side by side, and what decides on them.
   struct alignas(64) Proposals {
-    double mean[kDrawn], first[kDrawn], second[kDrawn];
-    double candidate[kDrawn], tail[kDrawn];
+    double first[kDrawn], second[kDrawn], candidate[kDrawn], tail[kDrawn];
     double verdict[kDrawn];  // above 0: accepted; below: refused; 0: not known yet
-    std::int64_t pixel[kDrawn] = {};
-
-    // Takes the pixels that `open` lists, and draws for them.
-    void take(const Block& block, const std::int32_t* open, int count, const Stream& stream,
-              std::uint32_t draw) {
-      for (int i = 0; i < count; ++i) {
-        mean[i] = block.mean[open[i]];
-        pixel[i] = block.pixel[open[i]];
-      }
-      stream.fill(pixel, (count + kWords - 1) / kWords * kWords, draw, first, second);
-    }
   };
+
+  // Those on which nothing less than the probability itself decides.
+  struct alignas(64) Doubts {
+    double mean[kDrawn], second[kDrawn], candidate[kDrawn], tail[kDrawn], verdict[kDrawn];
+    std::int32_t lane[kDrawn];
+  };
+
+  // The spare lanes of the last vectors are worked on too: two, where one has 32-bit numbers.
+  static int whole_vectors(int count) {
+    return (count + 2 * kWords - 1) / (2 * kWords) * (2 * kWords);
+  }
 
   // The smallest k whose cumulative probability reaches one uniform deviate; 0 of pixels whose mean
   // is not small. Whether that is so of none.
   bool by_inversion(Block& block, int first) const {
-    alignas(64) double mean[kStrip], rest[kStrip], probability[kStrip], found[kStrip];
+    alignas(64) double mean[kStrip], rest[kStrip], probability[kStrip];
+    double* found = block.count + first;
     std::int64_t large = 0;
 #pragma omp simd reduction(+ : large)
     for (int i = 0; i < kStrip; ++i) {
@@ -237,16 +174,14 @@ class Counts {
       mean[i] = given > 0.0 && given < kSmallMean ? given : 0.0;
       found[i] = 0.0;
     }
-    if (large < kStrip) {
-      stream_.fill(block.pixel + first, kStrip, 0, rest, nullptr);
+    if (large == kStrip) return false;
+    stream_.fill(block.pixel + first, kStrip, 0, rest, nullptr);
 #pragma omp simd
-      for (int i = 0; i < kStrip; ++i) probability[i] = exp_small(-mean[i]);
-      bool open = true;
-      for (int step = 1; open && step <= kMostSteps; step += kAtOnce) {
-        open = invert(static_cast<double>(step), mean, rest, probability, found);
-      }
+    for (int i = 0; i < kStrip; ++i) probability[i] = exp_small(-mean[i]);
+    bool open = true;
+    for (int step = 1; open && step <= kMostSteps; step += kAtOnce) {
+      open = invert(static_cast<double>(step), mean, rest, probability, found);
     }
-    std::copy(found, found + kStrip, block.count + first);
     return large == 0;
   }
 
@@ -274,70 +209,68 @@ class Counts {
     return most >= 0.0;
   }
 
-  // PTRS: transformed rejection with squeeze, for means from 10. `open` lists the pixels.
-  void by_rejection(Block& block, std::int32_t* open, int count) const {
-    if (count == 0) return;
-    Proposals p;
-    std::int32_t unsure[kDrawn];  // pixels
-    for (std::uint32_t draw = 0; count > 0; ++draw) {
-      p.take(block, open, count, stream_, draw);
-      propose(p, count);
-      int refused = 0, doubts = 0;
-      for (int i = 0; i < count; ++i) {
-        const std::int32_t lane = open[i];
-        if (p.verdict[i] > 0.0) block.count[lane] = p.candidate[i];
-        if (p.verdict[i] < 0.0) open[refused++] = lane;
-        if (p.verdict[i] != 0.0) continue;
-        p.mean[doubts] = p.mean[i];
-        p.candidate[doubts] = p.candidate[i];
-        p.tail[doubts] = p.tail[i];
-        p.second[doubts] = p.second[i];
-        unsure[doubts++] = lane;
-      }
-      weigh(p, doubts);
-      for (int i = 0; i < doubts; ++i) {
-        if (p.verdict[i] > 0.0) block.count[unsure[i]] = p.candidate[i];
-        if (p.verdict[i] < 0.0) open[refused++] = unsure[i];
-      }
-      count = refused;
-    }
-  }
-
   struct Shape {
     double spread, shape;
     explicit DISTBRAGG_INLINE Shape(double mean)
         : spread(std::sqrt(mean) * 2.53 + 0.931), shape(spread * 0.02483 - 0.059) {}
   };
 
-  static void propose(Proposals& p, int count) {
-#pragma omp simd
-    for (int i = 0; i < count; ++i) {
-      const Shape s(p.mean[i]);
+  // PTRS, transformed rejection with squeeze, for means from 10; of the largest a normal deviate.
+  void propose(Proposals& p, const double* mean, const std::int64_t* pixel, int count,
+               std::uint32_t draw) const {
+    const int lanes = whole_vectors(count);
+    stream_.fill(pixel, lanes, draw, p.first, p.second);
+    double most = 0.0;
+#pragma omp simd reduction(max : most)
+    for (int i = 0; i < lanes; ++i) {
+      const Shape s(mean[i]);
       const double squeeze = 0.9277 - (1.0 / (s.spread - 2.0)) * 3.6224;
       const double second = p.second[i];
       const double offset = p.first[i] - 0.5, tail = 0.5 - std::fabs(offset);
       const double candidate =
-          std::floor((2.0 * s.shape / tail + s.spread) * offset + p.mean[i] + 0.43);
+          std::floor((2.0 * s.shape / tail + s.spread) * offset + mean[i] + 0.43);
       const bool refused = (candidate < 0.0) | ((tail < 0.013) & (second > tail));
       const bool quick = (tail >= 0.07) & (second <= squeeze);
       p.verdict[i] = quick ? 1.0 : (refused ? -1.0 : 0.0);
       p.candidate[i] = candidate;
       p.tail[i] = tail;
+      most = std::max(most, mean[i]);
     }
+    if (most > kNormalMean) take_normals(p, mean, lanes);
+    settle(p, mean, count);
   }
 
-  // Decides by the probability itself.
-  void weigh(Proposals& p, int count) const {
+  // Decides on what is in doubt.
+  void settle(Proposals& p, const double* mean, int count) const {
+    Doubts d;
+    int doubts = 0;
+    for (int i = 0; i < count; ++i) {
+      d.lane[doubts] = i;
+      doubts += p.verdict[i] == 0.0 ? 1 : 0;
+    }
+    for (int n = 0; n < whole_vectors(doubts); ++n) {
+      const std::int32_t lane = d.lane[std::min(n, doubts - 1)];
+      d.mean[n] = mean[lane];
+      d.second[n] = p.second[lane];
+      d.candidate[n] = p.candidate[lane];
+      d.tail[n] = p.tail[lane];
+    }
+    weigh(d, whole_vectors(doubts));
+    for (int n = 0; n < doubts; ++n) p.verdict[d.lane[n]] = d.verdict[n];
+  }
+
+  // By the probability itself.
+  void weigh(Doubts& d, int lanes) const {
     const double* factorials = factorials_;
 #pragma omp simd
-    for (int i = 0; i < count; ++i) {
-      const Shape s(p.mean[i]);
+    for (int i = 0; i < lanes; ++i) {
+      const Shape s(d.mean[i]);
       const double height = (1.0 / (s.spread - 3.4)) * 1.1328 + 1.1239;
-      const double tail = p.tail[i], candidate = p.candidate[i];
-      const double left = log_normal(p.second[i] * height / (s.shape / (tail * tail) + s.spread));
-      const double right = candidate * log_normal(p.mean[i]) - p.mean[i] -
+      const double tail = d.tail[i], candidate = d.candidate[i];
+      const double left = log_normal(d.second[i] * height / (s.shape / (tail * tail) + s.spread));
+      const double right = candidate * log_normal(d.mean[i]) - d.mean[i] -
                            log_factorial(candidate, factorials);
-      p.verdict[i] = left <= right ? 1.0 : -1.0;
+      d.verdict[i] = left <= right ? 1.0 : -1.0;
     }
   }
 
@@ -352,19 +285,17 @@ class Counts {
     return count < kTabulated ? known : stirling;
   }
 
-  // Mean plus √mean times a normal deviate, rounded to a whole number.
-  void by_normal(Block& block, const std::int32_t* open, int count) const {
-    if (count == 0) return;
-    Proposals p;
-    p.take(block, open, count, stream_, 0);
+  // Mean plus √mean times a normal deviate, rounded to a whole number, where the mean is large.
+  static void take_normals(Proposals& p, const double* mean, int lanes) {
 #pragma omp simd
-    for (int i = 0; i < count; ++i) {
+    for (int i = 0; i < lanes; ++i) {
       const double turn = cosine((p.second[i] - 0.5) * (2.0 * kPi));
       const double deviate = std::sqrt(log_normal(p.first[i]) * -2.0) * turn;
-      const double found = std::floor(p.mean[i] + std::sqrt(p.mean[i]) * deviate + 0.5);
-      p.candidate[i] = found < 0.0 ? 0.0 : found;
+      const double found = std::floor(mean[i] + std::sqrt(mean[i]) * deviate + 0.5);
+      const bool large = mean[i] > kNormalMean;
+      p.candidate[i] = large ? (found < 0.0 ? 0.0 : found) : p.candidate[i];
+      p.verdict[i] = large ? 1.0 : p.verdict[i];
     }
-    for (int i = 0; i < count; ++i) block.count[open[i]] = p.candidate[i];
   }
 
   Stream stream_;

@@ -37,18 +37,28 @@ class Output {
     if (double_ != nullptr) std::fill_n(double_ + first, count, 0.0);
   }
 
-  // Writes `count` pixels, no more than noise::kDrawn, to their places, which ascend.
-  void put(const double* sums, const std::int64_t* places, int count) const {
+  // Writes `count` pixels, no more than noise::kDrawn, to their places, which ascend; but for the
+  // counts that are drawn when enough of them wait.
+  void put(const double* sums, const std::int64_t* places, int count,
+           noise::Waiting& waiting) const {
     if (places[count - 1] - places[0] == count - 1) {
-      write(sums, count, [=](int i) { return places[0] + i; });
+      write(sums, count, [=](int i) { return places[0] + i; }, waiting);
     } else {
-      write(sums, count, [=](int i) { return places[i]; });
+      write(sums, count, [=](int i) { return places[i]; }, waiting);
     }
+  }
+
+  // Writes what still waits.
+  void finish(noise::Waiting& waiting) const {
+    counts_.finish(waiting, [&](const std::int64_t* places, const double* counts, int some) {
+      store(some, [=](int i) { return counts[i]; }, [=](int i) { return places[i]; });
+    });
   }
 
  private:
   template <class Place>
-  DISTBRAGG_INLINE void write(const double* sums, int count, Place place) const {
+  DISTBRAGG_INLINE void write(const double* sums, int count, Place place,
+                              noise::Waiting& waiting) const {
     const double scale = scale_;
     if (numerators_ != nullptr) {
       for (int i = 0; i < count; ++i) numerators_[place(i)] = sums[i];
@@ -59,8 +69,9 @@ class Output {
         if (overlaid()) block.mean[i] = overlaid(block.mean[i], place(i));
         block.pixel[i] = first_pixel_ + place(i);
       }
-      counts_.draw(block, count);
+      counts_.draw(block, count, place, waiting);
       store(count, [&](int i) { return block.count[i]; }, place);
+      if (noise::Counts::full(waiting)) finish(waiting);
     } else if (overlaid()) {
       store(count, [&](int i) { return overlaid(sums[i] * scale, place(i)); }, place);
     } else {

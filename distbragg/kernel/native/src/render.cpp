@@ -144,8 +144,9 @@ void render_blocks(const Parameters& p, const SampleSum& samples) {
     std::fill(w.numerator, w.numerator + kLanes, 0.0);
     Lattices::add(samples, w);
     others.add(w);
-    output.put(w.numerator, w.places, count);
+    output.put(w.numerator, w.places, count, w.waiting);
   });
+  for (const auto& space : spaces) output.finish(space->waiting);
 }
 
 // The source whose spots are added, or the first of those whose spots are taken together.
@@ -246,9 +247,10 @@ void render_spots(Parameters& p, const SampleSum& samples) {
         if (!whole) std::copy(w.numerator, w.numerator + count, before);
         if (stop != p.source_stop) continue;
         halos.aim_and_add(w);
-        output.put(w.numerator, w.places, count);
+        output.put(w.numerator, w.places, count, w.waiting);
       }
     });
+    for (const auto& space : spaces) output.finish(space->waiting);
     first = stop;
   }
 }
@@ -333,15 +335,24 @@ int distbragg_moments(const distbragg::Parameters* p, const double* lines, std::
 void distbragg_poisson(const double* mean, const std::int64_t* pixels, std::int64_t count,
                        std::uint64_t seed, std::uint64_t frame, const double* factorials,
                        double* counts) {
-  const distbragg::noise::Counts counts_of(seed, frame, factorials);
-  distbragg::noise::Block block;
-  for (std::int64_t first = 0; first < count; first += distbragg::noise::kDrawn) {
-    const auto some = std::min<std::int64_t>(distbragg::noise::kDrawn, count - first);
+  using namespace distbragg::noise;
+  const Counts counts_of(seed, frame, factorials);
+  Block block;
+  Waiting waiting;
+  const auto finish = [&] {
+    counts_of.finish(waiting, [=](const std::int64_t* places, const double* drawn, int some) {
+      for (int i = 0; i < some; ++i) counts[places[i]] = drawn[i];
+    });
+  };
+  for (std::int64_t first = 0; first < count; first += kDrawn) {
+    const auto some = std::min<std::int64_t>(kDrawn, count - first);
     std::copy_n(mean + first, some, block.mean);
     std::copy_n(pixels + first, some, block.pixel);
-    counts_of.draw(block, static_cast<int>(some));
+    counts_of.draw(block, static_cast<int>(some), [=](int i) { return first + i; }, waiting);
     std::copy_n(block.count, some, counts + first);
+    if (Counts::full(waiting)) finish();
   }
+  finish();
 }
 
 // Photons of a panel, float or double in rows `stride` apart, convolved with a kernel of odd numbers

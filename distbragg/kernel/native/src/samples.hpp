@@ -11,6 +11,7 @@
 #include "generated.hpp"
 #include "geometry.hpp"
 #include "lattice.hpp"
+#include "noise.hpp"
 
 namespace distbragg {
 
@@ -39,6 +40,7 @@ struct Workspace {
   std::vector<std::uint64_t> hits;    // spots in groups of an area, see spots.hpp
   std::vector<Pair> pairs;            // of one group
   std::vector<double> images;         // of spots, drawn onto a band of rows
+  noise::Waiting waiting;             // pixels whose counts are still to be drawn
   explicit Workspace(std::int64_t kept) : directions(static_cast<std::size_t>(kept)) {}
 };
 
