@@ -5,7 +5,8 @@ retries cannot change a count. Logarithms and exponentials are the package's own
 the same reason.
 
 This is the form for tensors, on any device and without compiled code. The native library does the
-same operations in the same order, pixel by pixel (`native/src/noise.hpp`): the counts are equal.
+same operations in the same order, pixel by pixel, or fewer digits where those cannot change a count
+(`native/src/noise.hpp`): the counts are equal.
 Divisors are tensors: on CUDA, torch multiplies by the rounded reciprocal of a bare number instead.
 """
 

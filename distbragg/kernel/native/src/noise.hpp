@@ -1,13 +1,14 @@
 // Photon noise, a block of pixels at a time: of each the same IEEE operations in the same order as
-// `distbragg/kernel/noise.py`, so the same counts, bit for bit. No multiply-add is fused here, but
-// for a quotient that comes out the same. Loops run over whole vectors; every way through them
-// gives a pixel the same count, as it depends on nothing but its mean and its number.
+// `distbragg/kernel/noise.py`, no multiply-add fused, or single precision where its error cannot
+// change the count; so the same counts, bit for bit. Loops run over whole vectors; every way through
+// them gives a pixel the same count, as it depends on nothing but its mean and its number.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 
+#include "approx.hpp"
 #include "generated.hpp"
 #include "philox.hpp"
 
@@ -25,6 +26,21 @@ constexpr int kHeld = 1024;  // pixels that wait at most
 constexpr int kAtOnce = 4;   // steps of the inversion between two looks at how far pixels are
 static_assert(kHeld % kDrawn == 0 && kDrawn % kStrip == 0 && kStrip % (2 * kWords) == 0, "");
 static_assert(kMostSteps % kAtOnce == 0, "");
+
+// In as many steps single precision compares a deviate with a cumulative probability to 4.3e-6, for
+// means below 10. Of its roundings, 2⁻²⁴ each, e**mean has 16 at most; the terms 2 for each step, so
+// 20 as many as they weigh; the sum 1 for each step; and the rest 4.
+constexpr int kSingleSteps = 32;
+constexpr float kUnsure = 5e-6f;
+static_assert(kSingleSteps % kAtOnce == 0, "");
+
+struct InverseFactorials {
+  float of[kSingleSteps + 1] = {1.0f};
+  constexpr InverseFactorials() {
+    double value = 1.0;
+    for (int k = 1; k <= kSingleSteps; ++k) of[k] = static_cast<float>(value /= k);
+  }
+};
 
 template <int kCount>
 DISTBRAGG_INLINE double horner(double x, const double (&coefficients)[kCount]) {
@@ -64,24 +80,11 @@ DISTBRAGG_INLINE double cosine(double angle) {
   return horner(turns * turns, kNoiseSinPi) * turns * sign;
 }
 
-// value / step, rounded as a division is, without one: step · quotient is exact but for some bits
-// that a fused multiply-add keeps, and no quotient by a number as small lies as near to the middle
-// between two doubles as the correction is inexact.
-DISTBRAGG_INLINE double quotient(double value, double step, double inverse) {
-#if defined(__FP_FAST_FMA) || defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  const double about = value * inverse;
-  return madd(madd(-about, step, value), inverse, about);
-#else
-  (void)inverse;
-  return value / step;
-#endif
-}
-
 // Pixels on their way from means to counts.
 struct alignas(64) Block {
   double mean[kDrawn];
   std::int64_t pixel[kDrawn];  // number within the frame
-  double count[kDrawn];        // spare lanes behind the last pixel are written too
+  float count[kDrawn];         // spare lanes behind the last pixel are written too
 };
 
 // Pixels whose means are not small, until there are enough of them for whole vectors.
@@ -103,9 +106,11 @@ class Counts {
   void draw(Block& block, int count, Place place, Waiting& waiting) const {
     const int lanes = (count + kStrip - 1) / kStrip * kStrip;
     for (int i = count; i < lanes; ++i) block.mean[i] = 0.0, block.pixel[i] = 0;
+    alignas(64) std::uint32_t words[kDrawn];
+    stream_.upper(block.pixel, lanes, 0, words);
     int held = waiting.count;
     for (int first = 0; first < count; first += kStrip) {
-      if (by_inversion(block, first)) continue;
+      if (by_inversion(block, words, first)) continue;
       const int stop = std::min(first + kStrip, count);
       for (int i = first; i < stop; ++i) {
         waiting.mean[held] = block.mean[i];
@@ -161,45 +166,111 @@ class Counts {
     return (count + 2 * kWords - 1) / (2 * kWords) * (2 * kWords);
   }
 
-  // The smallest k whose cumulative probability reaches one uniform deviate; 0 of pixels whose mean
-  // is not small. Whether that is so of none.
-  bool by_inversion(Block& block, int first) const {
-    alignas(64) double mean[kStrip], rest[kStrip], probability[kStrip];
-    double* found = block.count + first;
+  // The smallest k whose cumulative probability reaches one uniform deviate, of which `words` are
+  // the upper bits; 0 of pixels whose mean is not small. Whether that is so of none.
+  bool by_inversion(Block& block, const std::uint32_t* words, int first) const {
+    const double* given = block.mean + first;
     std::int64_t large = 0;
 #pragma omp simd reduction(+ : large)
-    for (int i = 0; i < kStrip; ++i) {
-      const double given = block.mean[first + i];
-      large += given >= kSmallMean ? 1 : 0;
-      mean[i] = given > 0.0 && given < kSmallMean ? given : 0.0;
-      found[i] = 0.0;
+    for (int i = 0; i < kStrip; ++i) large += given[i] >= kSmallMean ? 1 : 0;
+    float* found = block.count + first;
+    if (large == kStrip) {
+      std::fill(found, found + kStrip, 0.0f);
+    } else if (!in_single(given, words + first, found)) {
+      in_double(given, block.pixel + first, found);
     }
-    if (large == kStrip) return false;
-    stream_.fill(block.pixel + first, kStrip, 0, rest, nullptr);
+    return large == 0;
+  }
+
+  static DISTBRAGG_INLINE double small_or_0(double mean) {
+    return mean > 0.0 && mean < kSmallMean ? mean : 0.0;
+  }
+
+  // A strip in single precision: cumulative probabilities over e**-mean, so Σ meanʲ/j!, and between
+  // what limits each deviate is sought.
+  struct alignas(64) Strip {
+    float mean[kStrip], low[kStrip], high[kStrip];
+    float sum[kStrip], power[kStrip], reached[kStrip], spare[kStrip];
+  };
+
+  // False where a cumulative probability lies between the limits of a deviate: single precision does
+  // not tell on which side of that it is.
+  static bool in_single(const double* given, const std::uint32_t* words, float* found) {
+    Strip s;
 #pragma omp simd
-    for (int i = 0; i < kStrip; ++i) probability[i] = exp_small(-mean[i]);
+    for (int i = 0; i < kStrip; ++i) {
+      const float mean = static_cast<float>(small_or_0(given[i])), scale = exp_poly(mean);
+      const float unit =
+          (static_cast<float>(static_cast<std::int32_t>(words[i] >> 8)) + 0.5f) * 0x1p-24f;
+      s.mean[i] = s.power[i] = mean;
+      s.low[i] = (unit - kUnsure) * scale;
+      s.high[i] = (unit + kUnsure) * scale;
+      s.sum[i] = s.reached[i] = 1.0f;
+      found[i] = 0.0f;
+    }
+    bool open = true;
+    for (int step = 1; open; step += kAtOnce) {
+      if (step > kSingleSteps) return false;
+      open = sum_up(step, s, found);
+    }
+#pragma omp simd
+    for (int i = 0; i < kStrip; ++i) s.spare[i] = s.reached[i] - s.high[i];
+    return !any_negative<kStrip>(s.spare);
+  }
+
+  // Some steps of all pixels of a strip; whether any is to take more.
+  static DISTBRAGG_INLINE bool sum_up(int step, Strip& s, float* found) {
+    static constexpr InverseFactorials kInverse;
+#pragma omp simd
+    for (int i = 0; i < kStrip; ++i) {
+      const float mean = s.mean[i], low = s.low[i];
+      float sum = s.sum[i], power = s.power[i], reached = s.reached[i], count = found[i];
+      for (int n = 0; n < kAtOnce; ++n) {
+        const bool below = sum < low;
+        sum = madd(power, kInverse.of[step + n], sum);
+        reached = below ? sum : reached;
+        count = below ? static_cast<float>(step + n) : count;
+        power *= mean;
+      }
+      s.sum[i] = sum;
+      s.power[i] = power;
+      s.reached[i] = reached;
+      s.spare[i] = sum - low;
+      found[i] = count;
+    }
+    return any_negative<kStrip>(s.spare);
+  }
+
+  // As the tensors are drawn.
+  void in_double(const double* given, const std::int64_t* pixel, float* found) const {
+    alignas(64) double mean[kStrip], rest[kStrip], probability[kStrip];
+    stream_.fill(pixel, kStrip, 0, rest, nullptr);
+#pragma omp simd
+    for (int i = 0; i < kStrip; ++i) {
+      mean[i] = small_or_0(given[i]);
+      probability[i] = exp_small(-mean[i]);
+      found[i] = 0.0f;
+    }
     bool open = true;
     for (int step = 1; open && step <= kMostSteps; step += kAtOnce) {
       open = invert(static_cast<double>(step), mean, rest, probability, found);
     }
-    return large == 0;
   }
 
   // Some steps of all pixels of a strip; whether any took the last. What is left of the deviate of
   // a pixel that is done is made negative, so that it takes no other.
   static DISTBRAGG_INLINE bool invert(double step, const double* mean, double* rest,
-                                      double* probability, double* found) {
-    double whole[kAtOnce], inverse[kAtOnce];
-    for (int n = 0; n < kAtOnce; ++n) whole[n] = step + n, inverse[n] = 1.0 / whole[n];
+                                      double* probability, float* found) {
     double most = -1.0;
 #pragma omp simd reduction(max : most)
     for (int i = 0; i < kStrip; ++i) {
-      double left = rest[i], next = probability[i], count = found[i];
+      double left = rest[i], next = probability[i];
+      float count = found[i];
       for (int n = 0; n < kAtOnce; ++n) {
         const bool beyond = left > next;
         left = beyond ? left - next : -1.0;
-        next = quotient(next * mean[i], whole[n], inverse[n]);
-        count += beyond ? 1.0 : 0.0;
+        next = next * mean[i] / (step + n);
+        count += beyond ? 1.0f : 0.0f;
       }
       rest[i] = left;
       probability[i] = next;

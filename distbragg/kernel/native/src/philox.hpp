@@ -48,6 +48,19 @@ class Stream {
     }
   }
 
+  // The upper 32 bits of the first of these deviates.
+  void upper(const std::int64_t* pixels, int count, std::uint32_t draw, std::uint32_t* bits) const {
+    for (int i = 0; i < count; i += kWords) {
+      Words a, b, c, d;
+      std::memcpy(&a, pixels + i, sizeof a);
+      mix(draw, a, b, c, d);
+      std::uint64_t words[kWords];
+      std::memcpy(words, &a, sizeof a);
+#pragma omp simd
+      for (int n = 0; n < kWords; ++n) bits[i + n] = static_cast<std::uint32_t>(words[n]);
+    }
+  }
+
   // Four deviates in (0, 1), of 32 bits, for each of `count` blocks from number `first` on, a
   // multiple of kWords.
   void words(std::int64_t first, int count, std::uint32_t draw, double* one, double* two,

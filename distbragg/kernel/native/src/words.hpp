@@ -35,4 +35,27 @@ DISTBRAGG_INLINE Words lower_times(Words words, std::uint32_t factor) {
 #endif
 }
 
+// Whether any number has the sign of those below 0; `kCount` is a multiple of 16. A loop would add up
+// the lanes of a vector one by one.
+template <int kCount>
+DISTBRAGG_INLINE bool any_negative(const float* numbers) {
+  unsigned signs = 0;
+#if defined(__AVX512DQ__)
+  for (int i = 0; i < kCount; i += 16) {
+    signs |= _mm512_movepi32_mask(_mm512_castps_si512(_mm512_loadu_ps(numbers + i)));
+  }
+#elif defined(__AVX__)
+  for (int i = 0; i < kCount; i += 8) {
+    signs |= static_cast<unsigned>(_mm256_movemask_ps(_mm256_loadu_ps(numbers + i)));
+  }
+#elif defined(__SSE2__)
+  for (int i = 0; i < kCount; i += 4) {
+    signs |= static_cast<unsigned>(_mm_movemask_ps(_mm_loadu_ps(numbers + i)));
+  }
+#else
+  for (int i = 0; i < kCount; ++i) signs |= numbers[i] < 0.0f ? 1u : 0u;
+#endif
+  return signs != 0;
+}
+
 }  // namespace distbragg
