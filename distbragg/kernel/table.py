@@ -95,6 +95,8 @@ PARAMETERS: Final[tuple[tuple[str, tuple[Fields, ...]], ...]] = (
             Fields(INTEGER, "integrate", "over the area of a sample, in place of its middle"),
             Fields(REAL, "cut", "standard deviations beyond which nothing is rendered"),
             Fields(REAL, "shortest_spacing", "Å, of a reflection; 0: no limit"),
+            Fields(REAL, "line_span line_gap", "of lines taken together, of their wavenumber"),
+            Fields(REAL, "view_axis[3] view_angle", "rays to the panel lie within it, rad"),
             Fields(REAL, "reciprocal[9]", "a*, b*, c*, 1/Å"),
             Fields(REAL, "relp_covariance[6]", "1/Å²"),
             Fields(REAL, "mosaic_covariance[6]", "rad², of the domains' rotation vectors"),

@@ -33,6 +33,12 @@ CUT: Final = {"mixed": 4.55, "float64": 6.1}
 """Standard deviations from a spot's middle beyond which nothing is rendered: 3e-5 of the greatest
 that the reflection can be, and 8e-9."""
 
+LINE_SPAN: Final = 0.05
+LINE_GAP: Final = 0.01
+"""Of a wavenumber: `mixed` takes lines of a spectrum together over so much of it at most, and none
+together between which it leaves more. A spot's polynomials hold about the middle of its lines.
+"""
+
 _LONGEST_PART: Final = math.radians(2.0)
 """Rotation within which the angle at which a reflection passes is straight enough to be found."""
 

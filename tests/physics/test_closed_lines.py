@@ -53,6 +53,37 @@ def test_lines_taken_together_are_their_sum(kind: str, changes):
     assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
 
 
+def apart(kind: str) -> np.ndarray:
+    """Return wavelengths, Å, that no one spot's polynomials hold for, in no order."""
+    if kind == "two colours":
+        return np.array([0.824, 1.176, 0.825, 1.175])
+    return np.random.default_rng(0).permutation(np.linspace(0.82, 1.18, COUNT))
+
+
+@pytest.mark.parametrize("changes", [(), (AREA,)], ids=["", "area"])
+@pytest.mark.parametrize("kind", ["two colours", "wide"])
+def test_lines_far_apart_lose_no_photons(kind: str, changes):
+    wavelengths = apart(kind)
+    weights = 1.0 + np.arange(len(wavelengths)) % 3
+    fine = {"crystal": {"block_cells": [48, 36, 30], "mosaic": {"spread_deg": 0.05}}}
+    one = scene("even", fine, *changes, weights=weights, wavelengths=wavelengths)
+    each, together = image(one, FLOAT64), image(one, MIXED)
+    assert off(together, each) <= 1e-3
+    assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
+
+
+def test_no_bit_of_lines_far_apart_depends_on_tiles_nor_a_photon_on_their_order():
+    wavelengths, small = apart("wide"), {"detector": {"pixels_fast": 120, "pixels_slow": 100}}
+    one = scene("even", AREA, WATER, small, wavelengths=wavelengths)
+    whole = image(one, MIXED)
+    assert np.array_equal(image(one, replace(MIXED, threads=3)), whole)
+    for tile in (Tile(0, 17, 0, 33), Tile(17, 100, 33, 120)):
+        place = (slice(tile.slow_start, tile.slow_stop), slice(tile.fast_start, tile.fast_stop))
+        assert np.array_equal(image(one, MIXED, tile=tile), whole[place])
+    turned = scene("even", AREA, WATER, small, wavelengths=wavelengths[::-1])
+    np.testing.assert_allclose(image(turned, MIXED), whole, rtol=1.2e-7)
+
+
 def test_faint_lines_beside_a_strong_one_take_nothing_away():
     # Between the widths of a table, sums far from its strong lines are next to nothing.
     wavelengths = np.linspace(1.012, 0.988, 10)

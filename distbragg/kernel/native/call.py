@@ -13,7 +13,12 @@ from distbragg.kernel.amorphous import summed_curve
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.counts import LOG_FACTORIALS
 from distbragg.kernel.native.diffuse import diffuse_halos
-from distbragg.kernel.native.furthest import furthest_lit, least_spacing, longest_scattering
+from distbragg.kernel.native.furthest import (
+    field_of_view,
+    furthest_lit,
+    least_spacing,
+    longest_scattering,
+)
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
     most_of_a_step,
@@ -31,7 +36,14 @@ from distbragg.kernel.tile import frame_pixel
 from distbragg.physics.halo_sources import HaloSources, few_sources
 from distbragg.physics.halos import Spread
 from distbragg.physics.lattices import Lattice, halos_of, lattices_of
-from distbragg.physics.near_sphere import CUT, GaussianCrystal, gaussian_crystal, symmetric
+from distbragg.physics.near_sphere import (
+    CUT,
+    LINE_GAP,
+    LINE_SPAN,
+    GaussianCrystal,
+    gaussian_crystal,
+    symmetric,
+)
 from distbragg.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -364,7 +376,7 @@ class Call:
         if block.skip_below > 0.0:
             self._bounds(prepared, view, scale)
         if method == "closed_form":
-            self._closed_form()
+            self._closed_form(view)
             self._bounded(view, scale)
         elif method == "halos":
             self._halos()
@@ -380,12 +392,15 @@ class Call:
         self._doubles("diffuse_halo", halos)
         block.skip_below, block.furthest = 0.0, math.inf
 
-    def _closed_form(self) -> None:
+    def _closed_form(self, view: Panel) -> None:
         """Set what the closed form is made of, in place of steps."""
         block, experiment = self._block, self._experiment
         crystal = gaussian_crystal(experiment.crystal)
         block.closed_form, block.integrate = True, experiment.sampling.integrate
         block.cut = CUT["float64" if self._double else "mixed"]
+        block.line_span, block.line_gap = LINE_SPAN, LINE_GAP
+        axis, block.view_angle = field_of_view(view)
+        self._fixed("view_axis", axis)
         # Reflections are left out by their spacing, whole, and no others are lit.
         lit = 1.0 / block.furthest if block.furthest > 0.0 else math.inf
         seen = least_spacing(experiment.beam, experiment.detector.panels, crystal)

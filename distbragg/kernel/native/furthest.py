@@ -17,7 +17,7 @@ from distbragg.models.beam import Beam, Sources
 from distbragg.models.crystal import Reflections
 from distbragg.models.detector import Panel
 from distbragg.models.vectors import Float64Array
-from distbragg.physics.near_sphere import CUT, GaussianCrystal
+from distbragg.physics.near_sphere import CUT, LINE_SPAN, GaussianCrystal
 
 _MARGIN: Final = 1.0 + 1e-6
 """Far above what rounding can make of a length, and what cells of one key differ by."""
@@ -86,6 +86,27 @@ def longest_scattering(beam: Beam, view: Panel) -> float:
     if view.surface != "flat":
         return 2.0 / shortest
     incident = -np.unique(sources.direction, axis=0)
+    lowest = float((_corner_rays(view)[:, None] * incident).sum(axis=2).min())
+    return math.sqrt(2.0 - 2.0 * lowest) / shortest if lowest > 0.0 else 2.0 / shortest
+
+
+def field_of_view(view: Panel) -> tuple[Float64Array, float]:
+    """Return a direction (3,) and the angle, rad, from it within which all rays to a panel lie.
+
+    The angle is π where the panel is not flat, or not seen within a right angle.
+    """
+    everywhere = -view.normal, math.pi
+    if view.surface != "flat":
+        return everywhere
+    rays = _corner_rays(view)
+    axis = rays.sum(axis=0)
+    axis /= math.sqrt(float(np.square(axis).sum()))
+    lowest = float((rays * axis).sum(axis=1).min())
+    return (axis, math.acos(min(lowest, 1.0))) if lowest > 0.0 else everywhere
+
+
+def _corner_rays(view: Panel) -> Float64Array:
+    """Return unit rays (n, 3) to the corners of a flat panel, at its surface and at its layers."""
     slow, fast = (np.array([0.0, n * view.pixel_size]) for n in view.shape)
     corners = (
         view.origin
@@ -93,10 +114,9 @@ def longest_scattering(beam: Beam, view: Panel) -> float:
         + fast[None, :, None, None] * view.fast
         + np.array([0.0, *view.sensor.position])[None, None, :, None] * view.normal
     ).reshape(-1, 3)
-    with np.errstate(invalid="ignore"):  # a corner in the sample: no bound
-        rays = corners / np.sqrt(np.square(corners).sum(axis=1))[:, None]
-        lowest = float((rays[:, None] * incident).sum(axis=2).min())
-    return math.sqrt(2.0 - 2.0 * lowest) / shortest if lowest > 0.0 else 2.0 / shortest
+    with np.errstate(invalid="ignore"):  # a corner in the sample has no ray
+        rays: Float64Array = corners / np.sqrt(np.square(corners).sum(axis=1))[:, None]
+        return rays
 
 
 def least_spacing(beam: Beam, panels: tuple[Panel, ...], crystal: GaussianCrystal) -> float:
@@ -107,7 +127,8 @@ def least_spacing(beam: Beam, panels: tuple[Panel, ...], crystal: GaussianCrysta
     The same for all panels, so that their tiles share what is found. 0: no limit.
     """
     wavenumbers = 1.0 / beam.sources.wavelength
-    most, range_of = float(wavenumbers.max()), float(np.ptp(wavenumbers))
+    most = float(wavenumbers.max())
+    together = min(float(np.ptp(wavenumbers)), LINE_SPAN * most)
     longest = _longest_of_all(beam, panels)
     flat = float(np.trace(crystal.covariance)) + 4.0 * (beam.sources.bandwidth * most) ** 2
     flat += most * most * float((beam.divergence**2).sum())
@@ -116,7 +137,7 @@ def least_spacing(beam: Beam, panels: tuple[Panel, ...], crystal: GaussianCrysta
     share = _BEYOND * (_DRAWN * math.sqrt(turned) + half)
     if share > _MOST_SHARE:
         return 0.0
-    beside = _BEYOND * (_DRAWN * math.sqrt(flat) + 2.0 * range_of)
+    beside = _BEYOND * (_DRAWN * math.sqrt(flat) + 2.0 * together)
     return (1.0 - share) / (longest + beside)
 
 

@@ -11,7 +11,12 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import call, furthest
-from distbragg.kernel.native.furthest import furthest_lit, least_spacing, longest_scattering
+from distbragg.kernel.native.furthest import (
+    field_of_view,
+    furthest_lit,
+    least_spacing,
+    longest_scattering,
+)
 from distbragg.models.crystal import Reflections
 from distbragg.models.vectors import frozen_float64
 from distbragg.physics.near_sphere import gaussian_crystal
@@ -163,3 +168,41 @@ def test_the_bound_is_that_of_all_panels_and_of_none_that_sees_everything():
     assert least_spacing(scene.beam, (panel, near), crystal) == other
     turned = replace(crystal, mosaic=np.eye(3) * np.radians(3.0) ** 2)
     assert least_spacing(scene.beam, (panel,), turned) == 0.0
+
+
+def test_lines_drawn_apart_ask_for_no_reflections_beyond_what_is_seen():
+    """Of a spectrum over 35 %: lines taken together span a twentieth, which is what counts."""
+    spacings = []
+    for wavelengths in ([0.825, 0.825 / 0.95], [0.825, 1.175]):
+        lines = {"beam": {"spectrum": {"wavelengths_angstrom": wavelengths}}}
+        scene = closed_scenes.experiment(SMALL, lines)
+        crystal = gaussian_crystal(scene.crystal)
+        spacings.append(least_spacing(scene.beam, scene.detector.panels, crystal))
+    assert spacings[1] == pytest.approx(spacings[0], rel=1e-9)
+
+
+def test_the_field_of_view_holds_the_corners_of_a_panel():
+    """By hand: 90 mm × 80 mm at 60 mm, its middle in the beam: the corners are at atan(60.2/60)."""
+    (panel,) = closed_scenes.experiment().detector.panels
+    panel = replace(panel, origin=np.array([0.06, 0.04, -0.045]))
+    axis, angle = field_of_view(panel)
+    ray = panel.origin / np.linalg.norm(panel.origin)
+    assert math.degrees(angle) == pytest.approx(45.10, abs=0.01)
+    assert ray @ axis == pytest.approx(math.cos(angle), abs=1e-9)
+    assert field_of_view(replace(panel, surface="sphere"))[1] == math.pi
+    behind = replace(panel, origin=panel.origin - 0.12 * panel.normal * np.sign(panel.normal @ ray))
+    assert field_of_view(behind)[1] == pytest.approx(angle, abs=1e-6)
+
+
+@pytest.mark.spec("SAM-14")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+def test_spots_on_the_horizon_of_a_panel_are_not_drawn_on_it(monkeypatch, precision):
+    """Rays along a panel meet it nowhere: no pixel is lit by them, however wide their box."""
+    lit = {"sampling": {"dmin_angstrom": 0.7, "oversample": "auto"}}
+    scene = closed_scenes.experiment(SMALL, lit)
+    options = closed_scenes.FLOAT64 if precision == "float64" else closed_scenes.MIXED
+    found = closed_scenes.image(scene, options)
+    monkeypatch.setattr(call, "least_spacing", lambda *_: 0.0)
+    monkeypatch.setattr(call, "field_of_view", lambda view: (-view.normal, math.pi))
+    assert np.array_equal(closed_scenes.image(scene, options), found)

@@ -12,6 +12,7 @@
 
 #include "approx.hpp"
 #include "generated.hpp"
+#include "line_groups.hpp"
 
 namespace distbragg {
 
@@ -108,7 +109,7 @@ class BackgroundTable {
 class Amorphous {
  public:
   Amorphous() = default;
-  Amorphous(const Parameters& p, std::int64_t first, std::int64_t last) : value_(find(p, first, last)) {}
+  Amorphous(const Parameters& p, const SourceList& sources) : value_(find(p, sources)) {}
 
   const double* values() const { return value_->data(); }
   // Points from |u| = 0 to 2, the first left out.
@@ -123,13 +124,12 @@ class Amorphous {
  private:
   using Values = std::vector<double>;
 
-  static std::shared_ptr<const Values> find(const Parameters& p, std::int64_t first,
-                                            std::int64_t last) {
-    constexpr std::size_t kMost = 4;
+  static std::shared_ptr<const Values> find(const Parameters& p, const SourceList& sources) {
+    constexpr std::size_t kMost = 32;
     using Entry = std::pair<Values, std::shared_ptr<const Values>>;
     static std::mutex mutex;
     static std::list<Entry> latest;
-    const Values wanted = numbers_of(p, first, last);
+    const Values wanted = numbers_of(p, sources);
     {
       const std::lock_guard<std::mutex> lock(mutex);
       for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
@@ -138,7 +138,7 @@ class Amorphous {
         return entry->second;
       }
     }
-    auto made = std::make_shared<const Values>(make(p, first, last));
+    auto made = std::make_shared<const Values>(make(p, sources));
     const std::lock_guard<std::mutex> lock(mutex);
     latest.emplace_front(wanted, made);
     if (latest.size() > kMost) latest.pop_back();
@@ -146,26 +146,30 @@ class Amorphous {
   }
 
   // All that a table is made of: equal numbers make the same.
-  static Values numbers_of(const Parameters& p, std::int64_t first, std::int64_t last) {
+  static Values numbers_of(const Parameters& p, const SourceList& sources) {
     const std::int64_t count = p.background_entries;
     const bool several = p.background_curve != nullptr;
     Values numbers{static_cast<double>(count), several ? 1.0 : 0.0};
     const auto add = [&](const double* from, std::int64_t length) {
       numbers.insert(numbers.end(), from, from + length);
     };
-    add(p.source_weight + first, last - first);
-    add(p.source_wavelength + first, last - first);
+    for (const std::int64_t s : sources) {
+      numbers.push_back(p.source_weight[s]);
+      numbers.push_back(p.source_wavelength[s]);
+    }
     add(p.background_stol, count);
     several ? add(p.background_curve, 3 * count) : add(p.background_amplitude, count);
     return numbers;
   }
 
-  static Values make(const Parameters& p, std::int64_t first, std::int64_t last) {
+  static Values make(const Parameters& p, const SourceList& sources) {
     const BackgroundTable table(p);
     const double* wavelength = p.source_wavelength;
-    const int points = points_of(table, *std::min_element(wavelength + first, wavelength + last));
+    double shortest = HUGE_VAL;
+    for (const std::int64_t s : sources) shortest = smaller(shortest, wavelength[s]);
+    const int points = points_of(table, shortest);
     Values value(static_cast<std::size_t>(points) + 1, 0.0);
-    for (std::int64_t s = first; s < last; ++s) {
+    for (const std::int64_t s : sources) {
       for (int i = 0; i <= points; ++i) {
         const double stol = 0.5 * (2.0 * i / points) / wavelength[s];
         double& sum = value[static_cast<std::size_t>(i)];

@@ -18,6 +18,7 @@
 #include "energies.hpp"
 #include "fit_spot.hpp"
 #include "found.hpp"
+#include "line_groups.hpp"
 #include "pieces.hpp"
 #include "samples.hpp"
 #include "spectrum.hpp"
@@ -58,14 +59,12 @@ struct Room {
   }
 };
 
-// The spots on one tile of one source, or of the lines of a spectrum that share a direction.
+// The spots on one tile of one source, or of lines of a spectrum that share a direction.
 class Spots {
  public:
-  Spots(const Parameters& p, const std::vector<Part>& parts, std::int64_t first,
-        std::int64_t last)
-      : p_(p), parts_(parts), energies_(p, first, last), in_(incidence(p, first)),
-        projection_(p),
-        spectrum_(make_spectrum(first, last)), brush_(p, projection_, in_, spectrum_.get()),
+  Spots(const Parameters& p, const std::vector<Part>& parts, const SourceList& sources)
+      : p_(p), parts_(parts), energies_(p, sources), in_(incidence(p, sources.front())),
+        projection_(p), spectrum_(make_spectrum(sources)), brush_(p, projection_, in_, spectrum_.get()),
         pieces_(p) {
     Room room = Room::take();
     spots_.swap(room.spots);
@@ -357,16 +356,16 @@ class Spots {
     return static_cast<double>(Table<float>(p_).at(at.h, at.k, at.l));
   }
 
-  // In mixed precision sources of one direction are taken together, where the crystal stands still.
-  std::unique_ptr<const Spectrum> make_spectrum(std::int64_t first, std::int64_t last) {
+  // In mixed precision lines are taken together, where the crystal stands still.
+  std::unique_ptr<const Spectrum> make_spectrum(const SourceList& sources) {
     const bool together = p_.double_precision == 0 && !rotates();
-    if (!together || (last - first == 1 && in_.width == 0.0)) return nullptr;
-    auto spectrum = std::make_unique<const Spectrum>(p_, first, last);
+    if (!together || (sources.size() == 1 && in_.width == 0.0)) return nullptr;
+    auto spectrum = std::make_unique<const Spectrum>(p_, sources);
     in_.wavenumber = spectrum->middle;
     in_.low = spectrum->low;
     in_.high = spectrum->high;
     in_.width = p_.bandwidth * in_.wavenumber;
-    if (p_.background_scale != 0.0) amorphous_ = Amorphous(p_, first, last);
+    if (p_.background_scale != 0.0) amorphous_ = Amorphous(p_, sources);
     return spectrum;
   }
 
@@ -409,7 +408,7 @@ class SpotSum {
   }
 
   // Prepares sources from `first` on; returns the first that is left. Neighbours of one direction
-  // are taken together in mixed precision, as the lines of one spectrum.
+  // are taken together in mixed precision, in groups of lines.
   std::int64_t prepare(std::int64_t first) {
     group_.clear();
     std::size_t bytes = 0;
@@ -418,8 +417,10 @@ class SpotSum {
       std::int64_t last = first + 1;
       const bool lines = p_.double_precision == 0 && !parts_.front().crystal.rotates();
       while (lines && last < p_.source_stop && same_direction(first, last)) ++last;
-      group_.push_back({first, std::make_unique<Spots>(p_, parts_, first, last)});
-      bytes += group_.back().spots->bytes();
+      for (const SourceList& sources : groups_of_lines(p_, first, last)) {
+        group_.push_back({sources.front(), std::make_unique<Spots>(p_, parts_, sources)});
+        bytes += group_.back().spots->bytes();
+      }
       first = last;
     }
     return first;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "generated.hpp"
+#include "line_groups.hpp"
 #include "near_sphere.hpp"
 #include "table.hpp"
 
@@ -14,12 +15,12 @@ namespace distbragg::closed {
 // Of sources that are taken together.
 class Energies {
  public:
-  Energies(const Parameters& p, std::int64_t first, std::int64_t last)
+  Energies(const Parameters& p, const SourceList& sources)
       : p_(p), look_(p), mean_(static_cast<std::size_t>(p.tables), 0.0) {
     double total = 0.0;
-    for (std::int64_t s = first; s < last; ++s) total += p.source_weight[s];
-    for (std::int64_t s = first; s < last; ++s) {
-      const double share = last - first == 1 ? 1.0 : p.source_weight[s] / total;
+    for (const std::int64_t s : sources) total += p.source_weight[s];
+    for (const std::int64_t s : sources) {
+      const double share = sources.size() == 1 ? 1.0 : p.source_weight[s] / total;
       for (std::size_t m = 0; m < mean_.size(); ++m) {
         mean_[m] = madd(share, p.coefficients[static_cast<std::size_t>(s) * mean_.size() + m],
                         mean_[m]);

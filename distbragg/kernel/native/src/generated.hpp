@@ -9,7 +9,7 @@
 namespace distbragg {
 
 // Of the table this was made from: the loader compares it.
-constexpr const char* kTableId = "7677b2971fe4f92c";
+constexpr const char* kTableId = "c0e18ace19ebc34a";
 
 enum Surface : std::int64_t { kFlat = 0, kSphere = 1, kCylinderFast = 2, kCylinderSlow = 3, kNanobragg = 4 };
 
@@ -82,6 +82,8 @@ struct Parameters {
   std::int64_t integrate;  // over the area of a sample, in place of its middle
   double cut;  // standard deviations beyond which nothing is rendered
   double shortest_spacing;  // Å, of a reflection; 0: no limit
+  double line_span, line_gap;  // of lines taken together, of their wavenumber
+  double view_axis[3], view_angle;  // rays to the panel lie within it, rad
   double reciprocal[9];  // a*, b*, c*, 1/Å
   double relp_covariance[6];  // 1/Å²
   double mosaic_covariance[6];  // rad², of the domains' rotation vectors

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -12,6 +13,7 @@
 
 #include "approx.hpp"
 #include "generated.hpp"
+#include "line_groups.hpp"
 
 namespace distbragg::closed {
 
@@ -95,6 +97,14 @@ class SmoothedLines {
       if (bent <= kMostBend * greatest_) break;
     }
     return level;
+  }
+
+  std::size_t bytes() const {
+    std::size_t entries = 0;
+    for (const auto& level : rows_) {
+      for (const std::vector<float>& row : level) entries += row.size();
+    }
+    return entries * sizeof(float);
   }
 
   double step(int level) const { return std::ldexp(fine_, level); }
@@ -234,12 +244,12 @@ class SmoothedLines {
   std::vector<float> rows_[kLevels][kRows + 3];     // table by table
 };
 
-// The sources that share a direction.
+// Sources of one direction that are taken together.
 class Spectrum {
  public:
-  Spectrum(const Parameters& p, std::int64_t first, std::int64_t last) {
+  Spectrum(const Parameters& p, const SourceList& sources) {
     double least = HUGE_VAL, most = 0.0;
-    for (std::int64_t s = first; s < last; ++s) {
+    for (const std::int64_t s : sources) {
       least = smaller(least, 1.0 / p.source_wavelength[s]);
       most = larger(most, 1.0 / p.source_wavelength[s]);
       weight += p.source_weight[s];
@@ -247,8 +257,7 @@ class Spectrum {
     middle = 0.5 * (least + most);
     low = least - middle;
     high = most - middle;
-    std::vector<std::int64_t> order;
-    for (std::int64_t s = first; s < last; ++s) order.push_back(s);
+    SourceList order = sources;
     std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
       return 1.0 / p.source_wavelength[a] - middle < 1.0 / p.source_wavelength[b] - middle;
     });
@@ -397,24 +406,31 @@ class Spectrum {
   static std::shared_ptr<const SmoothedLines> shared(const std::vector<Line>& lines,
                                                      const std::vector<double>& by_term,
                                                      int octave) {
-    struct Latest {
+    struct Entry {
       std::vector<Line> lines;
       std::vector<double> by_term;
-      std::map<int, std::shared_ptr<const SmoothedLines>> octaves;
+      int octave;
+      std::shared_ptr<const SmoothedLines> made;
     };
+    constexpr std::size_t kMostBytes = std::size_t{32} << 20;  // a wide spectrum has many groups
     static std::mutex mutex;
-    static Latest latest;
+    static std::list<Entry> latest;
     {
       const std::lock_guard<std::mutex> lock(mutex);
-      if (latest.lines == lines && latest.by_term == by_term) {
-        const auto found = latest.octaves.find(octave);
-        if (found != latest.octaves.end()) return found->second;
+      for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
+        if (entry->octave != octave || entry->lines != lines || entry->by_term != by_term) continue;
+        latest.splice(latest.begin(), latest, entry);
+        return entry->made;
       }
     }
     const auto made = std::make_shared<const SmoothedLines>(lines, by_term, octave);
     const std::lock_guard<std::mutex> lock(mutex);
-    if (!(latest.lines == lines && latest.by_term == by_term)) latest = {lines, by_term, {}};
-    latest.octaves[octave] = made;
+    latest.push_front({lines, by_term, octave, made});
+    std::size_t bytes = 0;
+    auto entry = latest.begin();
+    do bytes += entry->made->bytes();
+    while (++entry != latest.end() && bytes <= kMostBytes);
+    latest.erase(entry, latest.end());
     return made;
   }
 

@@ -282,7 +282,7 @@ class Projection {
     const double bent = kMostGrown * std::fabs(place.bow * r * r * place.xx);
     const double angle = kMostGrown * kEnclosed * (wide + bent), facing = panel_.facing(place.centre);
     const double least = facing - angle;
-    if (!(angle < 0.3 && least > 0.1)) return false;
+    if (!(angle < 0.3 && least > 0.1)) return is_out_of_view(place.centre, angle);
     const double thick = p_.layer_position[p_.layers - 1] - p_.layer_position[0];
     const double shift = std::fabs(thick) / (facing * p_.pixel_size);
     const double most = panel_.pixels_to(depth_) * angle / (least * least) + shift + 3.0;
@@ -290,6 +290,13 @@ class Projection {
            middle.fast - most > static_cast<double>(p_.fast_stop) ||
            middle.slow + most < static_cast<double>(p_.slow_start) ||
            middle.slow - most > static_cast<double>(p_.slow_stop);
+  }
+
+  // Whether no pixel of the whole panel lies within an angle of a ray: that a disc reaches the horizon
+  // of the panel says nothing of where it is lit.
+  bool is_out_of_view(const Vector& ray, double angle) const {
+    const double apart = p_.view_angle + angle;
+    return apart < kPi && dot(ray, load(p_.view_axis)) < std::cos(apart);
   }
 
   double most_shift(const Vector& ray) const {
