@@ -269,6 +269,8 @@ def _counts(
     stored = np.empty(images.shape, target)
     total = bad = overloads = changed = 0
     pixels, counts = np.ascontiguousarray(images).reshape(-1), stored.reshape(-1)
+    # 32 bits hold the sum of a block of the narrow type, and are added up in half the time.
+    wide = np.uint32 if target == np.uint16 else np.int64
     for start in range(0, pixels.size, _BLOCK_PIXELS):
         part, kept = pixels[start : start + _BLOCK_PIXELS], counts[start : start + _BLOCK_PIXELS]
         kept[...] = part
@@ -279,7 +281,7 @@ def _counts(
             bad += int(np.count_nonzero(~np.isfinite(part)))
             kept[...] = part
             changed += int(np.count_nonzero(kept != part))
-        total += int(kept.sum(dtype=np.int64))
+        total += int(kept.sum(dtype=wide))
     _check_pixels(pixels.size, bad, overloads, target, overflow)
     if changed:
         raise InputError(

@@ -162,6 +162,14 @@ def test_counts_beyond_the_type_are_found_in_whichever_block_they_lie(monkeypatc
         to_stored(image, dtype)
 
 
+@pytest.mark.spec("STK-40")
+@pytest.mark.parametrize("dtype", ["uint16", "uint32"])
+def test_the_sum_of_the_largest_counts_is_exact(dtype):
+    largest = float(np.iinfo(dtype).max - 1)
+    image = np.full((1, 300, 700), largest)
+    assert to_stored(image, dtype)[1:] == (largest * image.size, 0)
+
+
 @pytest.mark.spec("STK-3")
 def test_all_zero_image_is_stored_and_told_from_a_missing_one(run):
     receipt = write_unit(run, 0, np.zeros_like(frames_of(run, 0)), {})
