@@ -237,19 +237,30 @@ def _recorded(job: FrameJob, done: FrameFacts, options: KernelOptions) -> FrameF
 def _render_finished(
     jobs: Sequence[FrameJob], options: KernelOptions, on_tile: TileCallback | None
 ) -> list[FrameFacts]:
-    """Render frames of one plan, tile by tile, where the kernel writes photons itself."""
+    """Render frames of one plan, where the kernel writes photons itself.
+
+    All tiles at once where they share what is prepared of a frame; tile by tile where each holds
+    its own, or where `on_tile` is to be told.
+    """
     seconds = 0.0
     skipped = [0.0] * len(jobs)
     places = tile_places(jobs[0].plan)
-    for done, (panel, index) in enumerate(places, start=1):
+    together = on_tile is None and all(_is_plain(job.experiment) for job in jobs)
+    steps = [places] if together else [[place] for place in places]
+    for done, some in enumerate(steps, start=1):
         started = time.perf_counter()
-        tiles = [_tile_photons(job, panel, index) for job in jobs]
-        left_out = render_photons(tiles, options)
+        tiles = [_tile_photons(job, panel, index) for job in jobs for panel, index in some]
+        left_out = iter(render_photons(tiles, options))
         seconds += time.perf_counter() - started
-        skipped = [max(pair) for pair in zip(skipped, left_out, strict=True)]
+        skipped = [max(most, *islice(left_out, len(some))) for most in skipped]
         if on_tile is not None:
             on_tile(done, len(places))
     return [FrameFacts(seconds / len(jobs), most) for most in skipped]
+
+
+def _is_plain(experiment: Experiment) -> bool:
+    """Whether the kernel sums nothing beside one lattice."""
+    return len(experiment.summed) == 1 and experiment.crystal.diffuse is None
 
 
 def _tile_photons(job: FrameJob, panel: int, index: int) -> TilePhotons:

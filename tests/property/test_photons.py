@@ -77,7 +77,7 @@ def window(frame: np.ndarray, tile: Tile) -> np.ndarray:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     kind=KINDS,
-    tile=st.sampled_from(TILES),
+    tiles=st.tuples(*[st.sampled_from(TILES)] * 2),
     dtype=st.sampled_from([np.float32, np.float64]),
     precision=st.sampled_from(["mixed", "float64"]),
     tolerance=st.sampled_from([0.0, 1e-9, 1e30]),
@@ -86,22 +86,23 @@ def window(frame: np.ndarray, tile: Tile) -> np.ndarray:
     scale=st.sampled_from([None, 1e3, 1e5, 1e9]),
 )
 def test_frames_rendered_together_are_those_summed_and_finished_alone(
-    kind, tile, dtype, precision, tolerance, threads, scale
+    kind, tiles, dtype, precision, tolerance, threads, scale
 ):
     base = counted(make_experiment(**kind, physics="exact"), scale)
     base = replace(base, sampling=replace(base.sampling, tolerance=tolerance))
     other = counted(make_experiment(**{**kind, "seed": kind["seed"] + 1}, physics="exact"), scale)
-    experiments = [base, turned(base, 1), other, turned(base, 2)]
+    experiments = [base, base, turned(base, 1), turned(base, 1), other, turned(base, 2)]
+    chosen = [tiles[number % 2] for number in range(len(experiments))]
     assert all(finishes_in_kernel(one, options(precision)) for one in experiments)
     expected = [np.full(SHAPE, np.nan, dtype) for _ in experiments]
     left_out = [
         apart(one, tile, frame, options(precision))
-        for one, frame in zip(experiments, expected, strict=True)
+        for one, tile, frame in zip(experiments, chosen, expected, strict=True)
     ]
     frames = [np.full(SHAPE, np.nan, dtype) for _ in experiments]
     tiles = [
         TilePhotons(one, 0, tile, all_sources(one), window(frame, tile), FRAME)
-        for one, frame in zip(experiments, frames, strict=True)
+        for one, tile, frame in zip(experiments, chosen, frames, strict=True)
     ]
     assert native.render_photons(tiles, options(precision, threads)) == left_out
     for frame, wanted in zip(frames, expected, strict=True):

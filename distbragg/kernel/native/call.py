@@ -106,8 +106,8 @@ class Call:
         options : KernelOptions
             See `render_sum`.
         like : Call, optional
-            One filled before with the same options, from which everything is copied that the
-            crystal does not change, where it is the same.
+            One filled before with the same options, from which everything is copied that neither
+            the crystal nor the tile changes, where it is the same.
         """
         double = any(uses_double(one, options.precision) for one in experiment.summed)
         (lattice, *others), halos = lattices_of(experiment), halos_of(experiment)
@@ -148,6 +148,9 @@ class Call:
         if like is not None and like._serves(experiment, place, double=double):
             call = cls(block, experiment, place, double=double, wavelength=like._wavelength)
             call._copy(like)
+            call._tile()
+            if like._experiment.crystal is experiment.crystal:
+                return call
         else:
             wavelength = float(experiment.beam.sources.wavelength.min())
             call = cls(block, experiment, place, double=double, wavelength=wavelength)
@@ -234,10 +237,11 @@ class Call:
         return int(self._block.evaluated) if self._block.evaluated >= 0 else None
 
     def _serves(self, experiment: Experiment, place: Place, *, double: bool) -> bool:
-        """Whether another experiment differs from this call's in its crystal alone."""
+        """Whether another call differs from this one in its crystal and its tile alone."""
         own = self._experiment
         return (
-            self._place == place
+            self._place[0] == place[0]
+            and self._place[2] == place[2]
             and self._double == double
             and own.physics == experiment.physics
             and own.beam is experiment.beam
@@ -254,6 +258,7 @@ class Call:
         ctypes.memmove(
             ctypes.byref(self._block), ctypes.byref(other._block), ctypes.sizeof(Parameters)
         )
+        self._most_of_a_bound = other._most_of_a_bound
         self._alive.append(other)
 
     def _point(self, field: str, array: NDArray[Any]) -> None:
@@ -269,17 +274,16 @@ class Call:
         getattr(self._block, field)[:] = values if isinstance(values, tuple) else values.tolist()
 
     def _everything_but_crystal(self) -> None:
-        panel, tile, chunk = self._place
+        panel, _, chunk = self._place
         block = self._block
-        block.slow_start, block.slow_stop = tile.slow_start, tile.slow_stop
-        block.fast_start, block.fast_stop = tile.fast_start, tile.fast_stop
+        self._tile()
         block.source_start, block.source_stop = chunk.start, chunk.stop
         block.double_precision = self._double
         block.longest = longest_scattering(
             self._experiment.beam, self._experiment.detector.panels[panel]
         )
         self._structure_factors()
-        self._panel(self._experiment.detector.panels[panel], tile)
+        self._panel(self._experiment.detector.panels[panel])
         self._beam()
         self._samples()
 
@@ -302,7 +306,18 @@ class Call:
             self._point("by_energy", tables_by_energy(spectral, table.scale))
             self._doubles("coefficients", spectral.coefficients)
 
-    def _panel(self, panel: Panel, tile: Tile) -> None:
+    def _tile(self) -> None:
+        """Set which pixels are rendered."""
+        number, tile, _ = self._place
+        block, panel = self._block, self._experiment.detector.panels[number]
+        block.slow_start, block.slow_stop = tile.slow_start, tile.slow_stop
+        block.fast_start, block.fast_stop = tile.fast_start, tile.fast_stop
+        if not panel.fully_active:
+            rows = slice(tile.slow_start, tile.slow_stop)
+            active = panel.active[rows, tile.fast_start : tile.fast_stop]
+            self._point("active", np.ascontiguousarray(active).view(np.uint8))
+
+    def _panel(self, panel: Panel) -> None:
         block, sensor = self._block, panel.sensor
         block.pixel_size, block.close_distance = panel.pixel_size, panel.close_distance
         block.distance, block.surface = panel.distance, SURFACES[panel.surface]
@@ -316,10 +331,6 @@ class Call:
         self._doubles("layer_position", sensor.position)
         self._doubles("layer_front", sensor.front)
         self._doubles("layer_back", sensor.back)
-        if not panel.fully_active:
-            rows = slice(tile.slow_start, tile.slow_stop)
-            active = panel.active[rows, tile.fast_start : tile.fast_stop]
-            self._point("active", np.ascontiguousarray(active).view(np.uint8))
 
     def _beam(self) -> None:
         beam, sampling, block = self._experiment.beam, self._experiment.sampling, self._block
