@@ -38,14 +38,25 @@ struct Mean {
     });
   }
 
+  // The logarithm of what `look` sees at a lane, by the wavenumber. What a loop calls may hold
+  // structures; what stands in the loop itself no vector can hold.
+  template <class Look>
+  static auto log_at(const Relp& own, Look look) {
+    return [&own, look](int i, double k) __attribute__((always_inline)) {
+      return log_mean<kHeld>(own, look(i), k);
+    };
+  }
+
   // The logarithms of what `look` sees at each lane, in passes that the compiler makes vectors of.
   template <class Look>
   static void logs_along(const Relp& own, const Incidence& from, int count, double* log, Look look) {
     if constexpr (kSpectrum) {
       over_spectrum(own, from, count, log, look);
     } else {
+      const auto at = log_at(own, look);
+      const double k = from.wavenumber;
 #pragma omp simd
-      for (int i = 0; i < count; ++i) log[i] = log_mean<kHeld>(own, look(i), from.wavenumber);
+      for (int i = 0; i < count; ++i) log[i] = at(i, k);
     }
   }
 
@@ -62,14 +73,14 @@ struct Mean {
       most[i] = -HUGE_VAL;
       share[i] = 0.0;
     }
+    const auto at = log_at(own, look);
     for (int n = 0; n < kSpectrumNodes; ++n) {
       const double node = kSpectrumNode[n], weight = kSpectrumLogWeight[n];
       double* here_log = logs[n];
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        const Sight sight = look(i);
         const double here = madd(spread[i], node, middle[i]), off = (here - k) / width;
-        const double value = madd(-0.5 * off, off, log_mean<kHeld>(own, sight, here));
+        const double value = madd(-0.5 * off, off, at(i, here));
         here_log[i] = value + madd(0.5 * node, node, weight);
         most[i] = larger(most[i], here_log[i]);
       }
@@ -104,7 +115,6 @@ struct Mean {
               {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},
               {sights.fixed[0][i], sights.fixed[1][i], sights.fixed[2][i]}};
     };
-    // What a loop calls may hold structures; what stands in the loop itself no vector can hold.
     const auto aim = [&](int i) __attribute__((always_inline)) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
       const Sides sides = sides_of(own, sight, k, low, high, as_bent);
@@ -122,13 +132,12 @@ struct Mean {
 #pragma omp simd
     for (int i = 0; i < count; ++i) aim(i);
     if (bent) {
+      const auto here = log_at(own, again);
       for (int n = 0; n < 4; ++n) {
         const double away = kCrestAt[n];
         double* log = value[n];
 #pragma omp simd
-        for (int i = 0; i < count; ++i) {
-          log[i] = log_mean<kHeld>(own, again(i), madd(away, width[i], at[i]));
-        }
+        for (int i = 0; i < count; ++i) log[i] = here(i, madd(away, width[i], at[i]));
       }
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
@@ -192,10 +201,11 @@ struct Mean {
       }
       if (apart <= kAlike) return;
     }
+    const auto log = log_at(own, look);
 #pragma omp simd
-    for (int i = 0; i < count; ++i) before[i] = log_mean<kHeld>(own, look(i), at[i] - step[i]);
+    for (int i = 0; i < count; ++i) before[i] = log(i, at[i] - step[i]);
 #pragma omp simd
-    for (int i = 0; i < count; ++i) after[i] = log_mean<kHeld>(own, look(i), at[i] + step[i]);
+    for (int i = 0; i < count; ++i) after[i] = log(i, at[i] + step[i]);
   }
 
   // The passages of rays.
