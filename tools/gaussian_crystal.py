@@ -9,6 +9,7 @@ weighted by the ratio of the two densities, so that the sum is right whatever th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +60,17 @@ def mean_by_sampling(
 ) -> Floats:
     """Return the mean of exp(−½ Δᵀ C⁻¹ Δ) for each ray, (rays,)."""
     count = 5 + len(scene.strains)
-    uniform = qmc.Sobol(count, seed=1).random_base2(log2_points)
-    drawn = norm.ppf(np.clip(uniform, 1e-12, 1.0 - 1e-12))
+    drawn = _drawn(count, log2_points)
     sums = np.array([_mean(scene, ray, drawn, wider) for ray in rays])
     # The same points weighted as for the linearised problem, whose mean is known to be 1.
     known = wider**count * np.exp(-0.5 * (wider**2 - 1.0) * (drawn**2).sum(axis=1))
     return np.asarray(sums / known.mean())
+
+
+@cache
+def _drawn(count: int, log2_points: int) -> Floats:
+    uniform = qmc.Sobol(count, seed=1).random_base2(log2_points)
+    return np.asarray(norm.ppf(np.clip(uniform, 1e-12, 1.0 - 1e-12)))
 
 
 def mean_over_rotation(
@@ -96,7 +102,7 @@ def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
     mean, covariance = _posterior(scene, ray, prior)
     lower = np.linalg.cholesky(covariance * wider**2 + 1e-22 * np.eye(count))
     points = mean + drawn @ lower.T
-    log_prior = -0.5 * np.einsum("ni,ij,nj->n", points, np.linalg.inv(prior), points)
+    log_prior = -0.5 * ((points @ np.linalg.inv(prior)) * points).sum(axis=1)
     log_prior -= 0.5 * np.linalg.slogdet(prior)[1]
     log_drawn = -0.5 * (drawn**2).sum(axis=1) - np.log(np.diag(lower)).sum()
     values = _log_intensity(scene, ray, points) + log_prior - log_drawn
@@ -105,18 +111,20 @@ def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
 
 def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     """Return the logarithm for domains and directions that are drawn; k is integrated."""
-    turns = Rotation.from_rotvec(points[:, :3]).as_matrix()
     beam = scene.beam + points[:, 3:5] @ scene.across.T
     u = ray - beam / np.linalg.norm(beam, axis=1)[:, None]
+    # As each domain sees it: g and C are the same for all of them there.
+    u = Rotation.from_rotvec(-points[:, :3]).apply(u)
     if len(scene.strains):
-        strain = np.einsum("nk,kij->nij", points[:, 5:], scene.strains)
-        u = u - np.einsum("nij,njk,nlk,nl->ni", turns, strain, turns, u)
-    place = turns @ scene.place
-    stiff = turns @ np.linalg.inv(scene.crystal) @ turns.transpose(0, 2, 1)
+        flat = scene.strains.reshape(-1, 3)
+        strained = (u @ flat.T).reshape(len(u), -1, 3)
+        u = u - (points[:, None, 5:] @ strained)[:, 0]
+    stiff = np.linalg.inv(scene.crystal)
+    along = u @ stiff
     # −½ (A k² − 2 B k + C)
-    a = np.einsum("ni,nij,nj->n", u, stiff, u)
-    b = np.einsum("ni,nij,nj->n", u, stiff, place)
-    c = np.einsum("ni,nij,nj->n", place, stiff, place)
+    a = (along * u).sum(axis=1)
+    b = along @ scene.place
+    c = scene.place @ stiff @ scene.place
     k = scene.wavenumber
     if scene.width == 0.0:
         return np.asarray(-0.5 * (a * k * k - 2.0 * b * k + c))

@@ -2,6 +2,7 @@
 
 `gradcheck` goes back through an image twice for each pixel of it. Here the pixels are added with
 random weights, which no wrong pixel leaves alone; its other looks are left to a few tests.
+Images are taken as shares of their greatest pixel, so that a bar means the same of all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import torch
 
 from tests.tolerances import GRADIENT_EPSILON, GRADIENT_RELATIVE
 
-WEIGHTINGS = 2
 MOST_NUMBERS = 3
 """Numbers of a parameter of which each is stepped by itself; more of them along as many random
 directions, none of which a wrong number leaves alone."""
@@ -21,14 +21,16 @@ directions, none of which a wrong number leaves alone."""
 def check_slopes(
     image: Callable[..., torch.Tensor], start: Sequence[torch.Tensor], *, absolute: float
 ) -> list[torch.Tensor]:
-    """Hold the gradients of an image by its arguments to differences; return one weighting's.
+    """Hold the gradients of an image by its arguments to differences; return them, weighted.
 
     `absolute` is the absolute error that the slope by each number may have.
     """
     generator = torch.Generator().manual_seed(3)
     found = image(*start)
-    weights = torch.rand((WEIGHTINGS, found.numel()), generator=generator, dtype=torch.float64)
-    rows = [torch.autograd.grad(row @ found.flatten(), start, retain_graph=True) for row in weights]
+    height = found.detach().max()
+    assert height > 0.0
+    weights = torch.rand(found.numel(), generator=generator, dtype=torch.float64) / height
+    gradients = torch.autograd.grad(weights @ found.flatten(), start)
     for place, tensor in enumerate(start):
         for direction in _directions(tensor, generator):
             step = GRADIENT_EPSILON * direction
@@ -37,13 +39,12 @@ def check_slopes(
                     image(*start[:place], tensor + way, *start[place + 1 :])
                     for way in (step, -step)
                 ]
-            slopes = weights @ (ends[0] - ends[1]).flatten() / (2 * GRADIENT_EPSILON)
-            for row, slope in zip(rows, slopes, strict=True):
-                # Along a direction the errors of its numbers add up, each with its own bar.
-                parts = row[place] * direction
-                bar = absolute * direction.abs() + GRADIENT_RELATIVE * parts.abs()
-                assert abs(float(parts.sum() - slope)) <= float(bar.sum())
-    return list(rows[0])
+            slope = weights @ (ends[0] - ends[1]).flatten() / (2 * GRADIENT_EPSILON)
+            # Along a direction the errors of its numbers add up, each with its own bar.
+            parts = gradients[place] * direction
+            bar = absolute * direction.abs() + GRADIENT_RELATIVE * parts.abs()
+            assert abs(float(parts.sum() - slope)) <= float(bar.sum())
+    return list(gradients)
 
 
 def _directions(start: torch.Tensor, generator: torch.Generator) -> Iterator[torch.Tensor]:

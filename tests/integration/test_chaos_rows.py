@@ -46,7 +46,7 @@ def test_death_while_a_unit_is_stored_leaves_no_lie_and_no_litter(
 @pytest.mark.slow
 @pytest.mark.spec("ENG-24")
 def test_one_bad_worker_costs_no_unit_and_is_named(tmp_path: Path) -> None:
-    check(workers.one_worker_is_bad(tmp_path, units=60, workers=3, limit_s=2.0))
+    check(workers.one_worker_is_bad(tmp_path, units=40, workers=3, limit_s=2.0))
 
 
 @pytest.mark.cluster

@@ -18,12 +18,12 @@ def check(row: Row) -> None:
 
 @pytest.mark.slow
 def test_a_power_cut_leaves_a_run_that_resumes(tmp_path: Path) -> None:
-    check(power.power_fails(tmp_path, points=3))
+    check(power.power_fails(tmp_path, points=2))
 
 
 @pytest.mark.slow
 def test_two_commands_on_one_run_lose_nothing(tmp_path: Path) -> None:
-    check(pairs.commands_meet(tmp_path, trials=5))
+    check(pairs.commands_meet(tmp_path, trials=4))
 
 
 @pytest.mark.slow
@@ -37,4 +37,4 @@ def test_a_disputed_unit_leaves_the_rest_of_its_run_in_use(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_no_command_follows_a_link_or_reads_a_special_file(tmp_path: Path) -> None:
-    check(mending.links(tmp_path, share=3))
+    check(mending.links(tmp_path, share=4))

@@ -40,7 +40,7 @@ def test_spots_stand_out_of_the_background(kind: str, capsys: pytest.CaptureFixt
     assert main(["explain", f"{kind}.yaml"]) == 0
     assert "warning" not in capsys.readouterr().err
     image = rendered(kind, SMALL.get(kind, []))
-    level = ndimage.median_filter(image, 15)
+    level = ndimage.median_filter(image, (3, 15))
     above = (image - level) > 6.0 * np.sqrt(np.maximum(level, 1.0))
     _, count = ndimage.label(above, np.ones((3, 3)))
     assert count > 100

@@ -15,6 +15,7 @@ from distbragg.errors import ExitStatus
 from distbragg.kernel import native
 from distbragg.run.create import create
 from distbragg.run.resume import resume
+from tests import loaded
 
 from .conftest import digests_of, tiny_plain, tiny_sweep
 
@@ -35,29 +36,44 @@ importlib.machinery.PathFinder.find_spec = without_torch
 """
 """Every process started in such a folder, a worker too, finds no torch."""
 
+COMMAND = (
+    HIDDEN
+    + """
+import runpy
 
-def run(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+assert "torch" not in sys.modules
+runpy.run_module("distbragg", run_name="__main__", alter_sys=True)
+"""
+)
+"""What a process does that has been forked off one without torch."""
+
+
+def hiding(folder: Path) -> dict[str, str]:
     hidden = folder / "hidden"
     hidden.mkdir(exist_ok=True)
     (hidden / "sitecustomize.py").write_text(HIDDEN)
     path = os.pathsep.join([str(hidden), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return {**os.environ, "PYTHONPATH": path}
+
+
+def run(folder: Path, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *words],
+        [sys.executable, "-c", code],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env=hiding(folder),
         capture_output=True,
         text=True,
         check=False,
     )
 
 
-def command(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run(folder, "-m", "distbragg", *words, **environment)
+def command(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return loaded.run(["-c", COMMAND, *words], hiding(folder), folder)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    assert run(tmp_path, "-c", "import torch").returncode == 1
+    assert run(tmp_path, "import torch").returncode == 1
     return tmp_path
 
 
@@ -128,7 +144,7 @@ def test_what_needs_torch_names_the_extra(folder: Path, compute: dict[str, Any],
 @pytest.mark.spec("ENG-33")
 @pytest.mark.parametrize("name", ["StackDataset", "StackStream", "render_tensor"])
 def test_public_names_of_torch_name_the_extra(folder: Path, name: str) -> None:
-    done = run(folder, "-c", f"import distbragg; distbragg.{name}")
+    done = run(folder, f"import distbragg; distbragg.{name}")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
         f"ImportError: distbragg.{name} needs torch: pip install 'distbragg[torch]'"

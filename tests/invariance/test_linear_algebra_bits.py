@@ -52,7 +52,8 @@ def _experiment(random: np.random.Generator, **changes: Any) -> dict[str, Any]:
             "block_cells": [4, 5, 6],
         },
         "structure_factors": {"default_f_electrons": 10.0},
-        "sampling": {"oversample": 1},
+        # Of predictions: the edge of the detector.
+        "sampling": {"oversample": 1, "dmin_angstrom": 1.5},
     }
     for name, value in changes.items():
         plain[name] = {**plain.get(name, {}), **value}

@@ -72,7 +72,7 @@ def render(experiment: Experiment, options: KernelOptions) -> np.ndarray:
 
 
 @pytest.mark.spec("SCL-11")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(choices())
 def test_the_model_equals_the_oracle(choice: Choice) -> None:
     experiment = make_experiment(choice)

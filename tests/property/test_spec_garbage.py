@@ -57,7 +57,7 @@ def one_line_or_fine(call, *args, **kwargs):
     return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(mutated())
 def test_a_mutated_file_loads_or_is_refused_in_one_line(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("garbage") / "sweep.yaml"
@@ -67,7 +67,7 @@ def test_a_mutated_file_loads_or_is_refused_in_one_line(tmp_path_factory, text):
         one_line_or_fine(sweep.frame_spec, sweep.frames - 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_in_one_line(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("bytes") / "e.yaml"
@@ -92,7 +92,7 @@ PATHS = sorted(field_paths())
 assignments = st.tuples(st.one_of(st.sampled_from(PATHS), st.text(max_size=6)), st.text(max_size=6))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(PATHS), nested)
 def test_any_value_of_any_field_is_taken_or_refused(path, value):
     data: object = value
@@ -101,7 +101,7 @@ def test_any_value_of_any_field_is_taken_or_refused(path, value):
     one_line_or_fine(parse_spec, data, source="e.yaml")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.one_of(nested, st.fixed_dictionaries({"experiment": st.just({}), "axes": st.lists(
     st.fixed_dictionaries({"name": st.sampled_from(["a", "b", ""]), "path": st.sampled_from(PATHS),
                            "values": st.lists(nested, max_size=3)}), max_size=2)})))  # fmt: skip
@@ -109,7 +109,7 @@ def test_any_sweep_is_taken_or_refused(data):
     one_line_or_fine(parse_sweep, data, source="s.yaml")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(assignments, max_size=3))
 def test_any_override_is_taken_or_refused(pairs):
     overrides = [f"{path}={value}" for path, value in pairs]
@@ -126,7 +126,7 @@ tokens = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(tokens, max_size=12), st.booleans())
 def test_any_command_line_is_taken_or_refused(argv, with_subject):
     subject = ["-cell", "40", "50", "60", "-default_F", "1"] if with_subject else []

@@ -82,7 +82,7 @@ experiments = maybe(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(experiments)
 def test_plain_json_and_yaml_read_back_to_the_same_specification(data):
     spec = parse_spec(data)

@@ -127,7 +127,7 @@ def _assert_tiles_agree(
 
 
 @pytest.mark.spec("SAM-9")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=EXPERIMENTS, share=st.floats(-8.0, 0.0))
 def test_no_pixel_loses_more_than_is_told_nor_more_than_is_allowed(kind, share):
     experiment = _make(kind)
@@ -140,7 +140,7 @@ def test_no_pixel_loses_more_than_is_told_nor_more_than_is_allowed(kind, share):
 
 
 @pytest.mark.spec("SAM-9")
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kind=SMALL_SPOTS, share=st.floats(-9.0, -1.0))
 def test_no_small_spot_is_missed(kind, share):
     experiment = _make(kind)

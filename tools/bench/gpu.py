@@ -109,9 +109,9 @@ def quick_extent() -> GpuExtent:
         }  # fmt: skip
         return still.with_arguments(name, changes, edge * edge * sources)
 
-    pair = (small("big_detector", 16, 1), small("exafel", 24, 2))
+    pair = (small("big_detector", 16, 1), small("exafel", 16, 2))
     return GpuExtent(
-        pair, small("exafel", 24, 1), pair[0], frames=5, edge=16, domains=1, sources=1, repeats=1
+        pair, small("exafel", 16, 1), pair[0], frames=5, edge=16, domains=1, sources=1, repeats=1
     )
 
 
