@@ -12,9 +12,9 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 NATIVE_ARGS ?=
 # Processes that the tests are shared out to, module by module; 0 runs them in one, as pdb needs.
-# Tests of clusters wait as much as they work: three keep two cores busy. Modules go in the order of
+# Tests of clusters wait as much as they work: four keep two cores busy. Modules go in the order of
 # their names, which has the slow ones of tests/integration early and leaves small ones for the end.
-PYTEST_PROCESSES ?= 3
+PYTEST_PROCESSES ?= 4
 BENCH_ARGS ?=
 TOPIC ?= source-weights
 EVIDENCE_ARGS ?=
@@ -107,13 +107,18 @@ evidence: $(STAMP) ## Measure a claim anew into reports: TOPIC=parity, source-we
 selftest: $(STAMP) ## Images of the C program rendered anew on this machine, in seconds
 	$(BIN)/distbragg selftest
 
-.PHONY: test
-test: check pytest ## Every check and every test
+# Checks of seconds come first, those of a minute fill the gaps that waiting tests leave.
+QUICK := lint layers spelling specs tree reference
+LONG := types proof
 
-# Each of them takes one core, and some a minute: two at a time.
+.PHONY: test
+test: $(STAMP) native ## Every check and every test
+	@$(MAKE) --no-print-directory -j 2 $(QUICK)
+	@$(MAKE) --no-print-directory -j 3 $(LONG) pytest
+
 .PHONY: check
 check: $(STAMP) ## Every check but pytest
-	@$(MAKE) --no-print-directory -j 2 lint types layers spelling specs tree reference site
+	@$(MAKE) --no-print-directory -j 2 $(QUICK) $(LONG)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff: rules and format
@@ -143,6 +148,11 @@ tree: $(STAMP) ## Text, docstrings, module lengths and links are in order
 .PHONY: reference
 reference: $(STAMP) ## The generated reference pages are up to date
 	$(BIN)/python -m tools.generate_reference --check
+
+# With warnings as errors, as all that follows; the site itself takes twice the time.
+.PHONY: proof
+proof: $(STAMP) ## Every page of the site is read and its links lead somewhere; the notebooks run
+	$(BIN)/python -m sphinx -q -W --keep-going -b html -t proof -c docs . build/proof
 
 .PHONY: docs
 docs: reference-pages site ## Write the generated pages anew and build the site into build/site

@@ -8,6 +8,7 @@ changes. The site shows what it returns, and `python -m tools.notebooks` runs al
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -64,13 +65,15 @@ def _nbformat() -> Any:  # noqa: ANN401 a module without type hints
 def executed(path: Path) -> str:
     """Return a notebook with its outputs as text: run now, or when all was as it is now."""
     kept = KEPT / f"{path.stem}-{_digest(path)}.ipynb"
-    if not kept.exists():
-        text = _nbformat().writes(run(path))
-        KEPT.mkdir(parents=True, exist_ok=True)
-        for former in KEPT.glob(f"{path.stem}-*.ipynb"):
-            former.unlink()
-        kept.write_text(text, encoding="utf-8")
-    return kept.read_text(encoding="utf-8")
+    with path.open("rb") as source:
+        fcntl.flock(source, fcntl.LOCK_EX)  # one process runs it: the site's or that of a test
+        if not kept.exists():
+            text = _nbformat().writes(run(path))
+            KEPT.mkdir(parents=True, exist_ok=True)
+            for former in KEPT.glob(f"{path.stem}-*.ipynb"):
+                former.unlink()
+            kept.write_text(text, encoding="utf-8")
+        return kept.read_text(encoding="utf-8")
 
 
 def _digest(path: Path) -> str:
