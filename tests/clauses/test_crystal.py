@@ -201,7 +201,7 @@ def test_every_shape_holds_the_same_photons(kernel, shape: str, cells: int) -> N
         "round": (0.5, 4 * cells + 1),
         "gauss": (min(0.5, 2.5 / cells), 30),
         "gauss_star": (min(0.5, 3.6 / cells), 40),
-        "tophat": (0.7 / cells, 70),
+        "tophat": (0.7 / cells, 50),
     }[shape]
     interpreted = kernel.options.kernel == "triton" and cells != 5
     if interpreted or (kernel.options.kernel != "native" and samples > 100):
