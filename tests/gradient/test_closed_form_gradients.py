@@ -54,7 +54,9 @@ HALO = {
     }
 }
 HALO_OF_ALL = {
-    "crystal": HALO["crystal"] | SPREAD["crystal"] | LATTICES["crystal"],
+    "crystal": HALO["crystal"]
+    | SPREAD["crystal"]
+    | {"lattices": LATTICES["crystal"]["lattices"][1:]},
     **BEAM,
     "goniometer": {"phi_deg": 10.0, "oscillation_deg": 0.3},
 }

@@ -210,6 +210,11 @@ def small_runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return folder / "old", folder / "grown"
 
 
+@pytest.fixture(scope="module")
+def old_images(small_runs: tuple[Path, Path]) -> np.ndarray[Any, Any]:
+    return db.open_stack(small_runs[0]).images.values
+
+
 GROWING = 11  # puts and deletes of an extension on a store, the lease left out
 MORE = tiny_sweep([{**AXES[0], "values": [7.0]}], compute={"frames_per_unit": 3})
 
@@ -217,13 +222,16 @@ MORE = tiny_sweep([{**AXES[0], "values": [7.0]}], compute={"frames_per_unit": 3}
 @pytest.mark.spec("OBJ-9")
 @pytest.mark.parametrize("step", range(GROWING + 1))
 def test_extension_cut_short_anywhere_leaves_the_old_run_and_is_finished_by_the_same_call(
-    step: int, bucket: str, small_runs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    step: int,
+    bucket: str,
+    small_runs: tuple[Path, Path],
+    old_images: np.ndarray[Any, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Stop before every put and delete that an extension makes; at the last step none is left."""
     url = f"{bucket}/run.zarr"
     before, grown = small_runs
     publish(before, url)
-    old = db.open_stack(before).images.values
     steps = iter(range(1000))
     with monkeypatch.context() as patch:
         for name in ("put", "delete"):
@@ -241,7 +249,7 @@ def test_extension_cut_short_anywhere_leaves_the_old_run_and_is_finished_by_the_
         with pytest.raises(KeyboardInterrupt) if stopped else contextlib.nullcontext():
             extend(url, MORE)
     seen = db.open_stack(url)
-    np.testing.assert_array_equal(seen.images.values[:2], old)
+    np.testing.assert_array_equal(seen.images.values[:2], old_images)
     assert int(seen.rendered.sum()) == 6
     assert verify(url).sound
     db.resume(extend(url, MORE), cluster="serial")

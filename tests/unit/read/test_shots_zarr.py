@@ -163,7 +163,7 @@ def test_what_is_no_store_is_one_clear_line(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.sampled_from(["zarr.json", "c/0/0"]), st.integers(0, 4000), st.integers(1, 255))
 def test_damaged_stores_are_refused_or_read(name: str, position: int, flip: int) -> None:
     import tempfile
