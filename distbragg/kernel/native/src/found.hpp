@@ -60,6 +60,7 @@ inline std::shared_ptr<const Places> find_places(const Crystal& crystal, const I
   static std::size_t bytes = 0;
   static std::int64_t now = 0;
   const Wanted wanted(crystal, in);
+  std::size_t expected = 0;  // about as many as the last frame has
   {
     const std::lock_guard<std::mutex> lock(mutex);
     ++now;
@@ -69,10 +70,12 @@ inline std::shared_ptr<const Places> find_places(const Crystal& crystal, const I
       entry->used = now;
       return entry->places;
     }
+    if (!latest.empty()) expected = latest.front().places->size() / 8 * 9;
   }
   auto places = std::make_shared<Places>();
+  places->reserve(expected);
   NearSphere(crystal, in).each([&](const Place& place) { places->push_back(place); });
-  places->shrink_to_fit();
+  if (places->capacity() > places->size() / 4 * 5) places->shrink_to_fit();
   const std::lock_guard<std::mutex> lock(mutex);
   latest.push_front({wanted, places, now});
   bytes += latest.front().bytes();

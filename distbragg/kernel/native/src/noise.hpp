@@ -24,7 +24,7 @@ constexpr int kDrawn = 256;  // pixels of a block
 constexpr int kStrip = 32;   // of them, those that are inverted together
 constexpr int kHeld = 1024;  // pixels that wait at most
 constexpr int kAtOnce = 4;   // steps of the inversion between two looks at how far pixels are
-static_assert(kHeld % kDrawn == 0 && kDrawn % kStrip == 0 && kStrip % (2 * kWords) == 0, "");
+static_assert(kHeld % kDrawn == 0 && kDrawn % kStrip == 0 && kStrip == 32, "");
 static_assert(kMostSteps % kAtOnce == 0, "");
 
 // In as many steps single precision compares a deviate with a cumulative probability to 4.3e-6, for
@@ -110,13 +110,11 @@ class Counts {
     stream_.upper(block.pixel, lanes, 0, words);
     int held = waiting.count;
     for (int first = 0; first < count; first += kStrip) {
-      if (by_inversion(block, words, first)) continue;
-      const int stop = std::min(first + kStrip, count);
-      for (int i = first; i < stop; ++i) {
+      for (std::uint32_t large = by_inversion(block, words, first); large != 0; large &= large - 1) {
+        const int i = first + __builtin_ctz(large);
         waiting.mean[held] = block.mean[i];
         waiting.pixel[held] = block.pixel[i];
-        waiting.place[held] = place(i);
-        held += block.mean[i] >= kSmallMean ? 1 : 0;
+        waiting.place[held++] = place(i);
       }
     }
     waiting.count = held;
@@ -167,19 +165,20 @@ class Counts {
   }
 
   // The smallest k whose cumulative probability reaches one uniform deviate, of which `words` are
-  // the upper bits; 0 of pixels whose mean is not small. Whether that is so of none.
-  bool by_inversion(Block& block, const std::uint32_t* words, int first) const {
+  // the upper bits; 0 of pixels whose mean is not small. Which these are, a bit for each.
+  std::uint32_t by_inversion(Block& block, const std::uint32_t* words, int first) const {
     const double* given = block.mean + first;
-    std::int64_t large = 0;
-#pragma omp simd reduction(+ : large)
-    for (int i = 0; i < kStrip; ++i) large += given[i] >= kSmallMean ? 1 : 0;
+    alignas(64) float signs[kStrip];
+#pragma omp simd
+    for (int i = 0; i < kStrip; ++i) signs[i] = given[i] >= kSmallMean ? -1.0f : 0.0f;
+    const std::uint32_t large = negatives(signs);
     float* found = block.count + first;
-    if (large == kStrip) {
+    if (large == 0xFFFFFFFFu) {
       std::fill(found, found + kStrip, 0.0f);
     } else if (!in_single(given, words + first, found)) {
       in_double(given, block.pixel + first, found);
     }
-    return large == 0;
+    return large;
   }
 
   static DISTBRAGG_INLINE double small_or_0(double mean) {
@@ -215,7 +214,7 @@ class Counts {
     }
 #pragma omp simd
     for (int i = 0; i < kStrip; ++i) s.spare[i] = s.reached[i] - s.high[i];
-    return !any_negative<kStrip>(s.spare);
+    return negatives(s.spare) == 0;
   }
 
   // Some steps of all pixels of a strip; whether any is to take more.
@@ -238,7 +237,7 @@ class Counts {
       s.spare[i] = sum - low;
       found[i] = count;
     }
-    return any_negative<kStrip>(s.spare);
+    return negatives(s.spare) != 0;
   }
 
   // As the tensors are drawn.

@@ -35,27 +35,28 @@ DISTBRAGG_INLINE Words lower_times(Words words, std::uint32_t factor) {
 #endif
 }
 
-// Whether any number has the sign of those below 0; `kCount` is a multiple of 16. A loop would add up
-// the lanes of a vector one by one.
-template <int kCount>
-DISTBRAGG_INLINE bool any_negative(const float* numbers) {
-  unsigned signs = 0;
+// Which of 32 numbers have the sign of those below 0, a bit for each. A loop would add up the lanes of
+// a vector one by one.
+DISTBRAGG_INLINE std::uint32_t negatives(const float* numbers) {
+  std::uint32_t signs = 0;
 #if defined(__AVX512DQ__)
-  for (int i = 0; i < kCount; i += 16) {
-    signs |= _mm512_movepi32_mask(_mm512_castps_si512(_mm512_loadu_ps(numbers + i)));
+  for (int i = 0; i < 32; i += 16) {
+    const __m512i part = _mm512_castps_si512(_mm512_loadu_ps(numbers + i));
+    signs |= static_cast<std::uint32_t>(_mm512_movepi32_mask(part)) << i;
   }
 #elif defined(__AVX__)
-  for (int i = 0; i < kCount; i += 8) {
-    signs |= static_cast<unsigned>(_mm256_movemask_ps(_mm256_loadu_ps(numbers + i)));
+  for (int i = 0; i < 32; i += 8) {
+    const __m256 part = _mm256_loadu_ps(numbers + i);
+    signs |= static_cast<std::uint32_t>(_mm256_movemask_ps(part)) << i;
   }
 #elif defined(__SSE2__)
-  for (int i = 0; i < kCount; i += 4) {
-    signs |= static_cast<unsigned>(_mm_movemask_ps(_mm_loadu_ps(numbers + i)));
+  for (int i = 0; i < 32; i += 4) {
+    signs |= static_cast<std::uint32_t>(_mm_movemask_ps(_mm_loadu_ps(numbers + i))) << i;
   }
 #else
-  for (int i = 0; i < kCount; ++i) signs |= numbers[i] < 0.0f ? 1u : 0u;
+  for (int i = 0; i < 32; ++i) signs |= (numbers[i] < 0.0f ? 1u : 0u) << i;
 #endif
-  return signs != 0;
+  return signs;
 }
 
 }  // namespace distbragg
