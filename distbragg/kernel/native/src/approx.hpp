@@ -89,16 +89,20 @@ DISTBRAGG_INLINE float exp_poly(float x) {
   return x < lowest ? 0.0f : p * power;
 }
 
-// 2^x for −126 ≤ x ≤ 126.
-DISTBRAGG_INLINE float exp2_poly(float x) {
-  const float n = std::nearbyint(x);
-  const float p = polynomial::exp2(x - n);
+// p 2^n of a whole n, where neither that nor p leaves the normal numbers.
+DISTBRAGG_INLINE float times_power_of_2(float p, float n) {
   std::uint32_t bits;
   std::memcpy(&bits, &p, sizeof bits);
   bits += static_cast<std::uint32_t>(static_cast<std::int32_t>(n)) << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof power);
-  return power;
+  float product;
+  std::memcpy(&product, &bits, sizeof product);
+  return product;
+}
+
+// 2^x for −126 ≤ x ≤ 126.
+DISTBRAGG_INLINE float exp2_poly(float x) {
+  const float n = std::nearbyint(x);
+  return times_power_of_2(polynomial::exp2(x - n), n);
 }
 
 // exp(x) for x ≤ 709 (double).

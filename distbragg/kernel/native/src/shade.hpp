@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 
 #include "approx.hpp"
@@ -22,13 +21,7 @@ DISTBRAGG_INLINE float exp2_in_pairs(float x) {
   const float n = std::nearbyint(x), u = x - n, square = u * u;
   const float low = madd(0.69314697f, u, 1.0f), middle = madd(0.055507133f, u, 0.2402212f);
   const float high = madd(0.0013276476f, u, 0.0096755413f);
-  const float p = madd(madd(high, square, middle), square, low);
-  std::uint32_t bits;
-  std::memcpy(&bits, &p, sizeof bits);
-  bits += static_cast<std::uint32_t>(static_cast<std::int32_t>(n)) << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof power);
-  return power;
+  return times_power_of_2(madd(madd(high, square, middle), square, low), n);
 }
 
 // Bounds that the compiler is not to know: by constants it compares and selects, which takes far
