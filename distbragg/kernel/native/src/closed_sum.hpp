@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <utility>
 #include <vector>
@@ -35,27 +36,37 @@ struct Part {
   std::int32_t lattice;
 };
 
-// What a thread filled last, which the next tile or frame fills again: fresh memory costs more than
-// what is written to it.
+// What was filled before, which the next tile or frame fills again: fresh memory costs more than what
+// is written to it. Threads come and go from frame to frame.
 struct Room {
   std::vector<Spot> spots;
   std::vector<float> table;
 
-  static Room take() { return std::exchange(kept(), Room()); }
+  static Room take() {
+    const std::lock_guard<std::mutex> lock(mutex());
+    if (kept().empty()) return {};
+    Room room = std::move(kept().back());
+    kept().pop_back();
+    return room;
+  }
 
   static void give_back(std::vector<Spot>& spots, std::vector<float>& table) {
-    constexpr std::size_t kMostBytes = std::size_t{32} << 20;
+    constexpr std::size_t kMostBytes = std::size_t{32} << 20, kMost = 4;
     if (spots.capacity() * sizeof(Spot) + table.capacity() * sizeof(float) > kMostBytes) return;
-    if (spots.capacity() < kept().spots.capacity()) return;
     spots.clear();
     table.clear();
-    kept() = {std::move(spots), std::move(table)};
+    const std::lock_guard<std::mutex> lock(mutex());
+    if (kept().size() < kMost) kept().push_back({std::move(spots), std::move(table)});
   }
 
  private:
-  static Room& kept() {
-    static thread_local Room room;
-    return room;
+  static std::mutex& mutex() {
+    static std::mutex one;
+    return one;
+  }
+  static std::vector<Room>& kept() {
+    static std::vector<Room> rooms;
+    return rooms;
   }
 };
 
