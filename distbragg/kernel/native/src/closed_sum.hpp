@@ -481,12 +481,21 @@ class SpotSum {
   void add(const Spots& spots, const PixelNumbers& pixel, int count, const double* image,
            std::int64_t first_row, Scattering& q) const {
     const std::int64_t width = p_.fast_stop - p_.fast_start;
+    const auto drawn = [&](int lane) {
+      return image + (static_cast<std::int64_t>(pixel.slow[lane]) - first_row) * width +
+             (static_cast<std::int64_t>(pixel.fast[lane]) - p_.fast_start);
+    };
+    // A full block of neighbours is taken from where it was drawn.
+    if (count == kLanes && spots.draws() && spots.drawn_alone() &&
+        drawn(kLanes - 1) - drawn(0) == kLanes - 1) {
+      q.drawn = drawn(0);
+      return;
+    }
     std::fill(q.sum + (spots.draws() ? count : 0), q.sum + kLanes, 0.0);
     if (spots.draws()) {
       each_row(pixel, count, [&](int from, int to) {
         const double column = pixel.fast[from];
-        const double* row = image + (static_cast<std::int64_t>(pixel.slow[from]) - first_row) * width +
-                            (static_cast<std::int64_t>(column) - p_.fast_start);
+        const double* row = drawn(from);
         if (pixel.fast[to - 1] - column == static_cast<double>(to - 1 - from)) {
           std::copy(row, row + (to - from), q.sum + from);
         } else {

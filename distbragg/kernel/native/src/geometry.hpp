@@ -290,6 +290,7 @@ struct alignas(64) Scattering {
   std::int64_t source_number;
   int first, last;  // strips outside of these lanes look up nothing but 0
   Chosen* chosen;   // room for some of the lanes
+  const double* drawn;  // sums of all lanes that stand elsewhere; null: in `sum`
 };
 
 // Lanes of a block side by side, and which they are.

@@ -106,12 +106,12 @@ class SampleSum {
   void add_source(const Source& source, Workspace& w, AddSteps add_steps) const {
     stop_if_asked(p_.stop);
     const double scale = p_.spot_scale * p_.table_scale, weight = source.weight;
-    const double* sum = w.scattering.sum;
     double* numerator = w.numerator;
     if (samples_ == 1) {
       // One pass less over the block; rounds as the general way does.
       const double* factor = sum_steps<kCount>(source, w.directions[0], w, add_steps);
       if (factor == nullptr) return;
+      const double* sum = sums_of(w.scattering);
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) {
         numerator[i] = madd(weight, factor[i] * (scale * sum[i]), numerator[i]);
@@ -126,6 +126,7 @@ class SampleSum {
       if (!keeps_all()) aim<kCount>(w.pixel, k, directions);
       const double* factor = sum_steps<kCount>(source, directions, w, add_steps);
       if (factor == nullptr) continue;
+      const double* sum = sums_of(w.scattering);
 #pragma omp simd
       for (int i = 0; i < kCount; ++i) {
         contribution[i] = madd(factor[i], scale * sum[i], contribution[i]);
@@ -136,6 +137,10 @@ class SampleSum {
   }
 
  private:
+  static const double* sums_of(const Scattering& q) {
+    return q.drawn == nullptr ? q.sum : q.drawn;
+  }
+
   bool keeps_all() const { return samples_ <= kKeptSamples; }
 
   template <int kCount>
@@ -156,6 +161,7 @@ class SampleSum {
     q.source = &source;
     q.source_number = &source - sources_.data();
     q.chosen = &w.chosen;
+    q.drawn = nullptr;
     const bool visible =
         within_furthest<kCount>(p_, q) && (!cuts(p_) || cut_resolution<kCount>(p_, q));
     const bool background = p_.background_scale != 0.0;
@@ -164,6 +170,10 @@ class SampleSum {
       add_steps(q);
     } else {
       std::fill(q.sum, q.sum + kCount, 0.0);
+    }
+    if (q.drawn != nullptr && (background || cuts(p_))) {
+      std::copy(q.drawn, q.drawn + kCount, q.sum);
+      q.drawn = nullptr;
     }
     if (visible && cuts(p_)) {
 #pragma omp simd
