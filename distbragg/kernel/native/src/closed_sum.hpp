@@ -175,7 +175,10 @@ class Spots {
     const auto places = find_places(part, in_);
     make_room(places->size() * parts_.size());
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
+    bool beside[kPlaces];
+    std::size_t number = 0;
     for (const Place& place : *places) {
+      if (number++ % kPlaces == 0) look_ahead(*places, number - 1, beside);
       const std::size_t shares = shares_.size();
       const double height = squared(place);
       if (!(height > 0.0)) {
@@ -188,7 +191,7 @@ class Spots {
       Spot spot;
       spot.name = {of.lattice, place.h, place.k, place.l};
       Rectangle box;
-      if (!projection_.project(place, spot, box)) {
+      if (beside[(number - 1) % kPlaces] || !projection_.project(place, spot, box)) {
         shares_.resize(shares);
         continue;
       }
@@ -216,6 +219,19 @@ class Spots {
       keep(spot);
     }
     left_out_ += share * left_out(part, brightest, largest);
+  }
+
+  static constexpr std::size_t kPlaces = Points::kMost;  // that are looked at side by side
+
+  // Asks for |F|² of some places, which lie apart in memory, and tells which are beside the tile.
+  void look_ahead(const Places& places, std::size_t from, bool* beside) const {
+    const int count = static_cast<int>(std::min(kPlaces, places.size() - from));
+    const Place* first = places.data() + from;
+    if (!energies_.follow() && p_.double_precision == 0) {
+      const Table<float> table(p_);
+      for (int i = 0; i < count; ++i) table.fetch(first[i].h, first[i].k, first[i].l);
+    }
+    projection_.find_beside(first, count, beside);
   }
 
   // Keeps a spot, whose table was appended last.

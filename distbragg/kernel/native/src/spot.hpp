@@ -211,10 +211,44 @@ class Projection {
     return depths_[static_cast<std::size_t>(layer)];
   }
 
+  // Tells of which places all that a spot is drawn on is far from the tile, without its shape: along a
+  // ray that leans by less than its own angle and the spot's from the normal. No tile may tell so of
+  // pixels that another one draws: its disc may have grown, an ellipse encloses it, and each layer of
+  // the sensor sees it elsewhere. No more places than Points::kMost.
+  void find_beside(const Place* places, int count, bool* beside) const {
+    constexpr double kEnclosed = 1.42;  // √2, rounded up
+    if (!panel_.flat()) return std::fill(beside, beside + count, false);
+    const Panel panel = panel_;
+    const double depth = depth_, far = panel.pixels_to(depth), per = 1.0 / p_.pixel_size;
+    const double thick = std::fabs(p_.layer_position[p_.layers - 1] - p_.layer_position[0]) * per;
+    const double left = static_cast<double>(p_.fast_start), top = static_cast<double>(p_.slow_start);
+    const double right = static_cast<double>(p_.fast_stop), end = static_cast<double>(p_.slow_stop);
+    alignas(64) double leaning[Points::kMost];  // angles of which that tells nothing; else below 0
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Place& place = places[i];
+      const Vector centre = place.centre;
+      const Landing middle = panel.land_flat(centre, depth);
+      const double r = larger(place.reach, kLeastReach);
+      const double wide = r * std::sqrt(place.xx + place.yy);
+      const double bent = kMostGrown * std::fabs(place.bow * r * r * place.xx);
+      const double angle = kMostGrown * kEnclosed * (wide + bent), facing = panel.facing(centre);
+      const double least = facing - angle;
+      const double most = far * angle / (least * least) + thick / facing + 3.0;
+      const bool out = middle.fast + most < left || middle.fast - most > right ||
+                       middle.slow + most < top || middle.slow - most > end;
+      leaning[i] = angle < 0.3 && least > 0.1 ? -1.0 : angle;
+      beside[i] = out;
+    }
+    for (int i = 0; i < count; ++i) {
+      if (leaning[i] >= 0.0) beside[i] = is_out_of_view(places[i].centre, leaning[i]);
+    }
+  }
+
   // Fills a spot's place on the panel; false where it meets no pixel of the tile.
   bool project(const Place& place, Spot& spot, Rectangle& box) const {
     const Landing middle = panel_.land(place.centre, depth_);
-    if (!middle.hit || is_beside(place, middle)) return false;
+    if (!middle.hit) return false;
     const Disc disc(place);
     spot.centre = place.centre;
     spot.first = (1.0 / disc.l11) * place.first;
@@ -268,28 +302,6 @@ class Projection {
     from = low <= static_cast<double>(start) ? start : static_cast<std::int64_t>(low);
     to = high >= static_cast<double>(stop) ? stop : static_cast<std::int64_t>(std::ceil(high));
     return from < to;
-  }
-
-  // Whether all that a spot is drawn on is far from the tile, told without its shape: along a ray that
-  // leans by less than its own angle and the spot's from the normal. No tile may tell so of pixels
-  // that another one draws: its disc may have grown, an ellipse encloses it, and each layer of the
-  // sensor sees it elsewhere.
-  bool is_beside(const Place& place, const Landing& middle) const {
-    if (p_.surface != kFlat) return false;
-    constexpr double kEnclosed = 1.42;  // √2, rounded up
-    const double r = larger(place.reach, kLeastReach);
-    const double wide = r * std::sqrt(place.xx + place.yy);
-    const double bent = kMostGrown * std::fabs(place.bow * r * r * place.xx);
-    const double angle = kMostGrown * kEnclosed * (wide + bent), facing = panel_.facing(place.centre);
-    const double least = facing - angle;
-    if (!(angle < 0.3 && least > 0.1)) return is_out_of_view(place.centre, angle);
-    const double thick = p_.layer_position[p_.layers - 1] - p_.layer_position[0];
-    const double shift = std::fabs(thick) / (facing * p_.pixel_size);
-    const double most = panel_.pixels_to(depth_) * angle / (least * least) + shift + 3.0;
-    return middle.fast + most < static_cast<double>(p_.fast_start) ||
-           middle.fast - most > static_cast<double>(p_.fast_stop) ||
-           middle.slow + most < static_cast<double>(p_.slow_start) ||
-           middle.slow - most > static_cast<double>(p_.slow_stop);
   }
 
   // Whether no pixel of the whole panel lies within an angle of a ray: that a disc reaches the horizon
