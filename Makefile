@@ -109,7 +109,7 @@ selftest: $(STAMP) ## Images of the C program rendered anew on this machine, in 
 
 # Checks of seconds come first, those of a minute fill the gaps that waiting tests leave.
 QUICK := lint layers spelling specs tree reference
-LONG := types proof
+LONG := types site
 
 .PHONY: test
 test: $(STAMP) native ## Every check and every test
@@ -148,11 +148,6 @@ tree: $(STAMP) ## Text, docstrings, module lengths and links are in order
 .PHONY: reference
 reference: $(STAMP) ## The generated reference pages are up to date
 	$(BIN)/python -m tools.generate_reference --check
-
-# With warnings as errors, as all that follows; the site itself takes twice the time.
-.PHONY: proof
-proof: $(STAMP) ## Every page of the site is read and its links lead somewhere; the notebooks run
-	$(BIN)/python -m sphinx -q -W --keep-going -b html -t proof -c docs . build/proof
 
 .PHONY: docs
 docs: reference-pages site ## Write the generated pages anew and build the site into build/site

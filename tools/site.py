@@ -108,9 +108,5 @@ def linked_from(page: str, text: str, root: Path, pages: set[str]) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Tell Sphinx what is done when."""
-    if app.tags.has("proof"):
-        from tools.proof import ProofBuilder
-
-        app.add_builder(ProofBuilder, override=True)
     app.connect("source-read", _read)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
