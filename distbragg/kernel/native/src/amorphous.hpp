@@ -4,14 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <utility>
 #include <vector>
 
 #include "approx.hpp"
 #include "generated.hpp"
+#include "latest.hpp"
 #include "line_groups.hpp"
 
 namespace distbragg {
@@ -126,22 +125,11 @@ class Amorphous {
 
   static std::shared_ptr<const Values> find(const Parameters& p, const SourceList& sources) {
     constexpr std::size_t kMost = 32;
-    using Entry = std::pair<Values, std::shared_ptr<const Values>>;
-    static std::mutex mutex;
-    static std::list<Entry> latest;
+    static Latest<Values, Values> latest(kMost);
     const Values wanted = numbers_of(p, sources);
-    {
-      const std::lock_guard<std::mutex> lock(mutex);
-      for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
-        if (entry->first != wanted) continue;
-        latest.splice(latest.begin(), latest, entry);
-        return entry->second;
-      }
-    }
+    if (auto found = latest.find(wanted)) return found;
     auto made = std::make_shared<const Values>(make(p, sources));
-    const std::lock_guard<std::mutex> lock(mutex);
-    latest.emplace_front(wanted, made);
-    if (latest.size() > kMost) latest.pop_back();
+    latest.add(wanted, made, 1);
     return made;
   }
 

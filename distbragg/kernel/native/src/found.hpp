@@ -2,11 +2,10 @@
 #pragma once
 
 #include <array>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "latest.hpp"
 #include "near_sphere.hpp"
 
 namespace distbragg::closed {
@@ -48,44 +47,14 @@ class Wanted {
 // long past are let go: a run of many small ones is to take no more memory than its first.
 inline std::shared_ptr<const Places> find_places(const Crystal& crystal, const Incidence& in) {
   constexpr std::size_t kMostBytes = std::size_t{32} << 20, kFewBytes = std::size_t{4} << 20;
-  constexpr std::int64_t kLong = 64;  // times that others were looked for
-  struct Entry {
-    Wanted wanted;
-    std::shared_ptr<const Places> places;
-    std::int64_t used;
-    std::size_t bytes() const { return sizeof(Entry) + places->capacity() * sizeof(Place); }
-  };
-  static std::mutex mutex;
-  static std::list<Entry> latest;
-  static std::size_t bytes = 0;
-  static std::int64_t now = 0;
+  static Latest<Wanted, Places> latest(kMostBytes, kFewBytes);
   const Wanted wanted(crystal, in);
-  std::size_t expected = 0;  // about as many as the last frame has
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    ++now;
-    for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
-      if (!(entry->wanted == wanted)) continue;
-      latest.splice(latest.begin(), latest, entry);
-      entry->used = now;
-      return entry->places;
-    }
-    if (!latest.empty()) expected = latest.front().places->size() / 8 * 9;
-  }
+  if (auto found = latest.find(wanted)) return found;
   auto places = std::make_shared<Places>();
-  places->reserve(expected);
+  if (const auto last = latest.last()) places->reserve(last->size() / 8 * 9);  // about as many
   NearSphere(crystal, in).each([&](const Place& place) { places->push_back(place); });
   if (places->capacity() > places->size() / 4 * 5) places->shrink_to_fit();
-  const std::lock_guard<std::mutex> lock(mutex);
-  latest.push_front({wanted, places, now});
-  bytes += latest.front().bytes();
-  const auto too_many = [&] {
-    return bytes > kMostBytes || (bytes > kFewBytes && latest.back().used + kLong < now);
-  };
-  while (latest.size() > 1 && too_many()) {
-    bytes -= latest.back().bytes();
-    latest.pop_back();
-  }
+  latest.add(wanted, places, sizeof wanted + places->capacity() * sizeof(Place));
   return places;
 }
 

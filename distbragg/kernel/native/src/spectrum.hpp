@@ -5,14 +5,13 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "approx.hpp"
 #include "generated.hpp"
+#include "latest.hpp"
 #include "line_groups.hpp"
 
 namespace distbragg::closed {
@@ -406,31 +405,20 @@ class Spectrum {
   static std::shared_ptr<const SmoothedLines> shared(const std::vector<Line>& lines,
                                                      const std::vector<double>& by_term,
                                                      int octave) {
-    struct Entry {
+    struct Key {
       std::vector<Line> lines;
       std::vector<double> by_term;
       int octave;
-      std::shared_ptr<const SmoothedLines> made;
+      bool operator==(const Key& other) const {
+        return octave == other.octave && lines == other.lines && by_term == other.by_term;
+      }
     };
     constexpr std::size_t kMostBytes = std::size_t{32} << 20;  // a wide spectrum has many groups
-    static std::mutex mutex;
-    static std::list<Entry> latest;
-    {
-      const std::lock_guard<std::mutex> lock(mutex);
-      for (auto entry = latest.begin(); entry != latest.end(); ++entry) {
-        if (entry->octave != octave || entry->lines != lines || entry->by_term != by_term) continue;
-        latest.splice(latest.begin(), latest, entry);
-        return entry->made;
-      }
-    }
-    const auto made = std::make_shared<const SmoothedLines>(lines, by_term, octave);
-    const std::lock_guard<std::mutex> lock(mutex);
-    latest.push_front({lines, by_term, octave, made});
-    std::size_t bytes = 0;
-    auto entry = latest.begin();
-    do bytes += entry->made->bytes();
-    while (++entry != latest.end() && bytes <= kMostBytes);
-    latest.erase(entry, latest.end());
+    static Latest<Key, SmoothedLines> latest(kMostBytes);
+    const Key wanted = {lines, by_term, octave};
+    if (auto found = latest.find(wanted)) return found;
+    auto made = std::make_shared<const SmoothedLines>(lines, by_term, octave);
+    latest.add(wanted, made, made->bytes());
     return made;
   }
 
