@@ -176,9 +176,9 @@ class Spots {
     make_room(places->size() * parts_.size());
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
     bool beside[kPlaces];
-    std::size_t number = 0;
-    for (const Place& place : *places) {
-      if (number++ % kPlaces == 0) look_ahead(*places, number - 1, beside);
+    for (std::size_t n = 0; n < places->size(); ++n) {
+      if (n % kPlaces == 0) look_ahead(*places, n, beside);
+      const Place& place = (*places)[n];
       const std::size_t shares = shares_.size();
       const double height = squared(place);
       if (!(height > 0.0)) {
@@ -191,7 +191,7 @@ class Spots {
       Spot spot;
       spot.name = {of.lattice, place.h, place.k, place.l};
       Rectangle box;
-      if (beside[(number - 1) % kPlaces] || !projection_.project(place, spot, box)) {
+      if (beside[n % kPlaces] || !projection_.project(place, spot, box)) {
         shares_.resize(shares);
         continue;
       }
