@@ -100,9 +100,11 @@ def field_of_view(view: Panel) -> tuple[Float64Array, float]:
         return everywhere
     rays = _corner_rays(view)
     axis = rays.sum(axis=0)
-    axis /= math.sqrt(float(np.square(axis).sum()))
     lowest = float((rays * axis).sum(axis=1).min())
-    return (axis, math.acos(min(lowest, 1.0))) if lowest > 0.0 else everywhere
+    if not lowest > 0.0:  # nor is it where a corner in the sample has no ray
+        return everywhere
+    size = math.sqrt(float(np.square(axis).sum()))
+    return axis / size, math.acos(min(lowest / size, 1.0))
 
 
 def _corner_rays(view: Panel) -> Float64Array:

@@ -192,6 +192,9 @@ def test_the_field_of_view_holds_the_corners_of_a_panel():
     assert field_of_view(replace(panel, surface="sphere"))[1] == math.pi
     behind = replace(panel, origin=panel.origin - 0.12 * panel.normal * np.sign(panel.normal @ ray))
     assert field_of_view(behind)[1] == pytest.approx(angle, abs=1e-6)
+    # The sample in the middle of the panel, and in a corner of it, which then has no ray.
+    for origin in ([0.0, 0.04, -0.045], [0.0, 0.0, 0.0]):
+        assert field_of_view(replace(panel, origin=np.array(origin)))[1] == math.pi
 
 
 @pytest.mark.spec("SAM-14")
