@@ -11,6 +11,7 @@ from distbragg.kernel import native
 from distbragg.kernel.options import KernelOptions
 from tests import tolerances
 from tests.clauses.scene import Kernel
+from tests.interpreter import prepare_once_a_launch
 
 KERNELS = {
     "model": KernelOptions("float64", "model", "cpu", 1),
@@ -44,6 +45,7 @@ def _kernel(name: str) -> Kernel:
             pytest.skip("Triton is not installed")
         if os.environ.get("TRITON_INTERPRET") != "1":
             pytest.skip("Triton's interpreter is not in use")
+        prepare_once_a_launch()
     options = KERNELS[name]
     exact = options.precision == "float64"
     relative = tolerances.CLAUSE_FLOAT64_RELATIVE if exact else tolerances.CLAUSE_MIXED_RELATIVE

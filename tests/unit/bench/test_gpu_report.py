@@ -12,6 +12,7 @@ import pytest
 from distbragg.cli.main import main
 from distbragg.errors import AccountingError
 from distbragg.run.bench import How, make_inputs, prepare
+from tests.interpreter import prepare_once_a_launch
 from tests.unit.kernel_triton.kit import interpreted
 from tools.bench import gpu, gpu_scenes, gpu_summary
 from tools.bench.__main__ import command as bench
@@ -38,6 +39,7 @@ def test_without_a_card_it_is_one_line_and_leaves_nothing(tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.cluster
 def test_a_miniature_of_the_report_measures_every_part(tmp_path, capsys, monkeypatch):
+    prepare_once_a_launch()
     monkeypatch.setattr(gpu, "FORMS", gpu.FORMS[:1])
     monkeypatch.setattr(gpu_scenes, "WAYS", gpu_scenes.WAYS[:1])
     small = quick_extent()

@@ -8,6 +8,8 @@ from importlib import import_module, util
 import pytest
 
 from distbragg.kernel.options import KernelOptions
+from distbragg.kernel.triton import library
+from tests.interpreter import prepare_once_a_launch
 
 WAYS = [("float64", "wide"), ("mixed", "wide"), ("mixed", "split")]
 """Precision and indices of the triton kernel."""
@@ -20,9 +22,12 @@ interpreted = pytest.mark.skipif(
 
 
 def triton_options(precision="mixed", indices="wide", device="cpu"):
+    if library.interpreter_chosen():
+        prepare_once_a_launch()
     return KernelOptions(precision, "triton", device, 1, indices)
 
 
 def programs():
     """The module of small device programs; Triton is loaded with it."""
+    prepare_once_a_launch()
     return import_module("tests.unit.kernel_triton.programs")
