@@ -50,7 +50,7 @@ def survey_sweep(sweep: SweepSpec, base: Experiment) -> tuple[Survey, Experiment
     """
     compute = sweep.experiment.compute
     first = plan_frame(base, compute)
-    plans, like = {0: first}, Resolved(sweep.frame_spec(0), base)
+    plans, like, memory = {0: first}, Resolved(sweep.frame_spec(0), base), memory_bytes()
     # Of the frames looked at one is kept, the heaviest: detectors of many panels are large.
     most = 0, base
 
@@ -58,7 +58,7 @@ def survey_sweep(sweep: SweepSpec, base: Experiment) -> tuple[Survey, Experiment
         nonlocal most
         if frame not in plans:
             spec = sweep.frame_spec(frame)
-            precheck_spec(spec, memory_bytes())
+            precheck_spec(spec, memory)
             found = build_experiment(spec, reflections=base.reflections, frame=frame, like=like)
             plans[frame] = plan_frame(found, compute)
             if plans[frame].steps > plans[most[0]].steps:

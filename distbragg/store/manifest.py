@@ -291,7 +291,7 @@ def gather_provenance() -> dict[str, Any]:
         "distbragg": __version__,
         "commit": source_commit(),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": {name: _version(name) for name in _PACKAGES},
         "platform": platform.platform(),
         "host": platform.node(),
         "user": _user(),
@@ -300,14 +300,12 @@ def gather_provenance() -> dict[str, Any]:
     }
 
 
-def _versions() -> dict[str, str]:
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "absent"
-    return versions
+@cache
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def _user() -> str:
