@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,11 +39,30 @@ if not any(Path(sign).exists() for sign in ("/proc/driver/nvidia/version", "/dev
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def load_a_share(config: pytest.Config) -> None:
+    """Load other modules first than the other processes do, which read what pytest makes of them.
+
+    It writes the asserts of each anew, which takes longer than all else, and keeps the result.
+    """
+    worker, count = (os.environ.get(f"PYTEST_XDIST_{name}") for name in ("WORKER", "WORKER_COUNT"))
+    if worker is None or count is None:
+        return
+    given = [Path(config.rootpath, one.partition("::")[0]) for one in config.args]
+    modules = [
+        path for one in given for path in ([one] if one.is_file() else one.rglob("test_*.py"))
+    ]
+    for path in sorted(modules)[int(worker.removeprefix("gw")) :: int(count)]:
+        # What fails, or is skipped, does so once more where pytest tells of it.
+        with contextlib.suppress(Exception, pytest.skip.Exception):
+            import_module(".".join(path.relative_to(config.rootpath).with_suffix("").parts))
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Keep the collector off what stays: a million objects of tests, seen again and again."""
     gc.disable()
     try:
+        load_a_share(session.config)
         return (yield)
     finally:
         gc.enable()
