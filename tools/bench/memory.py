@@ -19,7 +19,7 @@ from distbragg.spec.nanobragg import parse_nanobragg
 from distbragg.spec.sweep import SweepSpec
 from tools.bench.small_frames import sweep_plain
 
-POLL_S: Final = 0.02
+POLL_S: Final = 0.1
 SMALL_FRAMES: Final = 64
 GRAPH_CHUNK: Final = 25
 """Sources of a chunk in the graph form, so that several partial sums of a tile are merged."""
