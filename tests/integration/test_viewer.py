@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import re
 import signal
@@ -14,7 +13,6 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +28,10 @@ from tornado.websocket import websocket_connect
 
 import distbragg as db
 from distbragg.cli.main import main
-from distbragg.spec.canonical import to_plain
 from distbragg.viewer.serve import Viewer
 
 from .conftest import tiny_sweep
 from .forwarder import forwarded
-from .test_notebook import RUN_CELLS
 
 EVIL = "</title><script>alert(1)</script>"
 
@@ -231,28 +227,3 @@ def test_bad_input_is_one_line(run, capsys, arguments, status, said):
     told = capsys.readouterr().err
     assert said in told
     assert told.count("\n") == 1
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not (find_spec("nbclient") and find_spec("ipykernel")), reason="no kernel is installed"
-)
-@pytest.mark.spec("VIE-9")
-def test_a_cell_shows_the_page_in_place(tmp_path):
-    plain = json.dumps(to_plain(tiny_sweep()))
-    cells = [
-        "import json, urllib.request, distbragg as db",
-        f"spec = db.SweepSpec.model_validate(json.loads({plain!r}))",
-        f"result = db.sweep(spec, {str(tmp_path / 'RUN')!r}, cluster='serial', progress=False)",
-        "shown = result.view(); shown",
-        "print(urllib.request.urlopen(shown.url).status)",
-        "spec.frame_spec(0).view()",
-    ]
-    command = [sys.executable, "-c", RUN_CELLS, json.dumps(cells)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    outputs = json.loads(done.stdout.splitlines()[-1])
-    for shown in (outputs[3], outputs[5]):
-        html = shown[-1]["data"]["text/html"]
-        assert re.search(r'<iframe src="http://127\.0\.0\.1:\d+/[\w-]{32}/"', html)
-    assert outputs[4][0]["text"] == "200\n"
