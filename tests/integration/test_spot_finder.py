@@ -23,7 +23,7 @@ def recipe() -> ModuleType:
 @pytest.fixture(scope="module")
 def trained(recipe: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("spots")
-    return folder, recipe.main([str(folder), "--shots", "40", "--steps", "50", "--batch", "4"])
+    return folder, recipe.main([str(folder), "--shots", "24", "--steps", "50", "--batch", "4"])
 
 
 def test_it_learns_to_find_spots(recipe, trained):
@@ -43,7 +43,7 @@ def test_its_shots_are_mixed_and_are_those_of_the_whole_set(recipe, trained):
     assert set(np.unique(stack["protein"].values)) == set(recipe.MOLECULES)
     whole = load_any(trained[0] / "shots.yaml")
     assert whole.frames == 2000
-    drawn = {axis.name: axis for axis in whole.axes}["lattices"].expanded.array[:40]
+    drawn = {axis.name: axis for axis in whole.axes}["lattices"].expanded.array[:24]
     assert np.array_equal(lattices, drawn)
     assert 0.20 < np.mean({a.name: a for a in whole.axes}["lattices"].expanded.array == 0) < 0.30
 
@@ -53,7 +53,7 @@ def test_test_shots_are_none_of_those_trained_on(recipe, trained):
     parts = [recipe.items(run, part, crop=None) for part in ("train", "test")]
     frames = [{part[i]["frame"] for i in range(len(part))} for part in parts]
     assert not frames[0] & frames[1]
-    assert len(frames[0] | frames[1]) == 40
+    assert len(frames[0] | frames[1]) == 24
 
 
 def test_targets_ask_for_strong_spots_and_leave_weak_ones_out(recipe):
