@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests import loaded
 from tests.workers import METHOD, fork_workers
 from tools.build_native import BuildError, Compiler
 
@@ -37,6 +38,12 @@ fork_workers()
 # machine with an NVIDIA driver can compile and run; elsewhere the tests interpret.
 if not any(Path(sign).exists() for sign in ("/proc/driver/nvidia/version", "/dev/nvidiactl")):
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what forks processes once for all those of xdist; else whoever needs it does."""
+    if config.getoption("numprocesses", None):
+        loaded.address()
 
 
 def load_a_share(config: pytest.Config) -> None:

@@ -15,22 +15,41 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
+ADDRESS = "DISTBRAGG_TESTS_LOADED"
+"""Variable with the place at which the process answers that forks others."""
 LARGEST = 1 << 17
 """Bytes of a request, of which code and environment are most."""
+LOADED = (
+    *("distbragg.cli." + name for name in ("describing", "exchange", "finished", "main")),
+    *("distbragg.cli." + name for name in ("explaining", "gathering", "image_files", "plotting")),
+    *("distbragg.cli.rendering", "distbragg.clusters.open", "distbragg.engine.unit"),
+    *("distbragg.export.cxi", "distbragg.export.nxmx", "distbragg.figures.charts"),
+    *("distbragg.figures.sheet", "distbragg.predict.spots", "distbragg.read.mtz"),
+    *("distbragg.rendering.frame", "distbragg.store.accessor"),
+    *("distbragg.run." + name for name in ("card", "create", "export", "export_sets", "extend")),
+    *("distbragg.run." + name for name in ("gather", "plot", "render", "repair", "report")),
+    *("distbragg.run." + name for name in ("resume", "status", "verify")),
+    *("dask.array", "distributed", "fabio", "h5py", "hdf5plugin", "jinja2", "obstore", "pandas"),
+    *("matplotlib.backends.backend_agg", "multiprocessing.pool", "PIL.Image", "pint"),
+    *("pyarrow.parquet", "rich.table"),
+)
+"""What commands need, which takes longer to load than they take to run."""
 
 
 class Started:
@@ -104,16 +123,15 @@ def start(
 ) -> Started:
     """Start a process with the arguments of `python`."""
     out, err = (tempfile.TemporaryFile("w+", errors="replace") for _ in range(2))  # noqa: SIM115
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(address())
     request = {
         "arguments": [str(one) for one in arguments],
         "environment": dict(os.environ if environment is None else environment),
         "folder": str(folder or Path.cwd()),
     }
-    with there:
-        fds = [there.fileno(), out.fileno(), err.fileno()]
-        socket.send_fds(_server(), [json.dumps(request).encode()], fds)
-    return Started(int(here.recv(16)), here, out, err)
+    socket.send_fds(connection, [json.dumps(request).encode()], [0, out.fileno(), err.fileno()])
+    return Started(int(connection.recv(16)), connection, out, err)
 
 
 def run(
@@ -133,91 +151,98 @@ def run(
     return subprocess.CompletedProcess(list(arguments), process.returncode or 0, out, err)
 
 
-@cache
-def _server() -> socket.socket:
-    """Start the process that forks the others; it ends with this one."""
-    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def address() -> str:
+    """Return where the process answers that forks others; started by the first that asks.
+
+    Processes that this one starts then, as those of xdist, ask the same.
+    """
+    if ADDRESS not in os.environ:
+        os.environ[ADDRESS] = _started()
+    return os.environ[ADDRESS]
+
+
+def _started() -> str:
+    folder = tempfile.mkdtemp(prefix="loaded-")
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    with there:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"{folder}/socket")
+        listener.listen(64)
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.loaded", str(there.fileno())],
+            [sys.executable, "-m", "tests.loaded", str(listener.fileno())],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-            pass_fds=[there.fileno()],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
         )
 
     @atexit.register
     def end() -> None:
-        here.close()
-        server.wait()
+        server.communicate()  # its input ends, and so does it
+        shutil.rmtree(folder)
 
-    return here
+    return f"{folder}/socket"
 
 
 def _load() -> None:
     """Load what commands need, of which nothing starts a thread: they would not be forked."""
-    import distributed  # noqa: F401
-    import rich.table  # noqa: F401
-
-    import distbragg.cli.main
-    import distbragg.clusters.open
-    import distbragg.engine.unit
-    import distbragg.predict.spots
-    import distbragg.run.extend
-    import distbragg.run.gather
-    import distbragg.run.repair
-    import distbragg.run.status
-    import distbragg.run.verify  # noqa: F401
+    for name in LOADED:
+        with contextlib.suppress(ImportError):  # extras, which other commands do without
+            import_module(name)
 
 
-def _serve(requests: socket.socket) -> Callable[[], Any] | None:
+def _serve(listener: socket.socket) -> Callable[[], Any] | None:
     """Fork what is asked for; only the forked processes get something to do back."""
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: for the tests to answer
     signal.set_wakeup_fd(wake)
-    running: dict[int, int] = {}
+    running: dict[int, socket.socket] = {}
     while True:
-        ready, _, _ = select.select([requests, woken], [], [])
+        ready, _, _ = select.select([listener, woken, 0], [], [])
         if woken in ready:
             os.read(woken, 4096)
             _tell(running)
-        if requests not in ready:
-            continue
-        data, fds, _, _ = socket.recv_fds(requests, LARGEST, 3)
-        if not data:
+        if 0 in ready:
             return None
+        if listener not in ready:
+            continue
+        connection, _ = listener.accept()
+        data, streams, _, _ = socket.recv_fds(connection, LARGEST, 3)
         pid = os.fork()
         if pid == 0:
             signal.set_wakeup_fd(-1)
-            for descriptor in (woken, wake, *running.values(), fds[0]):
+            for descriptor in (woken, wake):
                 os.close(descriptor)
-            requests.close()
-            return _become(json.loads(data), fds[1:])
-        for descriptor in fds[1:]:
+            for other in (listener, connection, *running.values()):
+                other.close()
+            return _become(json.loads(data), streams)
+        for descriptor in streams:
             os.close(descriptor)
-        running[pid] = fds[0]
-        os.write(fds[0], str(pid).encode())
+        running[pid] = connection
+        _send(connection, pid)
 
 
-def _tell(running: dict[int, int]) -> None:
+def _tell(running: dict[int, socket.socket]) -> None:
     """Tell of all processes that have ended how they did."""
     while running:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        ended = running.pop(pid)
-        with contextlib.suppress(BrokenPipeError):
-            os.write(ended, str(os.waitstatus_to_exitcode(status)).encode())
-        os.close(ended)
+        with running.pop(pid) as connection:
+            _send(connection, os.waitstatus_to_exitcode(status))
+
+
+def _send(connection: socket.socket, number: int) -> None:
+    with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+        connection.send(str(number).encode())
 
 
 def _become(request: dict[str, Any], streams: Sequence[int]) -> Callable[[], Any]:
     """Make this process what was asked for; return what it then has to run."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number, stream in enumerate(streams, start=1):
+    for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.environ.clear()
@@ -232,9 +257,25 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> Callable[[], Any
     return lambda: runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 
+def _end(status: int) -> None:
+    """End as Python does, but leave what is loaded: to take it apart takes longer than to work."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     _load()
     gc.freeze()  # what is shared stays so
     # Runs in the frame of the interpreter's own end: what is raised ends a process as ever.
     if job := _serve(socket.socket(fileno=int(sys.argv[1]))):
-        job()
+        status = 0
+        try:
+            job()
+        except SystemExit as ended:
+            if not isinstance(ended.code, int | None):
+                raise
+            status = ended.code or 0
+        _end(status)

@@ -9,14 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
 
 from distbragg.clusters.address import parse_cluster
 from distbragg.models.tables import load_any
-from tests.docs import server
+from tests.docs import command
 from tests.docs.blocks import ROOT, Block, read_page
 from tests.docs.given import GIVEN, object_store, shown
 
@@ -28,23 +27,13 @@ echo "pip $*" >> "$DOCS_PIP"
 """
 
 
-@contextlib.contextmanager
-def programs_in(folder: Path) -> Iterator[Path]:
+def programs_in(folder: Path) -> Path:
     """Put `distbragg` into a folder, and a `make` and a `pip` that change nothing."""
-    address = str(folder / "socket")
-    server.write_client(folder / "distbragg", address)
+    command.write_client(folder / "distbragg")
     for name, text in {"make": MAKE, "pip": PIP, "python": PYTHON}.items():
         (folder / name).write_text(text, encoding="utf-8")
         (folder / name).chmod(0o755)
-    command = [sys.executable, "-m", "tests.docs.server", address]
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        while not Path(address).exists():
-            if process.poll() is not None:
-                raise RuntimeError("the server of commands does not start")
-        try:
-            yield folder
-        finally:
-            process.terminate()
+    return folder
 
 
 class Page:
@@ -84,7 +73,7 @@ class Page:
                 shutil.copy(source, target)
 
     def do_small(self, block: Block) -> None:
-        self.environment[server.SMALL] = block.text
+        self.environment[command.SMALL] = block.text
 
     def do_more(self, block: Block) -> None:
         self.environment["DOCS_MORE"] = block.text

@@ -54,7 +54,8 @@ def main() -> None:
     parser.add_argument("pages", nargs="*", help="names of pages; default: all")
     asked = parser.parse_args()
     folder = ROOT / "docs" / "tutorial"
-    with TemporaryDirectory() as programs, programs_in(Path(programs)) as there:
+    with TemporaryDirectory() as programs:
+        there = programs_in(Path(programs))
         for page in asked.pages or sorted(path.name for path in folder.glob("*.md")):
             draw(folder / page, there, asked.entry)
 

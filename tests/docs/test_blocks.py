@@ -12,7 +12,6 @@ import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,8 @@ MOST_SKIPPED = 21
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with programs_in(tmp_path_factory.mktemp("bin")) as folder:
-        yield folder
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return programs_in(tmp_path_factory.mktemp("bin"))
 
 
 @pytest.fixture(scope="module")
