@@ -7,15 +7,13 @@ A comment `<!-- test: given RUN sweep.yaml -->` puts them into the folder of the
 from __future__ import annotations
 
 import contextlib
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from moto.server import ThreadedMotoServer
 
 from distbragg.run.create import create
 from distbragg.run.resume import resume
 from distbragg.run.start import made_up_molecule
+from tests.buckets import make_bucket, s3_server
 from tests.docs.blocks import ROOT, read_page
 
 SMALL = """\
@@ -109,17 +107,10 @@ def link_checkout(path: Path) -> None:
 @contextlib.contextmanager
 def object_store() -> Iterator[dict[str, str]]:
     """Serve an S3 of this machine with a bucket called `bucket`; give its variables."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    address = f"http://{host}:{port}"
-    with urllib.request.urlopen(urllib.request.Request(f"{address}/bucket", method="PUT")):
-        pass
-    try:
+    with s3_server() as address:
+        make_bucket(address, "bucket")
         keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
         yield {"AWS_ENDPOINT_URL": address, "AWS_REGION": "eu-central-1", **keys}
-    finally:
-        server.stop()
 
 
 def shown(page: str, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -11,7 +10,6 @@ from typing import Any
 
 import pytest
 from distributed import Client
-from moto.server import ThreadedMotoServer
 
 from distbragg.engine.context import RunContext
 from distbragg.engine.executor import SerialExecutor
@@ -20,6 +18,7 @@ from distbragg.run.resume import resume
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.ledger import done_units, object_digests
 from distbragg.store.run_directory import RunDirectory, open_run
+from tests.buckets import make_bucket, s3_server
 
 AXES: tuple[dict[str, Any], ...] = (
     {"name": "phi", "path": "goniometer.phi_deg", "values": [0.0, 1.0, 2.0, 3.0, 4.0]},
@@ -104,11 +103,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    host, port = moto.get_host_and_port()
-    yield f"http://{host}:{port}"
-    moto.stop()
+    with s3_server() as address:
+        yield address
 
 
 @pytest.fixture
@@ -126,5 +122,4 @@ def bucket(
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     name = f"b{zlib.crc32(request.node.name.encode())}"
-    with urllib.request.urlopen(urllib.request.Request(f"{server}/{name}", method="PUT")):
-        return f"s3://{name}"
+    return make_bucket(server, name)
