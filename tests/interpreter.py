@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from inspect import ismodule
 
 
 @lru_cache(maxsize=1)
@@ -17,10 +18,14 @@ def prepare_once_a_launch() -> None:
 
     prepare = interpreter._patch_lang
     ready: set[str] = set()
+    seen_by: dict[str, set[str]] = {}
 
     def once(function):
-        modules = (language, language.core)
-        seen = {m.__name__ for m in function.__globals__.values() if any(m is n for n in modules)}
+        seen = seen_by.get(function.__module__)
+        if seen is None:
+            names = {part.__name__ for part in (language, language.core)}
+            loaded = filter(ismodule, function.__globals__.values())
+            seen = seen_by[function.__module__] = names & {part.__name__ for part in loaded}
         if ready and seen <= ready:
             return None  # of a device function nobody takes it
         scope = prepare(function)
