@@ -63,7 +63,7 @@ def mean_by_sampling(
     drawn = _drawn(count, log2_points)
     sums = np.array([_mean(scene, ray, drawn, wider) for ray in rays])
     # The same points weighted as for the linearised problem, whose mean is known to be 1.
-    known = wider**count * np.exp(-0.5 * (wider**2 - 1.0) * (drawn**2).sum(axis=1))
+    known = wider**count * np.exp(-0.5 * (wider**2 - 1.0) * _products(drawn, drawn))
     return np.asarray(sums / known.mean())
 
 
@@ -102,9 +102,9 @@ def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
     mean, covariance = _posterior(scene, ray, prior)
     lower = np.linalg.cholesky(covariance * wider**2 + 1e-22 * np.eye(count))
     points = mean + drawn @ lower.T
-    log_prior = -0.5 * ((points @ np.linalg.inv(prior)) * points).sum(axis=1)
+    log_prior = -0.5 * _products(points @ np.linalg.inv(prior), points)
     log_prior -= 0.5 * np.linalg.slogdet(prior)[1]
-    log_drawn = -0.5 * (drawn**2).sum(axis=1) - np.log(np.diag(lower)).sum()
+    log_drawn = -0.5 * _products(drawn, drawn) - np.log(np.diag(lower)).sum()
     values = _log_intensity(scene, ray, points) + log_prior - log_drawn
     return float(np.exp(values).mean())
 
@@ -112,7 +112,7 @@ def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
 def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     """Return the logarithm for domains and directions that are drawn; k is integrated."""
     beam = scene.beam + points[:, 3:5] @ scene.across.T
-    u = ray - beam / np.linalg.norm(beam, axis=1)[:, None]
+    u = ray - beam / np.sqrt(_products(beam, beam))[:, None]
     # As each domain sees it: g and C are the same for all of them there.
     u = Rotation.from_rotvec(-points[:, :3]).apply(u)
     if len(scene.strains):
@@ -122,7 +122,7 @@ def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     stiff = np.linalg.inv(scene.crystal)
     along = u @ stiff
     # −½ (A k² − 2 B k + C)
-    a = (along * u).sum(axis=1)
+    a = _products(along, u)
     b = along @ scene.place
     c = scene.place @ stiff @ scene.place
     k = scene.wavenumber
@@ -149,6 +149,11 @@ def _posterior(scene: Scene, ray: Floats, prior: Floats) -> tuple[Floats, Floats
         mean = -gain @ (scene.wavenumber * u - place - jacobian @ mean)
         covariance = prior - gain @ jacobian @ prior
     return mean, 0.5 * (covariance + covariance.T)
+
+
+def _products(first: Floats, second: Floats) -> Floats:
+    """Return the scalar products of rows."""
+    return np.asarray(np.einsum("ij,ij->i", first, second))
 
 
 def _cross(vector: Floats) -> Floats:
