@@ -52,10 +52,6 @@ def test_one_command_writes_the_whole_bundle(small, tmp_path, capsys):
     assert "all hold" in summary
     assert "`NB_C_BIN` was not set" in summary
     assert json.loads((folder / "env.json").read_text())["nb_c_bin"] == ""
-
-
-def test_prose_keeps_within_a_hundred_columns(small, tmp_path):
-    folder = source_weights.write_bundle(tmp_path, run_tests=False)
     for path in folder.glob("*.md"):
         for line in path.read_text(encoding="utf-8").splitlines():
             assert len(line) <= 100 or line.startswith(("|", "- ")), f"{path.name}: {line}"

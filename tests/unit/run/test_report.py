@@ -59,6 +59,13 @@ def rendered(tmp_path_factory):
     return run.path
 
 
+@pytest.fixture(scope="module")
+def whole(rendered):
+    """The run, untouched, and its page."""
+    run = open_run(rendered)
+    return run, report_html(run)
+
+
 @pytest.fixture
 def run(rendered, tmp_path):
     return open_run(shutil.copytree(rendered, tmp_path / "RUN"))
@@ -83,8 +90,8 @@ def test_page_tells_of_throughput_failures_worst_frames_and_provenance(run):
     assert "<died>" not in page
 
 
-def test_page_splits_the_time_of_the_run_and_of_each_process(run):
-    page = report_html(run)
+def test_page_splits_the_time_of_the_run_and_of_each_process(whole):
+    _, page = whole
     for part in ("kernel", "rest of rendering", "encoding", "writing", "verifying"):
         assert re.search(rf"<td>of it (in the )?{part}</td><td>[\d.,]+ s, [\d.]+ %</td>", page), (
             part
@@ -102,8 +109,8 @@ def test_page_splits_the_time_of_the_run_and_of_each_process(run):
 
 
 @pytest.mark.spec("STK-18")
-def test_page_is_well_formed_and_refers_to_nothing_outside(run):
-    page = parsed(report_html(run))
+def test_page_is_well_formed_and_refers_to_nothing_outside(whole):
+    page = parsed(whole[1])
     assert all(link.startswith("data:image/png;base64,") for link in page.links)
     assert "script" not in page.tags
     assert page.tags.count("svg") == 2
@@ -111,8 +118,8 @@ def test_page_is_well_formed_and_refers_to_nothing_outside(run):
 
 
 @pytest.mark.spec("FIG-9")
-def test_page_shows_a_contact_sheet_and_the_slowest_frames(run):
-    html = report_html(run)
+def test_page_shows_a_contact_sheet_and_the_slowest_frames(whole):
+    run, html = whole
     sheet, slowest = (
         b64decode(link.removeprefix("data:image/png;base64,")) for link in parsed(html).links
     )
@@ -178,16 +185,17 @@ def test_interruption_is_cut_out_and_marked():
     assert axis.seconds == pytest.approx(10.0)
 
 
-def listed(run, heading: str) -> list[tuple[int, list[str]]]:
+def listed(page: str, heading: str) -> list[tuple[int, list[str]]]:
     """Frame and other cells of the rows below a heading of the report."""
-    table = report_html(run).split(heading)[1].split("</table>")[0]
+    table = page.split(heading)[1].split("</table>")[0]
     rows = re.findall(r"<tr><td>(\d+)</td>(.*?)</tr>", table)
     return [(int(frame), re.findall(r"<td>(.*?)</td>", rest)) for frame, rest in rows]
 
 
 @pytest.mark.spec("STK-18")
-def test_worst_frames_are_named_by_index_and_values(run):
-    slowest, brightest = listed(run, "Slowest"), listed(run, "Brightest pixel")
+def test_worst_frames_are_named_by_index_and_values(whole):
+    run, page = whole
+    slowest, brightest = listed(page, "Slowest"), listed(page, "Brightest pixel")
     assert len(slowest) == len(brightest) == 6
     for frame, (phi, domains, *_) in (*slowest, *brightest):
         values = run.sweep.frame_values(frame)
@@ -211,7 +219,7 @@ def test_receipts_that_name_no_frame_leave_their_unit_to_be_named(run):
     assert "<td>0 to 1 (phi 0, domains 0 to 1)</td>" in report_html(run)
 
 
-def test_report_and_status_count_in_the_same_words(run):
-    page = report_html(run)
+def test_report_and_status_count_in_the_same_words(whole):
+    run, page = whole
     for name, value in status(run).count_rows():
         assert f"<td>{name}</td><td>{value}</td>" in page
