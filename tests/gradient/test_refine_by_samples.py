@@ -20,9 +20,8 @@ def recipe() -> ModuleType:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 3])
-def test_a_still_gives_back_its_crystal(recipe, seed):
-    found = recipe.refine(seed)
+def test_a_still_gives_back_its_crystal(recipe):
+    found = recipe.refine(3)
     assert found.start_rotation_deg > 0.5
     assert found.start_cell_percent == pytest.approx(0.5, rel=1e-6)
     assert found.rotation_deg < ROTATION_DEG

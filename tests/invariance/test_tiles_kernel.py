@@ -60,7 +60,9 @@ def test_any_tiling_gives_the_same_bits(kernel: str, precision: str, shape: str)
     )
     whole = render_tiled(scene, SHAPE, options(kernel, precision))
     assert whole.max() > 0.0
-    for tiling in TILINGS:
+    # The model takes every other one of two shapes, and the rest of the other two.
+    first = ("square", "round", "gauss", "tophat").index(shape) % 2
+    for tiling in TILINGS[first::2] if kernel == "model" else TILINGS:
         tiled = render_tiled(scene, tiling, options(kernel, precision))
         assert tiled.tobytes() == whole.tobytes(), tiling
 
@@ -88,13 +90,19 @@ def test_threads_change_no_bit(
     assert one.tobytes() == two.tobytes()
 
 
+@pytest.fixture(scope="module")
+def usual() -> tuple[Experiment, np.ndarray]:
+    """A scene, and what the model renders in blocks of its own choice."""
+    scene = experiment("square")
+    return scene, render_tiled(scene, SHAPE, options("model", "mixed"))
+
+
 @pytest.mark.parametrize("block", [37, 1_000, 100_000])
 @pytest.mark.parametrize("kept", [0, 1_000])
 def test_block_sizes_of_the_model_change_no_bit(
-    block: int, kept: int, monkeypatch: pytest.MonkeyPatch
+    block: int, kept: int, usual: tuple[Experiment, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = experiment("square")
-    usual = render_tiled(scene, SHAPE, options("model", "mixed"))
+    scene, expected = usual
     monkeypatch.setitem(model._BLOCK_ELEMENTS, "cpu", block)
     monkeypatch.setattr(model, "_KEPT_SAMPLES", kept)
-    assert render_tiled(scene, SHAPE, options("model", "mixed")).tobytes() == usual.tobytes()
+    assert render_tiled(scene, SHAPE, options("model", "mixed")).tobytes() == expected.tobytes()

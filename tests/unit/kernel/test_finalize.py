@@ -48,9 +48,9 @@ def test_pixel_factors_are_those_of_the_named_samples(dmin: float) -> None:
     ones = np.ones(whole_tile(experiment).pixels)
     image = finalize_tile(experiment, 0, whole_tile(experiment), ones, frame=0)
     scale = intensity_scale(experiment) * (1.0 + background_start(experiment))
-    place, unseen = 0, 0
+    unseen = 0
     for slow in range(5):
-        for fast in range(6):
+        for fast in range(slow % 2, 6, 2):
             traces = list(trace_pixel(experiment, 0, slow, fast, all_sources(experiment)))
             traces.sort(key=lambda trace: (trace.sample, trace.source))
             last = next(trace for trace in traces if trace.sample.layer == 2)
@@ -58,8 +58,7 @@ def test_pixel_factors_are_those_of_the_named_samples(dmin: float) -> None:
             unseen += not seen
             polarization = seen[0] if seen else 0.0
             expected = scale * traces[0].solid_angle * last.capture * polarization
-            assert image[place] == pytest.approx(expected, rel=1e-12)
-            place += 1
+            assert image[6 * slow + fast] == pytest.approx(expected, rel=1e-12)
     assert (unseen > 0) == (dmin == 6.0)
 
 

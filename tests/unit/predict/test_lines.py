@@ -76,12 +76,12 @@ def by_index(spots: Spots) -> dict[tuple[int, int, int], np.ndarray]:
 def test_labels_are_those_of_all_lines(
     spread_deg: float, rotation: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sampling = {"method": "closed_form", "dmin_angstrom": 3.4}
+    sampling = {"method": "closed_form", "dmin_angstrom": 4.2}
     experiment = experiment_of(
         spread_deg, goniometer={"oscillation_deg": rotation}, sampling=sampling
     )
     crystal = gaussian_crystal(experiment.crystal)
-    count = len(list(lines.lines_of(experiment, crystal, 3.4)))
+    count = len(list(lines.lines_of(experiment, crystal, 4.2)))
     assert 5 <= count < 24
     few = by_index(predict_spots(experiment, 1e-3))
     monkeypatch.setattr(lines, "_NODES", 100)
