@@ -47,12 +47,23 @@ real = render.in_batches
 render.in_batches = lambda total, size, work, **more: real(total, 101, work, **more)
 render_tile(experiment, 0, whole, chunk, triton_options())
 render.in_batches = real
-render.MOST_STEPS = whole.pixels * 3
+most, render.MOST_STEPS = render.MOST_STEPS, whole.pixels * 3
 render_tile(experiment, 0, whole, chunk, triton_options())
+render.MOST_STEPS = most
 reports.append(done())
 measure_peak("cpu")
 reports.append(done())
 print(json.dumps(reports))
+render_block.device_caches.clear()
+for capability, kind, way in json.loads(sys.argv[2]):
+    standin.Card.capability = capability
+    standin.install()
+    experiment = kit.make_experiment(domains=3, **kind)
+    whole, chunk = kit.whole(experiment)
+    render_tile(experiment, 0, whole, chunk, triton_options(*way))
+    (kernel,) = render_block.device_caches[0][0].values()
+    print(json.dumps(standin.resources(kernel, sys.argv[3])))
+    render_block.device_caches.clear()
 """
 
 KINDS = [
@@ -61,27 +72,6 @@ KINDS = [
 ]
 
 POINTERS = {"*fp64": "float64", "*fp32": "float32", "*i32": "int32"}
-
-
-CARDS = """
-import json, sys
-from tests.unit.kernel_triton import standin
-from distbragg.kernel.render_tile import render_tile
-from distbragg.kernel.triton.device.fused import render_block
-from tests.unit.kernel_native import kit
-from tests.unit.kernel_triton.kit import triton_options
-
-for capability, kind, way in json.loads(sys.argv[1]):
-    standin.Card.capability = capability
-    standin.install()
-    experiment = kit.make_experiment(domains=3, **kind)
-    whole, chunk = kit.whole(experiment)
-    render_tile(experiment, 0, whole, chunk, triton_options(*way))
-    (kernel,) = render_block.device_caches[0][0].values()
-    print(json.dumps(standin.resources(kernel, sys.argv[2])))
-    render_block.device_caches.clear()
-"""
-
 
 CARD_CASES = [
     (90, {"shape": "square", "one_way": True, "sources": 3}, ("mixed", "wide")),
@@ -95,9 +85,8 @@ CARD_CASES = [
 
 
 @pytest.mark.spec("ENG-17")
-def test_every_kind_compiles_for_its_cards_and_keeps_its_sums_in_registers(tmp_path):
-    lines = run(CARDS, tmp_path, json.dumps(CARD_CASES), str(tmp_path)).splitlines()
-    used = [json.loads(line) for line in lines]
+def test_every_kind_compiles_for_its_cards_and_keeps_its_sums_in_registers(told):
+    used = told[1:]
     assert len(used) == len(CARD_CASES)
     assert [spilled for _, spilled in used] == [0] * len(used)
     assert all(32 <= registers <= 255 for registers, _ in used)
@@ -105,13 +94,13 @@ def test_every_kind_compiles_for_its_cards_and_keeps_its_sums_in_registers(tmp_p
     assert used[0][0] <= 80
 
 
-def run(program, cache, *arguments):
-    """Run a program where Triton compiles; return what it prints."""
+def run(cache, *arguments):
+    """Run the program where Triton compiles; return what it prints."""
     ours = ("TRITON_INTERPRET", "TRITON_CACHE_DIR")
     environment = {k: v for k, v in os.environ.items() if k not in ours}
     environment["DISTBRAGG_CACHE_DIR"] = str(cache)
     answer = subprocess.run(
-        [sys.executable, "-c", program, *arguments], cwd=Path(__file__).parents[3],
+        [sys.executable, "-c", PROGRAM, *arguments], cwd=Path(__file__).parents[3],
         capture_output=True, text=True, check=False, env=environment,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
@@ -119,11 +108,17 @@ def run(program, cache, *arguments):
 
 
 @pytest.fixture(scope="module")
-def reports(tmp_path_factory):
+def told(tmp_path_factory):
+    """What the program tells of its launches, and of the kernel of each card."""
     cache = tmp_path_factory.mktemp("cache")
-    found = json.loads(run(PROGRAM, cache, json.dumps(KINDS)))
+    lines = run(cache, json.dumps(KINDS), json.dumps(CARD_CASES), str(cache)).splitlines()
     assert list((cache / "triton").rglob("*.cubin"))
-    return found
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def reports(told):
+    return told[0]
 
 
 @pytest.mark.spec("ENG-17")
