@@ -82,11 +82,11 @@ def test_the_list_of_parameters_is_complete():
     )
 
 
-@pytest.mark.parametrize("interpolate", [False, True], ids=["nearest", "tricubic"])
 @pytest.mark.parametrize("shape", SMOOTH_SHAPES)
 @pytest.mark.parametrize("name", NAMES)
-def test_gradient_of_each_parameter(name, shape, interpolate):
-    experiment = make_experiment(shape=shape, interpolate=interpolate, **EVERYTHING)
+def test_gradient_of_each_parameter(name, shape):
+    """With the nearest structure factor; gradcheck takes them all with the interpolated one."""
+    experiment = make_experiment(shape=shape, **EVERYTHING)
     image, values = image_of(experiment, (name,))
     assert (check(image, values)[0] != 0.0).any()
 

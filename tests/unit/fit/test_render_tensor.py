@@ -109,7 +109,7 @@ def test_equals_the_kernel_on_experiments_nobody_chose(sources, **choices):
 
 
 def test_blocks_and_recomputation_change_neither_image_nor_gradient(monkeypatch):
-    experiment = make_experiment(**RICH)
+    experiment = make_experiment(**(RICH | {"pixels": (4, 5)}))
 
     def image_and_gradients() -> list[torch.Tensor]:
         start = parameters_of(experiment).given()
