@@ -61,9 +61,23 @@ def mean_by_sampling(
     """Return the mean of exp(−½ Δᵀ C⁻¹ Δ) for each ray, (rays,)."""
     count = 5 + len(scene.strains)
     drawn = _drawn(count, log2_points)
-    sums = np.array([_mean(scene, ray, drawn, wider) for ray in rays])
+    prior = np.eye(count)
+    prior[:3, :3] = scene.mosaic
+    prior[3:5, 3:5] = np.diag(scene.divergence**2)
+    prior += 1e-18 * np.eye(count)
+    means, covariances = _posteriors(scene, rays, prior)
+    lower = np.linalg.cholesky(covariances * wider**2 + 1e-22 * np.eye(count))
+    inverse, depth = np.linalg.inv(prior), np.linalg.slogdet(prior)[1]
+    log_drawn = -0.5 * _products(drawn, drawn)
+    sums = np.empty(len(rays))
+    for number, (ray, mean, root) in enumerate(zip(rays, means, lower, strict=True)):
+        points = mean + drawn @ root.T
+        log_prior = -0.5 * (_products(points @ inverse, points) + depth)
+        log_density = log_drawn - np.log(np.diag(root)).sum()
+        values = _log_intensity(scene, ray, points) + log_prior - log_density
+        sums[number] = np.exp(values).mean()
     # The same points weighted as for the linearised problem, whose mean is known to be 1.
-    known = wider**count * np.exp(-0.5 * (wider**2 - 1.0) * _products(drawn, drawn))
+    known = wider**count * np.exp((wider**2 - 1.0) * log_drawn)
     return np.asarray(sums / known.mean())
 
 
@@ -93,22 +107,6 @@ def mean_over_rotation(
     return total
 
 
-def _mean(scene: Scene, ray: Floats, drawn: Floats, wider: float) -> float:
-    count = drawn.shape[1]
-    prior = np.eye(count)
-    prior[:3, :3] = scene.mosaic
-    prior[3:5, 3:5] = np.diag(scene.divergence**2)
-    prior += 1e-18 * np.eye(count)
-    mean, covariance = _posterior(scene, ray, prior)
-    lower = np.linalg.cholesky(covariance * wider**2 + 1e-22 * np.eye(count))
-    points = mean + drawn @ lower.T
-    log_prior = -0.5 * _products(points @ np.linalg.inv(prior), points)
-    log_prior -= 0.5 * np.linalg.slogdet(prior)[1]
-    log_drawn = -0.5 * _products(drawn, drawn) - np.log(np.diag(lower)).sum()
-    values = _log_intensity(scene, ray, points) + log_prior - log_drawn
-    return float(np.exp(values).mean())
-
-
 def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     """Return the logarithm for domains and directions that are drawn; k is integrated."""
     beam = scene.beam + points[:, 3:5] @ scene.across.T
@@ -132,23 +130,31 @@ def _log_intensity(scene: Scene, ray: Floats, points: Floats) -> Floats:
     return np.asarray(-0.5 * (c + k * k * p - (b + k * p) ** 2 / (a + p) + np.log1p(a / p)))
 
 
-def _posterior(scene: Scene, ray: Floats, prior: Floats) -> tuple[Floats, Floats]:
-    """Return where points count: mean and covariance of the linearised problem."""
-    mean, covariance = np.zeros(len(prior)), prior
+def _posteriors(scene: Scene, rays: Floats, prior: Floats) -> tuple[Floats, Floats]:
+    """Return where points count: mean and covariance of each ray's linearised problem."""
+    k, count = scene.wavenumber, len(prior)
+    mean, covariance = (
+        np.zeros((len(rays), count)),
+        np.broadcast_to(prior, (len(rays), count, count)),
+    )
     for _ in range(4):
-        turn = Rotation.from_rotvec(mean[:3]).as_matrix()
+        turn = Rotation.from_rotvec(mean[:, :3]).as_matrix()
+        back = turn.transpose(0, 2, 1)
         place = turn @ scene.place
-        u = ray - _unit(scene.beam + scene.across @ mean[3:5])
-        moved = [turn @ strain @ turn.T @ (-scene.wavenumber * u) for strain in scene.strains]
-        u = u + np.tensordot(mean[5:], np.reshape(moved, (-1, 3)), 1) / scene.wavenumber
-        jacobian = np.concatenate(
-            [_cross(place), -scene.wavenumber * scene.across, np.reshape(moved, (-1, 3)).T], axis=1
-        )
-        width = turn @ scene.crystal @ turn.T + scene.width**2 * np.outer(u, u)
-        gain = prior @ jacobian.T @ np.linalg.inv(jacobian @ prior @ jacobian.T + width)
-        mean = -gain @ (scene.wavenumber * u - place - jacobian @ mean)
+        beam = scene.beam + mean[:, 3:5] @ scene.across.T
+        u = rays - beam / np.sqrt(_products(beam, beam))[:, None]
+        strains = turn[:, None] @ scene.strains @ back[:, None]
+        moved = -k * np.einsum("rsij,rj->rsi", strains, u)
+        u = u + np.einsum("rs,rsi->ri", mean[:, 5:], moved) / k
+        across = np.broadcast_to(-k * scene.across, (len(rays), 3, 2))
+        jacobian = np.concatenate([_crosses(place), across, moved.transpose(0, 2, 1)], axis=2)
+        turned = jacobian.transpose(0, 2, 1)
+        width = turn @ scene.crystal @ back + scene.width**2 * u[:, :, None] * u[:, None]
+        gain = prior @ turned @ np.linalg.inv(jacobian @ prior @ turned + width)
+        off = k * u - place - np.einsum("rij,rj->ri", jacobian, mean)
+        mean = -np.einsum("rij,rj->ri", gain, off)
         covariance = prior - gain @ jacobian @ prior
-    return mean, 0.5 * (covariance + covariance.T)
+    return mean, 0.5 * (covariance + covariance.transpose(0, 2, 1))
 
 
 def _products(first: Floats, second: Floats) -> Floats:
@@ -156,10 +162,6 @@ def _products(first: Floats, second: Floats) -> Floats:
     return np.asarray(np.einsum("ij,ij->i", first, second))
 
 
-def _cross(vector: Floats) -> Floats:
-    x, y, z = vector
-    return np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-
-
-def _unit(vector: Floats) -> Floats:
-    return vector / np.linalg.norm(vector)
+def _crosses(vectors: Floats) -> Floats:
+    """Return the matrices, (rows, 3, 3), whose products with a vector are the vector products."""
+    return np.cross(vectors[:, None], np.eye(3)).transpose(0, 2, 1)
