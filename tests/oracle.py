@@ -147,13 +147,17 @@ def amplitude(table, index):
     if not table.interpolate:
         return nearest
     supported = ((index - origin + 3 <= shape) & (index - 2 >= origin)).all(-1)
+    if not supported.any():
+        return nearest
     base = np.floor(index)
+    h, k, l = np.moveaxis(  # noqa: E741
+        np.where(supported[..., None], base - 1 - origin, 0).astype(int), -1, 0
+    )
     along_h, along_k, along_l = np.moveaxis(_lagrange(index - base), -2, 0)
     value = np.zeros(index.shape[:-1])
-    for node in np.ndindex(4, 4, 4):
-        at = np.where(supported[..., None], base - 1 - origin + np.array(node), 0).astype(int)
-        weight = along_h[..., node[0]] * along_k[..., node[1]] * along_l[..., node[2]]
-        value += weight * table.amplitude[tuple(np.moveaxis(at, -1, 0))]
+    for a, b, c in np.ndindex(4, 4, 4):
+        weight = along_h[..., a] * along_k[..., b] * along_l[..., c]
+        value += weight * table.amplitude[h + a, k + b, l + c]
     return np.where(supported, value, nearest)
 
 
