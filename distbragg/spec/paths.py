@@ -212,7 +212,7 @@ def plain_of_today(node: Any, model: type[SpecModel] | None = ExperimentSpec) ->
 def path_of_today(path: str) -> str:
     """Return a dotted path with the names of today; one that leads nowhere as it is."""
     try:
-        return ".".join(map(str, split_path(path)))
+        return ".".join(map(str, split_path(path))) if path else path
     except InputError:
         return path
 
