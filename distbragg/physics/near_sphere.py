@@ -50,7 +50,7 @@ logarithm of a reflection's passage is not a parabola for long: at 1 % for a thi
 _BEYOND: Final = 2.2
 """Times k: no |g| beyond is on the sphere, nor near it."""
 
-_SETTLING: Final = 3
+_SETTLING: Final = 2
 """Steps to the brightest ray of a spot."""
 
 _NEAR_BEAM: Final = 1e-6
@@ -284,7 +284,7 @@ def _see(
         reach,
     )
     passage = _Passage(crystal, incidence, lit.middle, inverse3(total))
-    return _turned_to_beam(_settled(flat, passage, own), direction)
+    return _turned_to_beam(_settled(flat, passage, own, lit.wider), direction)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,38 +301,96 @@ class _Passage:
         return np.asarray((self.precision * off[:, np.newaxis, :]).sum(axis=2))
 
 
-def _settled(places: Places, passage: _Passage, own: list[Float64Array]) -> Places:
+def _settled(
+    places: Places, passage: _Passage, own: list[Float64Array], wider: Float64Array
+) -> Places:
     """Move centres to where spots are brightest on the sphere that rotations keep |g| to.
 
-    `own` is the covariance of the angles at one angle of the spindle, 11, 12, 22.
+    By Gauss-Newton, whose last matrix is the inverse of the covariance there. `own` is that of the
+    angles at one angle of the spindle, 11, 12, 22, to first order from g alone; `wider`, how many
+    times it is part of the covariance.
     """
     k, direction = passage.incidence.wavenumber, np.array(passage.incidence.direction)
     g = _turned(places.relp, np.array(passage.crystal.spindle.axis), passage.angle)
     length = norm3(g)
-    kept = np.where(length > 0.0, length, 1.0)
-    along = g / kept[:, np.newaxis]
+    lies = length > 0.0
+    sphere = _Sphere(np.where(lies, length, 1.0), g / np.where(lies, length, 1.0)[:, np.newaxis])
     centre, first = places.centre, places.first
+    settled = own
     for _ in range(_SETTLING):
         second = np.cross(centre, first)
-        q = k * (centre - direction)
-        ahead = dot3(q, along)
-        beside = q - ahead[:, np.newaxis] * along
-        side = norm3(beside)
-        turned = kept * np.arctan2(side, ahead)
-        stretch = np.where(side > 0.0, turned / np.where(side > 0.0, side, 1.0), 1.0)
-        off = (norm3(q) - kept)[:, np.newaxis] * along + stretch[:, np.newaxis] * beside
+        seen = sphere.seen(k * (centre - direction))
         # What is flat of it leaves that sphere by its sagitta.
-        lever = np.cross(passage.pull(off), g)
-        flat = off - np.cross(g, (passage.crystal.mosaic * lever[:, np.newaxis, :]).sum(axis=2))
-        level = dot3(flat, along)
-        sagitta = (dot3(flat, flat) - level * level) / (2.0 * kept)
-        pull = passage.pull(off - sagitta[:, np.newaxis] * along)
-        one, two = k * dot3(first, pull), k * dot3(second, pull)
-        one, two = own[0] * one + own[1] * two, own[1] * one + own[2] * two
+        lever = np.cross(passage.pull(seen.off), g)
+        turned = np.cross(g, (passage.crystal.mosaic * lever[:, np.newaxis, :]).sum(axis=2))
+        flat = seen.off - turned
+        level = dot3(flat, sphere.along)
+        sagitta = (dot3(flat, flat) - level * level) / (2.0 * sphere.length)
+        rest = seen.off - sagitta[:, np.newaxis] * sphere.along
+        axes = [seen.moved(k * axis) for axis in (first, second)]
+        pulls = [passage.pull(axis) for axis in axes]
+        xx, xy, yy = (dot3(axes[i], pulls[j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+        over = 1.0 / (xx * yy - xy * xy)
+        settled = [yy * over, -xy * over, xx * over]
+        one, two = (dot3(pull, rest) for pull in pulls)
+        one, two = settled[0] * one + settled[1] * two, settled[1] * one + settled[2] * two
         moved = centre - one[:, np.newaxis] * first - two[:, np.newaxis] * second
-        centre = np.where((length > 0.0)[:, np.newaxis], _unit(moved), centre)
+        centre = np.where(lies[:, np.newaxis], _unit(moved), centre)
         first = _unit(first - dot3(first, centre)[:, np.newaxis] * centre)
-    return replace(places, centre=centre, first=first, second=np.cross(centre, first))
+    more = [np.where(lies, wider * (new - old), 0.0) for new, old in zip(settled, own, strict=True)]
+    return replace(
+        places,
+        centre=centre,
+        first=first,
+        second=np.cross(centre, first),
+        covariance=places.covariance + np.stack(more, axis=1),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sphere:
+    """The spheres about the origin that rotations keep lattice points to, unrolled about each."""
+
+    length: Float64Array  # (n,), |g|
+    along: Float64Array  # (n, 3), g/|g|
+
+    def seen(self, q: Float64Array) -> _Unrolled:
+        """Return where scattering vectors (n, 3) lie."""
+        ahead, far = dot3(q, self.along), norm3(q)
+        beside = q - ahead[:, np.newaxis] * self.along
+        side = norm3(beside)
+        aside = side > 0.0
+        per = 1.0 / np.where(aside, side, 1.0)
+        stretch = np.where(aside, self.length * np.arctan2(side, ahead) * per, 1.0)
+        off = (far - self.length)[:, np.newaxis] * self.along + stretch[:, np.newaxis] * beside
+        over = 1.0 / np.where(far > 0.0, far, 1.0)
+        cosine, sine = ahead * over, side * over
+        return _Unrolled(self, over, cosine, sine, stretch, per[:, np.newaxis] * beside, off)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unrolled:
+    """Scattering vectors by how far they are from g along it, and along the sphere."""
+
+    sphere: _Sphere
+    over: Float64Array  # (n,), 1/|q|
+    cosine: Float64Array  # (n,), of the angle from g
+    sine: Float64Array
+    stretch: Float64Array
+    beside: Float64Array  # (n, 3), the unit vector across g towards q
+    off: Float64Array  # (n, 3)
+
+    def moved(self, step: Float64Array) -> Float64Array:
+        """Return how `off` changes with a small step (n, 3) of q, to first order."""
+        one, two = dot3(step, self.sphere.along), dot3(step, self.beside)
+        out = step - one[:, np.newaxis] * self.sphere.along - two[:, np.newaxis] * self.beside
+        radial = self.cosine * one + self.sine * two
+        turned = (self.cosine * two - self.sine * one) * self.sphere.length * self.over
+        return np.asarray(
+            radial[:, np.newaxis] * self.sphere.along
+            + turned[:, np.newaxis] * self.beside
+            + self.stretch[:, np.newaxis] * out
+        )
 
 
 def _unit(vectors: Float64Array) -> Float64Array:

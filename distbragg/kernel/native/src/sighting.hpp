@@ -292,16 +292,17 @@ class Sighting {
     place.reach = reach;
     const double volume = determinant(total);
     place.size = std::sqrt(volume);
-    settle<kRotates>(place, g, inverse(total, volume), middle);
+    settle<kRotates>(place, g, inverse(total, volume), middle, wider);
     turn_to_beam(place);
     return square;
   }
 
   // Moves the centre to where the spot is brightest on the sphere about the origin that rotations
-  // keep a lattice point to, at a wavenumber or an angle from the middle.
+  // keep a lattice point to, at a wavenumber or an angle from the middle. By Gauss-Newton, whose last
+  // matrix is the inverse of the covariance there, which counts `wider` times in all of it.
   template <bool kRotates>
-  DISTBRAGG_INLINE void settle(Place& place, Vector g, const Symmetric& inverse,
-                               double middle) const {
+  DISTBRAGG_INLINE void settle(Place& place, Vector g, const Symmetric& inverse, double middle,
+                               double wider) const {
     double k = in_.wavenumber;
     if constexpr (kRotates) {
       double sine, cosine;
@@ -313,22 +314,37 @@ class Sighting {
     const double length = std::sqrt(dot(g, g));
     const Vector along = (1.0 / length) * g;
     Place moved = place;
-#pragma GCC unroll 3
-    for (int step = 0; step < 3; ++step) {
+#pragma GCC unroll 2
+    for (int step = 0; step < kSettling; ++step) {
       const Vector q = k * (moved.centre - in_.direction);
       const double far = std::sqrt(dot(q, q)), ahead = dot(q, along);
       const Vector beside = q - ahead * along;
-      const double side = std::sqrt(dot(beside, beside));
-      const double stretch = side > 0.0 ? length * angle_of(side, ahead) / side : 1.0;
+      const double side = std::sqrt(dot(beside, beside)), per = side > 0.0 ? 1.0 / side : 0.0;
+      const double stretch = side > 0.0 ? length * angle_of(side, ahead) * per : 1.0;
       const Vector off = (far - length) * along + stretch * beside;
       // What is flat of it leaves that sphere by its sagitta.
       const Vector flat = off - turned_by(g, times(inverse, off));
       const double level = dot(flat, along);
       const double sagitta = (dot(flat, flat) - level * level) / (2.0 * length);
-      const Vector pull = times(inverse, off - sagitta * along);
-      const double one = dot(moved.first, pull), two = dot(moved.second, pull);
-      const double first = k * madd(moved.own_xx, one, moved.own_xy * two);
-      const double second = k * madd(moved.own_xy, one, moved.own_yy * two);
+      const Vector rest = off - sagitta * along;
+      // How it changes with the direction: what leads away from the origin is along g there.
+      const double over = k / far, cosine = ahead * over, sine = side * over;
+      const Vector across_g = per * beside;
+      const auto by = [=](const Vector& axis) __attribute__((always_inline)) {
+        const double one = dot(axis, along), two = dot(axis, across_g);
+        const double radial = madd(cosine, one, sine * two);
+        const double turned = (length / far) * madd(cosine, two, -(sine * one));
+        return radial * along + turned * across_g +
+               (k * stretch) * (axis - one * along - two * across_g);
+      };
+      const Vector by1 = by(moved.first), by2 = by(moved.second);
+      const Vector pull1 = times(inverse, by1), pull2 = times(inverse, by2);
+      const double xx = dot(by1, pull1), xy = dot(by1, pull2), yy = dot(by2, pull2);
+      const double per_size = 1.0 / madd(xx, yy, -(xy * xy));
+      moved.own_xx = yy * per_size, moved.own_xy = -xy * per_size, moved.own_yy = xx * per_size;
+      const double one = dot(pull1, rest), two = dot(pull2, rest);
+      const double first = madd(moved.own_xx, one, moved.own_xy * two);
+      const double second = madd(moved.own_xy, one, moved.own_yy * two);
       moved.centre = unit(moved.centre - first * moved.first - second * moved.second);
       moved.first = unit(moved.first - dot(moved.first, moved.centre) * moved.centre);
       moved.second = across(moved.centre, moved.first);
@@ -337,6 +353,14 @@ class Sighting {
     place.centre = chosen(lies, moved.centre, place.centre);
     place.first = chosen(lies, moved.first, place.first);
     place.second = chosen(lies, moved.second, place.second);
+    const auto renew = [=](double& whole, double& own, double there)
+                           __attribute__((always_inline)) {
+      whole = lies ? madd(wider, there - own, whole) : whole;
+      own = lies ? there : own;
+    };
+    renew(place.xx, place.own_xx, moved.own_xx);
+    renew(place.xy, place.own_xy, moved.own_xy);
+    renew(place.yy, place.own_yy, moved.own_yy);
   }
 
   // The part of a displacement of covariance Σ that is due to rotations: [g]ₓ M [g]ₓᵀ times Σ⁻¹ d.
@@ -372,6 +396,8 @@ class Sighting {
     const double arc = wide < 0.5 * sine ? bow : 0.0;
     place.bow = aside ? arc : 0.0;
   }
+
+  static constexpr int kSettling = 2;  // steps
 
   static DISTBRAGG_INLINE Vector chosen(bool one, const Vector& a, const Vector& b) {
     return {one ? a.x : b.x, one ? a.y : b.y, one ? a.z : b.z};

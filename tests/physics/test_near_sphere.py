@@ -1,0 +1,76 @@
+"""Where spots are looked for: about the rays at which they are brightest, however thin they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from distbragg.kernel import native
+from distbragg.physics.closed_form import mean_transform
+from distbragg.physics.near_sphere import CUT, gaussian_crystal, incidence_of, near_sphere
+from distbragg.plan.frame import Tile
+from tests.physics.closed_scenes import FLOAT64, MIXED, experiment, image, off
+
+pytestmark = pytest.mark.spec("SAM-14")
+
+THIN = {
+    "crystal": {
+        "cell": [79, 74, 75, 90, 96, 84],
+        "block_cells": [170, 75, 165],
+        "mosaic": {"spread_deg": 2.9},
+    },
+    "sampling": {"dmin_angstrom": 2.2},
+}
+"""Lattice points a thousand times as thin as the mosaicity draws them wide."""
+
+
+@pytest.mark.parametrize("spread_deg", [0.3, 1.5, 2.9])
+@pytest.mark.parametrize("cells", [[5, 6, 4], [170, 75, 165]])
+def test_centres_are_where_spots_are_brightest(spread_deg: float, cells: list[int]):
+    scene = experiment(
+        THIN, {"crystal": {"block_cells": cells, "mosaic": {"spread_deg": spread_deg}}}
+    )
+    crystal, incidence = gaussian_crystal(scene.crystal), incidence_of(scene.beam, 0)
+    cut = CUT["mixed"]
+    found = near_sphere(crystal, incidence, cut=cut, dmin=4.0)
+    faint = cut * cut - found.reach**2
+    seen = np.flatnonzero(faint < 9.0)
+    assert len(seen) > 100
+    relps = crystal.relps(found.relp[seen])
+
+    def mean(one: float = 0.0, two: float = 0.0) -> np.ndarray:
+        """Return what is seen beside the centres, in standard deviations along both axes."""
+        xx, xy, yy = found.covariance[seen].T
+        root = np.sqrt(xx)
+        first = root * one
+        second = xy / root * one + np.sqrt(yy - xy * xy / xx) * two
+        second += found.bow[seen] * first**2
+        rays = found.centre[seen] + first[:, None] * found.first[seen]
+        rays += second[:, None] * found.second[seen]
+        x, y, z = (rays / np.linalg.norm(rays, axis=1)[:, None]).T
+        return np.asarray(mean_transform(relps, incidence, (x, y, z)))
+
+    here = mean()
+    # By the first order, whose density is that of the whole covariance; to the bend of the sphere.
+    g = found.relp[seen]
+    turned = np.cross(g[:, None], np.cross(g[:, None], crystal.mosaic[None]).swapaxes(1, 2))
+    share = np.linalg.det(crystal.covariance) / np.linalg.det(crystal.covariance + turned)
+    assert here == pytest.approx(np.sqrt(share) * np.exp(-0.5 * faint[seen]), rel=0.2)
+    half = here * np.exp(-0.125)
+    for one, two in ((0.5, 0.0), (0.0, 0.5)):
+        sides = mean(one, two), mean(-one, -two)
+        assert np.sqrt(sides[0] * sides[1]) == pytest.approx(half, rel=0.05)
+        for side in sides:  # spots of low order, which are as wide as they are long, lean
+            assert side == pytest.approx(half, rel=0.25)
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_no_reflection_is_drawn_where_it_is_not_seen():
+    """Lines near one another, taken together: whose spot lies elsewhere has no meaning there."""
+    beam = {"spectrum": {"wavelengths_angstrom": [1.0, 1.005], "weights": [1.0, 1.0]}}
+    panel = {"pixel_size_mm": 0.04, "pixels_fast": 3600, "pixels_slow": 3600}
+    scene = experiment(THIN, {"beam": beam, "detector": panel})
+    tile = Tile(1750, 1850, 1750, 1850)  # about the beam
+    each, together = (image(scene, options, tile=tile) for options in (FLOAT64, MIXED))
+    assert off(together, each) <= 1e-3
+    assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
