@@ -175,12 +175,12 @@ class Spots {
     const auto places = find_places(part, in_);
     make_room(places->size() * parts_.size());
     SpotFitter fitter(p_, in_, spectrum_.get(), projection_.depth());
-    bool beside[kPlaces];
+    Ahead ahead;
     for (std::size_t n = 0; n < places->size(); ++n) {
-      if (n % kPlaces == 0) look_ahead(*places, n, beside);
+      if (n % kPlaces == 0) look_ahead(*places, n, ahead);
       const Place& place = (*places)[n];
       const std::size_t shares = shares_.size();
-      const double height = squared(place);
+      const double height = energies_.follow() ? mean(place) : ahead.squared[n % kPlaces];
       if (!(height > 0.0)) {
         shares_.resize(shares);
         continue;
@@ -191,7 +191,7 @@ class Spots {
       Spot spot;
       spot.name = {of.lattice, place.h, place.k, place.l};
       Rectangle box;
-      if (beside[n % kPlaces] || !projection_.project(place, spot, box)) {
+      if (ahead.beside[n % kPlaces] || !projection_.project(place, spot, box)) {
         shares_.resize(shares);
         continue;
       }
@@ -223,15 +223,25 @@ class Spots {
 
   static constexpr std::size_t kPlaces = Points::kMost;  // that are looked at side by side
 
-  // Asks for |F|² of some places, which lie apart in memory, and tells which are beside the tile.
-  void look_ahead(const Places& places, std::size_t from, bool* beside) const {
+  struct Ahead {
+    bool beside[kPlaces];     // the tile
+    double squared[kPlaces];  // |F|², where it does not follow the energy
+  };
+
+  // Looks at some places: all entries of the table, which lie apart in memory, are waited for at once.
+  void look_ahead(const Places& places, std::size_t from, Ahead& ahead) const {
     const int count = static_cast<int>(std::min(kPlaces, places.size() - from));
     const Place* first = places.data() + from;
-    if (!energies_.follow() && p_.double_precision == 0) {
-      const Table<float> table(p_);
-      for (int i = 0; i < count; ++i) table.fetch(first[i].h, first[i].k, first[i].l);
-    }
-    projection_.find_beside(first, count, beside);
+    projection_.find_beside(first, count, ahead.beside);
+    if (energies_.follow()) return;
+    const auto look_up = [&](const auto& table) {
+      for (int i = 0; i < count; ++i) {
+        const Place& at = first[i];
+        ahead.squared[i] = static_cast<double>(table.at(at.h, at.k, at.l));
+      }
+    };
+    if (p_.double_precision != 0) look_up(Table<double>(p_));
+    else look_up(Table<float>(p_));
   }
 
   // Keeps a spot, whose table was appended last.
@@ -372,15 +382,11 @@ class Spots {
     return in;
   }
 
-  // |F|², or its mean over the sources, whose parts are then appended to `shares_`.
-  double squared(const Place& at) {
-    if (energies_.follow()) {
-      const double mean = energies_.mean(at, of_mean_);
-      if (weighted()) spectrum_->shares(of_mean_, shares_);
-      return mean;
-    }
-    if (p_.double_precision != 0) return Table<double>(p_).at(at.h, at.k, at.l);
-    return static_cast<double>(Table<float>(p_).at(at.h, at.k, at.l));
+  // The mean of |F|² over the sources, whose parts are then appended to `shares_`.
+  double mean(const Place& at) {
+    const double mean = energies_.mean(at, of_mean_);
+    if (weighted()) spectrum_->shares(of_mean_, shares_);
+    return mean;
   }
 
   // In mixed precision lines are taken together, where the crystal stands still.

@@ -14,11 +14,48 @@
 
 namespace distbragg {
 
+// The cubic through four entries near Chebyshev's points of a piece.
+struct CubicThrough {
+  static constexpr int kPowers = 4;
+  int node[kPowers];
+  float share[kPowers][kPowers];  // of each entry in each coefficient
+  float middle;                   // the place of the entry in the middle
+
+  explicit CubicThrough(int length)
+      : middle(static_cast<float>(length / 2) / static_cast<float>(length)) {
+    constexpr double kChebyshev[kPowers] = {0.03806, 0.30866, 0.69134, 0.96194};
+    for (int k = 0; k < kPowers; ++k) {
+      node[k] = static_cast<int>(std::floor(kChebyshev[k] * length + 0.5));
+    }
+    for (int m = 0; m < kPowers; ++m) {
+      // Π (t − other) / (own − other), power by power.
+      double c[kPowers] = {1.0, 0.0, 0.0, 0.0};
+      for (int k = 0; k < kPowers; ++k) {
+        if (k == m) continue;
+        const double other = static_cast<double>(node[k]) / length;
+        const double over = static_cast<double>(length) / (node[m] - node[k]);
+        for (int n = kPowers - 1; n > 0; --n) c[n] = (c[n - 1] - other * c[n]) * over;
+        c[0] *= -other * over;
+      }
+      for (int k = 0; k < kPowers; ++k) share[k][m] = static_cast<float>(c[k]);
+    }
+  }
+
+  // The coefficients, by the four entries.
+  DISTBRAGG_INLINE void fit(const float* value, float* c) const {
+    for (int k = 0; k < kPowers; ++k) {
+      c[k] = 0.0f;
+      for (int m = 0; m < kPowers; ++m) c[k] = madd(share[k][m], value[m], c[k]);
+    }
+  }
+};
+
 // Up to 32 pieces of equal length: Σ c[k] t^k, t from 0 to 1 within its piece.
 class Cubics {
  public:
   static constexpr int kPieces = 32, kPowers = 4, kSize = kPieces * kPowers;
-  static constexpr int kWide = 16;  // lanes of a vector
+  static constexpr int kWide = 16;            // lanes of a vector
+  static constexpr float kTolerance = 5e-5f;  // of the greatest entry
 
   // Entries of a table, between which straight lines hold and of which the last is the one behind
   // `end`, as cubics, power by power. Returns how many entries a piece is long; 0: a cubic passes one
@@ -26,7 +63,7 @@ class Cubics {
   static int make(const float* entry, int end, float* pieces) {
     const int length = std::max(kLeast, end / kPieces + 1);
     if (length > kMost || end + 1 < length) return 0;
-    const Through& through = Through::of(length);
+    const CubicThrough& through = of_length(length);
     const int count = end / length + 1;
     alignas(64) float value[kPowers][kPieces] = {}, seen[kPowers][kPieces] = {};
     float greatest = 0.0f, worst = 0.0f;
@@ -97,7 +134,15 @@ class Cubics {
 #endif
 
   static constexpr int kLeast = 3, kMost = 24;  // entries a piece is long
-  static constexpr float kTolerance = 5e-5f;
+
+  static const CubicThrough& of_length(int length) {
+    static const std::vector<CubicThrough> all = [] {
+      std::vector<CubicThrough> made;
+      for (int n = kLeast; n <= kMost; ++n) made.emplace_back(n);
+      return made;
+    }();
+    return all[static_cast<std::size_t>(length - kLeast)];
+  }
 
   // The cubic of a piece that is looked at from another place.
   static void turn(float shift, float* piece) {
@@ -106,42 +151,6 @@ class Cubics {
     c1 = madd(madd(3.0f * c3, shift, 2.0f * c2), shift, c1);
     c2 = madd(3.0f * c3, shift, c2);
   }
-
-  // The cubic through four entries near Chebyshev's points of a piece.
-  struct Through {
-    int node[kPowers];
-    float share[kPowers][kPowers];  // of each entry in each coefficient
-    float middle;                   // the place of the entry in the middle
-
-    explicit Through(int length)
-        : middle(static_cast<float>(length / 2) / static_cast<float>(length)) {
-      constexpr double kChebyshev[kPowers] = {0.03806, 0.30866, 0.69134, 0.96194};
-      for (int k = 0; k < kPowers; ++k) {
-        node[k] = static_cast<int>(std::floor(kChebyshev[k] * length + 0.5));
-      }
-      for (int m = 0; m < kPowers; ++m) {
-        // Π (t − other) / (own − other), power by power.
-        double c[kPowers] = {1.0, 0.0, 0.0, 0.0};
-        for (int k = 0; k < kPowers; ++k) {
-          if (k == m) continue;
-          const double other = static_cast<double>(node[k]) / length;
-          const double over = static_cast<double>(length) / (node[m] - node[k]);
-          for (int n = kPowers - 1; n > 0; --n) c[n] = (c[n - 1] - other * c[n]) * over;
-          c[0] *= -other * over;
-        }
-        for (int k = 0; k < kPowers; ++k) share[k][m] = static_cast<float>(c[k]);
-      }
-    }
-
-    static const Through& of(int length) {
-      static const std::vector<Through> all = [] {
-        std::vector<Through> made;
-        for (int n = kLeast; n <= kMost; ++n) made.emplace_back(n);
-        return made;
-      }();
-      return all[static_cast<std::size_t>(length - kLeast)];
-    }
-  };
 };
 
 }  // namespace distbragg

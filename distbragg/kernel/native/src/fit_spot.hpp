@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "geometry.hpp"
+#include "line_sums.hpp"
 #include "mean.hpp"
 #include "spectrum.hpp"
 #include "spot.hpp"
@@ -105,10 +106,9 @@ class SpotFitter {
       widen_all(by, place, at, top, width, skew, spot);
       if (!average(top, by, spot)) return true;
     }
-    if (tabulate(at, top, width, skew, spot, table)) {
-      spot.kind = Kind::kLines;
-    } else {
+    if (!tabulate(at, top, width, skew, spot, table)) {
       table.resize(start);
+      spot.kind = Kind::kDirect;
     }
     return true;
   }
@@ -131,45 +131,63 @@ class SpotFitter {
     const double likely = exp_poly<false>(middle + slope * 0.5 * (low + high));
     if (!(likely > 0.5 * narrow && likely < 2.0 * greatest(width))) return false;
     const SmoothedLines& sums = spectrum_->smoothed(octave(likely));
+    LineSums of;
+    spot.table = static_cast<std::int64_t>(table.size());
+    if (!bent_ && of.take_cubics(sums, at, low, high, middle, slope, spot, table)) {
+      spot.kind = Kind::kCubics;
+    } else if (take_entries(sums, at, top, skew, low, high, middle, slope, spot, table, of)) {
+      spot.kind = Kind::kLines;
+    } else {
+      return false;
+    }
+    alignas(64) double log[kNodes], share[kNodes];
+    double most = spot.most, worst = 0.0;
+#pragma omp simd reduction(max : most)
+    for (int m = 0; m < kNodes; ++m) {
+      log[m] = top[m] + log_poly(of.seen[m]);
+      most = log[m] > most ? log[m] : most;
+    }
+    spot.most = most;
+    const double per = of.per;
+#pragma omp simd reduction(max : worst)
+    for (int m = 0; m < kNodes; ++m) {
+      share[m] = exp_poly<true>(log[m] - most);
+      const double off = log_width[m] - (middle + slope * at[m]), wide = width[m] * per;
+      // The sum over many lines is in proportion to their width; over few it is so on average.
+      const double missed = std::fabs(share[m] * off * (of.curved[m] * wide * wide / of.seen[m]));
+      worst = missed > worst ? missed : worst;
+      top[m] += off;
+    }
+    return worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
+           fits(of.place, share, kWorstPlace * narrow * per, spot.at);
+  }
+
+  // Makes a table of a spot's sums, between whose entries straight lines hold.
+  bool take_entries(const SmoothedLines& sums, const double* at, const double* top,
+                    const double* skew, double low, double high, double middle, double slope,
+                    Spot& spot, std::vector<float>& table, LineSums& of) const {
     const int level = sums.level(shares_);
-    const double per = 1.0 / sums.step(level);
+    const double per = of.per = 1.0 / sums.step(level);
     const std::int64_t beside = bent_ ? 2 : 0;  // for derivatives at the ends
     const std::int64_t from = static_cast<std::int64_t>(std::floor(low * per)) - beside;
     const std::int64_t to = static_cast<std::int64_t>(std::ceil(high * per)) + 2 + beside;
-    spot.table = static_cast<std::int64_t>(table.size());
     spot.table_end = static_cast<float>(to - from - 2);
     if (!sums.append(level, from, to, middle, slope, shares_, table)) return false;
     if (bent_ && !skew_table(at, top, skew, from, sums.step(level), middle, slope, spot, table)) {
       return false;
     }
-    alignas(64) double scaled[kNodes], log[kNodes], share[kNodes], uneven[kNodes];
     const float* sum = table.data() + spot.table;
     const double end = static_cast<double>(spot.table_end), first = static_cast<double>(from);
-    double most = spot.most, worst = 0.0;
-#pragma omp simd reduction(max : most)
+#pragma omp simd
     for (int m = 0; m < kNodes; ++m) {
-      scaled[m] = madd(at[m], per, -first);
-      const double place = smaller(larger(scaled[m], 0.0), end);
+      of.place[m] = madd(at[m], per, -first);
+      const double place = smaller(larger(of.place[m], 0.0), end);
       const std::int32_t here = static_cast<std::int32_t>(place + 0.5);
-      const double seen = larger(static_cast<double>(sum[here]), 1e-30), wide = width[m] * per;
       const float before = sum[here > 0 ? here - 1 : 0], after = sum[here + 1];
-      const double curved = static_cast<double>(before - sum[here] + (after - sum[here]));
-      uneven[m] = curved * wide * wide / seen;
-      log[m] = top[m] + log_poly(seen);
-      most = log[m] > most ? log[m] : most;
+      of.seen[m] = larger(static_cast<double>(sum[here]), LineSums::kLeastSeen);
+      of.curved[m] = static_cast<double>(before - sum[here] + (after - sum[here]));
     }
-    spot.most = most;
-#pragma omp simd reduction(max : worst)
-    for (int m = 0; m < kNodes; ++m) {
-      share[m] = exp_poly<true>(log[m] - most);
-      const double off = log_width[m] - (middle + slope * at[m]);
-      // The sum over many lines is in proportion to their width; over few it is so on average.
-      const double missed = std::fabs(share[m] * off * uneven[m]);
-      worst = missed > worst ? missed : worst;
-      top[m] += off;
-    }
-    return worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
-           fits(scaled, share, kWorstPlace * narrow * per, spot.at);
+    return true;
   }
 
   // Turns the sums over lines in a spot's table, from an entry on, into those of its skew, which is

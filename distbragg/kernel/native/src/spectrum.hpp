@@ -12,6 +12,7 @@
 #include "approx.hpp"
 #include "generated.hpp"
 #include "latest.hpp"
+#include "line_cubics.hpp"
 #include "line_groups.hpp"
 
 namespace distbragg::closed {
@@ -28,6 +29,7 @@ class SmoothedLines {
  public:
   static constexpr int kRows = 8;         // for a factor of two: to 2.3e-5 of a line
   static constexpr double kReach = 5.5;   // widths beyond which a line is nothing
+  static constexpr double kSeen = 5.1;    // from where spots see a line at all, and a little more
   static constexpr double kFinest = 36.0; // entries a width: straight between them to 1e-4
   static constexpr int kLevels = 7;
   static constexpr std::int64_t kMostStride = std::int64_t{1} << (kLevels - 1);
@@ -74,6 +76,15 @@ class SmoothedLines {
       const auto sum = summed(lines, width(row), fine_, count);
       greatest_ = std::min(greatest_, static_cast<double>(greatest_of(sum)));
     }
+    if (terms_ == 0) {
+      std::vector<std::vector<float>> all;
+      for (const auto& row : fine) all.push_back(row.front());
+      for (int row = 0; row < kRows; ++row) {
+        const double beyond = kSeen * width(row + LineCubics::kRows - 2);
+        cubics_.emplace_back(all.data() + row, first_, fine_, lines.front().at - beyond,
+                             lines.back().at + beyond);
+      }
+    }
     for (int level = finest_; level <= coarsest_; ++level) {
       for (int row = 0; row < kRows + 3; ++row) {
         for (const std::vector<float>& table : fine[row]) {
@@ -103,8 +114,25 @@ class SmoothedLines {
     for (const auto& level : rows_) {
       for (const std::vector<float>& row : level) entries += row.size();
     }
-    return entries * sizeof(float);
+    std::size_t bytes = entries * sizeof(float);
+    for (const LineCubics& cubics : cubics_) bytes += cubics.bytes();
+    return bytes;
   }
+
+  // Where |F| does not follow the energy: the cubics that a spot's are taken from whose logarithm of
+  // the width is middle + slope · k from wavenumber `low` to `high`, and the place of the width at 0
+  // among their rows. None where it leaves those.
+  const LineCubics* cubics(double middle, double slope, double low, double high,
+                           double& place) const {
+    if (cubics_.empty()) return nullptr;
+    const double base = middle * kRowsAnE - static_cast<double>(octave_ * kRows);
+    const double from = madd(slope * kRowsAnE, low, base), to = madd(slope * kRowsAnE, high, base);
+    const double row = smaller(larger(std::floor(0.5 * (from + to)), 0.0), kRows - 1.0);
+    place = base - row + 1.0;
+    if (!(smaller(from, to) > row - 1.0 && larger(from, to) < row + 2.0)) return nullptr;
+    return &cubics_[static_cast<std::size_t>(row)];
+  }
+  static constexpr double kRowsAnE = kRows * 1.4426950408889634074;  // of a factor of e
 
   double step(int level) const { return std::ldexp(fine_, level); }
 
@@ -113,7 +141,7 @@ class SmoothedLines {
   // several tables, Σ share · sum over them.
   bool append(int level, std::int64_t from, std::int64_t to, double middle, double slope,
               const float* shares, std::vector<float>& table) const {
-    const double per = kRows / 0.69314718055994530942, step = this->step(level);
+    const double per = kRowsAnE, step = this->step(level);
     const double low = (middle + slope * step * static_cast<double>(from)) * per;
     const double base = low - static_cast<double>(octave_) * kRows, change = slope * step * per;
     const std::int64_t entries = this->entries(level), first = first_ >> level;
@@ -241,6 +269,7 @@ class SmoothedLines {
   std::int64_t first_ = 0;          // fine entry of the grid of whole steps
   std::vector<std::array<double, kLevels>> bends_;  // of each term, by level
   std::vector<float> rows_[kLevels][kRows + 3];     // table by table
+  std::vector<LineCubics> cubics_;                  // for the widths from each row to the next
 };
 
 // Sources of one direction that are taken together.

@@ -60,12 +60,10 @@ struct Table {
     return static_cast<std::int32_t>(along_h(h) + along_k(k) + along_l(l));
   }
 
-  // Asks for an entry to be brought into the cache.
-  void fetch(std::int32_t h, std::int32_t k, std::int32_t l) const {
-    __builtin_prefetch(squared + place(h, k, l));
+  template <class Index>
+  DISTBRAGG_INLINE Real at(Index h, Index k, Index l) const {
+    return squared[place(h, k, l)];
   }
-
-  DISTBRAGG_INLINE Real at(double h, double k, double l) const { return squared[place(h, k, l)]; }
 };
 
 // Four-point Lagrange weights at −1, 0, 1, 2 for the fraction t in [0, 1).
