@@ -74,3 +74,17 @@ def test_no_reflection_is_drawn_where_it_is_not_seen():
     each, together = (image(scene, options, tile=tile) for options in (FLOAT64, MIXED))
     assert off(together, each) <= 1e-3
     assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
+
+
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+def test_arcs_thinner_than_pixels_are_cut_until_polynomials_hold():
+    panel = {"pixel_size_mm": 0.2, "pixels_fast": 250, "pixels_slow": 250}
+    scene = experiment(
+        THIN,
+        {"crystal": {"mosaic": {"spread_deg": 1.2}}, "detector": panel},
+        {"sampling": {"oversample": "auto"}},
+    )
+    tile = Tile(60, 80, 60, 85)
+    each, drawn = (image(scene, options, tile=tile) for options in (FLOAT64, MIXED))
+    assert off(drawn, each) <= 3e-3
+    assert drawn.sum() == pytest.approx(each.sum(), rel=1e-3)

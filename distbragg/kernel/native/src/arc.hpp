@@ -56,8 +56,10 @@ class Arc {
   void aim(const ArcPart& part, Spot& spot) const {
     constexpr double kRootHalf = 0.7;
     const double at = centre(part), *s = whole_.step;
+    // A column begins up to a pixel before the part does, and pixels have an area.
     const double pixel = std::fabs(s[0]) + std::fabs(s[1]);
-    const double half = 0.5 * (part.to - part.from) + slant_ + pixel;
+    const double column = std::fmax(beyond(part.from, -1.0), beyond(part.to, 1.0));
+    const double half = 0.5 * (part.to - part.from) + slant_ + std::fmax(pixel, column + 0.5 * pixel);
     const double per_a = kRootHalf / half, turned = 2.0 * whole_.arc * at;
     spot.fast = fast_at(at);
     spot.slow = slow_at(at);
@@ -90,6 +92,21 @@ class Arc {
     const double a = std::fabs(spot.step[axis]), b = std::fabs(spot.step[axis + 2]);
     const double least = b - 2.0 * std::fabs(spot.arc) * a;
     return least > 0.2 * b ? a / least : HUGE_VAL;
+  }
+
+  // By how much the first coordinate changes along the ridge from a column, or row, to the next.
+  double per_column(double a) const {
+    const double* s = whole_.step;
+    const double steep = by_columns_ ? madd(-2.0 * s[1] * whole_.arc, a, s[3])
+                                     : madd(2.0 * s[0] * whole_.arc, a, -s[2]);
+    return std::fabs((s[0] * s[3] - s[1] * s[2]) / steep);
+  }
+
+  // The same over the one that is next to a place, on a side of it, at most.
+  double beyond(double a, double side) const {
+    constexpr double kAll = 2.0;
+    const double here = std::fmin(per_column(a), kAll);
+    return std::fmin(std::fmax(here, per_column(a + side * here)), kAll);
   }
 
   // The place of the ridge on the panel, pixels.

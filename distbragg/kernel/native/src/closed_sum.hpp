@@ -208,7 +208,7 @@ class Spots {
           split(fitter, spot, box, part.spindle);
           continue;
         }
-        if (spot.kind == Kind::kDirect && spot.flat && area(box) > kLarge) {
+        if (spot.kind == Kind::kDirect && spot.flat && is_costly(spot, box)) {
           const Arc arc(spot);
           if (arc.cuts()) {
             halve(fitter, spot, box, arc, arc.all(), part.spindle, kMostHalves);
@@ -294,6 +294,12 @@ class Spots {
            spot.sub.fast * spot.sub.slow <= kMostIntervals;
   }
 
+  // Whether evaluating a spot, in every interval of every pixel, takes longer than fitting its parts.
+  static bool is_costly(const Spot& spot, const Rectangle& box) {
+    const double intervals = static_cast<double>(spot.sub.fast) * spot.sub.slow;
+    return area(box) * std::max<double>(intervals, kMostIntervals) > kLarge * kMostIntervals;
+  }
+
   static double area(const Rectangle& box) {
     return (box.right - box.left) * (box.bottom - box.top);
   }
@@ -312,11 +318,12 @@ class Spots {
     for (const ArcPart& half : {one, two}) {
       Spot spot = whole;
       arc.aim(half, spot);
-      if (!projection_.clip(both(arc.box(half, spot), box), spot)) continue;
+      const Rectangle own = both(arc.box(half, spot), box);
+      if (!projection_.clip(own, spot)) continue;
       if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) continue;
       if (spot.kind != Kind::kDirect) {
         keep(spot);
-      } else if (halves > 1 && arc.length(half) > kLeastEdge) {
+      } else if (halves > 1 && arc.length(half) > (is_costly(spot, own) ? kLeastPart : kLeastEdge)) {
         halve(fitter, whole, box, arc, half, spindle, halves - 1);
       } else {
         spot = whole;
@@ -363,7 +370,7 @@ class Spots {
   }
 
   static constexpr double kLarge = 400.0, kLargest = 1e6;  // pixels, and pixels along an edge
-  static constexpr double kLeastEdge = 8.0;                // pixels
+  static constexpr double kLeastEdge = 8.0, kLeastPart = 1.0;  // pixels
   static constexpr int kMostIntervals = 4;                 // of a pixel
   static constexpr int kMostHalves = 5;                    // times that an arc is halved
   static constexpr double kMostSharp = 6.0;  // standard deviations from a part's middle to its edge

@@ -138,7 +138,8 @@ struct Spot {
     const Seen seen = lines_seen();
     const double lean = oval ? -form_fs / form_ff : 0.0;
     const double per = oval ? 1.0 / form_ff : 0.0, steep = form_ss + form_fs * lean;
-    const double beyond = margin * (1.0 + std::fabs(lean)), edge = margin;
+    // From the near edge of a row to the far one the ellipse leans by twice as much.
+    const double beyond = margin * (1.0 + 2.0 * std::fabs(lean)), edge = margin;
     const double fast_middle = fast, slow_middle = slow;
     const double least = static_cast<double>(fast_start), most = static_cast<double>(fast_stop);
     const bool cut = oval;
