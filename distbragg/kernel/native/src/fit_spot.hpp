@@ -158,8 +158,11 @@ class SpotFitter {
       worst = missed > worst ? missed : worst;
       top[m] += off;
     }
+    // Rows are drawn without the fourth power of the first coordinate.
+    Polynomial<double> places = nodes_.polynomial(of.place);
+    places.c[Fit::place(kDegree, 0)] = 0.0;
     return worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
-           fits(of.place, share, kWorstPlace * narrow * per, spot.at);
+           fits(places, of.place, share, kWorstPlace * narrow * per, spot.at, 1.0);
   }
 
   // Makes a table of a spot's sums, between whose entries straight lines hold.

@@ -116,10 +116,12 @@ class Rows {
     }
   }
 
-  // One of the spot's polynomials in a row.
-  DISTBRAGG_INLINE float at(int polynomial, int row, float a, float square) const {
+  // One of the spot's polynomials in a row; `straighter`: it has no fourth power.
+  DISTBRAGG_INLINE float at(int polynomial, int row, float a, float square,
+                            bool straighter) const {
     const auto& p = powers_[polynomial];
     const float low = madd(p[1][row], a, p[0][row]), middle = madd(p[3][row], a, p[2][row]);
+    if (straighter) return madd(middle, square, low);
     return madd(madd(p[4][row], square, middle), square, low);
   }
 
