@@ -112,7 +112,7 @@ class Spots {
     const auto fetch = [&](std::size_t n, std::ptrdiff_t ahead) {
       const Spot& spot = spots_[n];
       if (ahead > 1) return spot.fetch();
-      if (spot.sums_lines()) spot.fetch_table(table_.data());
+      if (sums_lines(spot.kind)) spot.fetch_table(table_.data());
     };
     const Canvas canvas = {sums, from, to, p_.fast_start, p_.fast_stop, width};
     by_band_.each(band, fetch,

@@ -14,6 +14,12 @@
 
 namespace distbragg {
 
+// Σ c[k] t^k.
+template <class Real>
+DISTBRAGG_INLINE Real cubic(Real c0, Real c1, Real c2, Real c3, Real t) {
+  return madd(madd(madd(c3, t, c2), t, c1), t, c0);
+}
+
 // The cubic through four entries near Chebyshev's points of a piece.
 struct CubicThrough {
   static constexpr int kPowers = 4;
@@ -79,14 +85,12 @@ class Cubics {
     const float middle = through.middle;
 #pragma omp simd reduction(max : greatest, worst)
     for (int n = 0; n < kPieces; ++n) {
+      const float own[kPowers] = {value[0][n], value[1][n], value[2][n], value[3][n]};
       float c[kPowers];
-      for (int k = 0; k < kPowers; ++k) {
-        c[k] = 0.0f;
-        for (int m = 0; m < kPowers; ++m) c[k] = madd(through.share[k][m], value[m][n], c[k]);
-        pieces[k * kPieces + n] = c[k];
-      }
+      through.fit(own, c);
+      for (int k = 0; k < kPowers; ++k) pieces[k * kPieces + n] = c[k];
       const auto at = [&](float t) __attribute__((always_inline)) {
-        return madd(madd(madd(c[3], t, c[2]), t, c[1]), t, c[0]);
+        return cubic(c[0], c[1], c[2], c[3], t);
       };
       const float off0 = std::fabs(at(0.0f) - seen[0][n]);
       const float off1 = std::fabs(at(middle) - seen[1][n]);
@@ -147,7 +151,7 @@ class Cubics {
   // The cubic of a piece that is looked at from another place.
   static void turn(float shift, float* piece) {
     float &c0 = piece[0], &c1 = piece[kPieces], &c2 = piece[2 * kPieces], &c3 = piece[3 * kPieces];
-    c0 = madd(madd(madd(c3, shift, c2), shift, c1), shift, c0);
+    c0 = cubic(c0, c1, c2, c3, shift);
     c1 = madd(madd(3.0f * c3, shift, 2.0f * c2), shift, c1);
     c2 = madd(3.0f * c3, shift, c2);
   }

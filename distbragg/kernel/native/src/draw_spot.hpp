@@ -219,7 +219,6 @@ class SpotBrush {
                                                  std::int64_t stride) {
     const Lookup<kKind> lookup(table);
     const Bounds bounds(end);
-    constexpr bool kLooks = kKind == Kind::kLines || kKind == Kind::kCubics;
     const float step = rows.step;
     for (int n = 0; n < count; ++n, sums += stride) {
       const int stop = rows.stop[n];
@@ -233,7 +232,7 @@ class SpotBrush {
             [&](int i) __attribute__((always_inline)) {
               const float a = madd(step, first + static_cast<float>(i), start), square = a * a;
               return look<kKind>([&](int p) __attribute__((always_inline)) {
-                return rows.at(p, n, a, square, kLooks && p == 1);
+                return rows.at(p, n, a, square, sums_lines(kKind) && p == 1);
               });
             },
             [=](int i) __attribute__((always_inline)) { return i < lit; });

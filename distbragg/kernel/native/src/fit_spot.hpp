@@ -94,7 +94,7 @@ class SpotFitter {
       if (spot.kind == Kind::kSmooth) return true;
     }
     const std::size_t start = table.size();
-    const double reach = kFurthestLine * greatest(width);
+    const double reach = SmoothedLines::kFurthest * greatest(width);
     if (least(at) > spectrum_->high + reach || greatest(at) < spectrum_->low - reach) return false;
     if (!(spectrum_->high - spectrum_->low < kMostWidths * width[0])) return true;
     if (p_.integrate != 0) {
@@ -106,10 +106,7 @@ class SpotFitter {
       widen_all(by, place, at, top, width, skew, spot);
       if (!average(top, by, spot)) return true;
     }
-    if (!tabulate(at, top, width, skew, spot, table)) {
-      table.resize(start);
-      spot.kind = Kind::kDirect;
-    }
+    if (!tabulate(at, top, width, skew, spot, table)) table.resize(start);
     return true;
   }
 
@@ -120,8 +117,8 @@ class SpotFitter {
                 std::vector<float>& table) const {
     const double narrow = least(width);
     double low = least(at), high = greatest(at);
-    low = larger(low, spectrum_->low - kFurthestLine * width[0]);
-    high = smaller(high, spectrum_->high + kFurthestLine * width[0]);
+    low = larger(low, spectrum_->low - SmoothedLines::kFurthest * width[0]);
+    high = smaller(high, spectrum_->high + SmoothedLines::kFurthest * width[0]);
     if (!(narrow > 0.0 && high > low && high - low < kMostWidths * narrow)) return false;
     alignas(64) double log_width[kNodes];
 #pragma omp simd
@@ -132,11 +129,12 @@ class SpotFitter {
     if (!(likely > 0.5 * narrow && likely < 2.0 * greatest(width))) return false;
     const SmoothedLines& sums = spectrum_->smoothed(octave(likely));
     LineSums of;
+    Kind kind;
     spot.table = static_cast<std::int64_t>(table.size());
     if (!bent_ && of.take_cubics(sums, at, low, high, middle, slope, spot, table)) {
-      spot.kind = Kind::kCubics;
+      kind = Kind::kCubics;
     } else if (take_entries(sums, at, top, skew, low, high, middle, slope, spot, table, of)) {
-      spot.kind = Kind::kLines;
+      kind = Kind::kLines;
     } else {
       return false;
     }
@@ -161,8 +159,10 @@ class SpotFitter {
     // Rows are drawn without the fourth power of the first coordinate.
     Polynomial<double> places = nodes_.polynomial(of.place);
     places.c[Fit::place(kDegree, 0)] = 0.0;
-    return worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
-           fits(places, of.place, share, kWorstPlace * narrow * per, spot.at, 1.0);
+    const bool holds = worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
+                       fits(places, of.place, share, kWorstPlace * narrow * per, spot.at, 1.0);
+    if (holds) spot.kind = kind;
+    return holds;
   }
 
   // Makes a table of a spot's sums, between whose entries straight lines hold.
@@ -447,7 +447,6 @@ class SpotFitter {
   static constexpr double kFaint = 6.0;  // of a logarithm, below which its curvature does not count
   static constexpr double kFewWidths = 5.0;     // of a spectrum whose logarithm may be smooth
   static constexpr double kMostWidths = 1024.0;  // of a table
-  static constexpr double kFurthestLine = 5.0;  // widths from where a ray sees a reflection best
 
   const Parameters& p_;
   const Incidence& in_;

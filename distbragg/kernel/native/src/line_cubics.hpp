@@ -18,14 +18,14 @@ class LineCubics {
 
   // Of tables whose entry n is the sum at step · (first + n), the narrowest first; from wavenumber `low`
   // to `high` there is something to be seen.
-  LineCubics(const std::vector<float>* rows, std::int64_t first, double step, double low,
+  LineCubics(const std::vector<float>* const (&rows)[kRows], std::int64_t first, double step, double low,
              double high) {
     const double begin = std::floor(low / step);
     const std::int64_t start = static_cast<std::int64_t>(begin) - first;
     const double entries = (high - low) / step + 1.0;
     // The shortest by which all is seen, or the longest that a cubic holds for.
     int length = std::max(kLeast, static_cast<int>(std::ceil(entries / kPieces)));
-    while (length > kLeast && !holds(rows[1], start, entries, length)) {
+    while (length > kLeast && !holds(*rows[1], start, entries, length)) {
       length = std::max(kLeast, length - 1 - length / 16);
     }
     count_ = std::max<std::int64_t>(kPieces, static_cast<std::int64_t>(std::ceil(entries / length)));
@@ -36,7 +36,7 @@ class LineCubics {
       rows_[r].resize(static_cast<std::size_t>(count_ * kPowers));
       for (std::int64_t n = 0; n < count_; ++n) {
         float c[kPowers];
-        fit(rows[r], start + n * length, through, c);
+        fit(*rows[r], start + n * length, through, c);
         for (int k = 0; k < kPowers; ++k) rows_[r][static_cast<std::size_t>(k * count_ + n)] = c[k];
       }
     }
@@ -109,7 +109,7 @@ class LineCubics {
         const float t = static_cast<float>(at) / static_cast<float>(length);
         const float seen = entry(row, from + at);
         greatest = larger(greatest, seen);
-        worst = larger(worst, std::fabs(madd(madd(madd(c[3], t, c[2]), t, c[1]), t, c[0]) - seen));
+        worst = larger(worst, std::fabs(cubic(c[0], c[1], c[2], c[3], t) - seen));
       }
     }
     return worst <= Cubics::kTolerance * greatest;

@@ -65,8 +65,8 @@ struct LineSums {
       own.pick(piece + from, c);
 #pragma omp simd
       for (int i = 0; i < kWide; ++i) {
-        const double t = rest[from + i], c1 = c[1][i], c2 = c[2][i], c3 = c[3][i];
-        const double sum = madd(madd(madd(c3, t, c2), t, c1), t, static_cast<double>(c[0][i]));
+        const double t = rest[from + i], c0 = c[0][i], c1 = c[1][i], c2 = c[2][i], c3 = c[3][i];
+        const double sum = cubic(c0, c1, c2, c3, t);
         seen[from + i] = larger(sum, kLeastSeen);
         curved[from + i] = 2.0 * madd(3.0 * c3, t, c2);
       }

@@ -90,7 +90,7 @@ template <Kind kKind, class LookAt, class Inside>
 DISTBRAGG_INLINE void shade(const Lookup<kKind>& lookup, const Bounds& bounds, float* seen,
                             LookAt look_at, Inside inside) {
   const float lowest = bounds.lowest, first = bounds.first, last = bounds.last;
-  constexpr bool kLooks = kKind == Kind::kLines || kKind == Kind::kCubics;
+  constexpr bool kLooks = sums_lines(kKind);
   alignas(64) float rest[kWide];
   alignas(64) std::int32_t low[kWide];
 #pragma omp simd
@@ -119,8 +119,7 @@ DISTBRAGG_INLINE void shade(const Lookup<kKind>& lookup, const Bounds& bounds, f
     lookup.pick(low, c);
 #pragma omp simd
     for (int i = 0; i < kWide; ++i) {
-      const float t = rest[i];
-      const float sum = madd(madd(madd(c[3][i], t, c[2][i]), t, c[1][i]), t, c[0][i]);
+      const float sum = cubic(c[0][i], c[1][i], c[2][i], c[3][i], rest[i]);
       seen[i] = (inside(i) ? seen[i] : 0.0f) * larger(sum, first);
     }
   } else {

@@ -29,7 +29,7 @@ class SmoothedLines {
  public:
   static constexpr int kRows = 8;         // for a factor of two: to 2.3e-5 of a line
   static constexpr double kReach = 5.5;   // widths beyond which a line is nothing
-  static constexpr double kSeen = 5.1;    // from where spots see a line at all, and a little more
+  static constexpr double kFurthest = 5.0;  // within which a ray looks at lines
   static constexpr double kFinest = 36.0; // entries a width: straight between them to 1e-4
   static constexpr int kLevels = 7;
   static constexpr std::int64_t kMostStride = std::int64_t{1} << (kLevels - 1);
@@ -77,11 +77,11 @@ class SmoothedLines {
       greatest_ = std::min(greatest_, static_cast<double>(greatest_of(sum)));
     }
     if (terms_ == 0) {
-      std::vector<std::vector<float>> all;
-      for (const auto& row : fine) all.push_back(row.front());
       for (int row = 0; row < kRows; ++row) {
-        const double beyond = kSeen * width(row + LineCubics::kRows - 2);
-        cubics_.emplace_back(all.data() + row, first_, fine_, lines.front().at - beyond,
+        const double beyond = (kFurthest + 0.1) * width(row + LineCubics::kRows - 2);
+        const std::vector<float>* rows[LineCubics::kRows];
+        for (int r = 0; r < LineCubics::kRows; ++r) rows[r] = &fine[row + r].front();
+        cubics_.emplace_back(rows, first_, fine_, lines.front().at - beyond,
                              lines.back().at + beyond);
       }
     }

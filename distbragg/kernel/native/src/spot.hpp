@@ -37,6 +37,9 @@ constexpr double kWidest = 0.7, kWidestFitted = 0.85;
 // functions and of what they multiply.
 enum class Kind { kDirect, kSmooth, kLines, kCubics, kPassage };
 
+// Whether there is a table of the sum over lines.
+constexpr bool sums_lines(Kind kind) { return kind == Kind::kLines || kind == Kind::kCubics; }
+
 // Number of a lattice, and h, k, l.
 using Name = std::array<std::int32_t, 4>;
 
@@ -87,9 +90,6 @@ struct Spot {
     form_ss = a1 * a1 + b1 * b1;
   }
 
-  // Whether it has a table of the sum over lines.
-  bool sums_lines() const { return kind == Kind::kLines || kind == Kind::kCubics; }
-
   // The columns of a row that see a line: those about middle + lean y.
   struct Seen {
     bool cuts;
@@ -99,7 +99,7 @@ struct Spot {
   // The place in the table is nearly straight.
   Seen lines_seen() const {
     constexpr int kOne = kDegree + 1;  // the coefficient of a
-    if (!sums_lines()) return {false, 0.0, 0.0, 0.0};
+    if (!sums_lines(kind)) return {false, 0.0, 0.0, 0.0};
     double bent = 1.0;
     for (int i = 0; i < kCoefficients; ++i) {
       bent += i == 0 || i == 1 || i == kOne ? 0.0 : std::fabs(static_cast<double>(at.c[i]));
