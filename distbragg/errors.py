@@ -67,12 +67,15 @@ class InputError(DistbraggError):
 
 
 def unreadable(error: Exception, source: str, *, field: str = "", form: str = "") -> InputError:
-    """Return the refusal of a file for what was raised: one that is not there is not found.
+    """Return the refusal of a file for what was raised: not found, a folder, or not readable.
 
     `form` is that in which it was read, such as HDF5.
     """
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return InputError("not found", source=source, field=field, remedy="check the path")
+    if isinstance(error, IsADirectoryError):
+        remedy = "name a file; `distbragg info` and `status` describe the folder of a run"
+        return InputError("is a folder, not a file", source=source, field=field, remedy=remedy)
     reason = " ".join(str(getattr(error, "strerror", None) or error).split())[:_LONGEST_REASON]
     tried = f"cannot be read as {form}" if form else "cannot be read"
     return InputError(f"{tried} ({reason})", source=source, field=field)
