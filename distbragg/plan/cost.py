@@ -31,8 +31,8 @@ EXPECTED_STEPS_PER_S: Final = {"mixed": 3.0e8, "float64": 2.2e8}
 AVX-512 and one without."""
 
 EXPECTED_EAGER_STEPS_PER_S: Final = 1.0e7
-EXPECTED_PIXEL_S: Final = 3.0e-8
-EXPECTED_NOISE_S: Final = 1.5e-8
+EXPECTED_PIXEL_S: Final = 1.1e-8
+EXPECTED_NOISE_S: Final = 6.0e-9
 EXPECTED_SPREAD_S: Final = 6.0e-11
 EXPECTED_RESPONSE_S: Final = 5.0e-9
 EXPECTED_FRAME_S: Final = 1.5e-3

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import resource
+import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,10 +70,20 @@ def write_bundle(root: Path, *, recipes: Sequence[str] = ()) -> Path:
     bundle = Bundle.create(root, "plan-times")
     names = recipes or sorted(path.stem for path in RECIPES.glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="distbragg-plan-times-") as scratch:
-        found = [each for name in names for each in measure(RECIPES / f"{name}.yaml", scratch)]
+        recipes = [with_inputs(RECIPES / f"{name}.yaml", Path(scratch)) for name in names]
+        found = [each for recipe in recipes for each in measure(recipe, scratch)]
     bundle.write_json("times.json", [asdict(each) for each in found])
     bundle.write_text("summary.md", summary(found))
     return bundle.path
+
+
+def with_inputs(recipe: Path, folder: Path) -> Path:
+    """Return the recipe; where it has a script, a copy beside the molecules that that one writes."""
+    script = recipe.with_suffix(".py")
+    if not script.exists():
+        return recipe
+    runpy.run_path(str(script))["write_molecules"](folder)
+    return Path(shutil.copy(recipe, folder))
 
 
 def measure(recipe: Path, scratch: str) -> Iterator[Measured]:

@@ -20,6 +20,11 @@ axes:
   - {name: phi, path: goniometer.phi_deg, values: [0, 1]}
 """
 
+WRITER = """
+def write_molecules(folder):
+    (folder / "f.hkl").write_text("1 2 3 100")
+"""
+
 
 def measured(expected, wall, processor, load, workers=1):
     return Measured("demo", "serial", workers, expected, wall, processor, load)
@@ -37,13 +42,18 @@ def test_wall_time_counts_on_a_machine_alone_and_processor_time_on_a_shared_one(
 
 @pytest.mark.slow
 def test_a_recipe_is_rendered_and_written(tmp_path, monkeypatch):
-    (tmp_path / "tiny.yaml").write_text(TINY)
-    monkeypatch.setattr(plan_times, "RECIPES", tmp_path)
+    recipes = tmp_path / "workflows"
+    recipes.mkdir()
+    listed = TINY.replace("{default_f_electrons: 100}", "{file: f.hkl}")
+    (recipes / "tiny.yaml").write_text(listed)
+    (recipes / "tiny.py").write_text(WRITER)
+    monkeypatch.setattr(plan_times, "RECIPES", recipes)
     monkeypatch.setattr(plan_times, "PLACES", (("serial", 1),))
     path = write_bundle(tmp_path / "reports")
     (told,) = json.loads((path / "times.json").read_text())
     assert told["recipe"] == "tiny"
     assert told["processor"] > 0
+    assert not (recipes / "f.hkl").exists()
     (tmp_path / "bad.yaml").write_text(TINY.replace("cells", "cell5"))
     with pytest.raises(InputError):
         list(measure(tmp_path / "bad.yaml", str(tmp_path)))
