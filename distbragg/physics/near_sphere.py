@@ -239,7 +239,7 @@ def _see(
         kept &= norm3(g) * dmin <= 1.0
     hkl, g, outgoing, size = hkl[kept], g[kept], outgoing[kept], size[kept]
     ray = outgoing / size[:, np.newaxis]
-    total = _covariance(crystal, incidence, g, ray - direction)
+    total = displacement_covariance(crystal, incidence, g, ray - direction)
     image = (total * ray[:, np.newaxis, :]).sum(axis=2)
     along = dot3(ray, image)
     axis, start, stop = crystal.spindle.axis, crystal.spindle.start, crystal.spindle.stop
@@ -470,10 +470,13 @@ def _thickness(
     return np.asarray(cut * np.sqrt(variance) + length * half * (1.0 + half))
 
 
-def _covariance(
+def displacement_covariance(
     crystal: GaussianCrystal, incidence: Incidence, g: Float64Array, u: Float64Array
 ) -> Float64Array:
-    """Return Σ of every reflection, (n, 3, 3)."""
+    """Return Σ of every reflection, (n, 3, 3), 1/Å²: of its displacement from the Ewald sphere.
+
+    `g` and `u` = s₁ − s₀ are (n, 3), in 1/Å and of unit vectors.
+    """
     k = incidence.wavenumber
     rows = np.cross(g[:, np.newaxis, :], crystal.mosaic[np.newaxis])
     rotated = np.cross(g[:, np.newaxis, :], rows.swapaxes(1, 2))

@@ -19,6 +19,9 @@ NOMINAL_GPU_RATE: Final = 500.0
 NOMINAL_PIXEL_S: Final = 1.0e-7
 """Seconds per pixel of a frame for finalizing, compressing and writing it."""
 
+NOMINAL_SPOT_S: Final = 1.6e-5  # seconds per spot that is drawn in closed form
+NOMINAL_ARC_S: Final = 8.0e-3  # the same, for each radian of the spread that makes an arc of it
+
 NOMINAL_NOISE_S: Final = 6.0e-8  # seconds per pixel for drawing photon noise
 NOMINAL_SPREAD_S: Final = 1.5e-10  # seconds per pixel and share of a point spread
 HALO_STEPS: Final = 0.6  # steps that a halo of diffuse scattering takes as long as, of each step

@@ -6,13 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from distbragg.models.experiment import Experiment
 from distbragg.notes import Notes
 from distbragg.plan.cost import (
     CLUSTER_START_S,
-    EXPECTED_ARC_S,
     EXPECTED_EAGER_STEPS_PER_S,
     EXPECTED_FRAME_S,
     EXPECTED_INTEGRAL_S,
@@ -20,7 +17,6 @@ from distbragg.plan.cost import (
     EXPECTED_NOISE_S,
     EXPECTED_PIXEL_S,
     EXPECTED_RESPONSE_S,
-    EXPECTED_SPOT_S,
     EXPECTED_SPREAD_S,
     EXPECTED_STEPS_PER_S,
     NUMPY_INTEGRALS,
@@ -29,6 +25,7 @@ from distbragg.plan.cost import (
 from distbragg.plan.frame import FramePlan
 from distbragg.plan.memory import MemoryEstimate, predict_peak_bytes
 from distbragg.plan.merge import merge_tasks
+from distbragg.plan.spots import expected_spot_seconds
 from distbragg.plan.sweep import Form, SweepPlan, choose_form
 from distbragg.quantities import counted, duration, scaled
 from distbragg.spec.experiment import ExperimentSpec
@@ -181,13 +178,6 @@ def expected_label_seconds(experiment: Experiment, integrals: int | None, *, eag
     start, stop = experiment.crystal.oscillation
     each = EXPECTED_INTEGRAL_S[stop != start, experiment.beam.sources.bandwidth > 0.0]
     return integrals * each * (NUMPY_INTEGRALS if eager else 1.0)
-
-
-def expected_spot_seconds(experiment: Experiment, spots: int) -> float:
-    """Seconds that drawing spots, counted by lines, is expected to take on a core of today."""
-    trace = float(np.trace(experiment.crystal.mosaic_covariance))
-    each = EXPECTED_SPOT_S + EXPECTED_ARC_S * math.sqrt(trace / 3.0)
-    return spots / experiment.beam.sources.count * each
 
 
 def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False) -> float:

@@ -13,17 +13,18 @@ from distbragg.plan.cost import (
     CLUSTER_START_S,
     EXPECTED_INTEGRAL_S,
     EXPECTED_LABEL_S,
+    EXPECTED_NOISE_S,
     HALO_STEPS,
     NUMPY_INTEGRALS,
     PROCESS_START_S,
     SPREAD_HALO,
 )
 from distbragg.plan.frame import plan_frame
+from distbragg.plan.spots import expected_spot_seconds
 from distbragg.plan.summary import (
     count_tasks,
     expected_frame_seconds,
     expected_label_seconds,
-    expected_spot_seconds,
     summarize,
 )
 from distbragg.plan.sweep import plan_sweep
@@ -112,7 +113,7 @@ def test_expected_times_follow_noise_precision_and_kernel():
     mixed, double = (replace(frame, precision=name) for name in ("mixed", "float64"))
     plain = expected_frame_seconds(mixed, 10**8)
     noisy = expected_frame_seconds(replace(mixed, photon_noise=True), 10**8)
-    assert noisy == pytest.approx(plain + frame.pixels * 1.5e-8)
+    assert noisy == pytest.approx(plain + frame.pixels * EXPECTED_NOISE_S)
     assert expected_frame_seconds(double, 10**8) > plain
     assert expected_frame_seconds(mixed, 10**8, eager=True) > 10 * plain
 
