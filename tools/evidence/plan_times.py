@@ -78,7 +78,7 @@ def write_bundle(root: Path, *, recipes: Sequence[str] = ()) -> Path:
 
 
 def with_inputs(recipe: Path, folder: Path) -> Path:
-    """Return the recipe; where it has a script, a copy beside the molecules that that one writes."""
+    """Return the recipe, or a copy of it beside the molecules that its script writes."""
     script = recipe.with_suffix(".py")
     if not script.exists():
         return recipe
