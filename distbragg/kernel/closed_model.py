@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distbragg.kernel.model import Sample, make_sample, with_factors
-from distbragg.kernel.native.furthest import least_spacing
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.scene import Scene, make_scene
 from distbragg.kernel.tile import active_positions, pixel_coordinates
@@ -29,6 +28,7 @@ from distbragg.physics.amplitude import AmplitudeTable, cell_amplitude
 from distbragg.physics.arrays import Triple, constant, unit
 from distbragg.physics.closed_form import Incidence, Relps, mean_transform
 from distbragg.physics.closed_rotation import Spindle, mean_over_rotation
+from distbragg.physics.furthest import least_spacing
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,

@@ -13,12 +13,6 @@ from distbragg.kernel.amorphous import summed_curve
 from distbragg.kernel.native.abi import Parameters
 from distbragg.kernel.native.counts import LOG_FACTORIALS
 from distbragg.kernel.native.diffuse import diffuse_halos
-from distbragg.kernel.native.furthest import (
-    field_of_view,
-    furthest_lit,
-    least_spacing,
-    longest_scattering,
-)
 from distbragg.kernel.native.prepare import (
     PreparedCrystal,
     most_of_a_step,
@@ -33,6 +27,12 @@ from distbragg.kernel.native.prepare import (
 from distbragg.kernel.overlay import overlay_of
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.tile import frame_pixel
+from distbragg.physics.furthest import (
+    field_of_view,
+    furthest_lit,
+    least_spacing,
+    longest_scattering,
+)
 from distbragg.physics.halo_sources import HaloSources, few_sources
 from distbragg.physics.halos import Spread
 from distbragg.physics.lattices import Lattice, halos_of, lattices_of

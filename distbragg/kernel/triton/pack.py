@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from distbragg.kernel.amorphous import summed_curve
-from distbragg.kernel.native.furthest import longest_scattering
 from distbragg.kernel.native.prepare import prepare_crystal, squared_table, uses_double
 from distbragg.kernel.table import SURFACES
 from distbragg.kernel.triton import layout
@@ -30,6 +29,7 @@ from distbragg.models.detector import Panel
 from distbragg.models.experiment import Background, Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.physics.factors import polarization_frame
+from distbragg.physics.furthest import longest_scattering
 from distbragg.shapes import SHAPES
 
 SHORT_CELLS: Final = 64.0

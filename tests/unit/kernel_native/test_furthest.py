@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
-from distbragg.kernel.native import call, furthest
-from distbragg.kernel.native.furthest import (
+from distbragg.kernel.native import call
+from distbragg.models.crystal import Reflections
+from distbragg.models.vectors import frozen_float64
+from distbragg.physics import furthest
+from distbragg.physics.furthest import (
     field_of_view,
     furthest_lit,
     least_spacing,
     longest_scattering,
 )
-from distbragg.models.crystal import Reflections
-from distbragg.models.vectors import frozen_float64
 from distbragg.physics.near_sphere import gaussian_crystal
 from distbragg.plan.frame import Tile
 from tests.physics import closed_scenes

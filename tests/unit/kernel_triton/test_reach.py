@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distbragg.kernel.native.furthest import longest_scattering
 from distbragg.kernel.native.prepare import SquaredTable
 from distbragg.kernel.render_tile import render_tile
 from distbragg.kernel.triton import pack, reach
+from distbragg.physics.furthest import longest_scattering
 from distbragg.physics.orientation import domain_vectors
 from tests.unit.kernel_native import kit
 from tests.unit.kernel_triton.kit import interpreted, triton_options
