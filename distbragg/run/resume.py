@@ -322,12 +322,11 @@ def rebuild_plan(run: RunDirectory) -> SweepPlan:
     """Plan the run again, refuse another plan than the manifest's, and ensure the |F| grid."""
     spec = run.sweep.frame_spec(0)
     ensure_grid(run.objects, reflections_key(spec), lambda: build_reflections(spec))
-    plan = plan_units(run.sweep, survey_run(run))
-    if run.lineage or run.manifest.gathered:
-        # Units keep the shape they have: shards cannot be cut anew under frames that are there.
-        plan = replace(plan, unit_shape=run.layout.unit_shape)
+    # Units keep the shape they have: shards cannot be cut anew under frames that are there.
+    shape = run.layout.unit_shape
+    plan = replace(plan_units(run.sweep, survey_run(run)), unit_shape=shape)
     plan_hash = plan.frame.plan_hash
-    if plan_hash != run.manifest.plan_hash or plan.unit_shape != run.layout.unit_shape:
+    if plan_hash != run.manifest.plan_hash:
         raise RefusedError(
             f"{run.url}: this program plans the run differently (plan {plan_hash[:12]}, "
             f"the run has {run.manifest.plan_hash[:12]}); create a new run"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -274,6 +276,17 @@ def test_run_that_this_program_would_plan_differently_is_refused(tmp_path, monke
     monkeypatch.setattr("distbragg.engine.context._runs", ProcessCache(4))
     with pytest.raises(RefusedError, match="plans the run differently"):
         db.resume(run, cluster="serial")
+
+
+def test_units_of_a_run_keep_their_size_where_new_ones_would_be_smaller(tmp_path, monkeypatch):
+    run = db.create(tiny_sweep(), tmp_path / "RUN")
+    again = Path(shutil.copytree(run.path, tmp_path / "again"))
+    assert db.resume(run, cluster="serial").status is ExitStatus.DONE
+    monkeypatch.setattr("distbragg.plan.sweep.block_shape", lambda sizes, frames: (1,) * len(sizes))
+    monkeypatch.setattr("distbragg.engine.context._runs", ProcessCache(4))
+    assert prepare_module.plan(tiny_sweep()).units > open_run(again).layout.units
+    assert db.resume(again, cluster="serial").status is ExitStatus.DONE
+    assert digests_of(again) == digests_of(run.path)
 
 
 def test_plan_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, monkeypatch):
