@@ -27,7 +27,6 @@ from distbragg.plan.cost import (
     steps_per_second,
 )
 from distbragg.plan.merge import MERGE_ARITY
-from distbragg.plan.spots import nominal_spot_seconds
 from distbragg.shapes import SHAPES
 from distbragg.spec.compute import ComputeSpec
 
@@ -176,7 +175,7 @@ class FramePlan:
     needs_torch: bool = False  # whoever renders the frame loads torch
     on_gpu: bool = False
     draws_spots: bool = False  # whole, in closed form: no steps are taken one by one
-    spot_seconds: float = 0.0  # planned cost of drawing them on one core, s
+    spot_seconds: float = 0.0  # planned cost of those, s: of the frame that a sweep is planned for
     adds_sums: bool = False  # those of lattices
     keeps_no_sums: bool = False  # in the unit form the kernel writes photons, nothing is merged
     responds: bool = False  # the response of the detector is recorded
@@ -343,7 +342,6 @@ def plan_frame(experiment: Experiment, compute: ComputeSpec) -> FramePlan:
         needs_torch=on_gpu or not native,
         on_gpu=on_gpu,
         draws_spots=draws_spots,
-        spot_seconds=nominal_spot_seconds(experiment) if draws_spots else 0.0,
         adds_sums=not (native and is_one_sum(experiment)) and len(experiment.summed) > 1,
         keeps_no_sums=keeps_no_sums,
         responds=experiment.response is not None,

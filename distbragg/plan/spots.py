@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,14 +11,21 @@ from distbragg.models.experiment import Experiment
 from distbragg.physics.lattices import lattices_of
 from distbragg.physics.lit_density import count_lit
 from distbragg.plan.cost import EXPECTED_ARC_S, EXPECTED_SPOT_S, NOMINAL_ARC_S, NOMINAL_SPOT_S
+from distbragg.plan.frame import FramePlan
 
 
-def nominal_spot_seconds(experiment: Experiment) -> float:
-    """Planned cost of the spots of a frame, s: how many there are is estimated without |F|."""
+def with_spots(plan: FramePlan, experiment: Experiment) -> FramePlan:
+    """Add what the spots of a frame in closed form are planned to take.
+
+    How many there are is estimated, without |F|.
+    """
+    if not plan.draws_spots:
+        return plan
     lattices = [lattice.experiment for lattice in lattices_of(experiment)]
-    return sum(
+    seconds = sum(
         count_lit(each) * (NOMINAL_SPOT_S + NOMINAL_ARC_S * _spread(each)) for each in lattices
     )
+    return replace(plan, spot_seconds=seconds)
 
 
 def expected_spot_seconds(experiment: Experiment, spots: int) -> float:

@@ -17,6 +17,7 @@ from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array
 from distbragg.plan.frame import FramePlan, plan_frame
 from distbragg.plan.memory import precheck_spec
+from distbragg.plan.spots import with_spots
 from distbragg.run.machine import memory_bytes
 from distbragg.spec.sweep import SweepSpec
 from distbragg.store.layout import StackLayout
@@ -79,6 +80,7 @@ def survey_sweep(sweep: SweepSpec, base: Experiment) -> tuple[Survey, Experiment
     if most[0] != heaviest:  # another one has as many steps
         spec = sweep.frame_spec(heaviest)
         experiment = build_experiment(spec, reflections=base.reflections, frame=heaviest)
+    first, plan = with_spots(first, base), with_spots(plan, experiment)
     return Survey(first, plan, heaviest, tuple(factors), mean_share), experiment
 
 

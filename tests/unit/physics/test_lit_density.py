@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from distbragg.physics.near_sphere import (
 )
 from distbragg.plan.cost import NOMINAL_ARC_S, NOMINAL_SPOT_S
 from distbragg.plan.frame import plan_frame
-from distbragg.plan.spots import nominal_spot_seconds
+from distbragg.plan.spots import with_spots
 from distbragg.spec.load import parse_spec
 
 CUT = 4.55
@@ -115,8 +116,9 @@ def test_lines_of_a_spectrum_are_planned_together_and_directions_apart():
     assert count_lit(apart) == pytest.approx(9 * count_lit(one), rel=0.01)
     spread = math.radians(0.6)
     expected = count_lit(one) * (NOMINAL_SPOT_S + NOMINAL_ARC_S * spread)
-    assert nominal_spot_seconds(one) == pytest.approx(expected)
-    plans = [plan_frame(experiment, compute) for experiment in (one, many)]
+    plans = [with_spots(plan_frame(scene, compute), scene) for scene in (one, many)]
+    assert plans[0].spot_seconds == pytest.approx(expected)
+    assert with_spots(replace(plans[0], draws_spots=False, spot_seconds=0.0), one).spot_seconds == 0
     assert plans[1].steps == 100 * plans[0].steps
     pixels = [plan.nominal_seconds - plan.spot_seconds for plan in plans]
     assert pixels[0] == pixels[1]
