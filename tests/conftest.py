@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import signal
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +13,13 @@ import pytest
 from hypothesis import settings
 
 from tests import loaded
+from tests.processes import forking_program
 from tests.workers import METHOD, fork_workers
 from tools.build_native import BuildError, Compiler
 
 if TYPE_CHECKING:
     from distributed import Client
+    from execnet import XSpec
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -36,40 +36,29 @@ fork_workers()
 
 # Triton decides when it is loaded whether it compiles for a GPU or runs through numpy. Only a
 # machine with an NVIDIA driver can compile and run; elsewhere the tests interpret.
-if not any(Path(sign).exists() for sign in ("/proc/driver/nvidia/version", "/dev/nvidiactl")):
+CARD = any(Path(sign).exists() for sign in ("/proc/driver/nvidia/version", "/dev/nvidiactl"))
+if not CARD:
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Start what forks processes once for all those of xdist; else whoever needs it does."""
-    if config.getoption("numprocesses", None):
-        loaded.address()
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[XSpec]) -> None:
+    """Start once what forks processes for all those of xdist, and fork these too.
 
-
-def load_a_share(config: pytest.Config) -> None:
-    """Load other modules first than the other processes do, which read what pytest makes of them.
-
-    It writes the asserts of each anew, which takes longer than all else, and keeps the result.
+    Not so where there is a card: what a process knows of it does not outlive a fork.
     """
-    worker, count = (os.environ.get(f"PYTEST_XDIST_{name}") for name in ("WORKER", "WORKER_COUNT"))
-    if worker is None or count is None:
-        return
-    given = [Path(config.rootpath, one.partition("::")[0]) for one in config.args]
-    modules = [
-        path for one in given for path in ([one] if one.is_file() else one.rglob("test_*.py"))
-    ]
-    for path in sorted(modules)[int(worker.removeprefix("gw")) :: int(count)]:
-        # What fails, or is skipped, does so once more where pytest tells of it.
-        with contextlib.suppress(Exception, pytest.skip.Exception):
-            import_module(".".join(path.relative_to(config.rootpath).with_suffix("").parts))
+    loaded.address()
+    if not CARD:
+        program = forking_program(config.args)
+        for spec in specs:
+            spec.python = program
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_collection(session: pytest.Session) -> Iterator[None]:
+def pytest_collection() -> Iterator[None]:
     """Keep the collector off what stays: a million objects of tests, seen again and again."""
     gc.disable()
     try:
-        load_a_share(session.config)
         return (yield)
     finally:
         gc.enable()

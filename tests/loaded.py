@@ -27,7 +27,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +50,16 @@ LOADED = (
     *("pyarrow.parquet", "rich.table"),
 )
 """What commands need, which takes longer to load than they take to run."""
+CLIENT = """#!{python} -SE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect({address!r})
+    arguments = [*{arguments!r}, *sys.argv[1:]]
+    asked = dict(arguments=arguments, environment=dict(os.environ), folder=os.getcwd())
+    socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
+    server.recv(16)
+    sys.exit(int(server.recv(16) or b"70"))
+"""
 
 
 class Started:
@@ -120,6 +130,7 @@ def start(
     arguments: Sequence[str | Path],
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    stdin: int = 0,
 ) -> Started:
     """Start a process with the arguments of `python`."""
     out, err = (tempfile.TemporaryFile("w+", errors="replace") for _ in range(2))  # noqa: SIM115
@@ -130,7 +141,8 @@ def start(
         "environment": dict(os.environ if environment is None else environment),
         "folder": str(folder or Path.cwd()),
     }
-    socket.send_fds(connection, [json.dumps(request).encode()], [0, out.fileno(), err.fileno()])
+    streams = [stdin, out.fileno(), err.fileno()]
+    socket.send_fds(connection, [json.dumps(request).encode()], streams)
     return Started(int(connection.recv(16)), connection, out, err)
 
 
@@ -149,6 +161,16 @@ def run(
         process.wait()
         raise
     return subprocess.CompletedProcess(list(arguments), process.returncode or 0, out, err)
+
+
+def write_client(path: Path, address: str, *arguments: str) -> None:
+    """Write a program that has a process forked for these arguments and its own.
+
+    It hands its standard streams over, and ends as that process does.
+    """
+    text = CLIENT.format(python=sys.executable, address=address, arguments=arguments)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
 
 
 def address() -> str:
@@ -249,10 +271,11 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> Callable[[], Any
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     sys.path[0] = request["folder"]
-    kind, what, *rest = request["arguments"]
+    kind, what, *rest = (one for one in request["arguments"] if one != "-u")
     sys.argv = [kind, *rest]
     if kind == "-c":
-        return lambda: exec(what, {"__name__": "__main__"})
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        return lambda: exec(what, main.__dict__)
     sys.modules.pop(what, None)
     return lambda: runpy.run_module(what, run_name="__main__", alter_sys=True)
 
@@ -266,11 +289,11 @@ def _end(status: int) -> None:
     os._exit(status)
 
 
-if __name__ == "__main__":
-    _load()
+def serve(listener: socket.socket) -> None:
+    """Fork what is asked for until the input ends; returns in the forked processes never."""
     gc.freeze()  # what is shared stays so
     # Runs in the frame of the interpreter's own end: what is raised ends a process as ever.
-    if job := _serve(socket.socket(fileno=int(sys.argv[1]))):
+    if job := _serve(listener):
         status = 0
         try:
             job()
@@ -279,3 +302,8 @@ if __name__ == "__main__":
                 raise
             status = ended.code or 0
         _end(status)
+
+
+if __name__ == "__main__":
+    _load()
+    serve(socket.socket(fileno=int(sys.argv[1])))

@@ -12,16 +12,6 @@ from pathlib import Path
 
 from tests import loaded
 
-CLIENT = """#!{python} -SE
-import json, os, socket, sys
-with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
-    server.connect({address!r})
-    arguments = ["-m", "tests.docs.command", *sys.argv[1:]]
-    asked = dict(arguments=arguments, environment=dict(os.environ), folder=os.getcwd())
-    socket.send_fds(server, [json.dumps(asked).encode()], [0, 1, 2])
-    server.recv(16)
-    sys.exit(int(server.recv(16) or b"70"))
-"""
 SMALL = "DOCS_SMALL"
 """Variable with the `--set` options of a page, one a word."""
 SHRUNK = frozenset({"render", "sweep", "create", "demo", "plan"})
@@ -29,10 +19,7 @@ SHRUNK = frozenset({"render", "sweep", "create", "demo", "plan"})
 
 def write_client(path: Path) -> None:
     """Write the program that pages call."""
-    path.write_text(
-        CLIENT.format(python=sys.executable, address=loaded.address()), encoding="utf-8"
-    )
-    path.chmod(0o755)
+    loaded.write_client(path, loaded.address(), "-m", "tests.docs.command")
 
 
 def shrunk(arguments: list[str]) -> list[str]:
