@@ -5,6 +5,7 @@ Only a process without threads may fork, so rows that use this run as a module o
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,13 @@ from tests.chaos.drive import report_of, start_module
 UNITS, MORE = 16, 7
 SERIAL = ("--cluster", "serial")
 COMMAND_S = 60.0
+LOADED = (
+    *("distbragg.cli." + name for name in ("exchange", "finished", "main", "rendering")),
+    *("distbragg.engine.unit", "distbragg.kernel.native.render", "distbragg.rendering.frame"),
+    *("distbragg.run." + name for name in ("create", "export", "extend", "repair", "resume")),
+    *("distbragg.run." + name for name in ("status", "verify")),
+    *("fabio", "multiprocessing.pool", "pyarrow.parquet", "xarray"),
+)
 SWEEP = f"""
 experiment:
   title: power
@@ -73,9 +82,10 @@ def in_own_process(
 
 
 def load() -> None:
-    """Load what a unit needs once, before anything is forked."""
-    import distbragg.cli.main
-    import distbragg.engine.unit  # noqa: F401
+    """Load once what commands need, before anything is forked."""
+    for name in LOADED:
+        import_module(name)
+    gc.freeze()
 
 
 def start(
