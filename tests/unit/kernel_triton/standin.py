@@ -21,6 +21,8 @@ from tests.unit.kernel_triton.ptx import Program
 
 launches = []
 """What was launched: name, grid, arguments as (type for the launcher, what was given)."""
+execute = False
+"""Whether launches are carried out."""
 
 
 class _Utilities:
@@ -40,7 +42,7 @@ class _Launcher:
         self.name = metadata.name
 
     def __call__(self, x, y, z, stream, function, packed, details, enter, leave, *arguments):
-        if function is not None:
+        if execute:
             kinds = self.types.values()
             function.run(
                 (x, y, z),
@@ -87,11 +89,15 @@ class Card:
 _loaded = {}
 
 
-def install(*, execute=False):
-    """Let Triton compile for the stand-in from here on; `execute` carries launches out."""
+def install(*, carried_out=False):
+    """Let Triton compile for the stand-in from here on; where asked for, launches are carried out.
+
+    That is so of what is compiled then, as long as `execute` says so.
+    """
+    global execute
     driver.set_active(Card())
-    if execute:
-        knobs.runtime.kernel_load_start_hook = _read_program
+    execute = carried_out
+    knobs.runtime.kernel_load_start_hook = _read_program if carried_out else None
 
 
 def _read_program(module, function, name, files, digest):
