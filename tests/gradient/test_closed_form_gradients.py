@@ -30,12 +30,12 @@ LABORATORY = {
 }
 SPREAD = {"crystal": {"cell_spread": {"lengths_percent": 0.5, "angles_deg": 0.2}}}
 SIZES = {"crystal": {"size_spread_fraction": 0.2}}
-MATRIX = {"crystal": {"block_cells": [12, 11, 10, 2, -1, 1.5]}}
+MATRIX = {"crystal": {"block_cells": [24, 22, 20, 4, -2, 3]}}
 LATTICES = {
     "crystal": {
         "lattices": [
             {"turned_deg": [0.3, 0.0, 0.5], "illuminated_blocks": 3},
-            {"turned_deg": [-0.4, 0.6, 0.0], "cell": [41, 50, 60, 80, 95, 105]},
+            {"turned_deg": [-0.4, 0.6, 0.0], "cell": [20.5, 25, 30, 80, 95, 105]},
         ]
     }
 }
@@ -71,9 +71,9 @@ def experiment_of(pixels: int = 12, **changes: Any) -> Experiment:
             "polarization": {"kahn_factor": 0.9},
         },
         "crystal": {
-            "cell": [40, 50, 60, 80, 95, 105],
-            "block_cells": [12, 11, 10],
-            "misset_deg": [10, 20, 30],
+            "cell": [20, 25, 30, 80, 95, 105],
+            "block_cells": [24, 22, 20],
+            "misset_deg": [-22, 32, -1],
             "shape": "gauss",
             "mosaic": {**NORMAL, "spread_deg": 0.4},
         },
