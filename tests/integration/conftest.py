@@ -44,7 +44,7 @@ def tiny_plain(**changes: Any) -> dict[str, Any]:
             "pixels_slow": 17,
         },
         "sampling": {"oversample": 1},
-        "compute": {"frames_per_unit": 2, "tile": [8, 10]},
+        "compute": {"frames_per_unit": 2, "tile": [9, 12]},
     }
     for section, fields in changes.items():
         held = plain.get(section)
