@@ -41,9 +41,6 @@ _TURN_STEPS: Final = 3
 _STILL: Final = 1e-6
 """Curvature over the whole rotation, below which a parabola is a straight line."""
 
-_FURTHEST: Final = 5.0
-"""Distance of the passing angle from the rotation, in √2 standard deviations."""
-
 
 @dataclass(frozen=True, slots=True)
 class Spindle:
@@ -72,7 +69,32 @@ class Passage:
 
     def mean(self) -> Array:
         """Return the mean over the rotation."""
-        return module_of(self.top).exp(self.top) * (_erf(self.last) - _erf(self.first))
+        first, last = self.first, self.last
+        return self.between(self.top - first * first, self.top - last * last)
+
+    def between(self, before: Array, after: Array) -> Array:
+        """Return the mean, by the logarithms top − first² and top − last² of both ends.
+
+        Where the reflection passes beside the rotation, top may be far above both of them, and
+        both error functions nearly alike; so it is summed from the nearer end on.
+        """
+        module = module_of(self.top)
+        early, late = self.first > 0.0, self.last < 0.0
+        beside = early | late
+        # What is not taken is a number too, or its gradient would be none.
+        near, far = (
+            module.where(early, one, module.where(late, -other, 0.0))
+            for one, other in ((self.first, self.last), (self.last, self.first))
+        )
+        high, low = (
+            module.where(early, one, module.where(late, other, 0.0))
+            for one, other in ((before, after), (after, before))
+        )
+        beyond = module.exp(high) * _scaled_erfc(near) - module.exp(low) * _scaled_erfc(far)
+        first, last, top = (
+            module.where(beside, 0.0, part) for part in (self.first, self.last, self.top)
+        )
+        return module.where(beside, beyond, module.exp(top) * (_erf(last) - _erf(first)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,24 +110,41 @@ class _Parabola:
         """Return s and p of exp(−(s·x − p)²), which it is in proportion to."""
         module, width = module_of(self.stiff), spindle.stop - spindle.start
         sharp = root(0.5 * module.clip(self.stiff, _STILL / (width * width), None))
-        # Beyond this the reflection is so far outside that nothing is left of it.
-        return sharp, module.clip(self.pull / (2.0 * sharp), -_FURTHEST, _FURTHEST)
+        return sharp, self.pull / (2.0 * sharp)
 
     def passage(self, spindle: Spindle) -> Passage:
         """Return the mean of its exponential over the rotation."""
-        module, width = module_of(self.stiff), spindle.stop - spindle.start
         sharp, peak = self.shape(spindle)
-        share = math.log(0.5 * math.sqrt(math.pi) / width)
         return Passage(
-            self.log + peak * peak + (share - module.log(sharp)),
+            self.log + peak * peak + self._share(spindle),
             sharp * (spindle.start - self.angle) - peak,
             sharp * (spindle.stop - self.angle) - peak,
         )
 
+    def ends(self, spindle: Spindle) -> tuple[Array, Array]:
+        """Return the logarithms that a passage is summed between."""
+        sharp, share = self.shape(spindle)[0], self._share(spindle)
+        before, after = (
+            self.log + share + x * (self.pull - sharp * sharp * x)
+            for x in (spindle.start - self.angle, spindle.stop - self.angle)
+        )
+        return before, after
+
+    def _share(self, spindle: Spindle) -> Array:
+        """Return the logarithm of what error functions are the mean's share of."""
+        share = math.log(0.5 * math.sqrt(math.pi) / (spindle.stop - spindle.start))
+        sharp = self.shape(spindle)[0]
+        return share - module_of(sharp).log(sharp)
+
+    def mean(self, spindle: Spindle) -> Array:
+        """Return the mean of its exponential over the rotation, at most 1."""
+        mean = self.passage(spindle).between(*self.ends(spindle))
+        return module_of(mean).clip(mean, None, 1.0)
+
 
 def mean_over_rotation(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> Array:
     """Return the mean of `mean_transform` over a uniform rotation of the crystal."""
-    return passage_of(relps, incidence, ray, spindle).mean()
+    return _parabola_of(relps, incidence, ray, spindle).mean(spindle)
 
 
 def passage_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> Passage:
@@ -121,11 +160,10 @@ def seen_in_rotation(
     The mean is right to its last digits where little is left of it.
     """
     about = _parabola_of(relps, incidence, ray, spindle)
-    passage, sharp, peak = about.passage(spindle), *about.shape(spindle)
-    first, last = passage.first, passage.last
-    area = _erf_between(first, last)
-    off = (np.exp(-first * first) - np.exp(-last * last)) / (math.sqrt(math.pi) * area)
-    return np.exp(passage.top) * area, about.angle + (peak + off) / sharp
+    mean, (sharp, peak) = about.mean(spindle), about.shape(spindle)
+    before, after = (np.exp(end) for end in about.ends(spindle))
+    off = (before - after) / (math.sqrt(math.pi) * mean)
+    return mean, about.angle + (peak + off) / sharp
 
 
 def _parabola_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> _Parabola:
@@ -199,11 +237,11 @@ def _erf(argument: Array) -> Array:
     return special.erf(argument)
 
 
-def _erf_between(first: Float64Array, last: Float64Array) -> Float64Array:
-    """Return erf(last) − erf(first), of what is left of either where both are nearly one."""
+def _scaled_erfc(argument: Array) -> Array:
+    """Return exp(x²) erfc(x)."""
+    module = module_of(argument)
+    if module is not np:
+        return module.special.erfcx(argument)
     from scipy import special
 
-    after, before = first > 0.0, last < 0.0
-    near, far = np.where(before, -last, first), np.where(before, -first, last)
-    beside = special.erfc(near) - special.erfc(far)
-    return np.asarray(np.where(after | before, beside, special.erf(last) - special.erf(first)))
+    return special.erfcx(argument)

@@ -22,7 +22,7 @@ from distbragg.physics.factors import solid_angle
 from distbragg.physics.near_sphere import (
     CUT,
     GaussianCrystal,
-    displacement_covariance,
+    displacement_covariances,
     gaussian_crystal,
     incidence_of,
 )
@@ -46,7 +46,7 @@ def lit_per_steradian(
     """
     k, direction = incidence.wavenumber, np.array(incidence.direction)
     u = rays - direction
-    total = displacement_covariance(crystal, incidence, k * u, u)
+    _, total = displacement_covariances(crystal, incidence, k * u, u)
     along = dot3(rays, (total * rays[:, np.newaxis, :]).sum(axis=2))
     speed = np.cross(np.array(crystal.spindle.axis), k * u)
     turned = abs(dot3(speed, rays)) * (crystal.spindle.stop - crystal.spindle.start)

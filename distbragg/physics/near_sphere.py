@@ -27,6 +27,7 @@ from distbragg.physics.closed_rotation import Spindle
 from distbragg.physics.places import Places
 from distbragg.physics.strain import crystal_strains, rows_of, strain_covariance
 from distbragg.physics.symmetric import Symmetric
+from distbragg.physics.unrolled import Sphere
 from distbragg.shapes import SHAPES
 
 CUT: Final = {"mixed": 4.55, "float64": 6.1}
@@ -239,7 +240,7 @@ def _see(
         kept &= norm3(g) * dmin <= 1.0
     hkl, g, outgoing, size = hkl[kept], g[kept], outgoing[kept], size[kept]
     ray = outgoing / size[:, np.newaxis]
-    total = displacement_covariance(crystal, incidence, g, ray - direction)
+    level, total = displacement_covariances(crystal, incidence, g, ray - direction)
     image = (total * ray[:, np.newaxis, :]).sum(axis=2)
     along = dot3(ray, image)
     axis, start, stop = crystal.spindle.axis, crystal.spindle.start, crystal.spindle.stop
@@ -250,7 +251,7 @@ def _see(
     rest = off + np.clip(nearest, start, stop) * towards
     square = rest * rest / along
     seen = np.flatnonzero(square <= cut * cut)
-    hkl, total = hkl[seen], total[seen]
+    hkl, level, total = hkl[seen], level[seen], total[seen]
     g, ray, image, speed = (part[seen] for part in (g, ray, image, speed))
     along, towards, nearest, off, square = (
         part[seen] for part in (along, towards, nearest, off, square)
@@ -283,8 +284,8 @@ def _see(
         np.zeros(len(hkl)),
         reach,
     )
-    passage = _Passage(crystal, incidence, lit.middle, inverse3(total))
-    return _turned_to_beam(_settled(flat, passage, own, lit.wider), direction)
+    passage = _Passage(crystal, incidence, lit.middle, level, inverse3(total))
+    return _turned_to_beam(_settled(flat, passage, own, lit.wider), level, incidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,11 +295,16 @@ class _Passage:
     crystal: GaussianCrystal
     incidence: Incidence
     angle: Float64Array  # (n,), rad
+    level: Float64Array  # (n, 3, 3), 1/Å²: the part of Σ that does not rotate
     precision: Float64Array  # (n, 3, 3), Å²: Σ⁻¹
 
     def pull(self, off: Float64Array) -> Float64Array:
         """Return Σ⁻¹ d, (n, 3)."""
         return np.asarray((self.precision * off[:, np.newaxis, :]).sum(axis=2))
+
+    def flat(self, off: Float64Array) -> Float64Array:
+        """Return what of displacements (n, 3) does not rotate, on average."""
+        return np.asarray((self.level * self.pull(off)[:, np.newaxis, :]).sum(axis=2))
 
 
 def _settled(
@@ -314,20 +320,15 @@ def _settled(
     g = _turned(places.relp, np.array(passage.crystal.spindle.axis), passage.angle)
     length = norm3(g)
     lies = length > 0.0
-    sphere = _Sphere(np.where(lies, length, 1.0), g / np.where(lies, length, 1.0)[:, np.newaxis])
+    sphere = Sphere(np.where(lies, length, 1.0), g / np.where(lies, length, 1.0)[:, np.newaxis])
     centre, first = places.centre, places.first
     settled = own
     for _ in range(_SETTLING):
         second = np.cross(centre, first)
         seen = sphere.seen(k * (centre - direction))
         # What is flat of it leaves that sphere by its sagitta.
-        lever = np.cross(passage.pull(seen.off), g)
-        turned = np.cross(g, (passage.crystal.mosaic * lever[:, np.newaxis, :]).sum(axis=2))
-        flat = seen.off - turned
-        level = dot3(flat, sphere.along)
-        sagitta = (dot3(flat, flat) - level * level) / (2.0 * sphere.length)
-        rest = seen.off - sagitta[:, np.newaxis] * sphere.along
-        axes = [seen.moved(k * axis) for axis in (first, second)]
+        steps = [seen.moved(k * axis) for axis in (first, second)]
+        rest, axes = seen.flattened(steps, passage.flat)
         pulls = [passage.pull(axis) for axis in axes]
         xx, xy, yy = (dot3(axes[i], pulls[j]) for i, j in ((0, 0), (0, 1), (1, 1)))
         over = 1.0 / (xx * yy - xy * xy)
@@ -347,52 +348,6 @@ def _settled(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Sphere:
-    """The spheres about the origin that rotations keep lattice points to, unrolled about each."""
-
-    length: Float64Array  # (n,), |g|
-    along: Float64Array  # (n, 3), g/|g|
-
-    def seen(self, q: Float64Array) -> _Unrolled:
-        """Return where scattering vectors (n, 3) lie."""
-        ahead, far = dot3(q, self.along), norm3(q)
-        beside = q - ahead[:, np.newaxis] * self.along
-        side = norm3(beside)
-        aside = side > 0.0
-        per = 1.0 / np.where(aside, side, 1.0)
-        stretch = np.where(aside, self.length * np.arctan2(side, ahead) * per, 1.0)
-        off = (far - self.length)[:, np.newaxis] * self.along + stretch[:, np.newaxis] * beside
-        over = 1.0 / np.where(far > 0.0, far, 1.0)
-        cosine, sine = ahead * over, side * over
-        return _Unrolled(self, over, cosine, sine, stretch, per[:, np.newaxis] * beside, off)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unrolled:
-    """Scattering vectors by how far they are from g along it, and along the sphere."""
-
-    sphere: _Sphere
-    over: Float64Array  # (n,), 1/|q|
-    cosine: Float64Array  # (n,), of the angle from g
-    sine: Float64Array
-    stretch: Float64Array
-    beside: Float64Array  # (n, 3), the unit vector across g towards q
-    off: Float64Array  # (n, 3)
-
-    def moved(self, step: Float64Array) -> Float64Array:
-        """Return how `off` changes with a small step (n, 3) of q, to first order."""
-        one, two = dot3(step, self.sphere.along), dot3(step, self.beside)
-        out = step - one[:, np.newaxis] * self.sphere.along - two[:, np.newaxis] * self.beside
-        radial = self.cosine * one + self.sine * two
-        turned = (self.cosine * two - self.sine * one) * self.sphere.length * self.over
-        return np.asarray(
-            radial[:, np.newaxis] * self.sphere.along
-            + turned[:, np.newaxis] * self.beside
-            + self.stretch[:, np.newaxis] * out
-        )
-
-
 def _unit(vectors: Float64Array) -> Float64Array:
     """Return vectors (n, 3) of length 1."""
     return np.asarray(vectors / norm3(vectors)[:, np.newaxis])
@@ -405,12 +360,14 @@ def _turned(vectors: Float64Array, axis: Float64Array, angle: Float64Array) -> F
     return np.asarray(vectors * cosine + np.cross(axis, vectors) * sine + along)
 
 
-def _turned_to_beam(places: Places, direction: Float64Array) -> Places:
+def _turned_to_beam(places: Places, flat: Float64Array, incidence: Incidence) -> Places:
     """Turn the axes across each spot about the beam and towards it, and give its ridge a bow.
 
     Rotations leave |q| as it is, so that they spread a spot along the circle of its scattering
-    angle, whose curvature is cot 2θ. What is as wide as it is far from the beam is not an arc.
+    angle, whose curvature is cot 2θ. What does not rotate is spread straight; what is as wide as it
+    is far from the beam is not an arc.
     """
+    k, direction = incidence.wavenumber, np.array(incidence.direction)
     about = np.cross(direction, places.centre)
     sine = norm3(about)
     off = sine >= _NEAR_BEAM
@@ -424,8 +381,11 @@ def _turned_to_beam(places: Places, direction: Float64Array) -> Places:
         (c * c - s * s) * xy + c * s * (yy - xx),
         s * s * xx - both + c * c * yy,
     )
+    straight = dot3(axis, (flat * axis[:, np.newaxis, :]).sum(axis=2))
+    rotated = 1.0 - straight / np.maximum(k * k * turned[0], 1e-300)
     is_arc = off & (places.reach * np.sqrt(turned[0]) < 0.5 * sine)
     bow = np.where(is_arc, 0.5 * dot3(places.centre, direction) / length, 0.0)
+    bow = bow * np.maximum(rotated, 0.0) ** 2
     second = np.cross(places.centre, axis)
     return replace(places, first=axis, second=second, covariance=np.stack(turned, axis=1), bow=bow)
 
@@ -470,22 +430,23 @@ def _thickness(
     return np.asarray(cut * np.sqrt(variance) + length * half * (1.0 + half))
 
 
-def displacement_covariance(
+def displacement_covariances(
     crystal: GaussianCrystal, incidence: Incidence, g: Float64Array, u: Float64Array
-) -> Float64Array:
-    """Return Σ of every reflection, (n, 3, 3), 1/Å²: of its displacement from the Ewald sphere.
+) -> tuple[Float64Array, Float64Array]:
+    """Return of every reflection the part of Σ that does not rotate, and all of it, 1/Å².
 
-    `g` and `u` = s₁ − s₀ are (n, 3), in 1/Å and of unit vectors.
+    Σ is of its displacement from the Ewald sphere; both are (n, 3, 3), `g` and `u` = s₁ − s₀
+    (n, 3), in 1/Å and of unit vectors.
     """
-    k = incidence.wavenumber
     rows = np.cross(g[:, np.newaxis, :], crystal.mosaic[np.newaxis])
     rotated = np.cross(g[:, np.newaxis, :], rows.swapaxes(1, 2))
+    k, wide = incidence.wavenumber, incidence.width * u
     spread: Float64Array = np.array(incidence.spread, dtype=np.float64)
-    total = crystal.covariance + (k * k) * (spread[:, :, np.newaxis] * spread[:, np.newaxis]).sum(0)
-    wide = incidence.width * u
+    across = (spread[:, :, np.newaxis] * spread[:, np.newaxis]).sum(axis=0)
+    flat = np.broadcast_to(crystal.covariance + (k * k) * across, rotated.shape)
     if len(crystal.strains):
-        total = total + strain_covariance(crystal.strains, g)
-    return np.asarray(total + rotated + wide[:, :, np.newaxis] * wide[:, np.newaxis, :])
+        flat = flat + strain_covariance(crystal.strains, g)
+    return flat, flat + rotated + wide[:, :, np.newaxis] * wide[:, np.newaxis, :]
 
 
 def _across(forward: Float64Array) -> tuple[Float64Array, Float64Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from distbragg.kernel import native
@@ -42,3 +43,38 @@ def test_a_long_rotation_is_the_mean_of_short_ones(width: float, spread: float):
 def test_the_model_cuts_a_long_rotation_as_the_native_kernel_does():
     scene = turning(10.0, 7.0, 0.3, {"detector": {"pixels_fast": 25, "pixels_slow": 20}})
     assert off(image(scene, MODEL), image(scene)) <= 1e-11
+
+
+DIRECT = {
+    "crystal": {
+        "cell": [45, 51, 42, 90, 90, 90],
+        "block_cells": [9, 54, 110],
+        "misset_deg": [68, 250, 29],
+        "mosaic": {"spread_deg": 0.9},
+    },
+    "detector": {
+        "distance_mm": 112, "pixel_size_mm": 0.2, "pixels_fast": 9, "pixels_slow": 9,
+    },
+}  # fmt: skip
+"""The direct beam, where the point 000 turns in its place, and a plate with it."""
+
+
+@pytest.mark.spec("SAM-17")
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize("oversample", [1, "auto"])
+def test_what_hardly_moves_is_the_mean_of_its_angles(oversample):
+    """The logarithm is nearly a straight line of the angle, of which error functions say little."""
+    area = {"sampling": {"oversample": oversample}}
+
+    def turned(start: float, width: float):
+        axis = {"spindle_axis": [-0.86, -0.5, 0.1], "phi_deg": start, "oscillation_deg": width}
+        return experiment(DIRECT, area, {"goniometer": axis})
+
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    expected = sum(
+        0.5 * weight * image(turned(115.0 + 0.85 * (1.0 + node), 0.0), FLOAT64)
+        for node, weight in zip(nodes.tolist(), weights.tolist(), strict=True)
+    )
+    whole = turned(115.0, 1.7)
+    assert off(image(whole, FLOAT64), expected) <= 1e-4
+    assert off(image(whole, MIXED), expected) <= 3e-4

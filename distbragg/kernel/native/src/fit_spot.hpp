@@ -23,7 +23,7 @@ class SpotFitter {
 
   // Fits a spot over its disc: its logarithm, or what the sum over lines is made of, whose sums are
   // appended to a table. What neither holds for is evaluated at every pixel. False where the disc
-  // sees no line. `shares` says what each table of |F| by energy is of its mean.
+  // sees no line, or is far from the spot. `shares` says what each table of |F| by energy is of its mean.
   bool fit(Spot& spot, const Spindle& spindle, const float* shares, std::vector<float>& table) {
     spot.kind = Kind::kDirect;
     if (!spot.flat) return true;
@@ -37,7 +37,7 @@ class SpotFitter {
     choose_mean(in_, spot.relp, rotates, [&](auto mean) {
       using Kind = decltype(mean);
       if constexpr (Kind::rotates) {
-        Kind::passages(spot.relp, in_, spindle, x, y, z, kNodes, top, at, width);
+        Kind::passages(spot.relp, in_, spindle, x, y, z, kNodes, top, at, width, skew);
       } else if (spectrum_ == nullptr) {
         Kind::logs(spot.relp, in_, x, y, z, kNodes, top);
       } else {
@@ -46,9 +46,11 @@ class SpotFitter {
     });
     bool lit = true;
     if (rotates) {
-      fit_passage(top, at, width, spot);
+      lit = !is_dark(skew, spot);
+      if (lit) fit_passage(top, at, width, skew, spot);
     } else if (spectrum_ == nullptr) {
-      fit_smooth(top, spot);
+      lit = !is_dark(top, spot);
+      if (lit) fit_smooth(top, spot);
     } else {
       lit = fit_lines(top, at, width, skew, spot, table);
     }
@@ -61,6 +63,12 @@ class SpotFitter {
   }
 
  private:
+  // Whether a part sees nothing of its spot: it lies along a ridge that is nearer than that.
+  static bool is_dark(const double* log, const Spot& spot) {
+    constexpr double kDark = 200.0;
+    return greatest(log) < spot.most - kDark;
+  }
+
   // The rays of the nodes, which lie on the panel's disc.
   void aim(const Spot& spot) {
     const double* s = spot.step;
@@ -159,8 +167,11 @@ class SpotFitter {
     // Rows are drawn without the fourth power of the first coordinate.
     Polynomial<double> places = nodes_.polynomial(of.place);
     places.c[Fit::place(kDegree, 0)] = 0.0;
-    const bool holds = worst < kWorstFit && fits(top, share, kWorstFit, spot.log, kLog2E) &&
-                       fits(places, of.place, share, kWorstPlace * narrow * per, spot.at, 1.0);
+    const Polynomial<double> fitted = nodes_.polynomial(top);
+    const bool holds = worst < kWorstFit &&
+                       fits(fitted, top, log, most, share, kWorstFit, spot.log, kLog2E) &&
+                       fits(places, of.place, log, HUGE_VAL, share, kWorstPlace * narrow * per,
+                            spot.at, 1.0);
     if (holds) spot.kind = kind;
     return holds;
   }
@@ -244,15 +255,27 @@ class SpotFitter {
     middle = (y - slope * x) / n;
   }
 
-  // Fits a passage: both arguments are nearly straight, whatever part of it the rotation takes in.
-  void fit_passage(double* top, const double* from, const double* to, Spot& spot) const {
-    alignas(64) double log[kNodes], spread[kNodes], there[3][kNodes];
+  // Fits a passage: both arguments are nearly straight, whatever part of it the rotation takes in. Of
+  // what hardly turns they are not, but the logarithm of the mean is smooth then.
+  void fit_passage(double* top, const double* from, const double* to, double* log,
+                   Spot& spot) const {
     for (int m = 0; m < kNodes; ++m) {
-      if (!std::isfinite(top[m] + from[m] + to[m])) return;
-      log[m] = log_of_passage(top[m], from[m], to[m]);
+      if (!std::isfinite(top[m] + from[m] + to[m] + log[m])) return;
     }
-    std::copy(log, log + kNodes, spread);
     spot.most = larger(spot.most, greatest(log));
+    // Else a float keeps too little of what is the difference of two of them.
+    const double furthest = larger(larger(greatest(from), -least(from)),
+                                   larger(greatest(to), -least(to)));
+    const bool holds = greatest(top) < spot.most + kMostTop && furthest < kFurthest;
+    if (holds) fit_parts(top, from, to, log, spot);
+    if (spot.kind == Kind::kDirect) fit_smooth(log, spot);
+  }
+
+  // By all parts of the passage.
+  void fit_parts(double* top, const double* from, const double* to, const double* log,
+                 Spot& spot) const {
+    alignas(64) double spread[kNodes], there[3][kNodes];
+    std::copy(log, log + kNodes, spread);
     if (p_.integrate != 0) {
       const Changes by = changes(log, spot);
       divide(log, by, nullptr, 1.0, spot);
@@ -267,12 +290,13 @@ class SpotFitter {
       nodes_.values(p, there[n]);
     }
     const double most = spot.most;
-    double worst = 0.0;
+    double worst = 0.0, astray = 0.0;
     for (int m = 0; m < kNodes; ++m) {
-      const double seen = std::exp(log_of_passage(there[0][m], there[1][m], there[2][m]) - most);
-      worst = larger(worst, std::fabs(seen - std::exp(spread[m] - most)));
+      const double seen = log_of_passage(there[0][m], there[1][m], there[2][m]);
+      worst = larger(worst, std::fabs(std::exp(seen - most) - std::exp(spread[m] - most)));
+      astray = larger(astray, std::fabs(seen - spread[m]) - kPerDepth * (most - spread[m]));
     }
-    if (worst < kWorstFit) spot.kind = Kind::kPassage;
+    if (worst < kWorstFit && !(astray > kAstray)) spot.kind = Kind::kPassage;
   }
 
   // ln of exp(top) (erf(to) − erf(from)), from < to, without a difference of nearly equal numbers.
@@ -292,7 +316,7 @@ class SpotFitter {
     const double most = spot.most;
 #pragma omp simd
     for (int m = 0; m < kNodes; ++m) share[m] = exp_poly<true>(log[m] - most);
-    if (!fits(fitted, log, share, kWorstFit, spot.log, kLog2E)) return;
+    if (!fits(fitted, log, log, most, share, kWorstFit, spot.log, kLog2E)) return;
     if (p_.integrate != 0) {
       const Changes by = changes(fitted, spot);
       divide(log, by, nullptr, 1.0, spot);
@@ -375,25 +399,23 @@ class SpotFitter {
     }
   }
 
-  // Fits values at the nodes, which are kept in another unit; false where it passes one by more than
-  // the tolerance, weighted with the share that is seen there.
-  bool fits(const double* value, const double* share, double tolerance, Polynomial<float>& fitted,
-            double unit = 1.0) const {
-    return fits(nodes_.polynomial(value), value, share, tolerance, fitted, unit);
-  }
-
-  // The same of values whose polynomial is known.
-  bool fits(const Polynomial<double>& p, const double* value, const double* share,
-            double tolerance, Polynomial<float>& fitted, double unit) const {
+  // Fits values at the nodes, whose polynomial is known, and which are kept in another unit; false
+  // where it passes one by more than the tolerance, weighted with the share that is seen there, or,
+  // where the logarithm of what is seen is far below the most, by more than a part of that: between
+  // nodes it could be bright.
+  bool fits(const Polynomial<double>& p, const double* value, const double* log, double most,
+            const double* share, double tolerance, Polynomial<float>& fitted, double unit) const {
     const Fit& nodes = nodes_;
-    double worst = 0.0;
-#pragma omp simd reduction(max : worst)
+    double worst = 0.0, astray = 0.0;
+#pragma omp simd reduction(max : worst, astray)
     for (int m = 0; m < kNodes; ++m) {
-      const double off = std::fabs(share[m] * (p.at(nodes.a[m], nodes.b[m]) - value[m]));
+      const double over = std::fabs(p.at(nodes.a[m], nodes.b[m]) - value[m]);
+      const double off = share[m] * over, lost = over - kPerDepth * (most - log[m]);
       worst = off > worst ? off : worst;
+      astray = lost > astray ? lost : astray;
     }
     fitted = single(p, unit);
-    return std::isfinite(p.c[0]) && worst < tolerance;
+    return std::isfinite(p.c[0]) && worst < tolerance && !(astray > kAstray);
   }
 
   static Polynomial<float> single(const Polynomial<double>& p, double unit = 1.0) {
@@ -443,7 +465,11 @@ class SpotFitter {
   // The greatest that Hermite's third polynomial comes to under exp(−½ x²), and ½ x⁶.
   static constexpr double kPerSkew = 1.4, kPerSquare = 5.4;
   static constexpr double kWorstPlace = 2e-4;  // of a wavenumber, in widths
+  static constexpr double kMostTop = 200.0;  // of a passage's logarithm above what is seen of it
+  static constexpr double kFurthest = 1e4;   // of its ends
   static constexpr double kMostRise = 0.5;  // of the largest logarithm, by a mean over sub-pixels
+  // Of a logarithm, that a fit may be off where little is seen, and that times how little.
+  static constexpr double kAstray = 0.5, kPerDepth = 0.05;
   static constexpr double kFaint = 6.0;  // of a logarithm, below which its curvature does not count
   static constexpr double kFewWidths = 5.0;     // of a spectrum whose logarithm may be smooth
   static constexpr double kMostWidths = 1024.0;  // of a table

@@ -245,10 +245,10 @@ struct Mean {
     }
   }
 
-  // The same as exp(top) (erf(to) − erf(from)).
+  // The same as exp(top) (erf(to) − erf(from)), and its logarithm.
   static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
                        const double* x, const double* y, const double* z, int count, double* top,
-                       double* from, double* to) {
+                       double* from, double* to, double* log) {
     constexpr double kHalfRootPi = 0.88622692545275801365;
     Passages at;
     passages(relp, in, spindle, x, y, z, count, at);
@@ -260,6 +260,10 @@ struct Mean {
       from[i] = madd(sharp, at.start[i], -peak);
       to[i] = madd(sharp, at.stop[i], -peak);
     }
+    for (int i = 0; i < count; ++i) {
+      const Passed seen = passed(at[i]);
+      log[i] = smaller(seen.log + std::log(seen.share), 0.0);
+    }
   }
 
   // The means that rays see, and the mean angle, rad, at which they see them.
@@ -269,8 +273,9 @@ struct Mean {
       Passages at;
       passages(relp, in, spindle, x, y, z, count, at);
       for (int i = 0; i < count; ++i) {
-        weigh(at[i], mean[i], angle[i]);
-        angle[i] += spindle.start - at.start[i];
+        const Passed seen = passed(at[i]);
+        mean[i] = mean_of(seen);
+        angle[i] = seen.centre + spindle.start - at.start[i];
       }
     } else {
       logs(relp, in, x, y, z, count, mean);
@@ -288,7 +293,7 @@ struct Mean {
       Passages at;
       passages(relp, in, spindle, x, y, z, count, at);
       for (int i = 0; i < count; ++i) {
-        if (square[i] <= 1.0) value[i] += height * mean_of(at[i]);
+        if (square[i] <= 1.0) value[i] += height * mean_of(passed(at[i]));
       }
     } else {
       alignas(64) double log[kLanes];

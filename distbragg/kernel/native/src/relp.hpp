@@ -459,28 +459,43 @@ DISTBRAGG_INLINE void approach(const Relp& relp, const Incidence& in, const Spin
   angle = to < spindle.start ? spindle.start : (to > spindle.stop ? spindle.stop : to);
 }
 
-// The mean of exp(pull·x − ½ stiff·x²) over the passage, times what the logarithm is at x = 0.
-inline double mean_of(const Passage& at) {
-  constexpr double kFurthest = 5.0, kHalfRootPi = 0.88622692545275801365;
-  const double sharp = std::sqrt(0.5 * at.stiff);
-  double peak = at.pull / (2.0 * sharp);
-  peak = peak < -kFurthest ? -kFurthest : (peak > kFurthest ? kFurthest : peak);
-  const double area = std::erf(madd(sharp, at.stop, -peak)) - std::erf(madd(sharp, at.start, -peak));
-  return std::exp(madd(peak, peak, at.here)) * area * kHalfRootPi / (sharp * (at.stop - at.start));
+// exp(x²) erfc(x) of x ≥ 0, far out by its asymptotic series, to 1e-13.
+inline double scaled_erfc(double x) {
+  constexpr double kFar = 20.0, kPerRootPi = 0.56418958354775628695;
+  if (x < kFar) return std::exp(x * x) * std::erfc(x);
+  const double u = 0.5 / (x * x);
+  return kPerRootPi / x * (1.0 - u * (1.0 - 3.0 * u * (1.0 - 5.0 * u * (1.0 - 7.0 * u))));
 }
 
-// The same mean, to the last digits where little is left of it, and the mean of x that it weighs.
-inline void weigh(const Passage& at, double& mean, double& centre) {
-  constexpr double kFurthest = 5.0, kHalfRootPi = 0.88622692545275801365;
-  const double sharp = std::sqrt(0.5 * at.stiff);
-  const double peak = std::clamp(at.pull / (2.0 * sharp), -kFurthest, kFurthest);
+// The mean of a passage, exp(log) · share, and the mean of x that it weighs. Beside the passage it is
+// summed from the nearer end on: both error functions are nearly alike there.
+struct Passed {
+  double log, share, centre;
+};
+
+inline Passed passed(const Passage& at) {
+  constexpr double kHalfRootPi = 0.88622692545275801365;
+  const double sharp = std::sqrt(0.5 * at.stiff), peak = at.pull / (2.0 * sharp);
   const double from = madd(sharp, at.start, -peak), to = madd(sharp, at.stop, -peak);
-  const double area = from > 0.0 ? std::erfc(from) - std::erfc(to)
-                      : to < 0.0 ? std::erfc(-to) - std::erfc(-from)
-                                 : std::erf(to) - std::erf(from);
-  mean = std::exp(madd(peak, peak, at.here)) * area * kHalfRootPi / (sharp * (at.stop - at.start));
-  const double off = (std::exp(-from * from) - std::exp(-to * to)) / (2.0 * kHalfRootPi * area);
-  centre = area > 0.0 ? (peak + off) / sharp : 0.0;
+  const double before = at.start * madd(-0.5 * at.stiff, at.start, at.pull);
+  const double after = at.stop * madd(-0.5 * at.stiff, at.stop, at.pull);
+  double log, area;
+  if (from > 0.0) {
+    log = before;
+    area = scaled_erfc(from) - std::exp(after - before) * scaled_erfc(to);
+  } else if (to < 0.0) {
+    log = after;
+    area = scaled_erfc(-to) - std::exp(before - after) * scaled_erfc(-from);
+  } else {
+    log = peak * peak;
+    area = std::erf(to) - std::erf(from);
+  }
+  const double off = (std::exp(before - log) - std::exp(after - log)) / (2.0 * kHalfRootPi * area);
+  return {at.here + log, area * kHalfRootPi / (sharp * (at.stop - at.start)),
+          area > 0.0 ? (peak + off) / sharp : 0.0};
 }
+
+// No mean is above 1.
+inline double mean_of(const Passed& seen) { return smaller(std::exp(seen.log) * seen.share, 1.0); }
 
 }  // namespace distbragg::closed

@@ -113,6 +113,21 @@ class Sighting {
   // The covariance of a reflection, of which a source sees the displacements.
   template <bool kStrained>
   DISTBRAGG_INLINE Symmetric covariance(const Vector& g, const Vector& u) const {
+    return covariance(g, u, flat<kStrained>(g));
+  }
+
+ private:
+  // The part of it that does not rotate: the crystal's size, its strain, and the divergence.
+  template <bool kStrained>
+  DISTBRAGG_INLINE Symmetric flat(const Vector& g) const {
+    const double k = in_.wavenumber;
+    const Symmetric flat = crystal_.covariance + scaled(spread_, k, k);
+    if constexpr (kStrained) return flat + crystal_.strains.covariance(g);
+    return flat;
+  }
+
+  DISTBRAGG_INLINE Symmetric covariance(const Vector& g, const Vector& u,
+                                        const Symmetric& flat) const {
     const Symmetric& m = crystal_.mosaic;
     // [g]ₓ M [g]ₓᵀ by its rows: g × M × g.
     const Vector r0 = across(g, {m.xx, m.xy, m.xz}), r1 = across(g, {m.xy, m.yy, m.yz}),
@@ -120,14 +135,9 @@ class Sighting {
     const Vector c0 = across(g, {r0.x, r1.x, r2.x}), c1 = across(g, {r0.y, r1.y, r2.y}),
                  c2 = across(g, {r0.z, r1.z, r2.z});
     const Symmetric rotated = {c0.x, c1.x, c2.x, c1.y, c2.y, c2.z};
-    const double k = in_.wavenumber;
-    const Symmetric total =
-        crystal_.covariance + rotated + scaled(spread_, k, k) + outer(in_.width * u);
-    if constexpr (kStrained) return total + crystal_.strains.covariance(g);
-    return total;
+    return flat + rotated + outer(in_.width * u);
   }
 
- private:
   // What is seen of points, by its numbers.
   struct Seen {
     alignas(64) double square[Points::kMost];  // of the standard deviations from the sphere
@@ -248,7 +258,7 @@ class Sighting {
     const double number = in_.wavenumber;
     Vector first, second;
     tangents(ray, first, second);
-    const Symmetric total = covariance<kStrained>(g, ray - in_.direction);
+    const Symmetric level = flat<kStrained>(g), total = covariance(g, ray - in_.direction, level);
     const Vector image = times(total, ray);
     const double along = dot(ray, image);
     const double lean1 = dot(first, image) / along, lean2 = dot(second, image) / along;
@@ -292,8 +302,8 @@ class Sighting {
     place.reach = reach;
     const double volume = determinant(total);
     place.size = std::sqrt(volume);
-    settle<kRotates>(place, g, inverse(total, volume), middle, wider);
-    turn_to_beam(place);
+    settle<kRotates>(place, g, level, inverse(total, volume), middle, wider);
+    turn_to_beam(place, level);
     return square;
   }
 
@@ -301,8 +311,8 @@ class Sighting {
   // keep a lattice point to, at a wavenumber or an angle from the middle. By Gauss-Newton, whose last
   // matrix is the inverse of the covariance there, which counts `wider` times in all of it.
   template <bool kRotates>
-  DISTBRAGG_INLINE void settle(Place& place, Vector g, const Symmetric& inverse, double middle,
-                               double wider) const {
+  DISTBRAGG_INLINE void settle(Place& place, Vector g, const Symmetric& level,
+                               const Symmetric& inverse, double middle, double wider) const {
     double k = in_.wavenumber;
     if constexpr (kRotates) {
       double sine, cosine;
@@ -322,11 +332,16 @@ class Sighting {
       const double side = std::sqrt(dot(beside, beside)), per = side > 0.0 ? 1.0 / side : 0.0;
       const double stretch = side > 0.0 ? length * angle_of(side, ahead) * per : 1.0;
       const Vector off = (far - length) * along + stretch * beside;
-      // What is flat of it leaves that sphere by its sagitta.
-      const Vector flat = off - turned_by(g, times(inverse, off));
-      const double level = dot(flat, along);
-      const double sagitta = (dot(flat, flat) - level * level) / (2.0 * length);
-      const Vector rest = off - sagitta * along;
+      // What is flat of it, across g, leaves that sphere by its sagitta, and an angle there stands for
+      // more of it than on the sphere of g.
+      const auto flat_of = [=](const Vector& v) __attribute__((always_inline)) {
+        const Vector flat = times(level, times(inverse, v));
+        return flat - dot(flat, along) * along;
+      };
+      const Vector flat = flat_of(off), bent = (1.0 / length) * flat;
+      const double longer = far / length;
+      const Vector rest =
+          off + (longer - 1.0) * flat - (0.5 * longer * dot(flat, bent)) * along;
       // How it changes with the direction: what leads away from the origin is along g there.
       const double over = k / far, cosine = ahead * over, sine = side * over;
       const Vector across_g = per * beside;
@@ -334,8 +349,10 @@ class Sighting {
         const double one = dot(axis, along), two = dot(axis, across_g);
         const double radial = madd(cosine, one, sine * two);
         const double turned = (length / far) * madd(cosine, two, -(sine * one));
-        return radial * along + turned * across_g +
-               (k * stretch) * (axis - one * along - two * across_g);
+        const Vector to = radial * along + turned * across_g +
+                          (k * stretch) * (axis - one * along - two * across_g);
+        const Vector own = flat_of(to);
+        return to + (longer - 1.0) * own + radial * bent - (longer * dot(own, bent)) * along;
       };
       const Vector by1 = by(moved.first), by2 = by(moved.second);
       const Vector pull1 = times(inverse, by1), pull2 = times(inverse, by2);
@@ -363,14 +380,10 @@ class Sighting {
     renew(place.yy, place.own_yy, moved.own_yy);
   }
 
-  // The part of a displacement of covariance Σ that is due to rotations: [g]ₓ M [g]ₓᵀ times Σ⁻¹ d.
-  DISTBRAGG_INLINE Vector turned_by(const Vector& g, const Vector& pull) const {
-    return across(g, times(crystal_.mosaic, across(pull, g)));
-  }
-
   // Turns the axes across a spot about the beam and towards it. Rotations leave |q| as it is, so
-  // that they spread a spot along the circle of its scattering angle, whose curvature is cot 2θ.
-  DISTBRAGG_INLINE void turn_to_beam(Place& place) const {
+  // that they spread a spot along the circle of its scattering angle, whose curvature is cot 2θ; what
+  // does not rotate is spread straight.
+  DISTBRAGG_INLINE void turn_to_beam(Place& place, const Symmetric& level) const {
     constexpr double kLeast = 1e-6;
     const Vector about = across(in_.direction, place.centre);
     const double sine = std::sqrt(dot(about, about));
@@ -393,7 +406,9 @@ class Sighting {
     // What is as wide as it is far from the beam is no arc.
     const double wide = place.reach * std::sqrt(place.xx);
     const double bow = 0.5 * dot(in_.direction, place.centre) / sine;
-    const double arc = wide < 0.5 * sine ? bow : 0.0;
+    const double k = in_.wavenumber, straight = between(level, axis, axis);
+    const double rotated = larger(1.0 - straight / larger(k * k * place.xx, 1e-300), 0.0);
+    const double arc = wide < 0.5 * sine ? bow * rotated * rotated : 0.0;
     place.bow = aside ? arc : 0.0;
   }
 
