@@ -104,3 +104,35 @@ def test_a_wide_thin_arc_is_drawn_in_parts_along_its_ridge(turn):
         for rows in ((0, 83), (83, 160))
     ]
     np.testing.assert_array_equal(np.vstack(tiles), mixed)
+
+
+@pytest.mark.spec("SAM-18")
+@pytest.mark.parametrize("hkl", [(2, -14, 75), (-2, -16, 78)])
+def test_far_from_an_arc_no_part_of_it_is_bright(hkl):
+    """A turning plate in a corner of the box about its arc, where its formulas mean nothing."""
+    plate = {
+        "cell": [12.2563, 30.8752, 53.3845, 110.4015, 91.2988, 72.7867],
+        "block_cells": [6, 121, 101],
+        "misset_deg": [233.937, 97.0807, 198.1601],
+        "mosaic": {"spread_deg": 2.5873},
+    }
+    turn = {
+        "oscillation_deg": 0.1886,
+        "phi_deg": 222.8928,
+        "spindle_axis": [0.3771, 0.9078, -0.1835],
+    }
+    panel = {
+        "origin_mm": [-11.5518, 56.2694, 154.5075],
+        "fast": [0.6291, 0.4548, 0.6303],
+        "slow": [-0.2469, 0.8859, -0.3928],
+        "pixel_size_mm": 0.1514,
+        "pixels_fast": 72,
+        "pixels_slow": 72,
+    }
+    beam = {"wavelength_angstrom": 0.9585, "divergence_mrad": 0.0747}
+    changes = {"beam": beam, "crystal": plate, "goniometer": turn, "detector": None}
+    spec = changed(BASE, {**changes, "sampling": {"oversample": 1, "dmin_angstrom": 0.65}})
+    table = reflections_from_list(np.array([hkl]), np.array([10.0]), 0.0)
+    one = build_experiment(parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table)
+    height = 100.0 * np.prod(np.square([6.0, 121.0, 101.0]))
+    assert np.abs(image(one, MIXED) - image(one, FLOAT64)).max() <= 1e-12 * height

@@ -336,6 +336,7 @@ class Spots {
   // alone, whatever the tile.
   void split(SpotFitter& fitter, const Spot& whole, const Rectangle& box, const Spindle& spindle) {
     Spot spot = whole;
+    if (whole.flat && whole.is_beside(box)) return;
     if (!projection_.clip(box, spot)) return;
     const double width = box.right - box.left, height = box.bottom - box.top;
     if (std::fmax(width, height) <= kLeastEdge) {
@@ -353,8 +354,9 @@ class Spots {
       spot.step[1] = spot.step[2] = spot.arc = 0.0;
       spot.flat = true;
       spot.oval = false;
-      if (!fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) return;
-      if (spot.kind != Kind::kDirect) {
+      const bool strays = fitter.strays(spot);
+      if (!strays && !fitter.fit(spot, spindle, shares_.data() + spot.shares, table_)) return;
+      if (!strays && spot.kind != Kind::kDirect) {
         keep(spot);
         return;
       }

@@ -62,6 +62,24 @@ class SpotFitter {
     return lit;
   }
 
+  // Whether a part of a spot reaches so far beyond its disc that the formulas mean nothing there.
+  bool strays(const Spot& spot) {
+    constexpr double kMost = 16.0;  // the square of discs
+    aim(spot);
+    const Vector centre = spot.centre, first = spot.first, second = spot.second;
+    const double bow = spot.bow;
+    double most = 0.0;
+#pragma omp simd reduction(max : most)
+    for (int m = 0; m < kNodes; ++m) {
+      const Vector ray = {rays_.x[m], rays_.y[m], rays_.z[m]};
+      const double facing = dot(centre, ray), over = 1.0 / facing;
+      const double a = dot(first, ray) * over, b = madd(-bow * a, a, dot(second, ray) * over);
+      const double square = facing > 0.0 ? madd(a, a, b * b) : HUGE_VAL;
+      most = square > most ? square : most;
+    }
+    return most > kMost;
+  }
+
  private:
   // Whether a part sees nothing of its spot: it lies along a ridge that is nearer than that.
   static bool is_dark(const double* log, const Spot& spot) {

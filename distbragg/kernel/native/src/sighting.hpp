@@ -323,6 +323,14 @@ class Sighting {
     }
     const double length = std::sqrt(dot(g, g));
     const Vector along = (1.0 / length) * g;
+    // What across g does not rotate of a displacement: rows of F Σ⁻¹, but for what is along g.
+    const Vector f0 = times(inverse, {level.xx, level.xy, level.xz});
+    const Vector f1 = times(inverse, {level.xy, level.yy, level.yz});
+    const Vector f2 = times(inverse, {level.xz, level.yz, level.zz});
+    const auto flat_of = [=](const Vector& v) __attribute__((always_inline)) -> Vector {
+      const Vector flat = {dot(f0, v), dot(f1, v), dot(f2, v)};
+      return flat - dot(flat, along) * along;
+    };
     Place moved = place;
 #pragma GCC unroll 2
     for (int step = 0; step < kSettling; ++step) {
@@ -334,10 +342,6 @@ class Sighting {
       const Vector off = (far - length) * along + stretch * beside;
       // What is flat of it, across g, leaves that sphere by its sagitta, and an angle there stands for
       // more of it than on the sphere of g.
-      const auto flat_of = [=](const Vector& v) __attribute__((always_inline)) {
-        const Vector flat = times(level, times(inverse, v));
-        return flat - dot(flat, along) * along;
-      };
       const Vector flat = flat_of(off), bent = (1.0 / length) * flat;
       const double longer = far / length;
       const Vector rest =

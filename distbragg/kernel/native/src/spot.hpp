@@ -43,6 +43,11 @@ constexpr bool sums_lines(Kind kind) { return kind == Kind::kLines || kind == Ki
 // Number of a lattice, and h, k, l.
 using Name = std::array<std::int32_t, 4>;
 
+// A part of a panel, pixels.
+struct Rectangle {
+  double left, right, top, bottom;
+};
+
 struct Spot {
   Name name;
   Relp relp;
@@ -88,6 +93,21 @@ struct Spot {
     form_ff = flat ? a0 * a0 + b0 * b0 : 0.0;
     form_fs = a0 * a1 + b0 * b1;
     form_ss = a1 * a1 + b1 * b1;
+  }
+
+  // Whether its disc is nowhere in a part of the panel; by the least its coordinates are there.
+  bool is_beside(const Rectangle& box) const {
+    const double f = 0.5 * (box.left + box.right) - fast, s = 0.5 * (box.top + box.bottom) - slow;
+    const double wide = 0.5 * (box.right - box.left) + margin;
+    const double high = 0.5 * (box.bottom - box.top) + margin;
+    const double a = step[0] * f + step[1] * s, b = step[2] * f + step[3] * s;
+    const double half_a = std::fabs(step[0]) * wide + std::fabs(step[1]) * high;
+    const double half_b = std::fabs(step[2]) * wide + std::fabs(step[3]) * high;
+    const double least = larger(std::fabs(a) - half_a, 0.0), most = std::fabs(a) + half_a;
+    const double one = arc * least * least, two = arc * most * most;
+    const double low = b - half_b - larger(one, two), high_b = b + half_b - smaller(one, two);
+    const double near = larger(larger(low, -high_b), 0.0);
+    return least * least + near * near > 1.0;
   }
 
   // The columns of a row that see a line: those about middle + lean y.
@@ -183,11 +203,6 @@ struct Spot {
   }
 
   double form_size() const { return form_ff * form_ss - form_fs * form_fs; }
-};
-
-// A part of a panel, pixels.
-struct Rectangle {
-  double left, right, top, bottom;
 };
 
 // What two of them share.
