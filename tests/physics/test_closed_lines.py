@@ -20,6 +20,7 @@ pytestmark = [
 
 FINE = {"detector": {"pixel_size_mm": 0.4, "pixels_fast": 225, "pixels_slow": 200}}
 AREA = {"sampling": {"oversample": "auto"}}
+FINE_DMIN = {"sampling": {"dmin_angstrom": 1.8}}
 WATER = {"background": {"water_um": 20}}
 COUNT = 60
 
@@ -53,6 +54,72 @@ def test_lines_taken_together_are_their_sum(kind: str, changes):
     each, together = (image(one, options, tile=tile) for options in (FLOAT64, MIXED))
     assert off(together, each) <= 1e-3
     assert together.sum() == pytest.approx(each.sum(), rel=5e-4)
+
+
+SMALL = {"pixels_fast": 90, "pixels_slow": 90}
+FEW_LINES = [
+    (
+        {
+            "beam": {
+                "spectrum": {
+                    "wavelengths_angstrom": [1.401627, 1.404648, 1.407668],
+                    "weights": [0.13534, 1.0, 0.13534],
+                }
+            },
+            "crystal": {
+                "cell": [79.15646, 85.11152, 89.95542, 90.75379, 99.12026, 88.40691],
+                "block_cells": [11, 46, 89],
+                "misset_deg": [199.77342, 111.74484, 158.91346],
+                "mosaic": {"spread_deg": 0.11},
+            },
+            "detector": {"distance_mm": 121.124, "pixel_size_mm": 0.32314, **SMALL},
+        },
+        Tile(0, 25, 0, 30),
+    ),
+    (
+        {
+            "beam": {
+                "spectrum": {"wavelengths_angstrom": [0.9640255, 0.9656005], "weights": [1, 1]},
+                "divergence_mrad": 0.2905,
+                "bandwidth_percent": 0.16724,
+            },
+            "crystal": {
+                "cell": [45.88584, 49.52763, 60.85963, 89.11743, 89.88851, 92.03001],
+                "block_cells": [55, 48, 33],
+                "misset_deg": [288.72589, 136.83672, 126.5879],
+                "mosaic": {"spread_deg": 0.55879},
+            },
+            "detector": {"distance_mm": 87.8425, "pixel_size_mm": 0.31263, **SMALL},
+        },
+        Tile(65, 90, 55, 85),
+    ),
+    (
+        {
+            "beam": {
+                "spectrum": {"wavelengths_angstrom": [1.115964, 1.1177875], "weights": [1, 1]},
+                "bandwidth_percent": 0.0382,
+            },
+            "crystal": {
+                "cell": [78.1329698, 48.65861, 52.72932, 85.9041, 99.85991, 87.12831],
+                "block_cells": [14, 72, 79],
+                "misset_deg": [151.21424, 327.71252, 83.95847],
+                "mosaic": {"spread_deg": 0.038424},
+            },
+            "detector": {"distance_mm": 197.4903, "pixel_size_mm": 0.283014, **SMALL},
+        },
+        Tile(60, 80, 60, 85),
+    ),
+]
+"""Spectra about as wide as the wavenumbers that a ray sees a reflection at: in one spot narrower
+for some rays and wider for others. Each with a tile in which polynomials through kinks were off."""
+
+
+@pytest.mark.parametrize(("given", "tile"), FEW_LINES, ids=["narrow", "divergent", "wide"])
+def test_lines_as_wide_as_a_reflection_is_seen_are_their_sum(given, tile: Tile):
+    one = experiment({"beam": {"wavelength_angstrom": None}}, given, AREA, FINE_DMIN)
+    each, together = (image(one, options, tile=tile) for options in (FLOAT64, MIXED))
+    assert off(together, each) <= 4e-4
+    assert together.sum() == pytest.approx(each.sum(), rel=2e-4)
 
 
 def apart(kind: str) -> np.ndarray:

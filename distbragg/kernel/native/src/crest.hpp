@@ -14,29 +14,22 @@ struct Sides {
   double middle, step, width;
 };
 
-// About the wavenumber at which a ray sees a reflection best, or the end of the range nearest to it.
-// A cubic (`bent` is 1, else 0) wants more of the lines than that end.
+// About the wavenumber at which a ray sees a reflection in lines between two ends: both as if they were
+// normal distributions, so that it changes smoothly from ray to ray, whichever is the wider.
 DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, double low,
-                                double high, double bent) {
-  constexpr double kSide = 1.4, kWidest = 30.0, kFurthestSide = 0.01;
+                                double high) {
+  constexpr double kWidest = 30.0, kLeastStep = 0.05, kFurthestStep = 0.01;
+  constexpr double kEnds = 3.0;  // standard deviations from end to end
   const Falling falling = falling_of(relp, sight, k);
   // About the direct beam a reflection is seen at every wavenumber: a parabola as wide as that would
   // have its top beyond what numbers hold, and sides where there are no lines.
   const double stiff = larger(falling.stiff, 1.0 / (kWidest * k * kWidest * k));
-  const double seen = falling.pull / stiff;
-  const double width = 1.0 / std::sqrt(stiff);
-  // It is taken where the lines are, and not further from the best than it is seen.
-  // The ends of a range of many widths are left to the parabola.
-  const double all = high - low > 4.0 * width ? 1.0 : 0.0;
-  const double near = seen - kSide * width, far = seen + kSide * width;
-  const double in = smaller(larger(near, low), high), out = smaller(larger(far, low), high);
-  const double from = madd(all, near - in, in), to = madd(all, far - out, out);
-  const double least = smaller(0.05 * width, kFurthestSide * k), middle = 0.5 * (from + to);
-  const double some = bent * smaller(width, high - low), wide = larger(to - from, some);
-  const double half = larger((0.5 / kSide) * wide, least);
-  const double inner = larger(smaller(middle, high - 0.5 * some), low + 0.5 * some);
-  const double moved = bent * (1.0 - all);
-  return {madd(moved, inner - middle, middle), smaller(half, 0.3 * k), width};
+  const double seen = falling.pull / stiff, square = 1.0 / stiff, width = std::sqrt(square);
+  const double deviation = (high - low) / kEnds, lines = deviation * deviation;
+  const double share = lines / (lines + square), middle = 0.5 * (low + high);
+  const double least = smaller(kLeastStep * width, kFurthestStep * k);
+  const double step = std::sqrt(madd(share, square, least * least));
+  return {madd(share, seen - middle, middle), smaller(step, 0.3 * k), width};
 }
 
 // A logarithm by the wavenumber, from a middle in steps: top − ½ x² + skew x³, x = (k − at)/width.

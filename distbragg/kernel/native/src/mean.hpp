@@ -109,7 +109,6 @@ struct Mean {
     // knows of one round of a loop over to the next.
     const Sight same = sight_of(own, from.direction, from.one, from.two, own.forward);
     const bool bent = is_bent(own, same, k);
-    const double as_bent = bent ? 1.0 : 0.0;
     const auto again = [=, &sights](int i) __attribute__((always_inline)) -> Sight {
       return {same.spread, same.forward, sights.length[i],
               {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},
@@ -117,7 +116,7 @@ struct Mean {
     };
     const auto aim = [&](int i) __attribute__((always_inline)) {
       const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      const Sides sides = sides_of(own, sight, k, low, high, as_bent);
+      const Sides sides = sides_of(own, sight, k, low, high);
       sights.length[i] = sight.length;
       sights.per_k[0][i] = sight.per_k.x;
       sights.per_k[1][i] = sight.per_k.y;
