@@ -23,7 +23,7 @@ def recipe() -> ModuleType:
 @pytest.fixture(scope="module")
 def trained(recipe: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("spots")
-    return folder, recipe.main([str(folder), "--shots", "24", "--steps", "50", "--batch", "4"])
+    return folder, recipe.main([str(folder), "--shots", "24", "--steps", "40", "--batch", "3"])
 
 
 def test_it_learns_to_find_spots(recipe, trained):

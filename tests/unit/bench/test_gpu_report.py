@@ -11,6 +11,8 @@ import pytest
 
 from distbragg.cli.main import main
 from distbragg.errors import AccountingError
+from distbragg.models import build_reflections
+from distbragg.read.text import remembered
 from distbragg.run.bench import How, make_inputs, prepare
 from tests.interpreter import prepare_once_a_launch
 from tests.unit.kernel_triton.kit import interpreted
@@ -18,6 +20,13 @@ from tools.bench import gpu, gpu_scenes, gpu_summary
 from tools.bench.__main__ import command as bench
 from tools.bench.gpu import Measured, measure_gpu, quick_extent
 from tools.bench.gpu_scenes import Difference, difference, scenes
+
+
+@pytest.fixture(autouse=True)
+def read_once(monkeypatch):
+    """Read the list of reflections once for all workloads: it takes as long as to render one."""
+    once = remembered(1)(build_reflections.read_structure_factors)
+    monkeypatch.setattr(build_reflections, "read_structure_factors", once)
 
 
 @pytest.fixture(scope="module")
