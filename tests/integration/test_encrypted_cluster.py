@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from distbragg.clusters.open import open_client
 from distbragg.clusters.tls import make_certificates
 from distbragg.errors import InputError
 from distbragg.spec.cluster import TlsFiles
+from tests import loaded
 
 from .conftest import digests_of, tiny_sweep
 
@@ -27,13 +27,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 
 @contextmanager
-def dask(*arguments: str) -> Iterator[psutil.Popen]:
-    command = [sys.executable, "-m", *arguments, "--dashboard-address", "127.0.0.1:0"]
-    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def dask(*arguments: str) -> Iterator[psutil.Process]:
+    process = loaded.start(["-m", *arguments, "--dashboard-address", "127.0.0.1:0"])
     try:
-        yield process
+        yield psutil.Process(process.pid)
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         process.wait(timeout=30)
 
 
@@ -44,7 +43,7 @@ def flags(tls: TlsFiles) -> list[str]:
     ]
 
 
-def listening(process: psutil.Popen) -> list[tuple[str, int]]:
+def listening(process: psutil.Process) -> list[tuple[str, int]]:
     return [
         (item.laddr.ip, item.laddr.port)
         for part in [process, *process.children(recursive=True)]

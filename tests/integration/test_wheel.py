@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -47,12 +48,11 @@ def run(command: list[str], cwd: Path, **environment: str) -> str:
     return result.stdout
 
 
-def make_wheel(source: Path, folder: Path, **environment: str) -> Path:
-    """Build a wheel by pip from what this environment has: nothing is fetched."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
-    wheel = [*pip, "--no-build-isolation", "--no-cache-dir", "-w", str(folder), str(source)]
-    run(wheel, folder, **environment)
-    (made,) = folder.glob("*.whl")
+def build(source: Path, kind: str, folder: Path, **environment: str) -> Path:
+    """Build a distribution, as pip has it built: of four processes the one that does the work."""
+    hatchling = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+    run(hatchling, source, **environment)
+    (made,) = folder.iterdir()
     return made
 
 
@@ -69,16 +69,18 @@ def record_in(wheel: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """The source distribution, unpacked."""
-    folder = tmp_path / "sdist"
-    folder.mkdir()
-    run([sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(folder)], ROOT)
-    (archive,) = folder.glob("*.tar.gz")
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    archive = build(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))
     with tarfile.open(archive) as file:
-        file.extractall(folder, filter="data")
+        file.extractall(archive.parent, filter="data")
     return archive.with_name(archive.name.removesuffix(".tar.gz"))
+
+
+@pytest.fixture
+def source(unpacked: Path, tmp_path: Path) -> Path:
+    """The source distribution, unpacked; what is compiled goes into it."""
+    return Path(shutil.copytree(unpacked, tmp_path / "source"))
 
 
 @pytest.mark.spec("ENG-23")
@@ -90,7 +92,7 @@ def test_a_source_distribution_compiles_into_a_wheel_of_its_platform(
     compiler = tmp_path / "compiler"
     compiler.write_text(STAND_IN)
     compiler.chmod(0o755)
-    wheel = make_wheel(source, tmp_path, CXX=str(compiler))
+    wheel = build(source, "wheel", tmp_path / "wheel", CXX=str(compiler))
     assert re.search(r"-py3-none-(?!any)\w+\.whl$", wheel.name)
     objects = {each["file"] for each in record_in(wheel)["objects"]}
     assert len(objects) == 3
@@ -105,7 +107,7 @@ def test_a_source_distribution_compiles_into_a_wheel_of_its_platform(
 def test_without_a_compiler_the_wheel_is_for_every_platform_and_says_why(
     source: Path, tmp_path: Path
 ) -> None:
-    wheel = make_wheel(source, tmp_path, CXX="no-such-compiler")
+    wheel = build(source, "wheel", tmp_path / "wheel", CXX="no-such-compiler")
     assert wheel.name.endswith("-py3-none-any.whl")
     record = record_in(wheel)
     assert "no-such-compiler" in record["missing"]
@@ -118,7 +120,11 @@ def test_without_a_compiler_the_wheel_is_for_every_platform_and_says_why(
 def test_an_installed_wheel_renders_with_its_kernel_where_there_is_no_compiler(
     tmp_path: Path,
 ) -> None:
-    wheel = make_wheel(ROOT, tmp_path)
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index"]
+    made = tmp_path / "made"
+    # From what this environment has: nothing is fetched.
+    run([*pip, "--no-build-isolation", "--no-cache-dir", "-w", str(made), str(ROOT)], tmp_path)
+    (wheel,) = made.iterdir()
     environment = tmp_path / "environment"
     run([sys.executable, "-m", "venv", "--without-pip", str(environment)], tmp_path)
     pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
