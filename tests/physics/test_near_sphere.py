@@ -88,7 +88,7 @@ def test_arcs_thinner_than_pixels_are_cut_until_polynomials_hold():
         {"crystal": {"mosaic": {"spread_deg": 1.2}}, "detector": panel},
         {"sampling": {"oversample": "auto"}},
     )
-    tile = Tile(60, 80, 60, 85)
+    tile = Tile(70, 80, 60, 72)
     each, drawn = (image(scene, options, tile=tile) for options in (FLOAT64, MIXED))
     assert off(drawn, each) <= 3e-3
     assert drawn.sum() == pytest.approx(each.sum(), rel=1e-3)

@@ -70,8 +70,8 @@ def write_bundle(root: Path, *, recipes: Sequence[str] = ()) -> Path:
     bundle = Bundle.create(root, "plan-times")
     names = recipes or sorted(path.stem for path in RECIPES.glob("*.yaml"))
     with tempfile.TemporaryDirectory(prefix="distbragg-plan-times-") as scratch:
-        recipes = [with_inputs(RECIPES / f"{name}.yaml", Path(scratch)) for name in names]
-        found = [each for recipe in recipes for each in measure(recipe, scratch)]
+        copies = [with_inputs(RECIPES / f"{name}.yaml", Path(scratch)) for name in names]
+        found = [each for copy in copies for each in measure(copy, scratch)]
     bundle.write_json("times.json", [asdict(each) for each in found])
     bundle.write_text("summary.md", summary(found))
     return bundle.path
