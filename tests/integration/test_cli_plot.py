@@ -31,11 +31,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.spec("FIG-8")
-@pytest.mark.parametrize("kind", ["sheet", "frame", "radial", "axes", "map"])
-@pytest.mark.parametrize(("suffix", "head"), [("png", b"\x89PNG"), ("pdf", b"%PDF")])
-def test_every_kind_is_written(
-    run: Path, tmp_path: Path, kind: str, suffix: str, head: bytes
-) -> None:
+@pytest.mark.parametrize(
+    ("kind", "suffix"),
+    [("sheet", "png"), ("sheet", "pdf"), ("frame", "png"), ("radial", "pdf"), ("axes", "png"),
+     ("map", "pdf")],
+)  # fmt: skip
+def test_every_kind_is_written(run: Path, tmp_path: Path, kind: str, suffix: str) -> None:
+    head = {"png": b"\x89PNG", "pdf": b"%PDF"}[suffix]
     out = tmp_path / f"x.{suffix}"
     assert main(["plot", str(run), "--kind", kind, "-o", str(out)]) == 0
     first = out.read_bytes()

@@ -97,7 +97,7 @@ def usual() -> tuple[Experiment, np.ndarray]:
     return scene, render_tiled(scene, SHAPE, options("model", "mixed"))
 
 
-@pytest.mark.parametrize("block", [37, 1_000, 100_000])
+@pytest.mark.parametrize("block", [151, 1_000, 100_000])
 @pytest.mark.parametrize("kept", [0, 1_000])
 def test_block_sizes_of_the_model_change_no_bit(
     block: int, kept: int, usual: tuple[Experiment, np.ndarray], monkeypatch: pytest.MonkeyPatch
