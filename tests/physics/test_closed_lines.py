@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
+from distbragg.models.build import build_experiment
+from distbragg.models.build_reflections import reflections_from_list
 from distbragg.plan.frame import Tile
-from tests.physics.closed_scenes import FLOAT64, MIXED, changed, experiment, image, off
+from distbragg.spec.load import parse_spec
+from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, experiment, image, off
 from tests.physics.test_closed_arcs import crystal
 from tests.physics.test_closed_arcs import scene as about
 
@@ -272,3 +275,31 @@ def test_no_bit_of_wide_spots_depends_on_tiles(seed: int, oversample):
                 found = image(one, MIXED, tile=Tile(*rows, *columns))
                 place = (slice(rows[0] - 81, rows[1] - 81), slice(columns[0] - 85, columns[1] - 85))
                 assert np.array_equal(found, whole[place])
+
+
+def test_lines_farther_apart_than_they_are_wide_are_seen_where_each_is():
+    """What is no parabola of the wavenumber counts there, however narrow the spot."""
+    lines = [1.9165, 1.9249, 1.9332, 1.9416, 1.95]
+    spectrum = {"wavelengths_angstrom": lines, "weights": [1.0] * 5}
+    panel = {
+        "origin_mm": [136.6123, -10.9827, -1.0782],
+        "fast": [0.0031, 0.0499, 0.9987],
+        "slow": [-0.0921, -0.9945, 0.05],
+        "pixel_size_mm": 0.04677,
+        "pixels_fast": 72,
+        "pixels_slow": 72,
+    }
+    crystal = {
+        "cell": [141.895, 164.8139, 68.6061, 90, 90, 90],
+        "block_cells": [131, 44, 949],
+        "misset_deg": [71.6118, 200.9174, 347.8884],
+        "mosaic": {"spread_deg": 0.0},
+    }
+    beam = {"wavelength_angstrom": 1.9332, "spectrum": spectrum, "divergence_mrad": 0.1132}
+    changes = {"beam": beam, "crystal": crystal, "detector": None}
+    spec = {**changed(BASE, changes), "detector": {"panels": [panel]}}
+    table = reflections_from_list(np.array([(-1, -3, 3)]), np.array([10.0]), 0.0)
+    scene = build_experiment(parse_spec(spec), reflections=table)
+    each = image(scene, FLOAT64)
+    assert each.max() > 1.0
+    assert off(image(scene, MIXED), each) <= 1e-3

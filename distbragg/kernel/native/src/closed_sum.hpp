@@ -406,6 +406,7 @@ class Spots {
     in_.wavenumber = spectrum->middle;
     in_.low = spectrum->low;
     in_.high = spectrum->high;
+    in_.gap = spectrum->gap;
     in_.width = p_.bandwidth * in_.wavenumber;
     if (p_.background_scale != 0.0) amorphous_ = Amorphous(p_, sources);
     return spectrum;

@@ -66,11 +66,16 @@ DISTBRAGG_INLINE Crest crest_of(double v0, double v1, double v2, double v3, doub
 }
 
 // Whether a spot is so wide, as a share of the wavenumbers that it is seen at, that its logarithm is
-// no parabola of them.
-DISTBRAGG_INLINE bool is_bent(const Relp& relp, const Sight& sight, double k) {
-  constexpr double kBent = 3e-3, kNoLength = 1e-9;  // 000 is seen at all of them
-  const double least = kBent * relp.length;
-  return relp.length > kNoLength && madd(k * k, sight.spread.xx, relp.crystal.xx) > least * least;
+// no parabola of them. A cubic takes from one side of it what it adds on the other: the sum over many
+// lines hardly knows of it, but that over lines farther apart than they are wide does.
+DISTBRAGG_INLINE bool is_bent(const Relp& relp, const Sight& sight, const Incidence& in) {
+  constexpr double kBent = 3e-3, kBentAlone = 3e-4, kApart = 1.2;
+  constexpr double kNoLength = 1e-9;  // 000 is seen at all of them
+  const double k = in.wavenumber, square = relp.length * relp.length;
+  const double wide = madd(k * k, sight.spread.xx, relp.crystal.xx) / square;
+  const bool apart = in.gap * in.gap > kApart * kApart * madd(k * k, wide, in.width * in.width);
+  const double least = apart ? kBentAlone : kBent;
+  return relp.length > kNoLength && wide > least * least;
 }
 
 // Takes the mean over a normal spread of wavenumbers, which leaves the square of the width as told.

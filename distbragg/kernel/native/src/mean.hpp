@@ -108,7 +108,7 @@ struct Mean {
     // What no ray changes. That of the first would keep the compiler from vectors: it takes what it
     // knows of one round of a loop over to the next.
     const Sight same = sight_of(own, from.direction, from.one, from.two, own.forward);
-    const bool bent = is_bent(own, same, k);
+    const bool bent = is_bent(own, same, from);
     const auto again = [=, &sights](int i) __attribute__((always_inline)) -> Sight {
       return {same.spread, same.forward, sights.length[i],
               {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},

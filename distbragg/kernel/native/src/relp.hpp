@@ -195,6 +195,7 @@ struct Incidence {
   double wavenumber, width;
   bool divergent;
   double low = 0.0, high = 0.0;  // of lines that are taken together, from the wavenumber
+  double gap = 0.0;              // the widest between two of them; endless for one
 };
 
 struct Spindle {

@@ -304,12 +304,15 @@ class Spectrum {
     }
     if (tables > 0) find_terms(tables);
     for (const Line& line : lines_) {
+      if (!at_.empty()) gap = larger(gap, line.at - at_.back());
       at_.push_back(line.at);
       weight_.push_back(line.weight);
     }
+    if (at_.size() == 1) gap = HUGE_VAL;
   }
 
   double middle, low, high;  // wavenumber in the middle, and the ends from there
+  double gap = 0.0;          // the widest between two lines
   double weight = 0.0;       // of all lines
 
   const std::vector<Line>& lines() const { return lines_; }
