@@ -52,8 +52,8 @@ def _experiment(random: np.random.Generator, **changes: Any) -> dict[str, Any]:
             "block_cells": [4, 5, 6],
         },
         "structure_factors": {"default_f_electrons": 10.0},
-        # Of predictions: the edge of the detector.
-        "sampling": {"oversample": 1, "dmin_angstrom": 1.5},
+        # Of predictions, which look at every reflection up to there.
+        "sampling": {"oversample": 1, "dmin_angstrom": 2.2},
     }
     for name, value in changes.items():
         plain[name] = {**plain.get(name, {}), **value}
