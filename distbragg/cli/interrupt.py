@@ -146,8 +146,23 @@ class Interrupts:
 
 
 def _kill_helpers() -> None:
-    if "multiprocessing" in sys.modules:  # loaded wherever workers are started
-        from multiprocessing import active_children
+    """End the worker processes that this one has started.
 
-        for child in active_children():
-            child.kill()
+    One that is being started, which multiprocessing does not list yet, would say with a traceback
+    that its parent has gone.
+    """
+    if "multiprocessing" not in sys.modules:  # loaded wherever workers are started
+        return
+    import psutil
+
+    this = psutil.Process()
+    own = this.cmdline()  # also of a child that does not run its own program yet
+    for child in this.children():
+        with contextlib.suppress(psutil.Error):
+            command = child.cmdline()
+            if command == own or any("multiprocessing.spawn" in word for word in command):
+                child.kill()
+    from multiprocessing import active_children
+
+    for known in active_children():
+        known.kill()

@@ -157,3 +157,24 @@ def _open_files(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+STARTS = """
+import multiprocessing, subprocess, sys
+from distbragg.cli import interrupt
+def start(word):
+    code = "import time; time.sleep(60)"
+    return subprocess.Popen([sys.executable, "-c", f"{code} # {word}"])
+worker, other = start("from multiprocessing.spawn import spawn_main"), start("scancel")
+interrupt._kill_helpers()
+print(worker.wait(timeout=20), other.poll())
+other.kill()
+"""
+
+
+@pytest.mark.spec("ENG-25")
+def test_a_worker_that_is_being_started_ends_too_and_no_other_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [str(-signal.SIGKILL), "None"]
