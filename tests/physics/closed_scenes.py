@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from distbragg.kernel.options import KernelOptions
 from distbragg.kernel.render_tile import render_tile
 from distbragg.models.build import build_experiment
+from distbragg.models.build_reflections import reflections_from_list
 from distbragg.models.experiment import Experiment
 from distbragg.plan.frame import SourceChunk, Tile
 from distbragg.spec.load import parse_spec
@@ -56,6 +57,17 @@ def experiment(*changes: dict[str, Any], method: str | None = "closed_form") -> 
     built = build_experiment(parse_spec(spec))
     assert method is None or built.sampling.method == method
     return built
+
+
+def alone(hkl: Any, panel: dict[str, Any], *changes: dict[str, Any]) -> Experiment:
+    """Build `BASE` with changes, of which one reflection scatters onto one panel."""
+    spec = BASE
+    for change in changes:
+        spec = changed(spec, change)
+    table = reflections_from_list(np.array([hkl]), np.array([10.0]), 0.0)
+    return build_experiment(
+        parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table
+    )
 
 
 def panel_about(

@@ -8,12 +8,9 @@ from scipy.spatial.transform import Rotation
 
 from distbragg.kernel import native
 from distbragg.kernel.native import call
-from distbragg.models.build import build_experiment
-from distbragg.models.build_reflections import reflections_from_list
 from distbragg.plan.frame import Tile
-from distbragg.spec.load import parse_spec
 from tests import gaussian_frame
-from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, experiment, image
+from tests.physics.closed_scenes import FLOAT64, MIXED, alone, experiment, image
 
 pytestmark = [
     pytest.mark.spec("SAM-13"),
@@ -24,9 +21,7 @@ pytestmark = [
 def scene(hkl, change, *, edge=5, pixel=0.1, turn=0.0, oversample="auto"):
     """A panel about one reflection, turned about the beam by `turn`, rad."""
     sampling = {"sampling": {"oversample": oversample, "dmin_angstrom": 1.2}}
-    spec = changed(changed(BASE, sampling), change)
-    table = reflections_from_list(np.array([hkl]), np.array([10.0]), 0.0)
-    plain = build_experiment(parse_spec(spec), reflections=table)
+    plain = experiment(sampling, change)
     beam = -plain.beam.sources.direction[0]
     ray = np.array(hkl) @ plain.crystal.reciprocal + beam
     ray = Rotation.from_rotvec(turn * beam).apply(ray / np.linalg.norm(ray))
@@ -38,9 +33,7 @@ def scene(hkl, change, *, edge=5, pixel=0.1, turn=0.0, oversample="auto"):
         "fast": fast.tolist(), "slow": slow.tolist(),
         "pixel_size_mm": pixel, "pixels_fast": edge, "pixels_slow": edge,
     }  # fmt: skip
-    return build_experiment(
-        parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table
-    )
+    return alone(hkl, panel, sampling, change)
 
 
 def crystal(cells, spread):
@@ -130,9 +123,7 @@ def test_far_from_an_arc_no_part_of_it_is_bright(hkl):
         "pixels_slow": 72,
     }
     beam = {"wavelength_angstrom": 0.9585, "divergence_mrad": 0.0747}
-    changes = {"beam": beam, "crystal": plate, "goniometer": turn, "detector": None}
-    spec = changed(BASE, {**changes, "sampling": {"oversample": 1, "dmin_angstrom": 0.65}})
-    table = reflections_from_list(np.array([hkl]), np.array([10.0]), 0.0)
-    one = build_experiment(parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table)
+    changes = {"beam": beam, "crystal": plate, "goniometer": turn}
+    one = alone(hkl, panel, changes, {"sampling": {"oversample": 1, "dmin_angstrom": 0.65}})
     height = 100.0 * np.prod(np.square([6.0, 121.0, 101.0]))
     assert np.abs(image(one, MIXED) - image(one, FLOAT64)).max() <= 1e-12 * height

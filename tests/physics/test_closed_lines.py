@@ -8,11 +8,8 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
-from distbragg.models.build import build_experiment
-from distbragg.models.build_reflections import reflections_from_list
 from distbragg.plan.frame import Tile
-from distbragg.spec.load import parse_spec
-from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, experiment, image, off
+from tests.physics.closed_scenes import FLOAT64, MIXED, alone, changed, experiment, image, off
 from tests.physics.test_closed_arcs import crystal
 from tests.physics.test_closed_arcs import scene as about
 
@@ -296,10 +293,7 @@ def test_lines_farther_apart_than_they_are_wide_are_seen_where_each_is():
         "mosaic": {"spread_deg": 0.0},
     }
     beam = {"wavelength_angstrom": 1.9332, "spectrum": spectrum, "divergence_mrad": 0.1132}
-    changes = {"beam": beam, "crystal": crystal, "detector": None}
-    spec = {**changed(BASE, changes), "detector": {"panels": [panel]}}
-    table = reflections_from_list(np.array([(-1, -3, 3)]), np.array([10.0]), 0.0)
-    scene = build_experiment(parse_spec(spec), reflections=table)
+    scene = alone((-1, -3, 3), panel, {"beam": beam, "crystal": crystal})
     each = image(scene, FLOAT64)
     assert each.max() > 1.0
     assert off(image(scene, MIXED), each) <= 1e-3

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
-from distbragg.models.build import build_experiment
-from distbragg.models.build_reflections import reflections_from_list
-from distbragg.spec.load import parse_spec
 from tests.physics.closed_scenes import (
-    BASE,
     FLOAT64,
     MIXED,
-    changed,
+    alone,
     experiment,
     image,
     panel_about,
@@ -50,17 +46,14 @@ def scene(cells: int, oversample, name: str):
     spread, change = WIDTHS[name]
     crystal = {"block_cells": [cells] * 3, "mosaic": {"spread_deg": spread}}
     sampling = {"oversample": oversample, "dmin_angstrom": 1.2}
-    spec = changed(changed(BASE, {"crystal": crystal, "sampling": sampling}), change)
-    table = reflections_from_list(np.array([HKL]), np.array([10.0]), 0.0)
-    plain = build_experiment(parse_spec(spec), reflections=table)
+    changes = {"crystal": crystal, "sampling": sampling}, change
+    plain = experiment(*changes)
     ray = np.array(HKL) @ plain.crystal.reciprocal - plain.beam.sources.direction[0]
     ray /= np.linalg.norm(ray)
     fast = np.cross(ray, [0.0, 0.0, 1.0])
     fast /= np.linalg.norm(fast)
     panel = panel_about(ray, fast, distance_mm=60.0, size_mm=PIXEL_MM, edge=EDGE, place=PLACE)
-    return build_experiment(
-        parse_spec({**spec, "detector": {"panels": [panel]}}), reflections=table
-    )
+    return alone(HKL, panel, *changes)
 
 
 @cache

@@ -9,18 +9,16 @@ import numpy as np
 import pytest
 
 from distbragg.kernel import native
-from distbragg.models.build import build_experiment
 from distbragg.models.build_reflections import reflections_from_list
 from distbragg.physics.factors import intensity_scale
 from distbragg.plan.frame import Tile
-from distbragg.spec.load import parse_spec
 from tests import gaussian_frame
 from tests.physics.closed_scenes import (
     BASE,
     FLOAT64,
     MIXED,
     MODEL,
-    changed,
+    alone,
     experiment,
     image,
     off,
@@ -144,16 +142,13 @@ BACK = (-57, 62, -33)
 @pytest.mark.spec("SAM-13")
 def test_back_scattering_is_the_mean_of_all_that_is_random():
     widths = {"beam": {"bandwidth_percent": 0.3, "divergence_mrad": 0.5}}
-    spec = changed(changed(BASE, widths), {"sampling": {"dmin_angstrom": 0.5}})
-    plain = build_experiment(parse_spec(spec))
+    sampling = {"sampling": {"dmin_angstrom": 0.5}}
+    plain = experiment(widths, sampling)
     centre, (one, _), sigmas, _ = gaussian_frame.seen_at(plain, BACK)
     assert np.degrees(np.arccos(-plain.beam.sources.direction[0] @ centre)) > 135.0
     size = 6.0 * 60.0 * max(sigmas) / 5
     placed = panel_about(centre, one, distance_mm=60.0, size_mm=size, edge=5, tilt_deg=20.0)
-    table = reflections_from_list(np.array([BACK]), np.array([10.0]), 0.0)
-    scene = build_experiment(
-        parse_spec({**spec, "detector": {"panels": [placed]}}), reflections=table
-    )
+    scene = alone(BACK, placed, widths, sampling)
     expected = gaussian_frame.image(scene, 0, [BACK])
     for options in (FLOAT64, MIXED):
         photons = image(scene, options) * intensity_scale(scene)

@@ -7,13 +7,10 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import call
-from distbragg.models.build import build_experiment
-from distbragg.models.build_reflections import reflections_from_list
 from distbragg.physics.closed_form import mean_transform
 from distbragg.physics.near_sphere import CUT, gaussian_crystal, incidence_of, near_sphere
 from distbragg.plan.frame import Tile
-from distbragg.spec.load import parse_spec
-from tests.physics.closed_scenes import BASE, FLOAT64, MIXED, changed, experiment, image, off
+from tests.physics.closed_scenes import FLOAT64, MIXED, alone, experiment, image, off
 
 pytestmark = pytest.mark.spec("SAM-14")
 
@@ -136,10 +133,8 @@ PLATES = {
 def test_needles_are_drawn_where_the_sphere_meets_them(monkeypatch, name: str):
     """Far from their middles, where the ends of them have left every plane and sphere."""
     hkl, beam, crystal, panel = PLATES[name]
-    panels = {"panels": [{**panel, "pixels_fast": 24, "pixels_slow": 24}]}
-    spec = changed(BASE, {"beam": beam, "crystal": crystal, "detector": None})
-    table = reflections_from_list(np.array([hkl]), np.array([10.0]), 0.0)
-    scene = build_experiment(parse_spec({**spec, "detector": panels}), reflections=table)
+    small = {**panel, "pixels_fast": 24, "pixels_slow": 24}
+    scene = alone(hkl, small, {"beam": beam, "crystal": crystal})
     drawn, mixed = image(scene, FLOAT64), image(scene, MIXED)
     for precision in ("float64", "mixed"):  # all of the panel
         monkeypatch.setitem(call.CUT, precision, 60.0)
