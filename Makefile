@@ -108,19 +108,19 @@ selftest: $(STAMP) ## Images of the C program rendered anew on this machine, in 
 	$(BIN)/distbragg selftest
 
 # Checks of seconds come first, those of a minute fill the gaps that waiting tests leave.
-QUICK := lint layers spelling specs tree reference
+QUICK := lint layers spelling
 LONG := types site
 # What tests/meta checks too.
 TESTED := specs tree reference
 
 .PHONY: test
 test: $(STAMP) native ## Every check and every test
-	@$(MAKE) --no-print-directory -j 2 $(filter-out $(TESTED),$(QUICK))
+	@$(MAKE) --no-print-directory -j 2 $(QUICK)
 	@$(MAKE) --no-print-directory -j 3 $(LONG) pytest
 
 .PHONY: check
 check: $(STAMP) ## Every check but pytest
-	@$(MAKE) --no-print-directory -j 2 $(QUICK) $(LONG)
+	@$(MAKE) --no-print-directory -j 2 $(QUICK) $(TESTED) $(LONG)
 
 .PHONY: lint
 lint: $(STAMP) ## ruff: rules and format

@@ -153,8 +153,12 @@ def _kill_helpers() -> None:
     """
     if "multiprocessing" not in sys.modules:  # loaded wherever workers are started
         return
+    from multiprocessing import active_children
+
     import psutil
 
+    for known in active_children():
+        known.kill()
     this = psutil.Process()
     own = this.cmdline()  # also of a child that does not run its own program yet
     for child in this.children():
@@ -162,7 +166,3 @@ def _kill_helpers() -> None:
             command = child.cmdline()
             if command == own or any("multiprocessing.spawn" in word for word in command):
                 child.kill()
-    from multiprocessing import active_children
-
-    for known in active_children():
-        known.kill()

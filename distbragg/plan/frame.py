@@ -205,17 +205,16 @@ class FramePlan:
         after = self.pixels * NOMINAL_PIXEL_S + noisy * NOMINAL_NOISE_S
         after += self.spread_terms * NOMINAL_SPREAD_S
         after += self.responds * self.pixels * NOMINAL_RESPONSE_S
-        taken = self.halo_seconds if self.draws_spots else self.summing_seconds
-        summing = taken(steps, self.nominal_rate) + self.spot_seconds
+        summing = self.summing_seconds(steps, self.nominal_rate) + self.spot_seconds
         return summing + after + NOMINAL_FRAME_S
 
     def summing_seconds(self, steps: int, rate: float) -> float:
-        """Seconds that steps take at a rate of those without diffuse scattering."""
-        return steps * (1.0 + HALO_STEPS * self.halos) / rate
+        """Seconds that steps take at a rate of those without diffuse scattering.
 
-    def halo_seconds(self, steps: int, rate: float) -> float:
-        """Seconds that their diffuse scattering takes."""
-        return steps * (HALO_STEPS * self.halos) / rate
+        Where spots are drawn whole, their diffuse scattering alone takes steps.
+        """
+        own = 0.0 if self.draws_spots else 1.0
+        return steps * (own + HALO_STEPS * self.halos) / rate
 
     @property
     def nominal_rate(self) -> float:

@@ -189,8 +189,7 @@ def expected_frame_seconds(frame: FramePlan, steps: int, *, eager: bool = False)
     if frame.on_gpu:
         rate = frame.nominal_rate
     per_pixel = EXPECTED_PIXEL_S + (EXPECTED_NOISE_S if frame.photon_noise else 0.0)
-    taken = frame.halo_seconds if frame.draws_spots else frame.summing_seconds
-    summing = taken(steps, rate)
+    summing = frame.summing_seconds(steps, rate)
     per_pixel += EXPECTED_RESPONSE_S * frame.responds
     spreading = frame.spread_terms * EXPECTED_SPREAD_S
     return summing + frame.pixels * per_pixel + spreading + EXPECTED_FRAME_S

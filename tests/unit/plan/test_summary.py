@@ -13,7 +13,6 @@ from distbragg.plan.cost import (
     CLUSTER_START_S,
     EXPECTED_INTEGRAL_S,
     EXPECTED_LABEL_S,
-    EXPECTED_NOISE_S,
     HALO_STEPS,
     NUMPY_INTEGRALS,
     PROCESS_START_S,
@@ -113,7 +112,7 @@ def test_expected_times_follow_noise_precision_and_kernel():
     mixed, double = (replace(frame, precision=name) for name in ("mixed", "float64"))
     plain = expected_frame_seconds(mixed, 10**8)
     noisy = expected_frame_seconds(replace(mixed, photon_noise=True), 10**8)
-    assert noisy == pytest.approx(plain + frame.pixels * EXPECTED_NOISE_S)
+    assert noisy == pytest.approx(plain + frame.pixels * 6.0e-9)
     assert expected_frame_seconds(double, 10**8) > plain
     assert expected_frame_seconds(mixed, 10**8, eager=True) > 10 * plain
 
