@@ -21,7 +21,9 @@ struct ArcPart {
 // depends on the spot alone, whatever the tile.
 class Arc {
  public:
-  explicit Arc(const Spot& whole) : whole_(whole), by_columns_(lean(whole, 1) <= lean(whole, 0)) {
+  // `shift`: how far beside a pixel the places lie that layers of it see, pixels.
+  Arc(const Spot& whole, double shift)
+      : whole_(whole), shift_(shift), by_columns_(lean(whole, 1) <= lean(whole, 0)) {
     slant_ = by_columns_ ? lean(whole, 1) : lean(whole, 0);
   }
 
@@ -59,7 +61,8 @@ class Arc {
     // A column begins up to a pixel before the part does, and pixels have an area.
     const double pixel = std::fabs(s[0]) + std::fabs(s[1]);
     const double column = std::fmax(beyond(part.from, -1.0), beyond(part.to, 1.0));
-    const double half = 0.5 * (part.to - part.from) + slant_ + std::fmax(pixel, column + 0.5 * pixel);
+    const double half = 0.5 * (part.to - part.from) + slant_ +
+                        std::fmax(pixel, column + 0.5 * pixel) + shift_ * pixel;
     const double per_a = kRootHalf / half, turned = 2.0 * whole_.arc * at;
     spot.fast = fast_at(at);
     spot.slow = slow_at(at);
@@ -120,6 +123,7 @@ class Arc {
   }
 
   const Spot& whole_;
+  double shift_;
   bool by_columns_;
   double slant_;
 };

@@ -209,7 +209,7 @@ class Spots {
           continue;
         }
         if (spot.kind == Kind::kDirect && spot.flat && is_costly(spot, box)) {
-          const Arc arc(spot);
+          const Arc arc(spot, projection_.most_shift(box));
           if (arc.cuts()) {
             halve(fitter, spot, box, arc, arc.all(), part.spindle, kMostHalves);
             continue;
@@ -336,7 +336,8 @@ class Spots {
   // alone, whatever the tile.
   void split(SpotFitter& fitter, const Spot& whole, const Rectangle& box, const Spindle& spindle) {
     Spot spot = whole;
-    if (whole.flat && whole.is_beside(box)) return;
+    const Rectangle all = projection_.at_all_depths(box);
+    if (whole.flat && whole.is_beside(all)) return;
     if (!projection_.clip(box, spot)) return;
     const double width = box.right - box.left, height = box.bottom - box.top;
     if (std::fmax(width, height) <= kLeastEdge) {
@@ -344,13 +345,15 @@ class Spots {
       keep(spot);
       return;
     }
-    if (0.5 * width * spot.sharp_fast <= kMostSharp && 0.5 * height * spot.sharp_slow <= kMostSharp) {
-      // A disc about the rectangle, and half a pixel more.
-      spot.fast = 0.5 * (box.left + box.right);
-      spot.slow = 0.5 * (box.top + box.bottom);
+    const double wide = all.right - all.left, high = all.bottom - all.top;
+    if (0.5 * wide * spot.sharp_fast <= kMostSharp && 0.5 * high * spot.sharp_slow <= kMostSharp) {
+      // A disc about all that its pixels see, and half a pixel more.
+      spot.fast = 0.5 * (all.left + all.right);
+      spot.slow = 0.5 * (all.top + all.bottom);
+      spot.margin = projection_.rounding() + projection_.most_shift(box);
       const double root_half = std::sqrt(0.5) * 0.99;
-      spot.step[0] = root_half / (0.5 * width + 0.5);
-      spot.step[3] = root_half / (0.5 * height + 0.5);
+      spot.step[0] = root_half / (0.5 * wide + 0.5);
+      spot.step[3] = root_half / (0.5 * high + 0.5);
       spot.step[1] = spot.step[2] = spot.arc = 0.0;
       spot.flat = true;
       spot.oval = false;

@@ -75,11 +75,13 @@ struct Spot {
   float table_end;             // and its last place
 
   // How far it reaches on the panel, pixels.
-  double fast_reach() const {
-    return (flat ? std::sqrt(form_ss / form_size()) : edge_fast) + margin;
+  double fast_reach() const { return fast_reach(margin); }
+  double slow_reach() const { return slow_reach(margin); }
+  double fast_reach(double beyond) const {
+    return (flat ? std::sqrt(form_ss / form_size()) : edge_fast) + beyond;
   }
-  double slow_reach() const {
-    return (flat ? std::sqrt(form_ff / form_size()) : edge_slow) + margin;
+  double slow_reach(double beyond) const {
+    return (flat ? std::sqrt(form_ff / form_size()) : edge_slow) + beyond;
   }
 
   // An ellipse that holds the disc, whose ends bend away from the axis of a by `arc`.
@@ -250,7 +252,7 @@ class Projection {
       const double bent = kMostGrown * std::fabs(place.bow * r * r * place.xx);
       const double angle = kMostGrown * kEnclosed * (wide + bent), facing = panel.facing(centre);
       const double least = facing - angle;
-      const double most = far * angle / (least * least) + thick / facing + 3.0;
+      const double most = far * angle / (least * least) + thick / least + 3.0;
       const bool out = middle.fast + most < left || middle.fast - most > right ||
                        middle.slow + most < top || middle.slow - most > end;
       leaning[i] = angle < 0.3 && least > 0.1 ? -1.0 : angle;
@@ -264,8 +266,9 @@ class Projection {
   // Fills a spot's place on the panel; false where it meets no pixel of the tile.
   bool project(const Place& place, Spot& spot, Rectangle& box) const {
     const Landing middle = panel_.land(place.centre, depth_);
-    if (!middle.hit) return false;
     const Disc disc(place);
+    // Over the horizon of a panel a spot may still reach it.
+    if (!middle.hit && around(disc, kOutside).missed() == kEdge) return false;
     spot.centre = place.centre;
     spot.first = (1.0 / disc.l11) * place.first;
     spot.second =
@@ -274,12 +277,40 @@ class Projection {
     spot.fast = middle.fast;
     spot.slow = middle.slow;
     lay(place, disc, middle, spot);
-    spot.margin = kRounding + most_shift(place.centre);
-    if (p_.oversample > 1 || p_.integrate != 0) spot.margin += 0.5;
+    spot.margin = rounding() + most_shift(spot);
     box = {spot.fast - spot.fast_reach(), spot.fast + spot.fast_reach(),
            spot.slow - spot.slow_reach(), spot.slow + spot.slow_reach()};
     return clip(box, spot);
   }
+
+  // Where the pixels of a rectangle lie at the depth that spots are given at, those of every layer.
+  Rectangle at_all_depths(const Rectangle& pixels) const {
+    Rectangle all = pixels;
+    for (const Depth& depth : ends()) {
+      const auto fast = [&](double at) { return madd(depth.fast_scale, at, depth.fast_start); };
+      const auto slow = [&](double at) { return madd(depth.slow_scale, at, depth.slow_start); };
+      all = {std::fmin(all.left, fast(pixels.left)), std::fmax(all.right, fast(pixels.right)),
+             std::fmin(all.top, slow(pixels.top)), std::fmax(all.bottom, slow(pixels.bottom))};
+    }
+    return all;
+  }
+
+  // How far from a pixel of a rectangle what some layer of it sees lies at most, pixels.
+  double most_shift(const Rectangle& pixels) const {
+    double most = 0.0;
+    for (const Depth& depth : ends()) {
+      for (const double at : {pixels.left, pixels.right}) {
+        most = larger(most, std::fabs(madd(depth.fast_scale, at, depth.fast_start) - at));
+      }
+      for (const double at : {pixels.top, pixels.bottom}) {
+        most = larger(most, std::fabs(madd(depth.slow_scale, at, depth.slow_start) - at));
+      }
+    }
+    return most;
+  }
+
+  // What of a spot's margin is not for layers.
+  double rounding() const { return kRounding + (p_.oversample > 1 || p_.integrate != 0 ? 0.5 : 0.0); }
 
   // Cuts a spot to the pixels of a rectangle and the tile; false where there are none.
   bool clip(const Rectangle& box, Spot& spot) const {
@@ -327,11 +358,23 @@ class Projection {
     return apart < kPi && dot(ray, load(p_.view_axis)) < std::cos(apart);
   }
 
-  double most_shift(const Vector& ray) const {
+  std::array<Depth, 2> ends() const { return {depths_.front(), depths_.back()}; }
+
+  // How far beside a place in a spot the pixel lies that sees it in some layer, at most.
+  double most_shift(const Spot& spot) const {
     if (p_.layers == 1) return 0.0;
-    const Landing front = panel_.land(ray, p_.layer_position[0]);
-    const Landing back = panel_.land(ray, p_.layer_position[p_.layers - 1]);
-    return 0.51 * std::fmax(std::fabs(front.fast - back.fast), std::fabs(front.slow - back.slow));
+    const double fast_reach = spot.fast_reach(0.0), slow_reach = spot.slow_reach(0.0);
+    if (!std::isfinite(fast_reach + slow_reach)) return 0.0;  // every pixel is looked at
+    double most = 0.0;
+    for (const Depth& depth : ends()) {
+      for (const double side : {-1.0, 1.0}) {
+        const double fast = madd(side, fast_reach, spot.fast);
+        const double slow = madd(side, slow_reach, spot.slow);
+        most = larger(most, std::fabs((fast - depth.fast_start) / depth.fast_scale - fast));
+        most = larger(most, std::fabs((slow - depth.slow_start) / depth.slow_scale - slow));
+      }
+    }
+    return most;
   }
 
   // The disc on the panel, to first order, and how finely a pixel must be cut.
@@ -380,35 +423,12 @@ class Projection {
     double grown, fast, slow;
   };
   Edge edge_of(const Disc& disc, double bow, const Landing& middle, const double* step) const {
-    constexpr int kEdge = 8;
     constexpr double kBetween = 1.01, kBeside = 1.15;  // for what is further out between two of them
-    constexpr double kHalfRoot = 0.70710678118654752440;
-    static constexpr double kCosine[kEdge] = {1.0, kHalfRoot, 0.0, -kHalfRoot,
-                                              -1.0, -kHalfRoot, 0.0, kHalfRoot};
-    static constexpr double kSine[kEdge] = {0.0, kHalfRoot, 1.0, kHalfRoot,
-                                            0.0, -kHalfRoot, -1.0, -kHalfRoot};
-    alignas(64) double fast[kEdge], slow[kEdge], missed[kEdge];
-    const auto look = [&](int i, const Landing& edge) __attribute__((always_inline)) {
-      fast[i] = edge.fast;
-      slow[i] = edge.slow;
-      missed[i] = edge.hit ? 0.0 : 1.0;
-    };
-    if (panel_.flat()) {
-      const Panel panel = panel_;
-      const double depth = depth_;
-#pragma omp simd
-      for (int i = 0; i < kEdge; ++i) {
-        look(i, panel.land_flat(disc.ray(kCosine[i], kSine[i]), depth));
-      }
-    } else {
-      for (int i = 0; i < kEdge; ++i) {
-        look(i, panel_.land(disc.ray(kCosine[i], kSine[i]), depth_));
-      }
-    }
-    double most = 1.0, most_fast = 0.0, most_slow = 0.0, beyond = 0.0;
-#pragma omp simd reduction(max : most, most_fast, most_slow, beyond)
+    const Ring ring = around(disc, 1.0);
+    double most = 1.0, most_fast = 0.0, most_slow = 0.0;
+#pragma omp simd reduction(max : most, most_fast, most_slow)
     for (int i = 0; i < kEdge; ++i) {
-      const double f = fast[i] - middle.fast, s = slow[i] - middle.slow;
+      const double f = ring.fast[i] - middle.fast, s = ring.slow[i] - middle.slow;
       const double a = madd(step[0], f, step[1] * s);
       const double b = madd(step[2], f, step[3] * s) - bow * a * a;
       const double grown = std::sqrt(madd(a, a, b * b));
@@ -416,10 +436,57 @@ class Projection {
       most = grown > most ? grown : most;
       most_fast = far_fast > most_fast ? far_fast : most_fast;
       most_slow = far_slow > most_slow ? far_slow : most_slow;
-      beyond = missed[i] > beyond ? missed[i] : beyond;
     }
-    if (beyond > 0.0) return {HUGE_VAL, HUGE_VAL, HUGE_VAL};  // the horizon of a flat panel
-    return {most * kBetween, most_fast * kBeside, most_slow * kBeside};
+    constexpr Edge kHorizon = {HUGE_VAL, HUGE_VAL, HUGE_VAL};  // of a flat panel
+    if (ring.missed() > 0) return kHorizon;
+    Edge edge = {most * kBetween, most_fast * kBeside, most_slow * kBeside};
+    if (edge.grown < kMostGrown) return edge;
+    // The corners of an octagon about the disc: near the horizon places lie ever farther apart.
+    const Ring outside = around(disc, kOutside);
+    if (outside.missed() > 0) return kHorizon;
+    for (int i = 0; i < kEdge; ++i) {
+      edge.fast = larger(edge.fast, std::fabs(outside.fast[i] - middle.fast));
+      edge.slow = larger(edge.slow, std::fabs(outside.slow[i] - middle.slow));
+    }
+    return edge;
+  }
+
+  static constexpr int kEdge = 8;
+  static constexpr double kOutside = 1.09;  // of a disc, about which an octagon has its corners
+
+  // Where some rays about the middle of a disc meet the panel.
+  struct Ring {
+    alignas(64) double fast[kEdge], slow[kEdge], misses[kEdge];
+
+    int missed() const {
+      return static_cast<int>(std::count(misses, misses + kEdge, 1.0));
+    }
+  };
+  Ring around(const Disc& disc, double radius) const {
+    constexpr double kHalfRoot = 0.70710678118654752440;
+    static constexpr double kCosine[kEdge] = {1.0, kHalfRoot, 0.0, -kHalfRoot,
+                                              -1.0, -kHalfRoot, 0.0, kHalfRoot};
+    static constexpr double kSine[kEdge] = {0.0, kHalfRoot, 1.0, kHalfRoot,
+                                            0.0, -kHalfRoot, -1.0, -kHalfRoot};
+    Ring ring;
+    const auto look = [&](int i, const Landing& edge) __attribute__((always_inline)) {
+      ring.fast[i] = edge.fast;
+      ring.slow[i] = edge.slow;
+      ring.misses[i] = edge.hit ? 0.0 : 1.0;
+    };
+    if (panel_.flat()) {
+      const Panel panel = panel_;
+      const double depth = depth_;
+#pragma omp simd
+      for (int i = 0; i < kEdge; ++i) {
+        look(i, panel.land_flat(disc.ray(radius * kCosine[i], radius * kSine[i]), depth));
+      }
+    } else {
+      for (int i = 0; i < kEdge; ++i) {
+        look(i, panel_.land(disc.ray(radius * kCosine[i], radius * kSine[i]), depth_));
+      }
+    }
+    return ring;
   }
 
   // A covariance of angles along both axes of a spot.
