@@ -165,6 +165,8 @@ class _Rows:
         rows = rows.reshape(*rows.shape[:2], len(a), -1, DEGREE + 1).movedim(2, 1)
         log, *others = (_points(part, powers) for part in rows)
         log = log.masked_fill(beyond, -torch.inf)
+        # Polynomials mean nothing there: a passage may seem to end long before it begins.
+        others = [part.masked_fill(beyond, 0.0) for part in others]
         value = seen(torch.stack([log, *others]) if others else log[None])
         mean: Tensor = value.mean((0, 1)) * height[:, None, None]
         return mean
