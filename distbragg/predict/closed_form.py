@@ -40,6 +40,7 @@ from distbragg.physics.places import Places
 from distbragg.predict.candidates import largest_stol, span
 from distbragg.predict.disc import integrate
 from distbragg.predict.energies import Energies
+from distbragg.predict.grain import Grain, grain_of
 from distbragg.predict.landing import (
     components_of,
     cosine_on,
@@ -286,7 +287,12 @@ def _by_twin(
     for number in np.unique(turn):
         own, parts = chosen[turn == number], frame.parts[number :: frame.turns]
         lines, line = [part.incidence for part in parts], frame.part[own] // frame.turns
-        lit = Lit(lines, frame.places[own], line, frame.weight[own], frame.spot[own])
+        grain = Grain.none(len(own))
+        for at in np.unique(line) if frame.crystal.rotates else ():
+            of_line = np.flatnonzero(line == at)
+            here = grain_of(parts[at].crystal, lines[at], frame.places[own[of_line]])
+            grain.put(of_line, here)
+        lit = Lit(lines, frame.places[own], line, frame.weight[own], frame.spot[own], grain)
         found = twin.moments(parts[0].crystal, beam, view, lit, start)
         found[_PHI] += parts[0].angle * found[_ALL]
         total += found
@@ -319,7 +325,8 @@ def _integrals_of(frame: _Frame, seen: _Seen, panel: Panel, start: Float64Array)
         rows = [bare, *_on_panel(panel, rays, whole, start[:, chosen])]
         return np.stack([*rows, (part.angle + phi) * rows[1], *(rows[1] * axis for axis in ray)])
 
-    found = integrate(places, densities, rotates=part.crystal.rotates)
+    grain = grain_of(part.crystal, incidence, places)
+    found = integrate(places, densities, grain, rotates=part.crystal.rotates)
     moments = dict(zip(_MOMENTS, found, strict=True))
     moments["wavelength"] = moments["all"] * _wavelength(seen, moments)
     return moments

@@ -12,6 +12,7 @@ from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.closed_form import Incidence
 from distbragg.physics.near_sphere import GaussianCrystal
 from distbragg.physics.places import Places
+from distbragg.predict.grain import Grain
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Lit:
     line: IntArray  # which line each is of
     weight: Float64Array
     spot: IntArray  # which spot each is a part of
+    grain: Grain
 
 
 class Twin(Protocol):

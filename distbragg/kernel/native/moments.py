@@ -23,6 +23,7 @@ _MOST: Final = 1 << 14
 """Places that there is room for at first."""
 
 _NUMBERS: Final = 17  # of a place
+_GRAIN: Final = 3  # and of its grain
 _MOMENTS: Final = 12
 
 
@@ -68,11 +69,13 @@ class NativeTwin:
         block.polarization_axis[:] = beam.polarization_axis.tolist()
         block.kahn_factor, block.polarization = beam.kahn_factor, beam.polarized
         given, begun, places = _lines(lit.lines), np.ascontiguousarray(start.T), lit.places
-        numbers = np.empty((len(places), _NUMBERS))
+        numbers = np.empty((len(places), _NUMBERS + _GRAIN))
         parts = (places.relp, places.centre, places.first, places.second, places.covariance)
         for number, part in enumerate(parts):
             numbers[:, 3 * number : 3 * number + 3] = part
         numbers[:, 15], numbers[:, 16] = places.bow, places.reach
+        numbers[:, 17], numbers[:, 18] = lit.grain.cosine, lit.grain.sine
+        numbers[:, 19] = lit.grain.doublings
         line, spot = (np.ascontiguousarray(part, dtype=np.int64) for part in (lit.line, lit.spot))
         weight = np.ascontiguousarray(lit.weight, dtype=np.float64)
         out = np.zeros((start.shape[1], _MOMENTS))

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -17,6 +19,7 @@
 namespace distbragg::closed {
 
 constexpr std::int64_t kLineNumbers = 11, kPlaceNumbers = 17, kMoments = 11;
+constexpr std::int64_t kSpotNumbers = kPlaceNumbers + 3;  // with those of its grain
 
 // A line by its numbers: direction, both vectors of the divergence, wavenumber, width.
 inline Incidence line_of(const double* v) {
@@ -128,23 +131,25 @@ class LitByLines {
 struct DiscNodes {
   std::vector<double> a, b, counts;
   int second = 0;     // where the second lattice begins
-  const double area;  // of a square
+  const double area;  // of a rectangle
 
-  explicit DiscNodes(double radius) : area(1.0 / (radius * radius)) {
-    lattice(radius, 0.0);
+  // So many along the narrow and the wide way of a spot.
+  DiscNodes(double narrow, double wide) : area(1.0 / (narrow * wide)) {
+    lattice(narrow, wide, 0.0);
     second = size();
-    lattice(radius, 0.5);
+    lattice(narrow, wide, 0.5);
   }
 
   int size() const { return static_cast<int>(a.size()); }
 
  private:
-  void lattice(double radius, double shift) {
+  void lattice(double narrow, double wide, double shift) {
     constexpr std::size_t kWide = 8;
-    const int most = static_cast<int>(std::ceil(radius));
-    for (int i = -most; i <= most; ++i) {
-      for (int j = -most; j <= most; ++j) {
-        const double x = (i + shift) / radius, y = (j + shift) / radius;
+    const int rows = static_cast<int>(std::ceil(narrow));
+    const int columns = static_cast<int>(std::ceil(wide));
+    for (int i = -rows; i <= rows; ++i) {
+      for (int j = -columns; j <= columns; ++j) {
+        const double x = (i + shift) / narrow, y = (j + shift) / wide;
         if (x * x + y * y <= 1.0) add(x, y, 1.0);
       }
     }
@@ -159,7 +164,7 @@ struct DiscNodes {
 
 // A place by its numbers, and what weighs it.
 struct LitPlace {
-  const double* numbers;  // (kPlaceNumbers,)
+  const double* numbers;  // (kSpotNumbers,)
   const double* start;    // pixels count from there
   double weight;
 };
@@ -176,8 +181,9 @@ class Moments {
     const Relp& relp = relp_of(at.numbers);
     source_.aim(line.direction);
     double found[kMoments];
-    for (int doubling = 0; doubling <= kDoublings; ++doubling) {
-      if (sum(relp, line, at, nodes(doubling), found)) break;
+    const int finer = static_cast<int>(at.numbers[kPlaceNumbers + 2]);
+    for (int doubling = 0; doubling <= kDoublings - finer / 2; ++doubling) {
+      if (sum(relp, line, at, nodes(finer, doubling), found)) break;
     }
     for (int m = 0; m < kMoments; ++m) out[m] += found[m];
     out[kMoments] += found[1] * wavelength(relp, line, found);
@@ -205,12 +211,13 @@ class Moments {
     }
   };
 
-  const DiscNodes& nodes(int doubling) {
-    while (nodes_.size() <= static_cast<std::size_t>(doubling)) {
-      const double first = crystal_.rotates() ? 3.5 : 3.0;
-      nodes_.emplace_back(std::ldexp(first, static_cast<int>(nodes_.size())));
+  const DiscNodes& nodes(int finer, int doubling) {
+    const auto [found, is_new] = nodes_.try_emplace({finer, doubling}, nullptr);
+    if (is_new) {
+      const double wide = std::ldexp(crystal_.rotates() ? 3.5 : 3.0, doubling);
+      found->second = std::make_unique<DiscNodes>(std::ldexp(wide, finer), wide);
     }
-    return nodes_[static_cast<std::size_t>(doubling)];
+    return *found->second;
   }
 
   const Relp& relp_of(const double* place) {
@@ -256,12 +263,15 @@ class Moments {
     const double l11 = std::sqrt(xx), l21 = xy / l11;
     const double l22 = std::sqrt(larger(yy - l21 * l21, 1e-18 * yy));
     const double area = kReach * kReach * l11 * l22 * at.weight;
-    const double *a = nodes.a.data() + from, *b = nodes.b.data() + from;
+    const double cosine = place[kPlaceNumbers], sine = place[kPlaceNumbers + 1];
+    const double *narrow = nodes.a.data() + from, *wide = nodes.b.data() + from;
     const double* counts = nodes.counts.data() + from;
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const double one = kReach * l11 * a[i];
-      const double two = madd(bow * one, one, kReach * madd(l21, a[i], l22 * b[i]));
+      const double a = cosine * narrow[i] - sine * wide[i];
+      const double b = sine * narrow[i] + cosine * wide[i];
+      const double one = kReach * l11 * a;
+      const double two = madd(bow * one, one, kReach * madd(l21, a, l22 * b));
       const double square = 1.0 + one * one + two * two, over = 1.0 / std::sqrt(square);
       x_[i] = (centre.x + one * first.x + two * second.x) * over;
       y_[i] = (centre.y + one * first.y + two * second.y) * over;
@@ -363,7 +373,7 @@ class Moments {
   Vector relp_at_;
   bool held_ = false;  // a reflection, at that place
   Polarized source_;
-  std::vector<DiscNodes> nodes_;
+  std::map<std::pair<int, int>, std::unique_ptr<DiscNodes>> nodes_;
   alignas(64) double x_[kLanes], y_[kLanes], z_[kLanes], share_[kLanes];
   alignas(64) double mean_[kLanes], angle_[kLanes];
 };

@@ -322,7 +322,7 @@ int distbragg_moments(const distbragg::Parameters* p, const double* lines, std::
   try {
     Moments moments(*p);
     for (const std::int64_t n : by_spot(spot, count)) {
-      const LitPlace at = {numbers + kPlaceNumbers * n, start + 2 * spot[n], weights[n]};
+      const LitPlace at = {numbers + kSpotNumbers * n, start + 2 * spot[n], weights[n]};
       moments.add(line_of(lines + kLineNumbers * line[n]), at, out + (kMoments + 1) * spot[n]);
     }
     return 0;
