@@ -297,3 +297,62 @@ def test_lines_farther_apart_than_they_are_wide_are_seen_where_each_is():
     each = image(scene, FLOAT64)
     assert each.max() > 1.0
     assert off(image(scene, MIXED), each) <= 1e-3
+
+
+PLATES = {
+    "lines": (
+        {
+            "wavelength_angstrom": 1.5412,
+            "spectrum": {
+                "wavelengths_angstrom": [1.54036, 1.54092, 1.54148, 1.54204],
+                "weights": [1.0, 0.06, 0.004, 0.0002],
+            },
+        },
+        {
+            "cell": [161, 37.6, 327, 117.4, 93.7, 97],
+            "block_cells": [86, 7, 16],
+            "misset_deg": [261, 139, 149.1],
+            "mosaic": {"spread_deg": 1.44},
+        },
+        {
+            "origin_mm": [20.53, -0.672, 0.0297],
+            "fast": [-0.0153762, 0.6231222, -0.7819733],
+            "slow": [-0.0216748, 0.7816743, 0.6233101],
+            "pixel_size_mm": 0.0298,
+        },
+        4.36,
+    ),
+    "bandwidth": (
+        {"wavelength_angstrom": 0.8605, "bandwidth_percent": 1.784},
+        {
+            "cell": [75.8, 35.5, 60.6, 118.2, 120, 113],
+            "block_cells": [524, 6, 180],
+            "misset_deg": [103.9, 80.3, 16],
+            "mosaic": {"spread_deg": 2.6},
+        },
+        {
+            "origin_mm": [133.9, 44.65, -36.7],
+            "fast": [-0.1754434, 0.3170344, 0.9320454],
+            "slow": [0.0536834, -0.9422403, 0.3306073],
+            "pixel_size_mm": 1.04,
+        },
+        1.9,
+    ),
+}
+"""Beams, crystals, panels and resolutions: spots that reach where the formulas mean nothing."""
+
+
+@pytest.mark.parametrize("kind", PLATES)
+def test_plates_are_dark_where_no_wavenumber_is_seen(kind: str):
+    beam, block, panel, dmin = PLATES[kind]
+    scene = experiment(
+        {
+            "beam": beam,
+            "crystal": block,
+            "detector": {"panels": [{**panel, "pixels_fast": 72, "pixels_slow": 72}]},
+            "sampling": {"dmin_angstrom": dmin},
+        }
+    )
+    each = image(scene, FLOAT64)
+    assert each.max() > 1.0
+    assert off(image(scene, MIXED), each) <= 0.2

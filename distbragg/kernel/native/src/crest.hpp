@@ -9,9 +9,9 @@
 namespace distbragg::closed {
 
 // Where the logarithm is taken as a parabola of the wavenumber, or a cubic: from values about a
-// middle, with the width of the first order.
+// middle, with the width of the first order and, in steps, where the top is to that.
 struct Sides {
-  double middle, step, width;
+  double middle, step, width, top;
 };
 
 // About the wavenumber at which a ray sees a reflection in lines between two ends: both as if they were
@@ -29,7 +29,17 @@ DISTBRAGG_INLINE Sides sides_of(const Relp& relp, const Sight& sight, double k, 
   const double share = lines / (lines + square), middle = 0.5 * (low + high);
   const double least = smaller(kLeastStep * width, kFurthestStep * k);
   const double step = std::sqrt(madd(share, square, least * least));
-  return {madd(share, seen - middle, middle), smaller(step, 0.3 * k), width};
+  const double at = madd(share, seen - middle, middle), taken = smaller(step, 0.3 * k);
+  return {at, taken, width, (seen - at) / taken};
+}
+
+// The slope of a parabola that falls by `drop`, about where its top is to first order: it lies within
+// some widths from there, but where the formulas mean nothing. What is far wider than the lines are, as
+// about the direct beam, may have any top if its slope is small.
+DISTBRAGG_INLINE double believed(double pull, double drop, double first_top) {
+  constexpr double kMost = 3.0, kSmall = 0.3;  // widths, and steps in them
+  const double first = first_top * drop, most = kMost * larger(std::sqrt(drop), kSmall);
+  return smaller(larger(pull, first - most), first + most);
 }
 
 // A logarithm by the wavenumber, from a middle in steps: top − ½ x² + skew x³, x = (k − at)/width.
@@ -42,23 +52,31 @@ constexpr double kCrestNear = 0.53, kCrestFar = 1.67;
 constexpr double kCrestAt[4] = {-kCrestFar, -kCrestNear, kCrestNear, kCrestFar};
 
 // The cubic about its top, from values at four places. Far from there it is a parabola.
-DISTBRAGG_INLINE Crest crest_of(double v0, double v1, double v2, double v3, double first_drop) {
+DISTBRAGG_INLINE Crest crest_of(double v0, double v1, double v2, double v3, double first_drop,
+                                double first_top) {
   constexpr double kOff = 2.0, kMostBent = 0.05, kNear = kCrestNear, kFar = kCrestFar;
-  constexpr double kPer = 1.0 / (kFar * kFar - kNear * kNear);
+  constexpr double kFurthest = 8.0;  // widths to the top of what is seen
+  constexpr double kPer = 1.0 / (kFar * kFar - kNear * kNear), kSquare = kNear * kNear;
   const double even = 0.5 * (v1 + v2), second = (0.5 * (v0 + v3) - even) * kPer;
   const double odd = (0.5 / kNear) * (v2 - v1);
   const double third = ((0.5 / kFar) * (v3 - v0) - odd) * kPer;
-  const double middle = madd(-kNear * kNear, second, even);
-  const double pull = madd(-kNear * kNear, third, odd);
+  const auto within = [](double value, double most) __attribute__((always_inline)) {
+    return smaller(larger(value, -most), most);
+  };
   const double drop = smaller(larger(-2.0 * second, first_drop / kOff), first_drop * kOff);
-  const double straight = pull / drop;
-  const double most = kMostBent * drop / larger(std::fabs(straight), 1.0);
-  const double cubic = smaller(larger(third, -most), most);
-  double x = straight;
+  const double middle = madd(0.5 * kSquare, drop, even), bent = kMostBent * drop;
+  const auto slope = [&](double cubic) __attribute__((always_inline)) {
+    return believed(madd(-kSquare, cubic, odd), drop, first_top);
+  };
+  const double straight = slope(within(third, bent)) / drop;
+  const bool far = straight * straight * drop > kFurthest * kFurthest;
+  const double cubic = far ? 0.0 : within(third, bent / larger(std::fabs(straight), 1.0));
+  const double pull = slope(cubic);
+  double x = pull / drop;
 #pragma GCC unroll 2
   for (int step = 0; step < 2; ++step) {
-    const double slope = madd(madd(3.0 * cubic, x, -drop), x, pull);
-    x += slope / madd(-6.0 * cubic, x, drop);
+    const double rise = madd(madd(3.0 * cubic, x, -drop), x, pull);
+    x += rise / madd(-6.0 * cubic, x, drop);
   }
   const double width = 1.0 / std::sqrt(madd(-6.0 * cubic, x, drop));
   const double top = madd(madd(madd(cubic, x, -0.5 * drop), x, pull), x, middle);

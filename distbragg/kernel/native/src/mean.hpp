@@ -103,7 +103,7 @@ struct Mean {
     const Incidence from = in;
     const double k = in.wavenumber, beyond = 1.5 * in.width, own_square = in.width * in.width;
     const double low = k + in.low - beyond, high = k + in.high + beyond;
-    alignas(64) double narrow[kLanes], value[4][kLanes];
+    alignas(64) double narrow[kLanes], first_top[kLanes], value[4][kLanes];
     Sights sights;
     // What no ray changes. That of the first would keep the compiler from vectors: it takes what it
     // knows of one round of a loop over to the next.
@@ -127,6 +127,7 @@ struct Mean {
       at[i] = sides.middle;
       width[i] = sides.step;
       narrow[i] = sides.width;
+      first_top[i] = sides.top;
     };
 #pragma omp simd
     for (int i = 0; i < count; ++i) aim(i);
@@ -141,8 +142,8 @@ struct Mean {
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
         const double step = width[i], drop = step * step / (narrow[i] * narrow[i]);
-        const Crest crest =
-            crest_of(value[0][i], value[1][i], value[2][i], value[3][i], drop);
+        const Crest crest = crest_of(value[0][i], value[1][i], value[2][i], value[3][i], drop,
+                                     first_top[i]);
         top[i] = crest.top;
         at[i] = madd(crest.at, step, at[i]);
         width[i] = crest.width * step;
@@ -153,11 +154,12 @@ struct Mean {
       both_sides(own, again, at, width, count, fixed, value[0], value[1]);
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        const double step = width[i], square = narrow[i] * narrow[i], over = 1.0 / step;
-        const double pull = 0.5 * (after[i] - before[i]) * over, off = pull * square;
-        const double drop = step * step / square;
-        top[i] = madd(0.5, before[i] + after[i] + drop, 0.5 * pull * off);
-        at[i] += off;
+        const double step = width[i], drop = step * step / (narrow[i] * narrow[i]);
+        const double middle = 0.5 * (before[i] + after[i] + drop);
+        const double pull = believed(0.5 * (after[i] - before[i]), drop, first_top[i]);
+        const double off = pull / drop;
+        top[i] = madd(0.5 * pull, off, middle);
+        at[i] = madd(off, step, at[i]);
         width[i] = narrow[i];
       }
       std::fill(skew, skew + count, 0.0);
