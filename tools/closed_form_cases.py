@@ -49,6 +49,7 @@ class Row:
     wider: float = WIDER  # than the posterior the points are drawn
     bars: tuple[float, float] = (3e-3, 1e-3)
     cells: float = 0.0  # standard deviation of a, b, c, of themselves, and of the angles in rad
+    plates: bool = False  # blocks of 400 to 20,000 Å, each axis by itself
 
     @property
     def name(self) -> str:
@@ -62,6 +63,8 @@ class Row:
             parts.append(f"cells {100.0 * self.cells:g} %")
         if self.rotation_deg:
             parts.append(f"rotation {self.rotation_deg:g}°")
+        if self.plates:
+            parts.append("plates")
         return ", ".join(parts)
 
     def scene(self, seed: int) -> Scene:
@@ -72,6 +75,7 @@ class Row:
             bandwidth=self.bandwidth,
             divergence=self.divergence,
             cells=self.cells,
+            plates=self.plates,
         )
 
 
@@ -83,6 +87,7 @@ ROWS: Final = (
     Row(0.1, cells=0.01, reflections=24),
     Row(0.5, 0.005, 5e-4, cells=0.01, reflections=12, log2_points=15),
     Row(0.3, 0.005, 7e-4, rotation_deg=1.0, reflections=48, log2_points=12),
+    Row(0.3, 0.002, 2e-4, reflections=48, log2_points=14, wider=2.0, plates=True),
     Row(1.5, 0.01, 1e-3, reflections=24, log2_points=17, wider=2.0, bars=(1.5e-2, 3e-3)),
 )
 
@@ -159,12 +164,19 @@ def triple(vector: Floats) -> Triple:
 
 
 def scene_of(
-    seed: int, *, spread: float, bandwidth: float, divergence: float, cells: float = 0.0
+    seed: int,
+    *,
+    spread: float,
+    bandwidth: float,
+    divergence: float,
+    cells: float = 0.0,
+    plates: bool = False,
 ) -> Scene:
     """Make a reflection between 1.2 and 20 Å of a cell of 30 to 300 Å, near the Ewald sphere.
 
     The spread, in degrees, is isotropic where the seed is even. `cells` is the spread of a, b and
-    c, of themselves, and a third of it that of each angle, rad.
+    c, of themselves, and a third of it that of each angle, rad. Blocks have 3 to 60 cells along
+    each axis, 300 to 3,000 Å where that allows, `plates` 400 to 20,000 Å.
     """
     rng = np.random.default_rng(seed)
     spacing = np.exp(rng.uniform(np.log(1.2), np.log(20.0)))
@@ -176,7 +188,8 @@ def scene_of(
     ray[0] = np.cos(opening)
     turn = Rotation.random(random_state=seed).as_matrix()
     # exp(−2π Σ (δN)²) in index space is a covariance of 1/(4π N²).
-    crystal = turn @ np.diag(1.0 / (4.0 * np.pi * (edges * counts) ** 2)) @ turn.T
+    sizes = np.exp(rng.uniform(np.log(400.0), np.log(20_000.0), 3)) if plates else edges * counts
+    crystal = turn @ np.diag(1.0 / (4.0 * np.pi * sizes**2)) @ turn.T
     axes = Rotation.random(random_state=seed + 1).as_matrix()
     widths = np.array([1.0, 1.0, 1.0] if seed % 2 == 0 else [1.0, 0.5, 0.25]) * spread * DEGREE
     mosaic = axes @ np.diag(widths**2) @ axes.T

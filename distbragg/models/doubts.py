@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from distbragg.matrices import norm3
 from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.beam_stop import StopPlane
 from distbragg.models.detector import Detector, Panel
@@ -36,6 +37,8 @@ _DIVERGENCE_MRAD: Final = 50.0
 _SOURCES_DEG: Final = 80.0
 _AROUND: Final = (0, 1, 3, 2)  # corners of a panel, one after another about it
 _FEW_CELLS: Final = 3.0
+_LOW_RESOLUTION_ANGSTROM: Final = 20.0
+_MOST_BENT: Final = 1.0
 
 _RANGES: Final = (
     ("beam.flux_photons_per_s", 1e3, 1e20, "a flux of {:.6g} photons/s is implausible"),
@@ -128,14 +131,8 @@ def _of_crystal(spec: ExperimentSpec, experiment: Experiment) -> Lines:
     size = max(spec.crystal.block_size_mm or (0.0,))
     if size > _CRYSTAL_MM:
         yield "crystal.block_size_mm", f"a crystal of {size:.6g} mm; sizes are in mm (µm meant?)"
-    few = float(experiment.crystal.cells.min())
-    if few < _FEW_CELLS and experiment.sampling.method == "closed_form":
-        yield (
-            "crystal.block_cells",
-            f"{few:.3g} cells along an axis: at low resolution spots are as wide as their distance "
-            "from the direct beam, and the closed form can be far off in `mixed`; set "
-            "compute.precision: float64 or sampling.method: sampled",
-        )
+    if experiment.sampling.method == "closed_form":
+        yield from _of_blocks(experiment)
     spread = math.degrees(experiment.crystal.mosaic_spread)
     if spread > _SPREAD_DEG * (1.0 + _ROUNDING):
         text = f"a spread of {spread:.6g} degrees: mosaic crystals have less than"
@@ -156,6 +153,36 @@ def _of_crystal(spec: ExperimentSpec, experiment: Experiment) -> Lines:
         left = "the background alone" if experiment.background.scatters else "all 0"
         text = f"0 and no file: the crystal scatters nothing, the image is {left}"
         yield "structure_factors.default_f_electrons", text
+
+
+def _of_blocks(experiment: Experiment) -> Lines:
+    """Blocks of few cells or thin plates, whose spots the closed form can get wrong.
+
+    A plate of thickness t and width w is a needle in reciprocal space, of standard deviations
+    1/(√(2π) t) and 1/(√(2π) w). At |g| = 1/d the sphere of |q| bends away from it by
+    d/(4π t²), which is to be less than it is thin.
+    """
+    crystal = experiment.crystal
+    few = float(crystal.cells.min())
+    if few < _FEW_CELLS:
+        yield (
+            "crystal.block_cells",
+            f"{few:.3g} cells along an axis: at low resolution spots are as wide as their distance "
+            "from the direct beam, and the closed form can be far off in `mixed`; set "
+            "compute.precision: float64 or sampling.method: sampled",
+        )
+        return
+    edges = [float(size) for size in crystal.cells * norm3(crystal.real_space)]
+    thin, wide = (0.0, 0.0) if crystal.shape == "gauss_star" else (min(edges), max(edges))
+    bent = _LOW_RESOLUTION_ANGSTROM * wide / (2.0 * math.sqrt(2.0 * math.pi))
+    if bent > _MOST_BENT * thin * thin:
+        yield (
+            "crystal.block_cells",
+            f"blocks of {wide:.4g} by {thin:.4g} Å are plates so thin that at "
+            f"{_LOW_RESOLUTION_ANGSTROM:g} Å their spots bend by more than they are thick: at low "
+            "resolution the closed form can be off by a tenth of a spot's maximum, in rare cases "
+            "by far more; compare with sampling.method: sampled",
+        )
 
 
 def _of_intensity(spec: ExperimentSpec, experiment: Experiment) -> Lines:

@@ -116,6 +116,14 @@ DOUBTS: list[tuple[dict[str, Any], str, str]] = [
         "crystal.block_cells",
         "1.5 cells along an axis",
     ),
+    (
+        {
+            "crystal": {"shape": "gauss", "block_cells": [5, 700, 20]},
+            "sampling": {"method": "closed_form"},
+        },
+        "crystal.block_cells",
+        "plates so thin that at 20 Å",
+    ),
     ({"crystal": {"block_size_mm": [50, 50, 50]}}, "crystal.block_size_mm", "50 mm"),
     ({"crystal": {"cell": [1.5, 60, 70, 90, 90, 90]}}, "crystal.cell", "1.5 Å"),
     ({"crystal": {"cell": [50, 60, 70, 1.57, 1.57, 1.57]}}, "crystal.cell", "1.57 degrees"),
