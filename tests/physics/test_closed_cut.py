@@ -9,10 +9,17 @@ from distbragg.kernel import native
 from distbragg.kernel.native import call
 from distbragg.kernel.render_tile import sum_tile
 from distbragg.plan.frame import SourceChunk, Tile
-from tests.physics.closed_scenes import FLOAT64, experiment
+from tests.physics.closed_scenes import BASE, FLOAT64, experiment, panel_about
 
 LINES = {"spectrum": {"wavelengths_angstrom": [0.99, 1.0, 1.01], "weights": [1, 3, 2]}}
 
+RAY, FAST = np.array([0.96, 0.28, 0.0]), np.array([-0.28, 0.96, 0.0])
+SEEN = panel_about(RAY, FAST, distance_mm=60.0, size_mm=0.4, edge=60, tilt_deg=85.0)
+ASLANT = {
+    "detector": {"panels": [SEEN], **dict.fromkeys(BASE["detector"])},
+    "sampling": {"dmin_angstrom": 2.0},
+}
+"""A panel 48 mm from the sample, in a plane 5 mm from it."""
 
 FINE = {"detector": {"pixel_size_mm": 0.4, "pixels_fast": 225, "pixels_slow": 200}}
 
@@ -35,10 +42,11 @@ def summed(scene):
         pytest.param({"beam": {"divergence_mrad": 1.0}}, id="divergence"),
         pytest.param({"beam": LINES}, id="lines"),
         pytest.param({"goniometer": {"oscillation_deg": 1.0}}, id="rotation"),
+        pytest.param(ASLANT, id="aslant"),
     ],
 )
 def test_what_is_left_out_stays_within_the_bound_that_is_told(monkeypatch, change):
-    scene = experiment(FINE, change)
+    scene = experiment(*([] if change is ASLANT else [FINE]), change)
     monkeypatch.setitem(call.CUT, "float64", 8.0)
     whole = summed(scene)
     monkeypatch.setitem(call.CUT, "float64", 4.0)

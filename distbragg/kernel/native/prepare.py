@@ -282,19 +282,27 @@ def most_squared(table: SquaredTable, *, interpolate: bool) -> float:
 
 def most_of_a_step(experiment: Experiment, panel: Panel) -> float:
     """Greatest product of the factors of one sample: solid angle, polarisation, capture."""
-    if panel.surface == "flat":
-        planes = [
-            abs(float(dot3(panel.origin, panel.normal)) + float(depth))
-            for depth in panel.sensor.position
-        ]
-        nearest = min(planes)
-    else:
-        nearest = abs(panel.distance if panel.surface == "nanobragg" else panel.close_distance)
+    nearest = _nearest(panel)
     if nearest == 0.0:
         return math.inf
     close = 1.0 if panel.point_pixel else panel.pixel_size**2 * abs(panel.close_distance) / nearest
     kahn = abs(experiment.beam.kahn_factor) if experiment.beam.polarized else 0.0
     return close / nearest**2 * max(1.0, 0.5 * (1.0 + kahn))
+
+
+def _nearest(panel: Panel) -> float:
+    """Return a distance from the sample within which no sample of a panel's pixels lies, m."""
+    if panel.surface != "flat":
+        return abs(panel.distance if panel.surface == "nanobragg" else panel.close_distance)
+    plane = float(dot3(panel.origin, panel.normal))
+    away = min(abs(plane + float(depth)) for depth in panel.sensor.position)
+    slow, fast = (size * panel.pixel_size for size in panel.shape)
+    beside = 0.0
+    for axis in (panel.fast, panel.slow):
+        start, along, down = (float(dot3(v, axis)) for v in (panel.origin, panel.fast, panel.slow))
+        ends = [start + f * along + s * down for f in (0.0, fast) for s in (0.0, slow)]
+        beside = max(beside, min(ends), -max(ends))
+    return math.hypot(away, beside)
 
 
 def samples_per_source(experiment: Experiment, panel: Panel) -> int:
