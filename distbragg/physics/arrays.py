@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,12 +31,6 @@ def module_of(array: Array) -> Module:
 def constant(array: Array) -> Array:
     """Return the same numbers cut from the graph of a gradient."""
     return array if module_of(array) is np else array.detach()
-
-
-def without_gradient(array: Array) -> AbstractContextManager[object]:
-    """Return a context in which nothing is kept for gradients."""
-    module = module_of(array)
-    return nullcontext() if module is np else module.no_grad()
 
 
 def whole_numbers(array: Array) -> Array:

@@ -8,7 +8,6 @@ functions. A rotation of several degrees is to be cut into parts.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,7 +21,6 @@ from distbragg.physics.arrays import (
     dot,
     module_of,
     root,
-    without_gradient,
 )
 from distbragg.physics.closed_form import (
     Frame,
@@ -169,11 +167,9 @@ def seen_in_rotation(
 def _parabola_of(relps: Relps, incidence: Incidence, ray: Triple, spindle: Spindle) -> _Parabola:
     """Return the logarithm near the angle at which reflections pass the rays."""
     frame, axis = frame_of(relps), spindle.axis
-    # With a spread of cells the logarithm is not a parabola to the last digits, so it counts where
-    # it is taken as one.
-    kept = nullcontext() if frame.growing else without_gradient(frame.length)
-    with kept:
-        angle, step = _angle_of(frame, relps.place, incidence, ray, spindle)
+    # The logarithm is not a parabola to the last digits, so its gradient flows through where it is
+    # taken as one, too.
+    angle, step = _angle_of(frame, relps.place, incidence, ray, spindle)
     before, here, after = (
         log_over_spectrum(frame, *_seen_from_crystal(incidence, ray, axis, angle + off))
         for off in (-step, 0.0, step)

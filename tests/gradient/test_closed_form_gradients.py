@@ -40,6 +40,10 @@ LATTICES = {
     }
 }
 TURN = {"goniometer": {"phi_deg": 10.0, "oscillation_deg": 1.0}}
+FAR_FROM_A_PARABOLA = {
+    "crystal": {"block_cells": [6, 22, 8], "mosaic": {**NORMAL, "spread_deg": 0.05}},
+    "goniometer": {"phi_deg": 10.0, "oscillation_deg": 1.9},
+}
 BEAM = {"beam": {"bandwidth_percent": 0.5, "divergence_mrad": [2.0, 1.0]}}
 SENSOR = {"thickness_um": 300, "attenuation_length_um": 200, "layers": 2}
 CURVED = {"detector": {"curved": True}}
@@ -165,6 +169,8 @@ def test_equals_the_kernel(changes: dict[str, Any]) -> None:
         ("cell", UNEVEN),
         ("misset_deg", UNEVEN),
         ("misset_deg", TURN),
+        ("misset_deg", FAR_FROM_A_PARABOLA),
+        ("distance_mm", FAR_FROM_A_PARABOLA),
         ("mosaic_spread_deg", {}),
         ("mosaic_spread_deg", TURN),
         ("mosaic_covariance_deg2", UNEVEN),
