@@ -125,4 +125,28 @@ DISTBRAGG_INLINE double exp_poly(double x) {
   return x < lowest ? 0.0 : p * power;
 }
 
+// ln x of a normal x > 0.
+DISTBRAGG_INLINE double log_poly(double x) {
+  std::uint64_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  // The exponent is taken from where the mantissa passes √½, so that ln 1 has no cancellation.
+  const std::uint64_t half_root = 0x3FE6A09E667F3BCDull;
+  const std::int64_t away = static_cast<std::int64_t>(bits - half_root);
+  const std::int64_t exponent = away >> 52;
+  bits -= static_cast<std::uint64_t>(exponent) << 52;
+  double mantissa;
+  std::memcpy(&mantissa, &bits, sizeof mantissa);
+  const double z = (mantissa - 1.0) / (mantissa + 1.0), u = z * z;
+  double series = 1.0 / 17.0;
+  series = madd(series, u, 1.0 / 15.0);
+  series = madd(series, u, 1.0 / 13.0);
+  series = madd(series, u, 1.0 / 11.0);
+  series = madd(series, u, 1.0 / 9.0);
+  series = madd(series, u, 1.0 / 7.0);
+  series = madd(series, u, 1.0 / 5.0);
+  series = madd(series, u, 1.0 / 3.0);
+  series = madd(series, u, 1.0);
+  return madd(static_cast<double>(exponent), 0.69314718055994530942, 2.0 * z * series);
+}
+
 }  // namespace distbragg

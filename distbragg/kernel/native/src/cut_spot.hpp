@@ -9,6 +9,7 @@
 
 #include "arc.hpp"
 #include "fit_spot.hpp"
+#include "projection.hpp"
 #include "spot.hpp"
 
 namespace distbragg::closed {

@@ -10,6 +10,7 @@
 #include "geometry.hpp"
 #include "landing.hpp"
 #include "mean.hpp"
+#include "projection.hpp"
 #include "rows.hpp"
 #include "shade.hpp"
 #include "spectrum.hpp"

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "projection.hpp"
 #include "spot.hpp"
 
 namespace distbragg::closed {

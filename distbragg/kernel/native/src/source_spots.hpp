@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bands.hpp"
+#include "crew.hpp"
 #include "cut_spot.hpp"
 #include "draw_spot.hpp"
 #include "energies.hpp"
@@ -18,6 +19,7 @@
 #include "found.hpp"
 #include "line_groups.hpp"
 #include "pieces.hpp"
+#include "projection.hpp"
 #include "spectrum.hpp"
 #include "spot.hpp"
 #include "table.hpp"
