@@ -55,6 +55,20 @@ def test_layers_of_a_sensor_see_arcs_where_they_meet_them(size_mm: float, oversa
     assert drawn.sum() == pytest.approx(each.sum(), rel=1e-3)
 
 
+@pytest.mark.spec("SAM-18")
+@pytest.mark.parametrize("curved", [False, "cylinder_slow"])
+@pytest.mark.parametrize(("thickness_um", "layers"), [(1000, 2), (10, 3), (450, 60)])
+def test_layers_stop_the_same_share_in_both_precisions(thickness_um: float, layers: int, curved):
+    """Of a sensor that stops 1 in 200, too: water alone, which both precisions see alike."""
+    sensor = {"thickness_um": thickness_um, "attenuation_length_um": 2000, "layers": layers}
+    sampling = {"oversample": 1, "dmin_angstrom": 500.0}
+    water = {"background": {"water_um": 100.0}, "sampling": sampling}
+    scene = experiment({"detector": {"sensor": sensor, "curved": curved}}, water)
+    each, single = image(scene, FLOAT64), image(scene, MIXED)
+    assert each.min() > 0.0
+    assert abs(single / each - 1.0).max() <= 1e-6
+
+
 @pytest.mark.spec("SAM-14")
 @pytest.mark.parametrize("beyond", [-1.0, 0.5, 1.5])
 def test_a_spot_over_the_horizon_of_a_panel_reaches_it(beyond: float):

@@ -89,6 +89,26 @@ DISTBRAGG_INLINE float exp_poly(float x) {
   return x < lowest ? 0.0f : p * power;
 }
 
+// 1 − exp(−x) for x ≥ 0, to rounding also where that is small.
+DISTBRAGG_INLINE float lost_poly(float x) {
+  const float y = x < 80.0f ? -x : -80.0f;
+  const float n = std::nearbyint(y * static_cast<float>(kLog2E));
+  float r = madd(n, kLn2High<float>, y);
+  r = madd(n, kLn2Low<float>, r);
+  // (exp(r) − 1)/r for |r| ≤ ln2/2, Taylor's series.
+  float p = 1.0f / 5040.0f;
+  p = madd(p, r, 1.0f / 720.0f);
+  p = madd(p, r, 1.0f / 120.0f);
+  p = madd(p, r, 1.0f / 24.0f);
+  p = madd(p, r, 1.0f / 6.0f);
+  p = madd(p, r, 0.5f);
+  p = madd(p, r, 1.0f);
+  const std::int32_t bits = (static_cast<std::int32_t>(n) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, sizeof power);
+  return madd(-power * r, p, 1.0f - power);
+}
+
 // p 2^n of a whole n, where neither that nor p leaves the normal numbers.
 DISTBRAGG_INLINE float times_power_of_2(float p, float n) {
   std::uint32_t bits;
