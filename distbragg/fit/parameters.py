@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distbragg.errors import InputError
+from distbragg.fit.widths import check_widths
 from distbragg.matrices import norm3
 from distbragg.models.beam_spot import spot_in_plane
 from distbragg.models.build_mosaic import frame_of_mosaic
@@ -212,6 +213,9 @@ def checked(parameters: Parameters, experiment: Experiment) -> Parameters:
     for name in ("f_prime_electrons", "f_double_prime_electrons"):
         allowed[name] = [(elements, sources)]
     allowed["background_scales"] = [(_materials(experiment),)]
+    if not isinstance(parameters, Parameters):
+        problem = f"a {type(parameters).__name__}, not distbragg.fit.Parameters"
+        raise InputError(problem, field="parameters", remedy="give Parameters(cell=tensor, …)")
     given = parameters.given()
     for name, value in given.items():
         _check_tensor(name, value, allowed[name])
@@ -233,6 +237,8 @@ def _check_features(given: dict[str, Tensor], experiment: Experiment) -> None:
                 field=f"parameters.{name}",
                 remedy="give an experiment of sampling.method: closed_form",
             )
+    else:
+        check_widths(given)
     if "mosaic_covariance_deg2" in given and "mosaic_spread_deg" in given:
         problem = "says the same as parameters.mosaic_spread_deg"
         raise InputError(problem, field="parameters.mosaic_covariance_deg2", remedy="give one")
@@ -273,6 +279,9 @@ def _materials(experiment: Experiment) -> int:
 
 def _check_tensor(name: str, value: Tensor, shapes: list[tuple[int, ...]]) -> None:
     field = f"parameters.{name}"
+    if not isinstance(value, Tensor) or value.is_complex():
+        problem = f"of type {getattr(value, 'dtype', type(value).__name__)}, not a real tensor"
+        raise InputError(problem, field=field)
     if not shapes:
         remedy = "give the experiment a crystal.cell_spread"
         raise InputError("the experiment has no spread of cells", field=field, remedy=remedy)

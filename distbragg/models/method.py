@@ -18,7 +18,7 @@ from distbragg.spec.experiment import ExperimentSpec
 
 _FIELD: Final = "sampling.method"
 
-_WIDEST_SPREAD_DEG: Final = 3.0
+WIDEST_SPREAD_DEG: Final = 3.0
 """As far as the closed form is known to hold (docs/explanation/closed-form.md)."""
 
 _LONGEST_OSCILLATION_DEG: Final = 30.0
@@ -27,10 +27,10 @@ _LONGEST_OSCILLATION_DEG: Final = 30.0
 _WIDEST_CELLS: Final = 0.02
 """Standard deviation of an edge, of itself, or of an angle, rad: as far as it is known to hold."""
 
-_WIDEST_BANDWIDTH_PERCENT: Final = 5.0
+WIDEST_BANDWIDTH_PERCENT: Final = 5.0
 """Beyond it a spot is a long streak that its ellipse, to first order, does not cover."""
 
-_ROUNDING: Final = 1e-9
+ROUNDING: Final = 1e-9
 
 _SAMPLED: Final = {
     "beam.bandwidth_percent": "list the lines in beam.spectrum or give a beam.dispersion",
@@ -122,12 +122,12 @@ def _obstacles(
         field = "structure_factors.interpolate"
         yield _Obstacle(field, "|F| is interpolated between reflections", f"set {field}: false")
     bandwidth = spec.beam.bandwidth_percent or 0.0
-    if bandwidth > _WIDEST_BANDWIDTH_PERCENT:
-        problem = f"a bandwidth of {bandwidth:.6g} % is more than {_WIDEST_BANDWIDTH_PERCENT:g}"
+    if bandwidth > WIDEST_BANDWIDTH_PERCENT:
+        problem = f"a bandwidth of {bandwidth:.6g} % is more than {WIDEST_BANDWIDTH_PERCENT:g}"
         yield _Obstacle("beam.bandwidth_percent", problem, "give a smaller bandwidth")
     first, last = crystal.oscillation
     turned = math.degrees(last - first)
-    if turned > _LONGEST_OSCILLATION_DEG * (1.0 + _ROUNDING):
+    if turned > _LONGEST_OSCILLATION_DEG * (1.0 + ROUNDING):
         problem = f"a rotation of {turned:.6g} degrees is more than {_LONGEST_OSCILLATION_DEG:g}"
         yield _Obstacle("goniometer.oscillation_deg", problem, "cut it into several frames")
 
@@ -142,11 +142,11 @@ def _obstacles_of_spreads(spec: ExperimentSpec, crystal: Crystal) -> Iterator[_O
         field = "crystal.mosaic.distribution"
         yield _Obstacle(field, "mosaic domains fill a cap", f"set {field}: gaussian")
     spread = math.degrees(crystal.mosaic_spread)
-    if spread > _WIDEST_SPREAD_DEG * (1.0 + _ROUNDING):
-        problem = f"a mosaic spread of {spread:.6g} degrees is more than {_WIDEST_SPREAD_DEG:g}"
+    if spread > WIDEST_SPREAD_DEG * (1.0 + ROUNDING):
+        problem = f"a mosaic spread of {spread:.6g} degrees is more than {WIDEST_SPREAD_DEG:g}"
         yield _Obstacle("crystal.mosaic.spread_deg", problem, "give a smaller spread")
     cells = largest_spread(crystal)
-    if cells > _WIDEST_CELLS * (1.0 + _ROUNDING):
+    if cells > _WIDEST_CELLS * (1.0 + ROUNDING):
         problem = f"a spread of cells of {100.0 * cells:.6g} % is more than {100 * _WIDEST_CELLS:g}"
         yield _Obstacle("crystal.cell_spread", problem, "give a smaller spread")
 

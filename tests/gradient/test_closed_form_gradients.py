@@ -278,3 +278,25 @@ def test_one_spread_and_a_covariance_are_not_given_together() -> None:
     given = Parameters(mosaic_spread_deg=one, mosaic_covariance_deg2=all_of)
     with pytest.raises(InputError, match="says the same as"):
         render_tensor(experiment_of(), given)
+
+
+@pytest.mark.spec("SAM-11")
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("mosaic_spread_deg", 3.1, "3.1 degrees is more than 3"),
+        ("mosaic_covariance_deg2", [[0.1, 0, 0], [0, 9.61, 0], [0, 0, 0.1]], "3.1 degrees is more"),
+        (
+            "mosaic_covariance_deg2",
+            [[0.1, 0.2, 0], [0.2, 0.1, 0], [0, 0, 0.1]],
+            "not positive semi",
+        ),
+        ("bandwidth_percent", 5.5, "5.5 % is more than 5"),
+    ],
+)
+def test_widths_that_the_closed_form_is_no_mean_of_are_refused(
+    name: str, value: object, problem: str
+) -> None:
+    given = Parameters(**{name: torch.tensor(value, dtype=torch.float64)})
+    with pytest.raises(InputError, match=f"parameters.{name}: .*{problem}"):
+        render_tensor(experiment_of(), given)

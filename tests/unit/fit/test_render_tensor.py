@@ -315,6 +315,11 @@ def test_the_package_offers_it():
         (Parameters(source_weights=number(-1.0).reshape(1)), "parameters.source_weights"),
         (Parameters(source_weights=number(0.0).reshape(1)), "parameters.source_weights"),
         (Parameters(mosaic_spread_deg=number(1.0)), "parameters.mosaic_spread_deg"),
+        (Parameters(scale=2.0), "parameters.scale"),
+        (Parameters(misset_deg=[0.0, 0.0, 0.0]), "parameters.misset_deg"),
+        (Parameters(misset_deg=np.zeros(3)), "parameters.misset_deg"),
+        (Parameters(misset_deg=number(0.0, 0.0, 0.0) * 1j), "parameters.misset_deg"),
+        ({"scale": number(2.0)}, "parameters"),
     ],
 )
 def test_an_unusable_parameter_is_named(parameters, field):
