@@ -64,8 +64,9 @@ def render_tensor(
     The image is that of `physics: exact`, the kernel's to rounding where the parameters are
     the experiment's own. It is differentiated exactly, except that nothing flows through
     decisions: the nearest reflection of nearest-point look-up, the resolution cut, the edge of
-    TOPHAT spots. In closed form nothing flows through the edge of a spot, which is cut where it
-    is 1e-8 of its maximum. Photon noise is not drawn. A point spread acts on the expected photons,
+    TOPHAT spots. In closed form the image is the kernel's to 5e-5 of its maximum, in rare
+    rotations to 3e-4, and nothing flows through the edge of a spot, which is cut where it is 1e-8
+    of its maximum. Photon noise is not drawn. A point spread acts on the expected photons,
     and looks at the whole panel whatever the tile.
 
     Parameters
