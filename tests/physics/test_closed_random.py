@@ -115,14 +115,13 @@ def panel_drawn(seed: int, place: Places) -> dict[str, Any]:
     return panel
 
 
-@pytest.mark.parametrize("seed", range(28))
+@pytest.mark.parametrize("seed", range(32))
 def test_a_spot_is_the_same_on_any_panel_in_any_tile(seed: int):
     """As in the model, in both precisions and to the bit, whatever sensor and tilt."""
     rng = np.random.default_rng([seed, 2])
     changes = {**drawn(seed), "sampling": {"dmin_angstrom": 3.0}}
     place = one_of(changes)
-    # The ends of a rotation are steeper than a mean to second order over a pixel's area knows.
-    count = [1, 2, 3 if changes["goniometer"] else "auto"][seed % 3]
+    count = [1, 2, "auto"][seed % 3]
     scene = alone(
         place.hkl[0], panel_drawn(seed, place), changes, {"sampling": {"oversample": count}}
     )
@@ -132,7 +131,7 @@ def test_a_spot_is_the_same_on_any_panel_in_any_tile(seed: int):
     mixed = sums.on_host().reshape(found.shape)
     if count != "auto":
         assert off(found, image(scene, MODEL)) <= 1e-10
-    assert abs(mixed - found).max() <= 2e-3 * found.max() + sums.skipped
+    assert abs(mixed - found).max() <= 1e-3 * found.max() + sums.skipped
     for options, whole in ((FLOAT64, found), (MIXED, mixed)):
         assert (image(scene, replace(options, threads=3)) == whole).all()
         rows, columns = (sorted(rng.integers(0, 36, 3).tolist()) for _ in range(2))

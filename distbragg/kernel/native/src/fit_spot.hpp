@@ -50,7 +50,7 @@ class SpotFitter {
       if (lit) fit_passage(top, at, width, skew, spot);
     } else if (spectrum_ == nullptr) {
       lit = !is_dark(top, spot);
-      if (lit) fit_smooth(top, spot);
+      if (lit) fit_smooth(top, kWorstFit, spot);
     } else {
       lit = fit_lines(top, at, width, skew, spot, table);
     }
@@ -116,7 +116,7 @@ class SpotFitter {
       for (int m = 0; m < kNodes; ++m) {
         log[m] = top[m] + spectrum_->log_of_sum(at[m], width[m], skew[m], weights);
       }
-      fit_smooth(log, spot);
+      fit_smooth(log, kWorstFit, spot);
       if (spot.kind == Kind::kSmooth) return true;
     }
     const std::size_t start = table.size();
@@ -286,7 +286,7 @@ class SpotFitter {
                                    larger(greatest(to), -least(to)));
     const bool holds = greatest(top) < spot.most + kMostTop && furthest < kFurthest;
     if (holds) fit_parts(top, from, to, log, spot);
-    if (spot.kind == Kind::kDirect) fit_smooth(log, spot);
+    if (spot.kind == Kind::kDirect) fit_smooth(log, kWorstPassage, spot);
   }
 
   // By all parts of the passage.
@@ -297,6 +297,7 @@ class SpotFitter {
     if (p_.integrate != 0) {
       const Changes by = changes(log, spot);
       divide(log, by, nullptr, 1.0, spot);
+      for (const double* end : {from, to}) divide_end(log, end, spot);
       if (!average(spread, by, spot)) return;
     }
     for (int m = 0; m < kNodes; ++m) top[m] += spread[m] - log[m];
@@ -314,7 +315,7 @@ class SpotFitter {
       worst = larger(worst, std::fabs(std::exp(seen - most) - std::exp(spread[m] - most)));
       astray = larger(astray, std::fabs(seen - spread[m]) - kPerDepth * (most - spread[m]));
     }
-    if (worst < kWorstFit && !(astray > kAstray)) spot.kind = Kind::kPassage;
+    if (worst < kWorstPassage && !(astray > kAstray)) spot.kind = Kind::kPassage;
   }
 
   // ln of exp(top) (erf(to) − erf(from)), from < to, without a difference of nearly equal numbers.
@@ -327,14 +328,14 @@ class SpotFitter {
   }
 
   // Draws a spot by its logarithm where that is a polynomial.
-  void fit_smooth(double* log, Spot& spot) const {
+  void fit_smooth(double* log, double tolerance, Spot& spot) const {
     spot.most = larger(spot.most, greatest(log));
     const Polynomial<double> fitted = nodes_.polynomial(log);
     alignas(64) double share[kNodes];
     const double most = spot.most;
 #pragma omp simd
     for (int m = 0; m < kNodes; ++m) share[m] = exp_poly<true>(log[m] - most);
-    if (!fits(fitted, log, log, most, share, kWorstFit, spot.log, kLog2E)) return;
+    if (!fits(fitted, log, log, most, share, tolerance, spot.log, kLog2E)) return;
     if (p_.integrate != 0) {
       const Changes by = changes(fitted, spot);
       divide(log, by, nullptr, 1.0, spot);
@@ -398,6 +399,23 @@ class SpotFitter {
     }
     spot.sub = {SubPixels::intervals(std::sqrt(fast) / kWidestFitted),
                 SubPixels::intervals(std::sqrt(slow) / kWidestFitted)};
+  }
+
+  // Cuts a sample finer where it sees an end of the rotation, by how fast the argument of its error
+  // function changes: it is no mean to second order there.
+  void divide_end(const double* log, const double* end, Spot& spot) const {
+    constexpr double kSeen = 2.5, kWidestEnd = 0.6;  // of the argument
+    if (least(end) > kSeen || greatest(end) < -kSeen) return;
+    const Changes by = changes(end, spot);
+    const double faint = smaller(spot.most, greatest(log)) - kFaint;
+    double fast = 0.0, slow = 0.0;
+    for (int m = 0; m < kNodes; ++m) {
+      if (log[m] < faint) continue;
+      fast = larger(fast, std::fabs(by.fast[m]));
+      slow = larger(slow, std::fabs(by.slow[m]));
+    }
+    spot.sub.fast = std::max(spot.sub.fast, SubPixels::intervals(fast / kWidestEnd));
+    spot.sub.slow = std::max(spot.sub.slow, SubPixels::intervals(slow / kWidestEnd));
   }
 
   // Takes the mean over a sub-pixel of what lines are seen by, to second order of its size: the
@@ -480,6 +498,7 @@ class SpotFitter {
   }
 
   static constexpr double kWorstFit = 5e-4;  // of the spot's maximum
+  static constexpr double kWorstPassage = 2e-4;  // the same, which is more between nodes
   // The greatest that Hermite's third polynomial comes to under exp(−½ x²), and ½ x⁶.
   static constexpr double kPerSkew = 1.4, kPerSquare = 5.4;
   static constexpr double kWorstPlace = 2e-4;  // of a wavenumber, in widths
