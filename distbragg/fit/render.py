@@ -78,6 +78,7 @@ def render_tensor(
         What replaces the experiment's own values; see `Parameters` for units and meanings.
         The tensors' device is where the image is rendered.
     panel : int
+        Its number, from 0.
     tile : Tile, optional
         Pixels to render; the whole panel by default.
 
@@ -89,7 +90,7 @@ def render_tensor(
     Raises
     ------
     InputError
-        `physics: nanobragg`, or a parameter that cannot be used.
+        `physics: nanobragg`, a parameter that cannot be used, or a panel that the detector lacks.
     """
     if isinstance(experiment, ExperimentSpec):
         experiment = build_experiment(experiment)
@@ -98,6 +99,13 @@ def render_tensor(
             "gradients need every factor inside the sum",
             field="physics",
             remedy="set physics: exact",
+        )
+    count = len(experiment.detector.panels)
+    if not 0 <= panel < count:
+        raise InputError(
+            f"panel {panel} is none of the detector, which has {count}",
+            field="panel",
+            remedy=f"give a number from 0 to {count - 1}",
         )
     values = checked(Parameters() if parameters is None else parameters, experiment)
     given = values.given()

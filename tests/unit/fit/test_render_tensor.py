@@ -339,3 +339,10 @@ def test_the_programs_own_physics_is_refused():
     experiment = make_experiment(physics="nanobragg", pixels=(2, 3))
     with pytest.raises(InputError, match="physics: exact"):
         render_tensor(experiment)
+
+
+@pytest.mark.parametrize("panel", [-1, 1])
+def test_a_panel_that_the_detector_lacks_is_refused(panel: int):
+    with pytest.raises(InputError, match="none of the detector, which has 1") as caught:
+        render_tensor(make_experiment(pixels=(2, 3)), panel=panel)
+    assert caught.value.field == "panel"
