@@ -299,6 +299,39 @@ def test_lines_farther_apart_than_they_are_wide_are_seen_where_each_is():
     assert off(image(scene, MIXED), each) <= 1e-3
 
 
+SLANTED_PANEL = {
+    "origin_mm": [121.266, 37.276, -16.701],
+    "fast": [0.2019887, -0.9716945, 0.1225166],
+    "slow": [-0.5896691, -0.2205384, -0.7769512],
+    "pixel_size_mm": 0.07967,
+    "pixels_fast": 29,
+    "pixels_slow": 21,
+}
+SLANTED = {
+    "cell": [41.0, 71.967, 36.751, 92.813, 73.646, 60.891],
+    "block_cells": [17, 26, 845],
+    "misset_deg": [331.299, 64.173, 244.412],
+    "mosaic": {"spread_deg": 0.359},
+}
+
+
+@pytest.mark.parametrize("sampling", [1, "auto"])
+@pytest.mark.parametrize(("lines", "percent"), [(3, 0.3), (7, 0.02), (11, 0.3), (60, 0.02)])
+def test_lines_that_see_a_slanted_spot_are_their_sum(lines: int, percent: float, sampling):
+    """Narrow along g and wide across, at an angle to it: its logarithm is no parabola of k."""
+    wavenumbers = 1.0 + 0.01 * percent * (np.arange(lines) - 0.5 * (lines - 1))
+    table = {"wavelengths_angstrom": (1.65838 / wavenumbers).tolist(), "weights": [1.0] * lines}
+    beam = {"wavelength_angstrom": 1.65838, "spectrum": table}
+    change = {"beam": beam, "crystal": SLANTED, "sampling": {"oversample": sampling}}
+    scene = alone((-2, 0, -7), SLANTED_PANEL, change)
+    each, together = image(scene, FLOAT64), image(scene, MIXED)
+    assert each.max() > 1.0
+    assert off(together, each) <= 3e-4
+    assert together.sum() == pytest.approx(each.sum(), rel=2e-4)
+    part = image(scene, MIXED, tile=Tile(3, 14, 5, 22))
+    assert np.array_equal(part, together[3:14, 5:22])
+
+
 PLATES = {
     "lines": (
         {

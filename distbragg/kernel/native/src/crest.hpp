@@ -83,17 +83,38 @@ DISTBRAGG_INLINE Crest crest_of(double v0, double v1, double v2, double v3, doub
   return {top, x, width, cubic * width * width * width};
 }
 
-// Whether a spot is so wide, as a share of the wavenumbers that it is seen at, that its logarithm is
-// no parabola of them. A cubic takes from one side of it what it adds on the other: the sum over many
-// lines hardly knows of it, but that over lines farther apart than they are wide does.
+// Whether the width in wavenumbers changes by more than a share of itself over a slanted spot: what does
+// not rotate moves across g with the wavenumber, on a sphere, and so lies farther in. `square`: that
+// of the share of |g|.
+inline __attribute__((noinline)) bool sags(const Relp& relp, const Sight& sight, double k,
+                                           double square) {
+  const Symmetric flat = flat_of(relp, sight, k, 1.0), total = flat + relp.rotated;
+  const Symmetric inv = inverse(total, determinant(total));
+  const Vector along = {inv.xx, inv.xy, inv.xz};
+  const double one = dot({flat.xy, flat.yy, flat.yz}, along);
+  const double two = dot({flat.xz, flat.yz, flat.zz}, along);
+  return relp.curved * madd(one, one, two * two) * (flat.yy + flat.zz) > square;
+}
+
+// False where no slant could make a spot sag: by the least width that it may have at one place of it.
+DISTBRAGG_INLINE bool may_sag(const Relp& relp, const Incidence& in, double square) {
+  const double yy = relp.crystal.yy, zz = relp.crystal.zz, across = yy + zz;
+  return in.divergent || across * across * (yy * zz) > square * relp.volume;
+}
+
+// Whether a spot is so wide, as a share of the wavenumbers that it is seen at, or so slanted, that its
+// logarithm is no parabola of them. A cubic takes from one side of it what it adds on the other: the
+// sum over many lines hardly knows of it, but that over lines farther apart than they are wide does.
 DISTBRAGG_INLINE bool is_bent(const Relp& relp, const Sight& sight, const Incidence& in) {
   constexpr double kBent = 3e-3, kBentAlone = 3e-4, kApart = 1.2;
   constexpr double kNoLength = 1e-9;  // 000 is seen at all of them
-  const double k = in.wavenumber, square = relp.length * relp.length;
-  const double wide = madd(k * k, sight.spread.xx, relp.crystal.xx) / square;
-  const bool apart = in.gap * in.gap > kApart * kApart * madd(k * k, wide, in.width * in.width);
-  const double least = apart ? kBentAlone : kBent;
-  return relp.length > kNoLength && wide > least * least;
+  const double k = in.wavenumber, length = relp.length * relp.length;
+  const double wide = madd(k * k, sight.spread.xx, relp.crystal.xx);
+  const double all = madd(k * k, wide / length, in.width * in.width);
+  const bool apart = in.gap * in.gap > kApart * kApart * all;
+  const double least = apart ? kBentAlone : kBent, square = least * least * length;
+  if (!(relp.length > kNoLength)) return false;
+  return wide > square || (may_sag(relp, in, square) && sags(relp, sight, k, square));
 }
 
 // Takes the mean over a normal spread of wavenumbers, which leaves the square of the width as told.

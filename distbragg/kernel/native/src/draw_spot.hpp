@@ -467,22 +467,62 @@ class SpotBrush {
     });
   }
 
-  // The lines of a spectrum by how each ray's logarithm depends on the wavenumber.
+  // The lines of a spectrum by how each ray's logarithm depends on the wavenumber; where no parabola
+  // tells that, a ray's few lines one by one.
   template <class Mean>
   void add_lines(const Spot& spot, const float* shares, const double* x, const double* y,
                  const double* z, const double* square, double height, int count,
                  double* sum) const {
+    constexpr std::size_t kFew = 32;
     std::vector<double> own;
     const double* weights = spectrum_->weights(shares, own);
-    alignas(64) double top[kLanes], at[kLanes], width[kLanes], skew[kLanes];
-    Mean::crests(spot.relp, in_, x, y, z, count, false, top, at, width, skew);
+    alignas(64) double top[kLanes], at[kLanes], width[kLanes], skew[kLanes], left[kLanes];
+    const bool bent = Mean::crests(spot.relp, in_, x, y, z, count, false, top, at, width, skew);
     for (int i = 0; i < count; ++i) {
+      left[i] = HUGE_VAL;
       if (square[i] > 1.0) continue;
-      const double place = at[i] - spectrum_->middle;
-      const double log = top[i] + spectrum_->log_of_sum(place, width[i], skew[i], weights);
+      at[i] -= spectrum_->middle;
+      const double reach = kFurthest * width[i];
+      if (bent && spectrum_->between(at[i] - reach, at[i] + reach).count() <= kFew) {
+        left[i] = square[i];
+        continue;
+      }
+      const double log = top[i] + spectrum_->log_of_sum(at[i], width[i], skew[i], weights);
       sum[i] = madd(height, exp_poly<true>(smaller(log, 0.0)), sum[i]);
     }
+    if (bent) add_each<Mean>(spot, weights, x, y, z, left, at, width, height, count, sum);
   }
+
+  // Each line by itself, for the rays that it is near enough to: beyond, the formulas may mean nothing.
+  template <class Mean>
+  void add_each(const Spot& spot, const double* weights, const double* x, const double* y,
+                const double* z, const double* square, const double* at, const double* width,
+                double height, int count, double* sum) const {
+    double low = HUGE_VAL, high = -HUGE_VAL;
+    alignas(64) double reach[kLanes], inside[kLanes];
+    for (int i = 0; i < count; ++i) {
+      reach[i] = square[i] <= 1.0 ? kFurthest * width[i] : -1.0;
+      if (reach[i] < 0.0) continue;
+      low = smaller(low, at[i] - reach[i]);
+      high = larger(high, at[i] + reach[i]);
+    }
+    const auto range = spectrum_->between(low, high);
+    Incidence in = in_;
+    for (std::size_t n = range.first; n < range.last; ++n) {
+      const double line = spectrum_->lines()[n].at;
+      bool seen = false;
+      for (int i = 0; i < count; ++i) {
+        const bool near = std::fabs(line - at[i]) <= reach[i];
+        inside[i] = near ? square[i] : HUGE_VAL;
+        seen = seen || near;
+      }
+      if (!seen) continue;
+      in.wavenumber = spectrum_->middle + line;
+      Mean::add(spot.relp, in, {}, x, y, z, inside, height * weights[n], count, sum);
+    }
+  }
+
+  static constexpr double kFurthest = 6.0;  // widths from a line within which a ray sees it
 
   const Parameters& p_;
   const Projection& projection_;

@@ -61,6 +61,17 @@ class Spectrum {
 
   const std::vector<Line>& lines() const { return lines_; }
 
+  // The lines from one wavenumber to another, from the middle.
+  struct Range {
+    std::size_t first, last;
+    std::size_t count() const { return last - first; }
+  };
+  Range between(double from, double to) const {
+    const auto begin = at_.begin(), first = std::lower_bound(begin, at_.end(), from);
+    const auto last = std::upper_bound(first, at_.end(), to);
+    return {static_cast<std::size_t>(first - begin), static_cast<std::size_t>(last - begin)};
+  }
+
   // Appends the share of each term for a reflection, of whose mean |F|² each table is such a part.
   void shares(const std::vector<double>& parts, std::vector<float>& out) const {
     for (std::size_t t = 0; t < terms_; ++t) {
