@@ -74,41 +74,6 @@ DISTBRAGG_INLINE Real sinc3_squared(Real v) {
   return v > kSinc3Near<Real> ? far : near * near;
 }
 
-// exp(x) for x ≤ 88 (float): 2^n · e^r, |r| ≤ ln2/2. `kFalling`: x ≤ 0 is known.
-template <bool kFalling = false>
-DISTBRAGG_INLINE float exp_poly(float x) {
-  const float lowest = kExpLowest<float>, highest = kExpHighest<float>;
-  const float y = x < lowest ? lowest : (!kFalling && x > highest ? highest : x);
-  const float n = std::nearbyint(y * static_cast<float>(kLog2E));
-  float r = madd(n, kLn2High<float>, y);
-  r = madd(n, kLn2Low<float>, r);
-  const float p = polynomial::exp(r);
-  const std::int32_t bits = (static_cast<std::int32_t>(n) + 127) << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof power);
-  return x < lowest ? 0.0f : p * power;
-}
-
-// 1 − exp(−x) for x ≥ 0, to rounding also where that is small.
-DISTBRAGG_INLINE float lost_poly(float x) {
-  const float y = x < 80.0f ? -x : -80.0f;
-  const float n = std::nearbyint(y * static_cast<float>(kLog2E));
-  float r = madd(n, kLn2High<float>, y);
-  r = madd(n, kLn2Low<float>, r);
-  // (exp(r) − 1)/r for |r| ≤ ln2/2, Taylor's series.
-  float p = 1.0f / 5040.0f;
-  p = madd(p, r, 1.0f / 720.0f);
-  p = madd(p, r, 1.0f / 120.0f);
-  p = madd(p, r, 1.0f / 24.0f);
-  p = madd(p, r, 1.0f / 6.0f);
-  p = madd(p, r, 0.5f);
-  p = madd(p, r, 1.0f);
-  const std::int32_t bits = (static_cast<std::int32_t>(n) + 127) << 23;
-  float power;
-  std::memcpy(&power, &bits, sizeof power);
-  return madd(-power * r, p, 1.0f - power);
-}
-
 // p 2^n of a whole n, where neither that nor p leaves the normal numbers.
 DISTBRAGG_INLINE float times_power_of_2(float p, float n) {
   std::uint32_t bits;
@@ -117,6 +82,40 @@ DISTBRAGG_INLINE float times_power_of_2(float p, float n) {
   float product;
   std::memcpy(&product, &bits, sizeof product);
   return product;
+}
+
+// r of y = n ln2 + r with a whole n, |r| ≤ ln2/2.
+DISTBRAGG_INLINE float rest_of_powers(float y, float& n) {
+  n = std::nearbyint(y * static_cast<float>(kLog2E));
+  const float r = madd(n, kLn2High<float>, y);
+  return madd(n, kLn2Low<float>, r);
+}
+
+// exp(x) for x ≤ 88 (float): 2^n · e^r, |r| ≤ ln2/2. `kFalling`: x ≤ 0 is known.
+template <bool kFalling = false>
+DISTBRAGG_INLINE float exp_poly(float x) {
+  const float lowest = kExpLowest<float>, highest = kExpHighest<float>;
+  const float y = x < lowest ? lowest : (!kFalling && x > highest ? highest : x);
+  float n;
+  const float p = polynomial::exp(rest_of_powers(y, n));
+  return x < lowest ? 0.0f : p * times_power_of_2(1.0f, n);
+}
+
+// 1 − exp(−x) for x ≥ 0, to rounding also where that is small.
+DISTBRAGG_INLINE float lost_poly(float x) {
+  const float y = x < 80.0f ? -x : -80.0f;
+  float n;
+  const float r = rest_of_powers(y, n);
+  // (exp(r) − 1)/r for |r| ≤ ln2/2, Taylor's series.
+  float p = 1.0f / 5040.0f;
+  p = madd(p, r, 1.0f / 720.0f);
+  p = madd(p, r, 1.0f / 120.0f);
+  p = madd(p, r, 1.0f / 24.0f);
+  p = madd(p, r, 1.0f / 6.0f);
+  p = madd(p, r, 0.5f);
+  p = madd(p, r, 1.0f);
+  const float power = times_power_of_2(1.0f, n);
+  return madd(-power * r, p, 1.0f - power);
 }
 
 // 2^x for −126 ≤ x ≤ 126.

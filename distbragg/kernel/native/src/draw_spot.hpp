@@ -444,15 +444,11 @@ class SpotBrush {
   void add_points(const Spot& spot, const Spindle& spindle, const float* shares, const double* x,
                   const double* y, const double* z, double height, int count, double* sum) const {
     alignas(64) double square[kLanes];
-    const Vector centre = spot.centre, first = spot.first, second = spot.second;
-    const double bow = spot.bow;
+    const DiscOfRays disc = spot.disc();
     double least = HUGE_VAL;
 #pragma omp simd reduction(min : least)
     for (int i = 0; i < count; ++i) {
-      const Vector ray = {x[i], y[i], z[i]};
-      const double facing = dot(centre, ray), over = 1.0 / facing;
-      const double a = dot(first, ray) * over, b = madd(-bow * a, a, dot(second, ray) * over);
-      square[i] = facing > 0.0 ? madd(a, a, b * b) : HUGE_VAL;
+      square[i] = disc.square({x[i], y[i], z[i]});
       least = square[i] < least ? square[i] : least;
     }
     if (least > 1.0) return;
@@ -476,33 +472,35 @@ class SpotBrush {
     constexpr std::size_t kFew = 32;
     std::vector<double> own;
     const double* weights = spectrum_->weights(shares, own);
-    alignas(64) double top[kLanes], at[kLanes], width[kLanes], skew[kLanes], left[kLanes];
+    alignas(64) double top[kLanes], at[kLanes], width[kLanes], skew[kLanes], reach[kLanes];
     const bool bent = Mean::crests(spot.relp, in_, x, y, z, count, false, top, at, width, skew);
     for (int i = 0; i < count; ++i) {
-      left[i] = HUGE_VAL;
+      reach[i] = kDone;
       if (square[i] > 1.0) continue;
       at[i] -= spectrum_->middle;
-      const double reach = kFurthest * width[i];
-      if (bent && spectrum_->between(at[i] - reach, at[i] + reach).count() <= kFew) {
-        left[i] = square[i];
-        continue;
+      if (bent) {
+        const double far = kFurthest * width[i];
+        if (spectrum_->between(at[i] - far, at[i] + far).count() <= kFew) {
+          reach[i] = far;
+          continue;
+        }
       }
       const double log = top[i] + spectrum_->log_of_sum(at[i], width[i], skew[i], weights);
       sum[i] = madd(height, exp_poly<true>(smaller(log, 0.0)), sum[i]);
     }
-    if (bent) add_each<Mean>(spot, weights, x, y, z, left, at, width, height, count, sum);
+    if (bent) add_each<Mean>(spot, weights, x, y, z, at, reach, height, count, sum);
   }
 
-  // Each line by itself, for the rays that it is near enough to: beyond, the formulas may mean nothing.
+  // Each line by itself, for the rays that are left and that it is near enough to: beyond, the formulas
+  // may mean nothing.
   template <class Mean>
   void add_each(const Spot& spot, const double* weights, const double* x, const double* y,
-                const double* z, const double* square, const double* at, const double* width,
-                double height, int count, double* sum) const {
+                const double* z, const double* at, const double* reach, double height, int count,
+                double* sum) const {
     double low = HUGE_VAL, high = -HUGE_VAL;
-    alignas(64) double reach[kLanes], inside[kLanes];
+    alignas(64) double square[kLanes];
     for (int i = 0; i < count; ++i) {
-      reach[i] = square[i] <= 1.0 ? kFurthest * width[i] : -1.0;
-      if (reach[i] < 0.0) continue;
+      if (reach[i] == kDone) continue;
       low = smaller(low, at[i] - reach[i]);
       high = larger(high, at[i] + reach[i]);
     }
@@ -513,15 +511,16 @@ class SpotBrush {
       bool seen = false;
       for (int i = 0; i < count; ++i) {
         const bool near = std::fabs(line - at[i]) <= reach[i];
-        inside[i] = near ? square[i] : HUGE_VAL;
+        square[i] = near ? 0.0 : HUGE_VAL;
         seen = seen || near;
       }
       if (!seen) continue;
       in.wavenumber = spectrum_->middle + line;
-      Mean::add(spot.relp, in, {}, x, y, z, inside, height * weights[n], count, sum);
+      Mean::add(spot.relp, in, {}, x, y, z, square, height * weights[n], count, sum);
     }
   }
 
+  static constexpr double kDone = -1.0;     // no reach: of a ray that needs no lines one by one
   static constexpr double kFurthest = 6.0;  // widths from a line within which a ray sees it
 
   const Parameters& p_;

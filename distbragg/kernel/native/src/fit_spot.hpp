@@ -66,15 +66,11 @@ class SpotFitter {
   bool strays(const Spot& spot) {
     constexpr double kMost = 16.0;  // the square of discs
     aim(spot);
-    const Vector centre = spot.centre, first = spot.first, second = spot.second;
-    const double bow = spot.bow;
+    const DiscOfRays disc = spot.disc();
     double most = 0.0;
 #pragma omp simd reduction(max : most)
     for (int m = 0; m < kNodes; ++m) {
-      const Vector ray = {rays_.x[m], rays_.y[m], rays_.z[m]};
-      const double facing = dot(centre, ray), over = 1.0 / facing;
-      const double a = dot(first, ray) * over, b = madd(-bow * a, a, dot(second, ray) * over);
-      const double square = facing > 0.0 ? madd(a, a, b * b) : HUGE_VAL;
+      const double square = disc.square({rays_.x[m], rays_.y[m], rays_.z[m]});
       most = square > most ? square : most;
     }
     return most > kMost;

@@ -18,6 +18,9 @@ struct Landing {
 // + start along each axis.
 struct Depth {
   double fast_scale, fast_start, slow_scale, slow_start;
+
+  DISTBRAGG_INLINE double fast(double place) const { return madd(fast_scale, place, fast_start); }
+  DISTBRAGG_INLINE double slow(double place) const { return madd(slow_scale, place, slow_start); }
 };
 
 class Panel {

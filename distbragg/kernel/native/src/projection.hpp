@@ -87,10 +87,10 @@ class Projection {
   Rectangle at_all_depths(const Rectangle& pixels) const {
     Rectangle all = pixels;
     for (const Depth& depth : ends()) {
-      const auto fast = [&](double at) { return madd(depth.fast_scale, at, depth.fast_start); };
-      const auto slow = [&](double at) { return madd(depth.slow_scale, at, depth.slow_start); };
-      all = {std::fmin(all.left, fast(pixels.left)), std::fmax(all.right, fast(pixels.right)),
-             std::fmin(all.top, slow(pixels.top)), std::fmax(all.bottom, slow(pixels.bottom))};
+      all = {std::fmin(all.left, depth.fast(pixels.left)),
+             std::fmax(all.right, depth.fast(pixels.right)),
+             std::fmin(all.top, depth.slow(pixels.top)),
+             std::fmax(all.bottom, depth.slow(pixels.bottom))};
     }
     return all;
   }
@@ -100,10 +100,10 @@ class Projection {
     double most = 0.0;
     for (const Depth& depth : ends()) {
       for (const double at : {pixels.left, pixels.right}) {
-        most = larger(most, std::fabs(madd(depth.fast_scale, at, depth.fast_start) - at));
+        most = larger(most, std::fabs(depth.fast(at) - at));
       }
       for (const double at : {pixels.top, pixels.bottom}) {
-        most = larger(most, std::fabs(madd(depth.slow_scale, at, depth.slow_start) - at));
+        most = larger(most, std::fabs(depth.slow(at) - at));
       }
     }
     return most;

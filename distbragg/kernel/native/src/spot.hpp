@@ -46,6 +46,19 @@ struct Rectangle {
   double left, right, top, bottom;
 };
 
+// The disc of a spot about its brightest ray.
+struct DiscOfRays {
+  Vector centre, first, second;
+  double bow;
+
+  // The square of how far out a ray lies; endless where it runs the other way.
+  DISTBRAGG_INLINE double square(const Vector& ray) const {
+    const double facing = dot(centre, ray), over = 1.0 / facing;
+    const double a = dot(first, ray) * over, b = madd(-bow * a, a, dot(second, ray) * over);
+    return facing > 0.0 ? madd(a, a, b * b) : HUGE_VAL;
+  }
+};
+
 struct Spot {
   Name name;
   Relp relp;
@@ -71,6 +84,8 @@ struct Spot {
   std::int64_t table;          // where that begins
   std::int64_t shares = 0;     // of tables of |F| by energy, where those begin
   float table_end;             // and its last place
+
+  DiscOfRays disc() const { return {centre, first, second, bow}; }
 
   // How far it reaches on the panel, pixels.
   double fast_reach() const { return fast_reach(margin); }
