@@ -63,6 +63,7 @@ _COLUMNS: Final = 1 << 18
 """Columns of h and k looked at together."""
 
 _UPPER: Final = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+_PAIRS: Final = ((0, 0), (0, 1), (1, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,17 +261,15 @@ def _see(
     width = np.sqrt(along) / np.maximum(np.abs(towards), 1e-30)
     lit = _lit(crystal.spindle, nearest, width, reach, cut)
     first, second = _across(ray)
-    lean = [dot3(axis, image) / along for axis in (first, second)]
+    lean, own = met_widths(total, image, along, (first, second), k)
     steps = [dot3(axis, speed) for axis in (first, second)]
     rest = off + lit.middle * towards
     away = [(lit.middle * step - part * rest) / k for step, part in zip(steps, lean, strict=True)]
     drift = [(step - part * towards) / k for step, part in zip(steps, lean, strict=True)]
-    covariance, own = [], []
-    for i, j, one, two in ((0, 0, first, first), (0, 1, first, second), (1, 1, second, second)):
-        whole = dot3(one, (total * two[:, np.newaxis, :]).sum(axis=2))
-        part = (whole - lean[i] * lean[j] * along) / (k * k)
-        own.append(part)
-        covariance.append(lit.wider * part + drift[i] * drift[j] * lit.variance)
+    covariance = [
+        lit.wider * part + drift[i] * drift[j] * lit.variance
+        for part, (i, j) in zip(own, _PAIRS, strict=True)
+    ]
     centre = ray + away[0][:, np.newaxis] * first + away[1][:, np.newaxis] * second
     centre = _unit(centre)
     first = _unit(first - dot3(first, centre)[:, np.newaxis] * centre)
@@ -447,6 +446,26 @@ def displacement_covariances(
     if len(crystal.strains):
         flat = flat + strain_covariance(crystal.strains, g)
     return flat, flat + rotated + wide[:, :, np.newaxis] * wide[:, np.newaxis, :]
+
+
+def met_widths(
+    total: Float64Array,
+    image: Float64Array,
+    along: Float64Array,
+    across: tuple[Float64Array, Float64Array],
+    wavenumber: float,
+) -> tuple[list[Float64Array], list[Float64Array]]:
+    """Return how Σ leans along two axes across a ray, and its widths there given that |q| is met.
+
+    `image` is Σ times the ray and `along` its variance along it. The widths are the covariance of
+    the angles along both axes, its parts 00, 01 and 11, (n,) each, rad².
+    """
+    lean = [dot3(axis, image) / along for axis in across]
+    own = []
+    for i, j in _PAIRS:
+        whole = dot3(across[i], (total * across[j][:, np.newaxis, :]).sum(axis=2))
+        own.append((whole - lean[i] * lean[j] * along) / (wavenumber * wavenumber))
+    return lean, own
 
 
 def _across(forward: Float64Array) -> tuple[Float64Array, Float64Array]:

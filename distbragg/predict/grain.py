@@ -16,7 +16,7 @@ import numpy as np
 from distbragg.matrices import dot3
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.closed_form import Incidence
-from distbragg.physics.near_sphere import GaussianCrystal, displacement_covariances
+from distbragg.physics.near_sphere import GaussianCrystal, displacement_covariances, met_widths
 from distbragg.physics.places import Places
 
 _SPARE: Final = 0.2
@@ -52,17 +52,12 @@ def grain_of(crystal: GaussianCrystal, incidence: Incidence, places: Places) -> 
     """Return that of one source's spots in one part of the rotation, to first order."""
     if not crystal.rotates:
         return Grain.none(len(places))
-    ray, k = places.centre, incidence.wavenumber
+    ray, axes = places.centre, (places.first, places.second)
     _, total = displacement_covariances(
         crystal, incidence, places.relp, ray - np.array(incidence.direction)
     )
-    axes = ray, places.first, places.second
-    images = [(total * axis[:, np.newaxis]).sum(axis=2) for axis in axes]
-    along, *leans = (dot3(ray, image) for image in images)
-    xx, xy, yy = (
-        (dot3(axes[i], images[j]) - leans[i - 1] * leans[j - 1] / along) / (k * k)
-        for i, j in ((1, 1), (1, 2), (2, 2))
-    )
+    image = (total * ray[:, np.newaxis, :]).sum(axis=2)
+    _, (xx, xy, yy) = met_widths(total, image, dot3(ray, image), axes, incidence.wavenumber)
     # L⁻¹ C₁ L⁻ᵀ, with L that of the disc.
     l11, l21, l22 = (part[:, 0] for part in places.roots())
     tilt = l21 / l11
