@@ -109,14 +109,15 @@ def predict_closed(
     """Predict the spots of a frame in closed form, by a twin if there is one."""
     frame, direction, panel = _wanted(experiment, minimum_photons, twin)
     moments = _integrals(frame, panel, direction)
-    landing = land(experiment, _mean_ray(moments))
+    # What was not integrated has no ray, which the foot of a sphere would catch.
+    met = np.where(moments["all"] > 0.0, land(experiment, _mean_ray(moments)).panel, -1)
     # Few, beside a gap between panels.
-    moved = np.where(landing.panel == panel, -1, landing.panel)
+    moved = np.where(met == panel, -1, met)
     if (moved >= 0).any():
         again = _integrals(frame, moved, direction)
         for name, values in moments.items():
             values[..., moved >= 0] = again[name][..., moved >= 0]
-    return _finish(frame, landing.panel, moments, minimum_photons)
+    return _finish(frame, met, moments, minimum_photons)
 
 
 def count_integrals(experiment: Experiment, minimum_photons: float, twin: Twin | None) -> int:

@@ -261,8 +261,14 @@ def test_weak_spots_are_left_out_and_no_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.spec("LAB-1")
-def test_no_spot_is_the_direct_beam_and_none_lies_beside_the_panel(tmp_path: Path) -> None:
-    spec = {"structure_factors": {"file": None, "default_f_electrons": 50.0}}
+@pytest.mark.parametrize("curved", [False, "sphere", "cylinder_slow", "cylinder_fast"])
+def test_no_spot_is_the_direct_beam_and_none_lies_beside_the_panel(
+    tmp_path: Path, curved: bool | str
+) -> None:
+    spec = {
+        "structure_factors": {"file": None, "default_f_electrons": 50.0},
+        "detector": {"curved": curved},
+    }
     spots = predict_spots(experiment_of(tmp_path, ALL, **spec), 1e-3)
     assert (np.abs(spots.h) + np.abs(spots.k) + np.abs(spots.l) > 0).all()
     assert ((spots.slow >= 0) & (spots.slow < PIXELS[0])).all()
