@@ -16,6 +16,7 @@ from distbragg.models.build_panels import (
     swing_of,
     with_preset,
 )
+from distbragg.models.build_surface import check_bend, surface_of
 from distbragg.models.conventions import (
     CONVENTIONS,
     BeamCentre,
@@ -23,7 +24,7 @@ from distbragg.models.conventions import (
     Pivot,
     convention_of,
 )
-from distbragg.models.detector import Detector, Panel, Surface
+from distbragg.models.detector import Detector, Panel
 from distbragg.models.origins import Kind, first, tell
 from distbragg.models.sensor import build_sensor
 from distbragg.models.setting import DEFAULT_PIXEL_MM, DEFAULT_SIZE_MM, HeaderValues, Setting
@@ -98,11 +99,12 @@ def build_detector(
         normal=frozen_float64(normal),
         close_distance=close,
         distance=distance,
-        surface=_surface(detector, physics),
+        surface=surface_of(detector, physics),
         point_pixel=detector.point_pixel,
         sensor=build_sensor(detector.sensor, physics, wavelength),
         active=active_pixels(shape, detector.roi, detector.mask_file),
     )
+    check_bend(panel)
     return Detector((panel,) if preset is None else preset_panels(panel, preset, written))
 
 
@@ -370,18 +372,3 @@ def _close_distance(
             else "detector.rotation_deg",
         )
     return close
-
-
-def _surface(spec: DetectorSpec, physics: Physics) -> Surface:
-    """Resolve `curved`: true is a sphere, which the C program bends in its own way."""
-    if spec.curved is False:
-        return "flat"
-    if physics == "exact":
-        return "sphere" if spec.curved is True else spec.curved
-    if spec.curved not in {True, "sphere"}:
-        raise InputError(
-            f"the C program bends no panel to a {spec.curved}",
-            field="detector.curved",
-            remedy="use physics: exact, or curved: true",
-        )
-    return "nanobragg"

@@ -124,3 +124,33 @@ def test_the_program_bends_no_cylinder() -> None:
         assert panel_of("mosflm", curved, "nanobragg").surface == "nanobragg"
     with pytest.raises(InputError, match="bends no panel to a cylinder_fast"):
         panel_of("mosflm", "cylinder_fast", "nanobragg")
+
+
+@pytest.mark.spec("GEO-7")
+@pytest.mark.parametrize(
+    ("curved", "along", "across", "where"),
+    [
+        ("cylinder_slow", "fast", "slow", "past half a turn (180°)"),
+        ("cylinder_fast", "slow", "fast", "past half a turn (180°)"),
+        ("sphere", "slow", "fast", "past half a turn (180°)"),
+        (True, "fast", "slow", "past the poles of its sphere (90°)"),
+    ],
+)
+def test_a_panel_that_would_meet_itself_is_refused(
+    curved: bool | str, along: str, across: str, where: str
+) -> None:
+    """Of two pixels that see one direction a spot would light, and be told of, only one."""
+    centre = {"fast": "xbeam_mm", "slow": "ybeam_mm"}
+    limit = 180.0 if "half" in where else 90.0
+    for bent, refused in ((limit - 1.0, False), (limit + 1.0, True)):
+        pixels = round(RADIUS * 1e3 * math.radians(bent))
+        for middle in (0.0, float(pixels)):  # the foot: the last or the first pixel is farthest
+            given = {f"pixels_{along}": pixels, centre[along]: middle, centre[across]: 20.0}
+            if not refused:
+                assert panel_of("xds", curved, **given).surface != "flat"
+                continue
+            with pytest.raises(InputError) as caught:
+                panel_of("xds", curved, **given)
+            assert caught.value.field == "detector.curved"
+            assert f"° along {along}, {where}" in str(caught.value)
+    assert panel_of("xds", False, pixels_fast=600, pixels_slow=600).surface == "flat"
