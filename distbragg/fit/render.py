@@ -40,8 +40,8 @@ from distbragg.physics.lattices import summed_lattices
 from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.transform import Spot
 from distbragg.plan.frame import Tile
+from distbragg.run.prepare import SpecLike, as_experiment
 from distbragg.shapes import SHAPES
-from distbragg.spec.experiment import ExperimentSpec
 
 _BLOCK_EVALUATIONS: Final = 65_536
 """Pixels × orientations differentiated at once: about 60 float64 arrays of this length, 30 MB
@@ -53,7 +53,7 @@ block is computed again when it is differentiated, so that memory does not grow 
 
 
 def render_tensor(
-    experiment: Experiment | ExperimentSpec,
+    experiment: Experiment | SpecLike,
     parameters: Parameters | None = None,
     *,
     panel: int = 0,
@@ -71,8 +71,8 @@ def render_tensor(
 
     Parameters
     ----------
-    experiment : Experiment or ExperimentSpec
-        A specification is resolved anew at every call: resolve it once with
+    experiment : Experiment, ExperimentSpec, SweepSpec of one frame, or path
+        A specification is read and resolved anew at every call: resolve it once with
         `distbragg.models.build.build_experiment` where it is rendered many times.
     parameters : Parameters, optional
         What replaces the experiment's own values; see `Parameters` for units and meanings.
@@ -90,10 +90,11 @@ def render_tensor(
     Raises
     ------
     InputError
-        `physics: nanobragg`, a parameter that cannot be used, or a panel that the detector lacks.
+        The specification cannot be used, or a parameter; `physics: nanobragg`; a panel that the
+        detector lacks.
     """
-    if isinstance(experiment, ExperimentSpec):
-        experiment = build_experiment(experiment)
+    if not isinstance(experiment, Experiment):
+        experiment = build_experiment(as_experiment(experiment))
     if experiment.physics != "exact":
         raise InputError(
             "gradients need every factor inside the sum",

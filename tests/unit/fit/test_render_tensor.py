@@ -346,3 +346,25 @@ def test_a_panel_that_the_detector_lacks_is_refused(panel: int):
     with pytest.raises(InputError, match="none of the detector, which has 1") as caught:
         render_tensor(make_experiment(pixels=(2, 3)), panel=panel)
     assert caught.value.field == "panel"
+
+
+def test_an_experiment_is_what_the_siblings_take_or_refused_in_their_words(tmp_path):
+    path = tmp_path / "still.yaml"
+    path.write_text(
+        "crystal: {cell: [20, 25, 30, 90, 90, 90], block_cells: [3, 3, 3]}\n"
+        "structure_factors: {default_f_electrons: 10}\n"
+        "beam: {wavelength_angstrom: 1.0}\n"
+        "detector: {distance_mm: 40, pixel_size_mm: 2, pixels_fast: 7, pixels_slow: 5}\n"
+        "sampling: {oversample: 1}\n"
+        "compute: {precision: float64}\n"
+    )
+    expected = db.render(path).images.values
+    for given_as in (path, str(path), db.load_spec(path)):
+        assert_same(db.render_tensor(given_as), expected)
+    for wrong in ({}, 3, None):
+        with pytest.raises(TypeError, match=f"not {type(wrong).__name__}$"):
+            db.render(wrong)
+        with pytest.raises(TypeError, match=f"not {type(wrong).__name__}$"):
+            db.render_tensor(wrong)
+    with pytest.raises(InputError, match="not found"):
+        db.render_tensor(tmp_path / "none.yaml")
