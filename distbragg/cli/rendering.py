@@ -291,8 +291,8 @@ def demo_command(out: str, picture: str | None, workers: int, overrides: tuple[s
 
     |F| comes from a crystal structure, the beam has five weighted wavelengths, and two worker
     processes share the work. Writes a stack and a contact sheet (PNG). If the stack exists already,
-    only its missing frames are rendered. The progress display shows the address of the workers'
-    dashboard.
+    only its missing frames are rendered. An older picture is replaced, and a line says so. The
+    progress display shows the address of the workers' dashboard.
 
     \b
     Examples:
@@ -309,8 +309,10 @@ def demo_command(out: str, picture: str | None, workers: int, overrides: tuple[s
         run = create(folder / "demo.yaml", out, overrides)
     check_target(sheet)
     result = continue_run(run, cluster=f"local:{workers}")
-    write_figure(sheet, plot_run(run, "sheet", PlotOptions()))
-    echo(f"{sheet}: contact sheet")
+    drawn = plot_run(run, "sheet", PlotOptions())
+    replaced = ", in place of an older picture" if sheet.exists() else ""
+    write_figure(sheet, drawn)
+    echo(f"{sheet}: contact sheet{replaced}")
     return report(result)
 
 

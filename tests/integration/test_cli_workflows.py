@@ -112,3 +112,7 @@ def test_the_demonstration_writes_a_stack_and_a_contact_sheet(
     assert "4/4 frames" in captured.err
     assert captured.out.rstrip().endswith(f"distbragg.open_stack('{out}')")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.png", "demo.zarr"]
+    assert "in place of" not in captured.out
+    assert main(["demo", "-o", str(out), "--workers", "2", *sets]) == 0
+    picture = tmp_path / "demo.png"
+    assert f"{picture}: contact sheet, in place of an older picture\n" in capsys.readouterr().out
