@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -46,10 +47,18 @@ def _make(path: str, stack: xr.Dataset) -> None:
         dtype=images.dtype,
         chunks=(*(1 for _ in images.dims[:-2]), *(min(n, MAXIMUM_EDGE) for n in images.shape[-2:])),
         compressors=Blosc(cname="zstd", clevel=3, shuffle=Blosc.BITSHUFFLE),
-        fill_value=np.nan if images.dtype.kind == "f" else 0,
+        fill_value=_absent(images.dtype),
         attributes={**_plain(images.attrs), "_ARRAY_DIMENSIONS": [str(d) for d in images.dims]},
     )
     zarr.consolidate_metadata(path, zarr_format=2)
+
+
+def _absent(dtype: np.dtype[Any]) -> float | int:
+    """Return what stands for frames that were not exported: xarray reads it as NaN.
+
+    Of counts the largest, which is no measurement. A 0 is one.
+    """
+    return math.nan if dtype.kind == "f" else int(np.iinfo(dtype).max)
 
 
 def write_zarr2_frame(path: str | Path, index: tuple[int, ...], image: NDArray[Any]) -> None:

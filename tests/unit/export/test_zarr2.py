@@ -38,18 +38,22 @@ def test_xarray_and_zarr_read_the_same_stack(tmp_path: Path, dtype: str) -> None
     assert read.images.dims == source.images.dims
     assert read.phi.attrs["units"] == "degree"
     assert read.attrs["title"] == "test"
+    # As a user opens it: pixels without photons are 0, whatever stands for absent frames.
+    np.testing.assert_array_equal(xr.open_zarr(str(path), zarr_format=2).images, source.images)
     array = zarr.open_array(str(path / "images"), mode="r")
     assert array.metadata.zarr_format == 2
     assert array.chunks == (1, 1, 17, 23)
 
 
-def test_creating_again_keeps_what_is_written(tmp_path: Path) -> None:
-    path, source = tmp_path / "a.zarr", stack()
+@pytest.mark.parametrize("dtype", ["float32", "uint32"])
+def test_creating_again_keeps_what_is_written(tmp_path: Path, dtype: str) -> None:
+    path, source = tmp_path / "a.zarr", stack(dtype)
     create_zarr2(path, source)
     write_zarr2_frame(path, (0, 1), source.images.values[0, 1])
     create_zarr2(path, source)
     assert is_whole_zarr2_frame(path, (0, 1))
     assert not is_whole_zarr2_frame(path, (0, 0))
+    assert np.isnan(xr.open_zarr(str(path), zarr_format=2).images[0, 0]).all()
     assert [item.name for item in tmp_path.iterdir()] == ["a.zarr"]
 
 
