@@ -146,13 +146,13 @@ def _report_export(result: ExportResult) -> int:
     )
     if result.outside:
         echo(
-            f"{result.outside} pixels were beyond the range of the format and were clipped to its "
-            "limit; --scale makes smv and cbf counts smaller"
+            f"clipped to the limit of the format: {counted(result.outside, 'pixel')} beyond the "
+            "range of the format; --scale makes smv and cbf counts smaller"
         )
     if result.missing:
         echo(
-            f"{result.missing} frames are not rendered yet; `distbragg resume {result.path}` "
-            "renders them, the same export adds them"
+            f"not rendered yet: {counted(result.missing, 'frame')}; `distbragg resume "
+            f"{result.path}` renders them, the same export adds them"
         )
     echo(*failure_lines("not written", result.failures))
     echo(f"begins with {result.opens}")
