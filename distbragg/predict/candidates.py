@@ -120,16 +120,21 @@ def _listed(experiment: Experiment, span: Span) -> Iterator[tuple[IntArray, Floa
 
 
 def largest_stol(experiment: Experiment, span: Span) -> float:
-    """Return sin θ/λ of the detector's farthest corner, or of the cut, 1/Å."""
+    """Return sin θ/λ of the detector's farthest corner, or of the cut, 1/Å.
+
+    Of a panel with a corner beyond a right angle that of a ray straight back, since what lies
+    between such corners may be farther than all of them.
+    """
     cosines = [1.0]
     for panel in experiment.detector.panels:
         if panel.surface != "flat":
             cosines.append(_least_cosine(panel, span.incident))
             continue
-        for slow in (0, panel.shape[0]):
-            for fast in (0, panel.shape[1]):
+        for slow in (0, panel.pixels[0]):
+            for fast in (0, panel.pixels[1]):
                 corner = panel.origin + panel.pixel_size * (slow * panel.slow + fast * panel.fast)
-                cosines.append(float(dot3(corner, span.incident) / norm3(corner)))
+                cosine = float(dot3(corner, span.incident) / norm3(corner))
+                cosines.append(cosine if cosine > 0.0 else -1.0)
     angle = math.acos(max(-1.0, min(cosines))) + span.divergence
     largest = math.sin(min(angle, math.pi) / 2.0) * (span.wave_number + span.wave_numbers)
     cut = experiment.sampling.dmin
@@ -138,7 +143,7 @@ def largest_stol(experiment: Experiment, span: Span) -> float:
 
 def _least_cosine(panel: Panel, incident: Float64Array) -> float:
     """Return the cosine of the largest angle between the beam and a bent panel, on a fine grid."""
-    slow, fast = (np.linspace(-0.5, size - 0.5, _GRID) for size in panel.shape)
+    slow, fast = (np.linspace(-0.5, size - 0.5, _GRID) for size in panel.pixels)
     sample = SampleIndex(panel.sensor.count - 1, 0, 0)
     placement = placement_of(panel, incident)
     rays = sample_rays(placement, slow[:, np.newaxis], fast, sample=sample, oversample=1)

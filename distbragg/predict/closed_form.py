@@ -434,7 +434,7 @@ def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: f
     active = np.zeros(len(panel), dtype=np.bool_)
     for index, view in enumerate(experiment.detector.panels):
         rows, columns = (places[:, panel == index]).astype(np.int64)
-        rows, columns = rows.clip(0, view.shape[0] - 1), columns.clip(0, view.shape[1] - 1)
+        rows, columns = rows.clip(0, view.pixels[0] - 1), columns.clip(0, view.pixels[1] - 1)
         active[panel == index] = view.active[rows, columns]
     middle = float(experiment.crystal.phi[0])
     spots = Spots(

@@ -53,7 +53,7 @@ def land(experiment: Experiment, direction: Float64Array) -> Landing:
         cosine = cosine_on(panel, direction)
         share, depth = capture(experiment, panel, cosine)
         along, across, length = meet(panel, direction, depth)
-        rows, columns = panel.shape
+        rows, columns = panel.pixels
         hit = (length > 0.0) & (length < nearest)
         hit &= (across >= 0.0) & (across < columns) & (along >= 0.0) & (along < rows)
         share = share * pixel_share(panel, direction, length)
@@ -135,7 +135,7 @@ def near_panel(detector: Detector, direction: Float64Array, width: Float64Array)
         with np.errstate(divide="ignore", invalid="ignore"):
             off = width * length / (panel.pixel_size * np.abs(cosine)) + 1.0
             hit = (length > 0.0) & (length < nearest)
-            for at, size in zip((slow, fast), panel.shape, strict=True):
+            for at, size in zip((slow, fast), panel.pixels, strict=True):
                 hit &= (at >= -off) & (at <= size + off)
         nearest[hit], found[hit] = length[hit], index
     return found
