@@ -124,6 +124,15 @@ DOUBTS: list[tuple[dict[str, Any], str, str]] = [
         "crystal.block_cells",
         "plates so thin that at 20 Å",
     ),
+    (
+        {
+            "crystal": {"shape": "gauss", "block_cells": 30},
+            "beam": {"divergence_mrad": [0.5, 10.0]},
+            "sampling": {"method": "closed_form"},
+        },
+        "beam.divergence_mrad",
+        "10 mrad are 0.2 of the angle at which reflections of 20 Å are seen",
+    ),
     ({"crystal": {"block_size_mm": [50, 50, 50]}}, "crystal.block_size_mm", "50 mm"),
     ({"crystal": {"cell": [1.5, 60, 70, 90, 90, 90]}}, "crystal.cell", "1.5 Å"),
     ({"crystal": {"cell": [50, 60, 70, 1.57, 1.57, 1.57]}}, "crystal.cell", "1.57 degrees"),
