@@ -42,6 +42,7 @@ from distbragg.predict.disc import integrate
 from distbragg.predict.energies import Energies
 from distbragg.predict.grain import Grain, grain_of
 from distbragg.predict.landing import (
+    active_at,
     components_of,
     cosine_on,
     land,
@@ -431,11 +432,6 @@ def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: f
     places = moments["start"] + np.stack([slow, fast])
     photons = frame.brightness * moments["all"] * passing(experiment, _mean_ray(moments))
     found = (panel >= 0) & (photons > 0.0) & (photons >= minimum_photons)
-    active = np.zeros(len(panel), dtype=np.bool_)
-    for index, view in enumerate(experiment.detector.panels):
-        rows, columns = (places[:, panel == index]).astype(np.int64)
-        rows, columns = rows.clip(0, view.pixels[0] - 1), columns.clip(0, view.pixels[1] - 1)
-        active[panel == index] = view.active[rows, columns]
     middle = float(experiment.crystal.phi[0])
     spots = Spots(
         h=frame.hkl[:, 0].astype(np.int32),
@@ -453,7 +449,7 @@ def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: f
         wavelength=moments["wavelength"] / total,
         phi=np.degrees(middle + moments["phi"] / total),
         resolution=1.0 / norm3((frame.hkl[..., np.newaxis] * experiment.crystal.reciprocal).sum(1)),
-        active=active,
+        active=active_at(experiment.detector, panel, *places),
         lattice=np.zeros(len(panel), np.int32),
     )
     return ordered([spots.only(np.flatnonzero(found))])

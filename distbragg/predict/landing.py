@@ -63,6 +63,24 @@ def land(experiment: Experiment, direction: Float64Array) -> Landing:
     return Landing(panel_of, slow, fast, active, response)
 
 
+def active_at(
+    detector: Detector, panel: IntArray, slow: Float64Array, fast: Float64Array
+) -> BoolArray:
+    """Return whether the pixels at places, (n,), are active; of what lies beside a panel its edge.
+
+    Where `panel` is −1 none is.
+    """
+    active = np.zeros(len(panel), dtype=np.bool_)
+    for index, view in enumerate(detector.panels):
+        on = panel == index
+        rows, columns = (
+            places[on].astype(np.int64).clip(0, size - 1)
+            for places, size in zip((slow, fast), view.pixels, strict=True)
+        )
+        active[on] = view.active[rows, columns]
+    return active
+
+
 def passing(experiment: Experiment, direction: Float64Array) -> Float64Array | float:
     """Return the share of rays, (rays, 3) unit vectors, that the beam stop lets through."""
     stop, first = experiment.detector.beam_stop, experiment.detector.panels[0]

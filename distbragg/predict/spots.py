@@ -10,7 +10,7 @@ from distbragg.errors import InputError
 from distbragg.models.experiment import Experiment
 from distbragg.physics.lattices import lattices_of
 from distbragg.predict.closed_form import count_integrals, predict_closed
-from distbragg.predict.landing import check_surface
+from distbragg.predict.landing import active_at, check_surface
 from distbragg.predict.samples import predict_sampled
 from distbragg.predict.table import Spots, no_spots, ordered, together
 from distbragg.predict.twin import Twin
@@ -42,7 +42,11 @@ def predict_spots(
         number = np.full(len(spots), lattice.number, dtype=np.int32)
         parts.append(replace(spots, lattice=number))
     found = ordered(parts)
-    return together(found, minimum_photons) if sized else found
+    if not sized:
+        return found
+    spots = together(found, minimum_photons)
+    place = spots.panel.astype(np.int64), spots.slow, spots.fast
+    return replace(spots, active=active_at(experiment.detector, *place))
 
 
 def integrals_of_spots(

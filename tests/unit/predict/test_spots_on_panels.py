@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from distbragg.predict.spots import predict_spots
 from distbragg.predict.table import Spots
 from distbragg.spec.load import parse_spec
 
+pytestmark = pytest.mark.spec("LAB-1")
 METHODS = ("closed_form", "sampled")
 EDGE_MM = 2.0
 
@@ -25,7 +27,7 @@ def panel_at(place: list[float], slow: int, fast: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def spots_of(panels: list[dict[str, Any]], method: str) -> Spots:
+def spots_of(panels: list[dict[str, Any]], method: str, **crystal: Any) -> Spots:
     spec = {
         "beam": {"wavelength_angstrom": 1.0, "direction": [1, 0, 0], "bandwidth_percent": 0.5},
         "crystal": {
@@ -34,6 +36,7 @@ def spots_of(panels: list[dict[str, Any]], method: str) -> Spots:
             "misset_deg": [10, 20, 30],
             "shape": "gauss",
             "mosaic": {"distribution": "gaussian", "spread_deg": 0.5, "domains": 5},
+            **crystal,
         },
         "structure_factors": {"default_f_electrons": 10},
         "detector": {"panels": panels},
@@ -48,7 +51,6 @@ def names_of(spots: Spots) -> set[tuple[int, int, int]]:
     return set(zip(spots.h.tolist(), spots.k.tolist(), spots.l.tolist(), strict=True))
 
 
-@pytest.mark.spec("LAB-1")
 @pytest.mark.parametrize("method", METHODS)
 def test_pixels_that_a_small_panel_lacks_hold_no_spot(method: str) -> None:
     """All panels have the shape of the largest: what pads a small one lies over its neighbour."""
@@ -62,7 +64,6 @@ def test_pixels_that_a_small_panel_lacks_hold_no_spot(method: str) -> None:
         assert own.active.all()
 
 
-@pytest.mark.spec("LAB-1")
 @pytest.mark.parametrize("method", METHODS)
 def test_a_panel_behind_the_sample_has_the_spots_that_its_parts_have(method: str) -> None:
     """What lies between its corners is farther from the beam than all of them."""
@@ -75,3 +76,20 @@ def test_a_panel_behind_the_sample_has_the_spots_that_its_parts_have(method: str
     assert names_of(whole) == set().union(*map(names_of, parts))
     assert len(whole) == sum(map(len, parts))
     assert whole.resolution.min() < 0.51
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_spot_of_blocks_of_several_sizes_is_active_where_its_mean_is(
+    method: str, tmp_path: Path
+) -> None:
+    """Each size has a place of its own, here on pixels of a chessboard."""
+    panel = panel_at([60, -30, -30], 600, 600) | {"pixel_size_mm": 0.1}
+    chessboard = np.indices((600, 600)).sum(axis=0) % 2
+    np.save(tmp_path / "mask.npy", chessboard)
+    panel["mask_file"] = str(tmp_path / "mask.npy")
+    spots = spots_of([panel], method, size_spread_fraction=0.4)
+    assert len(spots) > 10
+    inside = (spots.slow >= 0) & (spots.slow < 600) & (spots.fast >= 0) & (spots.fast < 600)
+    own = spots.only(np.flatnonzero(inside))
+    seen = chessboard[own.slow.astype(int), own.fast.astype(int)]
+    np.testing.assert_array_equal(own.active, seen == 1)
