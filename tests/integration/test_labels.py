@@ -128,6 +128,25 @@ def test_damaged_tables_are_found_and_mended(
     assert bytes_of(run) == before
 
 
+@pytest.mark.spec("STK-15")
+def test_a_table_in_closed_form_is_mended_by_what_predicted_it(tmp_path: Path) -> None:
+    """By the compiled twin where there is one: numpy's spots have other last bits."""
+    experiment = tiny_plain(
+        output={"labels": True, "label_minimum_photons": 0.0},
+        crystal={"shape": "gauss", "mosaic": {"distribution": "gaussian", "spread_deg": 0.3}},
+        detector={"pixel_size_mm": 1.0},
+        sampling={"method": "closed_form"},
+    )
+    sweep = SweepSpec.model_validate({"experiment": experiment, "axes": [AXES[0]]})
+    run = db.create(sweep, tmp_path / "RUN")
+    db.resume(run, cluster="serial")
+    before = bytes_of(run)
+    assert len(db.open_labels(run.path, ["h"])["h"]) > 5
+    (run.path / labels_key(0)).unlink()
+    assert int(repair(run, cluster="serial").status) == 0
+    assert bytes_of(run) == before
+
+
 def test_table_that_is_a_link_counts_as_missing(run: RunDirectory, tmp_path: Path) -> None:
     path = run.path / labels_key(0)
     path.symlink_to(path.rename(tmp_path / "elsewhere.parquet"))
