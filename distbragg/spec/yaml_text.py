@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -96,6 +97,8 @@ def parse_yaml(text: str, *, source: str = "") -> object:
         raise InputError(f"cannot be read as YAML: {problem}", source=place) from None
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, ValueError) and "integer string conversion" in reason:
+            reason = f"a number has more than {sys.get_int_max_str_digits()} digits"
         raise InputError(f"cannot be read as YAML: {reason}", source=source) from None
     except (AttributeError, IndexError, KeyError) as error:
         # PyYAML's scalar constructors leak these on malformed tagged scalars such as `!!int ""`.

@@ -366,7 +366,7 @@ def no_room(error: OSError, path: Path) -> Exception:
     """
     if error.errno in _NO_ROOM:
         return EnvironmentFailure(
-            f"{path}: no space left on the file system; free space, then resume the run"
+            f"{path}: no space left on the file system; free space, then give the command again"
         )
     if error.errno is None:
         return type(error)(*error.args)

@@ -51,7 +51,8 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
         raise OSError(28, "No space left on device", str(target))
 
     monkeypatch.setattr(Path, "replace", refuse)
-    with pytest.raises(EnvironmentFailure, match="no space left"):
+    told = "no space left on the file system; free space, then give the command again"
+    with pytest.raises(EnvironmentFailure, match=told):  # also where no run is written
         write_whole(tmp_path / "x", b"new")
     assert os.listdir(tmp_path) == ["x"]
     assert (tmp_path / "x").read_bytes() == b"old"
