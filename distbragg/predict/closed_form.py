@@ -11,6 +11,7 @@ sensor. Place and ellipse are first and second moments of the same integrand, in
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -105,20 +106,45 @@ class _Frame:
 
 
 def predict_closed(
-    experiment: Experiment, minimum_photons: float, twin: Twin | None = None
+    sizes: Sequence[Experiment], minimum_photons: float, twin: Twin | None = None
 ) -> Spots:
-    """Predict the spots of a frame in closed form, by a twin if there is one."""
-    frame, direction, panel = _wanted(experiment, minimum_photons, twin)
-    moments = _integrals(frame, panel, direction)
+    """Predict the spots of a frame in closed form, by a twin if there is one.
+
+    `sizes` has the frame for each size of blocks: all spots of a reflection are told of on the
+    panel that their mean ray meets.
+    """
+    wanted = [_wanted(one, minimum_photons, twin) for one in sizes]
+    found = [_integrals(frame, panel, direction) for frame, direction, panel in wanted]
+    landed = _landed([frame for frame, _, _ in wanted], found)
+    parts = []
+    for (frame, direction, panel), moments, met in zip(wanted, found, landed, strict=True):
+        # Few, beside a gap between panels.
+        moved = np.where(met == panel, -1, met)
+        if (moved >= 0).any():
+            again = _integrals(frame, moved, direction)
+            for name, values in moments.items():
+                values[..., moved >= 0] = again[name][..., moved >= 0]
+        parts.append(_finish(frame, met, moments, minimum_photons))
+    return ordered(parts)
+
+
+def _landed(frames: list[_Frame], found: list[Moments]) -> list[IntArray]:
+    """Return the panels on which the reflections of frames of several sizes have their mean rays.
+
+    −1 where that is none.
+    """
+    _, which = _distinct(np.concatenate([frame.hkl for frame in frames]))
+    pairs = list(zip(frames, found, strict=True))
+    total: Moments = {
+        name: np.bincount(
+            which, np.concatenate([frame.brightness * moments[name] for frame, moments in pairs])
+        ).astype(np.float64, copy=False)
+        for name in ("all", "x", "y", "z")
+    }
+    panel = land(frames[0].experiment, _mean_ray(total)).panel
     # What was not integrated has no ray, which the foot of a sphere would catch.
-    met = np.where(moments["all"] > 0.0, land(experiment, _mean_ray(moments)).panel, -1)
-    # Few, beside a gap between panels.
-    moved = np.where(met == panel, -1, met)
-    if (moved >= 0).any():
-        again = _integrals(frame, moved, direction)
-        for name, values in moments.items():
-            values[..., moved >= 0] = again[name][..., moved >= 0]
-    return _finish(frame, met, moments, minimum_photons)
+    met = np.where(total["all"] > 0.0, panel, -1)[which]
+    return np.split(met, np.cumsum([len(frame.hkl) for frame in frames])[:-1])
 
 
 def count_integrals(experiment: Experiment, minimum_photons: float, twin: Twin | None) -> int:
@@ -452,4 +478,4 @@ def _finish(frame: _Frame, panel: IntArray, moments: Moments, minimum_photons: f
         active=active_at(experiment.detector, panel, *places),
         lattice=np.zeros(len(panel), np.int32),
     )
-    return ordered([spots.only(np.flatnonzero(found))])
+    return spots.only(np.flatnonzero(found))

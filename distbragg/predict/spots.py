@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 
 import numpy as np
 
@@ -32,19 +34,21 @@ def predict_spots(
     sized = bool(experiment.crystal.blocks)
     least = 0.0 if sized else minimum_photons
     parts = []
-    for lattice in lattices_of(experiment):
-        if lattice.experiment.reflections.is_dark:
-            spots = no_spots()
+    for number, own in groupby(lattices_of(experiment), key=attrgetter("number")):
+        sizes = [lattice.experiment for lattice in own]
+        if sizes[0].reflections.is_dark:
+            found = [no_spots()]
         elif closed:
-            spots = predict_closed(lattice.experiment, least, twin)
+            found = [predict_closed(sizes, least, twin)]
         else:
-            spots = predict_sampled(lattice.experiment, least)
-        number = np.full(len(spots), lattice.number, dtype=np.int32)
-        parts.append(replace(spots, lattice=number))
-    found = ordered(parts)
+            found = [predict_sampled(one, least) for one in sizes]
+        parts += [
+            replace(spots, lattice=np.full(len(spots), number, dtype=np.int32)) for spots in found
+        ]
+    spots = ordered(parts)
     if not sized:
-        return found
-    spots = together(found, minimum_photons)
+        return spots
+    spots = together(spots, minimum_photons)
     place = spots.panel.astype(np.int64), spots.slow, spots.fast
     return replace(spots, active=active_at(experiment.detector, *place))
 

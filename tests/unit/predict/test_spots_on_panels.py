@@ -93,3 +93,17 @@ def test_a_spot_of_blocks_of_several_sizes_is_active_where_its_mean_is(
     own = spots.only(np.flatnonzero(inside))
     seen = chessboard[own.slow.astype(int), own.fast.astype(int)]
     np.testing.assert_array_equal(own.active, seen == 1)
+
+
+def test_blocks_of_several_sizes_make_one_row_whatever_the_panels() -> None:
+    """Beside an edge the spots of some sizes lie on one side of it, and of others on the other."""
+    sized = {"size_spread_fraction": 0.4, "cell": [40, 50, 60, 80, 95, 105]}
+    fine = {"pixel_size_mm": 0.1}
+    whole = spots_of([panel_at([60, -20, -20], 400, 400) | fine], "closed_form", **sized)
+    strips = [panel_at([60, -20 + 2 * i, -20], 400, 20) | fine for i in range(20)]
+    parts = spots_of(strips, "closed_form", **sized)
+    assert len(parts) == len(names_of(parts)) == len(whole) > 300
+    parts, whole = (spots.only(np.lexsort([spots.l, spots.k, spots.h])) for spots in (parts, whole))
+    np.testing.assert_array_equal(parts.h, whole.h)
+    np.testing.assert_allclose(parts.photons, whole.photons, rtol=1e-9)
+    np.testing.assert_allclose(parts.fast + 20 * parts.panel, whole.fast, atol=1e-9)
