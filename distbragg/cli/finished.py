@@ -12,6 +12,7 @@ import click
 from distbragg.cli import options
 from distbragg.cli.output import echo, print_json
 from distbragg.errors import ExitStatus
+from distbragg.quantities import counted
 
 if TYPE_CHECKING:
     from distbragg.store.verify import VerifyReport
@@ -68,7 +69,8 @@ def _verify_lines(report: VerifyReport) -> Iterator[str]:
     if report.sound:
         yield "no damage"
     else:
-        found = f"damaged: {len(report.findings)} units, {len(report.files)} other files"
+        units, others = counted(len(report.findings), "unit"), len(report.files)
+        found = f"damaged: {units}, {counted(others, 'other file')}"
         yield f"{found}; `distbragg repair {report.path}` repairs what can be rendered again"
 
 

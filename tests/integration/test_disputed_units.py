@@ -46,6 +46,8 @@ def test_every_command_works_on_and_tells(
         said = capsys.readouterr()
         if expected == ExitStatus.DAMAGE:
             assert "node17" in said.out + said.err
+        if command[0] == "verify":
+            assert "damaged: 1 unit, 0 other files; " in said.out
         if command[0] == "status":
             assert "different bytes" in said.out
     out = tmp_path / "out"
