@@ -19,7 +19,7 @@ ANGLE = 0.7
 
 def views(pixel: float, edge: int, surface: str, dmin: float, *changes):
     """A tile off the beam, its area integrated, and by this many sub-pixels explicitly."""
-    size = int(200 / pixel)
+    size = int(180 / pixel)
     place = math.tan(ANGLE) if surface == "flat" else ANGLE
     fast, slow = (size // 2 + int(60 * part * place / pixel) for part in (1.0, 0.6))
     detector = {"pixel_size_mm": pixel, "pixels_fast": size, "pixels_slow": size}
