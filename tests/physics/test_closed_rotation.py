@@ -38,6 +38,27 @@ def test_a_long_rotation_is_the_mean_of_short_ones(width: float, spread: float):
     assert off(image(whole, MIXED, tile=CORNER), expected) <= 3e-4
 
 
+@pytest.mark.skipif(not native.available(), reason=native.reason())
+@pytest.mark.parametrize(("spread", "width"), [(0.05, 0.5), (0.02, 0.5), (0.02, 1.0)])
+def test_a_rotation_much_wider_than_its_spots_is_drawn_by_polynomials(spread: float, width: float):
+    """Evaluated at every pixel, spots are those of double precision to the last digits."""
+    changes = {
+        "beam": {"bandwidth_percent": 0.02, "divergence_mrad": [0.3, 0.1]},
+        "crystal": {"cell": [103, 103, 131, 90, 90, 120], "block_cells": [100, 100, 100]},
+        "detector": {
+            "distance_mm": 200, "pixel_size_mm": 0.3, "pixels_fast": 1000, "pixels_slow": 1000,
+        },
+        "goniometer": {"spindle_axis": [1, 0, 0]},
+        "sampling": {"oversample": "auto", "dmin_angstrom": 1.5},
+    }  # fmt: skip
+    scene, tile = turning(10.0, width, spread, changes), Tile(120, 220, 120, 220)
+    exact, drawn = image(scene, FLOAT64, tile=tile), image(scene, MIXED, tile=tile)
+    lit = exact > 1e-3 * exact.max()
+    assert lit.sum() > 100
+    assert (np.abs(drawn - exact) > 1e-9 * exact)[lit].mean() > 0.9
+    assert off(drawn, exact) <= 1e-3
+
+
 @pytest.mark.spec("SAM-17")
 @pytest.mark.skipif(not native.available(), reason=native.reason())
 def test_the_model_cuts_a_long_rotation_as_the_native_kernel_does():

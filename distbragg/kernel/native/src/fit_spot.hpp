@@ -30,28 +30,20 @@ class SpotFitter {
     shares_ = shares;
     const SubPixels before = spot.sub;
     aim(spot);
-    const bool rotates = spindle.stop > spindle.start;
-    const double *x = rays_.x, *y = rays_.y, *z = rays_.z;
     alignas(64) double top[kNodes], at[kNodes], width[kNodes], skew[kNodes];
-    bent_ = false;
-    choose_mean(in_, spot.relp, rotates, [&](auto mean) {
-      using Kind = decltype(mean);
-      if constexpr (Kind::rotates) {
-        Kind::passages(spot.relp, in_, spindle, x, y, z, kNodes, top, at, width, skew);
-      } else if (spectrum_ == nullptr) {
-        Kind::logs(spot.relp, in_, x, y, z, kNodes, top);
-      } else {
-        bent_ = Kind::crests(spot.relp, in_, x, y, z, kNodes, true, top, at, width, skew);
-      }
-    });
     bool lit = true;
-    if (rotates) {
-      lit = !is_dark(skew, spot);
-      if (lit) fit_passage(top, at, width, skew, spot);
+    if (spindle.stop > spindle.start) {
+      lit = fit_rotating(top, at, width, skew, spindle, spot);
     } else if (spectrum_ == nullptr) {
+      look(spot, false, [&](auto mean, const double* x, const double* y, const double* z) {
+        decltype(mean)::logs(spot.relp, in_, x, y, z, kNodes, top);
+      });
       lit = !is_dark(top, spot);
       if (lit) fit_smooth(top, kWorstFit, spot);
     } else {
+      look(spot, false, [&](auto mean, const double* x, const double* y, const double* z) {
+        bent_ = decltype(mean)::crests(spot.relp, in_, x, y, z, kNodes, true, top, at, width, skew);
+      });
       lit = fit_lines(top, at, width, skew, spot, table);
     }
     if (spot.kind == Kind::kDirect) {
@@ -126,7 +118,7 @@ class SpotFitter {
       const Changes by = changes(top, spot), place = changes(at, spot);
       divide(top, by, &place, smooth, spot);
       widen_all(by, place, at, top, width, skew, spot);
-      if (!average(top, by, spot)) return true;
+      if (!average(top, by, greatest(top) + kMostRise, spot)) return true;
     }
     if (!tabulate(at, top, width, skew, spot, table)) table.resize(start);
     return true;
@@ -269,10 +261,46 @@ class SpotFitter {
     middle = (y - slope * x) / n;
   }
 
-  // Fits a passage: both arguments are nearly straight, whatever part of it the rotation takes in. Of
-  // what hardly turns they are not, but the logarithm of the mean is smooth then.
-  void fit_passage(double* top, const double* from, const double* to, double* log,
-                   Spot& spot) const {
+  // Fits a spot of a rotation by its passage. Its parts have a kink where that is at an end of the
+  // rotation, from which on it is taken about the end; those that go on beyond are smoother, but must
+  // come to the same. Of what hardly turns only the logarithm of the mean is smooth. False where
+  // nothing is seen.
+  bool fit_rotating(double* top, double* from, double* to, double* log, const Spindle& spindle,
+                    Spot& spot) const {
+    find_passages(spot, spindle, 0.0, top, from, to, log);
+    if (is_dark(log, spot)) return false;
+    fit_passage(top, from, to, log, spot);
+    if (spot.kind == Kind::kDirect) {
+      alignas(64) double beyond[kNodes];
+      find_passages(spot, spindle, spindle.stop - spindle.start, top, from, to, beyond);
+      bool same = true;
+      for (int m = 0; m < kNodes; ++m) {
+        const double one = std::exp(beyond[m] - spot.most), two = std::exp(log[m] - spot.most);
+        same = same && std::fabs(one - two) < kWorstPassage;
+      }
+      if (same) fit_passage(top, from, to, log, spot);
+    }
+    if (spot.kind == Kind::kDirect) fit_smooth(log, kWorstPassage, spot);
+    return true;
+  }
+
+  void find_passages(const Spot& spot, const Spindle& spindle, double beyond, double* top,
+                     double* from, double* to, double* log) const {
+    look(spot, true, [&](auto mean, const double* x, const double* y, const double* z) {
+      if constexpr (decltype(mean)::rotates) {
+        decltype(mean)::passages(spot.relp, in_, spindle, x, y, z, kNodes, beyond, top, from, to, log);
+      }
+    });
+  }
+
+  // Calls work(how the mean is taken, rays) for the rays of the nodes.
+  template <class Work>
+  void look(const Spot& spot, bool rotates, Work work) const {
+    choose_mean(in_, spot.relp, rotates, [&](auto mean) { work(mean, rays_.x, rays_.y, rays_.z); });
+  }
+
+  // Fits a passage: both arguments are nearly straight, whatever part of it the rotation takes in.
+  void fit_passage(double* top, double* from, double* to, const double* log, Spot& spot) const {
     for (int m = 0; m < kNodes; ++m) {
       if (!std::isfinite(top[m] + from[m] + to[m] + log[m])) return;
     }
@@ -282,21 +310,24 @@ class SpotFitter {
                                    larger(greatest(to), -least(to)));
     const bool holds = greatest(top) < spot.most + kMostTop && furthest < kFurthest;
     if (holds) fit_parts(top, from, to, log, spot);
-    if (spot.kind == Kind::kDirect) fit_smooth(log, kWorstPassage, spot);
   }
 
   // By all parts of the passage.
-  void fit_parts(double* top, const double* from, const double* to, const double* log,
-                 Spot& spot) const {
+  void fit_parts(double* top, double* from, double* to, const double* log, Spot& spot) const {
     alignas(64) double spread[kNodes], there[3][kNodes];
     std::copy(log, log + kNodes, spread);
     if (p_.integrate != 0) {
-      const Changes by = changes(log, spot);
+      const Changes by = changes(top, spot);
+      const Changes first = changes(from, spot), last = changes(to, spot);
       divide(log, by, nullptr, 1.0, spot);
-      for (const double* end : {from, to}) divide_end(log, end, spot);
-      if (!average(spread, by, spot)) return;
+      divide_end(log, from, first, spot);
+      divide_end(log, to, last, spot);
+      widen_end(by, first, from, spot);
+      widen_end(by, last, to, spot);
+      if (!average(top, by, HUGE_VAL, spot)) return;
+      for (int m = 0; m < kNodes; ++m) spread[m] = log_of_passage(top[m], from[m], to[m]);
+      if (!(greatest(spread) <= greatest(log) + kMostRise)) return;
     }
-    for (int m = 0; m < kNodes; ++m) top[m] += spread[m] - log[m];
     const double* values[3] = {top, from, to};
     Polynomial<float>* fitted[3] = {&spot.log, &spot.from, &spot.to};
     for (int n = 0; n < 3; ++n) {
@@ -335,7 +366,7 @@ class SpotFitter {
     if (p_.integrate != 0) {
       const Changes by = changes(fitted, spot);
       divide(log, by, nullptr, 1.0, spot);
-      if (!average(log, by, spot)) return;
+      if (!average(log, by, greatest(log) + kMostRise, spot)) return;
       spot.log = single(nodes_.polynomial(log), kLog2E);
     }
     spot.kind = Kind::kSmooth;
@@ -399,10 +430,9 @@ class SpotFitter {
 
   // Cuts a sample finer where it sees an end of the rotation, by how fast the argument of its error
   // function changes: it is no mean to second order there.
-  void divide_end(const double* log, const double* end, Spot& spot) const {
+  static void divide_end(const double* log, const double* end, const Changes& by, Spot& spot) {
     constexpr double kSeen = 2.5, kWidestEnd = 0.6;  // of the argument
     if (least(end) > kSeen || greatest(end) < -kSeen) return;
-    const Changes by = changes(end, spot);
     const double faint = smaller(spot.most, greatest(log)) - kFaint;
     double fast = 0.0, slow = 0.0;
     for (int m = 0; m < kNodes; ++m) {
@@ -474,9 +504,8 @@ class SpotFitter {
   // variances V = h²/12: as if it spread a Gaussian, ½ L'ᵀ V (1 − L'' V)⁻¹ L' − ½ ln |1 − L'' V|
   // more. False where it is too long for what is faint, steep and far from the middle: no mean is
   // above all.
-  static bool average(double* log, const Changes& by, const Spot& spot) {
+  static bool average(double* log, const Changes& by, double highest, const Spot& spot) {
     constexpr double kLeast = 0.25;
-    const double highest = greatest(log) + kMostRise;
     const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
     const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
     int beyond = 0;
@@ -491,6 +520,34 @@ class SpotFitter {
       beyond |= log[m] <= highest && one > kLeast && size > kLeast ? 0 : 1;
     }
     return beyond == 0;
+  }
+
+  // The same for an end of a passage, by how that and the passage's logarithm change: the mean of its
+  // error function over the sub-pixel, as if that were a Gaussian, is one of where more is seen, and
+  // wider.
+  static void widen_end(const Changes& by, const Changes& change, double* end, const Spot& spot) {
+    const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
+    const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
+#pragma omp simd
+    for (int m = 0; m < kNodes; ++m) {
+      const double one = madd(-fast, by.fast_fast[m], 1.0), two = madd(-slow, by.slow_slow[m], 1.0);
+      const double both = by.fast_slow[m];
+      const double over = 1.0 / madd(one, two, -fast * slow * both * both);
+      // The covariance (1 − V L'')⁻¹ V of where it is seen, and the mean.
+      const double ff = over * two * fast, ss = over * one * slow, fs = over * fast * slow * both;
+      const double f = madd(ff, by.fast[m], fs * by.slow[m]);
+      const double s = madd(fs, by.fast[m], ss * by.slow[m]);
+      const double aa = change.fast_fast[m], ab = change.fast_slow[m], bb = change.slow_slow[m];
+      const double per_fast = madd(aa, f, madd(ab, s, change.fast[m]));
+      const double per_slow = madd(ab, f, madd(bb, s, change.slow[m]));
+      const double square = madd(ff * per_fast, per_fast,
+                                 madd(ss * per_slow, per_slow, 2.0 * fs * per_fast * per_slow));
+      const double bent = madd(aa, madd(f, f, ff),
+                               madd(bb, madd(s, s, ss), 2.0 * ab * madd(f, s, fs)));
+      const double there =
+          madd(change.fast[m], f, madd(change.slow[m], s, madd(0.5, bent, end[m])));
+      end[m] = there / std::sqrt(madd(2.0, square, 1.0));
+    }
   }
 
   static constexpr double kWorstFit = 5e-4;  // of the spot's maximum

@@ -209,9 +209,11 @@ struct Mean {
     for (int i = 0; i < count; ++i) after[i] = log(i, at[i] + step[i]);
   }
 
-  // The passages of rays.
+  // The passages of rays: parabolas of the angle about where they are, or about where it is no further
+  // beyond the rotation than `beyond`, rad.
   static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
-                       const double* x, const double* y, const double* z, int count, Passages& at) {
+                       const double* x, const double* y, const double* z, int count, double beyond,
+                       Passages& at) {
     constexpr int kTurnSteps = 3;
     const Relp own = relp;
     const Incidence from = in;
@@ -222,7 +224,7 @@ struct Mean {
     for (int n = 0; n < kTurnSteps; ++n) {
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        approach<kHeld>(own, from, about, x[i], y[i], z[i], angle[i], step[i]);
+        approach<kHeld>(own, from, about, x[i], y[i], z[i], beyond, angle[i], step[i]);
       }
     }
 #pragma omp simd
@@ -248,11 +250,11 @@ struct Mean {
 
   // The same as exp(top) (erf(to) − erf(from)), and its logarithm.
   static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
-                       const double* x, const double* y, const double* z, int count, double* top,
-                       double* from, double* to, double* log) {
+                       const double* x, const double* y, const double* z, int count, double beyond,
+                       double* top, double* from, double* to, double* log) {
     constexpr double kHalfRootPi = 0.88622692545275801365;
     Passages at;
-    passages(relp, in, spindle, x, y, z, count, at);
+    passages(relp, in, spindle, x, y, z, count, beyond, at);
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
       const double sharp = std::sqrt(0.5 * at.stiff[i]), peak = at.pull[i] / (2.0 * sharp);
@@ -272,7 +274,7 @@ struct Mean {
                    const double* y, const double* z, int count, double* mean, double* angle) {
     if constexpr (kRotates) {
       Passages at;
-      passages(relp, in, spindle, x, y, z, count, at);
+      passages(relp, in, spindle, x, y, z, count, 0.0, at);
       for (int i = 0; i < count; ++i) {
         const Passed seen = passed(at[i]);
         mean[i] = mean_of(seen);
@@ -292,7 +294,7 @@ struct Mean {
                   int count, double* value) {
     if constexpr (kRotates) {
       Passages at;
-      passages(relp, in, spindle, x, y, z, count, at);
+      passages(relp, in, spindle, x, y, z, count, 0.0, at);
       for (int i = 0; i < count; ++i) {
         if (square[i] <= 1.0) value[i] += height * mean_of(passed(at[i]));
       }

@@ -330,11 +330,12 @@ DISTBRAGG_INLINE Sight seen_from(const Relp& relp, const Incidence& in, const Ve
                   turn(ray, axis, sine, cosine));
 }
 
-// One step towards the angle at which a ray sees a reflection pass; and minus the curvature of the
-// logarithm there, to first order.
+// One step towards the angle at which a ray sees a reflection pass, no further beyond the rotation than
+// `beyond`, rad; and minus the curvature of the logarithm there, to first order.
 template <int kHeld>
 DISTBRAGG_INLINE void approach(const Relp& relp, const Incidence& in, const Spindle& spindle,
-                               double x, double y, double z, double& angle, double& stiff) {
+                               double x, double y, double z, double beyond, double& angle,
+                               double& stiff) {
   const double range = spindle.stop - spindle.start;
   const Vector velocity = relp.length * across(spindle.axis, relp.forward);
   const Vector speed = {0.0, dot(velocity, relp.first), dot(velocity, relp.second)};
@@ -346,7 +347,8 @@ DISTBRAGG_INLINE void approach(const Relp& relp, const Incidence& in, const Spin
   stiff = between(inv, speed, speed);
   const double pull = between(inv, speed, sight.displaced(in.wavenumber));
   const double to = angle + pull / madd(kStill, 1.0 / (range * range), stiff);
-  angle = to < spindle.start ? spindle.start : (to > spindle.stop ? spindle.stop : to);
+  const double first = spindle.start - beyond, last = spindle.stop + beyond;
+  angle = to < first ? first : (to > last ? last : to);
 }
 
 // exp(x²) erfc(x) of x ≥ 0, far out by its asymptotic series, to 1e-13.
