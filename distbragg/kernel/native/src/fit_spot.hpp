@@ -444,13 +444,32 @@ class SpotFitter {
     spot.sub.slow = std::max(spot.sub.slow, SubPixels::intervals(slow / kWidestEnd));
   }
 
+  // V = h²/12 of a sub-pixel along both axes.
+  struct Variances {
+    double fast, slow;
+
+    explicit Variances(const Spot& spot)
+        : fast(1.0 / (12.0 * spot.sub.fast * spot.sub.fast)),
+          slow(1.0 / (12.0 * spot.sub.slow * spot.sub.slow)) {}
+
+    // The diagonal of 1 − L'' V for a logarithm L that changes so, and its determinant.
+    struct Less {
+      double one, two, size;
+    };
+    DISTBRAGG_INLINE Less less(const Changes& by, int m) const {
+      const double one = madd(-fast, by.fast_fast[m], 1.0), two = madd(-slow, by.slow_slow[m], 1.0);
+      const double both = by.fast_slow[m];
+      return {one, two, madd(one, two, -fast * slow * both * both)};
+    }
+  };
+
   // Takes the mean over a sub-pixel of what lines are seen by, to second order of its size: the
   // wavenumber changes across it, which is as if lines were wider, and its mean is drawn to where
   // more is seen.
   static void widen_all(const Changes& by, const Changes& place, double* at, double* top,
                         double* width, double* skew, const Spot& spot) {
-    const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
-    const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
+    const Variances of(spot);
+    const double fast = of.fast, slow = of.slow;
 #pragma omp simd
     for (int m = 0; m < kNodes; ++m) {
       const double f = place.fast[m], s = place.slow[m];
@@ -500,20 +519,18 @@ class SpotFitter {
     return least;
   }
 
-  // Turns logarithms L at the nodes, which change so, into those of the mean over a sub-pixel, of
-  // variances V = h²/12: as if it spread a Gaussian, ½ L'ᵀ V (1 − L'' V)⁻¹ L' − ½ ln |1 − L'' V|
-  // more. False where it is too long for what is faint, steep and far from the middle: no mean is
-  // above all.
+  // Turns logarithms L at the nodes, which change so, into those of the mean over a sub-pixel: as if
+  // it spread a Gaussian, ½ L'ᵀ V (1 − L'' V)⁻¹ L' − ½ ln |1 − L'' V| more. False where it is too long
+  // for what is faint, steep and far from the middle: no mean is above all.
   static bool average(double* log, const Changes& by, double highest, const Spot& spot) {
     constexpr double kLeast = 0.25;
-    const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
-    const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
+    const Variances of(spot);
+    const double fast = of.fast, slow = of.slow;
     int beyond = 0;
 #pragma omp simd reduction(| : beyond)
     for (int m = 0; m < kNodes; ++m) {
       const double f = by.fast[m], s = by.slow[m], both = by.fast_slow[m];
-      const double one = madd(-fast, by.fast_fast[m], 1.0), two = madd(-slow, by.slow_slow[m], 1.0);
-      const double size = madd(one, two, -fast * slow * both * both);
+      const auto [one, two, size] = of.less(by, m);
       const double pull = madd(fast * two * f, f, madd(slow * one * s, s,
                                                        2.0 * fast * slow * both * f * s));
       log[m] += 0.5 * (pull / size - log_poly(larger(size, kLeast)));
@@ -526,13 +543,12 @@ class SpotFitter {
   // error function over the sub-pixel, as if that were a Gaussian, is one of where more is seen, and
   // wider.
   static void widen_end(const Changes& by, const Changes& change, double* end, const Spot& spot) {
-    const double fast = 1.0 / (12.0 * spot.sub.fast * spot.sub.fast);
-    const double slow = 1.0 / (12.0 * spot.sub.slow * spot.sub.slow);
+    const Variances of(spot);
+    const double fast = of.fast, slow = of.slow;
 #pragma omp simd
     for (int m = 0; m < kNodes; ++m) {
-      const double one = madd(-fast, by.fast_fast[m], 1.0), two = madd(-slow, by.slow_slow[m], 1.0);
-      const double both = by.fast_slow[m];
-      const double over = 1.0 / madd(one, two, -fast * slow * both * both);
+      const auto [one, two, size] = of.less(by, m);
+      const double both = by.fast_slow[m], over = 1.0 / size;
       // The covariance (1 − V L'')⁻¹ V of where it is seen, and the mean.
       const double ff = over * two * fast, ss = over * one * slow, fs = over * fast * slow * both;
       const double f = madd(ff, by.fast[m], fs * by.slow[m]);
