@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -36,9 +36,6 @@ from distbragg.store.layout import SKIPPED
 from distbragg.store.ledger import WORST_KEPT
 from distbragg.store.spots import SpotTable
 from distbragg.store.write import UnitWriter
-
-if TYPE_CHECKING:
-    from distbragg.predict.twin import Twin
 
 
 def meter(numbers: Mapping[str, float]) -> None:
@@ -126,13 +123,10 @@ def _finish_frame(job: FrameJob, waiting: dict[TileKey, PartialImage], threads: 
     return FrameFacts(seconds, skipped, overloads)
 
 
-def _twin(kernel: Kernel) -> Twin | None:
-    """Return what predicts spots in place of numpy; none beside other kernels than the native."""
-    if kernel.options.kernel != "native":
-        return None
-    from distbragg.kernel.native.moments import NativeTwin  # few runs keep tables
+def _spot_table(run: OpenRun, kernel: Kernel) -> SpotTable:
+    from distbragg.kernel.native.moments import twin_beside  # few runs keep tables
 
-    return NativeTwin()
+    return SpotTable(run.directory, twin_beside(kernel.options.kernel))
 
 
 class UnitInHand:
@@ -143,7 +137,7 @@ class UnitInHand:
     ) -> None:
         self._layout, self._writer = run.layout, writer
         self._kernel, self._settings = kernel, settings
-        self._table = SpotTable(run.directory, _twin(kernel)) if run.labelled else None
+        self._table = _spot_table(run, kernel) if run.labelled else None
         output, compute = run.output, run.compute
         self._maps = MapMaker(output, compute, kernel.options) if output.maps else None
         # Numbers alone: the experiments of many frames would fill memory.

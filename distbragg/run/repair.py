@@ -151,12 +151,12 @@ def _mend_tables(run: RunDirectory, found: Iterable[Damage]) -> dict[int, str]:
     """Make tables of spots again where they come out as receipted; say which do not."""
     if not found:
         return {}
-    from distbragg.kernel.native.moments import compiled_twin  # few runs keep tables
+    from distbragg.kernel.native.moments import twin_beside  # few runs keep tables
 
     failed = {}
     context = RunContext.of(run)
     # By what predicted them first: numpy's spots differ from the twin's in their last bits.
-    twin = compiled_twin() if run.manifest.numeric_class["kernel"] == "native" else None
+    twin = twin_beside(run.manifest.numeric_class["kernel"])
     receipts = fold_receipts(run)
     for item in found:
         try:

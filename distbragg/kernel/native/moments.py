@@ -137,3 +137,8 @@ def _panel(block: Parameters, panel: Panel) -> list[Float64Array]:
         kept.append(np.ascontiguousarray(getattr(sensor, name), dtype=np.float64))
         setattr(block, f"layer_{name}", _at(kept[-1]))
     return kept
+
+
+def twin_beside(kernel: str) -> NativeTwin | None:
+    """Return what predicts the spots of frames that a kernel renders: numpy, but for the native."""
+    return compiled_twin() if kernel == "native" else None
