@@ -1,22 +1,25 @@
 """Drawing spots whose logarithms are polynomials into the pixels that they cover.
 
-Boxes of one size are drawn together: along a row of pixels a polynomial is one of a single
-variable, so that all of them are one product of matrices.
+The compiled twin draws them where there is one. Here boxes of one size are drawn together: along a
+row of pixels a polynomial is one of a single variable, so that all of them are one product of
+matrices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from distbragg.fit.recomputed import recomputed
 from distbragg.fit.spot_boxes import Boxes, Ellipses, Window, boxes_of
 from distbragg.fit.spot_fit import DEGREE, constant, in_rows, monomials
+from distbragg.kernel.native import series as compiled
 from distbragg.models.vectors import Float64Array, IntArray
 from distbragg.physics.closed_rotation import Passage
 
@@ -60,6 +63,18 @@ class Grid:
         ]
         return np.asarray(sizes[0] * sizes[1])
 
+    def laid_out(self) -> tuple[IntArray, Float64Array]:
+        """Return the points one after another, and where in them those of each spot are."""
+        ways, points, start = [], [], 0
+        for own, column in zip((self.down, self.across), self.counts.T, strict=True):
+            place = {}
+            for intervals, some in own.items():
+                place[intervals] = start, len(some)
+                points.append(some)
+                start += len(some)
+            ways.append(np.array([place[count] for count in column.tolist()], dtype=np.int64))
+        return np.concatenate(ways, axis=1), np.concatenate(points)
+
 
 def draw(
     image: Tensor,
@@ -84,6 +99,11 @@ def draw(
     grid : Grid
     window : Window
     """
+    if image.device.type == "cpu" and compiled.available():
+        edges = np.concatenate([ellipses.middle, ellipses.root], axis=1)
+        spots = compiled.DrawnSpots(window.shape, edges, *grid.laid_out())
+        image += _Compiled.apply(series, height, spots)  # type: ignore[no-untyped-call]
+        return
     boxes, width = boxes_of(ellipses, window), window.shape[1]
     each = boxes.rows * boxes.columns * grid.points()
     kept = int(each.sum()) <= _KEPT
@@ -103,6 +123,23 @@ def draw(
         value = at.draw(some, high) if kept else recomputed(at.draw, some, high)
         place = (at.row * width + at.start).to(torch.int64)[..., None] + columns[: at.columns]
         image.index_add_(0, place.flatten(), value.flatten())
+
+
+class _Compiled(torch.autograd.Function):
+    """What the compiled twin draws."""
+
+    @staticmethod
+    def forward(ctx: Any, series: Tensor, height: Tensor, spots: compiled.DrawnSpots) -> Tensor:  # noqa: ANN401 - of torch
+        ctx.save_for_backward(series, height)
+        ctx.spots = spots
+        return torch.from_numpy(spots.draw(series.numpy(), height.numpy())).flatten()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:  # noqa: ANN401
+        series, height = (one.detach().numpy() for one in ctx.saved_tensors)
+        by_series, by_height = ctx.spots.differentiate(series, height, slope.numpy())
+        return torch.from_numpy(by_series), torch.from_numpy(by_height), None
 
 
 def _alike(boxes: Boxes, grid: Grid, each: IntArray) -> Iterator[IntArray]:

@@ -175,6 +175,10 @@ def _declare(opened: ctypes.CDLL) -> None:
         ctypes.c_int64,
         reals,
     )
+    opened.distbragg_draw_series.restype = ctypes.c_int
+    opened.distbragg_draw_series.argtypes = (ctypes.c_void_p,) * 2
+    opened.distbragg_differentiate_series.restype = ctypes.c_int
+    opened.distbragg_differentiate_series.argtypes = (ctypes.c_void_p,) * 4
     singles, whole, word = ctypes.POINTER(ctypes.c_float), ctypes.c_int64, ctypes.c_uint64
     opened.distbragg_normals.restype = None
     opened.distbragg_normals.argtypes = (whole, whole, word, word, ctypes.c_uint32, reals)

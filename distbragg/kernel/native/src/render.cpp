@@ -23,6 +23,7 @@
 #include "point_spread.hpp"
 #include "response.hpp"
 #include "samples.hpp"
+#include "series.hpp"
 
 namespace distbragg {
 namespace {
@@ -368,6 +369,28 @@ int distbragg_spread(const void* image, int is_double, std::int64_t height, std:
     } else {
       of.spread(static_cast<const float*>(image), kernel, threads, out);
     }
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+}
+
+// Adds spots to a window's image. 0: done; 1: out of memory.
+int distbragg_draw_series(const distbragg::series::Spots* spots, double* image) {
+  try {
+    distbragg::series::painted(*spots, [=](auto& painter) { painter.draw(image); });
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+}
+
+// Adds the derivatives of Σ slope · image to those by the polynomials; writes those by the heights.
+int distbragg_differentiate_series(const distbragg::series::Spots* spots, const double* slope,
+                                   double* by_powers, double* by_height) {
+  try {
+    distbragg::series::painted(
+        *spots, [=](auto& painter) { painter.differentiate(slope, by_powers, by_height); });
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
