@@ -92,9 +92,10 @@ def _finding_lines(report: VerifyReport) -> list[str]:
 def repair_command(run: str, deep: bool, as_json: bool, **how: Any) -> int:
     """Verify a run, and render exactly the damaged units again.
 
-    The result equals an undamaged run, bit for bit. Frames that were never rendered are left to
-    `distbragg resume`. Exit status 0: all is repaired; 3: some units could not be rendered; 4: the
-    run is in use or refused; 5: metadata or inputs are damaged, which rendering cannot repair.
+    The result equals an undamaged run, bit for bit. Metadata of the stack are made again. Frames
+    that were never rendered are left to `distbragg resume`. Exit status 0: all is repaired; 3: some
+    units could not be rendered; 4: the run is in use or refused; 5: the manifest, a seal or an
+    input file is damaged, which nothing else holds.
     """
     from distbragg.run.repair import repair
     from distbragg.run.result import failure_lines
@@ -104,14 +105,15 @@ def repair_command(run: str, deep: bool, as_json: bool, **how: Any) -> int:
         print_json(result.to_plain())
         return result.status
     echo(*_finding_lines(result.found))
+    echo(*(f"made again: {key}: {problem}" for key, problem in result.rebuilt.items()))
     echo(*(f"set aside: {name}" for name in result.moved))
     echo(*failure_lines("could not be rendered", result.failed))
-    if result.found.sound:
+    if result.found.sound and not result.rebuilt:
         echo(f"{result.path}: no damage; nothing to do")
     else:
         echo(f"{result.path}: units rendered again: {len(result.repaired)}")
     if result.unmended:
-        echo(f"other files, which rendering cannot repair: {len(result.unmended)}")
+        echo(f"other files, which cannot be repaired: {len(result.unmended)}")
     return result.status
 
 

@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "info": ("describing", "describe a run; explain a spec"),
     "status": ("describing", "show the progress of a run, from its files alone"),
     "verify": ("finished", "check that the stored frames are what was rendered"),
-    "repair": ("finished", "render damaged frames again, and nothing else"),
+    "repair": ("finished", "render damaged frames again, and mend metadata"),
     "seal": ("finished", "declare a run finished and record the digests of its files"),
     "report": ("finished", "write an HTML page on how a run went"),
     "cluster": ("machine", "print job scripts and make certificates for clusters"),

@@ -26,6 +26,7 @@ from distbragg.store.grids import ensure_grid
 from distbragg.store.inputs import InputFile, identify_input
 from distbragg.store.layout import MANIFEST
 from distbragg.store.manifest import Manifest, gather_provenance
+from distbragg.store.metadata import check_metadata
 from distbragg.store.objects import is_url, objects_at
 from distbragg.store.run_directory import RunDirectory
 
@@ -68,6 +69,8 @@ def create(
         Memory or disk cannot hold the sweep.
     RefusedError
         `out` holds another run.
+    DamageError
+        `out` holds this run, and its manifest or metadata are damaged.
     EnvironmentFailure
         There is no room.
     """
@@ -86,6 +89,8 @@ def create(
         experiment=prepared.experiment,
         inputs=inputs,
     )
+    if present:
+        check_metadata(run)
     tell(() if present else prepared.said.notes)
     RunContext.of(run).kept(Survey, lambda: prepared.survey)
     table = prepared.experiment.reflections

@@ -17,6 +17,7 @@ from distbragg.models.tables import load_any, table_rows
 from distbragg.notes import Notes
 from distbragg.run.create import by_content, collect_inputs, manifest_of
 from distbragg.run.drawn import rounded_source
+from distbragg.run.metadata import metadata_files
 from distbragg.run.notes import tell
 from distbragg.run.prepare import check_plan, prepared_of
 from distbragg.run.resume import check_version, finish_extension
@@ -28,8 +29,6 @@ from distbragg.spec.load import TableOf, parse_sweep
 from distbragg.spec.paths import names_file
 from distbragg.spec.sweep import SweepSpec
 from distbragg.spec.yaml_text import read_yaml_mapping
-from distbragg.store.coordinates import StoredVariable, axis_variables, image_attrs, pixel_variables
-from distbragg.store.create import group_attrs, group_files
 from distbragg.store.generations import (
     DIGESTS,
     EXTENSION,
@@ -266,16 +265,7 @@ def _put_extension(
     experiment: Experiment,
 ) -> None:
     """Make all files of the new generation ready and decide on it; nothing that is read changes."""
-    variables = {**axis_variables(stored.coordinates()), **pixel_variables(experiment.detector)}
-    files = group_files(
-        manifest.layout,
-        variables,
-        image_attrs(experiment),
-        group_attrs(manifest),
-        chunks=_kept_chunks(run, variables),
-        # The folder of tables is there already.
-        output=stored.experiment.output.model_copy(update={"labels": False}),
-    )
+    files = metadata_files(run, manifest, stored, experiment)
     files = {**files, **_with_users_own(run, files)}
     kept = kept_files(run.manifest, digests)
     stem = next(iter(kept)).removesuffix(".json")
@@ -312,15 +302,3 @@ def _with_users_own(run: RunDirectory, files: Mapping[str, bytes]) -> dict[str, 
     for name, body in zip(arrays, own, strict=True):
         consolidated[name]["attributes"] = body["attributes"]
     return {key: json.dumps(body, indent=2).encode() for key, body in bodies.items()}
-
-
-def _kept_chunks(
-    run: RunDirectory, variables: Mapping[str, StoredVariable]
-) -> dict[str, tuple[int, ...]]:
-    """Chunk shapes of coordinates as they are: old values then keep their objects."""
-    sizes = dict((run.lineage[-1].layout if run.lineage else run.layout).dims)
-    return {
-        name: (sizes[variable.dims[0]], *variable.values.shape[1:])
-        for name, variable in variables.items()
-        if variable.dims[0] in sizes
-    }

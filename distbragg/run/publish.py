@@ -20,6 +20,7 @@ from distbragg.store.layout import (
 )
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import Receipt, TableReceipt, completed_units
+from distbragg.store.metadata import check_metadata
 from distbragg.store.objects import Objects, is_url, objects_at
 from distbragg.store.records import encode_record
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
@@ -55,6 +56,7 @@ def publish(run: RunLike, url: str, *, provenance: bool = False) -> PublishResul
             source=str(url),
             remedy="give s3://bucket/run.zarr",
         )
+    check_metadata(directory)
     target = objects_at(url)
     _check_target(directory, target)
     with Lease(directory.objects), Lease(target):

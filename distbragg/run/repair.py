@@ -7,19 +7,21 @@ so that a repair which is killed, or can't render, leaves as many sound objects 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
 
 from distbragg.engine.context import RunContext
-from distbragg.errors import DamageError, DistbraggError, ExitStatus, RefusedError
+from distbragg.errors import DistbraggError, ExitStatus, RefusedError
+from distbragg.run.metadata import Mender, check_inputs
 from distbragg.run.resume import ResumeOptions, check_version, finish_extension, resume
 from distbragg.store.files import sha256_bytes
 from distbragg.store.layout import FOREIGN_DIR, STATE_DIR
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import all_receipts, fold_receipts, record_repair
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.seal import read_seal
 from distbragg.store.spots import SpotTable, store_labels
 from distbragg.store.verify import (
     RECEIPT_KINDS,
@@ -27,6 +29,7 @@ from distbragg.store.verify import (
     FileDamage,
     Level,
     VerifyReport,
+    damaged_files,
     verify_run,
 )
 
@@ -40,12 +43,13 @@ class RepairResult:
     repaired: tuple[int, ...] = ()  # units that were rendered again
     failed: dict[int, str] = field(default_factory=dict)  # reason by unit that could not be
     moved: tuple[str, ...] = ()  # foreign files, where they lie now
-    unmended: tuple[FileDamage, ...] = ()  # damage that rendering cannot repair
+    unmended: tuple[FileDamage, ...] = ()  # damage that is left
+    rebuilt: Mapping[str, str] = field(default_factory=dict)  # what was wrong with metadata by key
     seconds: float = 0.0
 
     @property
     def status(self) -> ExitStatus:
-        """`DAMAGE` where something is left that rendering cannot repair, else as a run."""
+        """`DAMAGE` where something is left that cannot be mended, else as a run."""
         if self.unmended:
             return ExitStatus.DAMAGE
         return ExitStatus.FAILED_FRAMES if self.failed else ExitStatus.DONE
@@ -58,6 +62,7 @@ class RepairResult:
             "repaired": list(self.repaired),
             "failed": {str(unit): reason for unit, reason in sorted(self.failed.items())},
             "moved": list(self.moved),
+            "rebuilt": dict(self.rebuilt),
             "unmended": [f"{item.name}: {item.problem}" for item in self.unmended],
             "seconds": round(self.seconds, 3),
             "status": int(self.status),
@@ -75,7 +80,8 @@ def repair(
     Units that were never rendered are left to `resume`. Where only a table of spots is damaged,
     the table alone is made again. An object without a receipt gets one by rendering it again.
     Receipts are not edited: each damaged unit gets a line in `.distbragg/repairs`, which names
-    those that count no more, and must come out as its other receipts say.
+    those that count no more, and must come out as its other receipts say. Metadata and coordinates
+    of the stack are made again from the manifest.
 
     Parameters
     ----------
@@ -97,7 +103,7 @@ def repair(
     RefusedError
         It is in use, or belongs to another version or numeric class: nothing was changed.
     DamageError
-        Manifest, metadata or an input file are damaged: nothing was changed.
+        The manifest, the seal or an input file is damaged: no pixel was changed.
     EnvironmentFailure
         No space, or the cluster cannot be used; what is damaged is as it was.
     """
@@ -106,15 +112,17 @@ def repair(
     check_version(directory)
     with Lease(directory.objects):
         directory = finish_extension(directory)
+        mender = Mender(directory)
+        rebuilt = mender.mend_unreadable()
         found = verify_run(directory, level)
-        for item in found.files:
-            if item.kind == "input":
-                raise DamageError(
-                    f"{directory.url}/{item.name}: {item.problem}; put the original back, its "
-                    "SHA-256 is the name of its folder, then repair"
-                )
+        check_inputs(directory, found.files)
+        changed = mender.mend_changed(found.files)
         failed = _mend_tables(directory, [x for x in found.findings if x.kind == "labels"])
         moved = _set_foreign_aside(directory, found.files)
+        left = [item for item in found.files if item.kind != "foreign"]
+        if changed:
+            still = set(damaged_files(directory, level, read_seal(directory)))
+            left = [item for item in left if item.kind == "link" or item in still]
     anew = [item for item in found.findings if item.kind != "labels"]
     if anew:
         failed |= _render(directory, anew, options)
@@ -124,7 +132,8 @@ def repair(
         repaired=tuple(item.unit for item in found.findings if item.unit not in failed),
         failed=failed,
         moved=moved,
-        unmended=tuple(item for item in found.files if item.kind != "foreign"),
+        unmended=tuple(left),
+        rebuilt=rebuilt | changed,
         seconds=time.monotonic() - started,
     )
 

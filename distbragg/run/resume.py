@@ -31,7 +31,9 @@ from distbragg.store.grids import ensure_grid
 from distbragg.store.layout import OVERLOADS, RECEIPTS_DIR, STATE_DIR
 from distbragg.store.lease import Lease
 from distbragg.store.ledger import DISPUTED, part_units, record_failure, unit_states
+from distbragg.store.metadata import check_metadata
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
+from distbragg.store.seal import read_seal
 from distbragg.store.spots import labels_key
 
 Part = tuple[int, int]
@@ -168,7 +170,7 @@ def resume(
         It is in use, belongs to another version or numeric class, or was drawn from a run of
         float32 that is gone.
     DamageError
-        The ledger contradicts itself.
+        The ledger contradicts itself, or metadata of the stack or the seal are damaged.
     EnvironmentFailure
         No space, or the cluster was lost; the run is resumable.
     KeyboardInterrupt
@@ -188,6 +190,8 @@ def resume(
         on_event = events.each_of(on_event, display)
         if part is None:
             directory = finish_extension(directory)
+        check_metadata(directory)
+        read_seal(directory)
         states = unit_states(directory)
         wanted = part_units(directory, part) if units is None else sorted(units)
         # Which bytes of a disputed unit are right is what `repair` asks.

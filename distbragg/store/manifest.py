@@ -174,7 +174,12 @@ def load_manifest(objects: Objects) -> Manifest:
             source=objects.url,
             remedy="give the path or address that `distbragg create` or `sweep` wrote",
         ) from None
-    return parse_manifest(data, f"{objects.url}/{MANIFEST}")
+    try:
+        return parse_manifest(data, f"{objects.url}/{MANIFEST}")
+    except DamageError as error:
+        raise DamageError(
+            f"{error}; nothing else says all that it does: put a copy of it back"
+        ) from None
 
 
 def parse_manifest(data: bytes, source: str) -> Manifest:

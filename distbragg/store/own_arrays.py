@@ -39,10 +39,13 @@ _ITEM_BYTES: Final[Mapping[str, int]] = {
 """Of a text, whose length the metadata do not tell, more than any name has."""
 
 _COORDINATE_CODECS: Final = ("bytes", "vlen-utf8", "blosc", "zstd", "crc32c")
-_PIXEL_NAMES: Final = frozenset(
-    {"slow", "fast", "panel", "xyz", "panel_origin", "panel_fast", "panel_slow"}
+PIXEL_NAMES: Final = ("slow", "fast")
+PANEL_NAMES: Final = frozenset(
+    {"panel", "xyz", "panel_origin", "panel_fast", "panel_slow"}
     | {"panel_pixel_size", "panel_pixels_slow", "panel_pixels_fast"}
 )
+"""Coordinates of pixels, and of several panels."""
+
 _ABSENT: Final = 2**64 - 1
 _ENTRY: Final = struct.Struct("<QQ")
 _CRC_BYTES: Final = 4
@@ -67,18 +70,30 @@ def check_own_arrays(run: RunDirectory) -> dict[str, ChunkBound]:
     each array's chunks may decode to is returned by its name; `DamageError` is raised before zarr
     opens anything.
     """
+    try:
+        return _bounds(run)
+    except DamageError as error:
+        raise damaged_metadata_error(run, str(error)) from None
+
+
+def damaged_metadata_error(run: RunDirectory, problem: str) -> DamageError:
+    """Say what is wrong with metadata that the run wrote, and the remedy."""
+    return DamageError(f"{problem}; `distbragg repair {run.url}` makes it again")
+
+
+def _bounds(run: RunDirectory) -> dict[str, ChunkBound]:
     layouts = {one.array: one for one in run.arrays}
     bounds = {
-        name: _check_images(load_metadata(run, f"{name}/{METADATA}"), run, layout, name)
+        name: check_pixels(load_metadata(run, f"{name}/{METADATA}"), run, layout, name)
         for name, layout in layouts.items()
     }
     for name, body in own_coordinates(run).items():
-        bounds[name] = _check_coordinate(body, run, name)
+        bounds[name] = check_coordinate(body, run, name)
     for name, body in consolidated_metadata(run).items():
         if name in layouts:
-            _check_images(body, run, layouts[name], f"{METADATA}: {name}")
+            check_pixels(body, run, layouts[name], f"{METADATA}: {name}")
         elif name in bounds:
-            _check_coordinate(body, run, f"{METADATA}: {name}")
+            check_coordinate(body, run, f"{METADATA}: {name}")
     return bounds
 
 
@@ -159,7 +174,7 @@ def _heads(key: str, data: memoryview, chunks: int) -> Iterator[memoryview]:
 
 def own_coordinates(run: RunDirectory) -> dict[str, dict[str, Any]]:
     """Metadata of the coordinates that the run wrote, by name."""
-    names = {name for name, _ in run.layout.dims} | _PIXEL_NAMES
+    names = {name for name, _ in run.layout.dims} | {*PIXEL_NAMES, *PANEL_NAMES}
     names |= {name for one in run.arrays for name in one.pixel_names}
     for axis in run.sweep.axes:
         leaf = [part for part in axis.target.split(".") if not part.isdecimal()][-1]
@@ -171,13 +186,13 @@ def own_coordinates(run: RunDirectory) -> dict[str, dict[str, Any]]:
     return {name: body for name, body in found.items() if body is not None}
 
 
-def _check_images(
+def check_pixels(
     body: Any,  # noqa: ANN401 JSON
     run: RunDirectory,
     layout: StackLayout,
     name: str,
 ) -> ChunkBound:
-    """Compare the metadata of images, a variant or a map with the manifest."""
+    """Compare the metadata of images, a variant or a map with the manifest; bound its chunks."""
     place = f"{run.url}/{name}"
     stated = layout.array_shape
     try:
@@ -217,7 +232,8 @@ def _check_images(
     return ChunkBound("blosc", chunk_bytes, chunks)
 
 
-def _check_coordinate(body: Any, run: RunDirectory, name: str) -> ChunkBound:  # noqa: ANN401 JSON
+def check_coordinate(body: Any, run: RunDirectory, name: str) -> ChunkBound:  # noqa: ANN401 JSON
+    """Refuse the metadata of a coordinate that is not safe to read; bound its chunks."""
     place = f"{run.url}/{name}"
     try:
         codecs, item = _names(body["codecs"]), _ITEM_BYTES[body["data_type"]]

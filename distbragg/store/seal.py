@@ -87,7 +87,15 @@ def write_seal(run: RunDirectory, digests: Sequence[str]) -> Seal:
 
 
 def read_seal(run: RunDirectory) -> Seal | None:
-    """Return the seal of a run; None where it has none."""
+    """Return the seal of a run; None where it has none, `DamageError` where it cannot be read."""
+    try:
+        return _read_seal(run)
+    except DamageError as error:
+        remedy = "put a copy back, or remove the seal, verify the run and seal it again"
+        raise DamageError(f"{error}; {remedy}") from None
+
+
+def _read_seal(run: RunDirectory) -> Seal | None:
     place = f"{run.url}/{SEALED}"
     try:
         data = run.objects.get(SEALED, MAX_BYTES)

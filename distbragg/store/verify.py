@@ -20,9 +20,9 @@ from distbragg.store.inputs import input_names
 from distbragg.store.layout import INPUTS
 from distbragg.store.ledger import Receipt, TableReceipt, fold_receipts, is_disputed
 from distbragg.store.maps import content_digest
+from distbragg.store.metadata import check_metadata
 from distbragg.store.objects import flat_index
 from distbragg.store.open import open_array, reading_store
-from distbragg.store.own_arrays import check_own_arrays
 from distbragg.store.run_directory import RunDirectory
 from distbragg.store.seal import Seal, metadata_digests, read_seal
 from distbragg.store.spots import has_labels, is_beside_labels, labelled_unit, labels_key
@@ -120,7 +120,7 @@ def verify_run(
     is rendering (`in_use`), an object whose receipt is still to come is no damage. Metadata or a
     seal that contradict the manifest are a `DamageError`.
     """
-    check_own_arrays(run)
+    check_metadata(run)
     # Looked at before the receipts: an object found here has its receipt by then.
     listing = _listing(run)
     receipts = fold_receipts(run)
@@ -149,7 +149,7 @@ def verify_run(
         unreceipted=tuple(
             Damage(unit, "it has an object and no receipt", "unreceipted") for unit in orphans
         ),
-        files=(*listing.strays, *_check_files(run, level, seal)),
+        files=(*listing.strays, *damaged_files(run, level, seal)),
         notes=tuple(_notes(run, level)),
         sealed=seal is not None,
         digests=checker.digests,
@@ -353,16 +353,17 @@ def _check_pixels(
     return None
 
 
-def _check_files(run: RunDirectory, level: Level, seal: Seal | None) -> Iterator[FileDamage]:
+def damaged_files(run: RunDirectory, level: Level, seal: Seal | None) -> Iterator[FileDamage]:
     """Find at `full` changed inputs and metadata, at `deep` changed coordinates too."""
     if level != "quick":
-        yield from _inputs(run)
+        yield from damaged_inputs(run)
         yield from _metadata(run, seal)
     if level == "deep":
         yield from _coordinates(run)
 
 
-def _inputs(run: RunDirectory) -> Iterator[FileDamage]:
+def damaged_inputs(run: RunDirectory) -> Iterator[FileDamage]:
+    """Find copies of input files that are gone or changed."""
     for name in sorted(input_names(run.manifest.sweep)):
         key = INPUTS + name
         try:
