@@ -185,6 +185,9 @@ def finish_export(job: ExportJob, *, complete: bool) -> Path:
     contents = job.contents
     _write_table(job)
     if job.format == "zarr2":
+        from distbragg.export.zarr2 import finish_zarr2
+
+        finish_zarr2(zarr2_path(job), open_stack(job.run.url))
         return zarr2_path(job)
     if job.format == "webdataset":
         return data_path(job, contents.blocks[0])

@@ -111,6 +111,29 @@ def test_zarr_2_is_the_stack_for_older_readers(run: Path, tmp_path: Path) -> Non
     assert not list((tmp_path / "scan.zarr").rglob("zarr.json"))
 
 
+@pytest.mark.spec("EXP-1")
+def test_a_zarr_2_copy_of_some_frames_says_which(tmp_path: Path) -> None:
+    run = create(tiny_sweep(SERIES), tmp_path / "part.zarr")
+    resume(run, cluster="serial", part=(1, 2))
+    out = tmp_path / "out"
+
+    def rendered() -> np.ndarray:
+        copy = xr.open_zarr(str(out / "part.zarr"), zarr_format=2)
+        there = copy["rendered"].values
+        assert copy.attrs["missing_frames"] == np.count_nonzero(~there)
+        np.testing.assert_array_equal(copy["images"].notnull().all(("slow", "fast")), there)
+        return there
+
+    assert export(run.path, "zarr2", out, "--frames", "1") == 0
+    assert np.flatnonzero(rendered()).tolist() == [1]
+    assert export(run.path, "zarr2", out) == ExitStatus.FAILED_FRAMES
+    np.testing.assert_array_equal(rendered(), db.open_stack(run.path)["rendered"])
+    assert not rendered().all()
+    resume(run, cluster="serial")
+    assert export(run.path, "zarr2", out) == 0
+    assert rendered().all()
+
+
 def test_pictures_are_written(run: Path, tmp_path: Path) -> None:
     assert export(run, "png", tmp_path, "--frames", "0") == 0
     assert (tmp_path / "scan_1_0001.png").read_bytes().startswith(b"\x89PNG")

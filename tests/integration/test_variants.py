@@ -562,10 +562,10 @@ def test_names_that_a_stack_or_an_item_has_are_no_names_of_variants() -> None:
     from distbragg.spec.variants import ENDINGS, TAKEN
     from distbragg.store.frame_labels import FRAME_LABELS, HIT_SEEN, ITEM_KEYS
     from distbragg.store.layout import IMAGES, LABELS, OVERLOADS, SKIPPED
-    from distbragg.store.own_arrays import _PIXEL_NAMES
+    from distbragg.store.own_arrays import PANEL_NAMES, PIXEL_NAMES
     from distbragg.training.items import RECORDED
 
-    names = {IMAGES, LABELS, OVERLOADS, SKIPPED, RECORDED, HIT_SEEN, *_PIXEL_NAMES}
+    names = {IMAGES, LABELS, OVERLOADS, SKIPPED, RECORDED, HIT_SEEN, *PANEL_NAMES, *PIXEL_NAMES}
     names |= {*FRAME_LABELS, *ITEM_KEYS}
     assert {name for name in names if not name.endswith(ENDINGS)} <= TAKEN
 

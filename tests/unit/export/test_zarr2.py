@@ -19,7 +19,11 @@ def stack(dtype: str = "float32") -> xr.Dataset:
     values[1, 1] = 0  # a frame without intensity is there all the same
     return xr.Dataset(
         {"images": (("phi", "spread", "slow", "fast"), values, {"units": "photons"})},
-        coords={"phi": ("phi", [0.0, 1.0, 2.0], {"units": "degree"}), "spread": [0.1, 0.2]},
+        coords={
+            "phi": ("phi", [0.0, 1.0, 2.0], {"units": "degree"}),
+            "spread": [0.1, 0.2],
+            "rendered": (("phi", "spread"), np.ones((3, 2), dtype=bool)),
+        },
         attrs={"title": "test"},
     )
 
