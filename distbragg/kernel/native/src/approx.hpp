@@ -144,6 +144,32 @@ DISTBRAGG_INLINE double exp_poly(double x) {
   return x < lowest ? 0.0 : p * power;
 }
 
+// exp(x²) erfc(x) of x ≥ 0.
+template <class Real>
+DISTBRAGG_INLINE Real scaled_erfc(Real x) {
+  const Real t = Real{1} / madd(Real{0.5}, x, Real{1});
+  return t * exp_poly<false>(polynomial::log_scaled_erfc(t));
+}
+
+// erf(to) − erf(from), from < to; where both lie on one side, times the exponential of the square of
+// the nearer, to which that of the farther is exp(fall): they are nearly alike there.
+template <class Real>
+DISTBRAGG_INLINE Real erf_between(Real from, Real to, Real fall) {
+  const bool before = from > Real{0}, beside = before || to < Real{0};
+  const Real low = before ? from : -to, high = before ? to : -from;
+  const Real one = beside ? low : std::fabs(from), other = beside ? high : std::fabs(to);
+  const Real share1 = scaled_erfc(one) * (beside ? Real{1} : exp_poly<true>(-(one * one)));
+  const Real share2 = scaled_erfc(other) * exp_poly<true>(beside ? fall : -(other * other));
+  if constexpr (sizeof(Real) == sizeof(double)) {
+    const auto within = [](double x, double beyond) __attribute__((always_inline)) {
+      const double square = x * x;
+      return square < 0.5 ? x * polynomial::erf_near(square) : 1.0 - beyond;
+    };
+    return beside ? share1 - share2 : within(one, share1) + within(other, share2);
+  }
+  return beside ? share1 - share2 : Real{2} - share1 - share2;
+}
+
 // ln x of a normal x > 0.
 DISTBRAGG_INLINE double log_poly(double x) {
   std::uint64_t bits;

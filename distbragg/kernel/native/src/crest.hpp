@@ -47,6 +47,13 @@ struct Crest {
   double top, at, width, skew;
 };
 
+// The parabola by which a logarithm falls by `drop`, from values at both sides.
+DISTBRAGG_INLINE Crest parabola_of(double before, double after, double drop, double first_top) {
+  const double middle = 0.5 * (before + after + drop);
+  const double pull = believed(0.5 * (after - before), drop, first_top), x = pull / drop;
+  return {madd(0.5 * pull, x, middle), x, 1.0 / std::sqrt(drop), 0.0};
+}
+
 // Where a cubic is taken from: nodes of Gauss and Hermite, in steps of kSide widths.
 constexpr double kCrestNear = 0.53, kCrestFar = 1.67;
 constexpr double kCrestAt[4] = {-kCrestFar, -kCrestNear, kCrestNear, kCrestFar};

@@ -273,9 +273,11 @@ class SpotFitter {
     if (spot.kind == Kind::kDirect) {
       alignas(64) double beyond[kNodes];
       find_passages(spot, spindle, spindle.stop - spindle.start, top, from, to, beyond);
+      const double most = larger(spot.most, greatest(log));
       bool same = true;
       for (int m = 0; m < kNodes; ++m) {
-        const double one = std::exp(beyond[m] - spot.most), two = std::exp(log[m] - spot.most);
+        const double one = exp_poly<false>(beyond[m] - most);
+        const double two = exp_poly<false>(log[m] - most);
         same = same && std::fabs(one - two) < kWorstPassage;
       }
       if (same) fit_passage(top, from, to, log, spot);
@@ -325,6 +327,7 @@ class SpotFitter {
       widen_end(by, first, from, spot);
       widen_end(by, last, to, spot);
       if (!average(top, by, HUGE_VAL, spot)) return;
+#pragma omp simd
       for (int m = 0; m < kNodes; ++m) spread[m] = log_of_passage(top[m], from[m], to[m]);
       if (!(greatest(spread) <= greatest(log) + kMostRise)) return;
     }
@@ -337,21 +340,25 @@ class SpotFitter {
     }
     const double most = spot.most;
     double worst = 0.0, astray = 0.0;
+#pragma omp simd reduction(max : worst, astray)
     for (int m = 0; m < kNodes; ++m) {
       const double seen = log_of_passage(there[0][m], there[1][m], there[2][m]);
-      worst = larger(worst, std::fabs(std::exp(seen - most) - std::exp(spread[m] - most)));
-      astray = larger(astray, std::fabs(seen - spread[m]) - kPerDepth * (most - spread[m]));
+      const double off =
+          std::fabs(exp_poly<false>(seen - most) - exp_poly<false>(spread[m] - most));
+      const double lost = std::fabs(seen - spread[m]) - kPerDepth * (most - spread[m]);
+      worst = off > worst ? off : worst;
+      astray = lost > astray ? lost : astray;
     }
     if (worst < kWorstPassage && !(astray > kAstray)) spot.kind = Kind::kPassage;
   }
 
-  // ln of exp(top) (erf(to) − erf(from)), from < to, without a difference of nearly equal numbers.
-  static double log_of_passage(double top, double from, double to) {
+  // ln of exp(top) (erf(to) − erf(from)), from < to.
+  static DISTBRAGG_INLINE double log_of_passage(double top, double from, double to) {
     constexpr double kLowest = 1e-300;
-    const double low = from > 0.0 ? from : -to, high = from > 0.0 ? to : -from;
-    const double area =
-        low > 0.0 ? std::erfc(low) - std::erfc(high) : std::erf(to) - std::erf(from);
-    return top + std::log(larger(area, kLowest));
+    const bool before = from > 0.0, beside = before || to < 0.0;
+    const double low = before ? from : -to, high = before ? to : -from, near = low * low;
+    const double area = erf_between(from, to, smaller(near - high * high, 0.0));
+    return (beside ? top - near : top) + log_poly(larger(area, kLowest));
   }
 
   // Draws a spot by its logarithm where that is a polynomial.

@@ -8,22 +8,10 @@
 
 #include "crest.hpp"
 #include "geometry.hpp"
+#include "many_rays.hpp"
 #include "relp.hpp"
 
 namespace distbragg::closed {
-
-// The passages of many rays.
-struct Passages {
-  alignas(64) double here[kLanes], pull[kLanes], stiff[kLanes], start[kLanes], stop[kLanes];
-
-  Passage operator[](int i) const { return {here[i], pull[i], stiff[i], start[i], stop[i]}; }
-};
-
-// What many rays see of a reflection that does not turn, but for the divergence, which is the same for
-// all of them.
-struct Sights {
-  alignas(64) double length[kLanes], per_k[3][kLanes], fixed[3][kLanes];
-};
 
 template <int kHeld, bool kSpectrum, bool kRotates>
 struct Mean {
@@ -101,66 +89,45 @@ struct Mean {
                      double* width, double* skew) {
     const Relp own = relp;
     const Incidence from = in;
-    const double k = in.wavenumber, beyond = 1.5 * in.width, own_square = in.width * in.width;
-    const double low = k + in.low - beyond, high = k + in.high + beyond;
-    alignas(64) double narrow[kLanes], first_top[kLanes], value[4][kLanes];
+    const double own_square = in.width * in.width;
+    alignas(64) double value[4][kLanes];
     Sights sights;
+    ManySides sides;
     // What no ray changes. That of the first would keep the compiler from vectors: it takes what it
     // knows of one round of a loop over to the next.
     const Sight same = sight_of(own, from.direction, from.one, from.two, own.forward);
     const bool bent = is_bent(own, same, from);
     const auto again = [=, &sights](int i) __attribute__((always_inline)) -> Sight {
-      return {same.spread, same.forward, sights.length[i],
-              {sights.per_k[0][i], sights.per_k[1][i], sights.per_k[2][i]},
-              {sights.fixed[0][i], sights.fixed[1][i], sights.fixed[2][i]}};
+      return sights.at(i, same.spread, same.forward);
     };
-    const auto aim = [&](int i) __attribute__((always_inline)) {
-      const Sight sight = sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
-      const Sides sides = sides_of(own, sight, k, low, high);
-      sights.length[i] = sight.length;
-      sights.per_k[0][i] = sight.per_k.x;
-      sights.per_k[1][i] = sight.per_k.y;
-      sights.per_k[2][i] = sight.per_k.z;
-      sights.fixed[0][i] = sight.fixed.x;
-      sights.fixed[1][i] = sight.fixed.y;
-      sights.fixed[2][i] = sight.fixed.z;
-      at[i] = sides.middle;
-      width[i] = sides.step;
-      narrow[i] = sides.width;
-      first_top[i] = sides.top;
-    };
-#pragma omp simd
-    for (int i = 0; i < count; ++i) aim(i);
+    see(own, from, count, sights, sides, [=, &own, &from](int i) __attribute__((always_inline)) {
+      return sight_of(own, from.direction, from.one, from.two, {x[i], y[i], z[i]});
+    });
     if (bent) {
       const auto here = log_at(own, again);
       for (int n = 0; n < 4; ++n) {
         const double away = kCrestAt[n];
         double* log = value[n];
 #pragma omp simd
-        for (int i = 0; i < count; ++i) log[i] = here(i, madd(away, width[i], at[i]));
+        for (int i = 0; i < count; ++i) log[i] = here(i, madd(away, sides.step[i], sides.at[i]));
       }
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        const double step = width[i], drop = step * step / (narrow[i] * narrow[i]);
-        const Crest crest = crest_of(value[0][i], value[1][i], value[2][i], value[3][i], drop,
-                                     first_top[i]);
+        const Crest crest = crest_of(value[0][i], value[1][i], value[2][i], value[3][i],
+                                     sides.drop(i), sides.top[i]);
         top[i] = crest.top;
-        at[i] = madd(crest.at, step, at[i]);
-        width[i] = crest.width * step;
+        at[i] = madd(crest.at, sides.step[i], sides.at[i]);
+        width[i] = crest.width * sides.step[i];
         skew[i] = crest.skew;
       }
     } else {
-      const double *before = value[0], *after = value[1];
-      both_sides(own, again, at, width, count, fixed, value[0], value[1]);
+      both_sides(own, again, sides.at, sides.step, count, fixed, value[0], value[1]);
 #pragma omp simd
       for (int i = 0; i < count; ++i) {
-        const double step = width[i], drop = step * step / (narrow[i] * narrow[i]);
-        const double middle = 0.5 * (before[i] + after[i] + drop);
-        const double pull = believed(0.5 * (after[i] - before[i]), drop, first_top[i]);
-        const double off = pull / drop;
-        top[i] = madd(0.5 * pull, off, middle);
-        at[i] = madd(off, step, at[i]);
-        width[i] = narrow[i];
+        const Crest crest = parabola_of(value[0][i], value[1][i], sides.drop(i), sides.top[i]);
+        top[i] = crest.top;
+        at[i] = madd(crest.at, sides.step[i], sides.at[i]);
+        width[i] = sides.width[i];
       }
       std::fill(skew, skew + count, 0.0);
     }
@@ -170,6 +137,42 @@ struct Mean {
       widen(madd(width[i], width[i], own_square), top[i], at[i], width[i], skew[i]);
     }
     return bent;
+  }
+
+  // What `look` sees at each lane, and where in the spectrum.
+  template <class AllSights, class Look>
+  static void see(const Relp& own, const Incidence& from, int count, AllSights& sights,
+                  ManySides& sides, Look look) {
+    const double k = from.wavenumber, beyond = 1.5 * from.width;
+    const double low = k + from.low - beyond, high = k + from.high + beyond;
+    const auto aim = [&](int i) __attribute__((always_inline)) {
+      const Sight sight = look(i);
+      sights.set(i, sight);
+      sides.set(i, sides_of(own, sight, k, low, high));
+    };
+#pragma omp simd
+    for (int i = 0; i < count; ++i) aim(i);
+  }
+
+  // ln of the mean over a normal spectrum, of what is a parabola of the wavenumber: of the nodes of a
+  // spot.
+  template <class Look>
+  static void over_parabola(const Relp& own, const Incidence& from, int count, double* log,
+                            Look look) {
+    const double k = from.wavenumber, own_square = from.width * from.width;
+    alignas(64) double before[kLanes], after[kLanes];
+    TurnedSights sights;
+    ManySides sides;
+    see(own, from, count, sights, sides, look);
+    const auto again = [&sights](int i) __attribute__((always_inline)) { return sights.at(i); };
+    both_sides(own, again, sides.at, sides.step, count, true, before, after);
+#pragma omp simd
+    for (int i = 0; i < count; ++i) {
+      const Crest crest = parabola_of(before[i], after[i], sides.drop(i), sides.top[i]);
+      const double off = madd(crest.at, sides.step[i], sides.at[i]) - k;
+      const double square = sides.width[i] * sides.width[i], all = square + own_square;
+      log[i] = madd(0.5, log_poly(square / all), madd(-0.5 * off, off / all, crest.top));
+    }
   }
 
   // The logarithms at both sides of wavenumbers. Widths that are nearly the same for all are taken
@@ -210,7 +213,8 @@ struct Mean {
   }
 
   // The passages of rays: parabolas of the angle about where they are, or about where it is no further
-  // beyond the rotation than `beyond`, rad.
+  // beyond the rotation than `beyond`, rad. `kParabola`: of the wavenumber the logarithm is one too.
+  template <bool kParabola>
   static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
                        const double* x, const double* y, const double* z, int count, double beyond,
                        Passages& at) {
@@ -235,7 +239,8 @@ struct Mean {
       const auto look = [=, &own, &from, &about](int i) __attribute__((always_inline)) {
         return seen_from<kHeld>(own, from, about.axis, at_angle[i], {x[i], y[i], z[i]});
       };
-      logs_along(own, from, count, logs[side], look);
+      if constexpr (kParabola) over_parabola(own, from, count, logs[side], look);
+      else logs_along(own, from, count, logs[side], look);
     }
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
@@ -248,25 +253,31 @@ struct Mean {
     }
   }
 
-  // The same as exp(top) (erf(to) − erf(from)), and its logarithm.
+  // The same of the nodes of a spot, as exp(top) (erf(to) − erf(from)), and its logarithm.
   static void passages(const Relp& relp, const Incidence& in, const Spindle& spindle,
                        const double* x, const double* y, const double* z, int count, double beyond,
                        double* top, double* from, double* to, double* log) {
-    constexpr double kHalfRootPi = 0.88622692545275801365;
+    constexpr double kLowest = 1e-300;
     Passages at;
-    passages(relp, in, spindle, x, y, z, count, beyond, at);
+    const bool parabola = kSpectrum && is_parabola(relp, in, spindle);
+    if (parabola) passages<kSpectrum>(relp, in, spindle, x, y, z, count, beyond, at);
+    else passages<false>(relp, in, spindle, x, y, z, count, beyond, at);
 #pragma omp simd
     for (int i = 0; i < count; ++i) {
-      const double sharp = std::sqrt(0.5 * at.stiff[i]), peak = at.pull[i] / (2.0 * sharp);
-      const double share = kHalfRootPi / (sharp * (at.stop[i] - at.start[i]));
-      top[i] = madd(peak, peak, at.here[i]) + log_poly(share);
-      from[i] = madd(sharp, at.start[i], -peak);
-      to[i] = madd(sharp, at.stop[i], -peak);
-    }
-    for (int i = 0; i < count; ++i) {
+      const Argument argument(at[i]);
+      const double share = kHalfRootPi / (argument.sharp * (at.stop[i] - at.start[i]));
+      top[i] = madd(argument.peak, argument.peak, at.here[i]) + log_poly(share);
+      from[i] = argument.from;
+      to[i] = argument.to;
       const Passed seen = passed(at[i]);
-      log[i] = smaller(seen.log + std::log(seen.share), 0.0);
+      log[i] = smaller(seen.log + log_poly(larger(seen.share, kLowest)), 0.0);
     }
+  }
+
+  // Whether the logarithm is a parabola of the wavenumber in the middle of the rotation.
+  static bool is_parabola(const Relp& relp, const Incidence& in, const Spindle& spindle) {
+    const double middle = 0.5 * (spindle.start + spindle.stop);
+    return !is_bent(relp, seen_from<kHeld>(relp, in, spindle.axis, middle, relp.forward), in);
   }
 
   // The means that rays see, and the mean angle, rad, at which they see them.
@@ -274,11 +285,11 @@ struct Mean {
                    const double* y, const double* z, int count, double* mean, double* angle) {
     if constexpr (kRotates) {
       Passages at;
-      passages(relp, in, spindle, x, y, z, count, 0.0, at);
+      passages<false>(relp, in, spindle, x, y, z, count, 0.0, at);
       for (int i = 0; i < count; ++i) {
         const Passed seen = passed(at[i]);
         mean[i] = mean_of(seen);
-        angle[i] = seen.centre + spindle.start - at.start[i];
+        angle[i] = centre_of(at[i], seen) + spindle.start - at.start[i];
       }
     } else {
       logs(relp, in, x, y, z, count, mean);
@@ -294,9 +305,11 @@ struct Mean {
                   int count, double* value) {
     if constexpr (kRotates) {
       Passages at;
-      passages(relp, in, spindle, x, y, z, count, 0.0, at);
+      passages<false>(relp, in, spindle, x, y, z, count, 0.0, at);
+#pragma omp simd
       for (int i = 0; i < count; ++i) {
-        if (square[i] <= 1.0) value[i] += height * mean_of(passed(at[i]));
+        const double seen = height * mean_of(passed(at[i]));
+        value[i] += square[i] <= 1.0 ? seen : 0.0;
       }
     } else {
       alignas(64) double log[kLanes];

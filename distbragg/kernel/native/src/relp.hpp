@@ -351,43 +351,45 @@ DISTBRAGG_INLINE void approach(const Relp& relp, const Incidence& in, const Spin
   angle = to < first ? first : (to > last ? last : to);
 }
 
-// exp(x²) erfc(x) of x ≥ 0, far out by its asymptotic series, to 1e-13.
-inline double scaled_erfc(double x) {
-  constexpr double kFar = 20.0, kPerRootPi = 0.56418958354775628695;
-  if (x < kFar) return std::exp(x * x) * std::erfc(x);
-  const double u = 0.5 / (x * x);
-  return kPerRootPi / x * (1.0 - u * (1.0 - 3.0 * u * (1.0 - 5.0 * u * (1.0 - 7.0 * u))));
-}
+constexpr double kHalfRootPi = 0.88622692545275801365;
 
-// The mean of a passage, exp(log) · share, and the mean of x that it weighs. Beside the passage it is
-// summed from the nearer end on: both error functions are nearly alike there.
-struct Passed {
-  double log, share, centre;
+// A parabola of the angle as an error function: its arguments at both ends, and its peak.
+struct Argument {
+  double sharp, peak, from, to, before, after;  // logarithms at the ends, above that at x = 0
+
+  DISTBRAGG_INLINE explicit Argument(const Passage& at)
+      : sharp(std::sqrt(0.5 * at.stiff)), peak(at.pull / (2.0 * sharp)),
+        from(madd(sharp, at.start, -peak)), to(madd(sharp, at.stop, -peak)),
+        before(at.start * madd(-0.5 * at.stiff, at.start, at.pull)),
+        after(at.stop * madd(-0.5 * at.stiff, at.stop, at.pull)) {}
 };
 
-inline Passed passed(const Passage& at) {
-  constexpr double kHalfRootPi = 0.88622692545275801365;
-  const double sharp = std::sqrt(0.5 * at.stiff), peak = at.pull / (2.0 * sharp);
-  const double from = madd(sharp, at.start, -peak), to = madd(sharp, at.stop, -peak);
-  const double before = at.start * madd(-0.5 * at.stiff, at.start, at.pull);
-  const double after = at.stop * madd(-0.5 * at.stiff, at.stop, at.pull);
-  double log, area;
-  if (from > 0.0) {
-    log = before;
-    area = scaled_erfc(from) - std::exp(after - before) * scaled_erfc(to);
-  } else if (to < 0.0) {
-    log = after;
-    area = scaled_erfc(-to) - std::exp(before - after) * scaled_erfc(-from);
-  } else {
-    log = peak * peak;
-    area = std::erf(to) - std::erf(from);
-  }
-  const double off = (std::exp(before - log) - std::exp(after - log)) / (2.0 * kHalfRootPi * area);
-  return {at.here + log, area * kHalfRootPi / (sharp * (at.stop - at.start)),
-          area > 0.0 ? (peak + off) / sharp : 0.0};
+// The mean of a passage, exp(log) · share.
+struct Passed {
+  double log, share;
+};
+
+DISTBRAGG_INLINE Passed passed(const Passage& at) {
+  const Argument x(at);
+  const bool early = x.from > 0.0, late = x.to < 0.0;
+  const double one = early ? x.before : x.after, other = early ? x.after : x.before;
+  const double log = early || late ? one : x.peak * x.peak;
+  const double area = erf_between(x.from, x.to, smaller(other - one, 0.0));
+  return {at.here + log,
+          larger(area, 0.0) * kHalfRootPi / (x.sharp * (at.stop - at.start))};
+}
+
+// The mean of x that a passage weighs.
+inline double centre_of(const Passage& at, const Passed& seen) {
+  const Argument x(at);
+  const double log = seen.log - at.here, area = seen.share * x.sharp * (at.stop - at.start);
+  const double off = 0.5 * (std::exp(x.before - log) - std::exp(x.after - log)) / area;
+  return area > 0.0 ? (x.peak + off) / x.sharp : 0.0;
 }
 
 // No mean is above 1.
-inline double mean_of(const Passed& seen) { return smaller(std::exp(seen.log) * seen.share, 1.0); }
+DISTBRAGG_INLINE double mean_of(const Passed& seen) {
+  return smaller(exp_poly<false>(seen.log) * seen.share, 1.0);
+}
 
 }  // namespace distbragg::closed

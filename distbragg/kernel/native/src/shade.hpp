@@ -34,36 +34,13 @@ struct Bounds {
   }
 };
 
-// exp(x²) erfc(x) of x ≥ 0, to 1e-7: t e^(polynomial of t), t = 1/(1 + x/2), fitted by least
-// squares at Chebyshev's points of t.
-DISTBRAGG_INLINE float scaled_erfc(float x) {
-  const float t = 1.0f / madd(0.5f, x, 1.0f);
-  float p = 0.170872778f;
-  p = madd(p, t, -0.822152234f);
-  p = madd(p, t, 1.48851589f);
-  p = madd(p, t, -1.13520400f);
-  p = madd(p, t, 0.278868084f);
-  p = madd(p, t, -0.186288062f);
-  p = madd(p, t, 0.0967841895f);
-  p = madd(p, t, 0.374091960f);
-  p = madd(p, t, 1.00002368f);
-  p = madd(p, t, -1.26551223f);
-  return t * exp_poly<false>(p);
-}
-
 // exp(top) (erf(to) − erf(from)), from < to.
 DISTBRAGG_INLINE float passage(float top, float from, float to) {
-  // Beside the passage, from its nearer end on; within it, all but what lies beyond both ends.
   const bool before = from > 0.0f, beside = before || to < 0.0f;
   const float low = before ? from : -to, high = before ? to : -from;
-  const float one = beside ? low : std::fabs(from), other = beside ? high : std::fabs(to);
-  const float near = one * one, far = other * other;
-  const float base = beside ? top - near : top;
-  const float share1 = scaled_erfc(one) * (beside ? 1.0f : exp_poly<true>(-near));
-  const float fall = beside ? smaller(near - far, 0.0f) : -far;
-  const float share2 = scaled_erfc(other) * exp_poly<true>(fall);
-  const float area = beside ? share1 - share2 : 2.0f - share1 - share2;
-  return exp_poly<false>(base) * (area > 0.0f ? area : 0.0f);
+  const float near = low * low, far = high * high;
+  const float area = erf_between(from, to, smaller(near - far, 0.0f));
+  return exp_poly<false>(beside ? top - near : top) * (area > 0.0f ? area : 0.0f);
 }
 
 // What a spot's polynomials are at a pixel: the logarithm, the place in the table or the argument
