@@ -22,6 +22,7 @@ ASLANT = {
 """A panel 48 mm from the sample, in a plane 5 mm from it."""
 
 FINE = {"detector": {"pixel_size_mm": 0.4, "pixels_fast": 225, "pixels_slow": 200}}
+NARROW = {"crystal": {"block_cells": [100, 90, 80]}, "sampling": {"oversample": "auto"}}
 
 
 def summed(scene):
@@ -43,6 +44,10 @@ def summed(scene):
         pytest.param({"beam": LINES}, id="lines"),
         pytest.param({"goniometer": {"oscillation_deg": 1.0}}, id="rotation"),
         pytest.param(ASLANT, id="aslant"),
+        pytest.param(NARROW, id="narrower than pixels"),
+        pytest.param(
+            {**NARROW, "goniometer": {"oscillation_deg": 0.05}}, id="narrow and rotating"
+        ),
     ],
 )
 def test_what_is_left_out_stays_within_the_bound_that_is_told(monkeypatch, change):

@@ -74,6 +74,11 @@ class Panel {
   }
 
   double facing(const Vector& ray) const { return std::fabs(dot(ray, normal_)); }
+  // The least of all rays within an angle, rad, of an axis.
+  double least_facing(const Vector& axis, double angle) const {
+    const double most = std::acos(smaller(facing(axis), 1.0)) + angle;
+    return most < 0.5 * kPi ? std::cos(most) : 0.0;
+  }
   // To a flat panel, along its normal.
   double pixels_to(double depth) const { return std::fabs(plane_ + depth) * per_pixel_; }
 

@@ -22,11 +22,20 @@ class Projection {
     for (std::int64_t n = 0; n < p.layers; ++n) {
       depths_.push_back(panel_.between(p.layer_position[n], depth_));
     }
+    if (p.integrate != 0) least_pixel_ = least_solid_angle();
   }
 
   double depth() const { return depth_; }
   const Depth& depth_of(std::int64_t layer) const {
     return depths_[static_cast<std::size_t>(layer)];
+  }
+
+  // Of what a spot's brightest ray sees, how much at most a pixel of the panel sees on average over its
+  // area: of what is narrower than a pixel all of it, over the least solid angle of one.
+  double most_of(const Place& place) const {
+    const double size = std::sqrt(larger(place.xx * place.yy - place.xy * place.xy, 0.0));
+    const double area = 2.0 * kPi * size;
+    return area < least_pixel_ ? area / least_pixel_ : 1.0;
   }
 
   // Tells of which places all that a spot is drawn on is far from the tile, without its shape: along a
@@ -159,6 +168,15 @@ class Projection {
   }
 
   std::array<Depth, 2> ends() const { return {depths_.front(), depths_.back()}; }
+
+  // That of the pixel of the whole panel whose ray leans the most, sr; 0 where none is known.
+  double least_solid_angle() const {
+    if (!panel_.flat()) return 0.0;
+    const double deepest = p_.layer_position[p_.layers - 1];
+    const double far = larger(panel_.pixels_to(p_.layer_position[0]), panel_.pixels_to(deepest));
+    const double facing = panel_.least_facing(load(p_.view_axis), p_.view_angle);
+    return facing * facing * facing / (far * far);
+  }
 
   // How far beside a place in a spot the pixel lies that sees it in some layer, at most.
   double most_shift(const Spot& spot) const {
@@ -335,6 +353,7 @@ class Projection {
   const Panel panel_;
   const double depth_;  // m, in the middle of the sensor
   std::vector<Depth> depths_;
+  double least_pixel_ = 0.0;  // sr; only where spots are integrated over pixels
 };
 
 }  // namespace distbragg::closed

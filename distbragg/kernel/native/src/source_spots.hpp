@@ -169,7 +169,7 @@ class Spots {
   void find(const Part& of) {
     const Crystal& part = of.crystal;
     const double share = of.weight;
-    double brightest = 0.0, largest = 0.0;  // |F|²/√|Σ| and √|Σ| of what is seen
+    double brightest = 0.0, largest = 0.0;  // what a pixel sees of |F|²/√|Σ|, and √|Σ|
     const auto places = find_places(part, in_);
     make_room(places->size() * parts_.size());
     SpotCutter cutter(projection_, SpotFitter(p_, in_, spectrum_.get(), projection_.depth()),
@@ -185,7 +185,7 @@ class Spots {
         continue;
       }
       stop_if_asked(p_.stop);
-      brightest = larger(height / place.size, brightest);
+      brightest = larger(height / place.size * projection_.most_of(place), brightest);
       largest = larger(place.size, largest);
       Spot spot;
       spot.name = {of.lattice, place.h, place.k, place.l};
