@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from distbragg.spec.base import FilePath, NonNegative, Positive, SpecModel, refusal
+from distbragg.spec.base import FilePath, Micrometres, NonNegative, Positive, SpecModel, refusal
 
 ShippedMaterial = Literal["water", "air", "ice", "nano_ice", "oil", "polymer_film"]
 
@@ -22,7 +22,7 @@ class MaterialSpec(SpecModel):
     stol_scale: Positive = 1.0
     """Factor that turns the abscissa of the file into sin(θ)/λ: 0.25 of 4 sin(θ)/λ, 0.0796 of Q.
     Example: 0.25"""
-    thickness_um: NonNegative
+    thickness_um: Micrometres
     """Path of the beam through the material, µm. Example: 50"""
     density_g_per_cm3: Positive | None = None
     """Density of the material as it is in the beam, g/cm³. Left out: the material's own, of a file
@@ -46,7 +46,7 @@ class MaterialSpec(SpecModel):
 class IceRingsSpec(SpecModel):
     """Rings of hexagonal ice, as of frost: the lines alone, with nothing between them."""
 
-    thickness_um: NonNegative
+    thickness_um: Micrometres
     """Path of the beam through the ice, µm, all of it in crystallites. Example: 2"""
     width_per_angstrom: Positive = 0.004
     """Full width at half maximum of a ring in 1/d, 1/Å. Example: 0.002"""
@@ -82,7 +82,7 @@ class BackgroundSpec(SpecModel):
     are those of the C program and of a single table, and exclude the `materials`.
     """
 
-    water_um: NonNegative = 0.0
+    water_um: Micrometres = 0.0
     """Edge of a cube of water, µm, with F = 2.57 electrons at all angles, as nanoBragg has it; 0 is
     none. Example: 50"""
     stol_file: FilePath | None = None
@@ -90,7 +90,7 @@ class BackgroundSpec(SpecModel):
     Example: water.stol"""
     stol_scale: Positive = 1.0
     """Factor that turns the abscissa of the table into sin(θ)/λ. Example: 0.25"""
-    thickness_um: NonNegative | None = None
+    thickness_um: Micrometres | None = None
     """Path of the beam through the material of `stol_file`, µm. Left out: an error beside a
     `stol_file`. Example: 50"""
     density_g_per_cm3: Positive | None = None

@@ -59,6 +59,39 @@ Finite = Annotated[float, Field(allow_inf_nan=False), AfterValidator(within_reac
 Vector3 = tuple[Finite, Finite, Finite]
 
 
+def possible(lowest: float, highest: float, unit: str) -> AfterValidator:
+    """Refuse numbers that no frame ever had, however unusual: typing errors and wrong units."""
+
+    def check(value: float) -> float:
+        if not lowest <= value <= highest:
+            raise refusal(
+                f"{value:g} {unit} is no value of any frame: those are {lowest:g} to {highest:g}",
+                remedy="check the number and its unit",
+            )
+        return value
+
+    return AfterValidator(check)
+
+
+Wavelength = Annotated[Positive, possible(1e-5, 1e6, "Å")]
+"""Far beyond electrons of 100 MeV and light that any eye sees."""
+
+Energy = Annotated[Positive, possible(1e-2, 1.3e9, "eV")]  # of photons of these wavelengths
+Degrees = Annotated[Finite, possible(-1e6, 1e6, "degrees")]
+"""Many turns; of more float64 keeps too few digits of the angle."""
+
+Degrees3 = tuple[Degrees, Degrees, Degrees]
+_Misset = Annotated[Finite, possible(-1e15, 1e15, "degrees")]
+Misset = tuple[_Misset, _Misset, _Misset]
+"""The C program reads `-misset_seed 5 -flux 1e12` as missets too; float64 keeps an angle of it."""
+
+Millimetres = Annotated[Finite, possible(-1e7, 1e7, "mm")]
+Millimetres3 = tuple[Millimetres, Millimetres, Millimetres]
+Distance = Annotated[Positive, possible(1e-3, 1e7, "mm")]  # of a panel, at most 10 km
+PixelSize = Annotated[Positive, possible(1e-5, 1e4, "mm")]
+Micrometres = Annotated[NonNegative, possible(0.0, 1e9, "µm")]
+
+
 def _points_somewhere(vector: Vector3) -> Vector3:
     if not any(vector):
         raise refusal("a direction cannot be 0 0 0")

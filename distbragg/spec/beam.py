@@ -9,12 +9,15 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from distbragg.spec.base import (
     Count,
     Direction,
+    Energy,
     FilePath,
     Finite,
     NonNegative,
     Positive,
     SpecModel,
+    Wavelength,
     not_vanishing,
+    possible,
     refusal,
 )
 
@@ -36,6 +39,10 @@ NormalDivergence = Annotated[
 ]
 
 
+Milliradians = Annotated[Finite, possible(-6284.0, 6284.0, "mrad")]  # a whole turn
+BeamSize = Annotated[NonNegative, possible(0.0, 1e6, "mm")]
+
+
 class DivergenceAxisSpec(SpecModel):
     """One angular axis of the divergence grid; any two of the three give the third.
 
@@ -43,10 +50,10 @@ class DivergenceAxisSpec(SpecModel):
     centres, about the nominal one; `steps` alone is refused.
     """
 
-    range_mrad: Finite | None = None
+    range_mrad: Milliradians | None = None
     """Full angular range of the directions, mrad. Left out: `step_mrad` times `steps`, else one
     direction. Example: 0.5"""
-    step_mrad: Finite | None = None
+    step_mrad: Milliradians | None = None
     """Angle from one direction to the next, mrad. Left out: `range_mrad` divided by `steps`.
     Example: 0.1"""
     steps: Count | None = None
@@ -109,10 +116,10 @@ class SpectrumSpec(SpecModel):
     channels_unit: Literal["angstrom", "nm", "m", "ev", "kev", "j"] | None = None
     """Unit that the channels' wavelengths or energies are in. Left out: the `units` attribute of
     their dataset. Example: ev"""
-    wavelengths_angstrom: tuple[Positive, ...] | None = None
+    wavelengths_angstrom: tuple[Wavelength, ...] | None = None
     """Wavelengths of the spectral lines, in any order, Å. Left out: `energies_ev`. Example: [0.979,
     0.980, 0.981]"""
-    energies_ev: tuple[Positive, ...] | None = None
+    energies_ev: tuple[Energy, ...] | None = None
     """Photon energies of the lines, eV. Left out: `wavelengths_angstrom`. Example: [12640, 12650,
     12660]"""
     weights: tuple[Finite, ...] | None = None
@@ -180,11 +187,11 @@ class BeamSpec(SpecModel):
     of every source, and need `sampling.method: closed_form`.
     """
 
-    wavelength_angstrom: Positive | None = None
+    wavelength_angstrom: Wavelength | None = None
     """Wavelength of the beam, the nominal one of several sources, Å. Left out: that of `energy_ev`,
     of a header or geometry file, or the mean of the spectrum or source file; none of them is an
     error. Example: 0.9795"""
-    energy_ev: Positive | None = None
+    energy_ev: Energy | None = None
     """Photon energy, eV, in place of the wavelength. Left out: that of the wavelength. Example:
     12658"""
     direction: Direction | None = None
@@ -199,7 +206,7 @@ class BeamSpec(SpecModel):
     `fluence_photons_per_m2` counts. Example: 1e12"""
     exposure_s: Positive | None = None
     """Duration of the frame in seconds, for `flux_photons_per_s`. Left out: 1. Example: 0.1"""
-    size_mm: NonNegative | None = None
+    size_mm: BeamSize | None = None
     """Side of the square that the beam fills, mm; it clips the block of cells, and sets how much
     background material is lit. Left out: 0.1 where flux or background need it. Example: 0.02"""
     pulse_energy_fraction: NonNegative = 0.0

@@ -14,9 +14,11 @@ from distbragg.shapes import SpotShape
 from distbragg.spec.base import (
     MAXIMUM_SEED,
     Count,
+    Degrees3,
     FilePath,
     Finite,
     GeneratorSeed,
+    Misset,
     NonNegative,
     Positive,
     SpecModel,
@@ -51,6 +53,12 @@ Cell = Annotated[
 ]
 
 
+SHORTEST_EDGE, LONGEST_EDGE = 1.0, 1e6
+"""Edges of cells, Å: an atom is wider than the one, and a cell of the other would be seen."""
+
+FLATTEST = 1e-4
+"""Least volume of a cell in units of the product of its edges: a tenth is rare."""
+
 ORIENTATIONS = ("misset_deg", "quaternion_xyzw", "euler_deg", "u_matrix")
 """Fields that turn the standard orientation: one of them is given."""
 
@@ -71,18 +79,25 @@ def _why_angles_cannot_close(angles: tuple[float, float, float]) -> str:
 
 @lru_cache(maxsize=4)
 def check_cell(cell: Cell) -> None:
-    """Refuse lengths that are not positive and angles that do not form a cell."""
+    """Refuse lengths that no crystal has and angles that do not form a cell."""
     for index, (name, value) in enumerate(zip(_NAMES_OF_CELL, cell, strict=True)):
-        problem = ""
+        problem = remedy = ""
         if index < 3 and value <= 0:
             problem = f"cell length {name} = {value:g} must be positive"
+        elif index < 3 and not SHORTEST_EDGE <= value <= LONGEST_EDGE:
+            problem = f"cell length {name} = {value:g} Å is no edge of any crystal"
+            remedy = f"it is in Å, {SHORTEST_EDGE:g} to {LONGEST_EDGE:g}"
         if index >= 3 and not 0 < value < 180:
             problem = f"cell angle {name} = {value:g} must lie between 0 and 180 degrees"
         if problem:
-            raise refusal(problem, field=f"cell.{index}")
+            raise refusal(problem, field=f"cell.{index}", remedy=remedy)
     if reason := _why_angles_cannot_close(cell[3:]):
         angles = " ".join(f"{angle:g}" for angle in cell[3:])
         raise refusal(f"the angles {angles} do not form a cell: {reason}", field="cell")
+    a, b, c = np.cos(np.radians(cell[3:])).tolist()
+    if 1.0 - a * a - b * b - c * c + 2.0 * a * b * c < FLATTEST**2:
+        angles = " ".join(f"{angle:g}" for angle in cell[3:])
+        raise refusal(f"the angles {angles} leave a cell next to no volume", field="cell")
 
 
 Covariance = tuple[Vector3, Vector3, Vector3]
@@ -292,7 +307,7 @@ class OrientedSpec(SpecModel):
     """Unit cell a, b, c in Å and alpha, beta, gamma in degrees: six numbers, or a mapping of these
     names. Left out: that of `matrix_file`, of the geometry file or of the structure factors' file.
     Example: [78, 78, 38, 90, 90, 90]"""
-    misset_deg: Vector3 | Literal["random"] | None = None
+    misset_deg: Misset | Literal["random"] | None = None
     """Rotations about the laboratory x, y and z axes in turn, degrees; or random, drawn from
     `misset_seed`. Left out: another field orients the crystal, else a* lies along x and c along z.
     Example: [10, 20, 30]"""
@@ -301,7 +316,7 @@ class OrientedSpec(SpecModel):
     quaternion_xyzw: tuple[Finite, Finite, Finite, Finite] | None = None
     """Rotation as a quaternion x, y, z, w, scalar last, as scipy has it; any length. Left out:
     another field orients the crystal. Example: [0, 0, 0.7071, 0.7071]"""
-    euler_deg: Vector3 | None = None
+    euler_deg: Degrees3 | None = None
     """Rotation by three angles about `euler_axes`, degrees. Left out: another field orients the
     crystal. Example: [10, 20, 30]"""
     euler_axes: Annotated[str, Field(pattern=r"^([XYZ]{3}|[xyz]{3})$")] = "ZYZ"
@@ -349,7 +364,7 @@ class OrientedSpec(SpecModel):
 class LatticeSpec(OrientedSpec):
     """A further lattice in the beam. Fields that are not given are those of the crystal."""
 
-    turned_deg: Vector3 | None = None
+    turned_deg: Degrees3 | None = None
     """Rotations out of the crystal's orientation about the laboratory x, y and z axes in turn,
     degrees. Left out: none, or an orientation of its own. Example: [0.5, 0, 0]"""
     mosaic: MosaicSpec | None = None

@@ -9,10 +9,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from distbragg.spec.base import (
     Count,
+    Degrees,
+    Degrees3,
     Direction,
+    Distance,
     FilePath,
     Finite,
+    Micrometres,
+    Millimetres,
+    Millimetres3,
     NonNegative,
+    PixelSize,
     Positive,
     SpecModel,
     Vector3,
@@ -39,7 +46,7 @@ _SIZES = ("pixels_fast", "pixels_slow", "pixel_size_mm")
 class SensorSpec(SpecModel):
     """Absorbing sensor, which is sampled in layers."""
 
-    thickness_um: NonNegative | None = None
+    thickness_um: Micrometres | None = None
     """Thickness of the sensor, µm, in which photons are absorbed. Left out: that of the preset or
     geometry file, else 0, which counts all photons at the surface. Example: 450"""
     material: Material | None = None
@@ -59,7 +66,7 @@ class PanelSpec(SpecModel):
 
     name: str | None = None
     """Name of the panel in files and messages. Left out: its number. Example: p0"""
-    origin_mm: Vector3
+    origin_mm: Millimetres3
     """Outer corner of the first pixel from the sample, laboratory x, y, z in mm. Example: [-50,
     -40, 100]"""
     fast: Direction
@@ -72,7 +79,7 @@ class PanelSpec(SpecModel):
     pixels_slow: Count | None = None
     """Number of pixels along the slow axis, the rows of the image. Left out: the detector's.
     Example: 1024"""
-    pixel_size_mm: Positive | None = None
+    pixel_size_mm: PixelSize | None = None
     """Edge of a square pixel, mm. Left out: the detector's. Example: 0.075"""
     sensor: SensorSpec = SensorSpec()
     """Fields of the sensor that differ from the detector's."""
@@ -173,13 +180,13 @@ class DetectorSpec(SpecModel):
     convention: Convention | None = None
     """Whose laboratory axes and beam centre the fields follow. Left out: mosflm, custom where
     directions or panels are given. Example: dials"""
-    distance_mm: Positive | None = None
+    distance_mm: Distance | None = None
     """Sample to panel along the beam, mm. Left out: `close_distance_mm`, else that of a header,
     else 100. Example: 200"""
-    close_distance_mm: Finite | None = None
+    close_distance_mm: Millimetres | None = None
     """Sample to panel along its normal, mm; negative is behind it. Left out: that of `distance_mm`.
     Example: 195"""
-    pixel_size_mm: Positive | None = None
+    pixel_size_mm: PixelSize | None = None
     """Edge of a square pixel, mm. Left out: that of preset, header or file, else 0.1. Example:
     0.172"""
     pixels_fast: Count | None = None
@@ -194,17 +201,17 @@ class DetectorSpec(SpecModel):
     size_slow_mm: Positive | None = None
     """Side of the panel along slow, mm, in place of pixels. Left out: pixels times their size.
     Example: 434.6"""
-    xbeam_mm: Finite | None = None
+    xbeam_mm: Millimetres | None = None
     """Direct beam on the panel, mm, as the convention's program writes X: of mosflm and denzo along
     slow, else along fast. Left out: that of a header, else the middle. Example: 212.5"""
-    ybeam_mm: Finite | None = None
+    ybeam_mm: Millimetres | None = None
     """Direct beam on the panel, mm, as the convention's program writes Y: of mosflm and denzo along
     fast, else along slow, of adxv from the far end. Left out: that of a header, else the middle.
     Example: 219.9"""
-    xclose_mm: Finite | None = None
+    xclose_mm: Millimetres | None = None
     """Point nearest to the sample, mm along fast from the corner. Left out: that of `orgx_px`, else
     of the beam centre. Example: 212.5"""
-    yclose_mm: Finite | None = None
+    yclose_mm: Millimetres | None = None
     """Point nearest to the sample, mm along slow from the corner. Left out: that of `orgy_px`, else
     of the beam centre. Example: 219.9"""
     orgx_px: Finite | None = None
@@ -216,14 +223,14 @@ class DetectorSpec(SpecModel):
     pivot: Literal["beam", "sample"] | None = None
     """What stays in place as the panel turns: where the beam meets it, or the sample. Left out: the
     convention's. Example: sample"""
-    rotation_deg: Vector3 = (0.0, 0.0, 0.0)
+    rotation_deg: Degrees3 = (0.0, 0.0, 0.0)
     """Rotations of the panel about the laboratory x, y and z axes in turn, degrees. Example: [0, 0,
     1.5]"""
-    twotheta_deg: Finite | None = None
+    twotheta_deg: Degrees | None = None
     """Swing about the `axes.twotheta`, degrees. Left out: that of a header, else 0. Example: 15"""
     axes: DetectorAxesSpec = DetectorAxesSpec()
     """Directions of the panel in the laboratory, in place of the convention's."""
-    origin_mm: Vector3 | None = None
+    origin_mm: Millimetres3 | None = None
     """Outer corner of the first pixel from the sample, laboratory x, y, z in mm. Left out: it
     follows from distance and beam centre. Example: [100, -50, 50]"""
     pix0_m: Vector3 | None = None

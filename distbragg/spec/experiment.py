@@ -15,9 +15,9 @@ from distbragg.spec.background import BackgroundSpec
 from distbragg.spec.base import (
     Auto,
     Count,
+    Degrees,
     Direction,
     FilePath,
-    Finite,
     NonNegative,
     Seed,
     SpecModel,
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 class KappaSpec(SpecModel):
     """A kappa goniometer: ω carries κ, κ carries φ, φ the crystal; ω's axis is `spindle_axis`."""
 
-    kappa_deg: Finite = 0.0
+    kappa_deg: Degrees = 0.0
     """Angle of the κ axis, degrees. Example: 30"""
-    fixed_deg: Finite = 0.0
+    fixed_deg: Degrees = 0.0
     """Angle of the axis that does not turn during the frame (φ where `scan` is omega, else ω),
     degrees. Example: 90"""
     scan: Literal["omega", "phi"] = "omega"
     """The axis that `phi_deg` and `oscillation_deg` of the goniometer turn. Example: phi"""
-    alpha_deg: Finite = 50.0
+    alpha_deg: Degrees = 50.0
     """Angle between the κ and the ω axis, degrees. Example: 54.7"""
     kappa_axis: Direction | None = None
     """Direction of the κ axis at zero, three components. Left out: the ω axis turned by `alpha_deg`
@@ -60,13 +60,13 @@ class GoniometerSpec(SpecModel):
     the steps are the midpoints of equal intervals of the oscillation, and `steps` alone is refused.
     """
 
-    phi_deg: Finite | None = None
+    phi_deg: Degrees | None = None
     """Spindle angle at the start of the frame, degrees. Left out: that of a header or geometry
     file, else 0. Example: 30"""
-    oscillation_deg: Finite | None = None
+    oscillation_deg: Degrees | None = None
     """Rotation during the frame, degrees; negative turns backwards, 0 is a still. Left out:
     `step_deg` times `steps`, else that of a header or geometry file, else 0. Example: 0.1"""
-    step_deg: Finite | None = None
+    step_deg: Degrees | None = None
     """Rotation of one step of the sum, degrees. Left out: `oscillation_deg` divided by `steps`.
     Example: 0.01"""
     steps: Count | None = None

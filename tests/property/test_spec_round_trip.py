@@ -22,6 +22,10 @@ text = st.text(
 ).filter(lambda word: not word.lstrip("+-.")[:1].isdecimal())
 vector = st.tuples(finite, finite, finite)
 direction = vector.filter(any)
+# What frames may have of these is bounded.
+turns = st.tuples(*[st.floats(-1e6, 1e6)] * 3)
+places = st.tuples(*[st.floats(-1e7, 1e7)] * 3)
+mrad = st.floats(-6e3, 6e3)
 
 
 def maybe(**fields):
@@ -30,25 +34,25 @@ def maybe(**fields):
 
 
 beams = maybe(
-    wavelength_angstrom=positive,
+    wavelength_angstrom=st.floats(1e-5, 1e6),
     direction=direction,
     fluence_photons_per_m2=positive,
-    size_mm=positive,
+    size_mm=st.floats(1e-12, 1e6),
     polarization=maybe(
         enabled=st.booleans(), kahn_factor=st.floats(-1, 1, allow_nan=False), axis=direction
     ),
     divergence=maybe(
-        horizontal=maybe(range_mrad=finite, step_mrad=finite, steps=st.integers(1, 99)),
+        horizontal=maybe(range_mrad=mrad, step_mrad=mrad, steps=st.integers(1, 99)),
         shape=st.sampled_from(["round", "square"]),
     ),
-    spectrum=st.lists(st.tuples(positive, positive), min_size=1, max_size=4).map(
+    spectrum=st.lists(st.tuples(st.floats(1e-2, 1e9), positive), min_size=1, max_size=4).map(
         lambda lines: {"energies_ev": [e for e, _ in lines], "weights": [w for _, w in lines]}
     ),
     weighting=st.sampled_from(["auto", "sum", "count", "none"]),
 )
 crystals = maybe(
     cell=st.tuples(*[st.floats(1, 500)] * 3, *[st.floats(70, 115)] * 3),
-    misset_deg=st.one_of(vector, st.just("random")),
+    misset_deg=st.one_of(turns, st.just("random")),
     misset_seed=st.integers(-(2**31) + 1, 2**31 - 1),
     block_cells=st.tuples(count, count, count),
     block_size_mm=st.tuples(positive, positive, positive),
@@ -56,11 +60,11 @@ crystals = maybe(
     mosaic=maybe(spread_deg=positive, domains=count, per_frame=st.booleans()),
 )
 detectors = maybe(
-    distance_mm=positive,
+    distance_mm=st.floats(1e-3, 1e7),
     pixels_fast=count,
     pixels_slow=count,
-    rotation_deg=vector,
-    origin_mm=vector,
+    rotation_deg=turns,
+    origin_mm=places,
     axes=maybe(fast=direction, slow=direction),
     sensor=maybe(attenuation_length_um=st.one_of(positive, st.just(float("inf")))),
     curved=st.sampled_from([False, True, "sphere", "cylinder_fast", "cylinder_slow"]),

@@ -248,7 +248,7 @@ def test_detector_sizes(given, shape):
     [
         ({"size_slow_mm": 0.01}, r"detector\.size_slow_mm"),
         ({"pixels_fast": 60_000, "pixels_slow": 60_000}, "pixels_fast"),
-        ({"pixel_size_mm": 1e-12}, "pixel"),
+        ({"pixel_size_mm": 1e-5}, "pixel"),
         ({"rotation_deg": (0, 90, 0)}, r"rotation_deg|close_distance_mm"),
         ({"axes": {"fast": (0, 1, 0), "slow": (0, 2, 0)}}, r"detector\.axes\.slow"),
         ({"origin_mm": (0, 100, 100)}, r"detector\.origin_mm"),
