@@ -12,7 +12,7 @@ place and its ellipse, in units of k.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -283,7 +283,7 @@ def _see(
         np.zeros(len(hkl)),
         reach,
     )
-    passage = _Passage(crystal, incidence, lit.middle, level, inverse3(total))
+    passage = _Passage(crystal, incidence, lit.middle, level, total, inverse3(total))
     return _turned_to_beam(_settled(flat, passage, own, lit.wider), level, incidence)
 
 
@@ -295,15 +295,32 @@ class _Passage:
     incidence: Incidence
     angle: Float64Array  # (n,), rad
     level: Float64Array  # (n, 3, 3), 1/Å²: the part of Σ that does not rotate
+    total: Float64Array  # (n, 3, 3), 1/Å²: Σ
     precision: Float64Array  # (n, 3, 3), Å²: Σ⁻¹
-
-    def pull(self, off: Float64Array) -> Float64Array:
-        """Return Σ⁻¹ d, (n, 3)."""
-        return np.asarray((self.precision * off[:, np.newaxis, :]).sum(axis=2))
 
     def flat(self, off: Float64Array) -> Float64Array:
         """Return what of displacements (n, 3) does not rotate, on average."""
-        return np.asarray((self.level * self.pull(off)[:, np.newaxis, :]).sum(axis=2))
+        pull = (self.precision * off[:, np.newaxis, :]).sum(axis=2)
+        return np.asarray((self.level * pull[:, np.newaxis, :]).sum(axis=2))
+
+    def in_plane(
+        self, axes: Sequence[Float64Array], rest: Float64Array
+    ) -> tuple[list[Float64Array], list[Float64Array]]:
+        """Return where along two axes (n, 3) Σ is densest in their plane, `rest` away from there.
+
+        And its covariance there, 11, 12, 22. These are (A Σ⁻¹ Aᵀ)⁻¹ A Σ⁻¹ d and (A Σ⁻¹ Aᵀ)⁻¹ of
+        the rows A, taken of Σ itself: of a crystal that is a million times as thin as it is wide
+        float64 keeps too little of its inverse, and made variances negative.
+        """
+        normal = np.cross(axes[0], axes[1])
+        area = dot3(normal, normal)[:, np.newaxis]
+        duals = np.cross(axes[1], normal) / area, np.cross(normal, axes[0]) / area
+        image = (self.total * normal[:, np.newaxis, :]).sum(axis=2)
+        lean, covariance = met_widths(self.total, image, dot3(normal, image), duals, 1.0)
+        off = dot3(normal, rest)
+        return [
+            dot3(dual, rest) - part * off for dual, part in zip(duals, lean, strict=True)
+        ], covariance
 
 
 def _settled(
@@ -328,12 +345,7 @@ def _settled(
         # What is flat of it leaves that sphere by its sagitta.
         steps = [seen.moved(k * axis) for axis in (first, second)]
         rest, axes = seen.flattened(steps, passage.flat)
-        pulls = [passage.pull(axis) for axis in axes]
-        xx, xy, yy = (dot3(axes[i], pulls[j]) for i, j in ((0, 0), (0, 1), (1, 1)))
-        over = 1.0 / (xx * yy - xy * xy)
-        settled = [yy * over, -xy * over, xx * over]
-        one, two = (dot3(pull, rest) for pull in pulls)
-        one, two = settled[0] * one + settled[1] * two, settled[1] * one + settled[2] * two
+        (one, two), settled = passage.in_plane(axes, rest)
         moved = centre - one[:, np.newaxis] * first - two[:, np.newaxis] * second
         centre = np.where(lies[:, np.newaxis], _unit(moved), centre)
         first = _unit(first - dot3(first, centre)[:, np.newaxis] * centre)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import call
 from distbragg.physics.closed_form import mean_transform
-from distbragg.physics.near_sphere import CUT, gaussian_crystal, incidence_of, near_sphere
+from distbragg.physics.near_sphere import (
+    CUT,
+    _Passage,
+    gaussian_crystal,
+    incidence_of,
+    near_sphere,
+)
 from distbragg.plan.frame import Tile
 from tests.physics.closed_scenes import FLOAT64, MIXED, alone, experiment, image, off
 
@@ -143,3 +151,64 @@ def test_needles_are_drawn_where_the_sphere_meets_them(monkeypatch, name: str):
     assert off(drawn, whole) <= 3e-4
     # The sphere meets one at 3e-3 of the most that it may be, of which `mixed` leaves out 3e-5.
     assert off(mixed, whole) <= 3e-3
+
+
+@pytest.mark.parametrize("cells", [2_000, 20_000, 200_000])
+@pytest.mark.parametrize("spread_deg", [[3.0, 0.0, 0.0], [0.0, 3.0, 0.0]])
+def test_spots_a_million_times_as_thin_as_wide_have_covariances(
+    spread_deg: list[float], cells: int
+):
+    crystal = {
+        "block_cells": cells,
+        "misset_deg": [10, 20, 30],
+        "mosaic": {"spread_deg": spread_deg},
+    }
+    scene = experiment(THIN, {"crystal": crystal})
+    found = near_sphere(
+        gaussian_crystal(scene.crystal), incidence_of(scene.beam, 0), cut=CUT["mixed"], dmin=6.0
+    )
+    xx, xy, yy = found.covariance.T
+    assert len(xx) > 100
+    assert (xx > 0.0).all()
+    assert (xx * yy > xy * xy).all()
+
+
+def test_what_lies_in_a_plane_is_what_exact_arithmetic_makes_of_it():
+    rng = np.random.default_rng(3)
+    sigmas, axes, off = (
+        rng.normal(size=(20, 3, 3)),
+        rng.normal(size=(20, 2, 3)),
+        rng.normal(size=(20, 3)),
+    )
+    turns = np.linalg.qr(sigmas)[0]
+    total = (turns * np.array([1e-4, 1e-4, 1e-13])) @ turns.transpose(0, 2, 1)
+    total = 0.5 * (total + total.transpose(0, 2, 1))
+    passage = _Passage(None, None, np.zeros(20), total, total, total)  # type: ignore[arg-type]
+    away, covariance = passage.in_plane((axes[:, 0], axes[:, 1]), off)
+    for n in range(20):
+        rows = [[Fraction(float(x)) for x in row] for row in axes[n]]
+        inverse = _inverse([[Fraction(float(x)) for x in row] for row in total[n]])
+        pulls = [[_dot(inverse[i], row) for i in range(3)] for row in rows]
+        xx, xy, yy = (_dot(rows[i], pulls[j]) for i, j in ((0, 0), (0, 1), (1, 1)))
+        det = xx * yy - xy * xy
+        exact = [float(part / det) for part in (yy, -xy, xx)]
+        one, two = (_dot(pull, [Fraction(float(x)) for x in off[n]]) for pull in pulls)
+        moved = [float((yy * one - xy * two) / det), float((xx * two - xy * one) / det)]
+        found = [part[n] for part in covariance]
+        assert found == pytest.approx(exact, rel=1e-6), n
+        assert [part[n] for part in away] == pytest.approx(moved, rel=1e-6), n
+
+
+def _dot(one: list[Fraction], two: list[Fraction]) -> Fraction:
+    return sum((a * b for a, b in zip(one, two, strict=True)), Fraction(0))
+
+
+def _inverse(m: list[list[Fraction]]) -> list[list[Fraction]]:
+    """Return the inverse of a symmetric matrix (3, 3), exactly."""
+    cross = [
+        [m[(i + 1) % 3][(j + 1) % 3] * m[(i + 2) % 3][(j + 2) % 3]
+         - m[(i + 1) % 3][(j + 2) % 3] * m[(i + 2) % 3][(j + 1) % 3] for j in range(3)]
+        for i in range(3)
+    ]  # fmt: skip
+    det = _dot(m[0], cross[0])
+    return [[part / det for part in row] for row in cross]
