@@ -1,7 +1,8 @@
-"""What a worker loads that shall be bad: a preload of Dask.
+"""What the workers of a test load, of which one shall be bad: a preload of Dask.
 
-An environment variable names the kind. Nothing here imports distbragg where the worker shall be
-without it.
+An environment variable names the kind, which is empty for a good one. All load distbragg before
+they are given work, so that on a busy machine too none is done before another has begun; nothing
+here imports it where the worker shall be without it.
 """
 
 from __future__ import annotations
@@ -88,6 +89,10 @@ KINDS = {
 
 
 def dask_setup(worker: object) -> None:
-    """Become bad: Dask calls this in the worker."""
+    """Load distbragg or become bad: Dask calls this in the worker, which then asks for work."""
     del worker
-    KINDS[os.environ[VARIABLE]]()
+    kind = os.environ[VARIABLE]
+    if kind != "absent":
+        importlib.import_module("distbragg.engine.unit")
+    if kind:
+        KINDS[kind]()

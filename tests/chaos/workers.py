@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -33,19 +34,24 @@ def one_worker_is_bad(
     workers: int = 4,
     limit_s: float = 5.0,
 ) -> Row:
-    """Render on workers of which one is bad, of each kind in turn."""
+    """Render on workers of which one is bad, of each kind; `limit_s` ends one that hangs."""
     row = Row(
         "one worker is bad",
         f"1 of {workers} workers: {', '.join(kinds)}; {units} units each",
     )
     statuses = told = failed = wrong = 0
+    slowest = limit_s
     with _cluster([GOOD] * (workers - 1)) as cluster:
-        for kind in kinds:
+        for kind in sorted(kinds, key="hangs".__eq__):
             run = new_run(scratch / kind / "RUN", units)
-            options = ["--cluster", cluster.scheduler_address]
-            options += ["--unit-timeout", str(limit_s), "--json"]
+            options = ["--cluster", cluster.scheduler_address, "--json"]
+            if kind == "hangs":
+                # No good worker of a busy machine needs as long for a unit as for a whole run.
+                options += ["--unit-timeout", str(slowest)]
             with _workers(cluster, [kind]), redirect_stdout(io.StringIO()) as out:
+                started = time.monotonic()
                 statuses += main(["resume", str(run.path), *options])
+                slowest = max(slowest, time.monotonic() - started)
             events = [json.loads(line) for line in out.getvalue().splitlines()]
             failed += sum(event.get("status") == "failed" for event in events)
             left_out = [event for event in events if event["event"] == "left_out"]
@@ -118,7 +124,7 @@ def _nanny(cluster: LocalCluster, kind: str) -> Nanny:
         cluster.scheduler_address,
         nthreads=1,
         host=LOOPBACK,
-        preload=[str(PRELOAD)] if kind else [],
+        preload=[str(PRELOAD)],
         env={VARIABLE: kind},
         silence_logs=logging.CRITICAL,
         dashboard=False,
