@@ -45,9 +45,7 @@ def summed(scene):
         pytest.param({"goniometer": {"oscillation_deg": 1.0}}, id="rotation"),
         pytest.param(ASLANT, id="aslant"),
         pytest.param(NARROW, id="narrower than pixels"),
-        pytest.param(
-            {**NARROW, "goniometer": {"oscillation_deg": 0.05}}, id="narrow and rotating"
-        ),
+        pytest.param({**NARROW, "goniometer": {"oscillation_deg": 0.05}}, id="narrow and rotating"),
     ],
 )
 def test_what_is_left_out_stays_within_the_bound_that_is_told(monkeypatch, change):
