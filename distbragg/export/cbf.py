@@ -7,7 +7,6 @@ import hashlib
 from typing import Any, Final
 
 import numpy as np
-from fabio.compression import compByteOffset
 from numpy.typing import NDArray
 
 from distbragg.export.files import write_whole
@@ -114,6 +113,8 @@ def cbf_text(file: FrameFile) -> bytes:
 
 def write_cbf(file: FrameFile, image: NDArray[Any], masked: NDArray[np.bool_]) -> int:
     """Write photons (slow, fast) as 32-bit counts; return how many are held at a limit."""
+    from fabio.compression import compByteOffset  # no other format needs it
+
     counts, outside = whole_counts(image, scale=file.scale)
     counts = _mark_masked(counts, masked)
     blob = bytes(compByteOffset(counts.astype(np.int32)))

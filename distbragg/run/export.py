@@ -39,10 +39,11 @@ from distbragg.run.frame_header import frame_geometry, frame_header
 from distbragg.run.frames import parse_frames, selection_of
 from distbragg.run.place import ClientLike, ClusterLike, choose_cluster, open_executor
 from distbragg.run.progress import Progress, shown_progress
-from distbragg.store.coordinates import RENDERED
 from distbragg.store.frame_labels import Seen
 from distbragg.store.layout import IMAGES
-from distbragg.store.open import array_of, open_stack
+from distbragg.store.ledger import completed_units
+from distbragg.store.open import array_of, frames_there, open_stack
+from distbragg.store.own_arrays import check_own_arrays
 from distbragg.store.run_directory import RunDirectory, RunLike, open_run
 from distbragg.store.split import Split, refuse_empty_part
 
@@ -307,7 +308,8 @@ def _check_folder(format: str, out: str | Path | None) -> None:
 
 def _rendered(run: RunDirectory, asked: str) -> str:
     """Return those of the frames asked for that are in the stack, as a selection."""
-    rendered = np.ravel(open_stack(run.url)[RENDERED].values)
+    check_own_arrays(run)
+    rendered = np.ravel(frames_there(run, completed_units(run)))
     there = [frame for frame in parse_frames(asked, run.layout.frames) if rendered[frame]]
     if not there:
         raise InputError(

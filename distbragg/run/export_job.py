@@ -44,7 +44,7 @@ from distbragg.spec.axis import label_items
 from distbragg.store.files import durable_path
 from distbragg.store.layout import OVERLOADS
 from distbragg.store.ledger import completed_units
-from distbragg.store.open import FrameReader, open_stack
+from distbragg.store.open import FrameReader, open_stack, told_of_frames
 from distbragg.store.spots import has_labels, labels_of
 
 if TYPE_CHECKING:
@@ -304,15 +304,15 @@ def _write_master(job: ExportJob, number: int, path: Path) -> None:
 
 def _write_table(job: ExportJob) -> None:
     """Write which frame went where, with the values of the axes, its overloads and its labels."""
-    sweep = job.run.directory.sweep
-    stack = open_stack(job.run.url)
-    overloads = np.ravel(stack[OVERLOADS].values).tolist() if OVERLOADS in stack.coords else []
+    run = job.run.directory
+    sweep, done = run.sweep, completed_units(run)
+    told = told_of_frames(run.layout, done, OVERLOADS, 0)
+    overloads = [] if told is None else np.ravel(told).tolist()
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     names = [axis.target or axis.name for axis in sweep.axes]
     places = sorted(job.contents.place.items())
-    run = job.run.directory
-    told_of = label_texts(run, [frame for frame, _ in places], completed_units(run), job.seen)
+    told_of = label_texts(run, [frame for frame, _ in places], done, job.seen)
     split = ["split"] if job.split is not None else []
     beside = [*([OVERLOADS] if overloads else []), *told_of, *split]
     table.writerow(["frame", "series", "position", *names, *beside])
@@ -320,8 +320,8 @@ def _write_table(job: ExportJob) -> None:
     for row, (frame, (series, own)) in enumerate(places):
         position = sweep.frame_index(frame)
         values = (items[position[dim]] for dim, items in labels)
-        told = [int(overloads[frame])] if overloads else []
+        held = [int(overloads[frame])] if overloads else []
         seen = [texts[row] for texts in told_of.values()]
         part = [job.frame_set.parts[frame]] if split else []
-        table.writerow([frame, series + 1, own + 1, *values, *told, *seen, *part])
+        table.writerow([frame, series + 1, own + 1, *values, *held, *seen, *part])
     write_whole(Path(job.out) / TABLE, buffer.getvalue().encode())

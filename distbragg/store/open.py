@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -129,9 +129,7 @@ def open_stack(
         name, size = run.layout.dims[0]
         stack = stack.isel({name: slice(0, size)}) if stack.sizes[name] > size else stack
     done = completed_units(run)
-    rendered = rendered_frames(run.layout, done)
-    for unit in left_short(run, done):
-        rendered[run.lineage[0].layout.unit_region(unit)] = True
+    rendered = frames_there(run, done)
     missing = int(rendered.size - np.count_nonzero(rendered))
     names = [name for name, _ in run.layout.dims]
     attrs = {"long_name": "frame is in the stack", "flag_meanings": "missing rendered"}
@@ -182,6 +180,17 @@ def rendered_frames(layout: StackLayout, done: Iterable[int]) -> np.ndarray[Any,
     rendered = np.zeros(tuple(size for _, size in layout.dims), dtype=bool)
     for unit in done:
         rendered[layout.unit_region(unit)] = True
+    return rendered
+
+
+def frames_there(run: RunDirectory, done: Collection[int]) -> np.ndarray[Any, Any]:
+    """Boolean array as of `rendered_frames`, old frames of units that an extension left short too.
+
+    `done` are the units that are done.
+    """
+    rendered = rendered_frames(run.layout, done)
+    for unit in left_short(run, done):
+        rendered[run.lineage[0].layout.unit_region(unit)] = True
     return rendered
 
 
