@@ -26,7 +26,7 @@ from distbragg.models.crystal import unit_cells
 from distbragg.models.experiment import Experiment
 from distbragg.models.vectors import Float64Array, components, cross, rotation_about, unit
 from distbragg.physics import arrays
-from distbragg.physics.arrays import Array, Triple
+from distbragg.physics.arrays import Array, Triple, constant
 from distbragg.physics.closed_form import Incidence, Relps
 from distbragg.physics.closed_rotation import Spindle
 from distbragg.physics.halos import Spread
@@ -219,23 +219,36 @@ def sum_spots(
     total = torch.zeros_like(pixels.slow)
     parts = shape.parts()
     window, at = pixels.window()
-    for source in scene.sources:
-        incidence = incidence_of(experiment.beam, parameters, source)
-        own = replace(scene, table=scene.table.of_source(source.coefficients))
-        lists = [
-            Drawing.of(scene, window, _spots_of(experiment, own, part, incidence, len(parts)))
-            for part in parts
-        ]
+    indices = list(sample_indices(panel.sensor.count, sampling.oversample))
+    for sources in _alike(scene):
+        images = [total.new_zeros(math.prod(window.shape)) for _ in indices]
+        for source in sources:
+            incidence = incidence_of(experiment.beam, parameters, source)
+            own = replace(scene, table=scene.table.of_source(source.coefficients))
+            for part in parts:
+                spots = _spots_of(experiment, own, part, incidence, len(parts))
+                if len(sources) > 1:
+                    spots = replace(spots, height=spots.height * source.weight)
+                drawing = Drawing.of(scene, window, spots)
+                for image, index in zip(images, indices, strict=True):
+                    drawing.add(image, index)
         contribution = torch.zeros_like(total)
-        for index in sample_indices(panel.sensor.count, sampling.oversample):
+        for image, index in zip(images, indices, strict=True):
             sample = make_sample(scene, pixels.slow, pixels.fast, index)
-            image = torch.zeros(math.prod(window.shape), dtype=torch.float64, device=total.device)
-            for drawing in lists:
-                drawing.add(image, index)
-            value = image[at]
-            contribution = contribution + with_factors(scene, source, sample, value)
-        total = total + contribution * source.weight
+            contribution = contribution + with_factors(scene, sources[0], sample, image[at])
+        total = total + (contribution if len(sources) > 1 else contribution * sources[0].weight)
     return total
+
+
+def _alike(scene: Scene) -> list[list[Source]]:
+    """Return sources, those together that have the same factors beside the spots."""
+    if scene.background is not None:  # which follows the wavelength
+        return [[source] for source in scene.sources]
+    found: dict[tuple[float, ...], list[Source]] = {}
+    for source in scene.sources:
+        way = tuple(float(constant(part)) for part in source.incident)
+        found.setdefault(way, []).append(source)
+    return list(found.values())
 
 
 def _spots_of(

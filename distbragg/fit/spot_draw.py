@@ -21,6 +21,7 @@ from distbragg.fit.spot_boxes import Boxes, Ellipses, Window, boxes_of
 from distbragg.fit.spot_fit import DEGREE, constant, in_rows, monomials
 from distbragg.kernel.native import series as compiled
 from distbragg.models.vectors import Float64Array, IntArray
+from distbragg.physics.arrays import Array, module_of
 from distbragg.physics.closed_rotation import Passage
 
 _BLOCK: Final = 1 << 17
@@ -30,12 +31,11 @@ _KEPT: Final = 30_000_000
 """Points of an image up to which their values are kept for its gradient."""
 
 
-def seen(parts: Tensor) -> Tensor:
+def seen(parts: Array) -> Array:
     """Return spots by their logarithm, (1, ...), or by the parts of a passage, (3, ...)."""
-    if len(parts) == 1:
-        return torch.exp(parts[0])
-    value: Tensor = Passage(*parts.unbind(0)).mean()
-    return value
+    # What is far beside a passage is too much for its top, which is not taken then.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return module_of(parts).exp(parts[0]) if len(parts) == 1 else Passage(*parts).mean()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import comb
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from distbragg.models.vectors import Float64Array
 
@@ -52,12 +53,34 @@ def constant(values: Float64Array, like: Tensor) -> Tensor:
 
 def fitted(values: Tensor) -> Tensor:
     """Return the coefficients of values at the nodes, (..., coefficients)."""
-    return values @ constant(_FIT, values).T
+    return _product(values, _FIT)
 
 
 def at_nodes(series: Tensor) -> Tensor:
     """Return polynomials at the nodes, (..., nodes)."""
-    return series @ constant(_BASIS, series).T
+    return _product(series, _BASIS)
+
+
+def _product(vectors: Tensor, matrix: Float64Array) -> Tensor:
+    """Return matrix · vector for each (..., n)."""
+    if vectors.device.type != "cpu":
+        return vectors @ constant(matrix, vectors).T
+    found: Tensor = _Product.apply(vectors, matrix)  # type: ignore[no-untyped-call]
+    return found
+
+
+class _Product(torch.autograd.Function):
+    """Products of small matrices by numpy: torch takes threads that wait longer than they work."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, matrix: Float64Array) -> Tensor:  # noqa: ANN401 - of torch
+        ctx.matrix = matrix
+        return torch.from_numpy(np.einsum("...i,ji->...j", vectors.detach().numpy(), matrix))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        return torch.from_numpy(np.einsum("...j,ji->...i", slope.numpy(), ctx.matrix)), None
 
 
 def evaluate(series: Tensor, a: Tensor, b: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ the ellipse that the disc makes there, which is where gradients by the panel com
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,22 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distbragg.fit.recomputed import recomputed
 from distbragg.fit.spot_boxes import Ellipses, Window
 from distbragg.fit.spot_draw import seen
 from distbragg.fit.spot_fit import NODES, at_nodes, constant, evaluate, fitted
+from distbragg.fit.spot_formulas import at_rays
 from distbragg.kernel.closed_model import SpotList
 from distbragg.kernel.scene import Scene
 from distbragg.models.vectors import BoolArray, IntArray
-from distbragg.physics.arrays import Array, Triple
-from distbragg.physics.closed_form import Incidence, Relps, frame_of, log_over_spectrum
-from distbragg.physics.closed_rotation import Spindle, passage_of
+from distbragg.physics.arrays import Triple
 from distbragg.physics.places import Places
 from distbragg.physics.rays import SampleIndex, sample_rays
-from distbragg.physics.symmetric import Symmetric
 
-_BLOCK: Final = 1 << 14
-"""Rays evaluated at once."""
+_TOGETHER: Final = (1 << 14) // len(NODES)
+"""Spots evaluated at once: beyond so many numbers torch takes threads, which cost more than they
+save."""
 
 _SPECTRUM_NODES: Final = 5
 """Points of a normal spectrum's integral: within 2e-7 of a spot's maximum (spread 0.5°, bandwidth
@@ -41,12 +40,7 @@ _WELL_FITTED: Final = 5e-6
 
 def series_of(spots: SpotList) -> tuple[Tensor, BoolArray]:
     """Return polynomials in the discs, (parts, spots, coefficients), and which of them fit."""
-    step = max(1, _BLOCK // len(NODES))
-    found = [
-        _logs(some(spots, slice(start, start + step)))
-        for start in range(0, len(spots.places), step)
-    ]
-    return _fitted(torch.cat(found, dim=1))
+    return _joined(_fitted(_logs(some(spots, at))) for at in _together(spots.places))
 
 
 def on_panel(
@@ -59,17 +53,40 @@ def on_panel(
     window: Window,
 ) -> tuple[Tensor, BoolArray]:
     """Return the same polynomials in the ellipses on a layer of a panel."""
-    slow, fast = (
-        constant(part + start, series)
-        for part, start in zip(ellipses.nodes(NODES), window.corner, strict=True)
-    )
-    rays = sample_rays(scene.placement, slow, fast, sample=SampleIndex(layer, 0, 0), oversample=1)
+
+    def there(at: IntArray, own: Tensor) -> Tensor:
+        slow, fast = (
+            constant(part + start, series)
+            for part, start in zip(ellipses[at].nodes(NODES), window.corner, strict=True)
+        )
+        index = SampleIndex(layer, 0, 0)
+        rays = sample_rays(scene.placement, slow, fast, sample=index, oversample=1)
+        return _at_rays_of(own, places[at], rays.direction)
+
+    parts = zip(_together(places), torch.split(series, _TOGETHER, dim=1), strict=True)
+    return _joined(_fitted(there(at, own)) for at, own in parts)
+
+
+def _joined(found: Iterable[tuple[Tensor, BoolArray]]) -> tuple[Tensor, BoolArray]:
+    """Join polynomials, and which of them fit."""
+    series, fits = zip(*found, strict=True)
+    return torch.cat(series, dim=1), np.concatenate(fits)
+
+
+def _at_rays_of(series: Tensor, places: Places, rays: Triple) -> Tensor:
+    """Return polynomials in the discs at rays, (parts, spots, rays)."""
     centre, first, second = (
-        _along(constant(part, series), rays.direction) for part in (places.centre, *places.disc())
+        _along(constant(part, series), rays) for part in (places.centre, *places.disc())
     )
     a, b = first / centre, second / centre
     b = b - constant(places.arc(), series)[:, None] * a * a
-    return _fitted(evaluate(series[:, :, None], a, b))
+    return evaluate(series[:, :, None], a, b)
+
+
+def _together(places: Places) -> Iterator[IntArray]:
+    """Yield the spots that are evaluated at once."""
+    for start in range(0, len(places), _TOGETHER):
+        yield np.arange(start, min(start + _TOGETHER, len(places)))
 
 
 def _along(vectors: Tensor, ray: Triple) -> Tensor:
@@ -78,9 +95,9 @@ def _along(vectors: Tensor, ray: Triple) -> Tensor:
     return found
 
 
-def some(spots: SpotList, chosen: slice | IntArray) -> SpotList:
+def some(spots: SpotList, chosen: IntArray) -> SpotList:
     """Return some of the spots."""
-    at = chosen if isinstance(chosen, slice) else torch.from_numpy(chosen).to(spots.height.device)
+    at = torch.from_numpy(chosen).to(spots.height.device)
     x, y, z = (part[at] for part in spots.relps.place)
     relps = replace(spots.relps, place=(x, y, z))
     return replace(spots, places=spots.places[chosen], relps=relps, height=spots.height[at])
@@ -88,54 +105,34 @@ def some(spots: SpotList, chosen: slice | IntArray) -> SpotList:
 
 def seen_at(spots: SpotList, chosen: Tensor, rays: Tensor) -> Tensor:
     """Return chosen spots by the formulas themselves, each at its own ray (points, 3)."""
-    place = (part[chosen] for part in spots.relps.place)
-    parts = recomputed(_evaluated, *_numbers(spots, spots.incidence.nodes), rays, *place)
-    return seen(parts) * spots.height[chosen]
+    place = (part[chosen, None] for part in spots.relps.place)
+    nodes = spots.incidence.nodes
+    parts = at_rays(spots.spindle, nodes, rays[:, None], *_numbers(spots), *place)
+    value: Tensor = seen(parts[..., 0]) * spots.height[chosen]
+    return value
 
 
 def _fitted(values: Tensor) -> tuple[Tensor, BoolArray]:
     series = fitted(values)
-    with torch.no_grad():
-        here = seen(values)
-        off = (seen(at_nodes(series)) - here).abs().amax(dim=1)
-        good = off < _WELL_FITTED * here.amax(dim=1)
-    return series, np.asarray(good.cpu().numpy())
+    # By numpy, since torch takes threads for so few numbers.
+    here, there = (
+        seen(part.detach().cpu().numpy()) for part in (values, at_nodes(series.detach()))
+    )
+    good = np.abs(there - here).max(axis=1) < _WELL_FITTED * here.max(axis=1)
+    return series, np.asarray(good)
 
 
 def _logs(spots: SpotList) -> Tensor:
     """Return the logarithm at the nodes, or the parts of a passage, (parts, spots, nodes)."""
     found, _ = spots.places.rays(spots.places.radius(), *NODES.T)
     rays, place = constant(found, spots.height), (part[:, None] for part in spots.relps.place)
-    return recomputed(_evaluated, *_numbers(spots, _SPECTRUM_NODES), rays, *place)
+    return at_rays(spots.spindle, _SPECTRUM_NODES, rays, *_numbers(spots), *place)
 
 
-def _numbers(spots: SpotList, nodes: int) -> tuple[Any, ...]:
+def _numbers(spots: SpotList) -> tuple[Any, ...]:
     """Return what all spots share, one by one, since gradients flow to each of the numbers."""
     incidence, relps = spots.incidence, spots.relps
     one, two = incidence.spread
     shared = *relps.crystal.parts, *relps.mosaic.parts, *incidence.direction, *one, *two
     strains = tuple(part for strain in relps.strains for row in strain for part in row)
-    return spots.spindle, nodes, incidence.wavenumber, incidence.width, *shared, *strains
-
-
-def _evaluated(
-    spindle: Spindle,
-    nodes: int,
-    wavenumber: Array,
-    width: Array,
-    *numbers: Array,
-) -> Tensor:
-    """Evaluate the formulas at the rays, which are among the numbers, as are lattice points."""
-    *shared, rays, x, y, z = numbers
-    crystal, mosaic = Symmetric((*shared[:6],)), Symmetric((*shared[6:12],))
-    direction, one, two = ((*shared[at : at + 3],) for at in (12, 15, 18))
-    rows = [(*shared[at : at + 3],) for at in range(21, len(shared), 3)]
-    strains = tuple(zip(rows[::3], rows[1::3], rows[2::3], strict=True))
-    relps = Relps((x, y, z), crystal, mosaic, strains)
-    incidence = Incidence(direction, (one, two), wavenumber, width, nodes)
-    x, y, z = rays.unbind(-1)
-    if spindle.stop > spindle.start:
-        passage = passage_of(relps, incidence, (x, y, z), spindle)
-        return torch.stack([passage.top, passage.first, passage.last])
-    log: Tensor = log_over_spectrum(frame_of(relps), incidence, (x, y, z))
-    return log[None]
+    return incidence.wavenumber, incidence.width, *shared, *strains

@@ -22,8 +22,18 @@ Module: TypeAlias = Any
 Triple: TypeAlias = tuple[Array, Array, Array]
 
 
+class Symbol:
+    """What stands for an array where formulas are written down, by functions of its `module`."""
+
+    __slots__ = ()
+
+    module: Module
+
+
 def module_of(array: Array) -> Module:
     """Return the module whose functions take the array: torch for a tensor, else numpy."""
+    if isinstance(array, Symbol):
+        return array.module
     torch = sys.modules.get("torch")
     return torch if torch is not None and isinstance(array, torch.Tensor) else np
 

@@ -179,6 +179,10 @@ def _declare(opened: ctypes.CDLL) -> None:
     opened.distbragg_draw_series.argtypes = (ctypes.c_void_p,) * 2
     opened.distbragg_differentiate_series.restype = ctypes.c_int
     opened.distbragg_differentiate_series.argtypes = (ctypes.c_void_p,) * 4
+    opened.distbragg_run_tape.restype = ctypes.c_int
+    opened.distbragg_run_tape.argtypes = (ctypes.c_void_p,) * 2
+    opened.distbragg_run_tape_back.restype = ctypes.c_int
+    opened.distbragg_run_tape_back.argtypes = (ctypes.c_void_p,) * 2
     singles, whole, word = ctypes.POINTER(ctypes.c_float), ctypes.c_int64, ctypes.c_uint64
     opened.distbragg_normals.restype = None
     opened.distbragg_normals.argtypes = (whole, whole, word, word, ctypes.c_uint32, reals)

@@ -24,6 +24,7 @@
 #include "response.hpp"
 #include "samples.hpp"
 #include "series.hpp"
+#include "tape.hpp"
 
 namespace distbragg {
 namespace {
@@ -391,6 +392,26 @@ int distbragg_differentiate_series(const distbragg::series::Spots* spots, const 
   try {
     distbragg::series::painted(
         *spots, [=](auto& painter) { painter.differentiate(slope, by_powers, by_height); });
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+}
+
+// Runs formulas forwards. 0: done; 1: out of memory.
+int distbragg_run_tape(const distbragg::tape::Tape* tape, double* out) {
+  try {
+    distbragg::tape::Runner(*tape).run(out);
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+}
+
+// Runs them backwards: adds the slopes of Σ slope · out to those of the inputs.
+int distbragg_run_tape_back(const distbragg::tape::Tape* tape, const double* slope) {
+  try {
+    distbragg::tape::Runner(*tape).run_back(slope);
     return 0;
   } catch (const std::bad_alloc&) {
     return 1;
