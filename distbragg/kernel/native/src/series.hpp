@@ -15,25 +15,6 @@ namespace series {
 constexpr int kDegree = 6, kOrders = kDegree + 1, kPowers = 28;
 constexpr int kChunk = 256, kTogether = 8;  // points of a row evaluated at once; those of a vector
 
-// exp(x²) erfc(x) of x ≥ 0, to 4e-15: a polynomial of (x − c)/(x + c) over 1 + 2x, fitted at Chebyshev's
-// points.
-DISTBRAGG_INLINE double scaled_erfc(double x) {
-  constexpr double kMiddle = 3.75;
-  constexpr double kShare[] = {
-      1.7585928434384187e-08, 8.5325357736147999e-09, -2.1446300893762718e-07,
-      -2.7773925419556678e-08, 1.6962993980068833e-06, -1.0083067441406387e-06,
-      -1.1400048761459374e-05, 2.2409988555461717e-05, 5.1626220036141837e-05,
-      -0.00029016628643308858, 0.00029372135171097224, 0.0017556295084706277,
-      -0.0097465811768337584, 0.028362276757171467, -0.058693398389874328,
-      0.092304321226536409, -0.10880393015444434, 0.082276738487096962,
-      0.0035854154857809517, -0.14024059858550522, 1.2375126308378266};
-  const double t = (x - kMiddle) / (x + kMiddle);
-  double p = kShare[0];
-#pragma GCC unroll 32
-  for (int n = 1; n < 21; ++n) p = madd(p, t, kShare[n]);
-  return p / madd(2.0, x, 1.0);
-}
-
 // Spots of a window of `height` rows of `width` pixels, and the points of a pixel at which each is
 // evaluated. As `distbragg/kernel/native/series.py` lays them out.
 struct Spots {
