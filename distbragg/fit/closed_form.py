@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -36,12 +37,15 @@ from distbragg.physics.near_sphere import (
     gaussian_crystal,
     near_sphere,
 )
-from distbragg.physics.rays import sample_indices
+from distbragg.physics.rays import SampleIndex, sample_indices
 from distbragg.physics.strain import rows_of, strains_of
 from distbragg.physics.symmetric import Symmetric
 from distbragg.physics.transform import Spot
 from distbragg.shapes import SHAPES
 from distbragg.units import RADIANS_PER_DEGREE
+
+_TOGETHER: Final = 1 << 14
+"""Pixels taken at once: beyond so many torch takes threads, which cost more than they save."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,10 +238,23 @@ def sum_spots(
                     drawing.add(image, index)
         contribution = torch.zeros_like(total)
         for image, index in zip(images, indices, strict=True):
-            sample = make_sample(scene, pixels.slow, pixels.fast, index)
-            contribution = contribution + with_factors(scene, sources[0], sample, image[at])
+            value = image.index_select(0, at)
+            contribution = contribution + _seen(scene, sources[0], index, pixels, value)
         total = total + (contribution if len(sources) > 1 else contribution * sources[0].weight)
     return total
+
+
+def _seen(
+    scene: Scene, source: Source, index: SampleIndex, pixels: Pixels, value: Tensor
+) -> Tensor:
+    """Return P·C·Ω [value + background] of one source and sample, (pixels,)."""
+    blocks = (torch.split(part, _TOGETHER) for part in (pixels.slow, pixels.fast, value))
+    return torch.cat(
+        [
+            with_factors(scene, source, make_sample(scene, slow, fast, index), some)
+            for slow, fast, some in zip(*blocks, strict=True)
+        ]
+    )
 
 
 def _alike(scene: Scene) -> list[list[Source]]:
