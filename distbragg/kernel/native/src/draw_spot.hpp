@@ -151,8 +151,6 @@ class SpotBrush {
             static_cast<int>(std::ceil(place((to_slow + high) * per_slow, spot.sub.slow)))};
   }
 
-  Window all_of(const Spot& spot) const { return {0, spot.sub.fast, 0, spot.sub.slow}; }
-
   // The middle of an interval, in samples from the middle of theirs, divided into pixels.
   double middle_of(int interval, int intervals) const {
     return ((interval + 0.5) / intervals - 0.5) / static_cast<double>(p_.oversample);
@@ -341,6 +339,23 @@ class SpotBrush {
     }
   }
 
+  // Which of so many intervals of a line may see a spot: across its ridge, which is straight but for
+  // what it bends by from their middle to their ends.
+  struct Range {
+    int start, stop;
+  };
+  static Range seen_of(const Spot& spot, const Line& line, int count) {
+    const double half = 0.5 * count, arc = spot.arc, step = line.a_step;
+    const double a = madd(step, half, line.a_start), away = step * half;
+    const double b = madd(line.b_step, half, line.b_start - arc * a * a);
+    const double slope = line.b_step - 2.0 * arc * a * step;
+    const double reach = madd(std::fabs(arc) * away, away, 1.05) / std::fabs(slope);
+    if (!(reach < half)) return {0, count};
+    const double middle = half - b / slope, most = static_cast<double>(count);
+    return {static_cast<int>(smaller(larger(std::floor(middle - reach), 0.0), most)),
+            static_cast<int>(smaller(larger(std::ceil(middle + reach), 0.0), most))};
+  }
+
   // The sum over the intervals of one sample.
   template <Kind kKind>
   double within(const Spot& spot, const float* table, const Depth& depth, double fast,
@@ -354,9 +369,10 @@ class SpotBrush {
       const Line line(spot, step,
                       madd(depth.fast_scale, middle_of(in.fast_start, spot.sub.fast), fast),
                       madd(depth.slow_scale, middle_of(j, spot.sub.slow), slow));
-      for (int i = in.fast_start; i < in.fast_stop; i += kWide) {
-        const float first = static_cast<float>(i - in.fast_start);
-        shade_disc<kKind>(spot, lookup, bounds, in.fast_stop - i, part,
+      const Range lit = seen_of(spot, line, in.fast_stop - in.fast_start);
+      for (int i = lit.start; i < lit.stop; i += kWide) {
+        const float first = static_cast<float>(i);
+        shade_disc<kKind>(spot, lookup, bounds, lit.stop - i, part,
                           [=](int n, float& a, float& b) __attribute__((always_inline)) {
                             const float number = first + static_cast<float>(n);
                             a = line.a(number);
@@ -404,24 +420,70 @@ class SpotBrush {
                         to - from, sum + from);
     }
     if (!is_narrow(spot) || !spot.oval) {
-      return add_window(spot, spindle, shares, d, all_of(spot), from, to, sum);
+      return add_window(spot, spindle, shares, d, from, to, sum);
     }
     for (int lane = from; lane < to; ++lane) {
-      const Window in = covered(spot, row.depth, row.fast(d.fast[lane]), row.slow);
-      add_window(spot, spindle, shares, d, in, lane, lane + 1, sum);
+      sum[lane] += within_pixel(spot, spindle, shares, d, row, lane);
     }
   }
 
-  // By two points along each axis of each interval.
+  // The same of one pixel of a narrow spot, whose points that may see it are looked at side by side.
+  double within_pixel(const Spot& spot, const Spindle& spindle, const float* shares,
+                      const Directions& d, const Row& row, int lane) const {
+    const double fast = row.fast(d.fast[lane]);
+    const Window in = covered(spot, row.depth, fast, row.slow);
+    const double size = p_.pixel_size / static_cast<double>(p_.oversample);
+    const double step = row.depth.fast_scale / static_cast<double>(spot.sub.fast * p_.oversample);
+    const double share = spot.height / (4.0 * spot.sub.fast * spot.sub.slow);
+    const double first = madd(row.depth.fast_scale, middle_of(in.fast_start, spot.sub.fast), fast);
+    const double per_slow = row.depth.slow_scale / static_cast<double>(p_.oversample);
+    const SurfaceAxes axes(p_, p_.layer_position[d.layer]);
+    const Vector middle = {d.x[lane], d.y[lane], d.z[lane]};
+    alignas(64) double x[kLanes], y[kLanes], z[kLanes], seen[kLanes];
+    double total = 0.0;
+    int count = 0;
+    const auto finish = [&] {
+      std::fill(seen, seen + count, 0.0);
+      add_points(spot, spindle, shares, x, y, z, share, count, seen);
+      for (int i = 0; i < count; ++i) total += seen[i];
+      count = 0;
+    };
+    for (int j = in.slow_start * kPoints; j < in.slow_stop * kPoints; ++j) {
+      const double down = offset(j, spot.sub.slow);
+      const Line line(spot, step, first, madd(per_slow, down, row.slow));
+      const Range lit = seen_of(spot, line, in.fast_stop - in.fast_start);
+      // Points lie beside the middles of their intervals.
+      const int last = std::min(in.fast_start + lit.stop + 1, in.fast_stop) * kPoints;
+      for (int i = std::max(in.fast_start + lit.start - 1, in.fast_start) * kPoints; i < last;) {
+        const int some = std::min(last - i, kLanes - count);
+#pragma omp simd
+        for (int n = 0; n < some; ++n) {
+          const double along = size * offset(i + n, spot.sub.fast);
+          const Vector ray = middle + d.inverse[lane] * axes.step(middle, along, size * down);
+          const double over = 1.0 / std::sqrt(dot(ray, ray));
+          x[count + n] = ray.x * over;
+          y[count + n] = ray.y * over;
+          z[count + n] = ray.z * over;
+        }
+        i += some;
+        count += some;
+        if (count == kLanes) finish();
+      }
+    }
+    if (count > 0) finish();
+    return total;
+  }
+
+  // By two points along each axis of each interval, side by side for all pixels.
   void add_window(const Spot& spot, const Spindle& spindle, const float* shares,
-                  const Directions& d, const Window& in, int from, int to, double* sum) const {
+                  const Directions& d, int from, int to, double* sum) const {
     const int fast = spot.sub.fast, slow = spot.sub.slow, count = to - from;
     const double size = p_.pixel_size / static_cast<double>(p_.oversample);
     const double share = spot.height / (4.0 * fast * slow);
     const SurfaceAxes axes(p_, p_.layer_position[d.layer]);
     alignas(64) double x[kLanes], y[kLanes], z[kLanes];
-    for (int j = in.slow_start * kPoints; j < in.slow_stop * kPoints; ++j) {
-      for (int i = in.fast_start * kPoints; i < in.fast_stop * kPoints; ++i) {
+    for (int j = 0; j < slow * kPoints; ++j) {
+      for (int i = 0; i < fast * kPoints; ++i) {
         const double along = size * offset(i, fast), down = size * offset(j, slow);
         for (int lane = 0; lane < count; ++lane) {
           const int at = from + lane;
