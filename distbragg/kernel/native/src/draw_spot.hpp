@@ -15,6 +15,7 @@
 #include "shade.hpp"
 #include "spectrum.hpp"
 #include "spot.hpp"
+#include "window.hpp"
 
 namespace distbragg::closed {
 
@@ -33,39 +34,12 @@ class SpotBrush {
   static constexpr int kMostShifts = 64;  // of intervals that all are drawn in every pixel
 
  private:
-  // Where a row lies from the middle of a spot, at the depth that the spot is given at; pixels.
-  struct Row {
-    const Depth& depth;
-    double slow, fast_scale, fast_start;
-    Row(const Parameters& p, const Depth& of, const Spot& spot, double slow_place)
-        : depth(of), slow(madd(depth.slow_scale, slow_place, depth.slow_start - spot.slow)),
-          fast_scale(depth.fast_scale / p.pixel_size),
-          fast_start(depth.fast_start - spot.fast) {}
-    DISTBRAGG_INLINE double fast(double place) const {
-      return madd(fast_scale, place, fast_start);
-    }
-  };
-
-  // The coordinates of a spot's disc along a row, by some number of places: step · number + start.
-  struct Line {
-    float a_step, a_start, b_step, b_start;
-    Line() = default;
-    // By where number 0 lies from the spot's middle, and what a number is, pixels.
-    Line(const Spot& spot, double step, double fast, double slow)
-        : a_step(static_cast<float>(spot.step[0] * step)),
-          a_start(static_cast<float>(madd(spot.step[0], fast, spot.step[1] * slow))),
-          b_step(static_cast<float>(spot.step[2] * step)),
-          b_start(static_cast<float>(madd(spot.step[2], fast, spot.step[3] * slow))) {}
-    DISTBRAGG_INLINE float a(float number) const { return madd(a_step, number, a_start); }
-    DISTBRAGG_INLINE float b(float number) const { return madd(b_step, number, b_start); }
-  };
-
   // Pixels of a spot by whole vectors: numbers `first` and so on along a line, of which `count` or all
   // are drawn, and where their sums are.
   struct Vectors {
     static constexpr int kMost = 64;
     struct Vector {
-      Line line;
+      DiscLine line;
       float first;
       int count;
       double* sum;
@@ -114,41 +88,9 @@ class SpotBrush {
   }
 
  private:
-  // The intervals of a sample that a spot may cover.
-  struct Window {
-    int fast_start, fast_stop, slow_start, slow_stop;
-  };
-
   // Whether a spot is so narrow that its part of each pixel is found first.
   static bool is_narrow(const Spot& spot) {
     return static_cast<std::int64_t>(spot.sub.fast) * spot.sub.slow > kMostShifts;
-  }
-
-  // Those of a sample, by where its middle lies from that of the spot. A pixel of another depth is
-  // larger or smaller there.
-  Window covered(const Spot& spot, const Depth& depth, double fast, double slow) const {
-    const double* s = spot.step;
-    const double a = madd(s[0], fast, s[1] * slow);
-    const double b = madd(s[2], fast, s[3] * slow) - spot.arc * a * a;
-    const double b_fast = s[2] - 2.0 * spot.arc * a * s[0];
-    const double b_slow = s[3] - 2.0 * spot.arc * a * s[1];
-    // Where the disc's middle would lie from here, were it as it is here, and how far it reaches.
-    const double over = 1.0 / (s[0] * b_slow - s[1] * b_fast), size = std::fabs(over);
-    const double to_fast = (b * s[1] - a * b_slow) * over, to_slow = (a * b_fast - b * s[0]) * over;
-    const double across = std::fabs(s[0]) + std::fabs(s[1]);
-    const double grown = 1.05 + std::fabs(spot.arc) * across * across;
-    const double n = static_cast<double>(p_.oversample);
-    const double per_fast = n / depth.fast_scale, per_slow = n / depth.slow_scale;
-    const auto place = [](double at, int intervals) {
-      const double count = static_cast<double>(intervals);
-      return larger(0.0, smaller((at + 0.5) * count, count));
-    };
-    const double wide = grown * size * std::hypot(s[1], b_slow);
-    const double high = grown * size * std::hypot(s[0], b_fast);
-    return {static_cast<int>(place((to_fast - wide) * per_fast, spot.sub.fast)),
-            static_cast<int>(std::ceil(place((to_fast + wide) * per_fast, spot.sub.fast))),
-            static_cast<int>(place((to_slow - high) * per_slow, spot.sub.slow)),
-            static_cast<int>(std::ceil(place((to_slow + high) * per_slow, spot.sub.slow)))};
   }
 
   // The middle of an interval, in samples from the middle of theirs, divided into pixels.
@@ -185,7 +127,7 @@ class SpotBrush {
     Vectors vectors;
     runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
       const double first = static_cast<double>(column) - places.column;
-      const Line line(spot, places.fast_scale, places.fast_start, places.slow(row));
+      const DiscLine line(spot, places.fast_scale, places.fast_start, places.slow(row));
       for (int from = 0; from < count; from += kWide) {
         vectors.vector[vectors.count++] = {line, static_cast<float>(first + from),
                                            static_cast<int>(count) - from, sum + from};
@@ -255,7 +197,7 @@ class SpotBrush {
     for (int n = 0; n < vectors.count; ++n) {
       const Vectors::Vector& at = vectors.vector[n];
       alignas(64) float seen[kWide];
-      const Line line = at.line;
+      const DiscLine line = at.line;
       const float first = at.first;
       shade_disc<kKind>(spot, lookup, bounds, at.count, seen,
                         [=](int i, float& a, float& b) __attribute__((always_inline)) {
@@ -281,7 +223,7 @@ class SpotBrush {
       std::fill(lanes.seen, lanes.seen + whole, 0.0f);
       for (int j = 0; j < spot.sub.slow; ++j) {
         for (int i = 0; i < spot.sub.fast; ++i) {
-          const Line shift(spot, 0.0, places.fast_scale * middle_of(i, spot.sub.fast),
+          const DiscLine shift(spot, 0.0, places.fast_scale * middle_of(i, spot.sub.fast),
                            places.slow_scale * middle_of(j, spot.sub.slow));
           add_lanes<kKind>(spot, table, shift, whole, lanes);
         }
@@ -297,7 +239,7 @@ class SpotBrush {
     };
     runs([&](std::int64_t row, std::int64_t column, std::int64_t count, double* sum) {
       const double first = static_cast<double>(column) - places.column;
-      const Line line(spot, places.fast_scale, places.fast_start, places.slow(row));
+      const DiscLine line(spot, places.fast_scale, places.fast_start, places.slow(row));
       for (int from = 0; from < count;) {
         const int some = std::min(kLanes - lanes.count, static_cast<int>(count) - from);
         for (int at = 0; at < some; at += kWide) {
@@ -321,7 +263,7 @@ class SpotBrush {
   // Adds one interval of all lanes.
   template <Kind kKind>
   static __attribute__((noinline)) void add_lanes(const Spot& spot, const float* table,
-                                                  const Line& shift, int count, Lanes& lanes) {
+                                                  const DiscLine& shift, int count, Lanes& lanes) {
     const Lookup<kKind> lookup(table);
     const Bounds bounds(spot.table_end);
     const float a_shift = shift.a_start, b_shift = shift.b_start;
@@ -339,34 +281,17 @@ class SpotBrush {
     }
   }
 
-  // Which of so many intervals of a line may see a spot: across its ridge, which is straight but for
-  // what it bends by from their middle to their ends.
-  struct Range {
-    int start, stop;
-  };
-  static Range seen_of(const Spot& spot, const Line& line, int count) {
-    const double half = 0.5 * count, arc = spot.arc, step = line.a_step;
-    const double a = madd(step, half, line.a_start), away = step * half;
-    const double b = madd(line.b_step, half, line.b_start - arc * a * a);
-    const double slope = line.b_step - 2.0 * arc * a * step;
-    const double reach = madd(std::fabs(arc) * away, away, 1.05) / std::fabs(slope);
-    if (!(reach < half)) return {0, count};
-    const double middle = half - b / slope, most = static_cast<double>(count);
-    return {static_cast<int>(smaller(larger(std::floor(middle - reach), 0.0), most)),
-            static_cast<int>(smaller(larger(std::ceil(middle + reach), 0.0), most))};
-  }
-
   // The sum over the intervals of one sample.
   template <Kind kKind>
   double within(const Spot& spot, const float* table, const Depth& depth, double fast,
                 double slow) const {
-    const Window in = covered(spot, depth, fast, slow);
+    const Window in = covered(p_.oversample, spot, depth, fast, slow);
     const double step = depth.fast_scale / static_cast<double>(spot.sub.fast * p_.oversample);
     const Lookup<kKind> lookup(table);
     const Bounds bounds(spot.table_end);
     alignas(64) float part[kWide], total[kWide] = {};
     for (int j = in.slow_start; j < in.slow_stop; ++j) {
-      const Line line(spot, step,
+      const DiscLine line(spot, step,
                       madd(depth.fast_scale, middle_of(in.fast_start, spot.sub.fast), fast),
                       madd(depth.slow_scale, middle_of(j, spot.sub.slow), slow));
       const Range lit = seen_of(spot, line, in.fast_stop - in.fast_start);
@@ -431,7 +356,7 @@ class SpotBrush {
   double within_pixel(const Spot& spot, const Spindle& spindle, const float* shares,
                       const Directions& d, const Row& row, int lane) const {
     const double fast = row.fast(d.fast[lane]);
-    const Window in = covered(spot, row.depth, fast, row.slow);
+    const Window in = covered(p_.oversample, spot, row.depth, fast, row.slow);
     const double size = p_.pixel_size / static_cast<double>(p_.oversample);
     const double step = row.depth.fast_scale / static_cast<double>(spot.sub.fast * p_.oversample);
     const double share = spot.height / (4.0 * spot.sub.fast * spot.sub.slow);
@@ -450,7 +375,7 @@ class SpotBrush {
     };
     for (int j = in.slow_start * kPoints; j < in.slow_stop * kPoints; ++j) {
       const double down = offset(j, spot.sub.slow);
-      const Line line(spot, step, first, madd(per_slow, down, row.slow));
+      const DiscLine line(spot, step, first, madd(per_slow, down, row.slow));
       const Range lit = seen_of(spot, line, in.fast_stop - in.fast_start);
       // Points lie beside the middles of their intervals.
       const int last = std::min(in.fast_start + lit.stop + 1, in.fast_stop) * kPoints;
