@@ -9,6 +9,7 @@ import pytest
 
 from distbragg.kernel import native
 from distbragg.kernel.native import call
+from distbragg.kernel.native.moments import NativeTwin
 from distbragg.physics.closed_form import mean_transform
 from distbragg.physics.near_sphere import (
     CUT,
@@ -164,13 +165,16 @@ def test_spots_a_million_times_as_thin_as_wide_have_covariances(
         "mosaic": {"spread_deg": spread_deg},
     }
     scene = experiment(THIN, {"crystal": crystal})
-    found = near_sphere(
-        gaussian_crystal(scene.crystal), incidence_of(scene.beam, 0), cut=CUT["mixed"], dmin=6.0
-    )
-    xx, xy, yy = found.covariance.T
-    assert len(xx) > 100
-    assert (xx > 0.0).all()
-    assert (xx * yy > xy * xy).all()
+    crystal, incidence = gaussian_crystal(scene.crystal), incidence_of(scene.beam, 0)
+    found = [near_sphere(crystal, incidence, cut=CUT["mixed"], dmin=6.0)]
+    if native.available():
+        found.append(NativeTwin().lit(crystal, [incidence], CUT["mixed"], 6.0)[0])
+        assert len(found[1]) == len(found[0])
+    for places in found:
+        xx, xy, yy = places.covariance.T
+        assert len(xx) > 100
+        assert (xx > 0.0).all()
+        assert (xx * yy > xy * xy).all()
 
 
 def test_what_lies_in_a_plane_is_what_exact_arithmetic_makes_of_it():

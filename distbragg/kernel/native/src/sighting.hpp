@@ -261,7 +261,8 @@ class Sighting {
     const Symmetric level = flat<kStrained>(g), total = covariance(g, ray - in_.direction, level);
     const Vector image = times(total, ray);
     const double along = dot(ray, image);
-    const double lean1 = dot(first, image) / along, lean2 = dot(second, image) / along;
+    const Met met = met_widths(total, image, along, first, second);
+    const double lean1 = met.lean1, lean2 = met.lean2;
     // What the frame takes in: angles of the spindle, or lines of a spectrum about the mean.
     const Vector speed = kRotates ? across(crystal_.spindle.axis, g) : in_.direction - ray;
     const double low = kRotates ? crystal_.spindle.start : in_.low;
@@ -286,10 +287,9 @@ class Sighting {
     const double per = 1.0 / number, away = madd(middle, towards, off);
     const double at1 = per * madd(middle, speed1, -lean1 * away);
     const double at2 = per * madd(middle, speed2, -lean2 * away);
-    const Vector across1 = times(total, first), across2 = times(total, second);
-    place.own_xx = per * per * madd(-lean1 * along, lean1, dot(first, across1));
-    place.own_xy = per * per * madd(-lean1 * along, lean2, dot(first, across2));
-    place.own_yy = per * per * madd(-lean2 * along, lean2, dot(second, across2));
+    place.own_xx = per * per * met.xx;
+    place.own_xy = per * per * met.xy;
+    place.own_yy = per * per * met.yy;
     const double drift1 = per * madd(-lean1, towards, speed1);
     const double drift2 = per * madd(-lean2, towards, speed2);
     place.centre = unit(ray + at1 * first + at2 * second);
@@ -302,17 +302,33 @@ class Sighting {
     place.reach = reach;
     const double volume = determinant(total);
     place.size = std::sqrt(volume);
-    settle<kRotates>(place, g, level, inverse(total, volume), middle, wider);
+    settle<kRotates>(place, g, level, total, inverse(total, volume), middle, wider);
     turn_to_beam(place, level);
     return square;
   }
 
+  // How Σ leans along two axes across a vector, of which `image` is Σ times and `along` its variance,
+  // and its covariance along them, given that there is nothing along the vector.
+  struct Met {
+    double lean1, lean2, xx, xy, yy;
+  };
+  static DISTBRAGG_INLINE Met met_widths(const Symmetric& total, const Vector& image, double along,
+                                         const Vector& first, const Vector& second) {
+    const double lean1 = dot(first, image) / along, lean2 = dot(second, image) / along;
+    const Vector across1 = times(total, first), across2 = times(total, second);
+    return {lean1, lean2, madd(-lean1 * along, lean1, dot(first, across1)),
+            madd(-lean1 * along, lean2, dot(first, across2)),
+            madd(-lean2 * along, lean2, dot(second, across2))};
+  }
+
   // Moves the centre to where the spot is brightest on the sphere about the origin that rotations
-  // keep a lattice point to, at a wavenumber or an angle from the middle. By Gauss-Newton, whose last
-  // matrix is the inverse of the covariance there, which counts `wider` times in all of it.
+  // keep a lattice point to, at a wavenumber or an angle from the middle. By Gauss-Newton, with the
+  // covariance there, which counts `wider` times in all of it: that is taken of Σ itself, since of
+  // what is a million times as thin as it is wide its inverse keeps too little.
   template <bool kRotates>
   DISTBRAGG_INLINE void settle(Place& place, Vector g, const Symmetric& level,
-                               const Symmetric& inverse, double middle, double wider) const {
+                               const Symmetric& total, const Symmetric& inverse, double middle,
+                               double wider) const {
     double k = in_.wavenumber;
     if constexpr (kRotates) {
       double sine, cosine;
@@ -359,13 +375,13 @@ class Sighting {
         return to + (longer - 1.0) * own + radial * bent - (longer * dot(own, bent)) * along;
       };
       const Vector by1 = by(moved.first), by2 = by(moved.second);
-      const Vector pull1 = times(inverse, by1), pull2 = times(inverse, by2);
-      const double xx = dot(by1, pull1), xy = dot(by1, pull2), yy = dot(by2, pull2);
-      const double per_size = 1.0 / madd(xx, yy, -(xy * xy));
-      moved.own_xx = yy * per_size, moved.own_xy = -xy * per_size, moved.own_yy = xx * per_size;
-      const double one = dot(pull1, rest), two = dot(pull2, rest);
-      const double first = madd(moved.own_xx, one, moved.own_xy * two);
-      const double second = madd(moved.own_xy, one, moved.own_yy * two);
+      const Vector normal = across(by1, by2), image = times(total, normal);
+      const double over_area = 1.0 / dot(normal, normal), off_plane = dot(normal, rest);
+      const Vector dual1 = over_area * across(by2, normal), dual2 = over_area * across(normal, by1);
+      const Met met = met_widths(total, image, dot(normal, image), dual1, dual2);
+      moved.own_xx = met.xx, moved.own_xy = met.xy, moved.own_yy = met.yy;
+      const double first = madd(-met.lean1, off_plane, dot(dual1, rest));
+      const double second = madd(-met.lean2, off_plane, dot(dual2, rest));
       moved.centre = unit(moved.centre - first * moved.first - second * moved.second);
       moved.first = unit(moved.first - dot(moved.first, moved.centre) * moved.centre);
       moved.second = across(moved.centre, moved.first);
